@@ -1,0 +1,29 @@
+# `make install` (DESTDIR, PREFIX) and `make package`.
+include(GNUInstallDirs)
+
+if(TARGET pando)
+  install(TARGETS pando RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(DIRECTORY ${CMAKE_BINARY_DIR}/share/examples DESTINATION ${CMAKE_INSTALL_DATADIR}/pando
+  FILES_MATCHING PATTERN "*.wasm")
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/examples)
+  install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/pando
+    FILES_MATCHING PATTERN "*.c" PATTERN "*.h" PATTERN "*.yaml" PATTERN "*.md")
+endif()
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/sdk/c/include)
+  install(DIRECTORY sdk/c/include/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pando/sdk/c/include
+    FILES_MATCHING PATTERN "*.h")
+endif()
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(CPACK_PACKAGE_NAME pando)
+set(CPACK_PACKAGE_VENDOR "The Pando authors")
+set(CPACK_PACKAGE_CONTACT "The Pando authors <pando@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Supervised WebAssembly actors beside a linearizable store")
+set(CPACK_GENERATOR TGZ DEB)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/package)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+include(CPack)

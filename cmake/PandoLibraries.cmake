@@ -1,0 +1,77 @@
+# One static library per folder of src/, `pando_<folder>`, and the `pando` command over all of them.
+#
+# What a folder may include from the others is DESIGN's table, checked by scripts/check_includes.py;
+# here stands only which outside libraries it may reach.
+set(PANDO_FOLDERS
+  base raft kv coord jobs actor proto wasm store wal net gateway host node sim cli)
+
+set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
+set(PANDO_EXTERNAL_host PkgConfig::LIBUV Threads::Threads)
+set(PANDO_EXTERNAL_node wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON
+  PkgConfig::LIBCYAML PkgConfig::LIBYAML Threads::Threads)
+set(PANDO_EXTERNAL_sim Threads::Threads)
+set(PANDO_EXTERNAL_cli wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON
+  PkgConfig::LIBCYAML PkgConfig::LIBYAML Threads::Threads)
+
+# Pure folders see ISO C only; the others also Linux's and glibc's own interfaces.
+set(PANDO_PURE_FOLDERS base raft kv coord jobs actor proto)
+
+# Written anew whenever the commit changes, so that `pando version` never lies about its source.
+set(PANDO_BUILD_INFO ${CMAKE_BINARY_DIR}/generated/build_info.h)
+add_custom_target(build_info
+  COMMAND ${CMAKE_COMMAND}
+    -DSOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
+    -DOUTPUT=${PANDO_BUILD_INFO}
+    -DVERSION=${PROJECT_VERSION}
+    "-DCOMPILER=${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}"
+    -DBUILD_TYPE=${CMAKE_BUILD_TYPE}
+    -DSANITIZE=${PANDO_SANITIZE}
+    -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/build_info.cmake
+  BYPRODUCTS ${PANDO_BUILD_INFO}
+  COMMENT "Noting version and commit")
+
+set(pando_libraries)
+foreach(folder IN LISTS PANDO_FOLDERS)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${folder}/*.c)
+  list(FILTER sources EXCLUDE REGEX "/cli/main\\.c$")
+  if(NOT sources)
+    continue()
+  endif()
+  add_library(pando_${folder} STATIC ${sources})
+  target_include_directories(pando_${folder} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/src)
+  target_link_libraries(pando_${folder} PUBLIC ${PANDO_EXTERNAL_${folder}})
+  if(NOT folder IN_LIST PANDO_PURE_FOLDERS)
+    target_compile_definitions(pando_${folder} PRIVATE _GNU_SOURCE)
+  endif()
+  if(folder STREQUAL "node" OR folder STREQUAL "cli")
+    target_include_directories(pando_${folder} PRIVATE ${CMAKE_BINARY_DIR}/generated)
+    add_dependencies(pando_${folder} build_info)
+  endif()
+  list(APPEND pando_libraries pando_${folder})
+endforeach()
+
+# Everything at once, for programs and tests. A group, because base declares interfaces (host.h) that
+# higher folders implement, so that symbols are needed in both directions.
+add_library(pando_all INTERFACE)
+target_include_directories(pando_all INTERFACE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+if(pando_libraries)
+  list(JOIN pando_libraries "," group)
+  target_link_libraries(pando_all INTERFACE "$<LINK_GROUP:RESCAN,${group}>")
+endif()
+target_link_libraries(pando_all INTERFACE
+  wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON PkgConfig::LIBCYAML
+  PkgConfig::LIBYAML Threads::Threads)
+
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/src/cli/main.c)
+  add_executable(pando src/cli/main.c)
+  target_compile_definitions(pando PRIVATE _GNU_SOURCE)
+  target_include_directories(pando PRIVATE ${CMAKE_BINARY_DIR}/generated)
+  target_link_libraries(pando PRIVATE pando_all)
+  add_dependencies(pando build_info)
+endif()
+
+# Clang tools look for the database at the root of the sources.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_BINARY_DIR STREQUAL "${CMAKE_CURRENT_SOURCE_DIR}/build")
+  file(CREATE_LINK build/compile_commands.json
+    ${CMAKE_CURRENT_SOURCE_DIR}/compile_commands.json SYMBOLIC)
+endif()

@@ -1,0 +1,78 @@
+# tests/unit/<folder>/<name>_test.c -> one cmocka program each, ctest name <folder>/<name>
+# tests/e2e/<name>.sh               -> ctest name e2e/<name>; exit code 77 means skipped
+# tests/fuzz/<name>_fuzz.c          -> a libFuzzer program each, with PANDO_FUZZ
+enable_testing()
+set(test_environment
+  PANDO=${CMAKE_BINARY_DIR}/bin/pando
+  PANDO_BUILD_DIR=${CMAKE_BINARY_DIR}
+  PANDO_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
+  ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=1:abort_on_error=1
+  UBSAN_OPTIONS=print_stacktrace=1
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)
+
+# TSan and ASan of Debian 12 cannot place their shadow memory under the address randomisation of newer
+# kernels (vm.mmap_rnd_bits = 32): run without it.
+set(test_launcher)
+if(PANDO_SANITIZE)
+  find_program(PANDO_SETARCH setarch)
+  if(PANDO_SETARCH)
+    set(test_launcher ${PANDO_SETARCH} -R)
+  endif()
+endif()
+
+# No longer than ten minutes for a test: a hang is a failure with a name.
+set(PANDO_TEST_TIMEOUT_S 600)
+
+file(GLOB_RECURSE unit_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/unit/*_test.c)
+foreach(source IN LISTS unit_tests)
+  cmake_path(GET source STEM stem)
+  cmake_path(GET source PARENT_PATH folder)
+  cmake_path(GET folder FILENAME folder)
+  string(REGEX REPLACE "_test$" "" name ${stem})
+  set(target test_${folder}_${name})
+  add_executable(${target} ${source})
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/unit/${folder}
+    OUTPUT_NAME ${stem})
+  target_compile_definitions(${target} PRIVATE
+    _GNU_SOURCE
+    PD_TEST_GUEST_DIR="${CMAKE_BINARY_DIR}/tests/guests"
+    PD_TEST_EXAMPLE_DIR="${CMAKE_BINARY_DIR}/share/examples"
+    PD_TEST_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
+    PD_TEST_PANDO="${CMAKE_BINARY_DIR}/bin/pando")
+  target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/tests/unit)
+  target_link_libraries(${target} PRIVATE pando_all PkgConfig::CMOCKA)
+  add_dependencies(${target} guests)
+  add_test(NAME ${folder}/${name} COMMAND ${test_launcher} $<TARGET_FILE:${target}>)
+  set_tests_properties(${folder}/${name} PROPERTIES
+    ENVIRONMENT "${test_environment}" TIMEOUT ${PANDO_TEST_TIMEOUT_S} SKIP_RETURN_CODE 77)
+endforeach()
+
+if(TARGET pando)
+  file(GLOB e2e_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/e2e/*.sh)
+  foreach(source IN LISTS e2e_tests)
+    cmake_path(GET source STEM name)
+    if(name MATCHES "^lib") # shared by the others
+      continue()
+    endif()
+    add_test(NAME e2e/${name} COMMAND ${test_launcher} bash ${source})
+    set_tests_properties(e2e/${name} PROPERTIES
+      ENVIRONMENT "${test_environment}" TIMEOUT ${PANDO_TEST_TIMEOUT_S} SKIP_RETURN_CODE 77)
+  endforeach()
+endif()
+
+if(PANDO_FUZZ)
+  file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/fuzz/*_fuzz.c)
+  foreach(source IN LISTS fuzzers)
+    cmake_path(GET source STEM name)
+    add_executable(${name} ${source})
+    set_target_properties(${name} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/fuzz)
+    target_compile_definitions(${name} PRIVATE
+      _GNU_SOURCE PD_TEST_GUEST_DIR="${CMAKE_BINARY_DIR}/tests/guests")
+    target_compile_options(${name} PRIVATE -Wno-missing-prototypes) # LLVMFuzzerTestOneInput
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE pando_all)
+    add_dependencies(${name} guests)
+  endforeach()
+endif()
