@@ -1,0 +1,90 @@
+# Pando's front door. `make run` and `make test` do all the set-up themselves.
+#
+# `make help` is made of the comments that begin with two number signs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FUZZ_SECONDS ?= 60
+PANDO_WASMTIME_DIR ?=
+export PANDO_WASMTIME_DIR
+
+.PHONY: help build run test asan tsan bench bench-actors soak prove sim fuzz tidy format \
+	install package clean deps
+
+help: ## list the targets
+	@echo "Pando. The first call of any target sets the machine up; later calls take seconds."
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo "Settings: FILES=... (run), JOBS=N, FUZZ_SECONDS=N, PREFIX= and DESTDIR= (install),"
+	@echo "PANDO_WASMTIME_DIR=DIR (a released Wasmtime C API instead of building one)"
+
+deps: ## install the Debian packages that the build needs
+	@scripts/deps.sh build
+
+build: deps ## build the program, its guests and its tests into build/
+	@scripts/build.sh release $(JOBS)
+
+run: build ## count words with supervised actors, one of which crashes; FILES=... for your own text
+	@FILES="$(FILES)" scripts/run.sh
+
+test: ## the quick set of tests; ends with 'N passed, N failed'
+	@scripts/deps.sh build test
+	@scripts/build.sh release $(JOBS)
+	@scripts/test.sh release
+
+asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/deps.sh build test
+	@scripts/build.sh debug $(JOBS)
+	@scripts/test.sh debug
+
+tsan: ## the same tests under ThreadSanitizer
+	@scripts/deps.sh build test
+	@scripts/build.sh tsan $(JOBS)
+	@scripts/test.sh tsan
+
+bench: bench-actors ## all benchmarks: today those of the actors
+
+bench-actors: ## Pando, bare Wasmtime, Erlang and Lunatic side by side; BENCH_ARGS=--install-lunatic
+	@scripts/deps.sh build bench
+	@scripts/build.sh release $(JOBS)
+	@bench/actors/run.sh $(BENCH_ARGS)
+
+soak: build ## the long searches of tests/soak: minutes to hours
+	@scripts/soak.sh build/tests/soak
+
+prove: ## the proofs of the pure cores
+	@echo "Nothing to prove yet: the proofs come with the consensus core."
+
+sim: ## seeded simulation of a cluster
+	@echo "No simulator yet: it comes with the consensus core. One program under a seed: build/bin/pando run --seed S app.wasm"
+
+fuzz: ## every fuzzer for FUZZ_SECONDS, from the corpus that is kept in tests/fuzz/corpus
+	@scripts/deps.sh build test
+	@scripts/build.sh fuzz $(JOBS)
+	@scripts/fuzz.sh build-fuzz/tests/fuzz $(FUZZ_SECONDS)
+
+tidy: ## include rule, format, both compilers, aarch64, clang-tidy
+	@scripts/deps.sh build tidy
+	@scripts/tidy.sh $(JOBS)
+
+format: ## format every C file in place
+	@scripts/deps.sh tidy
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+	@echo "Formatted."
+
+install: build ## install under $(DESTDIR)$(PREFIX)
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)" --strip
+
+package: ## a .tar.gz and a .deb in build/package
+	@scripts/deps.sh build package
+	@scripts/build.sh release $(JOBS)
+	@cd build && cpack
+
+clean: ## remove every build folder; Wasmtime stays in the user's cache
+	@rm -rf build build-clang build-debug build-tsan build-fuzz compile_commands.json
