@@ -75,8 +75,7 @@ tidy: ## include rule, format, both compilers, aarch64, clang-tidy
 
 format: ## format every C file in place
 	@scripts/deps.sh tidy
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
-	@echo "Formatted."
+	@scripts/format.sh
 
 install: build ## install under $(DESTDIR)$(PREFIX)
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)" --strip
