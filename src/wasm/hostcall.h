@@ -19,16 +19,19 @@
 #ifndef PD_WASM_HOSTCALL_H
 #define PD_WASM_HOSTCALL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/host.h"
+#include "base/list.h"
 #include "base/status.h"
 
 #define PD_CALL_ARGUMENTS_MAX 12
 
 struct pd_guest;
+struct pd_job_gate;
 struct pd_call;
 
 enum pd_call_result {
@@ -87,6 +90,10 @@ uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size
 /* End the guest with a failure that carries this text (bounded to 500 bytes, cut at a character). */
 enum pd_call_result pd_call_trap(struct pd_call *call, const char *format, ...) PD_PRINTF(2, 3);
 
+/* The same, where the guest lacks a right: its reason is `denied`. */
+enum pd_call_result pd_call_trap_denied(struct pd_call *call, const char *format, ...)
+    PD_PRINTF(2, 3);
+
 /* End the guest as proc_exit does: 0 is a normal exit. */
 enum pd_call_result pd_call_exit(struct pd_call *call, uint32_t exit_code);
 
@@ -105,13 +112,30 @@ struct pd_blocking {
     /* Scheduler thread, the guest is alive: copy out, set the result. Then `release` is called. */
     enum pd_call_result (*finish)(struct pd_call *call, struct pd_blocking *self);
     void (*release)(struct pd_blocking *self); /* any thread, exactly once: free it and what it holds */
-    void *link;                                /* hostcall's */
     const char *name;                          /* what `pando info` shows: "fd_read" */
+    struct {
+        struct pd_job_gate *gate;
+        void *process; /* to wake */
+        struct pd_list node;
+        atomic_uint_least32_t state;
+    } link; /* hostcall's; need not be initialised */
 };
 
 /* Hand `self` to a helper thread and wait for it. Takes ownership in every case. When the helpers' queue is
  * full the call waits its turn in the queue of the runtime. Return its result from the function. */
 enum pd_call_result pd_call_block(struct pd_call *call, struct pd_blocking *self);
+
+/* --- Calling the guest back ----------------------------------------------------------------------- */
+
+/* Call the guest's export `name` with `count` i32 arguments (at most 4); it returns one i32. The inner call may wait,
+ * yield and trap; when it is over, `finish` runs on the fiber (as ASYNC does: it may wait again, or call again):
+ * is_ok says whether it returned, `value` is what. A trap inside, proc_exit and the end of the fuel included, is
+ * caught: is_ok is false. Traps at once if there is no such export or calls nest too deep. From a function of any
+ * kind but SYNC, or from its `resume`; return its result from the function. */
+enum pd_call_result pd_call_nested(struct pd_call *call, const char *name,
+                                   const uint32_t *arguments, uint32_t count,
+                                   enum pd_call_result (*finish)(struct pd_call *call, bool is_ok,
+                                                                 uint32_t value));
 
 /* --- Waiting for time --------------------------------------------------------------------------- */
 

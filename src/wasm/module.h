@@ -1,0 +1,84 @@
+/* module - compiled code of one guest program, ready to be spawned.
+ *
+ * Model      Loading validates, compiles (or takes compiled code from the cache), checks every import against the
+ *            linker, and indexes the exported functions. A module never changes afterwards.
+ * Bounds     wasm_bytes_max of the caller; PD_MODULE_EXPORTS_MAX functions are indexed, the rest cannot be spawned.
+ * Ownership  Reference counted, on any thread. The linker outlives its modules.
+ * Threads    Loading blocks for as long as compilation takes: on a helper thread (see compile.h) or before
+ *            the schedulers start. */
+#ifndef PD_WASM_MODULE_H
+#define PD_WASM_MODULE_H
+
+#include <stdatomic.h>
+
+#include "wasm/linker.h"
+
+#define PD_MODULE_HASH_SIZE 32u
+#define PD_MODULE_MESSAGE_SIZE 2048u
+#define PD_MODULE_EXPORTS_MAX 65536u
+#define PD_MODULE_PARAMS_MAX 16u
+#define PD_MODULE_BYTES_MAX_DEFAULT (256u * 1024u * 1024u)
+
+struct pd_cache;
+
+/* An exported function. Strings belong to the module. */
+struct pd_module_export {
+    const char *name;
+    uint32_t name_size;
+    uint8_t param_count;  /* 255: more than PD_MODULE_PARAMS_MAX, cannot be called */
+    uint8_t result_count;
+    uint8_t params[PD_MODULE_PARAMS_MAX]; /* wasm_valkind_t */
+    uint8_t result; /* kind of the first result */
+};
+
+struct pd_module {
+    struct pd_linker *linker;
+    wasmtime_module_t *module;
+    wasmtime_instance_pre_t *instance_pre;
+    atomic_uint_least32_t reference_count;
+    uint8_t hash[PD_MODULE_HASH_SIZE]; /* sha256 of the wasm bytes */
+    size_t wasm_size;
+    uint64_t memory_bytes_min; /* what the exported memory begins with; 0: none is exported */
+    bool is_cached;            /* the code came from the cache */
+    uint32_t export_count;
+    struct pd_module_export *exports; /* sorted by name */
+    char *names;
+};
+
+/* Why loading failed, for a person. */
+struct pd_module_message {
+    char text[PD_MODULE_MESSAGE_SIZE];
+};
+
+struct pd_module_source {
+    const uint8_t *bytes;
+    size_t size;
+    size_t wasm_bytes_max;
+    struct pd_cache *cache; /* NULL: none */
+};
+
+/* Load a module; *module_out has one reference.
+ *
+ * PD_ERR_RANGE        Larger than wasm_bytes_max.
+ * PD_ERR_INVALID      Not a module, or one that does not validate.
+ * PD_ERR_UNSUPPORTED  A component, or a module whose imports nobody defines: all are named.
+ * PD_ERR_NO_MEMORY
+ * On failure *message says what is wrong and what to do. */
+PD_NODISCARD enum pd_status pd_module_load(struct pd_linker *linker,
+                                           const struct pd_module_source *source,
+                                           struct pd_module **module_out,
+                                           struct pd_module_message *message);
+
+/* As above from the text format, for tests and tools only: bytes that guests supply never take this door. */
+PD_NODISCARD enum pd_status pd_module_load_text(struct pd_linker *linker, const char *wat,
+                                                struct pd_module **module_out,
+                                                struct pd_module_message *message);
+
+struct pd_module *pd_module_acquire(struct pd_module *module);
+void pd_module_release(struct pd_module *module); /* NULL is allowed */
+
+/* The exported function of that name, or NULL. Valid as long as the module. */
+const struct pd_module_export *pd_module_find(const struct pd_module *module, const char *name,
+                                              size_t name_size);
+
+#endif
