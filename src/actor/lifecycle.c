@@ -1,0 +1,694 @@
+#include "actor/lifecycle.h"
+
+#include "actor/environment.h"
+#include "actor/inspect.h"
+#include "actor/mailbox.h"
+#include "actor/runtime.h"
+#include "base/assert.h"
+
+/* --- Making ------------------------------------------------------------------------------------------ */
+
+enum pd_status pd_process_create(struct pd_environment *environment, uint64_t parent,
+                                 const struct pd_behavior *behavior, void *data,
+                                 struct pd_process **process_out)
+{
+    struct pd_runtime *runtime = environment->runtime;
+    uint64_t pid = 0;
+    enum pd_status status = pd_environment_take_pid(environment, &pid);
+    if (status != PD_OK) {
+        return status;
+    }
+    struct pd_process *process = pd_runtime_pool_take(runtime);
+    if (process == NULL) {
+        pd_environment_give_pid(environment, pid);
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_spin_lock(&process->lock); /* a stale pointer may be looking at it */
+    process->pid = pid;
+    process->environment = environment;
+    pd_spin_unlock(&process->lock);
+    process->parent = parent;
+    process->behavior = behavior;
+    process->data = data;
+    process->birth_ns = pd_host_now_ns(runtime->host);
+    atomic_fetch_add_explicit(&runtime->process_count, 1, memory_order_relaxed);
+    pd_trace_fold(runtime->trace, PD_TRACE_SPAWN, pid, parent, environment->id);
+    *process_out = process;
+    return PD_OK;
+}
+
+/* Give back pid and structure. */
+static void give_back(struct pd_process *process)
+{
+    struct pd_environment *environment = process->environment;
+    struct pd_runtime *runtime = environment->runtime;
+    uint64_t pid = process->pid;
+    pd_mailbox_free(process);
+    pd_environment_give_pid(environment, pid);
+    pd_runtime_pool_give(runtime, process);
+    if (atomic_fetch_sub_explicit(&runtime->process_count, 1, memory_order_acq_rel) == 1) {
+        runtime->host->ops->event_set(runtime->host, &runtime->drained);
+    }
+}
+
+void pd_process_discard(struct pd_process *process)
+{
+    pd_assert(!process->is_started);
+    pd_bond_set_deinit(&process->bonds);
+    pd_exit_text_release(process->exit.text);
+    give_back(process);
+}
+
+void pd_process_start(struct pd_process *process)
+{
+    pd_assert(!process->is_started);
+    struct pd_runtime *runtime = process->environment->runtime;
+    process->is_started = true;
+    pd_mailbox_open(process);
+    pd_runtime_enqueue(runtime, process);
+}
+
+/* --- Bonds ------------------------------------------------------------------------------------------- */
+
+static bool has_bond_room(const struct pd_process *self)
+{
+    return self->bonds.count < self->environment->runtime->config.bonds_max;
+}
+
+enum pd_status pd_process_link_child(struct pd_process *parent, struct pd_process *child,
+                                     uint64_t tag)
+{
+    if (!has_bond_room(parent)) {
+        return PD_ERR_FULL;
+    }
+    struct pd_bond *of_parent = pd_bond_create(PD_BOND_LINK, child->pid, tag, 0);
+    struct pd_bond *of_child = pd_bond_create(PD_BOND_LINK, parent->pid, 0, 0);
+    if (of_parent == NULL || of_child == NULL) {
+        pd_message_destroy(of_parent == NULL ? NULL : &of_parent->message);
+        pd_message_destroy(of_child == NULL ? NULL : &of_child->message);
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_bond_set_insert(&parent->bonds, of_parent);
+    pd_bond_set_insert(&child->bonds, of_child);
+    return PD_OK;
+}
+
+/* A notice to ourselves that what we wanted to bond with is not there. Reuses the request's block. */
+static void notice_to_self(struct pd_process *self, struct pd_message *request,
+                           enum pd_message_kind kind, uint64_t pid)
+{
+    request->kind = (uint8_t)kind;
+    request->pid = pid;
+    request->reason = PD_EXIT_NO_PROCESS;
+    enum pd_status status = pd_mailbox_post(self->environment, self->pid, request);
+    if (status != PD_OK) { /* we are ending: our bonds are told anyway */
+        pd_message_destroy(request);
+    }
+}
+
+/* The receiver does not exist. Takes the message. */
+static void undeliverable(struct pd_process *self, struct pd_message *message, uint64_t pid)
+{
+    if (message->kind == PD_SIGNAL_LINK) {
+        notice_to_self(self, message, PD_SIGNAL_LINK_DIED, pid);
+        return;
+    }
+    if (message->kind == PD_SIGNAL_MONITOR) {
+        if (message->ref != 0) {
+            notice_to_self(self, message, PD_SIGNAL_PROCESS_DIED, pid);
+            return;
+        }
+        struct pd_bond *watching = pd_bond_set_find(&self->bonds, PD_BOND_WATCHING, pid, 0);
+        if (watching != NULL) {
+            pd_bond_set_remove(&self->bonds, watching);
+            pd_message_destroy(&watching->message);
+        }
+    }
+    pd_message_destroy(message);
+}
+
+static void outbox_append(struct pd_process *self, struct pd_message *message, uint64_t pid)
+{
+    message->to = pid;
+    message->next = NULL;
+    if (self->outbox_first == NULL) {
+        self->outbox_end = &self->outbox_first;
+    }
+    *self->outbox_end = message;
+    self->outbox_end = &message->next;
+    self->outbox_count++;
+}
+
+/* Send a request that must arrive: through the outbox when the receiver has no room. */
+static void post_request(struct pd_process *self, uint64_t pid, struct pd_message *message)
+{
+    enum pd_status status = PD_ERR_FULL;
+    if (self->outbox_first == NULL) {
+        status = pd_mailbox_post(self->environment, pid, message);
+    }
+    if (status == PD_ERR_FULL) {
+        outbox_append(self, message, pid);
+    } else if (status != PD_OK) {
+        undeliverable(self, message, pid);
+    }
+}
+
+bool pd_lifecycle_flush_outbox(struct pd_process *self)
+{
+    pd_mailbox_stop_waiting(&self->waiter);
+    while (self->outbox_first != NULL) {
+        struct pd_message *message = self->outbox_first;
+        uint64_t pid = message->to;
+        struct pd_message *next = message->next;
+        enum pd_status status =
+            pd_mailbox_post_or_wait(self->environment, pid, message, &self->waiter);
+        if (status == PD_ERR_FULL) {
+            return false;
+        }
+        self->outbox_first = next;
+        self->outbox_count--;
+        if (status != PD_OK) {
+            undeliverable(self, message, pid);
+        }
+    }
+    return true;
+}
+
+enum pd_status pd_process_link(struct pd_process *self, uint64_t pid, uint64_t tag)
+{
+    if (pid == self->pid) {
+        return PD_OK;
+    }
+    struct pd_bond *known = pd_bond_set_find(&self->bonds, PD_BOND_LINK, pid, 0);
+    if (known == NULL && !has_bond_room(self)) {
+        return PD_ERR_FULL;
+    }
+    struct pd_bond *request = pd_bond_create(PD_BOND_LINK, self->pid, tag, 0);
+    struct pd_bond *own = known != NULL ? known : pd_bond_create(PD_BOND_LINK, pid, tag, 0);
+    if (request == NULL || own == NULL) {
+        pd_message_destroy(request == NULL ? NULL : &request->message);
+        if (known == NULL && own != NULL) {
+            pd_message_destroy(&own->message);
+        }
+        return PD_ERR_NO_MEMORY;
+    }
+    own->message.tag = tag;
+    if (known == NULL) {
+        pd_bond_set_insert(&self->bonds, own);
+    }
+    request->message.kind = PD_SIGNAL_LINK;
+    post_request(self, pid, &request->message);
+    return PD_OK;
+}
+
+/* Turn a bond into the signal that undoes it at the peer. */
+static void undo_at_peer(struct pd_process *self, struct pd_bond *bond, enum pd_message_kind kind)
+{
+    uint64_t peer = bond->peer;
+    pd_bond_set_remove(&self->bonds, bond);
+    bond->message.kind = (uint8_t)kind;
+    bond->message.pid = self->pid;
+    post_request(self, peer, &bond->message);
+}
+
+void pd_process_unlink(struct pd_process *self, uint64_t pid)
+{
+    struct pd_bond *bond = pd_bond_set_find(&self->bonds, PD_BOND_LINK, pid, 0);
+    if (bond != NULL) {
+        undo_at_peer(self, bond, PD_SIGNAL_UNLINK);
+    }
+}
+
+enum pd_status pd_process_monitor(struct pd_process *self, uint64_t pid, uint64_t ref)
+{
+    if (pd_bond_set_find(&self->bonds, PD_BOND_WATCHING, pid, ref) != NULL) {
+        return PD_OK;
+    }
+    if (!has_bond_room(self)) {
+        return PD_ERR_FULL;
+    }
+    struct pd_bond *own = pd_bond_create(PD_BOND_WATCHING, pid, 0, ref);
+    struct pd_bond *request = pd_bond_create(PD_BOND_WATCHED_BY, self->pid, 0, ref);
+    if (own == NULL || request == NULL) {
+        pd_message_destroy(own == NULL ? NULL : &own->message);
+        pd_message_destroy(request == NULL ? NULL : &request->message);
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_bond_set_insert(&self->bonds, own);
+    request->message.kind = PD_SIGNAL_MONITOR;
+    request->message.pid = self->pid;
+    post_request(self, pid, &request->message);
+    return PD_OK;
+}
+
+/* Remove what matches from the owner's queue: the down notice or reply of a reference. */
+static void flush_ref(struct pd_process *self, uint64_t ref)
+{
+    for (;;) {
+        struct pd_message *message = pd_process_take_ref(self, ref);
+        if (message == NULL) {
+            return;
+        }
+        pd_message_destroy(message);
+    }
+}
+
+void pd_process_demonitor(struct pd_process *self, uint64_t pid, uint64_t ref, bool flush)
+{
+    struct pd_bond *bond = pd_bond_set_find(&self->bonds, PD_BOND_WATCHING, pid, ref);
+    if (bond != NULL) {
+        undo_at_peer(self, bond, PD_SIGNAL_DEMONITOR);
+    }
+    if (flush && ref != 0) {
+        flush_ref(self, ref);
+    }
+}
+
+void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_reason reason,
+                            struct pd_exit_text *text)
+{
+    if (reason == PD_EXIT_KILLED) {
+        enum pd_status status = pd_mailbox_kill(self->environment, pid, reason, text);
+        (void)status; /* a missing pid is no error */
+        return;
+    }
+    struct pd_message *message = pd_message_create(0, 0);
+    if (message == NULL) { /* without memory a polite request becomes a firm one */
+        enum pd_status status = pd_mailbox_kill(self->environment, pid, reason, text);
+        (void)status;
+        return;
+    }
+    message->kind = PD_SIGNAL_EXIT;
+    message->pid = self->pid;
+    message->reason = (uint8_t)reason;
+    message->text = pd_exit_text_share(text);
+    post_request(self, pid, message);
+}
+
+/* --- The owner's queue --------------------------------------------------------------------------------- */
+
+static void queue_append(struct pd_process *self, struct pd_message *message)
+{
+    message->next = NULL;
+    *self->queue_end = message;
+    self->queue_end = &message->next;
+    uint64_t count = atomic_load_explicit(&self->received_count, memory_order_relaxed);
+    atomic_store_explicit(&self->received_count, count + 1, memory_order_relaxed);
+}
+
+static bool is_counted(const struct pd_message *message)
+{
+    return message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
+}
+
+static void count_taken(struct pd_process *self, const struct pd_message *message)
+{
+    if (is_counted(message)) {
+        self->taken_count++;
+        self->taken_bytes += pd_message_footprint(message);
+    }
+}
+
+/* Take out the message that *link points to. */
+static struct pd_message *queue_take(struct pd_process *self, struct pd_message **link)
+{
+    struct pd_message *message = *link;
+    *link = message->next;
+    if (message->next == NULL) {
+        self->queue_end = link;
+    }
+    message->next = NULL;
+    self->scan = NULL;
+    count_taken(self, message);
+    return message;
+}
+
+static bool is_wanted(const struct pd_message *message, const uint64_t *tags, uint32_t tag_count)
+{
+    if (message->kind == PD_MESSAGE_REPLY) {
+        return false; /* only by reference */
+    }
+    if (tag_count == 0) {
+        return true;
+    }
+    if (message->tag == 0 || message->kind == PD_MESSAGE_PROCESS_DIED) {
+        return false;
+    }
+    for (uint32_t i = 0; i < tag_count; i++) {
+        if (message->tag == tags[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct pd_message *take_from(struct pd_process *self, struct pd_message **link,
+                                    const uint64_t *tags, uint32_t tag_count)
+{
+    while (*link != NULL) {
+        if (is_wanted(*link, tags, tag_count)) {
+            return queue_take(self, link);
+        }
+        link = &(*link)->next;
+    }
+    self->scan = link;
+    return NULL;
+}
+
+struct pd_message *pd_process_take(struct pd_process *self, const uint64_t *tags,
+                                   uint32_t tag_count)
+{
+    return take_from(self, &self->queue_first, tags, tag_count);
+}
+
+struct pd_message *pd_process_take_more(struct pd_process *self, const uint64_t *tags,
+                                        uint32_t tag_count)
+{
+    struct pd_message **link = self->scan != NULL ? self->scan : &self->queue_first;
+    return take_from(self, link, tags, tag_count);
+}
+
+struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref)
+{
+    for (struct pd_message **link = &self->queue_first; *link != NULL; link = &(*link)->next) {
+        if ((*link)->ref == ref &&
+            ((*link)->kind == PD_MESSAGE_REPLY || (*link)->kind == PD_MESSAGE_DOWN)) {
+            return queue_take(self, link);
+        }
+    }
+    return NULL;
+}
+
+bool pd_process_drain(struct pd_process *self)
+{
+    bool is_killed = false;
+    struct pd_message *batch = pd_mailbox_take_inbound(self, &is_killed);
+    pd_lifecycle_handle(self, batch);
+    return batch != NULL || is_killed;
+}
+
+/* --- Signals ------------------------------------------------------------------------------------------- */
+
+static void handle_link(struct pd_process *self, struct pd_message *message)
+{
+    struct pd_bond *bond = pd_bond_of(message);
+    struct pd_bond *known = pd_bond_set_find(&self->bonds, PD_BOND_LINK, bond->peer, 0);
+    if (known != NULL) {
+        known->message.tag = message->tag;
+        pd_message_destroy(message);
+        return;
+    }
+    pd_bond_set_insert(&self->bonds, bond);
+}
+
+static void handle_monitor(struct pd_process *self, struct pd_message *message)
+{
+    struct pd_bond *bond = pd_bond_of(message);
+    if (pd_bond_set_find(&self->bonds, PD_BOND_WATCHED_BY, bond->peer, message->ref) != NULL) {
+        pd_message_destroy(message);
+        return;
+    }
+    pd_bond_set_insert(&self->bonds, bond);
+}
+
+/* The peer undid a bond: forget our side. */
+static void handle_undo(struct pd_process *self, struct pd_message *message, enum pd_bond_type type)
+{
+    uint64_t ref = type == PD_BOND_LINK ? 0 : message->ref;
+    struct pd_bond *bond = pd_bond_set_find(&self->bonds, type, message->pid, ref);
+    if (bond != NULL) {
+        pd_bond_set_remove(&self->bonds, bond);
+        pd_message_destroy(&bond->message);
+    }
+    pd_message_destroy(message);
+}
+
+static void end_with(struct pd_process *self, const struct pd_message *message)
+{
+    if (!self->is_exit_set) {
+        self->is_exit_set = true;
+        self->exit.reason = (enum pd_exit_reason)message->reason;
+        self->exit.text = pd_exit_text_share(message->text);
+    }
+}
+
+/* A death or an exit request reaches us: a message, our own death, or nothing. Takes the message. */
+static void suffer(struct pd_process *self, struct pd_message *message, uint64_t tag)
+{
+    bool is_normal = message->reason == PD_EXIT_NORMAL;
+    bool is_told = self->trapping == PD_TRAP_ALL ||
+                   (self->trapping == PD_TRAP_FAILURES && !is_normal);
+    if (is_told) {
+        message->kind = PD_MESSAGE_LINK_DIED;
+        message->tag = tag;
+        queue_append(self, message);
+        return;
+    }
+    if (!is_normal) {
+        end_with(self, message);
+    }
+    pd_message_destroy(message);
+}
+
+static void handle_link_died(struct pd_process *self, struct pd_message *message)
+{
+    struct pd_bond *bond = pd_bond_set_find(&self->bonds, PD_BOND_LINK, message->pid, 0);
+    if (bond == NULL) { /* unlinked meanwhile */
+        pd_message_destroy(message);
+        return;
+    }
+    uint64_t tag = bond->message.tag;
+    pd_bond_set_remove(&self->bonds, bond);
+    pd_message_destroy(&bond->message);
+    suffer(self, message, tag);
+}
+
+static void handle_process_died(struct pd_process *self, struct pd_message *message)
+{
+    struct pd_bond *bond =
+        pd_bond_set_find(&self->bonds, PD_BOND_WATCHING, message->pid, message->ref);
+    if (bond == NULL) { /* no longer watching */
+        pd_message_destroy(message);
+        return;
+    }
+    pd_bond_set_remove(&self->bonds, bond);
+    pd_message_destroy(&bond->message);
+    message->kind = message->ref == 0 ? PD_MESSAGE_PROCESS_DIED : PD_MESSAGE_DOWN;
+    queue_append(self, message);
+}
+
+static void handle_reply(struct pd_process *self, struct pd_message *message)
+{
+    if (message->ref == self->awaited_ref && message->ref != 0) {
+        queue_append(self, message);
+        return;
+    }
+    count_taken(self, message); /* too late: nobody waits for it */
+    pd_message_destroy(message);
+}
+
+static void handle_one(struct pd_process *self, struct pd_message *message)
+{
+    switch ((enum pd_message_kind)message->kind) {
+    case PD_MESSAGE_DATA:
+    case PD_MESSAGE_LINK_DIED:
+    case PD_MESSAGE_PROCESS_DIED:
+    case PD_MESSAGE_DOWN:
+        queue_append(self, message);
+        break;
+    case PD_MESSAGE_REPLY:
+        handle_reply(self, message);
+        break;
+    case PD_SIGNAL_LINK:
+        handle_link(self, message);
+        break;
+    case PD_SIGNAL_UNLINK:
+        handle_undo(self, message, PD_BOND_LINK);
+        break;
+    case PD_SIGNAL_LINK_DIED:
+        handle_link_died(self, message);
+        break;
+    case PD_SIGNAL_MONITOR:
+        handle_monitor(self, message);
+        break;
+    case PD_SIGNAL_DEMONITOR:
+        handle_undo(self, message, PD_BOND_WATCHED_BY);
+        break;
+    case PD_SIGNAL_PROCESS_DIED:
+        handle_process_died(self, message);
+        break;
+    case PD_SIGNAL_EXIT:
+        suffer(self, message, 0);
+        break;
+    case PD_SIGNAL_INSPECT: {
+        struct pd_inspect_request *request =
+            pd_container_of(message, struct pd_inspect_request, message);
+        request->look(self, request);
+        pd_message_destroy(message);
+        break;
+    }
+    }
+}
+
+void pd_lifecycle_handle(struct pd_process *self, struct pd_message *batch)
+{
+    while (batch != NULL) {
+        struct pd_message *next = batch->next;
+        handle_one(self, batch);
+        batch = next;
+    }
+}
+
+/* --- The end --------------------------------------------------------------------------------------------- */
+
+static void free_list(struct pd_message *first)
+{
+    while (first != NULL) {
+        struct pd_message *next = first->next;
+        pd_message_destroy(first);
+        first = next;
+    }
+}
+
+/* The bond itself becomes the notice and travels to the peer. */
+static void tell(struct pd_process *self, struct pd_bond *bond, enum pd_message_kind kind)
+{
+    struct pd_message *message = &bond->message;
+    message->kind = (uint8_t)kind;
+    message->pid = self->pid;
+    message->reason = (uint8_t)self->exit.reason;
+    message->text = pd_exit_text_share(self->exit.text);
+    if (pd_mailbox_post(self->environment, bond->peer, message) != PD_OK) {
+        pd_message_destroy(message);
+    }
+}
+
+/* Links first, in the order in which they were made, then monitors. */
+static void tell_everyone(struct pd_process *self)
+{
+    struct pd_list later;
+    pd_list_init(&later);
+    struct pd_bond *bond = NULL;
+    while ((bond = pd_bond_set_take_first(&self->bonds)) != NULL) {
+        if (bond->type == PD_BOND_LINK) {
+            tell(self, bond, PD_SIGNAL_LINK_DIED);
+        } else {
+            pd_list_append(&later, &bond->node);
+        }
+    }
+    while (!pd_list_is_empty(&later)) {
+        bond = pd_container_of(later.next, struct pd_bond, node);
+        pd_list_remove(&bond->node);
+        tell(self, bond,
+             bond->type == PD_BOND_WATCHED_BY ? PD_SIGNAL_PROCESS_DIED : PD_SIGNAL_DEMONITOR);
+    }
+}
+
+void pd_lifecycle_end(struct pd_process *self)
+{
+    struct pd_environment *environment = self->environment;
+    struct pd_runtime *runtime = environment->runtime;
+    bool has_names = false;
+    bool has_groups = false;
+    struct pd_message *leftover = pd_mailbox_close(self, &has_names, &has_groups);
+    pd_trace_fold(runtime->trace, PD_TRACE_EXIT, self->pid, (uint64_t)self->exit.reason, 0);
+    (void)pd_timer_cancel(&self->timeout);
+    pd_mailbox_stop_waiting(&self->waiter);
+    if (has_names) {
+        pd_registry_forget(environment, self->pid);
+    }
+    if (has_groups) {
+        pd_group_forget(environment, self->pid);
+    }
+    self->is_exit_set = true; /* a late exit signal changes nothing */
+    pd_lifecycle_handle(self, leftover);
+    if (runtime->hooks.exited != NULL) {
+        runtime->hooks.exited(runtime->hooks.context, self);
+    }
+    tell_everyone(self);
+    free_list(self->queue_first);
+    free_list(self->outbox_first);
+    self->behavior->destroy(self);
+    pd_bond_set_deinit(&self->bonds);
+    pd_exit_text_release(self->exit.text);
+    self->exit.text = NULL;
+    give_back(self);
+}
+
+void pd_process_set_exit(struct pd_process *self, enum pd_exit_reason reason, const char *text,
+                         size_t text_size)
+{
+    if (self->is_exit_set) {
+        return;
+    }
+    self->is_exit_set = true;
+    self->exit.reason = reason;
+    self->exit.text = text_size == 0 ? NULL : pd_exit_text_create(text, text_size);
+}
+
+/* --- Sending ------------------------------------------------------------------------------------------------ */
+
+static void count_sent(struct pd_process *self)
+{
+    uint64_t count = atomic_load_explicit(&self->sent_count, memory_order_relaxed);
+    atomic_store_explicit(&self->sent_count, count + 1, memory_order_relaxed);
+}
+
+/* To ourselves: a full mailbox may only look full until what we took is settled. */
+static enum pd_status post_to_self(struct pd_process *self, struct pd_message *message)
+{
+    enum pd_status status = pd_mailbox_post(self->environment, self->pid, message);
+    if (status == PD_ERR_FULL) {
+        (void)pd_process_drain(self);
+        status = pd_mailbox_post(self->environment, self->pid, message);
+    }
+    return status;
+}
+
+enum pd_status pd_process_send(struct pd_process *self, uint64_t pid, struct pd_message *message)
+{
+    enum pd_status status = PD_ERR_FULL;
+    if (pid == self->pid) {
+        status = post_to_self(self, message);
+    } else if (self->outbox_first == NULL) { /* never overtake what waits */
+        status = pd_mailbox_post(self->environment, pid, message);
+    }
+    if (status == PD_ERR_FULL) {
+        return status;
+    }
+    count_sent(self);
+    if (status != PD_OK) {
+        pd_message_destroy(message);
+    }
+    return PD_OK;
+}
+
+enum pd_status pd_process_send_waiting(struct pd_process *self, uint64_t pid,
+                                       struct pd_message *message)
+{
+    enum pd_status status = pd_process_send(self, pid, message);
+    if (status != PD_ERR_FULL) {
+        return status;
+    }
+    if (pid == self->pid) {
+        return PD_ERR_INVALID;
+    }
+    if (self->outbox_count >= PD_OUTBOX_MAX) {
+        return PD_ERR_FULL;
+    }
+    count_sent(self);
+    outbox_append(self, message, pid);
+    return PD_OK;
+}
+
+void pd_process_wake_at(struct pd_process *self, uint64_t deadline_ns)
+{
+    (void)pd_timer_cancel(&self->timeout);
+    if (deadline_ns == PD_TIME_NEVER) {
+        return;
+    }
+    if (pd_runtime_set_timer(self->environment->runtime, &self->timeout, deadline_ns) != PD_OK) {
+        static const char text[] = "no memory for a timer";
+        pd_process_set_exit(self, PD_EXIT_MEMORY, text, sizeof text - 1);
+    }
+}

@@ -1,0 +1,139 @@
+/* runtime - all that the processes of one program share: pool, scheduler threads, environments, limits.
+ *
+ * Model      An *environment* is a world of pids, names and groups; processes of different environments
+ *            cannot reach each other. The runtime owns the scheduler threads that run them all.
+ * Bounds     struct pd_runtime_config. Nothing grows beyond it.
+ * Ownership  The caller owns the host and keeps it alive as long as the runtime. */
+#ifndef PD_ACTOR_RUNTIME_H
+#define PD_ACTOR_RUNTIME_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actor/process.h"
+#include "actor/runqueue.h"
+#include "base/host.h"
+#include "base/random.h"
+#include "base/trace.h"
+
+#define PD_SCHEDULERS_MAX 64u
+#define PD_TIMERS_MAX (1u << 22)
+
+struct pd_runtime_config {
+    uint32_t scheduler_count;  /* threads, 1 to PD_SCHEDULERS_MAX; ignored in the deterministic mode */
+    uint32_t processes_max;    /* per environment, rounded up to a power of two */
+    uint32_t messages_max;     /* per mailbox */
+    uint64_t mailbox_bytes_max;
+    uint32_t message_bytes_max; /* of one message's data */
+    uint32_t signals_max;      /* pending link, monitor and exit requests of one process */
+    uint32_t bonds_max;        /* links and monitors that one process may begin */
+    uint32_t names_max;        /* registry entries and group memberships per environment, each */
+    uint32_t message_timers_max;
+    uint64_t seed;             /* of the deterministic mode */
+};
+
+/* Values for a program of its own on this machine. */
+struct pd_runtime_config pd_runtime_config_default(void);
+
+struct pd_scheduler {
+    struct pd_runtime *runtime;
+    struct pd_runqueue queue;
+    struct pd_process *lifo; /* woken by what runs here: next, if the slice is not spent */
+    struct pd_timer_queue timers;
+    struct pd_event event;
+    struct pd_thread thread;
+    struct pd_process *running;
+    uint32_t index;
+    int32_t credit; /* thousandths of a slice left for `lifo` */
+    uint32_t tick;
+    struct pd_random random;
+    atomic_uint_least64_t run_count;
+    atomic_uint_least64_t steal_count;
+};
+
+/* What the runtime tells the program that embeds it. Called on the owner's thread. */
+struct pd_runtime_hooks {
+    void *context;
+    /* A process ended; it is out of the table, its behavior's data still there. */
+    void (*exited)(void *context, struct pd_process *process);
+};
+
+struct pd_runtime {
+    struct pd_host *host;
+    struct pd_runtime_config config;
+    struct pd_runtime_hooks hooks;
+    struct pd_trace *trace; /* NULL unless deterministic */
+    struct pd_scheduler *schedulers;
+    uint32_t scheduler_count;
+    uint32_t started_count; /* threads that run */
+    atomic_uint_least64_t idle_mask; /* bit i: scheduler i sleeps or is about to */
+    atomic_bool is_stopping;
+    struct pd_runqueue injected; /* woken from outside of the scheduler threads */
+    atomic_uint_least64_t ref_last;
+    struct pd_spin pool_lock;
+    struct pd_process *pool_free; /* through run_next */
+    struct pd_process_block *pool_blocks;
+    atomic_uint_least64_t process_count; /* live, in all environments */
+    struct pd_spin timers_lock;
+    struct pd_message_timer **message_timers; /* by id, chained */
+    uint32_t message_timer_buckets;
+    uint32_t message_timer_count;
+    uint64_t message_timer_last;
+    struct pd_event drained; /* set when process_count falls to 0 */
+};
+
+/* Prepare; no thread yet. PD_ERR_NO_MEMORY, PD_ERR_INVALID (a limit is 0 or too large). */
+PD_NODISCARD enum pd_status pd_runtime_init(struct pd_runtime *runtime, struct pd_host *host,
+                                            const struct pd_runtime_config *config,
+                                            const struct pd_runtime_hooks *hooks);
+
+/* Start the scheduler threads. PD_ERR_IO: the system gave no thread; none runs. */
+PD_NODISCARD enum pd_status pd_runtime_start(struct pd_runtime *runtime);
+
+/* Stop and join the threads; processes stay as they are. Then pd_runtime_deinit frees all. */
+void pd_runtime_stop(struct pd_runtime *runtime);
+void pd_runtime_deinit(struct pd_runtime *runtime);
+
+/* The deterministic mode: run on the calling thread until `is_done` says so, or nothing can ever run again.
+ * `advance` moves the virtual clock to a deadline. True: is_done did. */
+bool pd_runtime_run(struct pd_runtime *runtime, bool (*is_done)(void *context), void *context,
+                    void (*advance)(struct pd_host *host, uint64_t now_ns));
+
+/* A reference that no other request of this runtime has. Never 0. */
+uint64_t pd_runtime_new_ref(struct pd_runtime *runtime);
+
+/* Send `message` to a pid at deadline_ns. Takes the message on PD_OK. *id_out cancels it.
+ * PD_ERR_FULL: message_timers_max are set. PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_runtime_send_at(struct pd_runtime *runtime,
+                                               struct pd_environment *environment, uint64_t pid,
+                                               struct pd_message *message, uint64_t deadline_ns,
+                                               uint64_t *id_out);
+
+/* True: it was waiting and is gone. False: it fired, or was cancelled, or never was. */
+bool pd_runtime_cancel_send(struct pd_runtime *runtime, uint64_t id);
+
+/* The scheduler of the calling thread, or NULL. */
+struct pd_scheduler *pd_scheduler_current(void);
+
+/* Put a QUEUED process where it will run. For mailbox.c. */
+void pd_runtime_enqueue(struct pd_runtime *runtime, struct pd_process *process);
+
+/* Set a timer in the queue of the calling scheduler (else of the first). PD_ERR_FULL, PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_runtime_set_timer(struct pd_runtime *runtime, struct pd_timer *timer,
+                                                 uint64_t deadline_ns);
+
+/* Drop every message that waits to be sent within an environment. */
+void pd_runtime_purge_sends(struct pd_runtime *runtime, struct pd_environment *environment);
+
+/* --- For message_timer.c -------------------------------------------------------------------------- */
+
+/* A message timer fell due: send, or wait for room. */
+void pd_message_timer_fire(struct pd_runtime *runtime, struct pd_timer *timer, uint64_t now_ns);
+void pd_message_timers_deinit(struct pd_runtime *runtime);
+
+/* --- For lifecycle.c ---------------------------------------------------------------------------- */
+struct pd_process *pd_runtime_pool_take(struct pd_runtime *runtime);
+void pd_runtime_pool_give(struct pd_runtime *runtime, struct pd_process *process);
+
+#endif

@@ -1,0 +1,26 @@
+/* real - the host interface on Linux: clocks, entropy, threads, helper jobs, standard output.
+ *
+ * Bounds     helper_count threads run jobs; jobs_max may be queued.
+ * Ownership  The caller owns the host, and destroys it after everything that uses it. */
+#ifndef PD_HOST_REAL_H
+#define PD_HOST_REAL_H
+
+#include <stdint.h>
+
+#include "base/host.h"
+
+struct pd_real_host;
+
+/* PD_ERR_NO_MEMORY; PD_ERR_IO: no thread could be started. helper_count 1 to 64. */
+PD_NODISCARD enum pd_status pd_real_host_create(uint32_t helper_count, uint32_t jobs_max,
+                                                struct pd_real_host **host_out);
+
+/* Wait for running jobs, run those queued, join the helpers. A helper that is stuck in a system call delays it. */
+void pd_real_host_destroy(struct pd_real_host *host);
+
+struct pd_host *pd_real_host_interface(struct pd_real_host *host);
+
+/* Processors this process may use, at least 1 (affinity and cgroup quota). */
+uint32_t pd_real_host_processor_count(void);
+
+#endif
