@@ -21,7 +21,11 @@
 #define BENCH_FOREVER UINT64_MAX /* a timeout that never ends */
 #define BENCH_INHERIT UINT64_MAX /* the parent's own module or configuration */
 
-enum bench_message { BENCH_DATA = 0, BENCH_LINK_DIED = 1, BENCH_PROCESS_DIED = 2 };
+enum bench_message {
+    BENCH_DATA = 0,
+    BENCH_LINK_DIED = 1,
+    BENCH_PROCESS_DIED = 2
+};
 
 BENCH_IMPORT("lunatic::message", "create_data")
 void lunatic_create_data(uint64_t tag, uint64_t capacity);

@@ -12,7 +12,12 @@ static struct bench_arguments arguments;
 
 void _start(void);
 
-enum { MATRIX_SIDE = 160, SIEVE_SIZE = 2000000, HEAP_SIZE = 200000, HASH_BYTES = 1 << 20 };
+enum {
+    MATRIX_SIDE = 160,
+    SIEVE_SIZE = 2000000,
+    HEAP_SIZE = 200000,
+    HASH_BYTES = 1 << 20
+};
 
 static double left[MATRIX_SIDE][MATRIX_SIDE];
 static double right[MATRIX_SIDE][MATRIX_SIDE];
@@ -108,7 +113,9 @@ struct node {
 
 static uint64_t kernel_tree(void)
 {
-    enum { NODES = 20000 };
+    enum {
+        NODES = 20000
+    };
     static struct node *all[NODES];
     struct node *root = NULL;
     uint64_t state = 88172645463325252u;
@@ -152,7 +159,10 @@ static uint64_t kernel_hash(void)
 /* The Mandelbrot set on a small grid. */
 static uint64_t kernel_fp(void)
 {
-    enum { SIDE = 96, LIMIT = 400 };
+    enum {
+        SIDE = 96,
+        LIMIT = 400
+    };
     uint64_t total = 0;
     for (uint32_t row = 0; row < SIDE; row++) {
         for (uint32_t column = 0; column < SIDE; column++) {
@@ -200,10 +210,14 @@ struct kernel {
 };
 
 static const struct kernel kernels[] = {
-    {"matmul", "compute_matmul", kernel_matmul}, {"sieve", "compute_sieve", kernel_sieve},
-    {"heapsort", "compute_heapsort", kernel_heapsort}, {"tree", "compute_tree", kernel_tree},
-    {"hash", "compute_hash", kernel_hash}, {"fp", "compute_fp", kernel_fp},
-    {"fib", "compute_fib", kernel_fib}, {"counter", "compute_counter", kernel_counter},
+    {"matmul", "compute_matmul", kernel_matmul},
+    {"sieve", "compute_sieve", kernel_sieve},
+    {"heapsort", "compute_heapsort", kernel_heapsort},
+    {"tree", "compute_tree", kernel_tree},
+    {"hash", "compute_hash", kernel_hash},
+    {"fp", "compute_fp", kernel_fp},
+    {"fib", "compute_fib", kernel_fib},
+    {"counter", "compute_counter", kernel_counter},
 };
 
 static void measure(const struct kernel *kernel, uint64_t repeats)

@@ -102,7 +102,8 @@ static uint32_t run(uint64_t echo, uint64_t rounds)
 {
     uint64_t begin = bench_now_ns();
     uint32_t count = 0;
-    for (uint64_t i = 0; i < rounds && bench_now_ns() - begin < RUN_MS_MAX * UINT64_C(1000000); i++) {
+    for (uint64_t i = 0; i < rounds && bench_now_ns() - begin < RUN_MS_MAX * UINT64_C(1000000);
+         i++) {
         uint64_t answer[2] = {0, 0};
         bench_send_number(echo, bench_shared_now_ns());
         if (lunatic_receive(NULL, 0, BENCH_FOREVER) != BENCH_DATA ||

@@ -13,7 +13,9 @@ void child_wait(uint64_t parent);
 
 BENCH_EXPORT("wait") void child_wait(uint64_t parent)
 {
-    enum { TEXT_BYTES = 200 };
+    enum {
+        TEXT_BYTES = 200
+    };
     char *text = malloc(TEXT_BYTES);
     if (text == NULL) {
         bench_fail("malloc returned NULL");

@@ -42,7 +42,9 @@ static void spawn_all(uint64_t *pids, uint64_t count)
 /* Wake them a batch at a time, so that answers never fill this actor's mailbox while it is sending. */
 static void wake_all(const uint64_t *pids, uint64_t count)
 {
-    enum { BATCH = 512 };
+    enum {
+        BATCH = 512
+    };
     for (uint64_t begin = 0; begin < count; begin += BATCH) {
         uint64_t end = begin + BATCH < count ? begin + BATCH : count;
         for (uint64_t i = begin; i < end; i++) {
