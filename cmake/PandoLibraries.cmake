@@ -13,7 +13,7 @@ set(PANDO_EXTERNAL_sim Threads::Threads)
 set(PANDO_EXTERNAL_cli wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBCYAML PkgConfig::LIBYAML Threads::Threads)
 
-# Pure folders see ISO C only; the others also Linux's and glibc's own interfaces.
+# Pure folders see ISO C and POSIX's strnlen; the others also Linux's and glibc's own interfaces.
 set(PANDO_PURE_FOLDERS base raft kv coord jobs actor proto)
 
 # Written anew whenever the commit changes, so that `pando version` never lies about its source.
@@ -40,7 +40,9 @@ foreach(folder IN LISTS PANDO_FOLDERS)
   add_library(pando_${folder} STATIC ${sources})
   target_include_directories(pando_${folder} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/src)
   target_link_libraries(pando_${folder} PUBLIC ${PANDO_EXTERNAL_${folder}})
-  if(NOT folder IN_LIST PANDO_PURE_FOLDERS)
+  if(folder IN_LIST PANDO_PURE_FOLDERS)
+    target_compile_definitions(pando_${folder} PRIVATE _POSIX_C_SOURCE=200809L)
+  else()
     target_compile_definitions(pando_${folder} PRIVATE _GNU_SOURCE)
   endif()
   if(folder STREQUAL "node" OR folder STREQUAL "cli")

@@ -54,8 +54,8 @@ step_aarch64() {
     mapfile -t patterns < <(pure_patterns c)
     mapfile -t sources < <(c_files "${patterns[@]}")
     [ "${#sources[@]}" -eq 0 ] ||
-        aarch64-linux-gnu-gcc "${warnings[@]}" -include src/base/banned.h -O2 -Isrc -fsyntax-only \
-            "${sources[@]}"
+        aarch64-linux-gnu-gcc "${warnings[@]}" -include src/base/banned.h -D_POSIX_C_SOURCE=200809L -O2 \
+            -Isrc -fsyntax-only "${sources[@]}"
 }
 
 # What pure code calls from outside is visible in its objects, whatever it included.
