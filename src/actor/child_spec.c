@@ -50,11 +50,10 @@ const char *pd_child_spec_mistake(const struct pd_child_spec *spec)
     if (spec->id == NULL || spec->id[0] == '\0') {
         return "a child needs an id";
     }
-    if (strnlen(spec->id, PD_CHILD_ID_SIZE_MAX + 1) > PD_CHILD_ID_SIZE_MAX) {
+    if (strlen(spec->id) > PD_CHILD_ID_SIZE_MAX) {
         return "the child's id is longer than 255 bytes";
     }
-    if (spec->function != NULL && strnlen(spec->function, PD_CHILD_FUNCTION_SIZE_MAX + 1) >
-                                      PD_CHILD_FUNCTION_SIZE_MAX) {
+    if (spec->function != NULL && strlen(spec->function) > PD_CHILD_FUNCTION_SIZE_MAX) {
         return "the function's name is longer than 1024 bytes";
     }
     if (spec->arguments_size > PD_CHILD_ARGUMENTS_SIZE_MAX) {
@@ -74,7 +73,8 @@ const char *pd_child_spec_mistake(const struct pd_child_spec *spec)
     return mistake != NULL ? mistake : mistake_in_start(spec);
 }
 
-enum pd_status pd_child_spec_create(const struct pd_child_spec *from, struct pd_child_spec **spec_out)
+enum pd_status pd_child_spec_create(const struct pd_child_spec *from,
+                                    struct pd_child_spec **spec_out)
 {
     if (pd_child_spec_mistake(from) != NULL) {
         return PD_ERR_INVALID;
@@ -121,8 +121,7 @@ void pd_child_spec_release(struct pd_child_spec *spec)
         return;
     }
     struct shared_spec *shared = (struct shared_spec *)(void *)spec;
-    uint32_t before =
-        atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel);
+    uint32_t before = atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel);
     pd_assert(before > 0);
     if (before == 1) {
         if (spec->subject_release != NULL) {

@@ -44,7 +44,7 @@ struct pd_child_spec {
     const char *function;     /* or NULL */
     const uint8_t *arguments; /* or NULL; their format is the spawner's */
     size_t arguments_size;
-    void *subject;                       /* opaque, or NULL */
+    void *subject;                          /* opaque, or NULL */
     void (*subject_release)(void *subject); /* or NULL */
     enum pd_child_restart restart;
     enum pd_child_shutdown shutdown;

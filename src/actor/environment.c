@@ -35,7 +35,10 @@ enum pd_status pd_environment_create(struct pd_runtime *runtime, uint64_t id,
         pd_free(environment);
         return PD_ERR_NO_MEMORY;
     }
-    pd_registry_init(&environment->registry, runtime->config.names_max);
+    /* Seeded, so that guests cannot choose names that all fall into one bucket. */
+    uint64_t seed = 0;
+    runtime->host->ops->entropy(runtime->host, (uint8_t *)&seed, sizeof seed);
+    pd_registry_init(&environment->registry, runtime->config.names_max, seed);
     pd_group_set_init(&environment->groups, runtime->config.names_max);
     *environment_out = environment;
     return PD_OK;

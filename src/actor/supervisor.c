@@ -4,171 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actor/supervisor_work.h"
-#include "base/alloc.h"
+#include "actor/supervisor_state.h"
 #include "base/assert.h"
 
 #define NONE PD_CHILD_NONE
 #define NEVER UINT64_MAX
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
-#define OUTBOX_MAX 8u /* more than any one step or advance puts in */
-
-enum phase {
-    PHASE_NEW = 0,
-    PHASE_LIVE,
-    PHASE_STOPPING,
-    PHASE_STOPPED
-};
-
-enum operation {
-    OPERATION_NONE = 0,
-    OPERATION_START_ALL,
-    OPERATION_RESTART,
-    OPERATION_REQUEST,
-    OPERATION_STOP_ALL
-};
-
-/* What the operation does with the child at the cursor. */
-enum stage {
-    STAGE_IDLE = 0,
-    STAGE_STOP,   /* towards the front: stop it and wait for its end */
-    STAGE_START,  /* towards the back: start it and wait until it is up */
-    STAGE_SIGNAL, /* dynamic, towards the front: tell it to end, do not wait */
-    STAGE_WAIT    /* dynamic: all were told */
-};
-
-struct pd_supervisor {
-    struct pd_supervisor_config config;
-    struct pd_children children;
-    struct pd_supervisor_work work;
-    enum phase phase;
-    enum operation operation;
-    enum stage stage;
-    bool is_single;        /* the range is the one child `first` */
-    bool is_brutal;        /* stopping, and nobody is asked any more */
-    bool is_start_overdue; /* `current` was killed because it never said ready */
-    uint32_t first;        /* where the range begins; NONE: with the first child */
-    uint32_t cursor;
-    uint32_t current;      /* the child that the operation waits for, or NONE */
-    uint64_t deadline_ns;
-    uint64_t now_ns;
-    uint64_t stop_began_ns;
-    struct pd_supervisor_request request; /* of OPERATION_REQUEST */
-    struct pd_exit exit;                  /* what it will end with */
-    uint64_t *restarts;                   /* ring of the last times */
-    uint32_t restart_first;
-    uint32_t restart_count;
-    struct pd_supervisor_action outbox[OUTBOX_MAX]; /* each with references */
-    uint32_t outbox_first;
-    uint32_t outbox_count;
-    struct pd_supervisor_action given; /* the last one given out: keeps its references alive */
-    char name[];
-};
-
-/* --- Making and destroying -------------------------------------------------------------------------- */
-
-struct pd_supervisor_config pd_supervisor_config_default(void)
-{
-    return (struct pd_supervisor_config){
-        .name = "supervisor",
-        .strategy = PD_ONE_FOR_ONE,
-        .auto_shutdown = PD_AUTO_SHUTDOWN_NEVER,
-        .restarts_max = 3,
-        .period_ns = 5 * NS_PER_S,
-        .children_max = 65536,
-        .requests_max = 4096,
-    };
-}
-
-const char *pd_supervisor_strategy_text(enum pd_supervisor_strategy strategy)
-{
-    switch (strategy) {
-    case PD_ONE_FOR_ONE:
-        return "one_for_one";
-    case PD_ONE_FOR_ALL:
-        return "one_for_all";
-    case PD_REST_FOR_ONE:
-        return "rest_for_one";
-    case PD_DYNAMIC:
-        return "dynamic";
-    }
-    return "unknown strategy";
-}
-
-static bool config_is_valid(const struct pd_supervisor_config *config)
-{
-    return config->name != NULL && (unsigned)config->strategy <= PD_DYNAMIC &&
-           (unsigned)config->auto_shutdown <= PD_AUTO_SHUTDOWN_ALL &&
-           config->restarts_max <= PD_SUPERVISOR_RESTARTS_MAX && config->period_ns > 0 &&
-           config->period_ns <= PD_CHILD_TIME_MS_MAX * NS_PER_MS && config->children_max > 0 &&
-           config->children_max <= PD_CHILDREN_MAX && config->requests_max > 0 &&
-           config->requests_max <= PD_SUPERVISOR_REQUESTS_MAX;
-}
-
-enum pd_status pd_supervisor_create(const struct pd_supervisor_config *config,
-                                    struct pd_supervisor **supervisor_out)
-{
-    if (!config_is_valid(config)) {
-        return PD_ERR_INVALID;
-    }
-    size_t name_size = strnlen(config->name, PD_SUPERVISOR_NAME_SIZE_MAX);
-    struct pd_supervisor *s = pd_alloc_zeroed(1, sizeof *s + name_size + 1);
-    if (s == NULL) {
-        return PD_ERR_NO_MEMORY;
-    }
-    if (config->restarts_max > 0) {
-        s->restarts = pd_alloc(config->restarts_max * sizeof *s->restarts);
-        if (s->restarts == NULL) {
-            pd_free(s);
-            return PD_ERR_NO_MEMORY;
-        }
-    }
-    s->config = *config;
-    memcpy(s->name, config->name, name_size);
-    s->config.name = s->name;
-    s->first = NONE;
-    s->cursor = NONE;
-    s->current = NONE;
-    s->deadline_ns = NEVER;
-    pd_children_init(&s->children, config->children_max, config->strategy == PD_DYNAMIC,
-                     config->seed);
-    pd_work_init(&s->work, &s->children, config->requests_max);
-    *supervisor_out = s;
-    return PD_OK;
-}
-
-static void action_deinit(struct pd_supervisor_action *action)
-{
-    pd_exit_text_release(action->exit.text);
-    pd_child_spec_release(action->spec);
-    action->exit.text = NULL;
-    action->spec = NULL;
-}
-
-void pd_supervisor_destroy(struct pd_supervisor *s)
-{
-    if (s == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < s->outbox_count; i++) {
-        action_deinit(&s->outbox[s->outbox_first + i]);
-    }
-    action_deinit(&s->given);
-    pd_supervisor_request_deinit(&s->request);
-    pd_work_deinit(&s->work);
-    pd_children_deinit(&s->children);
-    pd_exit_text_release(s->exit.text);
-    pd_free(s->restarts);
-    pd_free(s);
-}
-
-enum pd_status pd_supervisor_add(struct pd_supervisor *s, struct pd_child_spec *spec)
-{
-    pd_assert(s->phase == PHASE_NEW);
-    uint32_t slot;
-    return pd_children_add(&s->children, spec, &slot);
-}
 
 /* --- Actions ---------------------------------------------------------------------------------------- */
 
@@ -177,7 +17,7 @@ static struct pd_supervisor_action *push(struct pd_supervisor *s,
                                          enum pd_supervisor_action_kind kind, uint32_t slot,
                                          struct pd_exit exit)
 {
-    pd_assert(s->outbox_first + s->outbox_count < OUTBOX_MAX);
+    pd_assert(s->outbox_first + s->outbox_count < PD_SUPERVISOR_OUTBOX_MAX);
     struct pd_supervisor_action *action = &s->outbox[s->outbox_first + s->outbox_count++];
     *action = (struct pd_supervisor_action){
         .kind = kind,
@@ -222,16 +62,17 @@ static void send_exit(struct pd_supervisor *s, uint32_t slot, enum pd_exit_reaso
 static void end_operation(struct pd_supervisor *s)
 {
     pd_assert(s->current == NONE);
-    s->operation = OPERATION_NONE;
-    s->stage = STAGE_IDLE;
+    s->operation = PD_OPERATION_NONE;
+    s->stage = PD_STAGE_IDLE;
     s->is_single = false;
     s->first = NONE;
     s->cursor = NONE;
     pd_supervisor_request_deinit(&s->request);
 }
 
-static void begin_operation(struct pd_supervisor *s, enum operation operation, enum stage stage,
-                            uint32_t first, bool is_single, uint32_t cursor)
+static void begin_operation(struct pd_supervisor *s, enum pd_supervisor_operation operation,
+                            enum pd_supervisor_stage stage, uint32_t first, bool is_single,
+                            uint32_t cursor)
 {
     s->operation = operation;
     s->stage = stage;
@@ -254,7 +95,7 @@ static void wait_no_more(struct pd_supervisor *s)
 
 static bool stops_in_parallel(const struct pd_supervisor *s)
 {
-    return s->phase == PHASE_STOPPING && s->config.strategy == PD_DYNAMIC;
+    return s->phase == PD_PHASE_STOPPING && s->config.strategy == PD_DYNAMIC;
 }
 
 /* Forget a child that ended; a walk that stands on it goes on. */
@@ -269,24 +110,23 @@ static void remove_child(struct pd_supervisor *s, uint32_t slot)
 
 static bool is_forgotten_when_stopped(const struct pd_supervisor *s, uint32_t slot)
 {
-    return s->children.is_dynamic ||
-           s->children.records[slot].spec->restart == PD_CHILD_TEMPORARY;
+    return s->children.is_dynamic || s->children.records[slot].spec->restart == PD_CHILD_TEMPORARY;
 }
 
 /* The whole supervisor ends with `exit` (its text is the caller's, too). */
 static void begin_stop(struct pd_supervisor *s, struct pd_exit exit)
 {
-    pd_assert(s->phase == PHASE_NEW || s->phase == PHASE_LIVE);
-    if (s->operation == OPERATION_REQUEST) {
+    pd_assert(s->phase == PD_PHASE_NEW || s->phase == PD_PHASE_LIVE);
+    if (s->operation == PD_OPERATION_REQUEST) {
         reply(s, s->request.ref, PD_ERR_CLOSED, NONE, no_exit);
         pd_supervisor_request_deinit(&s->request);
     }
-    s->phase = PHASE_STOPPING;
+    s->phase = PD_PHASE_STOPPING;
     s->exit = (struct pd_exit){exit.reason, pd_exit_text_share(exit.text)};
     s->stop_began_ns = s->now_ns;
     bool is_parallel = stops_in_parallel(s);
-    begin_operation(s, OPERATION_STOP_ALL, is_parallel ? STAGE_SIGNAL : STAGE_STOP, NONE, false,
-                    s->children.last);
+    begin_operation(s, PD_OPERATION_STOP_ALL, is_parallel ? PD_STAGE_SIGNAL : PD_STAGE_STOP, NONE,
+                    false, s->children.last);
     /* A child that is half-way down or not up yet is waited for first, as before. */
     uint8_t state = s->current == NONE ? (uint8_t)PD_CHILD_STOPPED
                                        : pd_children_at(&s->children, s->current)->state;
@@ -301,18 +141,18 @@ static struct pd_exit_text *text_of_giving_up(struct pd_supervisor *s, uint32_t 
 {
     const char *detail = pd_exit_text_bytes(cause.text);
     char limit[96];
-    if (is_too_often && s->config.period_ns % NS_PER_S == 0) {
+    if (is_too_often && s->config.period_ns % PD_NS_PER_S == 0) {
         snprintf(limit, sizeof limit, "more than %" PRIu32 " restarts in %" PRIu64 " s",
-                 s->config.restarts_max, s->config.period_ns / NS_PER_S);
+                 s->config.restarts_max, s->config.period_ns / PD_NS_PER_S);
     } else if (is_too_often) {
         snprintf(limit, sizeof limit, "more than %" PRIu32 " restarts in %" PRIu64 " ms",
-                 s->config.restarts_max, s->config.period_ns / NS_PER_MS);
+                 s->config.restarts_max, s->config.period_ns / PD_NS_PER_MS);
     } else {
         snprintf(limit, sizeof limit, "it cannot start");
     }
     char text[PD_EXIT_TEXT_MAX];
-    int size = snprintf(text, sizeof text, "supervisor %s gave up: %s\n  child %s %s %s%s%s", s->name,
-                        limit, pd_children_at(&s->children, slot)->spec->id, what,
+    int size = snprintf(text, sizeof text, "supervisor %s gave up: %s\n  child %s %s %s%s%s",
+                        s->name, limit, pd_children_at(&s->children, slot)->spec->id, what,
                         pd_exit_reason_text(cause.reason), detail[0] == '\0' ? "" : ": ", detail);
     pd_assert(size > 0);
     size_t length = (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
@@ -323,8 +163,7 @@ static struct pd_exit_text *text_of_giving_up(struct pd_supervisor *s, uint32_t 
 static void give_up(struct pd_supervisor *s, uint32_t slot, const char *what, bool is_too_often,
                     struct pd_exit cause)
 {
-    struct pd_exit exit = {PD_EXIT_FAILURE,
-                           text_of_giving_up(s, slot, what, is_too_often, cause)};
+    struct pd_exit exit = {PD_EXIT_FAILURE, text_of_giving_up(s, slot, what, is_too_often, cause)};
     push(s, PD_SUPERVISOR_GIVE_UP, slot, exit);
     begin_stop(s, exit);
     pd_exit_text_release(exit.text);
@@ -336,7 +175,7 @@ static void child_is_up(struct pd_supervisor *s, uint32_t slot)
 {
     wait_no_more(s);
     pd_children_set_state(&s->children, slot, PD_CHILD_RUNNING);
-    if (s->operation == OPERATION_REQUEST) {
+    if (s->operation == PD_OPERATION_REQUEST) {
         reply(s, s->request.ref, PD_OK, slot, no_exit);
         end_operation(s);
     } else {
@@ -348,9 +187,9 @@ static void child_is_up(struct pd_supervisor *s, uint32_t slot)
 static void start_failed(struct pd_supervisor *s, uint32_t slot, enum pd_status status,
                          struct pd_exit exit)
 {
-    pd_assert(s->stage == STAGE_START && s->cursor == slot);
+    pd_assert(s->stage == PD_STAGE_START && s->cursor == slot);
     wait_no_more(s);
-    if (s->operation == OPERATION_REQUEST) {
+    if (s->operation == PD_OPERATION_REQUEST) {
         pd_children_set_state(&s->children, slot, PD_CHILD_STOPPED);
         bool is_new = s->request.kind == PD_SUPERVISOR_START_CHILD;
         reply(s, s->request.ref, status, slot, exit);
@@ -361,12 +200,12 @@ static void start_failed(struct pd_supervisor *s, uint32_t slot, enum pd_status 
         return;
     }
     report(s, PD_REPORT_NO_START, slot, exit);
-    if (s->operation == OPERATION_START_ALL) {
+    if (s->operation == PD_OPERATION_START_ALL) {
         pd_children_set_state(&s->children, slot, PD_CHILD_STOPPED);
         give_up(s, slot, "could not be started:", false, exit);
         return;
     }
-    pd_assert(s->operation == OPERATION_RESTART);
+    pd_assert(s->operation == PD_OPERATION_RESTART);
     pd_children_set_state(&s->children, slot, PD_CHILD_RETRY);
     pd_children_set_exit(&s->children, slot, exit);
     pd_work_add_child(&s->work, slot);
@@ -375,7 +214,7 @@ static void start_failed(struct pd_supervisor *s, uint32_t slot, enum pd_status 
 
 static void start_stage_is_done(struct pd_supervisor *s)
 {
-    if (s->operation == OPERATION_START_ALL) {
+    if (s->operation == PD_OPERATION_START_ALL) {
         push(s, PD_SUPERVISOR_STARTED, NONE, no_exit);
     }
     end_operation(s);
@@ -405,7 +244,7 @@ static uint64_t patience_ends_ns(const struct pd_child_record *record, uint64_t 
     if (record->is_killed || record->spec->shutdown != PD_CHILD_STOP_TIMEOUT) {
         return NEVER;
     }
-    return began_ns + record->spec->stop_ms * NS_PER_MS;
+    return began_ns + record->spec->stop_ms * PD_NS_PER_MS;
 }
 
 static void tell_to_end(struct pd_supervisor *s, uint32_t slot)
@@ -419,11 +258,11 @@ static void tell_to_end(struct pd_supervisor *s, uint32_t slot)
 static void stop_stage_is_done(struct pd_supervisor *s)
 {
     switch (s->operation) {
-    case OPERATION_RESTART:
-        s->stage = STAGE_START;
+    case PD_OPERATION_RESTART:
+        s->stage = PD_STAGE_START;
         s->cursor = s->first == NONE ? s->children.first : s->first;
         return;
-    case OPERATION_REQUEST:
+    case PD_OPERATION_REQUEST:
         if (s->request.kind == PD_SUPERVISOR_REPLACE_CHILD) {
             struct pd_child_record *record = pd_children_at(&s->children, s->first);
             if (s->request.spec != NULL) {
@@ -431,7 +270,7 @@ static void stop_stage_is_done(struct pd_supervisor *s)
                 record->spec = pd_child_spec_share(s->request.spec);
                 pd_child_spec_release(old);
             }
-            s->stage = STAGE_START;
+            s->stage = PD_STAGE_START;
             s->cursor = s->first;
             return;
         }
@@ -441,17 +280,17 @@ static void stop_stage_is_done(struct pd_supervisor *s)
         }
         end_operation(s);
         return;
-    case OPERATION_STOP_ALL:
+    case PD_OPERATION_STOP_ALL:
         pd_assert(s->children.live_count == 0);
-        s->phase = PHASE_STOPPED;
+        s->phase = PD_PHASE_STOPPED;
         push(s, PD_SUPERVISOR_STOPPED, NONE, s->exit);
         end_operation(s);
         return;
-    case OPERATION_NONE:
-    case OPERATION_START_ALL:
+    case PD_OPERATION_NONE:
+    case PD_OPERATION_START_ALL:
         break;
     }
-    pd_assert(!"an operation that stops nobody");
+    pd_assert(s->operation == PD_OPERATION_STOP_ALL); /* the others stop nobody */
 }
 
 static void advance_stop(struct pd_supervisor *s)
@@ -475,7 +314,7 @@ static void advance_stop(struct pd_supervisor *s)
         pd_children_forget_exit(&s->children, slot);
         pd_children_set_state(&s->children, slot, PD_CHILD_STOPPED);
         s->cursor = s->is_single || slot == s->first ? NONE : record->before;
-        if (s->operation == OPERATION_RESTART && is_forgotten_when_stopped(s, slot)) {
+        if (s->operation == PD_OPERATION_RESTART && is_forgotten_when_stopped(s, slot)) {
             remove_child(s, slot);
         }
         return;
@@ -483,7 +322,7 @@ static void advance_stop(struct pd_supervisor *s)
     case PD_CHILD_STOPPING:
         break; /* it would be `current`, and we would wait */
     }
-    pd_assert(!"a child half-way that nobody waits for");
+    pd_assert(s->current == slot); /* never: then we would wait, not be here */
 }
 
 /* One child of a dynamic supervisor that stops: told to end at first, killed when its time is over. */
@@ -491,7 +330,7 @@ static void advance_signal(struct pd_supervisor *s)
 {
     uint32_t slot = s->cursor;
     if (slot == NONE) {
-        s->stage = STAGE_WAIT;
+        s->stage = PD_STAGE_WAIT;
         return;
     }
     struct pd_child_record *record = pd_children_at(&s->children, slot);
@@ -560,13 +399,13 @@ static void restart_child(struct pd_supervisor *s, uint32_t slot)
     switch (s->config.strategy) {
     case PD_ONE_FOR_ONE:
     case PD_DYNAMIC:
-        begin_operation(s, OPERATION_RESTART, STAGE_START, slot, true, slot);
+        begin_operation(s, PD_OPERATION_RESTART, PD_STAGE_START, slot, true, slot);
         return;
     case PD_REST_FOR_ONE:
-        begin_operation(s, OPERATION_RESTART, STAGE_STOP, slot, false, s->children.last);
+        begin_operation(s, PD_OPERATION_RESTART, PD_STAGE_STOP, slot, false, s->children.last);
         return;
     case PD_ONE_FOR_ALL:
-        begin_operation(s, OPERATION_RESTART, STAGE_STOP, NONE, false, s->children.last);
+        begin_operation(s, PD_OPERATION_RESTART, PD_STAGE_STOP, NONE, false, s->children.last);
         return;
     }
 }
@@ -588,9 +427,9 @@ static void leave_ended(struct pd_supervisor *s, uint32_t slot)
     if (is_forgotten_when_stopped(s, slot)) {
         remove_child(s, slot);
     }
-    bool is_over = s->config.auto_shutdown == PD_AUTO_SHUTDOWN_ANY ||
-                   (s->config.auto_shutdown == PD_AUTO_SHUTDOWN_ALL &&
-                    s->children.significant_count == 0);
+    bool is_over =
+        s->config.auto_shutdown == PD_AUTO_SHUTDOWN_ANY ||
+        (s->config.auto_shutdown == PD_AUTO_SHUTDOWN_ALL && s->children.significant_count == 0);
     if (is_significant && is_over) {
         struct pd_exit exit = {PD_EXIT_SHUTDOWN, pd_exit_text_create(text, (size_t)size)};
         begin_stop(s, exit);
@@ -657,7 +496,7 @@ static void begin_start_child(struct pd_supervisor *s)
         refuse_request(s, status, slot);
         return;
     }
-    begin_operation(s, OPERATION_REQUEST, STAGE_START, slot, true, slot);
+    begin_operation(s, PD_OPERATION_REQUEST, PD_STAGE_START, slot, true, slot);
 }
 
 static void begin_request(struct pd_supervisor *s)
@@ -675,21 +514,21 @@ static void begin_request(struct pd_supervisor *s)
     bool is_stopped = record->state == PD_CHILD_STOPPED;
     switch (s->request.kind) {
     case PD_SUPERVISOR_STOP_CHILD:
-        begin_operation(s, OPERATION_REQUEST, STAGE_STOP, slot, true, slot);
+        begin_operation(s, PD_OPERATION_REQUEST, PD_STAGE_STOP, slot, true, slot);
         return;
     case PD_SUPERVISOR_REPLACE_CHILD:
         if (s->request.spec != NULL && strcmp(s->request.spec->id, record->spec->id) != 0) {
             refuse_request(s, PD_ERR_INVALID, slot);
             return;
         }
-        begin_operation(s, OPERATION_REQUEST, STAGE_STOP, slot, true, slot);
+        begin_operation(s, PD_OPERATION_REQUEST, PD_STAGE_STOP, slot, true, slot);
         return;
     case PD_SUPERVISOR_RESTART_CHILD:
         if (!is_stopped) {
             refuse_request(s, PD_ERR_EXISTS, slot);
             return;
         }
-        begin_operation(s, OPERATION_REQUEST, STAGE_START, slot, true, slot);
+        begin_operation(s, PD_OPERATION_REQUEST, PD_STAGE_START, slot, true, slot);
         return;
     case PD_SUPERVISOR_DELETE_CHILD:
         refuse_request(s, is_stopped ? PD_OK : PD_ERR_EXISTS, slot);
@@ -706,7 +545,7 @@ static void begin_request(struct pd_supervisor *s)
 static void receive_request(struct pd_supervisor *s, const struct pd_supervisor_request *request)
 {
     enum pd_status status = PD_ERR_CLOSED;
-    if (s->phase == PHASE_NEW || s->phase == PHASE_LIVE) {
+    if (s->phase == PD_PHASE_NEW || s->phase == PD_PHASE_LIVE) {
         status = pd_work_add_request(&s->work, request);
     }
     if (status != PD_OK) {
@@ -726,7 +565,7 @@ static void child_started(struct pd_supervisor *s, const struct pd_supervisor_ev
     struct pd_child_record *record = pd_children_at(&s->children, slot);
     pd_assert(record->state == PD_CHILD_SPAWNING);
     pd_children_set_pid(&s->children, slot, event->pid);
-    if (s->phase == PHASE_STOPPING) {
+    if (s->phase == PD_PHASE_STOPPING) {
         pd_children_set_state(&s->children, slot, PD_CHILD_RUNNING);
         wait_for(s, NONE, s->deadline_ns);
         if (stops_in_parallel(s)) {
@@ -743,7 +582,7 @@ static void child_started(struct pd_supervisor *s, const struct pd_supervisor_ev
     pd_children_set_state(&s->children, slot, PD_CHILD_STARTING);
     uint64_t ready_ms = record->spec->ready_ms;
     wait_for(s, slot,
-             ready_ms == PD_CHILD_NO_TIMEOUT ? NEVER : s->now_ns + ready_ms * NS_PER_MS);
+             ready_ms == PD_CHILD_NO_TIMEOUT ? NEVER : s->now_ns + ready_ms * PD_NS_PER_MS);
 }
 
 /* A child's process is gone while the supervisor stops, or it never had one. */
@@ -760,7 +599,7 @@ static void child_failed(struct pd_supervisor *s, const struct pd_supervisor_eve
     uint32_t slot = pd_children_find(&s->children, event->child);
     pd_assert(slot != NONE);
     pd_assert(pd_children_at(&s->children, slot)->state == PD_CHILD_SPAWNING);
-    if (s->phase == PHASE_STOPPING) {
+    if (s->phase == PD_PHASE_STOPPING) {
         s->current = NONE;
         child_is_down(s, slot);
         return;
@@ -802,11 +641,11 @@ static void child_exited(struct pd_supervisor *s, struct pd_pid pid, struct pd_e
     if (s->current == slot) {
         wait_no_more(s);
     }
-    if (s->phase == PHASE_STOPPING) {
+    if (s->phase == PD_PHASE_STOPPING) {
         child_is_down(s, slot);
         return;
     }
-    pd_assert(s->phase == PHASE_LIVE);
+    pd_assert(s->phase == PD_PHASE_LIVE);
     if (is_overdue) {
         overdue_child_ended(s, slot);
     } else if (state == PD_CHILD_STARTING) {
@@ -828,7 +667,7 @@ static void deadline_passed(struct pd_supervisor *s)
     }
     s->deadline_ns = NEVER;
     if (stops_in_parallel(s)) {
-        s->stage = STAGE_SIGNAL;
+        s->stage = PD_STAGE_SIGNAL;
         s->cursor = s->children.last;
         return;
     }
@@ -845,19 +684,19 @@ static void deadline_passed(struct pd_supervisor *s)
 
 static void stop_requested(struct pd_supervisor *s, struct pd_exit exit, bool is_brutal)
 {
-    if (s->phase == PHASE_STOPPED) {
+    if (s->phase == PD_PHASE_STOPPED) {
         return;
     }
     bool was_brutal = s->is_brutal;
     s->is_brutal = was_brutal || is_brutal;
-    if (s->phase != PHASE_STOPPING) {
+    if (s->phase != PD_PHASE_STOPPING) {
         begin_stop(s, exit);
     }
     if (was_brutal || !is_brutal) {
         return;
     }
     if (stops_in_parallel(s)) {
-        s->stage = STAGE_SIGNAL;
+        s->stage = PD_STAGE_SIGNAL;
         s->cursor = s->children.last;
         return;
     }
@@ -875,9 +714,10 @@ void pd_supervisor_step(struct pd_supervisor *s, const struct pd_supervisor_even
     s->now_ns = event->now_ns > s->now_ns ? event->now_ns : s->now_ns;
     switch (event->kind) {
     case PD_SUPERVISOR_START:
-        if (s->phase == PHASE_NEW) {
-            s->phase = PHASE_LIVE;
-            begin_operation(s, OPERATION_START_ALL, STAGE_START, NONE, false, s->children.first);
+        if (s->phase == PD_PHASE_NEW) {
+            s->phase = PD_PHASE_LIVE;
+            begin_operation(s, PD_OPERATION_START_ALL, PD_STAGE_START, NONE, false,
+                            s->children.first);
         }
         return;
     case PD_SUPERVISOR_CHILD_STARTED:
@@ -914,9 +754,9 @@ static bool take_work(struct pd_supervisor *s)
     if (!pd_work_take(&s->work, &slot, &request)) {
         return false;
     }
-    if (slot != NONE && s->phase == PHASE_LIVE) {
+    if (slot != NONE && s->phase == PD_PHASE_LIVE) {
         handle_ended_child(s, slot);
-    } else if (slot == NONE && s->phase == PHASE_LIVE) {
+    } else if (slot == NONE && s->phase == PD_PHASE_LIVE) {
         s->request = request;
         begin_request(s);
     } else if (slot == NONE) {
@@ -929,37 +769,37 @@ static bool take_work(struct pd_supervisor *s)
 /* One more step of what is going on. False: it waits for an event. */
 static bool advance(struct pd_supervisor *s)
 {
-    if (s->phase == PHASE_NEW || s->phase == PHASE_STOPPED) {
+    if (s->phase == PD_PHASE_NEW || s->phase == PD_PHASE_STOPPED) {
         return false;
     }
-    if (s->phase == PHASE_STOPPING && take_work(s)) {
+    if (s->phase == PD_PHASE_STOPPING && take_work(s)) {
         return true;
     }
     if (s->current != NONE) {
         return false;
     }
     switch (s->stage) {
-    case STAGE_IDLE:
+    case PD_STAGE_IDLE:
         return take_work(s);
-    case STAGE_STOP:
+    case PD_STAGE_STOP:
         advance_stop(s);
         return true;
-    case STAGE_START:
+    case PD_STAGE_START:
         advance_start(s);
         return true;
-    case STAGE_SIGNAL:
+    case PD_STAGE_SIGNAL:
         advance_signal(s);
         return true;
-    case STAGE_WAIT:
+    case PD_STAGE_WAIT:
         advance_wait(s);
-        return s->phase == PHASE_STOPPED;
+        return s->phase == PD_PHASE_STOPPED;
     }
     return false;
 }
 
 bool pd_supervisor_next(struct pd_supervisor *s, struct pd_supervisor_action *action_out)
 {
-    action_deinit(&s->given);
+    pd_supervisor_action_deinit(&s->given);
     while (s->outbox_count == 0) {
         if (!advance(s)) {
             return false;
@@ -978,79 +818,4 @@ bool pd_supervisor_next(struct pd_supervisor *s, struct pd_supervisor_action *ac
 uint64_t pd_supervisor_deadline_ns(const struct pd_supervisor *s)
 {
     return s->deadline_ns;
-}
-
-/* --- A look inside ---------------------------------------------------------------------------------- */
-
-static bool describe(struct pd_supervisor *s, uint32_t slot, struct pd_supervisor_child *child_out)
-{
-    if (slot == NONE) {
-        return false;
-    }
-    const struct pd_child_record *record = pd_children_at(&s->children, slot);
-    *child_out = (struct pd_supervisor_child){
-        .child = pd_children_name(&s->children, slot),
-        .spec = record->spec,
-        .pid = record->pid,
-        .state = (enum pd_child_state)record->state,
-        .restart_count = record->restart_count,
-    };
-    return true;
-}
-
-bool pd_supervisor_child_after(struct pd_supervisor *s, struct pd_child_id child,
-                               struct pd_supervisor_child *child_out)
-{
-    if (child.value == 0) {
-        return describe(s, s->children.first, child_out);
-    }
-    uint32_t slot = pd_children_find(&s->children, child);
-    return slot != NONE && describe(s, pd_children_at(&s->children, slot)->after, child_out);
-}
-
-bool pd_supervisor_find_id(struct pd_supervisor *s, const char *id,
-                           struct pd_supervisor_child *child_out)
-{
-    return describe(s, pd_children_find_id(&s->children, id), child_out);
-}
-
-bool pd_supervisor_find_pid(struct pd_supervisor *s, struct pd_pid pid,
-                            struct pd_supervisor_child *child_out)
-{
-    return describe(s, pd_children_find_pid(&s->children, pid), child_out);
-}
-
-struct pd_supervisor_counts pd_supervisor_count(const struct pd_supervisor *s)
-{
-    return (struct pd_supervisor_counts){
-        .specs = s->children.count,
-        .active = s->children.active_count,
-        .live = s->children.live_count,
-        .waiting = s->work.request_count,
-    };
-}
-
-bool pd_supervisor_is_stopped(const struct pd_supervisor *s)
-{
-    return s->phase == PHASE_STOPPED;
-}
-
-void pd_supervisor_check(const struct pd_supervisor *s)
-{
-    pd_children_check(&s->children);
-    pd_assert(s->restart_count <= s->config.restarts_max);
-    pd_assert(s->phase != PHASE_STOPPED || s->children.live_count == 0);
-    pd_assert((s->operation == OPERATION_STOP_ALL) == (s->phase == PHASE_STOPPING));
-    pd_assert((s->operation == OPERATION_NONE) == (s->stage == STAGE_IDLE));
-    for (uint32_t slot = s->children.first; slot != NONE; slot = s->children.records[slot].after) {
-        const struct pd_child_record *record = &s->children.records[slot];
-        bool is_half_way = record->state == PD_CHILD_SPAWNING ||
-                           record->state == PD_CHILD_STARTING ||
-                           record->state == PD_CHILD_STOPPING;
-        if (s->phase == PHASE_LIVE) {
-            pd_assert(is_half_way == (s->current == slot));
-        }
-        bool is_ended = record->state == PD_CHILD_EXITED || record->state == PD_CHILD_RETRY;
-        pd_assert(s->phase != PHASE_LIVE || is_ended == record->is_queued);
-    }
 }

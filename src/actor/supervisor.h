@@ -73,17 +73,18 @@ enum pd_supervisor_event_kind {
     PD_SUPERVISOR_CHILD_READY,   /* pid: it said so */
     PD_SUPERVISOR_CHILD_EXITED,  /* pid, exit. Unknown and former pids are ignored */
     PD_SUPERVISOR_TICK,          /* the deadline may have passed */
-    PD_SUPERVISOR_STOP,          /* exit: what to end with. is_brutal: kill instead of asking; may follow an
+    PD_SUPERVISOR_STOP, /* exit: what to end with. is_brutal: kill instead of asking; may follow an
                                     earlier STOP */
-    PD_SUPERVISOR_REQUEST        /* request */
+    PD_SUPERVISOR_REQUEST /* request */
 };
 
 enum pd_supervisor_request_kind {
-    PD_SUPERVISOR_START_CHILD = 0, /* spec. REPLY: child, pid; EXISTS: the id is taken (child, pid say by whom) */
-    PD_SUPERVISOR_STOP_CHILD,      /* target. The spec stays, unless temporary or dynamic */
-    PD_SUPERVISOR_RESTART_CHILD,   /* target: a stopped child. EXISTS: it is not stopped */
-    PD_SUPERVISOR_DELETE_CHILD,    /* target: a stopped child. EXISTS: it is not stopped */
-    PD_SUPERVISOR_REPLACE_CHILD    /* target: stop it if it runs, take `spec` if given (same id), start it.
+    PD_SUPERVISOR_START_CHILD =
+        0, /* spec. REPLY: child, pid; EXISTS: the id is taken (child, pid say by whom) */
+    PD_SUPERVISOR_STOP_CHILD,    /* target. The spec stays, unless temporary or dynamic */
+    PD_SUPERVISOR_RESTART_CHILD, /* target: a stopped child. EXISTS: it is not stopped */
+    PD_SUPERVISOR_DELETE_CHILD,  /* target: a stopped child. EXISTS: it is not stopped */
+    PD_SUPERVISOR_REPLACE_CHILD /* target: stop it if it runs, take `spec` if given (same id), start it.
                                       Counts no restart */
 };
 
@@ -92,7 +93,7 @@ enum pd_supervisor_request_kind {
  * status of a start that failed, with `exit` saying why. */
 struct pd_supervisor_request {
     enum pd_supervisor_request_kind kind;
-    uint64_t ref;              /* comes back in the REPLY */
+    uint64_t ref;               /* comes back in the REPLY */
     struct pd_child_spec *spec; /* a reference, taken; NULL where none is asked for */
     /* The target: the first of these that is not 0. */
     struct pd_child_id child;
@@ -116,9 +117,9 @@ enum pd_supervisor_action_kind {
     PD_SUPERVISOR_EXIT_SIGNAL, /* child, spec, pid, exit.reason: PD_EXIT_SHUTDOWN or PD_EXIT_KILLED */
     PD_SUPERVISOR_REPLY,       /* ref, status, child, pid, exit (of a start that failed) */
     PD_SUPERVISOR_STARTED,     /* all first children are up: the supervisor itself is ready */
-    PD_SUPERVISOR_REPORT,      /* report, child, spec, pid (before it ended), exit, restart_count, restarts_max */
-    PD_SUPERVISOR_GIVE_UP,     /* child, spec, exit: the chain of reasons. Stops its children next */
-    PD_SUPERVISOR_STOPPED      /* exit: the supervisor's own. The last action ever, but for REPLYs */
+    PD_SUPERVISOR_REPORT, /* report, child, spec, pid (before it ended), exit, restart_count, restarts_max */
+    PD_SUPERVISOR_GIVE_UP, /* child, spec, exit: the chain of reasons. Stops its children next */
+    PD_SUPERVISOR_STOPPED  /* exit: the supervisor's own. The last action ever, but for REPLYs */
 };
 
 enum pd_supervisor_report {

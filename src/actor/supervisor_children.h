@@ -1,4 +1,4 @@
-/* supervisor_children - the table of one supervisor's children. Private to supervisor.c.
+/* supervisor_children - the table of one supervisor's children. Its inside is private to supervisor*.c.
  *
  * Model      Records in slots, in start order (a list by slot number), found in constant time by pid, by
  *            id unless the table is dynamic, and by pd_child_id, which names one record for ever: a
@@ -16,7 +16,7 @@
 #include "actor/exit.h"
 #include "base/status.h"
 
-#define PD_CHILD_NONE UINT32_MAX        /* no slot */
+#define PD_CHILD_NONE UINT32_MAX /* no slot */
 #define PD_CHILDREN_MAX (UINT32_C(1) << 28)
 
 /* One record of one supervisor, for ever. 0 is no child. */

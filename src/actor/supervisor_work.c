@@ -103,8 +103,7 @@ void pd_work_remove_child(struct pd_supervisor_work *work, uint32_t slot)
 static enum pd_status grow(struct pd_supervisor_work *work)
 {
     uint32_t capacity = work->capacity == 0 ? CAPACITY_MIN : work->capacity * 2;
-    struct pd_waiting_request *requests =
-        pd_realloc(work->requests, capacity * sizeof *requests);
+    struct pd_waiting_request *requests = pd_realloc(work->requests, capacity * sizeof *requests);
     if (requests == NULL) {
         return PD_ERR_NO_MEMORY;
     }

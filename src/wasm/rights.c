@@ -1,0 +1,63 @@
+#include "wasm/rights.h"
+
+#include <stddef.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "wasm/wasi.h"
+
+struct pd_rights *pd_rights_create(uint64_t memory_bytes_max, uint64_t fuel_portions_max)
+{
+    struct pd_rights *rights = pd_alloc_zeroed(1, sizeof *rights);
+    if (rights == NULL) {
+        return NULL;
+    }
+    atomic_init(&rights->references, 1);
+    rights->memory_bytes_max = memory_bytes_max;
+    rights->fuel_portions_max = fuel_portions_max;
+    return rights;
+}
+
+struct pd_rights *pd_rights_create_child(const struct pd_rights *of)
+{
+    struct pd_rights *rights = pd_rights_create(of->memory_bytes_max, of->fuel_portions_max);
+    if (rights != NULL) {
+        rights->has_stdio = of->has_stdio; /* output is not a power over others */
+    }
+    return rights;
+}
+
+struct pd_rights *pd_rights_share(struct pd_rights *rights)
+{
+    atomic_fetch_add_explicit(&rights->references, 1, memory_order_relaxed);
+    return rights;
+}
+
+void pd_rights_release(struct pd_rights *rights)
+{
+    if (rights == NULL) {
+        return;
+    }
+    uint32_t before = atomic_fetch_sub_explicit(&rights->references, 1, memory_order_acq_rel);
+    pd_assert(before > 0);
+    if (before == 1) {
+        pd_wasi_config_release(rights->wasi);
+        pd_free(rights->network_list);
+        pd_free(rights);
+    }
+}
+
+static bool fuel_within(uint64_t child, uint64_t parent)
+{
+    return parent == 0 || (child != 0 && child <= parent);
+}
+
+bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *parent)
+{
+    return (!child->can_compile || parent->can_compile) &&
+           (!child->can_configure || parent->can_configure) &&
+           (!child->can_spawn || parent->can_spawn) && (!child->has_stdio || parent->has_stdio) &&
+           child->network <= parent->network &&
+           child->memory_bytes_max <= parent->memory_bytes_max &&
+           fuel_within(child->fuel_portions_max, parent->fuel_portions_max);
+}

@@ -1,0 +1,53 @@
+/* rights - what a guest may do and what it starts with: limits, permissions, arguments, directories.
+ *
+ * Model      Immutable once shared. A guest's children get a copy that was narrowed, never widened: every setter
+ *            compares with the rights of the one who sets. `lunatic` calls such an object a configuration.
+ * Default    Nothing is permitted; limits are the parent's.
+ * Ownership  Reference counted once shared; a copy under construction belongs to who builds it. */
+#ifndef PD_WASM_RIGHTS_H
+#define PD_WASM_RIGHTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define PD_FUEL_PORTION UINT64_C(100000) /* units of fuel in one of the ABI's portions */
+#define PD_MEMORY_BYTES_MAX (UINT64_C(1) << 32)
+
+struct pd_wasi_config;
+
+enum pd_network_right {
+    PD_NETWORK_NONE = 0,
+    PD_NETWORK_LOCAL = 1, /* loopback only */
+    PD_NETWORK_LIST = 2,  /* network_list */
+    PD_NETWORK_ALL = 3
+};
+
+struct pd_rights {
+    atomic_uint_least32_t references;
+    bool can_compile;
+    bool can_configure;
+    bool can_spawn;
+    bool has_stdio;
+    uint8_t network;          /* enum pd_network_right */
+    char *network_list;       /* "host:port, CIDR, ...", or NULL; owned */
+    uint64_t memory_bytes_max; /* of the linear memory */
+    uint64_t fuel_portions_max; /* 0: unlimited */
+    struct pd_wasi_config *wasi; /* a reference, or NULL: no arguments, environment, directories */
+};
+
+/* Nothing permitted, limits as given. One reference. NULL: no memory. */
+struct pd_rights *pd_rights_create(uint64_t memory_bytes_max, uint64_t fuel_portions_max);
+
+/* A copy for a child of `of`: its limits, none of its permissions, no arguments and directories. */
+struct pd_rights *pd_rights_create_child(const struct pd_rights *of);
+
+struct pd_rights *pd_rights_share(struct pd_rights *rights);
+void pd_rights_release(struct pd_rights *rights); /* NULL is allowed */
+
+/* True: `child` asks for nothing that `parent` lacks. Directories are compared when they are added. */
+bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *parent);
+
+#endif

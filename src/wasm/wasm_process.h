@@ -1,0 +1,117 @@
+/* wasm_process - a guest as a process: where the actor core and the engine meet.
+ *
+ * Model      The behavior of every wasm process. It steps the guest, turns its ending into an exit reason, and
+ *            holds what host functions need: the scratch message, tables of resources, rights, WASI.
+ * Ownership  struct pd_wasm_process is process->data, freed by the behavior's destroy. The system outlives it.
+ * Threads    The owner's only, except where a field says otherwise. */
+#ifndef PD_WASM_WASM_PROCESS_H
+#define PD_WASM_WASM_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actor/environment.h"
+#include "actor/process.h"
+#include "actor/runtime.h"
+#include "wasm/compile.h"
+#include "wasm/guest.h"
+#include "wasm/id_table.h"
+#include "wasm/module.h"
+#include "wasm/rights.h"
+
+struct pd_wasi;
+struct pd_metrics;
+
+/* Kinds of resources that messages carry (struct pd_resource.kind). */
+enum pd_resource_kind {
+    PD_RESOURCE_MODULE = 1
+};
+
+/* What all wasm processes of one program share. */
+struct pd_wasm_system {
+    struct pd_runtime *runtime;
+    struct pd_machine machine;
+    struct pd_compile_budget compile; /* for modules that guests supply; its linker is the default one */
+    struct pd_metrics *metrics;       /* NULL: counted nowhere */
+};
+
+struct pd_wasm_process {
+    struct pd_process *process;
+    struct pd_guest *guest;
+    struct pd_wasm_system *system;
+    struct pd_rights *rights;    /* a reference */
+    struct pd_message *scratch;  /* outgoing or received, or NULL */
+    struct pd_wasi *wasi;        /* made at first use, or NULL */
+    struct pd_id_table errors;   /* struct pd_error_text */
+    struct pd_id_table modules;  /* struct pd_module, referenced */
+    struct pd_id_table configs;  /* struct pd_rights, under construction */
+    struct pd_id_table supervisors; /* specifications under construction */
+    char *function;              /* the entry, for reports; owned */
+    uint64_t call_ref;           /* of the call in progress, or 0 */
+    uint64_t fuel_at_start;      /* of this slice */
+    uint64_t deadline_ns;        /* of the call that waits */
+    uint64_t *tags;              /* of the receive that waits; owned */
+    uint32_t tag_count;
+    uint32_t last_reason;        /* enum pd_exit_reason of the last failed `pando` call */
+};
+
+extern const struct pd_behavior pd_wasm_behavior;
+
+/* How to make one. */
+struct pd_wasm_spawn {
+    struct pd_environment *environment;
+    struct pd_module *module;   /* borrowed */
+    struct pd_rights *rights;   /* borrowed; shared by the new process */
+    struct pd_guest_entry entry;
+    uint64_t parent; /* pid, or 0 */
+};
+
+/* Make a process that has not begun to run: pd_process_start lets it, pd_wasm_process_discard gives it up.
+ * PD_ERR_FULL, PD_ERR_NO_MEMORY, PD_ERR_CLOSED, PD_ERR_INVALID (too many params). */
+PD_NODISCARD enum pd_status pd_wasm_process_create(struct pd_wasm_system *system,
+                                                   const struct pd_wasm_spawn *spawn,
+                                                   struct pd_wasm_process **process_out);
+void pd_wasm_process_discard(struct pd_wasm_process *process);
+
+/* The wasm process that a host call belongs to. */
+static inline struct pd_wasm_process *pd_call_process(const struct pd_call *call)
+{
+    return pd_guest_process(call->guest);
+}
+
+/* True: this process runs wasm. Then process->data is its struct pd_wasm_process. */
+static inline bool pd_process_is_wasm(const struct pd_process *process)
+{
+    return process->behavior == &pd_wasm_behavior;
+}
+
+/* --- Shorthands for the tables of host functions --------------------------------------------------- */
+
+/* Keep an error text for the guest and write its id (u64) to guest memory at `address`; the result is 1.
+ * Traps when the address is out of bounds. */
+enum pd_call_result pd_call_error(struct pd_call *call, uint32_t address, const char *format, ...)
+    PD_PRINTF(3, 4);
+
+/* Write a u64 result to guest memory at `address`; the result is 0. Traps when out of bounds. */
+enum pd_call_result pd_call_write_u64(struct pd_call *call, uint32_t address, uint64_t value);
+
+/* A region of guest memory, or NULL after a trap was set: return PD_CALL_TRAP then. */
+const uint8_t *pd_call_bytes(struct pd_call *call, uint32_t address, uint32_t size,
+                             const char *what);
+
+/* As above, and valid UTF-8. */
+const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, const char *what);
+
+/* now + milliseconds, saturating; UINT64_MAX ms: PD_TIME_NEVER. */
+uint64_t pd_call_deadline_ns(struct pd_call *call, uint64_t timeout_ms);
+
+/* The tables. Each ends the list of its folder-mates in abi.c. */
+struct pd_import_table {
+    const struct pd_import *imports;
+    size_t count;
+};
+
+/* All tables: `lunatic::*`, `pando::*`, WASI. Returns how many. */
+size_t pd_abi_tables(const struct pd_import_table **tables_out);
+
+#endif
