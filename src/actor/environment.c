@@ -39,7 +39,7 @@ enum pd_status pd_environment_create(struct pd_runtime *runtime, uint64_t id,
     uint64_t seed = 0;
     runtime->host->ops->entropy(runtime->host, (uint8_t *)&seed, sizeof seed);
     pd_registry_init(&environment->registry, runtime->config.names_max, seed);
-    pd_group_set_init(&environment->groups, runtime->config.names_max);
+    pd_group_set_init(&environment->groups, runtime->config.names_max, seed);
     *environment_out = environment;
     return PD_OK;
 }

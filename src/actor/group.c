@@ -265,3 +265,201 @@ static struct group *group_with_room(struct pd_group_set *set, const struct key 
     }
     return group;
 }
+
+static enum pd_status join(struct pd_group_set *set, const struct key *key, uint64_t pid,
+                           struct spare *spare)
+{
+    struct group *group = find_group(set, key);
+    if (group != NULL && find_membership(set, group, pid) != NULL) {
+        return PD_ERR_EXISTS;
+    }
+    if (set->memberships.count >= set->memberships_max) {
+        return PD_ERR_FULL;
+    }
+    struct member *member = find_member(set, pid);
+    bool is_new = member == NULL;
+    member = is_new ? spare->member : member;
+    struct membership *membership = spare->membership;
+    if (member == NULL || membership == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    group = group_with_room(set, key, spare);
+    if (group == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    if (is_new) {
+        spare->member = NULL;
+        pd_table_insert(&set->members, &member->node, pd_hash_u64(set->seed, pid));
+    }
+    spare->membership = NULL;
+    set->sequence++;
+    group->places[group->used++] = (struct place){.sequence = set->sequence, .pid = pid};
+    group->count++;
+    membership->member = member;
+    membership->group = group;
+    membership->sequence = set->sequence;
+    pd_list_append(&member->memberships, &membership->link);
+    pd_table_insert(&set->memberships, &membership->node, membership_hash(group, pid));
+    return PD_OK;
+}
+
+/* --- The interface ---------------------------------------------------------------------------------- */
+
+void pd_group_set_init(struct pd_group_set *set, uint32_t memberships_max, uint64_t seed)
+{
+    *set = (struct pd_group_set){.memberships_max = memberships_max, .seed = seed};
+}
+
+static void free_all(struct pd_table *table)
+{
+    struct pd_table_node *node = NULL;
+    while ((node = pd_table_take_any(table)) != NULL) {
+        pd_free(node);
+    }
+    pd_table_deinit(table);
+}
+
+void pd_group_set_deinit(struct pd_group_set *set)
+{
+    struct pd_table_node *node = NULL;
+    while ((node = pd_table_take_any(&set->groups)) != NULL) {
+        pd_free(pd_container_of(node, struct group, node)->places);
+        pd_free(node);
+    }
+    pd_table_deinit(&set->groups);
+    free_all(&set->memberships);
+    free_all(&set->members);
+}
+
+enum pd_status pd_group_join(struct pd_environment *environment, const char *name, size_t name_size,
+                             uint64_t pid)
+{
+    struct pd_group_set *set = &environment->groups;
+    struct key key;
+    if (!make_key(set, name, name_size, &key)) {
+        return PD_ERR_INVALID;
+    }
+    enum pd_status status = pd_mailbox_mark(environment, pid, false, true);
+    if (status != PD_OK) {
+        return status;
+    }
+    struct spare spare = spare_create(&key, pid);
+    pd_spin_lock(&set->lock);
+    status = join(set, &key, pid, &spare);
+    pd_spin_unlock(&set->lock);
+    spare_destroy(&spare);
+    /* It may have died since it was marked. Had it left the table after our insertion, its teardown would
+     * forget it here; if it left before, that may be over, and we see that it left. */
+    if (status == PD_OK && !pd_mailbox_exists(environment, pid)) {
+        pd_group_forget(environment, pid);
+        return PD_ERR_UNKNOWN;
+    }
+    return status;
+}
+
+enum pd_status pd_group_leave(struct pd_environment *environment, const char *name,
+                              size_t name_size, uint64_t pid)
+{
+    struct pd_group_set *set = &environment->groups;
+    struct key key;
+    if (!make_key(set, name, name_size, &key)) {
+        return PD_ERR_UNKNOWN;
+    }
+    struct pd_table_node *freed = NULL;
+    pd_spin_lock(&set->lock);
+    struct group *group = find_group(set, &key);
+    struct membership *membership = group == NULL ? NULL : find_membership(set, group, pid);
+    if (membership != NULL) {
+        end_membership(set, membership, &freed);
+    }
+    pd_spin_unlock(&set->lock);
+    free_discarded(freed);
+    return membership != NULL ? PD_OK : PD_ERR_UNKNOWN;
+}
+
+/* Members that stand behind `sequence`, up to `end`. *sequence: the last place that was looked at. */
+static uint32_t list_places(const struct group *group, uint64_t *sequence, uint64_t end,
+                            uint64_t *pids, uint32_t pids_max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = place_after(group, *sequence); i < group->used && count < pids_max; i++) {
+        const struct place *place = &group->places[i];
+        if (place->sequence > end) {
+            break;
+        }
+        if (place->pid != 0) {
+            pids[count++] = place->pid;
+        }
+        *sequence = place->sequence;
+    }
+    return count;
+}
+
+uint32_t pd_group_members(struct pd_environment *environment, const char *name, size_t name_size,
+                          uint64_t *pids, uint32_t pids_max)
+{
+    struct pd_group_set *set = &environment->groups;
+    struct key key;
+    if (!make_key(set, name, name_size, &key)) {
+        return 0;
+    }
+    uint32_t count = 0;
+    uint64_t sequence = 0;
+    pd_spin_lock(&set->lock);
+    const struct group *group = find_group(set, &key);
+    if (group != NULL) {
+        (void)list_places(group, &sequence, UINT64_MAX, pids, pids_max);
+        count = group->count;
+    }
+    pd_spin_unlock(&set->lock);
+    return count;
+}
+
+uint32_t pd_group_walk(struct pd_environment *environment, const char *name, size_t name_size,
+                       struct pd_group_cursor *cursor, uint64_t *pids, uint32_t pids_max)
+{
+    pd_assert(pids_max > 0);
+    struct pd_group_set *set = &environment->groups;
+    struct key key;
+    if (!make_key(set, name, name_size, &key)) {
+        return 0;
+    }
+    uint32_t count = 0;
+    pd_spin_lock(&set->lock);
+    if (cursor->end == 0) {
+        cursor->end = set->sequence;
+    }
+    const struct group *group = find_group(set, &key);
+    if (group != NULL) {
+        count = list_places(group, &cursor->sequence, cursor->end, pids, pids_max);
+    }
+    pd_spin_unlock(&set->lock);
+    return count;
+}
+
+/* Up to one batch of memberships. True: there are more. */
+static bool forget_batch(struct pd_group_set *set, uint64_t pid, struct pd_table_node **freed)
+{
+    for (uint32_t i = 0; i < FORGET_BATCH; i++) {
+        const struct member *member = find_member(set, pid);
+        if (member == NULL) {
+            return false;
+        }
+        struct pd_list *link = pd_list_first(&member->memberships);
+        end_membership(set, pd_container_of(link, struct membership, link), freed);
+    }
+    return true;
+}
+
+void pd_group_forget(struct pd_environment *environment, uint64_t pid)
+{
+    struct pd_group_set *set = &environment->groups;
+    bool has_more = true;
+    while (has_more) {
+        struct pd_table_node *freed = NULL;
+        pd_spin_lock(&set->lock);
+        has_more = forget_batch(set, pid, &freed);
+        pd_spin_unlock(&set->lock);
+        free_discarded(freed);
+    }
+}

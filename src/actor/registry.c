@@ -348,16 +348,16 @@ void pd_registry_deinit(struct pd_registry *registry)
     free_all(&registry->waiters);
 }
 
-/* The process is gone: undo what speaks of it, and the hold that was meant for it. `is_freed`: the name goes,
- * whoever has it. */
-static void withdraw(struct pd_registry *registry, const struct key *key, uint64_t pid, uint64_t by,
-                     bool is_freed)
+/* What a put of a process that is gone still does: the hold that was meant for it ends, and with `overwrite` the
+ * name goes, whoever has it. */
+static void withdraw(struct pd_registry *registry, const struct key *key, uint64_t by,
+                     bool overwrite)
 {
     struct aftermath aftermath;
     aftermath_init(&aftermath);
     pd_spin_lock(&registry->lock);
     struct entry *entry = find_entry(registry, key);
-    if (entry != NULL && (is_freed || is_held_by(entry, by) || entry->owner->pid == pid)) {
+    if (entry != NULL && (overwrite || is_held_by(entry, by))) {
         erase(registry, entry, &aftermath);
     }
     pd_spin_unlock(&registry->lock);
@@ -374,7 +374,7 @@ enum pd_status pd_registry_put(struct pd_environment *environment, const char *n
         return PD_ERR_INVALID;
     }
     if (pd_mailbox_mark(environment, pid, true, false) != PD_OK) {
-        withdraw(registry, &key, pid, by, overwrite);
+        withdraw(registry, &key, by, overwrite);
         return PD_ERR_UNKNOWN;
     }
     struct aftermath aftermath;
@@ -386,9 +386,9 @@ enum pd_status pd_registry_put(struct pd_environment *environment, const char *n
     spare_destroy(&spare);
     settle(&aftermath);
     /* It may have died since it was marked. Had it left the table after our insertion, its teardown would
-     * forget the name; if it left before, that is over, and we see that it left. */
+     * forget the name; if it left before, that may be over, and we see that it left. */
     if (status == PD_OK && !pd_mailbox_exists(environment, pid)) {
-        withdraw(registry, &key, pid, by, false);
+        pd_registry_forget(environment, pid);
         return PD_ERR_UNKNOWN;
     }
     return status;
@@ -526,7 +526,7 @@ bool pd_registry_name_of(struct pd_environment *environment, uint64_t pid, char 
     struct pd_registry *registry = &environment->registry;
     pd_spin_lock(&registry->lock);
     const struct owner *owner = find_owner(registry, pid);
-    const struct pd_list *first = owner == NULL ? NULL : pd_list_first(&owner->names);
+    struct pd_list *first = owner == NULL ? NULL : pd_list_first(&owner->names);
     if (first != NULL) {
         const struct entry *entry = pd_container_of(first, struct entry, link);
         size_t kept = entry->size < size ? entry->size : size - 1;
