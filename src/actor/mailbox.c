@@ -330,9 +330,11 @@ bool pd_mailbox_settle(struct pd_process *process)
     bool is_idle = process->run_state == PD_RUN_RUNNING && process->inbound_first == NULL &&
                    !process->is_killed;
     process->run_state = is_idle ? PD_RUN_WAITING : PD_RUN_RUNNING;
-    if (is_idle && !pd_list_is_empty(&process->senders)) {
-        (void)take_inbound(process); /* nothing is inbound: this settles what was taken */
-        take_senders(process, &woken);
+    if (is_idle) {
+        (void)take_inbound(process); /* nothing is inbound: this gives back the room of what was taken */
+        if (!pd_list_is_empty(&process->senders)) {
+            take_senders(process, &woken);
+        }
     }
     pd_spin_unlock(&process->lock);
     wake_senders(&woken);
