@@ -1,5 +1,6 @@
-/* Messages to be sent later. The table by id decides who owns a timer: whoever takes it out of the table,
- * the canceller or the firing thread, decides its fate; the firing thread frees what was cancelled under it. */
+/* Messages to be sent later. The table by id decides their fate: whoever takes an entry out of it, the canceller or
+ * the firing thread, decides whether the message is sent. An entry lives as long as somebody may look at it: the
+ * table, the timer queue, and whoever works on it hold a reference each. */
 #include "actor/environment.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
@@ -16,6 +17,8 @@ struct pd_message_timer {
     struct pd_message *message;
     uint64_t id;
     uint64_t pid;
+    atomic_uint_least32_t references;
+    bool is_listed; /* in the table; under timers_lock */
 };
 
 static struct pd_message_timer **bucket_of(struct pd_runtime *runtime, uint64_t id)
@@ -48,6 +51,19 @@ static void grow(struct pd_runtime *runtime)
     pd_free(old);
 }
 
+static void retain(struct pd_message_timer *entry)
+{
+    atomic_fetch_add_explicit(&entry->references, 1, memory_order_relaxed);
+}
+
+static void release(struct pd_message_timer *entry)
+{
+    if (atomic_fetch_sub_explicit(&entry->references, 1, memory_order_acq_rel) == 1) {
+        pd_message_destroy(entry->message);
+        pd_free(entry);
+    }
+}
+
 /* PD_OK: it is in the table, with an id. */
 static enum pd_status table_insert(struct pd_runtime *runtime, struct pd_message_timer *entry)
 {
@@ -68,37 +84,70 @@ static enum pd_status table_insert(struct pd_runtime *runtime, struct pd_message
         entry->chain = *bucket;
         *bucket = entry;
         runtime->message_timer_count++;
+        entry->is_listed = true;
+        retain(entry);
     }
     pd_spin_unlock(&runtime->timers_lock);
     return status;
 }
 
-/* Take the entry with this id (and, unless NULL, this address) out of the table. */
-static struct pd_message_timer *table_take(struct pd_runtime *runtime, uint64_t id,
-                                           const struct pd_message_timer *only)
+/* Under timers_lock: take out the entry that *link points to. Its reference is the caller's. */
+static struct pd_message_timer *unlist(struct pd_runtime *runtime, struct pd_message_timer **link)
+{
+    struct pd_message_timer *entry = *link;
+    *link = entry->chain;
+    entry->chain = NULL;
+    entry->is_listed = false;
+    runtime->message_timer_count--;
+    return entry;
+}
+
+/* Take the entry with this id out of the table. NULL: another did. `is_firing`: pd_runtime_purge_sends waits
+ * until it is said to be done. */
+static struct pd_message_timer *table_take(struct pd_runtime *runtime, uint64_t id, bool is_firing)
 {
     struct pd_message_timer *found = NULL;
     pd_spin_lock(&runtime->timers_lock);
     if (runtime->message_timer_buckets != 0) {
         struct pd_message_timer **at = bucket_of(runtime, id);
-        while (*at != NULL && ((*at)->id != id || (only != NULL && *at != only))) {
+        while (*at != NULL && (*at)->id != id) {
             at = &(*at)->chain;
         }
-        found = *at;
-        if (found != NULL) {
-            *at = found->chain;
-            found->chain = NULL;
-            runtime->message_timer_count--;
+        if (*at != NULL) {
+            found = unlist(runtime, at);
+            runtime->message_timers_firing += is_firing ? 1 : 0;
         }
     }
     pd_spin_unlock(&runtime->timers_lock);
     return found;
 }
 
-static void destroy(struct pd_message_timer *entry)
+/* Put the caller's entry in the table and its timer in a queue. On error it is in neither. */
+static enum pd_status enlist(struct pd_runtime *runtime, struct pd_message_timer *entry,
+                             uint64_t deadline_ns)
 {
-    pd_message_destroy(entry->message);
-    pd_free(entry);
+    enum pd_status status = table_insert(runtime, entry);
+    if (status != PD_OK) {
+        return status;
+    }
+    retain(entry); /* the queue's */
+    status = pd_runtime_set_timer(runtime, &entry->timer, deadline_ns);
+    if (status != PD_OK) {
+        release(entry);
+        if (table_take(runtime, entry->id, false) == NULL) {
+            return PD_OK; /* cancelled meanwhile: it is settled */
+        }
+        release(entry);
+        return status;
+    }
+    pd_spin_lock(&runtime->timers_lock);
+    bool is_listed = entry->is_listed;
+    pd_spin_unlock(&runtime->timers_lock);
+    /* Who cancelled before the timer was set could not unset it. */
+    if (!is_listed && pd_timer_cancel(&entry->timer)) {
+        release(entry);
+    }
+    return PD_OK;
 }
 
 enum pd_status pd_runtime_send_at(struct pd_runtime *runtime, struct pd_environment *environment,
@@ -110,70 +159,71 @@ enum pd_status pd_runtime_send_at(struct pd_runtime *runtime, struct pd_environm
         return PD_ERR_NO_MEMORY;
     }
     pd_timer_init(&entry->timer, PD_TIMER_MESSAGE);
+    atomic_init(&entry->references, 1);
     entry->environment = environment;
     entry->pid = pid;
     entry->message = message;
-    enum pd_status status = table_insert(runtime, entry);
+    enum pd_status status = enlist(runtime, entry, deadline_ns);
     if (status == PD_OK) {
-        uint64_t id = entry->id; /* once it is set it may fire and be gone */
-        status = pd_runtime_set_timer(runtime, &entry->timer, deadline_ns);
-        if (status == PD_OK) {
-            *id_out = id;
-            return PD_OK;
-        }
-        (void)table_take(runtime, id, entry);
+        *id_out = entry->id;
+    } else {
+        entry->message = NULL; /* the caller's again */
     }
-    pd_free(entry);
+    release(entry);
     return status;
+}
+
+/* What was taken out of the table is not to be sent. */
+static void drop(struct pd_message_timer *entry)
+{
+    if (pd_timer_cancel(&entry->timer)) {
+        release(entry); /* the queue's reference */
+    }
+    release(entry);
 }
 
 bool pd_runtime_cancel_send(struct pd_runtime *runtime, uint64_t id)
 {
-    struct pd_message_timer *entry = table_take(runtime, id, NULL);
-    if (entry == NULL) {
-        return false;
+    struct pd_message_timer *entry = table_take(runtime, id, false);
+    if (entry != NULL) {
+        drop(entry);
     }
-    if (pd_timer_cancel(&entry->timer)) {
-        destroy(entry);
-    } /* else it is firing: that thread will not find it in the table, and frees it */
-    return true;
+    return entry != NULL;
 }
 
 void pd_message_timer_fire(struct pd_runtime *runtime, struct pd_timer *timer, uint64_t now_ns)
 {
     struct pd_message_timer *entry = pd_container_of(timer, struct pd_message_timer, timer);
-    if (table_take(runtime, entry->id, entry) == NULL) {
-        destroy(entry);
-        return;
-    }
-    enum pd_status status = pd_mailbox_post(entry->environment, entry->pid, entry->message);
-    if (status == PD_ERR_FULL && table_insert(runtime, entry) == PD_OK) {
-        if (pd_runtime_set_timer(runtime, timer, now_ns + RETRY_NS) == PD_OK) {
-            return;
+    if (table_take(runtime, entry->id, true) != NULL) {
+        release(entry); /* the table's reference; the queue's is ours now */
+        enum pd_status status = pd_mailbox_post(entry->environment, entry->pid, entry->message);
+        if (status == PD_OK) {
+            entry->message = NULL;
+        } else if (status == PD_ERR_FULL) {
+            status = enlist(runtime, entry, now_ns + RETRY_NS); /* else it is lost: no memory */
         }
-        (void)table_take(runtime, entry->id, entry);
+        pd_spin_lock(&runtime->timers_lock);
+        runtime->message_timers_firing--;
+        pd_spin_unlock(&runtime->timers_lock);
     }
-    if (status == PD_OK) {
-        entry->message = NULL;
-    }
-    destroy(entry);
+    release(entry);
 }
 
-/* Under no lock: the first entry of an environment (NULL: of any). */
+/* An entry of the environment (NULL: of any), looking from bucket *from on; NULL: there is none. */
 static struct pd_message_timer *take_any(struct pd_runtime *runtime,
-                                         const struct pd_environment *environment)
+                                         const struct pd_environment *environment, uint32_t *from)
 {
     struct pd_message_timer *found = NULL;
     pd_spin_lock(&runtime->timers_lock);
-    for (uint32_t i = 0; i < runtime->message_timer_buckets && found == NULL; i++) {
-        struct pd_message_timer **at = &runtime->message_timers[i];
+    while (*from < runtime->message_timer_buckets && found == NULL) {
+        struct pd_message_timer **at = &runtime->message_timers[*from];
         while (*at != NULL && environment != NULL && (*at)->environment != environment) {
             at = &(*at)->chain;
         }
-        found = *at;
-        if (found != NULL) {
-            *at = found->chain;
-            runtime->message_timer_count--;
+        if (*at != NULL) {
+            found = unlist(runtime, at);
+        } else {
+            (*from)++;
         }
     }
     pd_spin_unlock(&runtime->timers_lock);
@@ -182,11 +232,19 @@ static struct pd_message_timer *take_any(struct pd_runtime *runtime,
 
 void pd_runtime_purge_sends(struct pd_runtime *runtime, struct pd_environment *environment)
 {
-    struct pd_message_timer *entry = NULL;
-    while (runtime->message_timer_count > 0 &&
-           (entry = take_any(runtime, environment)) != NULL) {
-        if (pd_timer_cancel(&entry->timer)) {
-            destroy(entry);
+    bool may_return = true; /* what is being sent right now may find no room, and be set anew */
+    while (may_return) {
+        pd_spin_lock(&runtime->timers_lock);
+        may_return = runtime->message_timers_firing > 0;
+        bool is_empty = runtime->message_timer_count == 0;
+        pd_spin_unlock(&runtime->timers_lock);
+        uint32_t from = 0;
+        struct pd_message_timer *entry = NULL;
+        while (!is_empty && (entry = take_any(runtime, environment, &from)) != NULL) {
+            drop(entry);
+        }
+        if (may_return) {
+            pd_spin_wait(&runtime->timers_lock);
         }
     }
 }

@@ -79,6 +79,7 @@ struct pd_runtime {
     struct pd_message_timer **message_timers; /* by id, chained */
     uint32_t message_timer_buckets;
     uint32_t message_timer_count;
+    uint32_t message_timers_firing;
     uint64_t message_timer_last;
     struct pd_event drained; /* set when process_count falls to 0 */
 };
