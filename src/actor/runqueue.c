@@ -11,18 +11,25 @@ static void add_count(struct pd_runqueue *queue, int32_t by)
     atomic_store_explicit(&queue->count, count + (uint32_t)by, memory_order_relaxed);
 }
 
-void pd_runqueue_push(struct pd_runqueue *queue, struct pd_process *process)
+/* Put a chain of `count` at the end. */
+static void push_chain(struct pd_runqueue *queue, struct pd_process *first, struct pd_process *last,
+                       uint32_t count)
 {
-    process->run_next = NULL;
+    last->run_next = NULL;
     pd_spin_lock(&queue->lock);
     if (queue->last == NULL) {
-        queue->first = process;
+        queue->first = first;
     } else {
-        queue->last->run_next = process;
+        queue->last->run_next = first;
     }
-    queue->last = process;
-    add_count(queue, 1);
+    queue->last = last;
+    add_count(queue, (int32_t)count);
     pd_spin_unlock(&queue->lock);
+}
+
+void pd_runqueue_push(struct pd_runqueue *queue, struct pd_process *process)
+{
+    push_chain(queue, process, process, 1);
 }
 
 /* Under the lock: unlink the one behind `previous` (NULL: the first). */
@@ -76,24 +83,21 @@ struct pd_process *pd_runqueue_steal(struct pd_runqueue *from, struct pd_runqueu
         return NULL;
     }
     pd_spin_lock(&from->lock);
-    uint32_t count = (pd_runqueue_count(from) + 1) / 2;
     struct pd_process *first = unlink_after(from, NULL);
-    struct pd_process *rest = NULL;
-    struct pd_process *rest_last = NULL;
-    for (uint32_t i = 1; i < count; i++) {
-        struct pd_process *process = unlink_after(from, NULL);
-        if (rest == NULL) {
-            rest = process;
-        } else {
-            rest_last->run_next = process;
-        }
-        rest_last = process;
+    uint32_t half = pd_runqueue_count(from) / 2; /* of what is left besides `first` */
+    uint32_t count = half < PD_RUNQUEUE_STEAL_MAX ? half : PD_RUNQUEUE_STEAL_MAX - 1;
+    struct pd_process *rest = from->first;
+    struct pd_process *last = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        last = last == NULL ? rest : last->run_next;
+    }
+    if (last != NULL) {
+        from->first = last->run_next; /* not NULL: count is at most half */
+        add_count(from, -(int32_t)count);
     }
     pd_spin_unlock(&from->lock);
-    while (rest != NULL) {
-        struct pd_process *next = rest->run_next;
-        pd_runqueue_push(to, rest);
-        rest = next;
+    if (last != NULL) {
+        push_chain(to, rest, last, count);
     }
     return first;
 }

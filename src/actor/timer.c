@@ -142,17 +142,22 @@ enum pd_status pd_timer_set(struct pd_timer_queue *queue, struct pd_timer *timer
 
 bool pd_timer_cancel(struct pd_timer *timer)
 {
-    struct pd_timer_queue *queue = atomic_load_explicit(&timer->queue, memory_order_acquire);
-    if (queue == NULL) {
-        return false;
+    for (;;) {
+        struct pd_timer_queue *queue = atomic_load_explicit(&timer->queue, memory_order_acquire);
+        if (queue == NULL) {
+            return false;
+        }
+        pd_spin_lock(&queue->lock);
+        /* It enters and leaves this queue only under this lock, but may be in another one by now. */
+        bool is_here = atomic_load_explicit(&timer->queue, memory_order_relaxed) == queue;
+        if (is_here) {
+            take_out(queue, timer);
+        }
+        pd_spin_unlock(&queue->lock);
+        if (is_here) {
+            return true;
+        }
     }
-    pd_spin_lock(&queue->lock);
-    bool was_set = timer->position != PD_TIMER_UNSET;
-    if (was_set) {
-        take_out(queue, timer);
-    }
-    pd_spin_unlock(&queue->lock);
-    return was_set;
 }
 
 struct pd_timer *pd_timer_queue_take_due(struct pd_timer_queue *queue, uint64_t now_ns)
