@@ -174,19 +174,22 @@ static void slots_end_at_slots_max(void **state)
 static void slots_end_at_bytes_max(void **state)
 {
     (void)state;
+    enum { COUNT = 163 }; /* ends within a group of eight */
     struct pd_slab_config config = memory_config();
-    config.bytes_max = 10 * MIB + 5;
+    config.bytes_max = 4 * MIB + COUNT * 64 * KIB + 5;
     struct pd_slab *slab = open_slab(&config);
-    struct pd_slab_slot slots[160];
+    struct pd_slab_slot slots[COUNT];
     struct pd_slab_slot more;
-    for (size_t i = 0; i < 160; i++) {
+    struct pd_slab_slot large = acquire(slab, 4 * MIB); /* takes its part of the budget */
+    for (size_t i = 0; i < COUNT; i++) {
         slots[i] = acquire(slab, 64 * KIB);
     }
     assert_int_equal(pd_slab_acquire(slab, 1, &more), PD_ERR_FULL);
     assert_int_equal(pd_slab_acquire(slab, 8 * MIB, &more), PD_ERR_FULL);
     assert_int_equal(pd_slab_acquire(slab, 16 * MIB, &more), PD_ERR_FULL);
-    assert_int_equal(pd_slab_stats(slab).mapped_bytes, 10 * MIB);
-    for (size_t i = 0; i < 160; i++) {
+    assert_int_equal(pd_slab_stats(slab).mapped_bytes, 4 * MIB + COUNT * 64 * KIB);
+    pd_slab_release(slab, large);
+    for (size_t i = 0; i < COUNT; i++) {
         pd_slab_release(slab, slots[i]);
     }
     pd_slab_check(slab);
@@ -364,37 +367,45 @@ static void no_bytes_survive_where_the_kernel_refuses_to_discard(void **state)
 
 /* --- Growth ------------------------------------------------------------------------------------- */
 
+/* Every `step`th page is written. */
+static void grow_memory(enum pd_pages_finder finder, size_t step)
+{
+    struct pd_slab_config config = memory_config();
+    config.finder = finder;
+    struct pd_slab *slab = NULL;
+    if (pd_slab_open(&config, &slab) != PD_OK) {
+        return;
+    }
+    struct pd_slab_slot slot = acquire(slab, 4 * MIB);
+    uint8_t *base = pd_slab_base(slab, slot);
+    size_t used = 4 * MIB - 100; /* sizes need not be whole pages */
+    for (size_t page = 0; page < 4 * MIB / PAGE; page += step) {
+        memset(base + page * PAGE, (int)(page % 251 + 1), 50);
+    }
+    assert_int_equal(pd_slab_grow(slab, &slot, used, 4 * MIB), PD_OK);
+    assert_ptr_equal(pd_slab_base(slab, slot), base); /* fits: nothing happened */
+    assert_int_equal(pd_slab_grow(slab, &slot, used, 4 * MIB + 1), PD_OK);
+    base = pd_slab_base(slab, slot);
+    assert_int_equal(pd_slab_size(slab, slot), 8 * MIB);
+    assert_int_equal(resident_pages(base, 8 * MIB), (4 * MIB / PAGE + step - 1) / step);
+    for (size_t page = 0; page < 4 * MIB / PAGE; page++) {
+        uint8_t value = page % step == 0 ? (uint8_t)(page % 251 + 1) : 0;
+        assert_true(all_equal(base + page * PAGE, 50, value));
+        assert_true(all_equal(base + page * PAGE + 50, PAGE - 50, 0));
+    }
+    assert_true(all_equal(base + 4 * MIB, 4 * MIB, 0));
+    pd_slab_release(slab, slot);
+    pd_slab_check(slab);
+    pd_slab_close(slab);
+}
+
 static void growth_keeps_bytes_and_only_copies_what_was_written(void **state)
 {
     (void)state;
     for (enum pd_pages_finder finder = PD_PAGES_SCAN; finder <= PD_PAGES_NONE; finder++) {
-        struct pd_slab_config config = memory_config();
-        config.finder = finder;
-        struct pd_slab *slab = NULL;
-        if (pd_slab_open(&config, &slab) != PD_OK) {
-            continue;
-        }
-        struct pd_slab_slot slot = acquire(slab, 4 * MIB);
-        uint8_t *base = pd_slab_base(slab, slot);
-        size_t used = 4 * MIB - 100; /* sizes need not be whole pages */
-        for (size_t page = 0; page < 4 * MIB / PAGE; page += 7) {
-            memset(base + page * PAGE, (int)(page % 251 + 1), 50);
-        }
-        assert_int_equal(pd_slab_grow(slab, &slot, used, 4 * MIB), PD_OK);
-        assert_ptr_equal(pd_slab_base(slab, slot), base); /* fits: nothing happened */
-        assert_int_equal(pd_slab_grow(slab, &slot, used, 4 * MIB + 1), PD_OK);
-        base = pd_slab_base(slab, slot);
-        assert_int_equal(pd_slab_size(slab, slot), 8 * MIB);
-        assert_int_equal(resident_pages(base, 8 * MIB), (4 * MIB / PAGE + 6) / 7);
-        for (size_t page = 0; page < 4 * MIB / PAGE; page++) {
-            uint8_t value = page % 7 == 0 ? (uint8_t)(page % 251 + 1) : 0;
-            assert_true(all_equal(base + page * PAGE, 50, value));
-            assert_true(all_equal(base + page * PAGE + 50, PAGE - 50, 0));
-        }
-        assert_true(all_equal(base + 4 * MIB, 4 * MIB, 0));
-        pd_slab_release(slab, slot);
-        pd_slab_check(slab);
-        pd_slab_close(slab);
+        grow_memory(finder, 2);
+        grow_memory(finder, 7);
+        grow_memory(finder, 1000);
     }
 }
 
