@@ -283,6 +283,7 @@ static void stop_stage_is_done(struct pd_supervisor *s)
     case PD_OPERATION_STOP_ALL:
         pd_assert(s->children.live_count == 0);
         s->phase = PD_PHASE_STOPPED;
+        wait_no_more(s);
         push(s, PD_SUPERVISOR_STOPPED, NONE, s->exit);
         end_operation(s);
         return;

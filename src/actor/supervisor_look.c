@@ -179,7 +179,10 @@ void pd_supervisor_check(const struct pd_supervisor *s)
         if (s->phase == PD_PHASE_LIVE) {
             pd_assert(is_half_way == (s->current == slot));
         }
+        /* Who ended is in line, but for the one whose restart is going on. */
         bool is_ended = record->state == PD_CHILD_EXITED || record->state == PD_CHILD_RETRY;
-        pd_assert(s->phase != PD_PHASE_LIVE || is_ended == record->is_queued);
+        pd_assert(!record->is_queued || is_ended);
+        pd_assert(s->phase != PD_PHASE_LIVE || s->operation == PD_OPERATION_RESTART ||
+                  is_ended == record->is_queued);
     }
 }
