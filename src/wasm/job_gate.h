@@ -23,13 +23,13 @@ struct pd_job_gate {
     struct pd_host *host;
     void (*wake)(void *process);
     struct pd_spin lock;
-    uint32_t running_count;
+    int32_t running_count; /* at helpers; below the truth for a moment */
     struct pd_list line;
 };
 
 void pd_job_gate_init(struct pd_job_gate *gate, struct pd_host *host, void (*wake)(void *process));
 
-/* True when no work runs or waits: the gate may go away. Spins until running helpers have left it. */
+/* True when no work runs or waits: with no guest left, the gate may go away. */
 bool pd_job_gate_is_idle(struct pd_job_gate *gate);
 
 /* Give the work to the gate. `process` is woken when it is done.

@@ -19,7 +19,7 @@ struct pd_linker {
     const struct pd_import **imports; /* sorted by (module, name) once sealed */
     uint32_t import_count;
     bool is_sealed;
-    /* The host function that suspends a fiber. The same in every store but for store_id; see linker.c. */
+    /* The host function that suspends a fiber, as the anchor store sees it; see linker.c. */
     wasmtime_store_t *anchor;
     wasmtime_func_t suspend;
 };

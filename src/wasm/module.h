@@ -27,8 +27,8 @@ struct pd_module_export {
     uint32_t name_size;
     uint8_t param_count;  /* 255: more than PD_MODULE_PARAMS_MAX, cannot be called */
     uint8_t result_count;
-    uint8_t params[PD_MODULE_PARAMS_MAX]; /* wasm_valkind_t */
-    uint8_t result; /* kind of the first result */
+    uint8_t params[PD_MODULE_PARAMS_MAX]; /* WASMTIME_I32 to WASMTIME_V128; 255: a reference */
+    uint8_t result;                       /* the first one's kind */
 };
 
 struct pd_module {
