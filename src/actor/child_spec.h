@@ -1,10 +1,11 @@
-/* child_spec - what a supervisor knows about one child: how to start, restart and stop it. Pure but for the heap.
+/* child_spec - what a supervisor knows about one child: how to start, restart and stop it. Pure but
+ * for the heap.
  *
- * Model      A spec is a shared, immutable block; many children may come from one (a template). What is
- *            started (`subject`: a module, a configuration, a subtree) is opaque here.
+ * Model      A spec is a shared, immutable block; many children may come from one (a template).
+ *            What is started (`subject`: a module, a configuration, a subtree) is opaque here.
  * Bounds     Texts and arguments by PD_CHILD_*_MAX, times by PD_CHILD_TIME_MS_MAX.
- * Ownership  Counted references, atomic: requests carry specs between threads. The last release also
- *            releases the subject. */
+ * Ownership  Counted references, atomic: requests carry specs between threads. The last release
+ *            also releases the subject. */
 #ifndef PD_ACTOR_CHILD_SPEC_H
 #define PD_ACTOR_CHILD_SPEC_H
 
@@ -38,7 +39,8 @@ enum pd_child_kind {
     PD_CHILD_SUPERVISOR = 1
 };
 
-/* A description. In one that a caller fills in, every pointer is borrowed; pd_child_spec_create copies. */
+/* A description. In one that a caller fills in, every pointer is borrowed; pd_child_spec_create
+ * copies. */
 struct pd_child_spec {
     const char *id;           /* 1 to PD_CHILD_ID_SIZE_MAX bytes */
     const char *function;     /* or NULL */
@@ -59,12 +61,13 @@ struct pd_child_spec {
 /* What is wrong with the spec, in words with what to do about it; NULL if nothing is. */
 const char *pd_child_spec_mistake(const struct pd_child_spec *spec);
 
-/* A copy with one reference. On PD_OK the subject's reference is the copy's; on error it stays the caller's.
- * PD_ERR_INVALID: pd_child_spec_mistake says why. PD_ERR_NO_MEMORY. */
+/* A copy with one reference. On PD_OK the subject's reference is the copy's; on error it stays the
+ * caller's. PD_ERR_INVALID: pd_child_spec_mistake says why. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_child_spec_create(const struct pd_child_spec *from,
                                                  struct pd_child_spec **spec_out);
 
-/* Only for specs made by pd_child_spec_create. Share returns its argument; NULL is allowed in both. */
+/* Only for specs made by pd_child_spec_create. Share returns its argument; NULL is allowed in
+ * both. */
 struct pd_child_spec *pd_child_spec_share(struct pd_child_spec *spec);
 void pd_child_spec_release(struct pd_child_spec *spec);
 

@@ -368,6 +368,12 @@ struct pd_message *pd_process_take_more(struct pd_process *self, const uint64_t 
     return take_from(self, link, tags, tag_count);
 }
 
+void pd_process_skip_queue(struct pd_process *self)
+{
+    (void)pd_process_drain(self);
+    self->scan = self->queue_end;
+}
+
 struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref)
 {
     for (struct pd_message **link = &self->queue_first; *link != NULL; link = &(*link)->next) {

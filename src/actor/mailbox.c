@@ -331,7 +331,7 @@ bool pd_mailbox_settle(struct pd_process *process)
                    !process->is_killed;
     process->run_state = is_idle ? PD_RUN_WAITING : PD_RUN_RUNNING;
     if (is_idle) {
-        (void)take_inbound(process); /* nothing is inbound: this gives back the room of what was taken */
+        (void)take_inbound(process); /* nothing is inbound: this gives back the room taken */
         if (!pd_list_is_empty(&process->senders)) {
             take_senders(process, &woken);
         }

@@ -178,6 +178,9 @@ struct pd_message *pd_process_take(struct pd_process *self, const uint64_t *tags
 struct pd_message *pd_process_take_more(struct pd_process *self, const uint64_t *tags,
                                         uint32_t tag_count);
 
+/* Let the next pd_process_take_more look only at what arrives from now on. */
+void pd_process_skip_queue(struct pd_process *self);
+
 /* Take the reply or the down notice of `ref`. NULL: not here yet. */
 struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref);
 

@@ -10,7 +10,7 @@
 #define NONE PD_CHILD_NONE
 #define NEVER UINT64_MAX
 
-/* --- Actions ---------------------------------------------------------------------------------------- */
+/* --- Actions ---------------------------------------------------------------------------------- */
 
 /* The caller fills in what is particular to its kind. The text stays the caller's, too. */
 static struct pd_supervisor_action *push(struct pd_supervisor *s,
@@ -57,7 +57,7 @@ static void send_exit(struct pd_supervisor *s, uint32_t slot, enum pd_exit_reaso
     pd_children_at(&s->children, slot)->is_killed = reason == PD_EXIT_KILLED;
 }
 
-/* --- Operations ------------------------------------------------------------------------------------- */
+/* --- Operations ------------------------------------------------------------------------------- */
 
 static void end_operation(struct pd_supervisor *s)
 {
@@ -169,7 +169,7 @@ static void give_up(struct pd_supervisor *s, uint32_t slot, const char *what, bo
     pd_exit_text_release(exit.text);
 }
 
-/* --- Starting --------------------------------------------------------------------------------------- */
+/* --- Starting --------------------------------------------------------------------------------- */
 
 static void child_is_up(struct pd_supervisor *s, uint32_t slot)
 {
@@ -236,7 +236,7 @@ static void advance_start(struct pd_supervisor *s)
     push(s, PD_SUPERVISOR_SPAWN, slot, no_exit);
 }
 
-/* --- Stopping --------------------------------------------------------------------------------------- */
+/* --- Stopping --------------------------------------------------------------------------------- */
 
 /* When patience with a child that was told to end at `began_ns` is over. */
 static uint64_t patience_ends_ns(const struct pd_child_record *record, uint64_t began_ns)
@@ -326,7 +326,8 @@ static void advance_stop(struct pd_supervisor *s)
     pd_assert(s->current == slot); /* never: then we would wait, not be here */
 }
 
-/* One child of a dynamic supervisor that stops: told to end at first, killed when its time is over. */
+/* One child of a dynamic supervisor that stops: told to end at first, killed when its time is
+ * over. */
 static void advance_signal(struct pd_supervisor *s)
 {
     uint32_t slot = s->cursor;
@@ -368,7 +369,7 @@ static void advance_wait(struct pd_supervisor *s)
     }
 }
 
-/* --- Restarting ------------------------------------------------------------------------------------- */
+/* --- Restarting ------------------------------------------------------------------------------- */
 
 /* Count one restart now. False: one more than allowed within the period. */
 static bool admit_restart(struct pd_supervisor *s)
@@ -465,7 +466,7 @@ static void handle_ended_child(struct pd_supervisor *s, uint32_t slot)
     }
 }
 
-/* --- Requests --------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 static uint32_t find_target(const struct pd_supervisor *s,
                             const struct pd_supervisor_request *request)
@@ -556,7 +557,7 @@ static void receive_request(struct pd_supervisor *s, const struct pd_supervisor_
     }
 }
 
-/* --- Events ----------------------------------------------------------------------------------------- */
+/* --- Events ----------------------------------------------------------------------------------- */
 
 static void child_started(struct pd_supervisor *s, const struct pd_supervisor_event *event)
 {
@@ -745,7 +746,7 @@ void pd_supervisor_step(struct pd_supervisor *s, const struct pd_supervisor_even
     }
 }
 
-/* --- Going on --------------------------------------------------------------------------------------- */
+/* --- Going on --------------------------------------------------------------------------------- */
 
 /* The next thing that waits for attention. False: nothing does. */
 static bool take_work(struct pd_supervisor *s)

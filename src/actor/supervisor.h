@@ -1,7 +1,8 @@
-/* supervisor - keeps children running: starts, restarts and stops them as their specs say. Pure: no I/O, no
- * clock; heap only for new children, queued requests and the text of a failure.
+/* supervisor - keeps children running: starts, restarts and stops them as their specs say. Pure: no
+ * I/O, no clock; heap only for new children, queued requests and the text of a failure.
  *
- * Model      One operation at a time, as in Erlang/OTP. What arrives meanwhile waits in one queue, in order.
+ * Model      One operation at a time, as in Erlang/OTP. What arrives meanwhile waits in one queue,
+ *            in order.
  *
  *              NEW ──start──► LIVE: START_ALL ──all up──► idle ◄──────────────┐
  *                               │ one fails                │ exit, request    │ done
@@ -12,17 +13,21 @@
  *                             STOPPING (reverse order) ◄───┘
  *                               └──no child lives──► STOPPED
  *
- *            The caller feeds events (pd_supervisor_step), then executes what pd_supervisor_next gives out until it
- *            gives nothing. SPAWN is answered with CHILD_STARTED or CHILD_FAILED, at once or later.
- * Strategies one_for_one: the child alone. rest_for_one: it and all after it. one_for_all: all. dynamic: as
- *            one_for_one, for many children: ids need not differ, a child is forgotten when it ends, all
- *            are stopped at the same time, and each operation takes constant time.
- * Semantics  As OTP's: a group restart starts every child of its range again, also those that had been stopped;
- *            temporary children of the range are stopped and forgotten. An exit that comes while its child is
- *            being stopped anyway counts no restart. A restart that fails is retried and counts each time.
+ *            The caller feeds events (pd_supervisor_step), then executes what pd_supervisor_next
+ *            gives out until it gives nothing. SPAWN is answered with CHILD_STARTED or
+ *            CHILD_FAILED, at once or later.
+ * Strategies one_for_one: the child alone. rest_for_one: it and all after it. one_for_all: all.
+ * dynamic: as
+ *            one_for_one, for many children: ids need not differ, a child is forgotten when it
+ *            ends, all are stopped at the same time, and each operation takes constant time.
+ * Semantics  As OTP's: a group restart starts every child of its range again, also those that had
+ *            been stopped; temporary children of the range are stopped and forgotten. An exit that
+ *            comes while its child is being stopped anyway counts no restart. A restart that fails
+ *            is retried and counts each time.
  * Bounds     children_max, requests_max queued, restarts_max remembered times.
- * Ownership  The supervisor owns itself and references to specs. The caller owns the events; a REQUEST's spec and id
- *            are taken. An action's pointers are borrowed until the next call.
+ * Ownership  The supervisor owns itself and references to specs. The caller owns the events; a
+ *            REQUEST's spec and id are taken. An action's pointers are borrowed until the next
+ *            call.
  * Time       now_ns of events, monotonic. One deadline: pd_supervisor_deadline_ns. */
 #ifndef PD_ACTOR_SUPERVISOR_H
 #define PD_ACTOR_SUPERVISOR_H
@@ -88,9 +93,9 @@ enum pd_supervisor_request_kind {
                                       Counts no restart */
 };
 
-/* Replies: PD_OK, PD_ERR_UNKNOWN (no such child), PD_ERR_FULL (children_max or requests_max), PD_ERR_NO_MEMORY,
- * PD_ERR_CLOSED (the supervisor is stopping), PD_ERR_EXISTS, PD_ERR_INVALID (spec of another id), or the
- * status of a start that failed, with `exit` saying why. */
+/* Replies: PD_OK, PD_ERR_UNKNOWN (no such child), PD_ERR_FULL (children_max or requests_max),
+ * PD_ERR_NO_MEMORY, PD_ERR_CLOSED (the supervisor is stopping), PD_ERR_EXISTS, PD_ERR_INVALID (spec
+ * of another id), or the status of a start that failed, with `exit` saying why. */
 struct pd_supervisor_request {
     enum pd_supervisor_request_kind kind;
     uint64_t ref;               /* comes back in the REPLY */
@@ -113,11 +118,13 @@ struct pd_supervisor_event {
 };
 
 enum pd_supervisor_action_kind {
-    PD_SUPERVISOR_SPAWN = 0,   /* child, spec: start and link it, then answer */
-    PD_SUPERVISOR_EXIT_SIGNAL, /* child, spec, pid, exit.reason: PD_EXIT_SHUTDOWN or PD_EXIT_KILLED */
-    PD_SUPERVISOR_REPLY,       /* ref, status, child, pid, exit (of a start that failed) */
-    PD_SUPERVISOR_STARTED,     /* all first children are up: the supervisor itself is ready */
-    PD_SUPERVISOR_REPORT, /* report, child, spec, pid (before it ended), exit, restart_count, restarts_max */
+    PD_SUPERVISOR_SPAWN = 0, /* child, spec: start and link it, then answer */
+    /* child, spec, pid, exit.reason: PD_EXIT_SHUTDOWN or PD_EXIT_KILLED */
+    PD_SUPERVISOR_EXIT_SIGNAL,
+    PD_SUPERVISOR_REPLY,   /* ref, status, child, pid, exit (of a start that failed) */
+    PD_SUPERVISOR_STARTED, /* all first children are up: the supervisor itself is ready */
+    /* report, child, spec, pid (before it ended), exit, restart_count, restarts_max */
+    PD_SUPERVISOR_REPORT,
     PD_SUPERVISOR_GIVE_UP, /* child, spec, exit: the chain of reasons. Stops its children next */
     PD_SUPERVISOR_STOPPED  /* exit: the supervisor's own. The last action ever, but for REPLYs */
 };
@@ -148,14 +155,16 @@ struct pd_supervisor;
 PD_NODISCARD enum pd_status pd_supervisor_create(const struct pd_supervisor_config *config,
                                                  struct pd_supervisor **supervisor_out);
 
-/* Frees everything; children that still have a process are the caller's to end (pd_supervisor_child_after). */
+/* Frees everything; children that still have a process are the caller's to end
+ * (pd_supervisor_child_after). */
 void pd_supervisor_destroy(struct pd_supervisor *supervisor);
 
 /* Append a child before START. Takes a reference of its own. Status as pd_children_add. */
 PD_NODISCARD enum pd_status pd_supervisor_add(struct pd_supervisor *supervisor,
                                               struct pd_child_spec *spec);
 
-/* Feed one event, when everything from pd_supervisor_next was executed, or as the answer to the SPAWN just given. */
+/* Feed one event, when everything from pd_supervisor_next was executed, or as the answer to the
+ * SPAWN just given. */
 void pd_supervisor_step(struct pd_supervisor *supervisor, const struct pd_supervisor_event *event);
 
 /* True: *action_out is to be executed now. False: nothing to do until the next event. */
@@ -164,7 +173,7 @@ bool pd_supervisor_next(struct pd_supervisor *supervisor, struct pd_supervisor_a
 /* When to send TICK, or UINT64_MAX. Valid when pd_supervisor_next gave nothing. */
 uint64_t pd_supervisor_deadline_ns(const struct pd_supervisor *supervisor);
 
-/* --- A look inside --------------------------------------------------------------------------------- */
+/* --- A look inside ---------------------------------------------------------------------------- */
 
 struct pd_supervisor_child {
     struct pd_child_id child;
@@ -174,7 +183,8 @@ struct pd_supervisor_child {
     uint32_t restart_count; /* in its life */
 };
 
-/* The child after `child` in start order; the first after child 0. False: no more, or `child` is gone. */
+/* The child after `child` in start order; the first after child 0. False: no more, or `child` is
+ * gone. */
 bool pd_supervisor_child_after(struct pd_supervisor *supervisor, struct pd_child_id child,
                                struct pd_supervisor_child *child_out);
 bool pd_supervisor_find_id(struct pd_supervisor *supervisor, const char *id,

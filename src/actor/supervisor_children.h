@@ -1,11 +1,13 @@
-/* supervisor_children - the table of one supervisor's children. Its inside is private to supervisor*.c.
+/* supervisor_children - the table of one supervisor's children. Its inside is private to
+ * supervisor*.c.
  *
- * Model      Records in slots, in start order (a list by slot number), found in constant time by pid, by
- *            id unless the table is dynamic, and by pd_child_id, which names one record for ever: a
- *            slot that is used again has a new generation. Every state change goes through
+ * Model      Records in slots, in start order (a list by slot number), found in constant time by
+ *            pid, by id unless the table is dynamic, and by pd_child_id, which names one record for
+ *            ever: a slot that is used again has a new generation. Every state change goes through
  *            pd_children_set_state, so that the counts are always right.
  * Bounds     `max` records. Grows by doubling in pd_children_add only; nothing else allocates.
- * Ownership  The table owns its records, their reference to the spec, and the text of their exit. */
+ * Ownership  The table owns its records, their reference to the spec, and the text of their
+ *            exit. */
 #ifndef PD_ACTOR_SUPERVISOR_CHILDREN_H
 #define PD_ACTOR_SUPERVISOR_CHILDREN_H
 

@@ -110,7 +110,7 @@ enum pd_status pd_supervisor_add(struct pd_supervisor *s, struct pd_child_spec *
     return pd_children_add(&s->children, spec, &slot);
 }
 
-/* --- A look inside ---------------------------------------------------------------------------------- */
+/* --- A look inside ---------------------------------------------------------------------------- */
 
 static bool describe(struct pd_supervisor *s, uint32_t slot, struct pd_supervisor_child *child_out)
 {

@@ -1,4 +1,5 @@
-/* supervisor_state - what a supervisor remembers. Private to supervisor*.c; supervisor.h is the contract. */
+/* supervisor_state - what a supervisor remembers. Private to supervisor*.c; supervisor.h is the
+ * contract. */
 #ifndef PD_ACTOR_SUPERVISOR_STATE_H
 #define PD_ACTOR_SUPERVISOR_STATE_H
 

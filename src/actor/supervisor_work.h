@@ -1,8 +1,10 @@
 /* supervisor_work - what waits for a supervisor's attention, in order. Private to supervisor.c.
  *
- * Model      One queue of children (that ended, or wait for a retry) and of requests, so that nothing
- *            overtakes and nothing starves. A child is in it at most once and can leave from the middle.
- * Bounds     One place per child, in its record; requests_max requests, whose room grows by doubling.
+ * Model      One queue of children (that ended, or wait for a retry) and of requests, so that
+ *            nothing overtakes and nothing starves. A child is in it at most once and can leave
+ *            from the middle.
+ * Bounds     One place per child, in its record; requests_max requests, whose room grows by
+ *            doubling.
  * Ownership  A queued request is owned by the queue, with its spec and id. */
 #ifndef PD_ACTOR_SUPERVISOR_WORK_H
 #define PD_ACTOR_SUPERVISOR_WORK_H
@@ -41,8 +43,8 @@ void pd_work_remove_child(struct pd_supervisor_work *work, uint32_t slot);
 PD_NODISCARD enum pd_status pd_work_add_request(struct pd_supervisor_work *work,
                                                 const struct pd_supervisor_request *request);
 
-/* Take the oldest item. False: there is none. *slot_out is a child's slot, or PD_CHILD_NONE and *request_out is
- * the caller's. */
+/* Take the oldest item. False: there is none. *slot_out is a child's slot, or PD_CHILD_NONE and
+ * *request_out is the caller's. */
 bool pd_work_take(struct pd_supervisor_work *work, uint32_t *slot_out,
                   struct pd_supervisor_request *request_out);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 #define CAPACITY_FIRST 4u
 
@@ -50,6 +51,13 @@ void *pd_id_table_get(const struct pd_id_table *table, uint64_t id)
         return NULL;
     }
     return table->entries[position].object;
+}
+
+void pd_id_table_replace(struct pd_id_table *table, uint64_t id, void *object)
+{
+    uint32_t position = position_of(table, id);
+    pd_assert(position < table->count && table->entries[position].id == id);
+    table->entries[position].object = object;
 }
 
 static void *take_at(struct pd_id_table *table, uint32_t position)

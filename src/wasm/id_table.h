@@ -30,6 +30,9 @@ PD_NODISCARD enum pd_status pd_id_table_add(struct pd_id_table *table, void *obj
 /* NULL: no such id. */
 void *pd_id_table_get(const struct pd_id_table *table, uint64_t id);
 
+/* Put another object in the place of one that is there. */
+void pd_id_table_replace(struct pd_id_table *table, uint64_t id, void *object);
+
 /* Take out; NULL: no such id. */
 void *pd_id_table_take(struct pd_id_table *table, uint64_t id);
 

@@ -1,12 +1,14 @@
 #include "wasm/rights.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "wasm/wasi.h"
 
-struct pd_rights *pd_rights_create(uint64_t memory_bytes_max, uint64_t fuel_portions_max)
+struct pd_rights *pd_rights_create(struct pd_files *files, uint64_t memory_bytes_max,
+                                   uint64_t fuel_portions_max)
 {
     struct pd_rights *rights = pd_alloc_zeroed(1, sizeof *rights);
     if (rights == NULL) {
@@ -15,14 +17,43 @@ struct pd_rights *pd_rights_create(uint64_t memory_bytes_max, uint64_t fuel_port
     atomic_init(&rights->references, 1);
     rights->memory_bytes_max = memory_bytes_max;
     rights->fuel_portions_max = fuel_portions_max;
+    if (pd_wasi_config_create(files, &rights->wasi) != PD_OK) {
+        pd_free(rights);
+        return NULL;
+    }
     return rights;
 }
 
-struct pd_rights *pd_rights_create_child(const struct pd_rights *of)
+struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd_rights *of)
 {
-    struct pd_rights *rights = pd_rights_create(of->memory_bytes_max, of->fuel_portions_max);
+    struct pd_rights *rights =
+        pd_rights_create(files, of->memory_bytes_max, of->fuel_portions_max);
     if (rights != NULL) {
-        rights->has_stdio = of->has_stdio; /* output is not a power over others */
+        pd_wasi_config_set_stdio(rights->wasi, pd_wasi_config_has_stdio(of->wasi));
+    }
+    return rights;
+}
+
+struct pd_rights *pd_rights_copy(const struct pd_rights *of)
+{
+    struct pd_rights *rights = pd_alloc_zeroed(1, sizeof *rights);
+    if (rights == NULL) {
+        return NULL;
+    }
+    atomic_init(&rights->references, 1);
+    rights->can_compile = of->can_compile;
+    rights->can_configure = of->can_configure;
+    rights->can_spawn = of->can_spawn;
+    rights->network = of->network;
+    rights->memory_bytes_max = of->memory_bytes_max;
+    rights->fuel_portions_max = of->fuel_portions_max;
+    rights->wasi = pd_wasi_config_retain(of->wasi);
+    if (of->network_list != NULL) {
+        rights->network_list = pd_alloc_text(of->network_list, strlen(of->network_list));
+        if (rights->network_list == NULL) {
+            pd_rights_release(rights);
+            return NULL;
+        }
     }
     return rights;
 }
@@ -56,7 +87,8 @@ bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *par
 {
     return (!child->can_compile || parent->can_compile) &&
            (!child->can_configure || parent->can_configure) &&
-           (!child->can_spawn || parent->can_spawn) && (!child->has_stdio || parent->has_stdio) &&
+           (!child->can_spawn || parent->can_spawn) &&
+           (!pd_wasi_config_has_stdio(child->wasi) || pd_wasi_config_has_stdio(parent->wasi)) &&
            child->network <= parent->network &&
            child->memory_bytes_max <= parent->memory_bytes_max &&
            fuel_within(child->fuel_portions_max, parent->fuel_portions_max);

@@ -16,6 +16,7 @@
 #define PD_FUEL_PORTION UINT64_C(100000) /* units of fuel in one of the ABI's portions */
 #define PD_MEMORY_BYTES_MAX (UINT64_C(1) << 32)
 
+struct pd_files;
 struct pd_wasi_config;
 
 enum pd_network_right {
@@ -30,19 +31,23 @@ struct pd_rights {
     bool can_compile;
     bool can_configure;
     bool can_spawn;
-    bool has_stdio;
     uint8_t network;          /* enum pd_network_right */
     char *network_list;       /* "host:port, CIDR, ...", or NULL; owned */
     uint64_t memory_bytes_max; /* of the linear memory */
     uint64_t fuel_portions_max; /* 0: unlimited */
-    struct pd_wasi_config *wasi; /* a reference, or NULL: no arguments, environment, directories */
+    struct pd_wasi_config *wasi; /* a reference: arguments, environment, directories, standard streams */
 };
 
-/* Nothing permitted, limits as given. One reference. NULL: no memory. */
-struct pd_rights *pd_rights_create(uint64_t memory_bytes_max, uint64_t fuel_portions_max);
+/* Nothing permitted, limits as given, an empty WASI configuration over `files`. One reference. NULL: no memory. */
+struct pd_rights *pd_rights_create(struct pd_files *files, uint64_t memory_bytes_max,
+                                   uint64_t fuel_portions_max);
 
-/* A copy for a child of `of`: its limits, none of its permissions, no arguments and directories. */
-struct pd_rights *pd_rights_create_child(const struct pd_rights *of);
+/* A beginning for a child of `of`: its limits and standard streams, none of its permissions, no arguments and
+ * directories. NULL: no memory. */
+struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd_rights *of);
+
+/* A copy that can be changed. NULL: no memory. */
+struct pd_rights *pd_rights_copy(const struct pd_rights *of);
 
 struct pd_rights *pd_rights_share(struct pd_rights *rights);
 void pd_rights_release(struct pd_rights *rights); /* NULL is allowed */

@@ -19,8 +19,9 @@
 #include "wasm/module.h"
 #include "wasm/rights.h"
 
-struct pd_wasi;
+struct pd_files;
 struct pd_metrics;
+struct pd_wasi;
 
 /* Kinds of resources that messages carry (struct pd_resource.kind). */
 enum pd_resource_kind {
@@ -31,6 +32,7 @@ enum pd_resource_kind {
 struct pd_wasm_system {
     struct pd_runtime *runtime;
     struct pd_machine machine;
+    struct pd_files *files;
     struct pd_compile_budget compile; /* for modules that guests supply; its linker is the default one */
     struct pd_metrics *metrics;       /* NULL: counted nowhere */
 };
@@ -48,7 +50,6 @@ struct pd_wasm_process {
     struct pd_id_table supervisors; /* specifications under construction */
     char *function;              /* the entry, for reports; owned */
     uint64_t call_ref;           /* of the call in progress, or 0 */
-    uint64_t fuel_at_start;      /* of this slice */
     uint64_t deadline_ns;        /* of the call that waits */
     uint64_t *tags;              /* of the receive that waits; owned */
     uint32_t tag_count;
@@ -73,10 +74,15 @@ PD_NODISCARD enum pd_status pd_wasm_process_create(struct pd_wasm_system *system
                                                    struct pd_wasm_process **process_out);
 void pd_wasm_process_discard(struct pd_wasm_process *process);
 
-/* The wasm process that a host call belongs to. */
+/* The callbacks of struct pd_machine: pd_machine_init(.., pd_wasm_wake, pd_wasm_wake_at). */
+void pd_wasm_wake(void *process);
+void pd_wasm_wake_at(void *process, uint64_t deadline_ns);
+
+/* The wasm process that a host call belongs to. What a guest calls its process is the struct pd_process, whose
+ * memory outlives it: late wakes are harmless. */
 static inline struct pd_wasm_process *pd_call_process(const struct pd_call *call)
 {
-    return pd_guest_process(call->guest);
+    return ((struct pd_process *)pd_guest_process(call->guest))->data;
 }
 
 /* True: this process runs wasm. Then process->data is its struct pd_wasm_process. */
@@ -104,6 +110,22 @@ const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, 
 
 /* now + milliseconds, saturating; UINT64_MAX ms: PD_TIME_NEVER. */
 uint64_t pd_call_deadline_ns(struct pd_call *call, uint64_t timeout_ms);
+
+/* The configuration whose id is argument 0, safe to change: one that a process was spawned with is replaced by a
+ * copy first. NULL after a trap. */
+struct pd_rights *pd_call_config_for_change(struct pd_call *call);
+
+/* End the guest because it lacks a right: exit reason DENIED. */
+enum pd_call_result pd_call_trap_right(struct pd_call *call, const char *what);
+
+/* After a request to another process: make the guest yield soon if the request has to wait for room. */
+void pd_call_settle(struct pd_call *call);
+
+/* Set the scratch message, destroying what it held. Takes the message (NULL: empty). */
+void pd_wasm_process_set_scratch(struct pd_wasm_process *self, struct pd_message *message);
+
+/* What `receive` answers for a message kind: 0 data, 1 link died, 2 process died, 3 down. */
+uint32_t pd_wasm_receive_code(const struct pd_message *message);
 
 /* The tables. Each ends the list of its folder-mates in abi.c. */
 struct pd_import_table {

@@ -1,0 +1,141 @@
+#include "wasm/spawn_call.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define CHUNK_SIZE 17u
+#define TYPE_I32 0x7F
+#define TYPE_I64 0x7E
+#define TYPE_V128 0x7B
+
+static bool decode_chunk(const uint8_t *chunk, wasmtime_val_t *param)
+{
+    switch (chunk[0]) {
+    case TYPE_I32:
+        param->kind = WASMTIME_I32;
+        param->of.i32 = (int32_t)pd_get_u32(chunk + 1);
+        return true;
+    case TYPE_I64:
+        param->kind = WASMTIME_I64;
+        param->of.i64 = (int64_t)pd_get_u64(chunk + 1);
+        return true;
+    case TYPE_V128:
+        param->kind = WASMTIME_V128;
+        memcpy(param->of.v128, chunk + 1, sizeof param->of.v128);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool pd_spawn_decode_params(struct pd_call *call, uint32_t address, uint32_t size,
+                            wasmtime_val_t *params, uint32_t *count_out)
+{
+    if (size % CHUNK_SIZE != 0) {
+        (void)pd_call_trap(call, "params: %u bytes are no whole number of 17-byte values", size);
+        return false;
+    }
+    uint32_t count = size / CHUNK_SIZE;
+    if (count > PD_MODULE_PARAMS_MAX) {
+        (void)pd_call_trap(call, "params: %u values are more than the %u allowed", count,
+                           PD_MODULE_PARAMS_MAX);
+        return false;
+    }
+    const uint8_t *bytes = pd_call_bytes(call, address, size, "params");
+    if (bytes == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *chunk = bytes + (size_t)i * CHUNK_SIZE;
+        if (!decode_chunk(chunk, &params[i])) {
+            (void)pd_call_trap(call, "params: value %u has the unknown type 0x%02X", i, chunk[0]);
+            return false;
+        }
+    }
+    *count_out = count;
+    return true;
+}
+
+/* The rights of the child, or NULL after a trap. */
+static struct pd_rights *child_rights(struct pd_call *call, uint64_t config)
+{
+    struct pd_wasm_process *self = pd_call_process(call);
+    if (config == UINT64_MAX) {
+        return self->rights;
+    }
+    struct pd_rights *rights = pd_id_table_get(&self->configs, config);
+    if (rights == NULL) {
+        (void)pd_call_trap(call, "no configuration has the id %llu", (unsigned long long)config);
+        return NULL;
+    }
+    if (!pd_rights_within(rights, self->rights)) {
+        (void)pd_call_trap_right(call, "a child may not have more rights than its parent");
+        return NULL;
+    }
+    return rights;
+}
+
+bool pd_spawn_decode(struct pd_call *call, const struct pd_spawn_arguments *arguments,
+                     struct pd_spawn_request *request_out)
+{
+    struct pd_wasm_process *self = pd_call_process(call);
+    if (!self->rights->can_spawn) {
+        (void)pd_call_trap_right(call, "spawning processes");
+        return false;
+    }
+    if (!pd_guest_is_instantiated(call->guest)) {
+        (void)pd_call_trap(call, "spawning is not possible while the module is instantiated");
+        return false;
+    }
+    request_out->rights = child_rights(call, arguments->config);
+    if (request_out->rights == NULL) {
+        return false;
+    }
+    request_out->module = arguments->module == UINT64_MAX
+                              ? pd_guest_module(call->guest)
+                              : pd_id_table_get(&self->modules, arguments->module);
+    if (request_out->module == NULL) {
+        (void)pd_call_trap(call, "no module has the id %llu",
+                           (unsigned long long)arguments->module);
+        return false;
+    }
+    request_out->function_size = arguments->function_size;
+    request_out->function =
+        pd_call_text(call, arguments->function, arguments->function_size, "function name");
+    return request_out->function != NULL &&
+           pd_spawn_decode_params(call, arguments->params, arguments->params_size,
+                                  request_out->params, &request_out->param_count);
+}
+
+enum pd_status pd_spawn_run(struct pd_call *call, const struct pd_spawn_request *request,
+                            uint64_t link_tag, uint64_t *pid_out)
+{
+    struct pd_wasm_process *self = pd_call_process(call);
+    struct pd_wasm_spawn spawn = {
+        .environment = self->process->environment,
+        .module = request->module,
+        .rights = request->rights,
+        .entry = {.function = request->function,
+                  .function_size = request->function_size,
+                  .is_initialized_first = true,
+                  .params = request->params,
+                  .param_count = request->param_count},
+        .parent = self->process->pid,
+    };
+    struct pd_wasm_process *child = NULL;
+    enum pd_status status = pd_wasm_process_create(self->system, &spawn, &child);
+    if (status != PD_OK) {
+        return status;
+    }
+    if (link_tag != 0) {
+        status = pd_process_link_child(self->process, child->process, link_tag);
+        if (status != PD_OK) {
+            pd_wasm_process_discard(child);
+            return status;
+        }
+    }
+    *pid_out = child->process->pid;
+    pd_process_start(child->process);
+    return PD_OK;
+}
