@@ -1,4 +1,4 @@
-/* bytes - fixed little-endian integers in byte buffers, and bounded readers. Pure. */
+/* bytes - fixed little-endian integers in byte buffers. Pure. */
 #ifndef PD_BASE_BYTES_H
 #define PD_BASE_BYTES_H
 

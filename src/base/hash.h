@@ -1,4 +1,4 @@
-/* hash - 64-bit folding hash for tables and traces (FNV-1a steps with a final mix). Pure.
+/* hash - 64-bit folding hash for tables and traces (multiply and mix, eight bytes at a time). Pure.
  *
  * Role  Not for adversaries who choose keys against an unseeded table: give tables a seed. Cryptographic
  *       hashes come from nettle. The value for given bytes never changes between versions: traces
