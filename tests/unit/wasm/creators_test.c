@@ -250,6 +250,7 @@ static void world_open(struct world *world, uint32_t slots_max, unsigned pages,
     wasmtime_config_memory_init_cow_set(config, false);
     wasmtime_config_signals_based_traps_set(config, false);
     wasmtime_config_consume_fuel_set(config, true);
+    wasmtime_config_parallel_compilation_set(config, false); /* TSan does not see how Rust threads meet */
     wasmtime_config_async_stack_size_set(config, STACK_SIZE);
     wasmtime_config_max_wasm_stack_set(config, WASM_STACK_SIZE);
     wasmtime_config_host_memory_creator_set(config, &world->fixture.creators.memory);
