@@ -23,11 +23,13 @@ from functools import partial
 
 from rows import BARE, COLUMNS, ERLANG, LUNATIC, PANDO, all_rows
 
+MARKS = re.compile(rb"\b(?:RESULT|READY|FAILED) ")
 RESULT = re.compile(r"\bRESULT (\w+) ([\d.]+) (\d+)")
 READY = re.compile(r"\bREADY (\w+) (\d+)")
 FAILED = re.compile(r"\bFAILED (.*)")
 
 KIB_EACH_EXPECTED = 19  # admits a memory run; one that takes more is ended by the watch
+EXTRA_TIMEOUT_S = 30  # for what only the notes show: Lunatic may hang where it runs out of mappings
 FREE_KIB_MIN = 1 << 20  # a run that leaves the machine less than this is ended
 
 
@@ -37,7 +39,14 @@ def free_kib():
 
 
 def sample(pid):
-    """Memory of a process in KiB: resident, page tables; and its number of mappings."""
+    """Memory of a process in KiB: resident, page tables; and its number of mappings. None if it is gone."""
+    try:
+        return read_sample(pid)
+    except (OSError, KeyError):  # it ended meanwhile: its exit code tells the rest
+        return None
+
+
+def read_sample(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         status = file.read()
     with open(f"/proc/{pid}/maps", "rb") as file:
@@ -129,20 +138,23 @@ def execute(command, timeout_s):
                           stderr=subprocess.STDOUT, env=environment, start_new_session=True) as process:
         watcher = threading.Thread(target=watch, args=(process, time.monotonic() + timeout_s, run))
         watcher.start()
-        last = ""
+        last = b""
         for raw in process.stdout:
+            if not MARKS.search(raw):
+                last = raw  # crash reports: thousands of lines, so nothing else is done with them
+                continue
             line = raw.decode(errors="replace").strip()
-            last = line or last
             if match := RESULT.search(line):
                 run.results[match.group(1)] = float(match.group(2))
             elif match := READY.search(line):
-                run.samples[match.group(1)] = {"count": int(match.group(2)), **sample(process.pid)}
+                if memory := sample(process.pid):
+                    run.samples[match.group(1)] = {"count": int(match.group(2)), **memory}
             elif (match := FAILED.search(line)) and run.error is None:
                 run.error = match.group(1)
         code = process.wait()
         watcher.join()
     if code != 0 and run.error is None:
-        run.error = f"exit code {code}: {last[:100]}"
+        run.error = f"exit code {code}: {last.decode(errors='replace').strip()[:100]}"
     return run
 
 
@@ -169,7 +181,8 @@ def measure(programs, row, rounds, progress):
                 if needed > free_kib():
                     run.error = f"needs {needed >> 20} GiB free, {free_kib() >> 20} are"
             if run.error is None:
-                run = execute(programs.command(column, arguments), row.timeout_s)
+                run = execute(programs.command(column, arguments),
+                              row.timeout_s if label == column else min(row.timeout_s, EXTRA_TIMEOUT_S))
             earlier.append(run)
     return runs
 
