@@ -1,0 +1,131 @@
+/* lunatic::networking: known to every guest, not available in this build. What would make a socket
+ * or resolve a name answers 1 with an error that says so; what needs a socket traps, as for every
+ * unknown id: there can be none. */
+#include "wasm/abi_tables.h"
+#include "wasm/wasm_process.h"
+
+#define MODULE "lunatic::networking"
+#define WHY "networking is not available in this build yet"
+
+#define NO_SUCH(function, thing)                                                                   \
+    static enum pd_call_result function(struct pd_call *call)                                      \
+    {                                                                                              \
+        return pd_call_trap(call, MODULE "::" #function ": no " thing " has this id: " WHY);       \
+    }
+
+/* The R functions that need no socket; `index` is the argument that points to the id. */
+#define UNAVAILABLE(function, index, what)                                                         \
+    static enum pd_call_result function(struct pd_call *call)                                      \
+    {                                                                                              \
+        return pd_call_error(call, pd_call_u32(call, index), WHY ": " what);                       \
+    }
+
+UNAVAILABLE(resolve, 3, "cannot resolve names")
+UNAVAILABLE(tcp_bind, 5, "cannot listen on TCP")
+UNAVAILABLE(tcp_connect, 6, "cannot connect by TCP")
+UNAVAILABLE(tls_bind, 5, "cannot listen on TLS")
+UNAVAILABLE(tls_connect, 4, "cannot connect by TLS")
+UNAVAILABLE(udp_bind, 5, "cannot bind a UDP socket")
+
+NO_SUCH(resolve_next, "DNS iterator")
+NO_SUCH(drop_dns_iterator, "DNS iterator")
+NO_SUCH(tcp_local_addr, "TCP listener")
+NO_SUCH(tcp_peer_addr, "TCP stream")
+NO_SUCH(tcp_accept, "TCP listener")
+NO_SUCH(tcp_write_vectored, "TCP stream")
+NO_SUCH(tcp_read, "TCP stream")
+NO_SUCH(tcp_peek, "TCP stream")
+NO_SUCH(tcp_flush, "TCP stream")
+NO_SUCH(set_read_timeout, "TCP stream")
+NO_SUCH(get_read_timeout, "TCP stream")
+NO_SUCH(set_write_timeout, "TCP stream")
+NO_SUCH(get_write_timeout, "TCP stream")
+NO_SUCH(set_peek_timeout, "TCP stream")
+NO_SUCH(get_peek_timeout, "TCP stream")
+NO_SUCH(clone_tcp_stream, "TCP stream")
+NO_SUCH(drop_tcp_listener, "TCP listener")
+NO_SUCH(drop_tcp_stream, "TCP stream")
+NO_SUCH(tls_local_addr, "TLS listener")
+NO_SUCH(tls_accept, "TLS listener")
+NO_SUCH(tls_write_vectored, "TLS stream")
+NO_SUCH(tls_read, "TLS stream")
+NO_SUCH(tls_flush, "TLS stream")
+NO_SUCH(set_tls_read_timeout, "TLS stream")
+NO_SUCH(get_tls_read_timeout, "TLS stream")
+NO_SUCH(set_tls_write_timeout, "TLS stream")
+NO_SUCH(get_tls_write_timeout, "TLS stream")
+NO_SUCH(clone_tls_stream, "TLS stream")
+NO_SUCH(drop_tls_listener, "TLS listener")
+NO_SUCH(drop_tls_stream, "TLS stream")
+NO_SUCH(udp_local_addr, "UDP socket")
+NO_SUCH(udp_peer_addr, "UDP socket")
+NO_SUCH(udp_receive, "UDP socket")
+NO_SUCH(udp_receive_from, "UDP socket")
+NO_SUCH(udp_send, "UDP socket")
+NO_SUCH(udp_send_to, "UDP socket")
+NO_SUCH(udp_connect, "UDP socket")
+NO_SUCH(clone_udp_socket, "UDP socket")
+NO_SUCH(drop_udp_socket, "UDP socket")
+NO_SUCH(set_udp_socket_broadcast, "UDP socket")
+NO_SUCH(get_udp_socket_broadcast, "UDP socket")
+NO_SUCH(set_udp_socket_ttl, "UDP socket")
+NO_SUCH(get_udp_socket_ttl, "UDP socket")
+
+#define ROW(function, signature)                                                                   \
+    {                                                                                              \
+        MODULE, #function, signature, PD_CALL_DEFERRED, function                                   \
+    }
+
+const struct pd_import pd_lunatic_networking_imports[] = {
+    ROW(resolve, "iiIi->i"),
+    ROW(resolve_next, "Iiiiii->i"),
+    ROW(drop_dns_iterator, "I->"),
+    ROW(tcp_bind, "iiiiii->i"),
+    ROW(tcp_local_addr, "Ii->i"),
+    ROW(tcp_peer_addr, "Ii->i"),
+    ROW(tcp_accept, "Iii->i"),
+    ROW(tcp_connect, "iiiiiIi->i"),
+    ROW(tcp_write_vectored, "Iiii->i"),
+    ROW(tcp_read, "Iiii->i"),
+    ROW(tcp_peek, "Iiii->i"),
+    ROW(tcp_flush, "Ii->i"),
+    ROW(set_read_timeout, "II->"),
+    ROW(get_read_timeout, "I->I"),
+    ROW(set_write_timeout, "II->"),
+    ROW(get_write_timeout, "I->I"),
+    ROW(set_peek_timeout, "II->"),
+    ROW(get_peek_timeout, "I->I"),
+    ROW(clone_tcp_stream, "I->I"),
+    ROW(drop_tcp_listener, "I->"),
+    ROW(drop_tcp_stream, "I->"),
+    ROW(tls_bind, "iiiiiiiiii->i"),
+    ROW(tls_local_addr, "Ii->i"),
+    ROW(tls_accept, "Iii->i"),
+    ROW(tls_connect, "iiiIiii->i"),
+    ROW(tls_write_vectored, "Iiii->i"),
+    ROW(tls_read, "Iiii->i"),
+    ROW(tls_flush, "Ii->i"),
+    ROW(set_tls_read_timeout, "II->"),
+    ROW(get_tls_read_timeout, "I->I"),
+    ROW(set_tls_write_timeout, "II->"),
+    ROW(get_tls_write_timeout, "I->I"),
+    ROW(clone_tls_stream, "I->I"),
+    ROW(drop_tls_listener, "I->"),
+    ROW(drop_tls_stream, "I->"),
+    ROW(udp_bind, "iiiiii->i"),
+    ROW(udp_local_addr, "Ii->i"),
+    ROW(udp_peer_addr, "Ii->i"),
+    ROW(udp_receive, "Iiii->i"),
+    ROW(udp_receive_from, "Iiiii->i"),
+    ROW(udp_send, "Iiii->i"),
+    ROW(udp_send_to, "Iiiiiiiii->i"),
+    ROW(udp_connect, "IiiiiiIi->i"),
+    ROW(clone_udp_socket, "I->I"),
+    ROW(drop_udp_socket, "I->"),
+    ROW(set_udp_socket_broadcast, "Ii->"),
+    ROW(get_udp_socket_broadcast, "I->i"),
+    ROW(set_udp_socket_ttl, "Ii->"),
+    ROW(get_udp_socket_ttl, "I->i"),
+};
+const size_t pd_lunatic_networking_import_count =
+    sizeof pd_lunatic_networking_imports / sizeof pd_lunatic_networking_imports[0];
