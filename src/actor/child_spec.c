@@ -106,6 +106,23 @@ enum pd_status pd_child_spec_create(const struct pd_child_spec *from,
     return PD_OK;
 }
 
+enum pd_status pd_child_spec_derive(const struct pd_child_spec *template_spec,
+                                    const uint8_t *arguments, size_t arguments_size,
+                                    struct pd_child_spec **spec_out)
+{
+    if (template_spec->subject != NULL && template_spec->subject_share == NULL) {
+        return PD_ERR_INVALID;
+    }
+    struct pd_child_spec from = *template_spec;
+    from.arguments = arguments;
+    from.arguments_size = arguments_size;
+    enum pd_status status = pd_child_spec_create(&from, spec_out);
+    if (status == PD_OK && from.subject != NULL) {
+        from.subject_share(from.subject);
+    }
+    return status;
+}
+
 struct pd_child_spec *pd_child_spec_share(struct pd_child_spec *spec)
 {
     if (spec != NULL) {

@@ -47,6 +47,7 @@ struct pd_child_spec {
     const uint8_t *arguments; /* or NULL; their format is the spawner's */
     size_t arguments_size;
     void *subject;                          /* opaque, or NULL */
+    void (*subject_share)(void *subject);   /* or NULL: then it cannot be derived from */
     void (*subject_release)(void *subject); /* or NULL */
     enum pd_child_restart restart;
     enum pd_child_shutdown shutdown;
@@ -64,6 +65,13 @@ const char *pd_child_spec_mistake(const struct pd_child_spec *spec);
 /* A copy with one reference. On PD_OK the subject's reference is the copy's; on error it stays the
  * caller's. PD_ERR_INVALID: pd_child_spec_mistake says why. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_child_spec_create(const struct pd_child_spec *from,
+                                                 struct pd_child_spec **spec_out);
+
+/* A child of a template: all as in `template`, but for the arguments (NULL, 0: none). One
+ * reference. PD_ERR_INVALID: the arguments are too large, or the template's subject cannot be
+ * shared. PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_child_spec_derive(const struct pd_child_spec *template_spec,
+                                                 const uint8_t *arguments, size_t arguments_size,
                                                  struct pd_child_spec **spec_out);
 
 /* Only for specs made by pd_child_spec_create. Share returns its argument; NULL is allowed in

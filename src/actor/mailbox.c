@@ -193,6 +193,14 @@ bool pd_mailbox_exists(struct pd_environment *environment, uint64_t pid)
     return process != NULL;
 }
 
+uint64_t pd_mailbox_pid(struct pd_process *process)
+{
+    pd_spin_lock(&process->lock);
+    uint64_t pid = process->pid;
+    pd_spin_unlock(&process->lock);
+    return pid;
+}
+
 enum pd_status pd_mailbox_mark(struct pd_environment *environment, uint64_t pid, bool has_names,
                                bool has_groups)
 {

@@ -43,6 +43,9 @@ PD_NODISCARD enum pd_status pd_mailbox_kill(struct pd_environment *environment, 
 /* True: alive and in the table. */
 bool pd_mailbox_exists(struct pd_environment *environment, uint64_t pid);
 
+/* The pid that a structure has right now, 0: none. */
+uint64_t pd_mailbox_pid(struct pd_process *process);
+
 /* Remember that names or groups may speak of it, so that its death cleans them. PD_ERR_UNKNOWN. */
 PD_NODISCARD enum pd_status pd_mailbox_mark(struct pd_environment *environment, uint64_t pid,
                                             bool has_names, bool has_groups);

@@ -43,11 +43,12 @@ static void report(struct pd_supervisor *s, enum pd_supervisor_report kind, uint
     action->restarts_max = s->config.restarts_max;
 }
 
-static void reply(struct pd_supervisor *s, uint64_t ref, enum pd_status status, uint32_t slot,
-                  struct pd_exit exit)
+static void reply(struct pd_supervisor *s, const struct pd_supervisor_request *request,
+                  enum pd_status status, uint32_t slot, struct pd_exit exit)
 {
     struct pd_supervisor_action *action = push(s, PD_SUPERVISOR_REPLY, slot, exit);
-    action->ref = ref;
+    action->asker = request->asker;
+    action->ref = request->ref;
     action->status = status;
 }
 
@@ -118,7 +119,7 @@ static void begin_stop(struct pd_supervisor *s, struct pd_exit exit)
 {
     pd_assert(s->phase == PD_PHASE_NEW || s->phase == PD_PHASE_LIVE);
     if (s->operation == PD_OPERATION_REQUEST) {
-        reply(s, s->request.ref, PD_ERR_CLOSED, NONE, no_exit);
+        reply(s, &s->request, PD_ERR_CLOSED, NONE, no_exit);
         pd_supervisor_request_deinit(&s->request);
     }
     s->phase = PD_PHASE_STOPPING;
@@ -176,7 +177,7 @@ static void child_is_up(struct pd_supervisor *s, uint32_t slot)
     wait_no_more(s);
     pd_children_set_state(&s->children, slot, PD_CHILD_RUNNING);
     if (s->operation == PD_OPERATION_REQUEST) {
-        reply(s, s->request.ref, PD_OK, slot, no_exit);
+        reply(s, &s->request, PD_OK, slot, no_exit);
         end_operation(s);
     } else {
         s->cursor = s->is_single ? NONE : pd_children_at(&s->children, slot)->after;
@@ -192,7 +193,7 @@ static void start_failed(struct pd_supervisor *s, uint32_t slot, enum pd_status 
     if (s->operation == PD_OPERATION_REQUEST) {
         pd_children_set_state(&s->children, slot, PD_CHILD_STOPPED);
         bool is_new = s->request.kind == PD_SUPERVISOR_START_CHILD;
-        reply(s, s->request.ref, status, slot, exit);
+        reply(s, &s->request, status, slot, exit);
         end_operation(s);
         if (is_new || is_forgotten_when_stopped(s, slot)) {
             remove_child(s, slot);
@@ -274,7 +275,7 @@ static void stop_stage_is_done(struct pd_supervisor *s)
             s->cursor = s->first;
             return;
         }
-        reply(s, s->request.ref, PD_OK, s->first, no_exit);
+        reply(s, &s->request, PD_OK, s->first, no_exit);
         if (is_forgotten_when_stopped(s, s->first)) {
             remove_child(s, s->first);
         }
@@ -482,7 +483,7 @@ static uint32_t find_target(const struct pd_supervisor *s,
 
 static void refuse_request(struct pd_supervisor *s, enum pd_status status, uint32_t slot)
 {
-    reply(s, s->request.ref, status, slot, no_exit);
+    reply(s, &s->request, status, slot, no_exit);
     end_operation(s);
 }
 
@@ -552,7 +553,7 @@ static void receive_request(struct pd_supervisor *s, const struct pd_supervisor_
     }
     if (status != PD_OK) {
         struct pd_supervisor_request refused = *request;
-        reply(s, refused.ref, status, NONE, no_exit);
+        reply(s, &refused, status, NONE, no_exit);
         pd_supervisor_request_deinit(&refused);
     }
 }
@@ -762,7 +763,7 @@ static bool take_work(struct pd_supervisor *s)
         s->request = request;
         begin_request(s);
     } else if (slot == NONE) {
-        reply(s, request.ref, PD_ERR_CLOSED, NONE, no_exit);
+        reply(s, &request, PD_ERR_CLOSED, NONE, no_exit);
         pd_supervisor_request_deinit(&request);
     }
     return true;

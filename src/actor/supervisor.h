@@ -17,9 +17,8 @@
  *            gives out until it gives nothing. SPAWN is answered with CHILD_STARTED or
  *            CHILD_FAILED, at once or later.
  * Strategies one_for_one: the child alone. rest_for_one: it and all after it. one_for_all: all.
- * dynamic: as
- *            one_for_one, for many children: ids need not differ, a child is forgotten when it
- *            ends, all are stopped at the same time, and each operation takes constant time.
+ *            dynamic: as one_for_one, for many children: ids need not differ, a child is forgotten
+ *            when it ends, all are stopped at once, and each operation takes constant time.
  * Semantics  As OTP's: a group restart starts every child of its range again, also those that had
  *            been stopped; temporary children of the range are stopped and forgotten. An exit that
  *            comes while its child is being stopped anyway counts no restart. A restart that fails
@@ -78,19 +77,19 @@ enum pd_supervisor_event_kind {
     PD_SUPERVISOR_CHILD_READY,   /* pid: it said so */
     PD_SUPERVISOR_CHILD_EXITED,  /* pid, exit. Unknown and former pids are ignored */
     PD_SUPERVISOR_TICK,          /* the deadline may have passed */
-    PD_SUPERVISOR_STOP, /* exit: what to end with. is_brutal: kill instead of asking; may follow an
-                                    earlier STOP */
+    /* exit: what to end with. is_brutal: kill instead of asking; may follow an earlier STOP. */
+    PD_SUPERVISOR_STOP,
     PD_SUPERVISOR_REQUEST /* request */
 };
 
 enum pd_supervisor_request_kind {
-    PD_SUPERVISOR_START_CHILD =
-        0, /* spec. REPLY: child, pid; EXISTS: the id is taken (child, pid say by whom) */
+    /* spec. REPLY: child, pid; EXISTS: the id is taken (child, pid say by whom). */
+    PD_SUPERVISOR_START_CHILD = 0,
     PD_SUPERVISOR_STOP_CHILD,    /* target. The spec stays, unless temporary or dynamic */
     PD_SUPERVISOR_RESTART_CHILD, /* target: a stopped child. EXISTS: it is not stopped */
     PD_SUPERVISOR_DELETE_CHILD,  /* target: a stopped child. EXISTS: it is not stopped */
-    PD_SUPERVISOR_REPLACE_CHILD /* target: stop it if it runs, take `spec` if given (same id), start it.
-                                      Counts no restart */
+    /* target: stop it if it runs, take `spec` if given (same id), start it. Counts no restart. */
+    PD_SUPERVISOR_REPLACE_CHILD
 };
 
 /* Replies: PD_OK, PD_ERR_UNKNOWN (no such child), PD_ERR_FULL (children_max or requests_max),
@@ -98,7 +97,8 @@ enum pd_supervisor_request_kind {
  * of another id), or the status of a start that failed, with `exit` saying why. */
 struct pd_supervisor_request {
     enum pd_supervisor_request_kind kind;
-    uint64_t ref;               /* comes back in the REPLY */
+    uint64_t ref; /* these two come back in the REPLY */
+    struct pd_pid asker;
     struct pd_child_spec *spec; /* a reference, taken; NULL where none is asked for */
     /* The target: the first of these that is not 0. */
     struct pd_child_id child;
@@ -145,6 +145,7 @@ struct pd_supervisor_action {
     struct pd_pid pid;
     struct pd_exit exit;
     uint64_t ref;
+    struct pd_pid asker;
     uint32_t restart_count; /* within the period */
     uint32_t restarts_max;
 };
@@ -187,6 +188,8 @@ struct pd_supervisor_child {
  * gone. */
 bool pd_supervisor_child_after(struct pd_supervisor *supervisor, struct pd_child_id child,
                                struct pd_supervisor_child *child_out);
+bool pd_supervisor_find(struct pd_supervisor *supervisor, struct pd_child_id child,
+                        struct pd_supervisor_child *child_out);
 bool pd_supervisor_find_id(struct pd_supervisor *supervisor, const char *id,
                            struct pd_supervisor_child *child_out);
 bool pd_supervisor_find_pid(struct pd_supervisor *supervisor, struct pd_pid pid,

@@ -138,6 +138,12 @@ bool pd_supervisor_child_after(struct pd_supervisor *s, struct pd_child_id child
     return slot != NONE && describe(s, pd_children_at(&s->children, slot)->after, child_out);
 }
 
+bool pd_supervisor_find(struct pd_supervisor *s, struct pd_child_id child,
+                        struct pd_supervisor_child *child_out)
+{
+    return describe(s, pd_children_find(&s->children, child), child_out);
+}
+
 bool pd_supervisor_find_id(struct pd_supervisor *s, const char *id,
                            struct pd_supervisor_child *child_out)
 {

@@ -74,13 +74,16 @@ static void destroy_self(struct pd_wasm_process *self)
     pd_guest_destroy(self->guest); /* first: what it holds may refer to the rest */
     pd_message_destroy(self->scratch);
     void *object = NULL;
-    pd_error_texts_deinit(&self->errors);
+    while ((object = pd_id_table_take_any(&self->errors)) != NULL) {
+        pd_error_text_destroy(object);
+    }
     while ((object = pd_id_table_take_any(&self->modules)) != NULL) {
         pd_module_release(object);
     }
     while ((object = pd_id_table_take_any(&self->configs)) != NULL) {
         pd_rights_release(object);
     }
+    pd_timer_ids_deinit(&self->timers);
     pd_wasi_destroy(self->wasi, self->system->machine.host);
     pd_rights_release(self->rights);
     pd_free(self->tags);

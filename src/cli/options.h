@@ -1,0 +1,27 @@
+/* options - long options of the subcommands: "--name VALUE" or "--name=VALUE", and flags. */
+#ifndef PD_CLI_OPTIONS_H
+#define PD_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where we are in the words of a command. */
+struct pd_option_cursor {
+    int count;
+    char **arguments;
+    int at;
+};
+
+/* True: the word at the cursor is this flag, and the cursor is past it. */
+bool pd_option_flag(struct pd_option_cursor *cursor, const char *name);
+
+/* True: the word at the cursor is this option; *value_out is its value, or NULL when it is missing. */
+bool pd_option_value(struct pd_option_cursor *cursor, const char *name, const char **value_out);
+
+/* "4096", "64KiB", "2MiB", "1GiB" in bytes. False: not such a size. */
+bool pd_option_size(const char *text, uint64_t *bytes_out);
+
+/* A whole decimal number. False: not one, or too large. */
+bool pd_option_number(const char *text, uint64_t *number_out);
+
+#endif

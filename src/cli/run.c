@@ -1,0 +1,242 @@
+/* pando run FILE: one module, or an application file, until its main process ends. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/run_options.h"
+#include "cli/signals.h"
+#include "node/program.h"
+#include "wasm/wasi.h"
+
+#define EXIT_CODE_SIGNAL 128
+
+static struct pd_module_message message; /* 2 KiB, once */
+
+/* "HOST[::GUEST]". */
+static int add_directory(struct pd_wasi_config *config, const char *text)
+{
+    char host_path[4096];
+    const char *separator = strstr(text, "::");
+    size_t size = separator == NULL ? strlen(text) : (size_t)(separator - text);
+    if (size >= sizeof host_path) {
+        return pd_command_failed("--dir %s: the path is too long", text);
+    }
+    memcpy(host_path, text, size);
+    host_path[size] = '\0';
+    const char *guest_path = separator == NULL ? host_path : separator + 2;
+    char why[256] = "";
+    enum pd_status status = pd_wasi_config_add_directory(config, host_path, guest_path,
+                                                         PD_WASI_READ_WRITE, why, sizeof why);
+    if (status != PD_OK) {
+        return pd_command_failed("--dir %s: %s", text, why[0] != '\0' ? why
+                                                                      : pd_status_text(status));
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+static int configure_wasi(const struct pd_run_options *options, struct pd_wasi_config *config)
+{
+    pd_wasi_config_set_stdio(config, !options->deny_stdio);
+    enum pd_status status =
+        pd_wasi_config_add_argument(config, options->file, strlen(options->file));
+    for (int i = 0; i < options->argument_count && status == PD_OK; i++) {
+        status = pd_wasi_config_add_argument(config, options->arguments[i],
+                                             strlen(options->arguments[i]));
+    }
+    if (status != PD_OK) {
+        return pd_command_failed("the arguments of the guest: %s", pd_status_text(status));
+    }
+    for (int i = 0; i < options->variable_count; i++) {
+        const char *text = options->variables[i];
+        const char *equals = strchr(text, '=');
+        if (equals == NULL) {
+            return pd_command_usage(&pd_command_run, "--env %s: NAME=VALUE is wanted", text);
+        }
+        status = pd_wasi_config_set_variable(config, text, (size_t)(equals - text), equals + 1,
+                                             strlen(equals + 1));
+        if (status != PD_OK) {
+            return pd_command_failed("--env %s: %s", text, pd_status_text(status));
+        }
+    }
+    for (int i = 0; i < options->directory_count; i++) {
+        int result = add_directory(config, options->directories[i]);
+        if (result != PD_EXIT_CODE_OK) {
+            return result;
+        }
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+/* The first actor's rights: all but what was denied; directories and environment only as given. */
+static int make_rights(struct pd_program *program, const struct pd_run_options *options,
+                       struct pd_rights **rights_out)
+{
+    struct pd_rights *rights = pd_rights_create(program->files, options->memory_bytes_max,
+                                                options->fuel_portions_max);
+    if (rights == NULL) {
+        return pd_command_failed("no memory");
+    }
+    rights->can_spawn = !options->deny_spawn;
+    rights->can_compile = !options->deny_compile;
+    rights->can_configure = !options->deny_configure;
+    rights->network = (uint8_t)options->network;
+    int result = configure_wasi(options, rights->wasi);
+    if (result != PD_EXIT_CODE_OK) {
+        pd_rights_release(rights);
+        return result;
+    }
+    *rights_out = rights;
+    return PD_EXIT_CODE_OK;
+}
+
+static int start_module(struct pd_program *program, const struct pd_run_options *options,
+                        struct pd_module *module)
+{
+    struct pd_rights *rights = NULL;
+    int result = make_rights(program, options, &rights);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
+    }
+    static const char start[] = "_start";
+    struct pd_wasm_spawn spawn = {
+        .environment = program->environment,
+        .module = module,
+        .rights = rights,
+        .entry = {.function = start,
+                  .function_size = sizeof start - 1,
+                  .is_initialized_first = false},
+    };
+    struct pd_wasm_process *main_process = NULL;
+    enum pd_status status = pd_wasm_process_create(&program->system, &spawn, &main_process);
+    pd_rights_release(rights);
+    if (status != PD_OK) {
+        return pd_command_failed("cannot start %s: %s", options->file,
+                                 status == PD_ERR_NO_MEMORY
+                                     ? "its memory begins larger than --max-memory allows"
+                                     : pd_status_text(status));
+    }
+    pd_program_start_main(program, main_process->process);
+    return PD_EXIT_CODE_OK;
+}
+
+/* First interrupt: ask for the end in order. Second: end it. Returns the exit code. */
+static int wait_for_end(struct pd_program *program)
+{
+    uint32_t seen = 0;
+    while (!pd_program_wait(program, seen)) {
+        if (program->config.is_deterministic) {
+            return pd_command_failed("deadlock: every process waits, and nothing will wake them");
+        }
+        seen++;
+        uint64_t pid = atomic_load(&program->main_pid);
+        if (seen == 1) {
+            (void)fprintf(stderr, "pando: shutting down (once more to kill)\n");
+            (void)!pd_program_exit_signal(program, pid, PD_EXIT_SHUTDOWN, "interrupted");
+        } else {
+            (void)!pd_program_exit_signal(program, pid, PD_EXIT_KILLED, "interrupted again");
+            pd_program_kill_all(program);
+        }
+    }
+    if (seen > 0 && (program->main_exit.reason == PD_EXIT_SHUTDOWN ||
+                     program->main_exit.reason == PD_EXIT_KILLED)) {
+        return EXIT_CODE_SIGNAL + pd_signals_last();
+    }
+    if (program->main_exit.reason != PD_EXIT_NORMAL && !program->has_main_exit_code) {
+        const char *text = pd_exit_text_bytes(program->main_exit.text);
+        (void)fprintf(stderr, "pando: main ended: %s%s%s\n",
+                      pd_exit_reason_text(program->main_exit.reason), text[0] == '\0' ? "" : ": ",
+                      text);
+    }
+    return (int)program->main_exit_code;
+}
+
+static void print_stats(struct pd_program *program)
+{
+    uint64_t runs = 0;
+    uint64_t steals = 0;
+    for (uint32_t i = 0; i < program->runtime.scheduler_count; i++) {
+        runs += atomic_load(&program->runtime.schedulers[i].run_count);
+        steals += atomic_load(&program->runtime.schedulers[i].steal_count);
+    }
+    (void)fprintf(stderr, "pando: %u scheduler threads, %llu turns, %llu thefts, %llu processes made\n",
+                  program->runtime.scheduler_count, (unsigned long long)runs,
+                  (unsigned long long)steals,
+                  (unsigned long long)program->environment->pid_last);
+}
+
+static int run_program(struct pd_program *program, const struct pd_run_options *options)
+{
+    struct pd_module *module = NULL;
+    enum pd_status status =
+        pd_program_load(program, options->profile, options->file, &module, &message);
+    if (status != PD_OK) {
+        return pd_command_failed("%s: %s", options->file, message.text);
+    }
+    int result = start_module(program, options, module);
+    if (result == PD_EXIT_CODE_OK) {
+        result = wait_for_end(program);
+        pd_program_kill_all(program);
+        if (options->is_seeded) {
+            (void)fprintf(stderr, "pando: seed %llu trace %016llx events %llu\n",
+                          (unsigned long long)options->seed,
+                          (unsigned long long)program->trace.hash,
+                          (unsigned long long)program->trace.event_count);
+        }
+        if (options->has_stats) {
+            print_stats(program);
+        }
+    }
+    pd_module_release(module);
+    return result;
+}
+
+static int run_run(int count, char **arguments)
+{
+    struct pd_run_options options;
+    int result = pd_run_options_parse(count, arguments, &options);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
+    }
+    struct pd_program_config config = pd_program_config_default();
+    config.is_deterministic = options.is_seeded;
+    config.seed = options.seed;
+    config.yield_interval = options.yield_interval;
+    config.scheduler_count = options.scheduler_count;
+    static struct pd_program program;
+    pd_signals_block();
+    if (pd_program_open(&program, &config, &message) != PD_OK) {
+        return pd_command_failed("%s", message.text);
+    }
+    pd_signals_watch(&program);
+    result = run_program(&program, &options);
+    pd_signals_stop();
+    pd_program_close(&program);
+    return result;
+}
+
+const struct pd_command pd_command_run = {
+    .name = "run",
+    .arguments = "[OPTION...] FILE [ARGUMENT...]",
+    .summary = "run a WebAssembly module or an application file",
+    .help = "The file is a module (FILE.wasm) or an application (FILE.yaml). Exit code: the guest's own; 1\n"
+            "after a trap; 2 when the words of the command are wrong.\n\n"
+            "  --dir HOST[::GUEST]   let the guest see a directory (may be given again)\n"
+            "  --env NAME=VALUE      set a variable for the guest (may be given again)\n"
+            "  --deny RIGHT          spawn, compile, configure, stdio or network\n"
+            "  --net none|local|LIST network rights\n"
+            "  --max-memory SIZE     of each actor, such as 64MiB\n"
+            "  --max-fuel PORTIONS   of each actor, in portions of 100,000 instructions\n"
+            "  --profile NAME        dense (default) or guarded\n"
+            "  --threads N           scheduler threads (default: one a processor)\n"
+            "  --yield-interval N    units of fuel in one turn (default: 100000)\n"
+            "  --seed S              deterministic: one thread, virtual time; prints the trace hash\n"
+            "  --tag                 begin each line of output with the actor's name\n"
+            "  --watch               (application) restart children whose module changed\n"
+            "  --stats               print figures of the run at its end\n\n"
+            "Examples:\n"
+            "  pando run hello.wasm\n"
+            "  pando run --dir .::/work --env LANG=C tool.wasm /work/input.txt\n"
+            "  pando run --seed 7 app.wasm\n",
+    .run = run_run,
+};

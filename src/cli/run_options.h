@@ -1,0 +1,43 @@
+/* run_options - the words of `pando run`. */
+#ifndef PD_CLI_RUN_OPTIONS_H
+#define PD_CLI_RUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wasm/engine.h"
+#include "wasm/rights.h"
+
+#define PD_RUN_DIRECTORIES_MAX 64
+#define PD_RUN_VARIABLES_MAX 256
+
+struct pd_run_options {
+    const char *file;
+    int argument_count; /* of the guest, behind the file */
+    char **arguments;
+    const char *directories[PD_RUN_DIRECTORIES_MAX]; /* HOST[::GUEST] */
+    int directory_count;
+    const char *variables[PD_RUN_VARIABLES_MAX]; /* NAME=VALUE */
+    int variable_count;
+    bool is_seeded;
+    uint64_t seed;
+    bool has_stats;
+    bool is_tagged;
+    bool is_watching;
+    bool deny_spawn;
+    bool deny_compile;
+    bool deny_configure;
+    bool deny_stdio;
+    enum pd_network_right network;
+    const char *network_list;
+    uint64_t memory_bytes_max;
+    uint64_t fuel_portions_max;
+    uint64_t yield_interval;
+    uint32_t scheduler_count; /* 0: one a processor */
+    enum pd_engine_profile profile;
+};
+
+/* PD_EXIT_CODE_OK, or what to exit with after the message that was printed. */
+int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out);
+
+#endif

@@ -1,0 +1,26 @@
+#include <stdio.h>
+
+#include "build_info.h"
+#include "cli/command.h"
+#include "wasm/engine.h"
+
+static int run_version(int count, char **arguments)
+{
+    (void)arguments;
+    if (count > 0) {
+        return pd_command_usage(&pd_command_version, "version takes no arguments");
+    }
+    (void)printf("pando %s (%s, %s, %s)\n", PD_BUILD_VERSION, PD_BUILD_COMMIT, PD_BUILD_TYPE,
+                 PD_BUILD_COMPILER);
+    (void)printf("engine  %s\n", pd_engine_version_text());
+    (void)printf("abi     lunatic 0.13.2, wasi_snapshot_preview1, pando 1\n");
+    return PD_EXIT_CODE_OK;
+}
+
+const struct pd_command pd_command_version = {
+    .name = "version",
+    .arguments = "",
+    .summary = "print the versions of build, engine and guest ABI",
+    .help = "Example:\n  pando version\n",
+    .run = run_version,
+};
