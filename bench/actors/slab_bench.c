@@ -1,7 +1,9 @@
-/* slab_bench - what acquiring and releasing slots costs, by finder and by how many pages were written.
+/* slab_bench - what acquiring and releasing slots costs, by finder and by how many pages were
+ * written.
  *
- * Prints ns per acquire + release, the guest's own page faults and writes included (first column: those
- * alone, on pages that stay resident). The thresholds of src/wasm/slab.c rest on these figures. */
+ * Prints ns per acquire + release, the guest's own page faults and writes included (first column:
+ * those alone, on pages that stay resident). The thresholds of src/wasm/slab.c rest on these
+ * figures. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +64,8 @@ static void touch(struct pd_slab *slab, struct pd_slab_slot slot, enum pd_slab_k
 }
 
 /* `live` slots are held; each round releases one of them, at random, and acquires another. */
-static double churn(struct pd_slab *slab, enum pd_slab_kind kind, uint32_t live, uint32_t page_count)
+static double churn(struct pd_slab *slab, enum pd_slab_kind kind, uint32_t live,
+                    uint32_t page_count)
 {
     static struct pd_slab_slot slots[LIVE_MAX];
     uint64_t seed = 1;

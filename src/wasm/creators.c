@@ -40,7 +40,8 @@ static wasmtime_error_t *memory_grow(void *env, size_t new_size)
     if (new_size < memory->size) {
         return wasmtime_error_new("a memory cannot shrink");
     }
-    /* What lies behind the size was never written, so it is zero: growing inside the slot is a number. */
+    /* What lies behind the size was never written, so it is zero: growing inside the slot is a
+     * number. */
     enum pd_status status = pd_slab_grow(memory->slab, &memory->slot, memory->size, new_size);
     if (status != PD_OK) {
         return refuse("memory", new_size, status);
@@ -62,7 +63,8 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, si
 {
     (void)maximum; /* Wasmtime checks it before it grows; most guests declare none */
     if (guard_size != 0 || reserved_size != 0) {
-        return wasmtime_error_new("slab memories need memory_guard_size 0 and memory_reservation 0");
+        return wasmtime_error_new(
+            "slab memories need memory_guard_size 0 and memory_reservation 0");
     }
     if (wasmtime_memorytype_isshared(type)) {
         return wasmtime_error_new("shared memories are not supported: they must not move");
@@ -108,7 +110,8 @@ static wasmtime_error_t *stack_new(void *env, size_t size, bool zeroed,
     if (zeroed) {
         return wasmtime_error_new("slab stacks are not zeroed: leave async_stack_zeroing off");
     }
-    /* A guard page may take the lowest page, so the slot is compared and not what is usable of it. */
+    /* A guard page may take the lowest page, so the slot is compared and not what is usable of
+     * it. */
     if (size > pd_slab_slot_size_max(slab)) {
         return refuse("stack", size, PD_ERR_RANGE);
     }
@@ -130,7 +133,8 @@ static wasmtime_error_t *stack_new(void *env, size_t size, bool zeroed,
     return NULL;
 }
 
-void pd_creators_init(struct pd_creators *creators, struct pd_slab *memories, struct pd_slab *stacks)
+void pd_creators_init(struct pd_creators *creators, struct pd_slab *memories,
+                      struct pd_slab *stacks)
 {
     pd_assert(memories != NULL);
     pd_assert(stacks != NULL);

@@ -61,8 +61,8 @@ struct found {
     uint8_t *next;
 };
 
-/* Pages that were only read map the kernel's zero page: they are left out, since nothing is in them and
- * overwriting would give each a page of its own. */
+/* Pages that were only read map the kernel's zero page: they are left out, since nothing is in them
+ * and overwriting would give each a page of its own. */
 static bool find_by_scan(const struct pd_pages *pages, uint8_t *start, uint8_t *end,
                          struct found *found)
 {
@@ -149,7 +149,8 @@ uint8_t *pd_pages_reserve(size_t size)
     if (base == MAP_FAILED) {
         return NULL;
     }
-    /* One byte written must not cost 2 MiB. A kernel built without huge pages refuses, and needs no advice. */
+    /* One byte written must not cost 2 MiB. A kernel built without huge pages refuses, and needs no
+     * advice. */
     (void)madvise(base, size, MADV_NOHUGEPAGE);
     return base;
 }
@@ -162,7 +163,8 @@ void pd_pages_unreserve(uint8_t *base, size_t size)
 
 void pd_pages_discard(uint8_t *base, size_t size)
 {
-    /* Locked memory (mlockall) refuses the first, older kernels the second. Old bytes must never stay. */
+    /* Locked memory (mlockall) refuses the first, older kernels the second. Old bytes must never
+     * stay. */
     if (madvise(base, size, MADV_DONTNEED) != 0 &&
         madvise(base, size, ADVICE_DONTNEED_LOCKED) != 0) {
         memset(base, 0, size);
@@ -298,7 +300,8 @@ void pd_pages_clean(const struct pd_pages *pages, uint8_t *base, size_t slot_siz
     unsigned last = 31u - (unsigned)__builtin_clz(mask);
     uint8_t *at = base + first * slot_size;
     uint8_t *end = base + (last + 1) * slot_size;
-    /* Live slots between dirty ones are looked at and passed over: one call is cheaper than several. */
+    /* Live slots between dirty ones are looked at and passed over: one call is cheaper than
+     * several. */
     while (at < end) {
         struct found found;
         if (!find(pages, at, end, &found)) {

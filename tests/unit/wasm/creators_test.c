@@ -1,5 +1,5 @@
-/* The creators alone, then under a real Wasmtime in the dense configuration: growth, bounds, traps, guests
- * killed while they wait, full slabs, and that no guest ever finds another's bytes. */
+/* The creators alone, then under a real Wasmtime in the dense configuration: growth, bounds, traps,
+ * guests killed while they wait, full slabs, and that no guest ever finds another's bytes. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,7 +85,7 @@ static void assert_no_error(wasmtime_error_t *error)
     }
 }
 
-/* --- The callbacks alone ------------------------------------------------------------------------ */
+/* --- The callbacks alone ---------------------------------------------------------------------- */
 
 static wasm_memorytype_t *memory_type(bool shared)
 {
@@ -105,8 +105,9 @@ static void memories_planned_by_other_rules_are_refused(void **state)
     wasmtime_linear_memory_t memory;
     assert_error(creator->new_memory(creator->env, plain, WASM_PAGE, SIZE_MAX, 0, 4096, &memory),
                  "memory_guard_size 0");
-    assert_error(creator->new_memory(creator->env, plain, WASM_PAGE, SIZE_MAX, WASM_PAGE, 0, &memory),
-                 "memory_reservation 0");
+    assert_error(
+        creator->new_memory(creator->env, plain, WASM_PAGE, SIZE_MAX, WASM_PAGE, 0, &memory),
+        "memory_reservation 0");
     assert_error(creator->new_memory(creator->env, shared, WASM_PAGE, SIZE_MAX, 0, 0, &memory),
                  "shared");
     assert_error(creator->new_memory(creator->env, plain, 8 * MIB + 1, SIZE_MAX, 0, 0, &memory),
@@ -184,7 +185,7 @@ static void a_memory_moves_only_past_its_capacity(void **state)
     fixture_close(&f);
 }
 
-/* --- Under Wasmtime ----------------------------------------------------------------------------- */
+/* --- Under Wasmtime --------------------------------------------------------------------------- */
 
 static const char guest_text[] =
     "(module"
@@ -239,8 +240,7 @@ static void host_wait(void *env, wasmtime_caller_t *caller, const wasmtime_val_t
     *continuation = (wasmtime_async_continuation_t){.callback = never_ready};
 }
 
-static void world_open(struct world *world, uint32_t slots_max, unsigned pages,
-                       uint64_t guard_size)
+static void world_open(struct world *world, uint32_t slots_max, unsigned pages, uint64_t guard_size)
 {
     fixture_open(&world->fixture, slots_max);
     wasm_config_t *config = wasm_config_new();
@@ -250,7 +250,8 @@ static void world_open(struct world *world, uint32_t slots_max, unsigned pages,
     wasmtime_config_memory_init_cow_set(config, false);
     wasmtime_config_signals_based_traps_set(config, false);
     wasmtime_config_consume_fuel_set(config, true);
-    wasmtime_config_parallel_compilation_set(config, false); /* TSan does not see how Rust threads meet */
+    /* TSan does not see how Rust threads meet */
+    wasmtime_config_parallel_compilation_set(config, false);
     wasmtime_config_async_stack_size_set(config, STACK_SIZE);
     wasmtime_config_max_wasm_stack_set(config, WASM_STACK_SIZE);
     wasmtime_config_host_memory_creator_set(config, &world->fixture.creators.memory);
@@ -264,8 +265,8 @@ static void world_open(struct world *world, uint32_t slots_max, unsigned pages,
                         hole + 2);
     wasm_byte_vec_t wasm;
     assert_no_error(wasmtime_wat2wasm(text, (size_t)size, &wasm));
-    assert_no_error(wasmtime_module_new(world->engine, (const uint8_t *)wasm.data, wasm.size,
-                                        &world->module));
+    assert_no_error(
+        wasmtime_module_new(world->engine, (const uint8_t *)wasm.data, wasm.size, &world->module));
     wasm_byte_vec_delete(&wasm);
     world->linker = wasmtime_linker_new(world->engine);
     wasm_functype_t *type = wasm_functype_new_0_0();
@@ -328,8 +329,8 @@ static void guest_close(struct guest *guest)
 static void guest_begin(struct guest *guest, const char *name, int32_t argument)
 {
     wasmtime_extern_t item;
-    assert_true(wasmtime_instance_export_get(guest->context, &guest->instance, name, strlen(name),
-                                             &item));
+    assert_true(
+        wasmtime_instance_export_get(guest->context, &guest->instance, name, strlen(name), &item));
     guest->function = item.of.func;
     wasmtime_val_t value = {.kind = WASMTIME_I32, .of.i32 = argument};
     guest->future = wasmtime_func_call_async(guest->context, &guest->function, &value, 1,
@@ -431,7 +432,9 @@ static void traps_end_only_the_call(void **state)
 static void killed_guests_leave_nothing(void **state)
 {
     (void)state;
-    enum { COUNT = 300 };
+    enum {
+        COUNT = 300
+    };
     static struct guest guests[COUNT];
     struct world world;
     world_open(&world, COUNT, 1, 0);

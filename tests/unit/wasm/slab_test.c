@@ -1,6 +1,6 @@
-/* Every limit once, stale bytes on every reclaim path, residency, guards, threads, and random operations
- * against a model. Swapped-out pages cannot be made on demand: that both finders count them is
- * the kernel's documented contract (slab_pages.h), not tested here. */
+/* Every limit once, stale bytes on every reclaim path, residency, guards, threads, and random
+ * operations against a model. Swapped-out pages cannot be made on demand: that both finders count
+ * them is the kernel's documented contract (slab_pages.h), not tested here. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -102,7 +102,7 @@ static size_t resident_pages(const uint8_t *base, size_t size)
     return count;
 }
 
-/* --- Limits ------------------------------------------------------------------------------------- */
+/* --- Limits ----------------------------------------------------------------------------------- */
 
 static void open_refuses_configurations_that_contradict_themselves(void **state)
 {
@@ -127,6 +127,21 @@ static void open_refuses_configurations_that_contradict_themselves(void **state)
         assert_int_equal(pd_slab_open(&bad[i], &slab), PD_ERR_INVALID);
     }
     pd_slab_close(NULL);
+}
+
+static void the_defaults_hold_a_million_slots(void **state)
+{
+    (void)state;
+    for (int kind = PD_SLAB_MEMORY; kind <= PD_SLAB_STACK; kind++) {
+        for (uint32_t shards = 0; shards <= 100; shards += 50) {
+            struct pd_slab_config config = pd_slab_config_default((enum pd_slab_kind)kind, shards);
+            struct pd_slab *slab = open_slab(&config);
+            pd_slab_release(slab, acquire(slab, 100));
+            assert_true(config.slots_max >= 1000000);
+            assert_true(config.bytes_max / config.slot_size_min >= 1000000);
+            pd_slab_close(slab);
+        }
+    }
 }
 
 static void open_survives_an_empty_heap(void **state)
@@ -174,7 +189,9 @@ static void slots_end_at_slots_max(void **state)
 static void slots_end_at_bytes_max(void **state)
 {
     (void)state;
-    enum { COUNT = 163 }; /* ends within a group of eight */
+    enum {
+        COUNT = 163
+    }; /* ends within a group of eight */
     struct pd_slab_config config = memory_config();
     config.bytes_max = 4 * MIB + COUNT * 64 * KIB + 5;
     struct pd_slab *slab = open_slab(&config);
@@ -242,7 +259,7 @@ static void a_system_without_address_space_is_a_status(void **state)
     pd_slab_close(slab);
 }
 
-/* --- Stale bytes -------------------------------------------------------------------------------- */
+/* --- Stale bytes ------------------------------------------------------------------------------ */
 
 /* Slots of one size, all of them in use, so that each is handed out again. */
 #define ROW 8u
@@ -263,7 +280,8 @@ static void soil(uint8_t *base, size_t size, struct dirt dirt)
     (void)bytes[size / 2];
 }
 
-/* Acquire all, soil all, release those of `mask`, and take them again: zero, and the others untouched. */
+/* Acquire all, soil all, release those of `mask`, and take them again: zero, and the others
+ * untouched. */
 static void reuse_row(struct pd_slab *slab, size_t size, struct dirt dirt, uint32_t mask)
 {
     struct pd_slab_slot slots[ROW];
@@ -296,7 +314,8 @@ static void reuse_everything(enum pd_pages_finder finder, size_t size, uint32_t 
                              uint64_t dirty_bytes_max)
 {
     static const struct dirt dirts[] = {
-        {0, 0, 0}, {0, 1, 1}, {15, 1, 1}, {0, 1, 16}, {0, 1, 8}, {3, 5, 3}, {1, 2, 400}, {0, 1, 4096},
+        {0, 0, 0}, {0, 1, 1}, {15, 1, 1},  {0, 1, 16},
+        {0, 1, 8}, {3, 5, 3}, {1, 2, 400}, {0, 1, 4096},
     };
     static const uint32_t masks[] = {0xff, 0x01, 0x80, 0x55, 0x7e};
     struct pd_slab_config config = memory_config();
@@ -365,7 +384,7 @@ static void no_bytes_survive_where_the_kernel_refuses_to_discard(void **state)
     }
 }
 
-/* --- Growth ------------------------------------------------------------------------------------- */
+/* --- Growth ----------------------------------------------------------------------------------- */
 
 /* Every `step`th page is written. */
 static void grow_memory(enum pd_pages_finder finder, size_t step)
@@ -424,7 +443,9 @@ static size_t count_mappings(void)
 static void twenty_thousand_growing_memories_need_few_mappings(void **state)
 {
     (void)state;
-    enum { COUNT = 20000 };
+    enum {
+        COUNT = 20000
+    };
     static struct pd_slab_slot slots[COUNT];
     struct pd_slab_config config = memory_config();
     struct pd_slab *slab = open_slab(&config);
@@ -441,8 +462,9 @@ static void twenty_thousand_growing_memories_need_few_mappings(void **state)
     }
     struct pd_slab_stats stats = pd_slab_stats(slab);
     size_t after = count_mappings();
-    print_message("%d live memories of 256 KiB: %u reservations, %zu lines in maps before, %zu after\n",
-                  (int)COUNT, stats.mappings_count, before, after);
+    print_message(
+        "%d live memories of 256 KiB: %u reservations, %zu lines in maps before, %zu after\n",
+        (int)COUNT, stats.mappings_count, before, after);
     assert_int_equal(stats.slots_live, COUNT);
     assert_in_range(stats.mappings_count, 3, 60);
     assert_true(after <= before + 60);
@@ -453,12 +475,15 @@ static void twenty_thousand_growing_memories_need_few_mappings(void **state)
     pd_slab_close(slab);
 }
 
-/* --- Residency ---------------------------------------------------------------------------------- */
+/* --- Residency -------------------------------------------------------------------------------- */
 
 static void a_burst_leaves_only_hot_slots_resident(void **state)
 {
     (void)state;
-    enum { COUNT = 3000, HOT = 64 };
+    enum {
+        COUNT = 3000,
+        HOT = 64
+    };
     static struct pd_slab_slot slots[COUNT];
     static uint8_t *bases[COUNT];
     for (int kind = PD_SLAB_MEMORY; kind <= PD_SLAB_STACK; kind++) {
@@ -574,7 +599,7 @@ static void stacks_end_in_a_guard_page(void **state)
     (void)close(ends[1]);
 }
 
-/* --- Threads ------------------------------------------------------------------------------------ */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
 #define EXCHANGE 64u
 
@@ -624,7 +649,9 @@ static void *mingle(void *argument)
 static void threads_share_slots(void **state)
 {
     (void)state;
-    enum { THREADS = 4 };
+    enum {
+        THREADS = 4
+    };
     struct arena arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct pd_slab_config config = memory_config();
     config.slots_max = 60; /* sometimes full */
@@ -683,11 +710,12 @@ static void what_one_thread_freed_another_can_have(void **state)
     pd_slab_close(slab);
 }
 
-/* --- A model ------------------------------------------------------------------------------------ */
+/* --- A model ---------------------------------------------------------------------------------- */
 
 #define MODEL_SLOTS 200u
 
-/* A live memory in the model: every 1024th byte holds `tag` where `written` says so, all others are zero. */
+/* A live memory in the model: every 1024th byte holds `tag` where `written` says so, all others are
+ * zero. */
 struct model_memory {
     struct pd_slab_slot slot;
     size_t used;
@@ -812,6 +840,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_refuses_configurations_that_contradict_themselves),
+        cmocka_unit_test(the_defaults_hold_a_million_slots),
         cmocka_unit_test(open_survives_an_empty_heap),
         cmocka_unit_test(slots_end_at_slots_max),
         cmocka_unit_test(slots_end_at_bytes_max),
