@@ -168,7 +168,6 @@ static enum pd_call_result dispatch(struct pd_guest *guest, struct pd_frame *fra
 wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
                                     wasmtime_val_raw_t *values, size_t count)
 {
-    (void)count;
     const struct pd_import *import = env;
     struct pd_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
     struct pd_frame *frame = guest->top;
@@ -188,7 +187,9 @@ wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
     if (__builtin_expect(result != PD_CALL_DONE, 0)) {
         return wasmtime_trap_new_code(WASMTIME_TRAP_CODE_INTERRUPT);
     }
-    values[0].i64 = (int64_t)frame->call.result;
+    if (count > 0) { /* room for arguments or results, whichever are more; none for neither */
+        values[0].i64 = (int64_t)frame->call.result;
+    }
     return NULL;
 }
 

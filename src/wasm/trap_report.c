@@ -58,6 +58,17 @@ static size_t copy(char *text, size_t text_size, const char *from)
     return pd_text_copy(text, text_size, from, strlen(from));
 }
 
+struct pd_guest_exit pd_guest_exit(const struct pd_guest *guest)
+{
+    pd_assert(guest->phase == PD_PHASE_ENDED);
+    struct pd_guest_exit ended = {
+        .end = (enum pd_guest_end)guest->end,
+        .exit_code = guest->exit_code,
+        .trap_code = guest->trap_code,
+    };
+    return ended;
+}
+
 size_t pd_guest_exit_text(const struct pd_guest *guest, char *text, size_t text_size)
 {
     char line[160];
