@@ -235,6 +235,7 @@ static struct pd_slab *open_slab(enum pd_slab_kind kind, size_t slot_size_min, s
         .bytes_max = UINT64_C(1) << 44,
         .slots_max = SLOTS_MAX,
         .hot_slots_max = HOT_SLOTS_MAX,
+        .dirty_bytes_max = UINT64_C(32) << 20, /* as Pando: several slots cleaned by one call */
         .shards = 1,
         .finder = PD_PAGES_AUTO,
     };
