@@ -382,24 +382,6 @@ enum pd_status pd_slab_grow(struct pd_slab *slab, struct pd_slab_slot *slot, siz
 
 /* --- Open, close, look ------------------------------------------------------------------------ */
 
-struct pd_slab_config pd_slab_config_default(enum pd_slab_kind kind, uint32_t shards)
-{
-    bool is_stack = kind == PD_SLAB_STACK;
-    return (struct pd_slab_config){
-        .kind = kind,
-        .slot_size_min = is_stack ? 128u << 10 : 64u << 10,
-        .slot_size_max = is_stack ? 128u << 10 : (size_t)4 << 30,
-        .bytes_max = UINT64_C(8) << 40,
-        .slots_max = 1u << 20,
-        .hot_slots_max = 1024,
-        .dirty_bytes_max = 32u << 20,
-        .shards = shards < 1                    ? 1
-                  : shards < PD_SLAB_SHARDS_MAX ? shards
-                                                : PD_SLAB_SHARDS_MAX,
-        .finder = PD_PAGES_AUTO,
-    };
-}
-
 static bool is_power_of_two(size_t value)
 {
     return value != 0 && (value & (value - 1)) == 0;

@@ -51,9 +51,6 @@ struct pd_slab_config {
     enum pd_pages_finder finder; /* PD_PAGES_AUTO, or one for tests */
 };
 
-/* For `shards` threads: 1,048,576 memories from 64 KiB to 4 GiB, or as many stacks of 128 KiB. */
-struct pd_slab_config pd_slab_config_default(enum pd_slab_kind kind, uint32_t shards);
-
 struct pd_slab;
 
 /* A live slot's name. */

@@ -27,7 +27,7 @@ enum pd_pages_finder {
 };
 
 /* A slot keeps up to this much resident (and zeroed) when it is cleaned; the rest goes back to the
- * kernel. Overwriting a page costs 50 ns, giving it back and faulting it in again 1,700 ns. */
+ * kernel. Overwriting a page costs 50 ns, giving it back and faulting it in again 1,600 ns. */
 #define PD_PAGES_KEEP_BYTES 65536u
 
 struct pd_pages {

@@ -129,21 +129,6 @@ static void open_refuses_configurations_that_contradict_themselves(void **state)
     pd_slab_close(NULL);
 }
 
-static void the_defaults_hold_a_million_slots(void **state)
-{
-    (void)state;
-    for (int kind = PD_SLAB_MEMORY; kind <= PD_SLAB_STACK; kind++) {
-        for (uint32_t shards = 0; shards <= 100; shards += 50) {
-            struct pd_slab_config config = pd_slab_config_default((enum pd_slab_kind)kind, shards);
-            struct pd_slab *slab = open_slab(&config);
-            pd_slab_release(slab, acquire(slab, 100));
-            assert_true(config.slots_max >= 1000000);
-            assert_true(config.bytes_max / config.slot_size_min >= 1000000);
-            pd_slab_close(slab);
-        }
-    }
-}
-
 static void open_survives_an_empty_heap(void **state)
 {
     (void)state;
@@ -840,7 +825,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_refuses_configurations_that_contradict_themselves),
-        cmocka_unit_test(the_defaults_hold_a_million_slots),
         cmocka_unit_test(open_survives_an_empty_heap),
         cmocka_unit_test(slots_end_at_slots_max),
         cmocka_unit_test(slots_end_at_bytes_max),
