@@ -192,13 +192,14 @@ static void close_gaps(struct group *group)
     }
     pd_assert(used == group->count);
     group->used = used;
-    if (used == 0 || group->capacity / 4 < used) {
+    uint32_t capacity = used * 2 < PLACES_FIRST * 2 ? PLACES_FIRST * 2 : used * 2;
+    if (group->capacity / 2 < capacity) {
         return;
     }
-    struct place *places = pd_realloc(group->places, (size_t)used * 2 * sizeof *places);
+    struct place *places = pd_realloc(group->places, (size_t)capacity * sizeof *places);
     if (places != NULL) { /* else the group just keeps the room */
         group->places = places;
-        group->capacity = used * 2;
+        group->capacity = capacity;
     }
 }
 

@@ -127,6 +127,32 @@ static void every_failing_allocation_changes_nothing(void **state)
     }
 }
 
+/* Coming and going needs no more room than the members: each join allocates its three blocks, and nothing else. */
+static void gaps_are_closed(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 10000
+    };
+    struct world world;
+    world_open_small(&world, 64);
+    struct pd_process *a = world_spawn(&world);
+    struct pd_process *b = world_spawn(&world);
+    assert_int_equal(join(&world, "g", a), PD_OK);
+    for (uint64_t round = 0; round < COUNT; round++) {
+        if (round == COUNT / 2) {
+            pd_alloc_fail_nth(3 * (COUNT / 2) + 1);
+        }
+        assert_int_equal(join(&world, "g", b), PD_OK);
+        assert_int_equal(leave(&world, "g", b), PD_OK);
+    }
+    assert_null(pd_alloc(1));
+    pd_alloc_fail_nth(0);
+    world_end(a);
+    world_end(b);
+    world_close(&world);
+}
+
 /* --- Walks ------------------------------------------------------------------------------------------------- */
 
 static void a_walk_meets_each_member_once_whatever_changes(void **state)
@@ -546,18 +572,55 @@ static void nothing_is_left_between_threads(void **state)
     world_close(&world);
 }
 
+/* The process dies between the look at it and the join: either order of its teardown and the join leaves nothing. */
+static void *join_late(void *argument)
+{
+    struct late *late = argument;
+    late->status = pd_group_join(late->environment, "g", 1, late->pid);
+    return NULL;
+}
+
+static bool is_marked(struct pd_process *process)
+{
+    pd_spin_lock(&process->lock);
+    bool has_groups = process->has_groups;
+    pd_spin_unlock(&process->lock);
+    return has_groups;
+}
+
+static void who_dies_while_joining_is_no_member(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open_small(&world, 64);
+    for (int round = 0; round < 300; round++) {
+        struct pd_process *process = world_spawn(&world);
+        struct late late = {
+            .environment = world.environment, .process = process, .pid = process->pid};
+        pd_spin_lock(&world.environment->groups.lock);
+        late_start(&late, join_late, is_marked);
+        pd_spin_unlock(&world.environment->groups.lock);
+        late_join(&late);
+        assert_true(late.status == PD_OK || late.status == PD_ERR_UNKNOWN);
+        check_empty(&world);
+    }
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_listed_in_the_order_of_joining),
         cmocka_unit_test(limits_are_statuses),
         cmocka_unit_test(every_failing_allocation_changes_nothing),
+        cmocka_unit_test(gaps_are_closed),
         cmocka_unit_test(a_walk_meets_each_member_once_whatever_changes),
         cmocka_unit_test(a_walk_does_not_enter_a_new_group_of_the_name),
         cmocka_unit_test(a_large_group_is_walked_while_it_shrinks),
         cmocka_unit_test(a_process_of_many_groups_leaves_them_all),
         cmocka_unit_test(agrees_with_the_model),
         cmocka_unit_test(agrees_with_the_model_when_allocations_fail),
+        cmocka_unit_test(who_dies_while_joining_is_no_member),
         cmocka_unit_test(nothing_is_left_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #ifndef PD_TEST_ACTOR_LIVE_WORLD_H
 #define PD_TEST_ACTOR_LIVE_WORLD_H
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -92,6 +94,43 @@ static inline void world_end(struct pd_process *process)
 {
     pd_process_set_exit(process, PD_EXIT_NORMAL, NULL, 0);
     pd_lifecycle_end(process);
+}
+
+/* Two threads: one speaks of a process, the other ends it. */
+struct late {
+    struct pd_environment *environment;
+    struct pd_process *process;
+    uint64_t pid;
+    enum pd_status status; /* of the first thread's call */
+    pthread_t speaker;
+    pthread_t ender;
+};
+
+static inline void *late_end(void *argument)
+{
+    world_end(((struct late *)argument)->process);
+    return NULL;
+}
+
+/* With the lock held that both need: returns when the speaker has seen the process alive, and the process has left
+ * the table. */
+static inline void late_start(struct late *late, void *(*speak)(void *argument),
+                              bool (*is_marked)(struct pd_process *process))
+{
+    assert_int_equal(pthread_create(&late->speaker, NULL, speak, late), 0);
+    while (!is_marked(late->process)) {
+        (void)sched_yield();
+    }
+    assert_int_equal(pthread_create(&late->ender, NULL, late_end, late), 0);
+    while (pd_environment_at(late->environment, late->pid) != NULL) {
+        (void)sched_yield();
+    }
+}
+
+static inline void late_join(struct late *late)
+{
+    assert_int_equal(pthread_join(late->speaker, NULL), 0);
+    assert_int_equal(pthread_join(late->ender, NULL), 0);
 }
 
 #endif

@@ -808,6 +808,41 @@ static void nothing_is_lost_between_threads(void **state)
     world_close(&world);
 }
 
+/* The process dies between the look at it and the put: either order of its teardown and the put leaves nothing. */
+static void *put_late(void *argument)
+{
+    struct late *late = argument;
+    late->status = pd_registry_put(late->environment, "x", 1, 0, late->pid, 0, false);
+    return NULL;
+}
+
+static bool is_marked(struct pd_process *process)
+{
+    pd_spin_lock(&process->lock);
+    bool has_names = process->has_names;
+    pd_spin_unlock(&process->lock);
+    return has_names;
+}
+
+static void who_dies_while_it_is_named_has_no_name(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open_small(&world, 8);
+    for (int round = 0; round < 300; round++) {
+        struct pd_process *process = world_spawn(&world);
+        struct late late = {
+            .environment = world.environment, .process = process, .pid = process->pid};
+        pd_spin_lock(&world.environment->registry.lock);
+        late_start(&late, put_late, is_marked);
+        pd_spin_unlock(&world.environment->registry.lock);
+        late_join(&late);
+        assert_true(late.status == PD_OK || late.status == PD_ERR_UNKNOWN);
+        check_empty(&world);
+    }
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -824,6 +859,7 @@ int main(void)
         cmocka_unit_test(an_environment_ends_with_names_in_it),
         cmocka_unit_test(agrees_with_the_model),
         cmocka_unit_test(agrees_with_the_model_when_allocations_fail),
+        cmocka_unit_test(who_dies_while_it_is_named_has_no_name),
         cmocka_unit_test(nothing_is_lost_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
