@@ -64,11 +64,19 @@ target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON PkgConfig::LIBCYAML
   PkgConfig::LIBYAML Threads::Threads)
 
+# The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
+# bring their own.
+add_library(pando_heap INTERFACE)
+if(NOT PANDO_SANITIZE)
+  target_link_libraries(pando_heap INTERFACE
+    -Wl,--push-state,--no-as-needed PkgConfig::JEMALLOC -Wl,--pop-state)
+endif()
+
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/src/cli/main.c)
   add_executable(pando src/cli/main.c)
   target_compile_definitions(pando PRIVATE _GNU_SOURCE)
   target_include_directories(pando PRIVATE ${CMAKE_BINARY_DIR}/generated)
-  target_link_libraries(pando PRIVATE pando_all)
+  target_link_libraries(pando PRIVATE pando_heap pando_all)
   add_dependencies(pando build_info)
 endif()
 

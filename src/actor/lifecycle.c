@@ -1,9 +1,11 @@
 #include "actor/lifecycle.h"
 
+#include "actor/child_spec.h"
 #include "actor/environment.h"
 #include "actor/inspect.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
+#include "actor/tracer.h"
 #include "base/assert.h"
 
 /* --- Making ------------------------------------------------------------------------------------------ */
@@ -56,6 +58,7 @@ void pd_process_discard(struct pd_process *process)
     pd_assert(!process->is_started);
     pd_bond_set_deinit(&process->bonds);
     pd_exit_text_release(process->exit.text);
+    pd_child_spec_release(process->spec);
     give_back(process);
 }
 
@@ -63,6 +66,11 @@ void pd_process_start(struct pd_process *process)
 {
     pd_assert(!process->is_started);
     struct pd_runtime *runtime = process->environment->runtime;
+    struct pd_scheduler *here = pd_scheduler_current();
+    struct pd_process *maker = here == NULL ? NULL : here->running;
+    if (maker != NULL && pd_process_is_traced(maker)) {
+        pd_tracer_note(maker, (struct pd_traced){.kind = PD_TRACED_SPAWNED, .pid = process->pid});
+    }
     process->is_started = true;
     pd_mailbox_open(process);
     pd_runtime_enqueue(runtime, process);
@@ -73,6 +81,13 @@ void pd_process_start(struct pd_process *process)
 static bool has_bond_room(const struct pd_process *self)
 {
     return self->bonds.count < self->environment->runtime->config.bonds_max;
+}
+
+static void note_bond(struct pd_process *self, enum pd_traced_kind kind, uint64_t peer)
+{
+    if (pd_process_is_traced(self)) {
+        pd_tracer_note(self, (struct pd_traced){.kind = (uint8_t)kind, .pid = peer});
+    }
 }
 
 enum pd_status pd_process_link_child(struct pd_process *parent, struct pd_process *child,
@@ -88,6 +103,7 @@ enum pd_status pd_process_link_child(struct pd_process *parent, struct pd_proces
         pd_message_destroy(of_child == NULL ? NULL : &of_child->message);
         return PD_ERR_NO_MEMORY;
     }
+    note_bond(parent, PD_TRACED_LINKED, child->pid);
     pd_bond_set_insert(&parent->bonds, of_parent);
     pd_bond_set_insert(&child->bonds, of_child);
     return PD_OK;
@@ -193,6 +209,7 @@ enum pd_status pd_process_link(struct pd_process *self, uint64_t pid, uint64_t t
         return PD_ERR_NO_MEMORY;
     }
     own->message.tag = tag;
+    note_bond(self, PD_TRACED_LINKED, pid);
     if (known == NULL) {
         pd_bond_set_insert(&self->bonds, own);
     }
@@ -215,6 +232,7 @@ void pd_process_unlink(struct pd_process *self, uint64_t pid)
 {
     struct pd_bond *bond = pd_bond_set_find(&self->bonds, PD_BOND_LINK, pid, 0);
     if (bond != NULL) {
+        note_bond(self, PD_TRACED_UNLINKED, pid);
         undo_at_peer(self, bond, PD_SIGNAL_UNLINK);
     }
 }
@@ -234,6 +252,7 @@ enum pd_status pd_process_monitor(struct pd_process *self, uint64_t pid, uint64_
         pd_message_destroy(request == NULL ? NULL : &request->message);
         return PD_ERR_NO_MEMORY;
     }
+    note_bond(self, PD_TRACED_MONITORED, pid);
     pd_bond_set_insert(&self->bonds, own);
     request->message.kind = PD_SIGNAL_MONITOR;
     request->message.pid = self->pid;
@@ -257,6 +276,7 @@ void pd_process_demonitor(struct pd_process *self, uint64_t pid, uint64_t ref, b
 {
     struct pd_bond *bond = pd_bond_set_find(&self->bonds, PD_BOND_WATCHING, pid, ref);
     if (bond != NULL) {
+        note_bond(self, PD_TRACED_DEMONITORED, bond->peer);
         undo_at_peer(self, bond, PD_SIGNAL_DEMONITOR);
     }
     if (flush && ref != 0) {
@@ -267,6 +287,11 @@ void pd_process_demonitor(struct pd_process *self, uint64_t pid, uint64_t ref, b
 void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_reason reason,
                             struct pd_exit_text *text)
 {
+    if (pd_process_is_traced(self)) {
+        pd_tracer_note(self, (struct pd_traced){.kind = PD_TRACED_EXIT_SENT,
+                                                .pid = pid,
+                                                .reason = (uint8_t)reason});
+    }
     if (reason == PD_EXIT_KILLED) {
         enum pd_status status = pd_mailbox_kill(self->environment, pid, reason, text);
         (void)status; /* a missing pid is no error */
@@ -287,8 +312,23 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
 
 /* --- The owner's queue --------------------------------------------------------------------------------- */
 
+static void note_arrival(struct pd_process *self, const struct pd_message *message)
+{
+    bool is_data = message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
+    pd_tracer_note(self, (struct pd_traced){
+                             .kind = is_data ? PD_TRACED_RECEIVED : PD_TRACED_NOTICE,
+                             .pid = message->pid,
+                             .tag = message->tag,
+                             .size = message->size,
+                             .reason = message->reason,
+                         });
+}
+
 static void queue_append(struct pd_process *self, struct pd_message *message)
 {
+    if (pd_process_is_traced(self)) {
+        note_arrival(self, message);
+    }
     message->next = NULL;
     *self->queue_end = message;
     self->queue_end = &message->next;
@@ -387,6 +427,10 @@ struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref)
 
 bool pd_process_drain(struct pd_process *self)
 {
+    /* A hint that comes too late is no harm: settling looks again under the lock. */
+    if (!atomic_load_explicit(&self->has_news, memory_order_relaxed)) {
+        return false;
+    }
     bool is_killed = false;
     struct pd_message *batch = pd_mailbox_take_inbound(self, &is_killed);
     pd_lifecycle_handle(self, batch);
@@ -404,6 +448,7 @@ static void handle_link(struct pd_process *self, struct pd_message *message)
         pd_message_destroy(message);
         return;
     }
+    note_bond(self, PD_TRACED_LINKED, bond->peer);
     pd_bond_set_insert(&self->bonds, bond);
 }
 
@@ -598,6 +643,14 @@ void pd_lifecycle_end(struct pd_process *self)
     bool has_groups = false;
     struct pd_message *leftover = pd_mailbox_close(self, &has_names, &has_groups);
     pd_trace_fold(runtime->trace, PD_TRACE_EXIT, self->pid, (uint64_t)self->exit.reason, 0);
+    if (runtime->hooks.exited != NULL) {
+        runtime->hooks.exited(runtime->hooks.context, self);
+    }
+    if (pd_process_is_traced(self)) {
+        pd_tracer_note(self, (struct pd_traced){.kind = PD_TRACED_EXITED,
+                                                .reason = (uint8_t)self->exit.reason});
+        pd_tracer_detach(self);
+    }
     (void)pd_timer_cancel(&self->timeout);
     pd_mailbox_stop_waiting(&self->waiter);
     if (has_names) {
@@ -608,9 +661,7 @@ void pd_lifecycle_end(struct pd_process *self)
     }
     self->is_exit_set = true; /* a late exit signal changes nothing */
     pd_lifecycle_handle(self, leftover);
-    if (runtime->hooks.exited != NULL) {
-        runtime->hooks.exited(runtime->hooks.context, self);
-    }
+    pd_tracer_detach(self); /* an inspection may have attached one meanwhile */
     tell_everyone(self);
     free_list(self->queue_first);
     free_list(self->outbox_first);
@@ -618,6 +669,7 @@ void pd_lifecycle_end(struct pd_process *self)
     pd_bond_set_deinit(&self->bonds);
     pd_exit_text_release(self->exit.text);
     self->exit.text = NULL;
+    pd_child_spec_release(self->spec);
     give_back(self);
 }
 
@@ -640,6 +692,13 @@ static void count_sent(struct pd_process *self)
     atomic_store_explicit(&self->sent_count, count + 1, memory_order_relaxed);
 }
 
+/* Noted before it is sent: afterwards it is the receiver's. */
+static struct pd_traced sent_event(uint64_t pid, const struct pd_message *message)
+{
+    return (struct pd_traced){
+        .kind = PD_TRACED_SENT, .pid = pid, .tag = message->tag, .size = message->size};
+}
+
 /* To ourselves: a full mailbox may only look full until what we took is settled. */
 static enum pd_status post_to_self(struct pd_process *self, struct pd_message *message)
 {
@@ -653,6 +712,7 @@ static enum pd_status post_to_self(struct pd_process *self, struct pd_message *m
 
 enum pd_status pd_process_send(struct pd_process *self, uint64_t pid, struct pd_message *message)
 {
+    struct pd_traced event = sent_event(pid, message);
     enum pd_status status = PD_ERR_FULL;
     if (pid == self->pid) {
         status = post_to_self(self, message);
@@ -663,6 +723,9 @@ enum pd_status pd_process_send(struct pd_process *self, uint64_t pid, struct pd_
         return status;
     }
     count_sent(self);
+    if (pd_process_is_traced(self)) {
+        pd_tracer_note(self, event);
+    }
     if (status != PD_OK) {
         pd_message_destroy(message);
     }
@@ -683,6 +746,9 @@ enum pd_status pd_process_send_waiting(struct pd_process *self, uint64_t pid,
         return PD_ERR_FULL;
     }
     count_sent(self);
+    if (pd_process_is_traced(self)) {
+        pd_tracer_note(self, sent_event(pid, message));
+    }
     outbox_append(self, message, pid);
     return PD_OK;
 }

@@ -91,6 +91,7 @@ static void append(struct pd_process *process, struct pd_message *message, enum 
         process->inbound_last->next = message;
     }
     process->inbound_last = message;
+    atomic_store_explicit(&process->has_news, true, memory_order_relaxed);
     if (class == CLASS_MESSAGE) {
         process->mailbox_count++;
         process->mailbox_bytes += pd_message_footprint(message);
@@ -175,6 +176,7 @@ enum pd_status pd_mailbox_kill(struct pd_environment *environment, uint64_t pid,
         process->is_killed = true;
         process->kill_reason = (uint8_t)reason;
         process->kill_text = pd_exit_text_share(text);
+        atomic_store_explicit(&process->has_news, true, memory_order_relaxed);
     }
     bool must_enqueue = notify(process);
     pd_spin_unlock(&process->lock);
@@ -297,6 +299,7 @@ static struct pd_message *take_inbound(struct pd_process *process)
     struct pd_message *first = process->inbound_first;
     process->inbound_first = NULL;
     process->inbound_last = NULL;
+    atomic_store_explicit(&process->has_news, process->is_killed, memory_order_relaxed);
     process->signal_count = 0;
     process->mailbox_count -= process->taken_count;
     process->mailbox_bytes -= process->taken_bytes;
@@ -307,7 +310,8 @@ static struct pd_message *take_inbound(struct pd_process *process)
 
 static struct pd_message *take_and_run(struct pd_process *process, bool *is_killed_out)
 {
-    struct woken woken = {.count = 0};
+    struct woken woken;
+    woken.count = 0; /* the array stays as it is: this is the hottest path */
     pd_spin_lock(&process->lock);
     struct pd_message *first = take_inbound(process);
     process->run_state = PD_RUN_RUNNING;
@@ -332,7 +336,8 @@ struct pd_message *pd_mailbox_take_inbound(struct pd_process *process, bool *is_
 
 bool pd_mailbox_settle(struct pd_process *process)
 {
-    struct woken woken = {.count = 0};
+    struct woken woken;
+    woken.count = 0; /* the array stays as it is: this is the hottest path */
     pd_spin_lock(&process->lock);
     pd_assert(process->run_state == PD_RUN_RUNNING || process->run_state == PD_RUN_NOTIFIED);
     bool is_idle = process->run_state == PD_RUN_RUNNING && process->inbound_first == NULL &&
@@ -387,7 +392,8 @@ struct pd_message *pd_mailbox_close(struct pd_process *process, bool *has_names_
     pd_exit_text_release(process->kill_text);
     process->kill_text = NULL;
     pd_spin_unlock(&process->lock);
-    struct woken woken = {.count = 0};
+    struct woken woken;
+    woken.count = 0; /* the array stays as it is: this is the hottest path */
     do {
         pd_spin_lock(&process->lock);
         take_senders(process, &woken);

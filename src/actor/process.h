@@ -32,6 +32,7 @@
 #include "base/spin.h"
 #include "base/status.h"
 
+struct pd_child_spec;
 struct pd_environment;
 struct pd_process;
 struct pd_runtime;
@@ -92,6 +93,7 @@ struct pd_process {
     uint32_t signal_count; /* of inbound signals that count against signals_max */
     struct pd_list senders;
     struct pd_exit_text *kill_text;
+    atomic_bool has_news; /* something is inbound, or a kill is pending; read without the lock as a hint */
     bool has_names;  /* the registry may hold names of it */
     bool has_groups; /* it may be a member of groups */
 
@@ -118,6 +120,10 @@ struct pd_process {
     struct pd_exit exit; /* set by whoever ends it */
     uint64_t parent;
 
+    /* --- Set before it starts, then constant --- */
+    struct pd_child_spec *spec; /* a reference to what its supervisor made it from, or NULL */
+    uint32_t restart_count;     /* by its supervisor */
+
     /* --- Written by the owner, read by anyone --- */
     atomic_uint_least64_t received_count; /* messages taken in */
     atomic_uint_least64_t sent_count;
@@ -127,7 +133,6 @@ struct pd_process {
     /* --- The run queue's --- */
     struct pd_process *run_next;
     uint64_t birth_ns;
-    uint32_t restart_count; /* by its supervisor */
 };
 
 #define PD_OUTBOX_MAX 64u

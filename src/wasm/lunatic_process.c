@@ -239,6 +239,9 @@ static enum pd_call_result set_can_spawn(struct pd_call *call)
     return set_permission(call, MAY_SPAWN);
 }
 
+/* Spawning runs on the fiber: making a store takes little stack, and instantiation is the child's own first
+ * step; suspending for it would cost a tenth of the spawn. */
+
 /* --- Spawning ---------------------------------------------------------------------------------------------- */
 
 static enum pd_call_result spawn_failed(struct pd_call *call, enum pd_status status,
@@ -462,8 +465,8 @@ const struct pd_import pd_lunatic_process_imports[] = {
     {MODULE, "config_set_can_create_configs", "Ii->", PD_CALL_SYNC, set_can_configure},
     {MODULE, "config_can_spawn_processes", "I->i", PD_CALL_SYNC, get_can_spawn},
     {MODULE, "config_set_can_spawn_processes", "Ii->", PD_CALL_SYNC, set_can_spawn},
-    {MODULE, "spawn", "IIIiiiii->i", PD_CALL_DEFERRED, spawn},
-    {MODULE, "get_or_spawn", "iiIIIiiiiii->i", PD_CALL_DEFERRED, get_or_spawn},
+    {MODULE, "spawn", "IIIiiiii->i", PD_CALL_ASYNC, spawn},
+    {MODULE, "get_or_spawn", "iiIIIiiiiii->i", PD_CALL_ASYNC, get_or_spawn},
     {MODULE, "sleep_ms", "I->", PD_CALL_ASYNC, sleep_ms},
     {MODULE, "die_when_link_dies", "i->", PD_CALL_SYNC, die_when_link_dies},
     {MODULE, "process_id", "->I", PD_CALL_SYNC, process_id},
