@@ -201,9 +201,7 @@ enum pd_status pd_cache_load(struct pd_cache *cache, const struct pd_cache_key *
     void *mapping = MAP_FAILED;
     if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && is_private(&about) &&
         about.st_size > (off_t)HEADER_SIZE && (uint64_t)about.st_size <= cache->bytes_max) {
-        /* Private, so that what was verified stays what it was even for this user's other programs, once touched:
-         * the hash below touches all of it, but only a copy is safe against a writer. Writers never
-         * change a file in place, and nobody else may write here. */
+        /* Writers never change a file in place, and nobody but this user could: what is hashed is what runs. */
         mapping = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     }
     if (mapping == MAP_FAILED) {

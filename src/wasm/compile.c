@@ -20,8 +20,8 @@ void pd_compile_budget_init(struct pd_compile_budget *budget, struct pd_linker *
 static enum pd_status reserve(struct pd_compile_budget *budget, size_t size)
 {
     pd_spin_lock(&budget->lock);
-    bool has_room = budget->job_count < budget->jobs_max &&
-                    size <= budget->bytes_max - budget->byte_count;
+    bool has_room =
+        budget->job_count < budget->jobs_max && size <= budget->bytes_max - budget->byte_count;
     if (has_room) {
         budget->job_count++;
         budget->byte_count += size;

@@ -75,8 +75,7 @@ static void set_dense(wasm_config_t *config, const struct pd_engine_config *opti
 /* Wasmtime ends the program if it cannot reserve the slots: try it first, with as many as there is room for. */
 static uint32_t guarded_slots(const struct pd_engine_config *options)
 {
-    uint64_t map_count =
-        options->map_count_max != 0 ? options->map_count_max : MAP_COUNT_DEFAULT;
+    uint64_t map_count = options->map_count_max != 0 ? options->map_count_max : MAP_COUNT_DEFAULT;
     uint64_t slots = map_count > MAPPINGS_RESERVED + MAPPINGS_PER_GUEST
                          ? (map_count - MAPPINGS_RESERVED) / MAPPINGS_PER_GUEST
                          : 1;
@@ -110,8 +109,7 @@ static void set_guarded(wasm_config_t *config, const struct pd_engine_config *op
     wasmtime_pooling_allocation_config_max_memories_per_module_set(pool, 1);
     wasmtime_pooling_allocation_config_max_tables_per_module_set(pool, 1);
     wasmtime_pooling_allocation_config_table_elements_set(pool, PD_GUEST_TABLE_ELEMENTS_MAX);
-    wasmtime_pooling_allocation_config_max_memory_size_set(pool,
-                                                           (size_t)options->memory_bytes_max);
+    wasmtime_pooling_allocation_config_max_memory_size_set(pool, (size_t)options->memory_bytes_max);
     wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, KEEP_RESIDENT_SIZE);
     wasmtime_pooling_allocation_config_async_stack_keep_resident_set(pool, KEEP_RESIDENT_SIZE);
     wasmtime_pooling_allocation_strategy_set(config, pool);
@@ -121,16 +119,15 @@ static void set_guarded(wasm_config_t *config, const struct pd_engine_config *op
 static void write_settings(struct pd_engine *engine)
 {
     const struct pd_engine_config *config = &engine->config;
-    int size = snprintf(engine->settings, sizeof engine->settings,
-                        "profile=%s fuel=1 stack=%u wasm_stack=%u multi_memory=0 memory64=0 "
-                        "nan_canonical=%d relaxed_simd_deterministic=%d file_lines=%d "
-                        "memory_bytes_max=%llu opt=speed",
-                        config->profile == PD_ENGINE_DENSE ? "dense" : "guarded",
-                        PD_GUEST_STACK_SIZE, PD_GUEST_WASM_STACK_SIZE, config->is_deterministic,
-                        config->is_deterministic, config->has_file_lines,
-                        config->profile == PD_ENGINE_DENSE
-                            ? 0ull
-                            : (unsigned long long)config->memory_bytes_max);
+    int size = snprintf(
+        engine->settings, sizeof engine->settings,
+        "profile=%s fuel=1 stack=%u wasm_stack=%u multi_memory=0 memory64=0 "
+        "nan_canonical=%d relaxed_simd_deterministic=%d file_lines=%d "
+        "memory_bytes_max=%llu opt=speed",
+        config->profile == PD_ENGINE_DENSE ? "dense" : "guarded", PD_GUEST_STACK_SIZE,
+        PD_GUEST_WASM_STACK_SIZE, config->is_deterministic, config->is_deterministic,
+        config->has_file_lines,
+        config->profile == PD_ENGINE_DENSE ? 0ull : (unsigned long long)config->memory_bytes_max);
     pd_assert(size > 0 && (size_t)size < sizeof engine->settings);
 }
 

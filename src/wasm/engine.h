@@ -20,8 +20,8 @@
 
 #include "base/status.h"
 
-#define PD_GUEST_STACK_SIZE (128u * 1024u)      /* one fiber, host functions included */
-#define PD_GUEST_WASM_STACK_SIZE (64u * 1024u)  /* of it, what guest code may use */
+#define PD_GUEST_STACK_SIZE (128u * 1024u)     /* one fiber, host functions included */
+#define PD_GUEST_WASM_STACK_SIZE (64u * 1024u) /* of it, what guest code may use */
 #define PD_GUEST_TABLE_ELEMENTS_MAX 99999u
 #define PD_ENGINE_SETTINGS_SIZE 512u
 

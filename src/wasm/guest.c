@@ -49,8 +49,8 @@ static void open_store(struct pd_guest *guest, const struct pd_guest_limits *lim
             ? FUEL_UNLIMITED_BUDGET
             : limits->fuel_max;
     must_not_fail(wasmtime_context_set_fuel(guest->context, guest->fuel_budget));
-    must_not_fail(wasmtime_context_fuel_async_yield_interval(guest->context,
-                                                             guest->machine->yield_interval));
+    must_not_fail(
+        wasmtime_context_fuel_async_yield_interval(guest->context, guest->machine->yield_interval));
 }
 
 enum pd_status pd_guest_create(struct pd_machine *machine, struct pd_module *module,
@@ -180,9 +180,9 @@ static bool advance(struct pd_guest *guest)
             return false;
         }
         guest->phase = PD_PHASE_INSTANTIATING;
-        guest->future = wasmtime_instance_pre_instantiate_async(
-            guest->module->instance_pre, guest->context, &guest->instance, &guest->trap,
-            &guest->error);
+        guest->future =
+            wasmtime_instance_pre_instantiate_async(guest->module->instance_pre, guest->context,
+                                                    &guest->instance, &guest->trap, &guest->error);
         return true;
     case PD_PHASE_INSTANTIATING:
         guest->phase = PD_PHASE_INITIALIZING;
@@ -280,8 +280,8 @@ enum pd_guest_step pd_guest_step(struct pd_guest *guest)
     enum pd_guest_step result = step(guest);
     if (guest->is_yield_forced) {
         guest->is_yield_forced = false;
-        must_not_fail(wasmtime_context_fuel_async_yield_interval(
-            guest->context, guest->machine->yield_interval));
+        must_not_fail(wasmtime_context_fuel_async_yield_interval(guest->context,
+                                                                 guest->machine->yield_interval));
     }
     publish(guest);
     if (result == PD_GUEST_WAITING) {

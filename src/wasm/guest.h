@@ -62,14 +62,14 @@ enum pd_guest_step {
 };
 
 enum pd_guest_end {
-    PD_GUEST_RETURNED = 0, /* the entry function returned */
+    PD_GUEST_RETURNED = 0,  /* the entry function returned */
     PD_GUEST_EXIT_CODE = 1, /* proc_exit(exit_code) */
-    PD_GUEST_TRAP = 2,     /* of the guest's own code: trap_code */
+    PD_GUEST_TRAP = 2,      /* of the guest's own code: trap_code */
     PD_GUEST_HOST_TRAP = 3, /* pd_call_trap */
-    PD_GUEST_FUEL = 4,     /* fuel_max is used */
-    PD_GUEST_MEMORY = 5,   /* instantiation needs more memory, table or slots than it may have */
-    PD_GUEST_DENIED = 6,   /* pd_call_trap_denied: the guest lacks a right */
-    PD_GUEST_NO_ENTRY = 7  /* no such function, or its parameters differ */
+    PD_GUEST_FUEL = 4,      /* fuel_max is used */
+    PD_GUEST_MEMORY = 5,    /* instantiation needs more memory, table or slots than it may have */
+    PD_GUEST_DENIED = 6,    /* pd_call_trap_denied: the guest lacks a right */
+    PD_GUEST_NO_ENTRY = 7   /* no such function, or its parameters differ */
 };
 
 struct pd_guest_exit {
@@ -110,6 +110,9 @@ PD_NODISCARD enum pd_guest_step pd_guest_step(struct pd_guest *guest);
 /* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its pending call
  * is abandoned, its job finishes alone. */
 void pd_guest_destroy(struct pd_guest *guest);
+
+/* True: it came to an end of its own, and did not just cease to be stepped. */
+bool pd_guest_has_ended(const struct pd_guest *guest);
 
 /* How it ended. Only after PD_GUEST_EXITED. */
 struct pd_guest_exit pd_guest_exit(const struct pd_guest *guest);

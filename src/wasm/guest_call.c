@@ -88,8 +88,7 @@ static bool suspend(struct pd_guest *guest)
     wasmtime_func_t func = suspend_func(guest);
     wasmtime_val_raw_t none[1];
     wasm_trap_t *trap = NULL;
-    wasmtime_error_t *error =
-        wasmtime_func_call_unchecked(guest->context, &func, none, 0, &trap);
+    wasmtime_error_t *error = wasmtime_func_call_unchecked(guest->context, &func, none, 0, &trap);
     if (error == NULL && trap == NULL) {
         return true;
     }
@@ -109,8 +108,8 @@ static bool find_memory(struct pd_guest *guest)
     if (guest->caller != NULL) {
         is_found = wasmtime_caller_export_get(guest->caller, "memory", 6, &found);
     } else if (guest->phase > PD_PHASE_INSTANTIATING) {
-        is_found = wasmtime_instance_export_get(guest->context, &guest->instance, "memory", 6,
-                                                &found);
+        is_found =
+            wasmtime_instance_export_get(guest->context, &guest->instance, "memory", 6, &found);
     }
     if (!is_found || found.kind != WASMTIME_EXTERN_MEMORY) {
         guest->memory_state = PD_MEMORY_ABSENT;

@@ -47,9 +47,9 @@ struct pd_frame {
     struct pd_call call;
     const struct pd_import *import;
     struct pd_frame *parent;
-    struct pd_nested *nested;      /* asked for or running, of state NESTED */
-    struct pd_blocking *blocking;  /* of pd_call_block */
-    uint8_t state;                 /* enum pd_frame_state */
+    struct pd_nested *nested;     /* asked for or running, of state NESTED */
+    struct pd_blocking *blocking; /* of pd_call_block */
+    uint8_t state;                /* enum pd_frame_state */
     bool has_timer;
     bool is_blocking_submitted;
 };

@@ -15,7 +15,8 @@
 
 static bool is_callable(const struct pd_module_export *export, uint32_t count)
 {
-    if (export->param_count != count || export->result_count != 1 || export->result != WASMTIME_I32) {
+    if (export->param_count != count || export->result_count != 1 ||
+        export->result != WASMTIME_I32) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -37,8 +38,9 @@ enum pd_call_result pd_call_nested(struct pd_call *call, const char *name,
     pd_assert(frame->nested == NULL);
     const struct pd_module_export *export = pd_module_find(guest->module, name, strlen(name));
     if (export == NULL || !is_callable(export, count)) {
-        return pd_call_trap(call, "%s::%s: the module must export %s with %u i32 parameters and an "
-                                  "i32 result",
+        return pd_call_trap(call,
+                            "%s::%s: the module must export %s with %u i32 parameters and an "
+                            "i32 result",
                             frame->import->module, frame->import->name, name, count);
     }
     if (!pd_guest_is_instantiated(guest)) {
@@ -69,9 +71,8 @@ enum pd_call_result pd_call_nested(struct pd_call *call, const char *name,
 static void begin(struct pd_guest *guest, struct pd_nested *nested)
 {
     wasmtime_extern_t found;
-    bool is_found = wasmtime_instance_export_get(guest->context, &guest->instance,
-                                                 nested->export->name, nested->export->name_size,
-                                                 &found);
+    bool is_found = wasmtime_instance_export_get(
+        guest->context, &guest->instance, nested->export->name, nested->export->name_size, &found);
     pd_assert(is_found);
     pd_assert(found.kind == WASMTIME_EXTERN_FUNC);
     nested->func = found.of.func;

@@ -111,8 +111,9 @@ struct pd_blocking {
     void (*work)(struct pd_blocking *self); /* helper thread; may block; no guest, no call */
     /* Scheduler thread, the guest is alive: copy out, set the result. Then `release` is called. */
     enum pd_call_result (*finish)(struct pd_call *call, struct pd_blocking *self);
-    void (*release)(struct pd_blocking *self); /* any thread, exactly once: free it and what it holds */
-    const char *name;                          /* what `pando info` shows: "fd_read" */
+    void (*release)(
+        struct pd_blocking *self); /* any thread, exactly once: free it and what it holds */
+    const char *name;              /* what `pando info` shows: "fd_read" */
     struct {
         struct pd_job_gate *gate;
         void *process; /* to wake */

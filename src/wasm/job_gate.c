@@ -100,8 +100,7 @@ static bool join_line(struct pd_job_gate *gate, struct pd_blocking *work, bool o
     return joins;
 }
 
-enum pd_status pd_job_gate_submit(struct pd_job_gate *gate, struct pd_blocking *work,
-                                  void *process)
+enum pd_status pd_job_gate_submit(struct pd_job_gate *gate, struct pd_blocking *work, void *process)
 {
     work->job.run = run_work;
     work->link.gate = gate;

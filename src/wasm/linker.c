@@ -15,8 +15,8 @@ static wasmtime_func_t find_suspend(struct pd_linker *linker)
 {
     wasmtime_extern_t found;
     bool is_found = wasmtime_linker_get(linker->linker, wasmtime_store_context(linker->anchor),
-                                        PD_SUSPEND_MODULE, strlen(PD_SUSPEND_MODULE), PD_SUSPEND_NAME,
-                                        strlen(PD_SUSPEND_NAME), &found);
+                                        PD_SUSPEND_MODULE, strlen(PD_SUSPEND_MODULE),
+                                        PD_SUSPEND_NAME, strlen(PD_SUSPEND_NAME), &found);
     pd_assert(is_found);
     pd_assert(found.kind == WASMTIME_EXTERN_FUNC);
     return found.of.func;
@@ -114,8 +114,8 @@ static enum pd_status add_one(struct pd_linker *linker, const struct pd_import *
     /* Wasmtime takes the table's row as a pointer to mutable data; the dispatcher reads it only. */
     void *row = (void *)(uintptr_t)import;
     wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
-        linker->linker, import->module, strlen(import->module), import->name,
-        strlen(import->name), type, pd_guest_call_callback, row, NULL);
+        linker->linker, import->module, strlen(import->module), import->name, strlen(import->name),
+        type, pd_guest_call_callback, row, NULL);
     wasm_functype_delete(type);
     if (error != NULL) {
         delete_error(error);

@@ -13,6 +13,7 @@
 
 #define WASM_PAGE_SIZE 65536u
 #define PARAMS_TOO_MANY 255u
+#define TAIL_ROOM 32u /* for "and 4294967295 more" */
 #define KIND_REFERENCE 255u
 
 /* --- Messages ------------------------------------------------------------------------------------- */
@@ -27,13 +28,14 @@ static void say(struct pd_module_message *message, const char *format, ...)
     va_end(arguments);
 }
 
-/* Append to a message; what does not fit is left out whole. False: it did not fit. */
-static bool add_line(struct pd_module_message *message, size_t *size, const char *format, ...)
-    PD_PRINTF(3, 4);
+/* Append to a message but for the last `kept` bytes; what does not fit is left out whole. False: it did not fit. */
+static bool add_line(struct pd_module_message *message, size_t *size, size_t kept,
+                     const char *format, ...) PD_PRINTF(4, 5);
 
-static bool add_line(struct pd_module_message *message, size_t *size, const char *format, ...)
+static bool add_line(struct pd_module_message *message, size_t *size, size_t kept,
+                     const char *format, ...)
 {
-    size_t room = sizeof message->text - *size;
+    size_t room = sizeof message->text > *size + kept ? sizeof message->text - *size - kept : 1;
     va_list arguments;
     va_start(arguments, format);
     int length = vsnprintf(message->text + *size, room, format, arguments);
@@ -58,8 +60,9 @@ static enum pd_status check_header(const struct pd_module_source *source,
         return PD_ERR_RANGE;
     }
     if (source->size < 8 || memcmp(source->bytes, magic, sizeof magic) != 0) {
-        say(message, "this is not a WebAssembly module: it does not begin with \"\\0asm\" and a "
-                     "version (%zu bytes)",
+        say(message,
+            "this is not a WebAssembly module: it does not begin with \"\\0asm\" and a "
+            "version (%zu bytes)",
             source->size);
         return PD_ERR_INVALID;
     }
@@ -71,8 +74,9 @@ static enum pd_status check_header(const struct pd_module_source *source,
         return PD_ERR_UNSUPPORTED;
     }
     if (version[0] != 1 || version[1] != 0 || version[2] != 0 || version[3] != 0) {
-        say(message, "this WebAssembly module has version %u.%u, layer %u.%u; Pando runs version 1 "
-                     "core modules",
+        say(message,
+            "this WebAssembly module has version %u.%u, layer %u.%u; Pando runs version 1 "
+            "core modules",
             version[0], version[1], version[2], version[3]);
         return PD_ERR_UNSUPPORTED;
     }
@@ -138,23 +142,22 @@ static void check_import(const struct pd_linker *linker, const wasm_importtype_t
     const int name_size = (int)(name->size < 200 ? name->size : 200);
     bool is_named = true;
     if (wasm_externtype_kind(what) != WASM_EXTERN_FUNC) {
-        is_named = add_line(check->message, &check->size,
+        is_named = add_line(check->message, &check->size, TAIL_ROOM,
                             "\n  %.*s::%.*s (a memory, table or global: only functions are given)",
                             module_size, module->data, name_size, name->data);
     } else {
         char signature[40];
-        (void)write_signature(wasm_externtype_as_functype_const(what), signature,
-                              sizeof signature);
+        (void)write_signature(wasm_externtype_as_functype_const(what), signature, sizeof signature);
         const struct pd_import *import =
             pd_linker_find(linker, module->data, module->size, name->data, name->size);
         if (import != NULL && strcmp(import->signature, signature) == 0) {
             return;
         }
         if (import == NULL) {
-            is_named = add_line(check->message, &check->size, "\n  %.*s::%.*s", module_size,
-                                module->data, name_size, name->data);
+            is_named = add_line(check->message, &check->size, TAIL_ROOM, "\n  %.*s::%.*s",
+                                module_size, module->data, name_size, name->data);
         } else {
-            is_named = add_line(check->message, &check->size,
+            is_named = add_line(check->message, &check->size, TAIL_ROOM,
                                 "\n  %.*s::%.*s as %s (it is %s)", module_size, module->data,
                                 name_size, name->data, signature, import->signature);
         }
@@ -167,7 +170,8 @@ static enum pd_status check_imports(const struct pd_module *module,
                                     struct pd_module_message *message)
 {
     struct import_check check = {.message = message};
-    bool has_room = add_line(message, &check.size, "the module imports what Pando does not have:");
+    bool has_room =
+        add_line(message, &check.size, 0, "the module imports what Pando does not have:");
     pd_assert(has_room);
     wasm_importtype_vec_t imports;
     wasmtime_module_imports(module->module, &imports);
@@ -180,7 +184,7 @@ static enum pd_status check_imports(const struct pd_module *module,
         return PD_OK;
     }
     if (check.unnamed > 0) {
-        (void)add_line(message, &check.size, "\n  and %u more", check.unnamed);
+        (void)add_line(message, &check.size, 0, "\n  and %u more", check.unnamed);
     }
     return PD_ERR_UNSUPPORTED;
 }
@@ -358,8 +362,8 @@ static enum pd_status load_code(struct pd_module *module, const struct pd_module
     if (source->cache == NULL) {
         return compile(module, source, message);
     }
-    struct pd_cache_key key = pd_cache_key_of(module->hash, pd_engine_version_text(),
-                                              module->linker->engine->settings);
+    struct pd_cache_key key =
+        pd_cache_key_of(module->hash, pd_engine_version_text(), module->linker->engine->settings);
     module->is_cached = load_cached(module, source->cache, &key);
     if (module->is_cached) {
         return PD_OK;
@@ -401,6 +405,7 @@ static void destroy(struct pd_module *module)
     }
     pd_free(module->exports);
     pd_free(module->names);
+    pd_free(module->origin);
     pd_free(module);
 }
 
@@ -439,8 +444,7 @@ enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_s
 }
 
 enum pd_status pd_module_load_text(struct pd_linker *linker, const char *wat,
-                                   struct pd_module **module_out,
-                                   struct pd_module_message *message)
+                                   struct pd_module **module_out, struct pd_module_message *message)
 {
     wasm_byte_vec_t wasm;
     wasmtime_error_t *error = wasmtime_wat2wasm(wat, strlen(wat), &wasm);
@@ -464,6 +468,12 @@ struct pd_module *pd_module_acquire(struct pd_module *module)
         atomic_fetch_add_explicit(&module->reference_count, 1, memory_order_relaxed);
     pd_assert(before > 0);
     return module;
+}
+
+void pd_module_set_origin(struct pd_module *module, const char *origin)
+{
+    pd_free(module->origin);
+    module->origin = pd_alloc_text(origin, strlen(origin));
 }
 
 void pd_module_release(struct pd_module *module)

@@ -25,7 +25,7 @@ struct pd_cache;
 struct pd_module_export {
     const char *name;
     uint32_t name_size;
-    uint8_t param_count;  /* 255: more than PD_MODULE_PARAMS_MAX, cannot be called */
+    uint8_t param_count; /* 255: more than PD_MODULE_PARAMS_MAX, cannot be called */
     uint8_t result_count;
     uint8_t params[PD_MODULE_PARAMS_MAX]; /* WASMTIME_I32 to WASMTIME_V128; 255: a reference */
     uint8_t result;                       /* the first one's kind */
@@ -43,6 +43,7 @@ struct pd_module {
     uint32_t export_count;
     struct pd_module_export *exports; /* sorted by name */
     char *names;
+    char *origin; /* the file it came from, or NULL */
 };
 
 /* Why loading failed, for a person. */
@@ -73,6 +74,9 @@ PD_NODISCARD enum pd_status pd_module_load(struct pd_linker *linker,
 PD_NODISCARD enum pd_status pd_module_load_text(struct pd_linker *linker, const char *wat,
                                                 struct pd_module **module_out,
                                                 struct pd_module_message *message);
+
+/* Remember where it came from, for reports; before others know it. Without memory it stays unknown. */
+void pd_module_set_origin(struct pd_module *module, const char *origin);
 
 struct pd_module *pd_module_acquire(struct pd_module *module);
 void pd_module_release(struct pd_module *module); /* NULL is allowed */

@@ -58,6 +58,11 @@ static size_t copy(char *text, size_t text_size, const char *from)
     return pd_text_copy(text, text_size, from, strlen(from));
 }
 
+bool pd_guest_has_ended(const struct pd_guest *guest)
+{
+    return guest->phase == PD_PHASE_ENDED;
+}
+
 struct pd_guest_exit pd_guest_exit(const struct pd_guest *guest)
 {
     pd_assert(guest->phase == PD_PHASE_ENDED);
@@ -86,8 +91,9 @@ size_t pd_guest_exit_text(const struct pd_guest *guest, char *text, size_t text_
                        (unsigned long long)guest->fuel_budget);
         return copy(text, text_size, line);
     case PD_GUEST_MEMORY:
-        return guest->error != NULL ? error_text(guest->error, text, text_size)
-                                    : copy(text, text_size, "the module needs more than it may have");
+        return guest->error != NULL
+                   ? error_text(guest->error, text, text_size)
+                   : copy(text, text_size, "the module needs more than it may have");
     case PD_GUEST_HOST_TRAP:
     case PD_GUEST_DENIED:
     case PD_GUEST_NO_ENTRY:

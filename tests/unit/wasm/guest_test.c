@@ -52,10 +52,12 @@ static const char module_text[] =
     "(func (export \"work_unyielding\") (local i32) (loop $l (call $report (i32.const 0)) nop"
     "  (br_if $l (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1)))"
     "                      (i32.const 100)))))"
-    "(func (export \"fill\") (call $report (call $fill (i32.const 65535) (i32.const 1) (i32.const 3)))"
+    "(func (export \"fill\") (call $report (call $fill (i32.const 65535) (i32.const 1) (i32.const "
+    "3)))"
     "  (call $report (call $fill_deferred (i32.const 65536) (i32.const 0) (i32.const 3)))"
     "  (call $report (i32.load8_u (i32.const 65535))))"
-    "(func (export \"fill_outside\") (drop (call $fill (i32.const 65535) (i32.const 2) (i32.const 0))))"
+    "(func (export \"fill_outside\") (drop (call $fill (i32.const 65535) (i32.const 2) (i32.const "
+    "0))))"
     "(func (export \"fill_huge\") (drop (call $fill_deferred (i32.const 4) (i32.const -1)"
     "  (i32.const 0))))"
     "(func (export \"grow\") (call $report (memory.grow (i32.const 1)))"
@@ -134,16 +136,18 @@ static void entry_parameters_pass(void **state)
 {
     (void)state;
     struct process process = {0};
-    wasmtime_val_t params[4] = {{.kind = WASMTIME_I32}, {.kind = WASMTIME_I64},
-                                {.kind = WASMTIME_F64}, {.kind = WASMTIME_V128}};
+    wasmtime_val_t params[4] = {{.kind = WASMTIME_I32},
+                                {.kind = WASMTIME_I64},
+                                {.kind = WASMTIME_F64},
+                                {.kind = WASMTIME_V128}};
     params[0].of.i32 = 1;
     params[1].of.i64 = 20;
     params[2].of.f64 = 300.0;
     memset(params[3].of.v128, 0, sizeof params[3].of.v128);
     params[3].of.v128[12] = 100;
     struct pd_guest_limits limits = limits_of(1u << 24, 0);
-    assert_int_equal(
-        pd_guest_create(&world.machine, module, &limits, &process, &process.guest), PD_OK);
+    assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
+                     PD_OK);
     struct pd_guest_entry entry = {
         .function = "params", .function_size = 6, .params = params, .param_count = 4};
     assert_int_equal(pd_guest_start(process.guest, &entry), PD_OK);
@@ -220,12 +224,11 @@ static void too_little_memory_is_told_before_the_guest_exists(void **state)
     (void)state;
     struct process process;
     struct pd_guest_limits limits = limits_of(65535, 0);
-    assert_int_equal(
-        pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
-        PD_ERR_NO_MEMORY);
+    assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
+                     PD_ERR_NO_MEMORY);
     limits.memory_bytes_max = (1ull << 32) + 1;
-    assert_int_equal(
-        pd_guest_create(&world.machine, module, &limits, &process, &process.guest), PD_ERR_RANGE);
+    assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
+                     PD_ERR_RANGE);
     /* A memory that is not exported is only found out when it is made. */
     struct pd_module *hidden = load(&world, "(module (memory 3) (func (export \"f\")))");
     spawn_limited(&world, &process, hidden, "f", limits_of(65536, 0));
@@ -314,8 +317,8 @@ static void guests_die_at_any_point(void **state)
     (void)state;
     struct process process = {0};
     struct pd_guest_limits limits = limits_of(1u << 24, 0);
-    assert_int_equal(
-        pd_guest_create(&world.machine, module, &limits, &process, &process.guest), PD_OK);
+    assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
+                     PD_OK);
     pd_guest_destroy(process.guest); /* never started */
     spawn(&world, &process, module, "take");
     pd_guest_destroy(process.guest); /* never stepped */
@@ -344,13 +347,13 @@ static void start_runs_in_the_guest_and_may_wait(void **state)
 {
     (void)state;
     struct process process;
-    struct pd_module *starting =
-        load(&world, "(module " IMPORTS "(memory (export \"memory\") 1)"
-                     "(func $s (call $report (call $take_deferred))"
-                     "  (call $report (call $fill_deferred (i32.const 0) (i32.const 8) (i32.const 1)))"
-                     "  (call $report (call $fill (i32.const 0) (i32.const 8) (i32.const 1))))"
-                     "(func (export \"_initialize\") (call $report (i32.const 1000)))"
-                     "(func (export \"f\") (call $report (i32.const 100))) (start $s))");
+    struct pd_module *starting = load(
+        &world, "(module " IMPORTS "(memory (export \"memory\") 1)"
+                "(func $s (call $report (call $take_deferred))"
+                "  (call $report (call $fill_deferred (i32.const 0) (i32.const 8) (i32.const 1)))"
+                "  (call $report (call $fill (i32.const 0) (i32.const 8) (i32.const 1))))"
+                "(func (export \"_initialize\") (call $report (i32.const 1000)))"
+                "(func (export \"f\") (call $report (i32.const 100))) (start $s))");
     spawn(&world, &process, starting, "f");
     assert_int_equal(pd_guest_step(process.guest), PD_GUEST_WAITING);
     assert_false(pd_guest_is_instantiated(process.guest));
@@ -363,8 +366,8 @@ static void start_runs_in_the_guest_and_may_wait(void **state)
     /* A reactor, initialized first; and killed while it starts. */
     memset(&process, 0, sizeof process);
     struct pd_guest_limits limits = limits_of(1u << 24, 0);
-    assert_int_equal(
-        pd_guest_create(&world.machine, starting, &limits, &process, &process.guest), PD_OK);
+    assert_int_equal(pd_guest_create(&world.machine, starting, &limits, &process, &process.guest),
+                     PD_OK);
     struct pd_guest_entry entry = {
         .function = "f", .function_size = 1, .is_initialized_first = true};
     assert_int_equal(pd_guest_start(process.guest, &entry), PD_OK);
@@ -377,7 +380,8 @@ static void start_runs_in_the_guest_and_may_wait(void **state)
     pd_guest_destroy(process.guest);
     pd_module_release(starting);
 
-    starting = load(&world, "(module (func $s (loop $l (br $l))) (start $s) (func (export \"f\")))");
+    starting =
+        load(&world, "(module (func $s (loop $l (br $l))) (start $s) (func (export \"f\")))");
     spawn_limited(&world, &process, starting, "f", limits_of(0, 25000));
     assert_int_equal(pd_guest_step(process.guest), PD_GUEST_YIELDED);
     assert_int_equal(pd_guest_step(process.guest), PD_GUEST_YIELDED);
@@ -392,8 +396,9 @@ static void a_guest_without_memory_has_no_pointers(void **state)
     (void)state;
     struct process process;
     struct pd_module *bare = load(
-        &world, "(module " IMPORTS
-                "(func (export \"f\") (drop (call $fill (i32.const 0) (i32.const 0) (i32.const 0)))))");
+        &world,
+        "(module " IMPORTS
+        "(func (export \"f\") (drop (call $fill (i32.const 0) (i32.const 0) (i32.const 0)))))");
     spawn(&world, &process, bare, "f");
     assert_int_equal(run_guest(&process), PD_GUEST_EXITED);
     assert_end(&process, PD_GUEST_HOST_TRAP);
@@ -429,8 +434,8 @@ static void every_call_is_traced_when_asked(void **state)
 static void a_trap_names_its_frames(void **state)
 {
     (void)state;
-    struct pd_module *named =
-        load(&world, "(module (func $inner unreachable) (func $outer (export \"f\") (call $inner)))");
+    struct pd_module *named = load(
+        &world, "(module (func $inner unreachable) (func $outer (export \"f\") (call $inner)))");
     struct process process;
     spawn(&world, &process, named, "f");
     assert_int_equal(run_guest(&process), PD_GUEST_EXITED);
@@ -461,9 +466,8 @@ static void failing_allocations_change_nothing(void **state)
     struct process process;
     struct pd_guest_limits limits = limits_of(1u << 24, 0);
     pd_alloc_fail_nth(1);
-    assert_int_equal(
-        pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
-        PD_ERR_NO_MEMORY);
+    assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
+                     PD_ERR_NO_MEMORY);
     pd_alloc_fail_nth(0);
     /* The memory's and the stack's bookkeeping, the text of the failure: whatever is missing ends the guest alone. */
     for (uint64_t nth = 1; nth <= 8; nth++) {

@@ -395,8 +395,8 @@ static inline void spawn_limited(struct world *world, struct process *process,
     use_engine_signals(world);
     memset(process, 0, sizeof *process);
     process->deadline_ns = PD_TIME_NEVER;
-    assert_int_equal(
-        pd_guest_create(&world->machine, module, &limits, process, &process->guest), PD_OK);
+    assert_int_equal(pd_guest_create(&world->machine, module, &limits, process, &process->guest),
+                     PD_OK);
     struct pd_guest_entry entry = {.function = function, .function_size = strlen(function)};
     assert_int_equal(pd_guest_start(process->guest, &entry), PD_OK);
 }

@@ -23,16 +23,16 @@ static const char module_text[] =
     "(func (export \"_catch\") (param $kind i32) (param $value i32) (result i32)"
     "  (block $9 (block $8 (block $7 (block $6 (block $5 (block $4 (block $3 (block $2 (block $1"
     "    (block $0 (br_table $0 $1 $2 $3 $4 $5 $6 $7 $8 $9 (local.get $kind)))"
-    "    (return (local.get $value)))"                                              /* 0 */
-    "    (return (i32.const 1)))"                                                   /* 1 */
-    "    (return (i32.add (local.get $value) (call $take))))"                       /* 2 */
-    "    (call $trap (local.get $value)))"                                          /* 3 */
-    "    (call $exit (i32.const 0)))"                                               /* 4 */
-    "    unreachable)"                                                              /* 5 */
-    "    (call $deep))"                                                             /* 6 */
-    "    (call $spin))"                                                             /* 7 */
+    "    (return (local.get $value)))"                                                     /* 0 */
+    "    (return (i32.const 1)))"                                                          /* 1 */
+    "    (return (i32.add (local.get $value) (call $take))))"                              /* 2 */
+    "    (call $trap (local.get $value)))"                                                 /* 3 */
+    "    (call $exit (i32.const 0)))"                                                      /* 4 */
+    "    unreachable)"                                                                     /* 5 */
+    "    (call $deep))"                                                                    /* 6 */
+    "    (call $spin))"                                                                    /* 7 */
     "    (return (i32.add (i32.const 1) (call $catch (local.get $value) (i32.const 8)))))" /* 8 */
-    "  (call $report (call $hold)) (call $report (call $take_deferred))"            /* 9 */
+    "  (call $report (call $hold)) (call $report (call $take_deferred))"                   /* 9 */
     "  (call $report (call $block (i32.const 4)))"
     "  (call $report (call $catch (i32.const 2) (i32.const 0)))"
     "  (i32.const 77))"
