@@ -97,11 +97,24 @@ static void index_grow(struct pd_bond_set *set)
     }
 }
 
+/* One thread writes: a load and a store will do. */
+static void count(struct pd_bond_set *set, enum pd_bond_type type, uint_least32_t change)
+{
+    if (type == PD_BOND_WATCHED_BY) {
+        return;
+    }
+    atomic_uint_least32_t *counter =
+        type == PD_BOND_LINK ? &set->link_count : &set->watching_count;
+    uint_least32_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + change, memory_order_relaxed);
+}
+
 void pd_bond_set_insert(struct pd_bond_set *set, struct pd_bond *bond)
 {
     pd_assert(!pd_list_is_linked(&bond->node));
     pd_list_append(&set->all, &bond->node);
     set->count++;
+    count(set, bond->type, 1);
     if (set->buckets != NULL) {
         index_insert(set, bond);
     }
@@ -125,6 +138,7 @@ void pd_bond_set_remove(struct pd_bond_set *set, struct pd_bond *bond)
     bond->chain = NULL;
     pd_list_remove(&bond->node);
     set->count--;
+    count(set, bond->type, (uint_least32_t)-1);
 }
 
 struct pd_bond *pd_bond_set_take_first(struct pd_bond_set *set)

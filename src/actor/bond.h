@@ -1,13 +1,16 @@
 /* bond - one side of a link or monitor, and the set of them that a process holds. Single-threaded.
  *
- * Model      A bond begins with a message. When its holder dies, the bond itself travels to the peer as
- *            the notice of the death: so a death allocates nothing and can always be told.
- *            Keys: LINK (peer, 0) · WATCHING (target, 0) for `lunatic`, (0, ref) for `pando` · WATCHED_BY (watcher, ref).
+ * Model      A bond begins with a message. When its holder dies, the bond itself travels to the
+ *            peer as the notice of the death: so a death allocates nothing and can always be told.
+ *            Keys: LINK (peer, 0) · WATCHING (target, 0) for `lunatic`, (0, ref) for `pando` ·
+ *            WATCHED_BY (watcher, ref).
  * Order      The set is walked in insertion order, never in hash order.
- * Bounds     The holder limits its own; the hash index grows with the count, and lookups still work (slower)
- *            when it cannot grow. */
+ * Bounds     The holder limits its own; the hash index grows with the count, and lookups still work
+ *            (slower) when it cannot grow. */
 #ifndef PD_ACTOR_BOND_H
 #define PD_ACTOR_BOND_H
+
+#include <stdatomic.h>
 
 #include "actor/message.h"
 #include "base/list.h"
@@ -31,6 +34,9 @@ struct pd_bond_set {
     struct pd_bond **buckets; /* bucket_count of them, or NULL while there are few */
     uint32_t bucket_count;
     uint32_t count;
+    /* Written by the holder, read by anyone: */
+    atomic_uint_least32_t link_count;
+    atomic_uint_least32_t watching_count;
 };
 
 void pd_bond_set_init(struct pd_bond_set *set);

@@ -108,6 +108,7 @@ static void reset(struct pd_process *process)
     process->data = NULL;
     process->exit = (struct pd_exit){.reason = PD_EXIT_NORMAL, .text = NULL};
     process->parent = 0;
+    process->spec = NULL;
     atomic_store_explicit(&process->received_count, 0, memory_order_relaxed);
     atomic_store_explicit(&process->sent_count, 0, memory_order_relaxed);
     atomic_store_explicit(&process->slice_count, 0, memory_order_relaxed);

@@ -17,6 +17,8 @@
 #include "base/random.h"
 #include "base/trace.h"
 
+struct pd_supervisor_action;
+
 #define PD_SCHEDULERS_MAX 64u
 #define PD_TIMERS_MAX (1u << 22)
 
@@ -55,8 +57,12 @@ struct pd_scheduler {
 /* What the runtime tells the program that embeds it. Called on the owner's thread. */
 struct pd_runtime_hooks {
     void *context;
-    /* A process ended; it is out of the table, its behavior's data still there. */
+    /* A process ended; it is out of the table, its names, groups and its behavior's data still there. Links and
+     * monitors are told afterwards. */
     void (*exited)(void *context, struct pd_process *process);
+    /* A supervisor acted on a child that ended, or gave up: of the action kinds REPORT and GIVE_UP. */
+    void (*supervised)(void *context, struct pd_process *supervisor,
+                       const struct pd_supervisor_action *action);
 };
 
 struct pd_runtime {

@@ -5,6 +5,7 @@
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
 #include "actor/supervisor_call.h"
+#include "actor/tracer.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 
@@ -67,6 +68,7 @@ static enum pd_status create_child(struct pd_process *self, const struct pd_supe
         return status;
     }
     process->restart_count = child->restart_count;
+    process->spec = pd_child_spec_share(child->spec);
     *process_out = process;
     return PD_OK;
 }
@@ -146,6 +148,21 @@ static void tell_ready(struct pd_process *self)
     data->must_tell_ready = status == PD_ERR_FULL || status == PD_ERR_NO_MEMORY;
 }
 
+static void tell_runtime(struct pd_process *self, const struct pd_supervisor_action *action)
+{
+    const struct pd_runtime_hooks *hooks = &self->environment->runtime->hooks;
+    if (hooks->supervised != NULL) {
+        hooks->supervised(hooks->context, self, action);
+    }
+    if (action->kind == PD_SUPERVISOR_REPORT && action->report == PD_REPORT_RESTART &&
+        pd_process_is_traced(self)) {
+        pd_tracer_note(self, (struct pd_traced){.kind = PD_TRACED_RESTARTED,
+                                                .pid = action->pid.value,
+                                                .size = action->restart_count,
+                                                .reason = (uint8_t)action->exit.reason});
+    }
+}
+
 static void tell_hooks(struct pd_process *self, const struct pd_supervisor_action *action)
 {
     const struct pd_supervisor_hooks *hooks = data_of(self)->hooks;
@@ -172,6 +189,7 @@ static void execute(struct pd_process *self, const struct pd_supervisor_action *
         return;
     case PD_SUPERVISOR_REPORT:
     case PD_SUPERVISOR_GIVE_UP:
+        tell_runtime(self, action);
         tell_hooks(self, action);
         return;
     case PD_SUPERVISOR_STOPPED:
