@@ -148,8 +148,8 @@ static void process_exited(void *context, struct pd_process *process)
     program->main_exit.reason = process->exit.reason;
     program->main_exit.text = pd_exit_text_share(process->exit.text);
     program->main_exit_code = process->exit.reason == PD_EXIT_NORMAL ? 0 : 1;
-    if (pd_process_is_wasm(process)) {
-        const struct pd_wasm_process *wasm = process->data;
+    const struct pd_wasm_process *wasm = pd_process_is_wasm(process) ? process->data : NULL;
+    if (wasm != NULL && pd_guest_has_ended(wasm->guest)) { /* not killed */
         struct pd_guest_exit exit = pd_guest_exit(wasm->guest);
         if (exit.end == PD_GUEST_EXIT_CODE) {
             program->main_exit_code = exit.exit_code;
@@ -158,6 +158,15 @@ static void process_exited(void *context, struct pd_process *process)
     }
     atomic_store_explicit(&program->is_main_over, true, memory_order_release);
     program->host->ops->event_set(program->host, &program->changed);
+}
+
+static void child_supervised(void *context, struct pd_process *supervisor,
+                             const struct pd_supervisor_action *action)
+{
+    struct pd_program *program = context;
+    if (program->supervised_hook != NULL) {
+        program->supervised_hook(program->exit_hook_context, program, supervisor, action);
+    }
 }
 
 static enum pd_status open_runtime(struct pd_program *program, uint32_t scheduler_count)
@@ -171,7 +180,8 @@ static enum pd_status open_runtime(struct pd_program *program, uint32_t schedule
     if (config.message_bytes_max > config.mailbox_bytes_max) {
         config.message_bytes_max = (uint32_t)config.mailbox_bytes_max;
     }
-    const struct pd_runtime_hooks hooks = {.context = program, .exited = process_exited};
+    const struct pd_runtime_hooks hooks = {
+        .context = program, .exited = process_exited, .supervised = child_supervised};
     enum pd_status status = pd_runtime_init(&program->runtime, program->host, &config, &hooks);
     if (status != PD_OK) {
         return status;
@@ -394,6 +404,9 @@ enum pd_status pd_program_load(struct pd_program *program, enum pd_engine_profil
     };
     status = pd_module_load(&program->profiles[profile].linker, &source, module_out, message);
     pd_free(bytes);
+    if (status == PD_OK) {
+        pd_module_set_origin(*module_out, path);
+    }
     return status;
 }
 

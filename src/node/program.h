@@ -47,6 +47,11 @@ struct pd_program;
 typedef void (*pd_program_exit_hook)(void *context, struct pd_program *program,
                                      struct pd_process *process);
 
+/* Called on a supervisor's thread when it acted on a child that ended (REPORT), or gave up (GIVE_UP). */
+typedef void (*pd_program_supervised_hook)(void *context, struct pd_program *program,
+                                           struct pd_process *supervisor,
+                                           const struct pd_supervisor_action *action);
+
 struct pd_profile {
     struct pd_engine engine;
     struct pd_linker linker;
@@ -70,7 +75,8 @@ struct pd_program {
     struct pd_environment *environment;
     struct pd_wasm_system system;
     pd_program_exit_hook exit_hook;
-    void *exit_hook_context;
+    pd_program_supervised_hook supervised_hook;
+    void *exit_hook_context; /* of both hooks */
     atomic_uint_least64_t main_pid; /* the process whose end is the program's */
     atomic_bool is_main_over;
     struct pd_exit main_exit;       /* once is_main_over */

@@ -115,6 +115,10 @@ PD_NODISCARD enum pd_status pd_wasi_set_tag(struct pd_wasi *wasi, const char *ta
 /* Write the open lines of output, as at an exit. */
 void pd_wasi_flush(struct pd_wasi *wasi, struct pd_host *host);
 
+/* What it wrote last to its standard error, as whole lines where they fit, zero-terminated: a panic's message, most
+ * likely. Returns the length; 0: nothing. */
+size_t pd_wasi_last_errors(const struct pd_wasi *wasi, char *text, size_t text_size);
+
 /* The guest is dead: flush, end waits for streams, let go of descriptors (open files are closed by a job). Jobs
  * still under way finish alone. NULL is allowed. Any thread, once, never within a call of the guest. */
 void pd_wasi_destroy(struct pd_wasi *wasi, struct pd_host *host);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/bytes.h"
+#include "wasm/error_tail.h"
 #include "wasm/wasi.h"
 
 /* --- Sizes of preview 1's records in guest memory (typenames.witx) --------------------------------- */
@@ -151,6 +152,7 @@ struct pd_wasi {
     char *tag;                      /* NULL: the configuration's */
     struct pd_file_cancel *waiting; /* the wait for streams of the call under way, or NULL */
     struct pd_output lines[2];
+    struct pd_error_tail errors;
 };
 
 /* Look a descriptor up. PD_FILE_BADF. The result is a copy, good until the next change of the table. */

@@ -223,6 +223,9 @@ static enum pd_call_result write_lines(struct pd_call *call, struct pd_wasi *was
             pd_output_write(&wasi->lines[stream - 1], &route, from, piece) == PD_ERR_IO) {
             return pd_wasi_answer(call, PD_FILE_PIPE);
         }
+        if (stream == 2) {
+            pd_error_tail_keep(&wasi->errors, from, piece);
+        }
         done += piece;
     }
     return pd_wasi_answer_u32(call, count_at, (uint32_t)done);

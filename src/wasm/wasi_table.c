@@ -45,6 +45,11 @@ struct pd_output_route pd_wasi_route(const struct pd_wasi *wasi, struct pd_host 
     };
 }
 
+size_t pd_wasi_last_errors(const struct pd_wasi *wasi, char *text, size_t text_size)
+{
+    return pd_error_tail_text(&wasi->errors, text, text_size);
+}
+
 void pd_wasi_flush(struct pd_wasi *wasi, struct pd_host *host)
 {
     for (int stream = 1; stream <= 2; stream++) {
@@ -369,6 +374,7 @@ void pd_wasi_destroy(struct pd_wasi *wasi, struct pd_host *host)
     }
     pd_output_deinit(&wasi->lines[0]);
     pd_output_deinit(&wasi->lines[1]);
+    pd_error_tail_deinit(&wasi->errors);
     pd_wasi_config_release(wasi->config);
     pd_free(wasi->tag);
     pd_free(wasi);
