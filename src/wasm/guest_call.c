@@ -83,6 +83,7 @@ static wasmtime_func_t suspend_func(struct pd_guest *guest)
 }
 
 /* Suspend the fiber until the frame is settled. False: the guest is being destroyed. */
+PD_SUSPENDED_FUNCTION
 static bool suspend(struct pd_guest *guest)
 {
     wasmtime_func_t func = suspend_func(guest);
@@ -130,6 +131,7 @@ static void read_arguments(struct pd_call *call, const char *signature,
 }
 
 /* The function ran as far as it could on the fiber, or did not begin: suspend until it has a result. */
+PD_SUSPENDED_FUNCTION
 static enum pd_call_result wait_for_result(struct pd_guest *guest, struct pd_frame *frame)
 {
     if (!suspend(guest)) {
@@ -142,6 +144,7 @@ static enum pd_call_result wait_for_result(struct pd_guest *guest, struct pd_fra
     return frame->state == PD_FRAME_DONE ? PD_CALL_DONE : PD_CALL_TRAP;
 }
 
+PD_SUSPENDED_FUNCTION
 static enum pd_call_result dispatch(struct pd_guest *guest, struct pd_frame *frame,
                                     wasmtime_caller_t *caller)
 {
@@ -164,6 +167,7 @@ static enum pd_call_result dispatch(struct pd_guest *guest, struct pd_frame *fra
     return wait_for_result(guest, frame);
 }
 
+PD_SUSPENDED_FUNCTION
 wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
                                     wasmtime_val_raw_t *values, size_t count)
 {

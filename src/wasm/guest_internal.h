@@ -17,6 +17,16 @@
 #define PD_SUSPEND_MODULE "pando::engine"
 #define PD_SUSPEND_NAME "suspend"
 
+/* A function that may be suspended in the middle, when its thread goes on elsewhere. TSan keeps one call stack per
+ * thread and would lose its count of entries and exits. */
+#if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
+#define PD_SUSPENDED_FUNCTION __attribute__((disable_sanitizer_instrumentation))
+#elif defined(__SANITIZE_THREAD__)
+#define PD_SUSPENDED_FUNCTION __attribute__((no_sanitize_thread))
+#else
+#define PD_SUSPENDED_FUNCTION
+#endif
+
 enum pd_frame_state {
     PD_FRAME_IDLE = 0,
     PD_FRAME_DEFERRED = 1,
