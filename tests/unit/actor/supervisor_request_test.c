@@ -1,7 +1,7 @@
 /* Requests, dynamic supervisors and significant children: scenarios as exact traces. */
 #include "supervisor_world.h"
 
-/* --- Requests ----------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 static void children_come_and_go_by_request(void **state)
 {
@@ -176,7 +176,7 @@ static void stop_of_a_child_that_already_died(void **state)
     world_free(world);
 }
 
-/* --- Dynamic supervisors ------------------------------------------------------------------------------ */
+/* --- Dynamic supervisors ---------------------------------------------------------------------- */
 
 static struct world *world_dynamic(uint32_t children_max)
 {
@@ -304,7 +304,7 @@ static void a_million_children_are_found_at_once(void **state)
     world_free(world);
 }
 
-/* --- Significant children ----------------------------------------------------------------------------- */
+/* --- Significant children --------------------------------------------------------------------- */
 
 static struct world *world_significant(enum pd_supervisor_auto_shutdown auto_shutdown)
 {

@@ -1,7 +1,7 @@
 /* A supervisor starts, restarts, stops and gives up: scenarios as exact traces. */
 #include "supervisor_world.h"
 
-/* --- Specs and configurations ------------------------------------------------------------------------- */
+/* --- Specs and configurations ----------------------------------------------------------------- */
 
 static void spec_mistakes_are_named(void **state)
 {
@@ -108,7 +108,7 @@ static void config_out_of_range_is_refused(void **state)
     pd_supervisor_destroy(NULL);
 }
 
-/* --- Start and stop ----------------------------------------------------------------------------------- */
+/* --- Start and stop --------------------------------------------------------------------------- */
 
 static void starts_in_order_and_stops_in_reverse(void **state)
 {
@@ -257,7 +257,7 @@ static void stop_during_a_held_spawn_waits_for_the_answer(void **state)
     }
 }
 
-/* --- Readiness ---------------------------------------------------------------------------------------- */
+/* --- Readiness -------------------------------------------------------------------------------- */
 
 static void say_ready(struct world *world, struct pd_pid pid)
 {
@@ -344,7 +344,7 @@ static void stop_while_waiting_for_ready(void **state)
     world_free(world);
 }
 
-/* --- Restarts ----------------------------------------------------------------------------------------- */
+/* --- Restarts --------------------------------------------------------------------------------- */
 
 static void one_for_one_restarts_the_child_alone(void **state)
 {
@@ -480,7 +480,7 @@ static void one_that_dies_again_during_the_start_stage_is_handled_after_it(void 
     world_free(world);
 }
 
-/* --- Intensity ---------------------------------------------------------------------------------------- */
+/* --- Intensity -------------------------------------------------------------------------------- */
 
 static void the_fourth_restart_within_the_period_is_one_too_many(void **state)
 {

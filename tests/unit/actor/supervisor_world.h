@@ -1,7 +1,8 @@
-/* supervisor_world - make-believe processes around the supervision state machine, for its scenarios.
+/* supervisor_world - make-believe processes around the supervision state machine, for its
+ * scenarios.
  *
- * Role  A scenario feeds events by name and compares what the supervisor wanted done as one text. Included by each
- *       test program once. */
+ * Role  A scenario feeds events by name and compares what the supervisor wanted done as one text.
+ *       Included by each test program once. */
 #ifndef PD_TEST_SUPERVISOR_WORLD_H
 #define PD_TEST_SUPERVISOR_WORLD_H
 
@@ -24,7 +25,7 @@
 #define TRACE_SIZE 8192u
 #define KINDS 16u
 
-/* --- A world of make-believe processes that executes what the supervisor asks -------------------------- */
+/* --- A world of make-believe processes that executes what the supervisor asks ----------------- */
 
 /* How the children of one id behave. */
 struct kind {
