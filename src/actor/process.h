@@ -67,6 +67,8 @@ struct pd_behavior {
     enum pd_resume_result (*resume)(struct pd_process *process, uint32_t *cost_out);
     /* Free process->data. Called once, after the process left the table and everyone was told. */
     void (*destroy)(struct pd_process *process);
+    /* NULL, or: true when it may run on the stack of a waiting process's fiber (see pd_process_lend). */
+    bool (*is_light)(const struct pd_process *process);
     /* What it is doing, in words, for `pando ps`: static text, or NULL. Safe from any thread. */
     const char *(*activity)(const struct pd_process *process);
 };
@@ -103,6 +105,7 @@ struct pd_process {
     bool is_exit_set; /* `exit` says why it ends */
     bool is_started;
     uint8_t scheduler_index;       /* where it ran last */
+    uint8_t lend_count;            /* waits that could have lent, up to LEND_FROM */
     struct pd_message *queue_first; /* messages in order, ready for selective receive */
     struct pd_message **queue_end;
     struct pd_message **scan; /* where the next look for the same tags begins; NULL: at the front */
@@ -210,6 +213,13 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
 
 /* Arrange a wake at deadline_ns (PD_TIME_NEVER: none). Replaces the former one. */
 void pd_process_wake_at(struct pd_process *self, uint64_t deadline_ns);
+
+/* For a behavior that is about to suspend a fiber: run the process that this one woke on this stack instead.
+ * True: something arrived for `self`, it may go on. Only from inside `resume`; does not nest. */
+bool pd_process_lend(struct pd_process *self);
+
+/* True: the calling thread is inside of pd_process_lend. */
+bool pd_scheduler_is_lending(void);
 
 /* Set why it ends; the first reason stays. The behavior then returns PD_RESUME_EXIT. */
 void pd_process_set_exit(struct pd_process *self, enum pd_exit_reason reason, const char *text,

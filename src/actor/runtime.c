@@ -94,6 +94,7 @@ static void reset(struct pd_process *process)
     process->is_exit_set = false;
     process->is_started = false;
     process->scheduler_index = 0;
+    process->lend_count = 0;
     process->queue_first = NULL;
     process->queue_end = &process->queue_first;
     process->scan = NULL;

@@ -46,6 +46,8 @@ struct pd_scheduler {
     struct pd_event event;
     struct pd_thread thread;
     struct pd_process *running;
+    bool is_lending;           /* `running` runs on the stack of another that waits */
+    struct pd_process *ended;  /* ended while lent a stack: to be torn down on our own; through run_next */
     uint32_t index;
     int32_t credit; /* thousandths of a slice left for `lifo` */
     uint32_t tick;

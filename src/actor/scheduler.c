@@ -14,6 +14,7 @@
 #define LOOPS_MAX 8u     /* times that one turn may find new messages and go on */
 #define TIMER_TICKS 8u   /* turns between two looks at the clock */
 #define INJECTED_TICKS 31u
+#define LEND_FROM 8u /* waits before a process lends: those who wait once shall not touch a second page of stack */
 #define VIRTUAL_SLICE_NS 50u /* virtual time of a thousandth of a slice */
 
 static _Thread_local struct pd_scheduler *current;
@@ -239,6 +240,64 @@ static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *proce
     return cost;
 }
 
+/* --- Lending ------------------------------------------------------------------------------------------------ */
+
+bool pd_scheduler_is_lending(void)
+{
+    return current != NULL && current->is_lending;
+}
+
+/* The woken process that may run on the stack of `self`, or NULL. */
+static struct pd_process *borrower(struct pd_scheduler *scheduler, struct pd_process *self)
+{
+    struct pd_process *process = scheduler->lifo;
+    if (scheduler->running != self || scheduler->is_lending || process == NULL ||
+        scheduler->credit <= 0 || pd_process_must_wait(self)) {
+        return NULL;
+    }
+    if (self->lend_count < LEND_FROM) {
+        self->lend_count++;
+        return NULL;
+    }
+    bool is_light = process->behavior->is_light != NULL && process->behavior->is_light(process);
+    return is_light ? process : NULL;
+}
+
+bool pd_process_lend(struct pd_process *self)
+{
+    struct pd_scheduler *scheduler = current;
+    struct pd_process *process = scheduler == NULL ? NULL : borrower(scheduler, self);
+    if (process == NULL) {
+        return false;
+    }
+    uint32_t cost = 0;
+    scheduler->lifo = NULL;
+    scheduler->running = process;
+    scheduler->is_lending = true;
+    process->scheduler_index = (uint8_t)scheduler->index;
+    enum turn_end end = take_turn(process, &cost);
+    scheduler->is_lending = false;
+    scheduler->running = self;
+    scheduler->credit -= (int32_t)(cost < COST_MIN ? COST_MIN : cost);
+    if (end == TURN_YIELD) {
+        yield(scheduler, process);
+    } else if (end == TURN_EXIT) {
+        process->run_next = scheduler->ended; /* its end needs more stack than a fiber has */
+        scheduler->ended = process;
+    }
+    return pd_process_drain(self) && !self->is_exit_set;
+}
+
+/* Tear down who ended on a borrowed stack. */
+static void end_borrowers(struct pd_scheduler *scheduler)
+{
+    while (scheduler->ended != NULL) {
+        struct pd_process *process = scheduler->ended;
+        scheduler->ended = process->run_next;
+        pd_lifecycle_end(process);
+    }
+}
+
 static void fire_timers(struct pd_scheduler *scheduler, uint64_t now_ns)
 {
     struct pd_timer *timer = NULL;
@@ -307,6 +366,7 @@ static void scheduler_main(void *argument)
             continue;
         }
         uint32_t cost = run_one(scheduler, process);
+        end_borrowers(scheduler);
         scheduler->credit -= (int32_t)(cost < COST_MIN ? COST_MIN : cost);
         if (cost >= SLICE_COST / 2) {
             look_at_clock(scheduler);

@@ -204,8 +204,13 @@ static enum pd_status open_system(struct pd_program *program)
     pd_compile_budget_init(&system->compile, &program->profiles[PD_ENGINE_DENSE].linker,
                            program->has_cache ? &program->cache : NULL, COMPILE_JOBS_MAX,
                            COMPILE_BYTES_MAX, GUEST_MODULE_BYTES_MAX);
-    return pd_machine_init(&system->machine, program->host, program->config.yield_interval,
-                           pd_wasm_wake, pd_wasm_wake_at);
+    enum pd_status status =
+        pd_machine_init(&system->machine, program->host, program->config.yield_interval,
+                        pd_wasm_wake, pd_wasm_wake_at);
+    if (status == PD_OK && !program->config.is_deterministic) {
+        pd_machine_set_lending(&system->machine, pd_wasm_lend, pd_scheduler_is_lending);
+    }
+    return status;
 }
 
 static void open_cache(struct pd_program *program)

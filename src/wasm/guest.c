@@ -21,8 +21,17 @@ enum pd_status pd_machine_init(struct pd_machine *machine, struct pd_host *host,
     machine->yield_interval = yield_interval;
     machine->wake = wake;
     machine->wake_at = wake_at;
+    machine->lend = NULL;
+    machine->is_lending = NULL;
     pd_job_gate_init(&machine->jobs, host, wake);
     return PD_OK;
+}
+
+void pd_machine_set_lending(struct pd_machine *machine, bool (*lend)(void *process),
+                            bool (*is_lending)(void))
+{
+    machine->lend = lend;
+    machine->is_lending = is_lending;
 }
 
 void pd_machine_deinit(struct pd_machine *machine)
@@ -232,7 +241,8 @@ static enum pd_guest_step step(struct pd_guest *guest)
     for (uint32_t deferred = 0;;) {
         struct pd_frame *frame = guest->top;
         if (frame->state == PD_FRAME_DEFERRED) {
-            if (deferred == PD_GUEST_DEFERRED_PER_STEP) {
+            bool is_lent = guest->machine->is_lending != NULL && guest->machine->is_lending();
+            if (deferred == PD_GUEST_DEFERRED_PER_STEP || is_lent) {
                 return PD_GUEST_YIELDED;
             }
             deferred++;
@@ -343,6 +353,14 @@ void pd_guest_force_yield(struct pd_guest *guest)
         guest->is_yield_forced = true;
         must_not_fail(wasmtime_context_fuel_async_yield_interval(guest->context, 1));
     }
+}
+
+bool pd_guest_is_light(const struct pd_guest *guest)
+{
+    const struct pd_frame *frame = guest->top;
+    return guest->phase == PD_PHASE_RUNNING && frame->state == PD_FRAME_WAITING &&
+           frame->import->kind == PD_CALL_ASYNC && frame->blocking == NULL &&
+           frame->parent == NULL;
 }
 
 void pd_guest_set_tracer(struct pd_guest *guest, pd_guest_tracer tracer)

@@ -40,6 +40,11 @@ struct pd_machine {
     /* Run `process` soon. Any thread; may come late and without need, even after the guest is gone: the pointer
      * must stay valid as long as the machine. */
     void (*wake)(void *process);
+    /* NULL, or: `process` is about to wait on its fiber. Run on this very stack whom it just woke, and return true
+     * if something arrived for `process` meanwhile: then it need not suspend (scheduler.c, pd_process_lend). */
+    bool (*lend)(void *process);
+    /* True: this thread runs a guest on the stack of another's fiber. Deferred calls wait then. */
+    bool (*is_lending)(void);
     /* Wake it at deadline_ns, in place of the former deadline; PD_TIME_NEVER: not at all. The stepping thread. */
     void (*wake_at)(void *process, uint64_t deadline_ns);
 };
@@ -49,6 +54,10 @@ PD_NODISCARD enum pd_status pd_machine_init(struct pd_machine *machine, struct p
                                             uint64_t yield_interval, void (*wake)(void *process),
                                             void (*wake_at)(void *process, uint64_t deadline_ns));
 void pd_machine_deinit(struct pd_machine *machine);
+
+/* Let guests that wait lend their stacks. Before the first guest. */
+void pd_machine_set_lending(struct pd_machine *machine, bool (*lend)(void *process),
+                            bool (*is_lending)(void));
 
 struct pd_guest_limits {
     uint64_t memory_bytes_max;
@@ -137,6 +146,9 @@ bool pd_guest_is_instantiated(const struct pd_guest *guest);
 /* From a host function on the fiber: the guest yields at its next function entry or loop head. The count of
  * fuel is not touched. */
 void pd_guest_force_yield(struct pd_guest *guest);
+
+/* True: a step of it, begun now, needs no more than little stack: it waits in an ASYNC function. */
+bool pd_guest_is_light(const struct pd_guest *guest);
 
 /* --- For whoever looks on ------------------------------------------------------------------------- */
 

@@ -105,10 +105,22 @@ static const char *wasm_activity(const struct pd_process *process)
     return import == NULL ? NULL : import->name;
 }
 
+static bool wasm_is_light(const struct pd_process *process)
+{
+    const struct pd_wasm_process *self = process->data;
+    return pd_guest_is_light(self->guest);
+}
+
+bool pd_wasm_lend(void *process)
+{
+    return pd_process_lend(process);
+}
+
 const struct pd_behavior pd_wasm_behavior = {
     .name = "wasm",
     .resume = wasm_resume,
     .destroy = wasm_destroy,
+    .is_light = wasm_is_light,
     .activity = wasm_activity,
 };
 

@@ -18,6 +18,7 @@
 #include "wasm/id_table.h"
 #include "wasm/module.h"
 #include "wasm/rights.h"
+#include "wasm/timer_ids.h"
 
 struct pd_files;
 struct pd_metrics;
@@ -48,6 +49,7 @@ struct pd_wasm_process {
     struct pd_id_table modules;  /* struct pd_module, referenced */
     struct pd_id_table configs;  /* struct pd_rights, under construction */
     struct pd_id_table supervisors; /* specifications under construction */
+    struct pd_timer_ids timers;  /* pending; the timers themselves outlive the process */
     char *function;              /* the entry, for reports; owned */
     uint64_t call_ref;           /* of the call in progress, or 0 */
     uint64_t deadline_ns;        /* of the call that waits */
@@ -77,6 +79,8 @@ void pd_wasm_process_discard(struct pd_wasm_process *process);
 /* The callbacks of struct pd_machine: pd_machine_init(.., pd_wasm_wake, pd_wasm_wake_at). */
 void pd_wasm_wake(void *process);
 void pd_wasm_wake_at(void *process, uint64_t deadline_ns);
+/* And of pd_machine_set_lending(.., pd_wasm_lend, pd_scheduler_is_lending). */
+bool pd_wasm_lend(void *process);
 
 /* The wasm process that a host call belongs to. What a guest calls its process is the struct pd_process, whose
  * memory outlives it: late wakes are harmless. */
