@@ -186,6 +186,12 @@ bool pd_guest_is_instantiated(const struct pd_guest *guest)
     return !fake_is_uninstantiated;
 }
 
+bool pd_guest_is_light(const struct pd_guest *guest)
+{
+    (void)guest;
+    return true;
+}
+
 void pd_guest_force_yield(struct pd_guest *guest)
 {
     (void)guest;
