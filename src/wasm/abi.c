@@ -21,6 +21,7 @@ size_t pd_abi_tables(const struct pd_import_table **tables_out)
     tables[count++] = (struct pd_import_table){pd_lunatic_sqlite_imports, pd_lunatic_sqlite_import_count};
     tables[count++] = (struct pd_import_table){pd_lunatic_distributed_imports, pd_lunatic_distributed_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_process_imports, pd_pando_process_import_count};
+    tables[count++] = (struct pd_import_table){pd_pando_supervisor_imports, pd_pando_supervisor_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_registry_imports, pd_pando_registry_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_group_imports, pd_pando_group_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_info_imports, pd_pando_info_import_count};

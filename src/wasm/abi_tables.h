@@ -44,6 +44,8 @@ extern const size_t pd_lunatic_distributed_import_count;
 /* pando::*. */
 extern const struct pd_import pd_pando_process_imports[];
 extern const size_t pd_pando_process_import_count;
+extern const struct pd_import pd_pando_supervisor_imports[];
+extern const size_t pd_pando_supervisor_import_count;
 extern const struct pd_import pd_pando_registry_imports[];
 extern const size_t pd_pando_registry_import_count;
 extern const struct pd_import pd_pando_group_imports[];

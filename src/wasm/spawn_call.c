@@ -29,32 +29,46 @@ static bool decode_chunk(const uint8_t *chunk, wasmtime_val_t *param)
     }
 }
 
-bool pd_spawn_decode_params(struct pd_call *call, uint32_t address, uint32_t size,
-                            wasmtime_val_t *params, uint32_t *count_out)
+enum pd_status pd_spawn_read_params(const uint8_t *bytes, size_t size, wasmtime_val_t *params,
+                                    uint32_t *count_out)
 {
     if (size % CHUNK_SIZE != 0) {
-        (void)pd_call_trap(call, "params: %u bytes are no whole number of 17-byte values", size);
-        return false;
+        return PD_ERR_INVALID;
     }
-    uint32_t count = size / CHUNK_SIZE;
-    if (count > PD_MODULE_PARAMS_MAX) {
-        (void)pd_call_trap(call, "params: %u values are more than the %u allowed", count,
-                           PD_MODULE_PARAMS_MAX);
-        return false;
+    if (size / CHUNK_SIZE > PD_MODULE_PARAMS_MAX) {
+        return PD_ERR_RANGE;
     }
-    const uint8_t *bytes = pd_call_bytes(call, address, size, "params");
-    if (bytes == NULL) {
-        return false;
-    }
+    uint32_t count = (uint32_t)(size / CHUNK_SIZE);
     for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *chunk = bytes + (size_t)i * CHUNK_SIZE;
-        if (!decode_chunk(chunk, &params[i])) {
-            (void)pd_call_trap(call, "params: value %u has the unknown type 0x%02X", i, chunk[0]);
-            return false;
+        if (!decode_chunk(bytes + (size_t)i * CHUNK_SIZE, &params[i])) {
+            return PD_ERR_UNKNOWN;
         }
     }
     *count_out = count;
-    return true;
+    return PD_OK;
+}
+
+const uint8_t *pd_spawn_decode_params(struct pd_call *call, uint32_t address, uint32_t size,
+                                      wasmtime_val_t *params, uint32_t *count_out)
+{
+    const uint8_t *bytes = pd_call_bytes(call, address, size, "params");
+    if (bytes == NULL) {
+        return NULL;
+    }
+    enum pd_status status = pd_spawn_read_params(bytes, size, params, count_out);
+    if (status == PD_OK) {
+        return bytes;
+    }
+    if (status == PD_ERR_INVALID) {
+        (void)pd_call_trap(call, "params: %u bytes are no whole number of 17-byte values", size);
+    } else if (status == PD_ERR_RANGE) {
+        (void)pd_call_trap(call, "params: %u values are more than the %u allowed",
+                           size / CHUNK_SIZE, PD_MODULE_PARAMS_MAX);
+    } else {
+        (void)pd_call_trap(call, "params: a value has an unknown type: 0x7F i32, 0x7E i64 and "
+                                 "0x7B v128 are known");
+    }
+    return NULL;
 }
 
 /* The rights of the child, or NULL after a trap. */
@@ -105,7 +119,7 @@ bool pd_spawn_decode(struct pd_call *call, const struct pd_spawn_arguments *argu
         pd_call_text(call, arguments->function, arguments->function_size, "function name");
     return request_out->function != NULL &&
            pd_spawn_decode_params(call, arguments->params, arguments->params_size,
-                                  request_out->params, &request_out->param_count);
+                                  request_out->params, &request_out->param_count) != NULL;
 }
 
 enum pd_status pd_spawn_run(struct pd_call *call, const struct pd_spawn_request *request,

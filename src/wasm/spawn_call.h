@@ -35,8 +35,13 @@ PD_NODISCARD enum pd_status pd_spawn_run(struct pd_call *call,
                                          uint64_t *pid_out);
 
 /* Decode Lunatic's 17-byte chunks: a type byte (0x7F i32, 0x7E i64, 0x7B v128), then 16 bytes, little-endian.
- * False: a trap was set. */
-bool pd_spawn_decode_params(struct pd_call *call, uint32_t address, uint32_t size,
-                            wasmtime_val_t *params, uint32_t *count_out);
+ * `params` has room for PD_MODULE_PARAMS_MAX. PD_ERR_INVALID: no whole number of chunks. PD_ERR_RANGE: too many.
+ * PD_ERR_UNKNOWN: a type byte. */
+PD_NODISCARD enum pd_status pd_spawn_read_params(const uint8_t *bytes, size_t size,
+                                                 wasmtime_val_t *params, uint32_t *count_out);
+
+/* The same from guest memory, whose bytes are returned. NULL: a trap was set. */
+const uint8_t *pd_spawn_decode_params(struct pd_call *call, uint32_t address, uint32_t size,
+                                      wasmtime_val_t *params, uint32_t *count_out);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/utf8.h"
 #include "wasm/error_text.h"
+#include "wasm/supervised.h"
 #include "wasm/wasi.h"
 
 #define COST_FULL 1000u
@@ -82,6 +83,9 @@ static void destroy_self(struct pd_wasm_process *self)
     }
     while ((object = pd_id_table_take_any(&self->configs)) != NULL) {
         pd_rights_release(object);
+    }
+    while ((object = pd_id_table_take_any(&self->supervisors)) != NULL) {
+        pd_supervised_tree_release(object);
     }
     pd_timer_ids_deinit(&self->timers);
     pd_wasi_destroy(self->wasi, self->system->machine.host);
