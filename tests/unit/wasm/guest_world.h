@@ -317,12 +317,13 @@ static const struct pd_import test_imports[] = {
 
 /* --- World ---------------------------------------------------------------------------------------- */
 
-static inline void world_open(struct world *world, enum pd_engine_profile profile,
-                              uint64_t yield_interval)
+static inline void world_open_with(struct world *world, enum pd_engine_profile profile,
+                                   uint64_t yield_interval, bool is_deterministic)
 {
     memset(world, 0, sizeof *world);
     struct pd_engine_config config = pd_engine_config_default();
     config.profile = profile;
+    config.is_deterministic = is_deterministic;
     config.guests_max = 64;
     if (profile == PD_ENGINE_DENSE) {
         struct pd_slab_config memories = {
@@ -357,6 +358,12 @@ static inline void world_open(struct world *world, enum pd_engine_profile profil
     assert_int_equal(pd_machine_init(&world->machine, &world->host.host, yield_interval,
                                      wake_process, wake_process_at),
                      PD_OK);
+}
+
+static inline void world_open(struct world *world, enum pd_engine_profile profile,
+                              uint64_t yield_interval)
+{
+    world_open_with(world, profile, yield_interval, false);
 }
 
 static inline void world_close(struct world *world)
