@@ -13,8 +13,9 @@
 #define FORGET_BATCH 64u /* memberships of a dead process that go under one lock */
 #define PLACES_FIRST 8u
 
-/* Where a member stands in its group. Places are in the order of their sequences, so that one is found by
- * bisection; who leaves leaves a gap (pid 0) behind, and gaps are closed when they are the majority. */
+/* Where a member stands in its group. Places are in the order of their sequences, so that one is
+ * found by bisection; who leaves leaves a gap (pid 0) behind, and gaps are closed when they are the
+ * majority. */
 struct place {
     uint64_t sequence;
     uint64_t pid;
@@ -118,7 +119,7 @@ static bool make_key(const struct pd_group_set *set, const char *name, size_t na
     return true;
 }
 
-/* --- Under the lock --------------------------------------------------------------------------------- */
+/* --- Under the lock --------------------------------------------------------------------------- */
 
 static struct group *find_group(const struct pd_group_set *set, const struct key *key)
 {
@@ -178,7 +179,7 @@ static uint32_t place_after(const struct group *group, uint64_t sequence)
     return low;
 }
 
-/* Close the gaps when they are the majority: constant time on the average, as each was made by one leave. */
+/* Close the gaps when they are the majority: constant time on the average, one leave made each. */
 static void close_gaps(struct group *group)
 {
     if (group->used <= PLACES_FIRST || group->count >= group->used / 2) {
@@ -304,7 +305,7 @@ static enum pd_status join(struct pd_group_set *set, const struct key *key, uint
     return PD_OK;
 }
 
-/* --- The interface ---------------------------------------------------------------------------------- */
+/* --- The interface ---------------------------------------------------------------------------- */
 
 void pd_group_set_init(struct pd_group_set *set, uint32_t memberships_max, uint64_t seed)
 {
@@ -349,8 +350,8 @@ enum pd_status pd_group_join(struct pd_environment *environment, const char *nam
     status = join(set, &key, pid, &spare);
     pd_spin_unlock(&set->lock);
     spare_destroy(&spare);
-    /* It may have died since it was marked. Had it left the table after our insertion, its teardown would
-     * forget it here; if it left before, that may be over, and we see that it left. */
+    /* It may have died since it was marked. Had it left the table after our insertion, its teardown
+     * would forget it here; if it left before, that may be over, and we see that it left. */
     if (status == PD_OK && !pd_mailbox_exists(environment, pid)) {
         pd_group_forget(environment, pid);
         return PD_ERR_UNKNOWN;
@@ -378,7 +379,7 @@ enum pd_status pd_group_leave(struct pd_environment *environment, const char *na
     return membership != NULL ? PD_OK : PD_ERR_UNKNOWN;
 }
 
-/* Members that stand behind `sequence`, up to `end`. *sequence: the last place that was looked at. */
+/* Members that stand behind *sequence, up to `end`; *sequence is the last place looked at. */
 static uint32_t list_places(const struct group *group, uint64_t *sequence, uint64_t end,
                             uint64_t *pids, uint32_t pids_max)
 {

@@ -1,11 +1,12 @@
 /* group - named sets of processes within one environment.
  *
- * Model      join, leave, members, broadcast. A process leaves all its groups when it dies. A group is there as long as
- *            it has members.
+ * Model      join, leave, members, broadcast. A process leaves all its groups when it dies. A group
+ *            is there as long as it has members.
  * Locks      One short lock of its own; no process lock is taken under it.
  * Bounds     memberships_max memberships in all; a name is 1 to PD_NAME_MAX bytes (registry.h).
  * Ownership  Names are copied.
- * Order      Members are listed in the order in which they joined; who leaves and joins again is the newest. */
+ * Order      Members are listed in the order in which they joined; who leaves and joins again is
+ *            the newest. */
 #ifndef PD_ACTOR_GROUP_H
 #define PD_ACTOR_GROUP_H
 
@@ -38,8 +39,8 @@ struct pd_group_cursor {
 void pd_group_set_init(struct pd_group_set *set, uint32_t memberships_max, uint64_t seed);
 void pd_group_set_deinit(struct pd_group_set *set);
 
-/* PD_ERR_EXISTS: it is a member already. PD_ERR_UNKNOWN: no such process. PD_ERR_INVALID: the name's size.
- * PD_ERR_FULL, PD_ERR_NO_MEMORY. On error nothing changes. */
+/* PD_ERR_EXISTS: it is a member already. PD_ERR_UNKNOWN: no such process. PD_ERR_INVALID: the
+ * name's size. PD_ERR_FULL, PD_ERR_NO_MEMORY. On error nothing changes. */
 PD_NODISCARD enum pd_status pd_group_join(struct pd_environment *environment, const char *name,
                                           size_t name_size, uint64_t pid);
 
@@ -51,9 +52,10 @@ PD_NODISCARD enum pd_status pd_group_leave(struct pd_environment *environment, c
 uint32_t pd_group_members(struct pd_environment *environment, const char *name, size_t name_size,
                           uint64_t *pids, uint32_t pids_max);
 
-/* Write the next members of a walk, up to pids_max (> 0); returns how many, 0: it is over. Stable under changes: who
- * is a member from the first call to the end is met exactly once, and nobody is met after leaving.
- * A broadcast to any number of members takes batches of it without allocating. */
+/* Write the next members of a walk, up to pids_max (> 0); returns how many, 0: it is over. Stable
+ * under changes: who is a member from the first call to the end is met exactly once, and nobody is
+ * met after leaving. A broadcast to any number of members takes batches of it without
+ * allocating. */
 uint32_t pd_group_walk(struct pd_environment *environment, const char *name, size_t name_size,
                        struct pd_group_cursor *cursor, uint64_t *pids, uint32_t pids_max);
 

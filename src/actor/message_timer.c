@@ -1,6 +1,7 @@
-/* Messages to be sent later. The table by id decides their fate: whoever takes an entry out of it, the canceller or
- * the firing thread, decides whether the message is sent. An entry lives as long as somebody may look at it: the
- * table, the timer queue, and whoever works on it hold a reference each. */
+/* Messages to be sent later. The table by id decides their fate: whoever takes an entry out of it,
+ * the canceller or the firing thread, decides whether the message is sent. An entry lives as long
+ * as somebody may look at it: the table, the timer queue, and whoever works on it hold a reference
+ * each. */
 #include "actor/environment.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
@@ -29,8 +30,8 @@ static struct pd_message_timer **bucket_of(struct pd_runtime *runtime, uint64_t 
 /* Under timers_lock. Without memory the chains get longer. */
 static void grow(struct pd_runtime *runtime)
 {
-    uint32_t count = runtime->message_timer_buckets == 0 ? BUCKETS_FIRST
-                                                         : runtime->message_timer_buckets * 2;
+    uint32_t count =
+        runtime->message_timer_buckets == 0 ? BUCKETS_FIRST : runtime->message_timer_buckets * 2;
     struct pd_message_timer **buckets = pd_alloc_zeroed(count, sizeof *buckets);
     if (buckets == NULL) {
         return;
@@ -64,7 +65,7 @@ static void release(struct pd_message_timer *entry)
     }
 }
 
-/* PD_OK: it is in the table, with an id. */
+/* PD_OK: it is in the table, with an id. One that had an id and is firing still has its place. */
 static enum pd_status table_insert(struct pd_runtime *runtime, struct pd_message_timer *entry)
 {
     enum pd_status status = PD_OK;
@@ -74,7 +75,8 @@ static enum pd_status table_insert(struct pd_runtime *runtime, struct pd_message
     }
     if (runtime->message_timer_buckets == 0) {
         status = PD_ERR_NO_MEMORY;
-    } else if (runtime->message_timer_count >= runtime->config.message_timers_max) {
+    } else if (entry->id == 0 && runtime->message_timer_count + runtime->message_timers_firing >=
+                                     runtime->config.message_timers_max) {
         status = PD_ERR_FULL;
     } else {
         if (entry->id == 0) {
@@ -102,8 +104,8 @@ static struct pd_message_timer *unlist(struct pd_runtime *runtime, struct pd_mes
     return entry;
 }
 
-/* Take the entry with this id out of the table. NULL: another did. `is_firing`: pd_runtime_purge_sends waits
- * until it is said to be done. */
+/* Take the entry with this id out of the table. NULL: another did. `is_firing`:
+ * pd_runtime_purge_sends waits until it is said to be done. */
 static struct pd_message_timer *table_take(struct pd_runtime *runtime, uint64_t id, bool is_firing)
 {
     struct pd_message_timer *found = NULL;
@@ -200,7 +202,7 @@ void pd_message_timer_fire(struct pd_runtime *runtime, struct pd_timer *timer, u
         if (status == PD_OK) {
             entry->message = NULL;
         } else if (status == PD_ERR_FULL) {
-            status = enlist(runtime, entry, now_ns + RETRY_NS); /* else it is lost: no memory */
+            (void)enlist(runtime, entry, now_ns + RETRY_NS); /* else it is lost: no memory */
         }
         pd_spin_lock(&runtime->timers_lock);
         runtime->message_timers_firing--;

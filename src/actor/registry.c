@@ -127,7 +127,7 @@ static bool make_key(const struct pd_registry *registry, const char *name, size_
     return true;
 }
 
-/* --- Under the lock --------------------------------------------------------------------------------- */
+/* --- Under the lock --------------------------------------------------------------------------- */
 
 static struct entry *find_entry(const struct pd_registry *registry, const struct key *key)
 {
@@ -204,22 +204,24 @@ static void release_waiters(struct pd_registry *registry, struct entry *entry,
     pd_list_move_all(&aftermath->woken, &entry->waiters);
 }
 
-static void give_to(struct pd_registry *registry, struct entry *entry, struct owner *owner,
-                    bool is_held, struct aftermath *aftermath)
+static void attach(struct entry *entry, struct owner *owner, bool is_held)
 {
-    struct owner *before = entry->owner;
-    if (before == owner && entry->is_held == is_held) {
-        return; /* it keeps its place in the list */
-    }
-    if (before != NULL) {
-        pd_list_remove(&entry->link);
-    }
     pd_list_append(is_held ? &owner->holds : &owner->names, &entry->link);
     entry->owner = owner;
     entry->is_held = is_held;
-    if (before != NULL) {
-        drop_if_idle(registry, before, aftermath);
+}
+
+/* The entry becomes a name of `owner`. */
+static void give_to(struct pd_registry *registry, struct entry *entry, struct owner *owner,
+                    struct aftermath *aftermath)
+{
+    struct owner *before = entry->owner;
+    if (before == owner && !entry->is_held) {
+        return; /* it keeps its place in the list */
     }
+    pd_list_remove(&entry->link);
+    attach(entry, owner, false);
+    drop_if_idle(registry, before, aftermath);
 }
 
 static void erase(struct pd_registry *registry, struct entry *entry, struct aftermath *aftermath)
@@ -245,7 +247,7 @@ static enum pd_status create(struct pd_registry *registry, const struct key *key
     struct entry *entry = spare->entry;
     spare->entry = NULL;
     pd_table_insert(&registry->names, &entry->node, key->hash);
-    give_to(registry, entry, owner, is_held, NULL);
+    attach(entry, owner, is_held);
     *entry_out = entry;
     return PD_OK;
 }
@@ -269,7 +271,7 @@ static enum pd_status put(struct pd_registry *registry, const struct key *key, u
             return PD_ERR_NO_MEMORY;
         }
         release_waiters(registry, entry, aftermath);
-        give_to(registry, entry, owner, false, aftermath);
+        give_to(registry, entry, owner, aftermath);
     }
     entry->node_id = node;
     return PD_OK;
@@ -325,7 +327,7 @@ static enum pd_registry_answer look(const struct pd_registry *registry, const st
     return PD_REGISTRY_FOUND;
 }
 
-/* --- The interface ---------------------------------------------------------------------------------- */
+/* --- The interface ---------------------------------------------------------------------------- */
 
 void pd_registry_init(struct pd_registry *registry, uint32_t names_max, uint64_t seed)
 {
@@ -348,8 +350,8 @@ void pd_registry_deinit(struct pd_registry *registry)
     free_all(&registry->waiters);
 }
 
-/* What a put of a process that is gone still does: the hold that was meant for it ends, and with `overwrite` the
- * name goes, whoever has it. */
+/* What a put of a process that is gone still does: the hold that was meant for it ends, and with
+ * `overwrite` the name goes, whoever has it. */
 static void withdraw(struct pd_registry *registry, const struct key *key, uint64_t by,
                      bool overwrite)
 {
@@ -385,8 +387,8 @@ enum pd_status pd_registry_put(struct pd_environment *environment, const char *n
     pd_spin_unlock(&registry->lock);
     spare_destroy(&spare);
     settle(&aftermath);
-    /* It may have died since it was marked. Had it left the table after our insertion, its teardown would
-     * forget the name; if it left before, that may be over, and we see that it left. */
+    /* It may have died since it was marked. Had it left the table after our insertion, its teardown
+     * would forget the name; if it left before, that may be over, and we see that it left. */
     if (status == PD_OK && !pd_mailbox_exists(environment, pid)) {
         pd_registry_forget(environment, pid);
         return PD_ERR_UNKNOWN;

@@ -1,16 +1,21 @@
 /* registry - names of processes within one environment.
  *
- * Model      A name stands for a (node, pid) and goes with its process. A name may be *held*: reserved by a process
- *            that will put it, while others who ask for it wait (`get_or_spawn`, `get_or_put_later`).
+ * Model      A name stands for a (node, pid) and goes with its process. A name may be *held*:
+ *            reserved by a process that will put it, while others who ask for it wait
+ *            (`get_or_spawn`, `get_or_put_later`).
  *
- *              absent ──get(hold)──► held ──put──► named ──remove, forget, put of a dead pid──► absent
- *                │                    └──release, forget──► absent                      ▲
- *                └────────────────────────────put──────────► named ────────────────────┘
+ *              absent ──get(hold)──► held ──put──► named
+ *              absent ──────────put──────────────► named
+ *              held  ──release, forget──► absent
+ *              named ──remove, forget, put of a dead pid──► absent
  *
- * Locks      One short lock of its own; no process lock is taken under it, and nobody is woken under it.
- * Bounds     names_max entries, named or held; a name is 1 to PD_NAME_MAX bytes. A process waits for one name at most.
+ * Locks      One short lock of its own; no process lock is taken under it, and nobody is woken
+ *            under it.
+ * Bounds     names_max entries, named or held; a name is 1 to PD_NAME_MAX bytes. A process waits
+ *            for one name at most.
  * Ownership  Names are copied.
- * Order      Waiters are woken in the order in which they began to wait; names of a process are kept oldest first. */
+ * Order      Waiters are woken in the order in which they began to wait; names of a process are
+ *            kept oldest first. */
 #ifndef PD_ACTOR_REGISTRY_H
 #define PD_ACTOR_REGISTRY_H
 
@@ -40,8 +45,8 @@ struct pd_registry {
 void pd_registry_init(struct pd_registry *registry, uint32_t names_max, uint64_t seed);
 void pd_registry_deinit(struct pd_registry *registry);
 
-/* Give a name to a process, replacing who had it when `overwrite`. A hold on the name ends: that of `by` (0:
- * nobody), and with `overwrite` any.
+/* Give a name to a process, replacing who had it when `overwrite`. A hold on the name ends: that of
+ * `by` (0: nobody), and with `overwrite` any.
  *
  * PD_OK             The name is the process's, until it dies.
  * PD_ERR_EXISTS     Taken, or held by another (only without overwrite). Nothing changed.
@@ -58,12 +63,13 @@ enum pd_registry_answer {
     PD_REGISTRY_HELD = 2    /* another holds it: `waiter` will be woken, then ask again */
 };
 
-/* Look a name up. `hold`: reserve it for `by` when absent. When it is held by another, `waiter` (NULL: answer
- * ABSENT; not with hold) is woken once when that ends. `by` is the pid of the asking process, which is `waiter`
- * and does not end during the call; 0 with neither hold nor waiter.
+/* Look a name up. `hold`: reserve it for `by` when absent. When it is held by another, `waiter`
+ * (NULL: answer ABSENT; not with hold) is woken once when that ends. `by` is the pid of the asking
+ * process, which is `waiter` and does not end during the call; 0 with neither hold nor waiter.
  *
- * *status_out other than PD_OK: the answer is ABSENT, and nothing is held or awaited. PD_ERR_INVALID: the name's
- * size. PD_ERR_FULL: it cannot be held, names_max are there. PD_ERR_NO_MEMORY. PD_ERR_UNKNOWN: `by` is no process. */
+ * *status_out other than PD_OK: the answer is ABSENT, and nothing is held or awaited.
+ * PD_ERR_INVALID: the name's size. PD_ERR_FULL: it cannot be held, names_max are there.
+ * PD_ERR_NO_MEMORY. PD_ERR_UNKNOWN: `by` is no process. */
 enum pd_registry_answer pd_registry_get(struct pd_environment *environment, const char *name,
                                         size_t name_size, bool hold, uint64_t by,
                                         struct pd_process *waiter, uint64_t *node_out,
@@ -79,7 +85,8 @@ bool pd_registry_remove(struct pd_environment *environment, const char *name, si
 /* Forget every name, hold and wait of a process that died. Call after it left the table. */
 void pd_registry_forget(struct pd_environment *environment, uint64_t pid);
 
-/* Write the first name of a process into `out` (zero-terminated, cut to size > 0). False: it has none. */
+/* Write the first name of a process into `out` (zero-terminated, cut to size > 0). False: it has
+ * none. */
 bool pd_registry_name_of(struct pd_environment *environment, uint64_t pid, char *out, size_t size);
 
 #endif

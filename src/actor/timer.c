@@ -148,7 +148,7 @@ bool pd_timer_cancel(struct pd_timer *timer)
             return false;
         }
         pd_spin_lock(&queue->lock);
-        /* It enters and leaves this queue only under this lock, but may be in another one by now. */
+        /* It enters and leaves this queue only under this lock; it may be in another by now. */
         bool is_here = atomic_load_explicit(&timer->queue, memory_order_relaxed) == queue;
         if (is_here) {
             take_out(queue, timer);

@@ -1,9 +1,12 @@
 /* timer - deadlines of one scheduler thread: wakes of processes, and messages to be sent later.
  *
- * Model      A queue is a 4-ary heap ordered by (deadline, sequence), so equal deadlines fire in the order in
- *            which they were set. Its lock lets other threads cancel; only its own thread fires.
- * Bounds     timers_max entries in the heap; room for one wake of each live process is reserved by counting.
- * Ownership  A timer lies in its owner's structure (a process, a message timer); it is in one queue at most.
+ * Model      A queue is a 4-ary heap ordered by (deadline, sequence), so equal deadlines fire in
+ *            the order in which they were set. Its lock lets other threads cancel; only its own
+ *            thread fires.
+ * Bounds     timers_max entries in the heap; room for one wake of each live process is reserved by
+ *            counting.
+ * Ownership  A timer lies in its owner's structure (a process, a message timer); it is in one queue
+ *            at most.
  * Time       Deadlines are pd_host_now_ns time. */
 #ifndef PD_ACTOR_TIMER_H
 #define PD_ACTOR_TIMER_H
@@ -39,7 +42,7 @@ struct pd_timer_queue {
     uint32_t capacity;
     uint32_t timers_max;
     uint64_t sequence;
-    atomic_uint_least64_t next_ns; /* earliest deadline, or PD_TIME_NEVER; readable without the lock */
+    atomic_uint_least64_t next_ns; /* earliest deadline, or NEVER; readable without the lock */
 };
 
 void pd_timer_init(struct pd_timer *timer, enum pd_timer_kind kind);
@@ -51,7 +54,8 @@ void pd_timer_queue_deinit(struct pd_timer_queue *queue);
 PD_NODISCARD enum pd_status pd_timer_set(struct pd_timer_queue *queue, struct pd_timer *timer,
                                          uint64_t deadline_ns);
 
-/* True: it was set and is not any more, it will not fire. False: it was not set, or is firing right now. */
+/* True: it was set and is not any more, it will not fire. False: it was not set, or is firing right
+ * now. */
 bool pd_timer_cancel(struct pd_timer *timer);
 
 /* Take the earliest timer that is due at now_ns, or NULL. It is unset when returned. */

@@ -1,9 +1,12 @@
 /* table - intrusive hash table that grows by one bucket at a time (linear hashing, Litwin 1980).
  *
- * Model      Nodes lie in their owners' structures; several may share a hash, the caller compares the keys. An
- *            insertion splits at most one bucket, so that none is slow enough to be felt behind a lock.
- * Bounds     The caller's. Insertion cannot fail: without memory for more buckets the chains get longer.
- * Ownership  The table never owns its nodes. All zero bytes are an empty table. It must not be moved.
+ * Model      Nodes lie in their owners' structures; several may share a hash, the caller compares
+ *            the keys. An insertion splits at most one bucket, so that none is slow enough to be
+ *            felt behind a lock.
+ * Bounds     The caller's. Insertion cannot fail: without memory for more buckets the chains get
+ *            longer.
+ * Ownership  The table never owns its nodes. All zero bytes are an empty table. It must not be
+ *            moved.
  * Order      None that may show: walk a list beside it where order matters. */
 #ifndef PD_BASE_TABLE_H
 #define PD_BASE_TABLE_H

@@ -66,7 +66,7 @@ static void a_bond_is_a_message_that_can_be_sent(void **state)
     pd_bond_set_deinit(&set);
 }
 
-/* --- Against a model ---------------------------------------------------------------------------------- */
+/* --- Against a model -------------------------------------------------------------------------- */
 
 #define KEYS 600u /* well beyond where the index begins, and grows */
 

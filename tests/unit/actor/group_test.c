@@ -33,7 +33,7 @@ static void check_empty(const struct world *world)
     assert_int_equal(world->environment->groups.members.count, 0);
 }
 
-/* --- Scenarios ------------------------------------------------------------------------------------------ */
+/* --- Scenarios -------------------------------------------------------------------------------- */
 
 static void members_are_listed_in_the_order_of_joining(void **state)
 {
@@ -127,7 +127,8 @@ static void every_failing_allocation_changes_nothing(void **state)
     }
 }
 
-/* Coming and going needs no more room than the members: each join allocates its three blocks, and nothing else. */
+/* Coming and going needs no more room than the members: each join allocates its three blocks, and
+ * nothing else. */
 static void gaps_are_closed(void **state)
 {
     (void)state;
@@ -153,7 +154,7 @@ static void gaps_are_closed(void **state)
     world_close(&world);
 }
 
-/* --- Walks ------------------------------------------------------------------------------------------------- */
+/* --- Walks ------------------------------------------------------------------------------------ */
 
 static void a_walk_meets_each_member_once_whatever_changes(void **state)
 {
@@ -277,7 +278,7 @@ static void a_process_of_many_groups_leaves_them_all(void **state)
     world_close(&world);
 }
 
-/* --- Against a model ------------------------------------------------------------------------------------------ */
+/* --- Against a model -------------------------------------------------------------------------- */
 
 #define PROCESSES 30u
 #define GROUPS 4u
@@ -461,9 +462,10 @@ static void agrees_with_the_model_when_allocations_fail(void **state)
     play_all("group without memory", true);
 }
 
-/* --- Threads ------------------------------------------------------------------------------------------------------ */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
-/* Processes on real scheduler threads join and leave for each other, walk, and die. In the end nothing is left. */
+/* Processes on real scheduler threads join and leave for each other, walk, and die. In the end
+ * nothing is left. */
 #define PLAYERS 64u
 #define LIVES 40u
 #define STEPS 30u
@@ -572,7 +574,8 @@ static void nothing_is_left_between_threads(void **state)
     world_close(&world);
 }
 
-/* The process dies between the look at it and the join: either order of its teardown and the join leaves nothing. */
+/* The process dies between the look at it and the join: either order of its teardown and the join
+ * leaves nothing. */
 static void *join_late(void *argument)
 {
     struct late *late = argument;

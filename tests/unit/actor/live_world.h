@@ -1,7 +1,8 @@
 /* live_world - an environment with live processes that do nothing, driven by the test's own thread.
  *
- * Model  No scheduler thread runs: the test is the owner of every process. A process waits; when something wakes
- *        it, it stands in the runtime's queue, from where world_take_woken gets it and lets it wait again. */
+ * Model  No scheduler thread runs: the test is the owner of every process. A process waits; when
+ *        something wakes it, it stands in the runtime's queue, from where world_take_woken gets it
+ *        and lets it wait again. */
 #ifndef PD_TEST_ACTOR_LIVE_WORLD_H
 #define PD_TEST_ACTOR_LIVE_WORLD_H
 
@@ -112,8 +113,8 @@ static inline void *late_end(void *argument)
     return NULL;
 }
 
-/* With the lock held that both need: returns when the speaker has seen the process alive, and the process has left
- * the table. */
+/* With the lock held that both need: returns when the speaker has seen the process alive, and the
+ * process has left the table. */
 static inline void late_start(struct late *late, void *(*speak)(void *argument),
                               bool (*is_marked)(struct pd_process *process))
 {

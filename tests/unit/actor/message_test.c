@@ -72,7 +72,7 @@ static void without_memory_it_stays_as_it_was(void **state)
     pd_message_destroy(message);
 }
 
-/* --- Resources ------------------------------------------------------------------------------------------- */
+/* --- Resources -------------------------------------------------------------------------------- */
 
 struct thing {
     int released;
@@ -154,7 +154,7 @@ static void resources_survive_growth(void **state)
     pd_message_destroy(message);
 }
 
-/* --- Random appends -------------------------------------------------------------------------------------- */
+/* --- Random appends --------------------------------------------------------------------------- */
 
 static void appends_agree_with_the_model(void **state)
 {

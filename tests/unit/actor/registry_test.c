@@ -61,7 +61,7 @@ static void check_empty(const struct world *world)
     assert_int_equal(world->environment->registry.waiters.count, 0);
 }
 
-/* --- Scenarios ----------------------------------------------------------------------------------------- */
+/* --- Scenarios -------------------------------------------------------------------------------- */
 
 static void a_name_stands_for_its_process_and_goes_with_it(void **state)
 {
@@ -342,7 +342,7 @@ static void an_environment_ends_with_names_in_it(void **state)
     world_close(&world);
 }
 
-/* --- Against a model -------------------------------------------------------------------------------------- */
+/* --- Against a model -------------------------------------------------------------------------- */
 
 #define PROCESSES 6u
 #define NAMES 8u
@@ -675,10 +675,10 @@ static void agrees_with_the_model_when_allocations_fail(void **state)
     play_all("registry without memory", true);
 }
 
-/* --- Threads ------------------------------------------------------------------------------------------------- */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
-/* Processes on real scheduler threads name each other, hold, wait and die. Each ends after its steps: a lost
- * wake would leave it waiting for ever. In the end nothing is left. */
+/* Processes on real scheduler threads name each other, hold, wait and die. Each ends after its
+ * steps: a lost wake would leave it waiting for ever. In the end nothing is left. */
 #define PLAYERS 64u
 #define LIVES 40u /* a player's children, one after the other */
 #define STEPS 30u
@@ -808,7 +808,8 @@ static void nothing_is_lost_between_threads(void **state)
     world_close(&world);
 }
 
-/* The process dies between the look at it and the put: either order of its teardown and the put leaves nothing. */
+/* The process dies between the look at it and the put: either order of its teardown and the put
+ * leaves nothing. */
 static void *put_late(void *argument)
 {
     struct late *late = argument;

@@ -1,4 +1,4 @@
-/* The queue fires in (deadline, order of setting), whatever is cancelled between, and from any thread. */
+/* Timers fire in (deadline, order of setting), whatever is cancelled between, from any thread. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -80,7 +80,7 @@ static void limits_are_statuses(void **state)
     pd_timer_queue_deinit(&queue);
 }
 
-/* --- Against a sorted list ------------------------------------------------------------------------------ */
+/* --- Against a sorted list -------------------------------------------------------------------- */
 
 #define TIMERS 200u
 #define QUEUES 2u
@@ -174,10 +174,10 @@ static void agrees_with_a_sorted_list(void **state)
     }
 }
 
-/* --- Threads ---------------------------------------------------------------------------------------------- */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
-/* Two threads fire, each its own queue; a third sets timers here or there and cancels them. Each setting ends
- * either fired or cancelled, never both, never neither. */
+/* Two threads fire, each its own queue; a third sets timers here or there and cancels them. Each
+ * setting ends either fired or cancelled, never both, never neither. */
 #define ROUNDS 200000u
 
 struct race {

@@ -1,4 +1,4 @@
-/* The table holds what was put in, whatever the hashes, however large, and without memory to grow. */
+/* The table holds what was put in, whatever the hashes, however large, also without memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

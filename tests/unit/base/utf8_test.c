@@ -43,7 +43,7 @@ static bool is_surrogate(uint32_t scalar)
     return scalar >= 0xD800 && scalar <= 0xDFFF;
 }
 
-/* Decode by bit patterns, then ask whether encoding gives the same bytes: the shortest form, no surrogate. */
+/* Decode by bit patterns, then see whether encoding gives the same: shortest form, no surrogate. */
 static bool is_valid_model(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size;) {

@@ -1,4 +1,4 @@
-/* seed - one seed for a random test: PD_TEST_SEED replays a failure, without it a fixed one is taken. */
+/* seed - one seed for a random test: a fixed one, or PD_TEST_SEED, which replays a failure. */
 #ifndef PD_TEST_SUPPORT_SEED_H
 #define PD_TEST_SUPPORT_SEED_H
 
