@@ -27,7 +27,8 @@ static struct pd_supervisor_action *push(struct pd_supervisor *s,
         struct pd_child_record *record = pd_children_at(&s->children, slot);
         action->child = pd_children_name(&s->children, slot);
         action->spec = pd_child_spec_share(record->spec);
-        action->pid = record->pid;
+        bool is_of_the_past = kind == PD_SUPERVISOR_REPORT || kind == PD_SUPERVISOR_GIVE_UP;
+        action->pid = is_of_the_past && record->pid.value == 0 ? record->ended : record->pid;
     }
     return action;
 }
@@ -641,6 +642,7 @@ static void child_exited(struct pd_supervisor *s, struct pd_pid pid, struct pd_e
     enum pd_child_state state = (enum pd_child_state)record->state;
     bool is_overdue = s->is_start_overdue && s->current == slot;
     pd_children_set_pid(&s->children, slot, (struct pd_pid){0});
+    record->ended = pid;
     if (s->current == slot) {
         wait_no_more(s);
     }

@@ -39,6 +39,7 @@ enum pd_child_state {
 struct pd_child_record {
     struct pd_child_spec *spec; /* NULL: the slot is free */
     struct pd_pid pid;          /* 0: no process */
+    struct pd_pid ended;        /* its last process, for reports */
     struct pd_exit exit;        /* of EXITED and RETRY: why */
     uint32_t before;            /* in start order; free slots: the next free one in `after` */
     uint32_t after;

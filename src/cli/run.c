@@ -6,12 +6,14 @@
 #include "cli/command.h"
 #include "cli/run_options.h"
 #include "cli/signals.h"
+#include "node/crash_report.h"
 #include "node/program.h"
 #include "wasm/wasi.h"
 
 #define EXIT_CODE_SIGNAL 128
 
 static struct pd_module_message message; /* 2 KiB, once */
+static struct pd_crash_reports reports;
 
 /* "HOST[::GUEST]". */
 static int add_directory(struct pd_wasi_config *config, const char *text)
@@ -134,6 +136,7 @@ static int wait_for_end(struct pd_program *program)
             (void)fprintf(stderr, "pando: shutting down (once more to kill)\n");
             (void)!pd_program_exit_signal(program, pid, PD_EXIT_SHUTDOWN, "interrupted");
         } else {
+            pd_crash_reports_hush(&reports);
             (void)!pd_program_exit_signal(program, pid, PD_EXIT_KILLED, "interrupted again");
             pd_program_kill_all(program);
         }
@@ -142,7 +145,8 @@ static int wait_for_end(struct pd_program *program)
                      program->main_exit.reason == PD_EXIT_KILLED)) {
         return EXIT_CODE_SIGNAL + pd_signals_last();
     }
-    if (program->main_exit.reason != PD_EXIT_NORMAL && !program->has_main_exit_code) {
+    bool is_told = program->has_main_exit_code || atomic_load(&reports.has_told_main);
+    if (program->main_exit.reason != PD_EXIT_NORMAL && !is_told) {
         const char *text = pd_exit_text_bytes(program->main_exit.text);
         (void)fprintf(stderr, "pando: main ended: %s%s%s\n",
                       pd_exit_reason_text(program->main_exit.reason), text[0] == '\0' ? "" : ": ",
@@ -176,6 +180,7 @@ static int run_program(struct pd_program *program, const struct pd_run_options *
     int result = start_module(program, options, module);
     if (result == PD_EXIT_CODE_OK) {
         result = wait_for_end(program);
+        pd_crash_reports_hush(&reports);
         pd_program_kill_all(program);
         if (options->is_seeded) {
             (void)fprintf(stderr, "pando: seed %llu trace %016llx events %llu\n",
@@ -209,7 +214,9 @@ static int run_run(int count, char **arguments)
         return pd_command_failed("%s", message.text);
     }
     pd_signals_watch(&program);
+    pd_crash_reports_init(&reports, &program, options.crash_mode);
     result = run_program(&program, &options);
+    pd_crash_reports_deinit(&reports);
     pd_signals_stop();
     pd_program_close(&program);
     return result;
@@ -233,6 +240,7 @@ const struct pd_command pd_command_run = {
             "  --seed S              deterministic: one thread, virtual time; prints the trace hash\n"
             "  --tag                 begin each line of output with the actor's name\n"
             "  --watch               (application) restart children whose module changed\n"
+            "  --crash-reports MODE  all (default), brief: a line each, or none\n"
             "  --stats               print figures of the run at its end\n\n"
             "Examples:\n"
             "  pando run hello.wasm\n"

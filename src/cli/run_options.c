@@ -107,6 +107,21 @@ static int parse_memory(struct pd_run_options *options, const char *value)
     return PD_EXIT_CODE_OK;
 }
 
+static int parse_crash_mode(struct pd_run_options *options, const char *value)
+{
+    static const struct {
+        const char *name;
+        enum pd_crash_mode mode;
+    } modes[] = {{"all", PD_CRASH_ALL}, {"brief", PD_CRASH_BRIEF}, {"none", PD_CRASH_NONE}};
+    for (size_t i = 0; value != NULL && i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(value, modes[i].name) == 0) {
+            options->crash_mode = modes[i].mode;
+            return PD_EXIT_CODE_OK;
+        }
+    }
+    return usage_value("--crash-reports", value, "all, brief or none");
+}
+
 /* Options that take a value. -1: the word is none of them. */
 static int parse_value_option(struct pd_option_cursor *cursor, struct pd_run_options *options)
 {
@@ -143,6 +158,9 @@ static int parse_value_option(struct pd_option_cursor *cursor, struct pd_run_opt
     }
     if (pd_option_value(cursor, "--profile", &value)) {
         return parse_profile(options, value);
+    }
+    if (pd_option_value(cursor, "--crash-reports", &value)) {
+        return parse_crash_mode(options, value);
     }
     return -1;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "node/crash_report.h"
 #include "wasm/engine.h"
 #include "wasm/rights.h"
 
@@ -35,6 +36,7 @@ struct pd_run_options {
     uint64_t yield_interval;
     uint32_t scheduler_count; /* 0: one a processor */
     enum pd_engine_profile profile;
+    enum pd_crash_mode crash_mode;
 };
 
 /* PD_EXIT_CODE_OK, or what to exit with after the message that was printed. */
