@@ -277,6 +277,7 @@ static void renumbering(void **state)
     assert_int_equal(open_path(guest, "two", O_CREATE, &two), 0);
     assert_int_equal(one, 4);
     assert_int_equal(two, 5);
+    assert_int_equal(pd_wasi_fd_count(guest->wasi), 6);
     assert_int_equal(write_text(guest, one, "first"), 0);
     assert_int_equal(CALL(guest, fd_renumber, one, two), 0);
     assert_int_equal(CALL(guest, fd_close, one), PD_FILE_BADF);

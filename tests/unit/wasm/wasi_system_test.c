@@ -89,6 +89,10 @@ static void a_shared_configuration_is_copied_to_be_changed(void **state)
     (void)state;
     struct world world;
     world_open(&world);
+    fake_guest_kill(&world.guest);
+    assert_int_equal(pd_wasi_config_add_argument(world.config, "common", 6), PD_OK);
+    assert_int_equal(pd_wasi_config_set_variable(world.config, "N", 1, "1", 1), PD_OK);
+    fake_guest_init(&world.guest, &world.host, world.config);
     struct pd_wasi_config *shared = pd_wasi_config_retain(world.config);
     struct pd_wasi_config *mine = pd_wasi_config_retain(world.config);
     unsigned before = open_descriptor_count();
@@ -103,12 +107,16 @@ static void a_shared_configuration_is_copied_to_be_changed(void **state)
     struct pd_guest guest;
     fake_guest_init(&guest, &world.host, mine);
     assert_int_equal(CALL(&guest, args_sizes_get, 8, 16), 0);
-    assert_int_equal(fake_u32(&guest, 8), 1);
+    assert_int_equal(fake_u32(&guest, 8), 2);
+    assert_int_equal(CALL(&guest, args_get, 64, 128), 0);
+    assert_memory_equal(guest.memory + 128, "common\0only mine", 17);
+    assert_int_equal(CALL(&guest, environ_get, 64, 128), 0);
+    assert_memory_equal(guest.memory + 128, "N=1", 4);
     assert_int_equal(CALL(&guest, fd_prestat_get, DIR_FD, 8), 0);
     assert_int_equal(make_file(&guest, "file"), 0);
     assert_int_equal(stat_path(&world.guest, "file", 0), 0);
     assert_int_equal(CALL(&world.guest, args_sizes_get, 8, 16), 0);
-    assert_int_equal(fake_u32(&world.guest, 8), 0);
+    assert_int_equal(fake_u32(&world.guest, 8), 1);
     fake_guest_kill(&guest);
     pd_wasi_config_release(mine);
     pd_wasi_config_release(shared);
@@ -334,6 +342,44 @@ static void tags_mark_lines(void **state)
     world_close(&world);
 }
 
+struct kept {
+    struct pd_output_sink sink; /* first */
+    char text[64];
+    size_t size;
+};
+
+static enum pd_status keep(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
+                           size_t size)
+{
+    struct kept *kept = (struct kept *)(void *)sink;
+    assert_true(size < sizeof kept->text - kept->size - 2);
+    kept->text[kept->size] = (char)('0' + stream);
+    memcpy(kept->text + kept->size + 1, bytes, size);
+    kept->size += size + 1;
+    return PD_OK;
+}
+
+static void a_sink_takes_the_lines(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    fake_guest_kill(&world.guest);
+    struct kept kept = {.sink = {.write = keep}};
+    pd_wasi_config_set_sink(world.config, &kept.sink);
+    struct pd_guest *guest = &world.guest;
+    fake_guest_init(guest, &world.host, world.config);
+    assert_int_equal(write_text(guest, 1, "out\n"), 0);
+    assert_int_equal(write_text(guest, 2, "err\n"), 0);
+    assert_int_equal(write_text(guest, 1, "rest"), 0);
+    pd_wasi_flush(guest->wasi, &world.host.host);
+    assert_string_equal(kept.text, "1out\n2err\n1rest");
+    assert_int_equal(world.host.output_calls, 0);
+    char errors[32];
+    assert_int_equal(pd_wasi_last_errors(guest->wasi, errors, sizeof errors), 4);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +395,7 @@ int main(void)
         cmocka_unit_test(the_end_of_a_process),
         cmocka_unit_test(sockets_are_not_there_yet),
         cmocka_unit_test(tags_mark_lines),
+        cmocka_unit_test(a_sink_takes_the_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
