@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Real wasi-libc programs in `pando run`: files in a preopened directory, the rest of WASI, and kills while a guest
+# waits for its input.
+set -euo pipefail
+
+guests=$PANDO_BUILD_DIR/tests/guests
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "FAILED: $1"
+    [ ! -s "$work/out" ] || sed 's/^/  | /' "$work/out"
+    exit 1
+}
+
+# expect CODE LAST_LINE COMMAND...: the exit code and the last line of the output.
+expect() {
+    local want_code=$1 want_line=$2 code=0
+    shift 2
+    "$@" >"$work/out" 2>"$work/err" || code=$?
+    [ "$code" -eq "$want_code" ] || { cat "$work/err" >>"$work/out"; fail "$*: exit code $code"; }
+    [ "$(tail -n 1 "$work/out")" = "$want_line" ] || fail "$*: wanted the line '$want_line'"
+}
+
+mkdir "$work/dir"
+expect 0 "OK all" "$PANDO" run --dir "$work/dir::/" "$guests/wasi_files.wasm"
+[ -z "$(ls -A "$work/dir")" ] || fail "wasi_files left something behind"
+
+# The same run of the same seed is the same run, in whatever directory.
+for i in 1 2; do
+    mkdir "$work/seeded$i"
+    expect 0 "OK all" "$PANDO" run --seed 5 --dir "$work/seeded$i::/" "$guests/wasi_files.wasm"
+    grep -o 'trace [0-9a-f]*' "$work/err" >"$work/trace$i"
+done
+cmp -s "$work/trace1" "$work/trace2" || fail "two runs of one seed differ"
+
+# Without a directory there is nothing to write to.
+code=0
+"$PANDO" run "$guests/wasi_files.wasm" >"$work/out" 2>&1 || code=$?
+[ "$code" -eq 1 ] || fail "wasi_files without a directory: exit code $code"
+
+printf 'line one\nline two\n' >"$work/input"
+for seed in "" "--seed 1"; do
+    # shellcheck disable=SC2086 # no words for the empty seed
+    expect 7 "the end, without a newline" "$PANDO" run $seed --env PANDO_TEST=yes \
+        "$guests/wasi_system.wasm" one "two words" <"$work/input"
+    grep -q '^to the error stream$' "$work/err" || fail "nothing came to the error stream"
+done
+printf 'line one\nline two\n' | expect 7 "the end, without a newline" "$PANDO" run \
+    --env PANDO_TEST=yes "$guests/wasi_system.wasm" one "two words"
+
+# Input that never comes: SIGTERM still ends the program at once.
+mkfifo "$work/silent"
+sleep 30 >"$work/silent" &
+sleeper=$!
+SECONDS=0
+timeout -s TERM 1 "$PANDO" run --env PANDO_TEST=yes "$guests/wasi_system.wasm" one "two words" \
+    <"$work/silent" >"$work/out" 2>&1 || true
+kill "$sleeper" 2>/dev/null || true
+[ "$SECONDS" -lt 8 ] || fail "a guest that waits for its input held the program for $SECONDS s"
+
+echo "OK wasi"
