@@ -16,8 +16,8 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 
-/* File: magic, payload size, sha256 of the payload, padding, then the payload at a multiple of 64 (Wasmtime reads
- * its native code as aligned structures). */
+/* File: magic, payload size, sha256 of the payload, padding, then the payload at a multiple of 64
+ * (Wasmtime reads its native code as aligned structures). */
 #define HEADER_SIZE 64u
 #define MAGIC_SIZE 8u
 #define SIZE_OFFSET 8u
@@ -31,7 +31,7 @@ static const uint8_t magic[MAGIC_SIZE] = {'p', 'd', 'c', 'o', 'd', 'e', '1', '\n
 /* Of a crashed writer; older than any that still writes. */
 #define TEMPORARY_AGE_S 3600
 
-/* --- The folder ----------------------------------------------------------------------------------- */
+/* --- The folder ------------------------------------------------------------------------------- */
 
 /* Make PATH and what is missing above it. The last part is checked by descriptor afterwards. */
 static enum pd_status make_folders(char *path)
@@ -118,7 +118,7 @@ void pd_cache_close(struct pd_cache *cache)
     }
 }
 
-/* --- Keys ----------------------------------------------------------------------------------------- */
+/* --- Keys ------------------------------------------------------------------------------------- */
 
 static void hash_text(struct sha256_ctx *hash, const char *text)
 {
@@ -172,7 +172,7 @@ static bool is_name(const char *name)
     return strlen(name) == NAME_SIZE - 1 && strspn(name, "0123456789abcdef") == NAME_SIZE - 1;
 }
 
-/* --- Reading -------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static bool is_sound(const uint8_t *file, size_t size)
 {
@@ -201,7 +201,8 @@ enum pd_status pd_cache_load(struct pd_cache *cache, const struct pd_cache_key *
     void *mapping = MAP_FAILED;
     if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && is_private(&about) &&
         about.st_size > (off_t)HEADER_SIZE && (uint64_t)about.st_size <= cache->bytes_max) {
-        /* Writers never change a file in place, and nobody but this user could: what is hashed is what runs. */
+        /* Writers never change a file in place, and nobody but this user could: what is hashed is
+         * what runs. */
         mapping = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     }
     if (mapping == MAP_FAILED) {
@@ -231,7 +232,7 @@ void pd_cache_entry_close(struct pd_cache_entry *entry)
     memset(entry, 0, sizeof *entry);
 }
 
-/* --- Writing -------------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static bool write_all(int file, const uint8_t *bytes, size_t size)
 {

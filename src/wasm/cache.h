@@ -1,13 +1,14 @@
 /* cache - compiled modules on disk, so that a second start need not compile.
  *
- * Model      One file per (sha256 of the wasm, engine version, all settings, this processor), private to the
- *            user. Compiled code is native code: a file is loaded only if it is a regular file of this user, nobody
- *            else can write it or its folder, and its payload has the sha256 that its header says.
- *            Writing goes to a temporary file in the same folder, then renames.
+ * Model      One file per (sha256 of the wasm, engine version, all settings, this processor),
+ *            private to the user. Compiled code is native code: a file is loaded only if it is a
+ *            regular file of this user, nobody else can write it or its folder, and its payload has
+ *            the sha256 that its header says. Writing goes to a temporary file in the same folder,
+ *            then renames.
  * Bounds     bytes_max in all; the least recently used go first.
  * Errors     None that matter: whatever fails, the caller compiles.
- * I/O        This module reads and writes files itself (POSIX): it is the one place in src/wasm that does, since the
- *            descriptor that was checked must be the one that is read.
+ * I/O        This module reads and writes files itself (POSIX): it is the one place in src/wasm
+ *            that does, since the descriptor that was checked must be the one that is read.
  * Threads    Any; several programs may share one folder. */
 #ifndef PD_WASM_CACHE_H
 #define PD_WASM_CACHE_H
@@ -50,7 +51,8 @@ void pd_cache_close(struct pd_cache *cache);
 struct pd_cache_key pd_cache_key_of(const uint8_t wasm_hash[PD_CACHE_KEY_SIZE],
                                     const char *engine_version, const char *settings);
 
-/* Map the payload of `key` and mark it as used. PD_ERR_UNKNOWN: none that can be trusted. Close it after use. */
+/* Map the payload of `key` and mark it as used. PD_ERR_UNKNOWN: none that can be trusted. Close it
+ * after use. */
 PD_NODISCARD enum pd_status pd_cache_load(struct pd_cache *cache, const struct pd_cache_key *key,
                                           struct pd_cache_entry *entry_out);
 void pd_cache_entry_close(struct pd_cache_entry *entry);

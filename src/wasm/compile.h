@@ -1,9 +1,10 @@
 /* compile - modules that guests supply are compiled on helper threads, a bounded number at a time.
  *
- * Model      A host function opens a compile job over a copy of the bytes and returns pd_call_block of it;
- *            in `finish` it takes the module, or reads why there is none.
+ * Model      A host function opens a compile job over a copy of the bytes and returns pd_call_block
+ *            of it; in `finish` it takes the module, or reads why there is none.
  * Bounds     The budget: jobs at once, bytes at once, bytes of one module.
- * Ownership  As of every struct pd_blocking. What `finish` does not take is released with the job. */
+ * Ownership  As of every struct pd_blocking. What `finish` does not take is released with the
+ *            job. */
 #ifndef PD_WASM_COMPILE_H
 #define PD_WASM_COMPILE_H
 
@@ -36,7 +37,8 @@ void pd_compile_budget_init(struct pd_compile_budget *budget, struct pd_linker *
                             struct pd_cache *cache, uint32_t jobs_max, uint64_t bytes_max,
                             size_t wasm_bytes_max);
 
-/* Begin a job over a copy of the bytes; give it to pd_call_block, or run blocking.release to drop it.
+/* Begin a job over a copy of the bytes; give it to pd_call_block, or run blocking.release to drop
+ * it.
  * PD_ERR_RANGE      More than wasm_bytes_max.
  * PD_ERR_FULL       The budget is used: try again later.
  * PD_ERR_NO_MEMORY */

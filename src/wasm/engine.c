@@ -56,8 +56,8 @@ void pd_engine_take_error(wasmtime_error_t *error, char *text, size_t text_size)
     wasmtime_error_delete(error);
 }
 
-/* What guest code may be: all that rustc, clang, Go and Zig emit by default is on in Wasmtime's defaults;
- * what one guest with one 32-bit memory cannot use is off. */
+/* What guest code may be: all that rustc, clang, Go and Zig emit by default is on in Wasmtime's
+ * defaults; what one guest with one 32-bit memory cannot use is off. */
 static void set_features(wasm_config_t *config, bool is_deterministic)
 {
     wasmtime_config_wasm_multi_memory_set(config, false);
@@ -67,8 +67,9 @@ static void set_features(wasm_config_t *config, bool is_deterministic)
     wasmtime_config_parallel_compilation_set(config, !is_deterministic && !COMPILES_ON_ONE_THREAD);
 }
 
-/* The rules of the reference: guard 0 or the compiler trusts a guard that is not there; may_move or it checks the
- * reservation in place of the size; no copy-on-write images over memory of the caller's. */
+/* The rules of the reference: guard 0 or the compiler trusts a guard that is not there; may_move or
+ * it checks the reservation in place of the size; no copy-on-write images over memory of the
+ * caller's. */
 static void set_dense(wasm_config_t *config, const struct pd_engine_config *options)
 {
     wasmtime_config_memory_reservation_set(config, 0);
@@ -84,7 +85,8 @@ static void set_dense(wasm_config_t *config, const struct pd_engine_config *opti
     }
 }
 
-/* Wasmtime ends the program if it cannot reserve the slots: try it first, with as many as there is room for. */
+/* Wasmtime ends the program if it cannot reserve the slots: try it first, with as many as there is
+ * room for. */
 static uint32_t guarded_slots(const struct pd_engine_config *options)
 {
     uint64_t map_count = options->map_count_max != 0 ? options->map_count_max : MAP_COUNT_DEFAULT;

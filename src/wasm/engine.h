@@ -1,13 +1,15 @@
 /* engine - a configured Wasmtime: one compiler and one way to hold guests.
  *
- * Model      Two profiles. DENSE: explicit bounds checks, no signals, memories and stacks from the caller's
- *            slabs; a million guests. GUARDED: Wasmtime's pooling allocator with guard pages; fewer guests,
- *            faster memory-heavy code. Both meter fuel and run guests on fibers.
- * Bounds     One instance, one memory, one table of fewer than 100,000 elements per guest; guests_max in GUARDED.
- * Ownership  The caller owns the configuration and what its creators point to, and keeps both alive until
- *            every guest, module and linker is gone and the engine is closed.
- * Threads    An open engine may be used from any thread. Open engines before threads start: opening sets an
- *            environment variable (Wasmtime's only switch for file:line in backtraces). */
+ * Model      Two profiles. DENSE: explicit bounds checks, no signals, memories and stacks from the
+ *            caller's slabs; a million guests. GUARDED: Wasmtime's pooling allocator with guard
+ *            pages; fewer guests, faster memory-heavy code. Both meter fuel and run guests on
+ *            fibers.
+ * Bounds     One instance, one memory, one table of fewer than 100,000 elements per guest;
+ *            guests_max in GUARDED.
+ * Ownership  The caller owns the configuration and what its creators point to, and keeps both alive
+ *            until every guest, module and linker is gone and the engine is closed.
+ * Threads    An open engine may be used from any thread. Open engines before threads start: opening
+ *            sets an environment variable (Wasmtime's only switch for file:line in backtraces). */
 #ifndef PD_WASM_ENGINE_H
 #define PD_WASM_ENGINE_H
 
@@ -38,8 +40,9 @@ struct pd_engine_config {
     /* DENSE only. NULL: Wasmtime's own mappings (two per guest). See creators.h. */
     wasmtime_memory_creator_t *memory_creator;
     wasmtime_stack_creator_t *stack_creator;
-    /* GUARDED only: how many guests at once, and how large each memory may grow. The engine lowers guests_max to
-     * what `map_count_max` (the system's vm.max_map_count; 0: unknown, 65,530 is assumed) allows. */
+    /* GUARDED only: how many guests at once, and how large each memory may grow. The engine lowers
+     * guests_max to what `map_count_max` (the system's vm.max_map_count; 0: unknown, 65,530 is
+     * assumed) allows. */
     uint32_t guests_max;
     uint64_t memory_bytes_max;
     uint64_t map_count_max;
@@ -57,7 +60,8 @@ struct pd_engine {
 struct pd_engine_config pd_engine_config_default(void);
 
 /* PD_OK                 *engine is open.
- * PD_ERR_INVALID        memory_bytes_max or guests_max is 0 in GUARDED, or memory_bytes_max exceeds 4 GiB.
+ * PD_ERR_INVALID        memory_bytes_max or guests_max is 0 in GUARDED, or memory_bytes_max exceeds
+ *                       4 GiB.
  * PD_ERR_UNSUPPORTED    Wasmtime cannot run on this processor or refused the address space. */
 PD_NODISCARD enum pd_status pd_engine_open(struct pd_engine *engine,
                                            const struct pd_engine_config *config);

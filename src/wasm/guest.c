@@ -39,11 +39,12 @@ void pd_machine_deinit(struct pd_machine *machine)
     pd_assert(pd_job_gate_is_idle(&machine->jobs));
 }
 
-/* --- Making and starting -------------------------------------------------------------------------- */
+/* --- Making and starting ---------------------------------------------------------------------- */
 
 static void must_not_fail(wasmtime_error_t *error)
 {
-    /* Fuel is on in every engine of ours, and no interval is 0: there is nothing that could be refused. */
+    /* Fuel is on in every engine of ours, and no interval is 0: there is nothing that could be
+     * refused. */
     pd_assert(error == NULL);
 }
 
@@ -87,7 +88,8 @@ enum pd_status pd_guest_create(struct pd_machine *machine, struct pd_module *mod
     return PD_OK;
 }
 
-/* The function with this name and these parameters, and no result; else why not, as the guest's ending. */
+/* The function with this name and these parameters, and no result; else why not, as the guest's
+ * ending. */
 static const struct pd_module_export *find_entry(struct pd_guest *guest,
                                                  const struct pd_guest_entry *entry)
 {
@@ -137,7 +139,7 @@ enum pd_status pd_guest_start(struct pd_guest *guest, const struct pd_guest_entr
     return PD_OK;
 }
 
-/* --- Running -------------------------------------------------------------------------------------- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void end_with(struct pd_guest *guest, enum pd_guest_end end)
 {
@@ -152,7 +154,8 @@ static void end_badly(struct pd_guest *guest)
         return; /* a host function's trap, or proc_exit */
     }
     if (guest->trap == NULL) {
-        /* Wasmtime could not begin: the memory, the table or the slots that it needs exceed what there is. */
+        /* Wasmtime could not begin: the memory, the table or the slots that it needs exceed what
+         * there is. */
         end_with(guest, PD_GUEST_MEMORY);
         return;
     }
@@ -325,7 +328,7 @@ void pd_guest_destroy(struct pd_guest *guest)
     pd_free(guest);
 }
 
-/* --- For host functions and onlookers --------------------------------------------------------------- */
+/* --- For host functions and onlookers --------------------------------------------------------- */
 
 void *pd_guest_process(const struct pd_guest *guest)
 {
@@ -359,8 +362,7 @@ bool pd_guest_is_light(const struct pd_guest *guest)
 {
     const struct pd_frame *frame = guest->top;
     return guest->phase == PD_PHASE_RUNNING && frame->state == PD_FRAME_WAITING &&
-           frame->import->kind == PD_CALL_ASYNC && frame->blocking == NULL &&
-           frame->parent == NULL;
+           frame->import->kind == PD_CALL_ASYNC && frame->blocking == NULL && frame->parent == NULL;
 }
 
 void pd_guest_set_tracer(struct pd_guest *guest, pd_guest_tracer tracer)

@@ -1,20 +1,24 @@
 /* guest - one running instance of a module: a fiber that is stepped. Knows nothing of processes.
  *
- * Model      pd_guest_step runs the guest on the calling thread until its slice of fuel is used, it must wait, or
- *            it ends. Instantiation, `_initialize` and the entry function are one run.
+ * Model      pd_guest_step runs the guest on the calling thread until its slice of fuel is used, it
+ *            must wait, or it ends. Instantiation, `_initialize` and the entry function are one
+ *            run.
  *
  *              create ──start──► (step) INSTANTIATING ──► INITIALIZING ──► RUNNING ──► ENDED
- *                                  │ ▲                                        exited, returned, trapped
+ *                                  │ ▲
  *                                  ▼ │
  *                           YIELDED / WAITING
  *
- * Calls      A host function runs on the fiber, or on the caller's stack (see hostcall.h). A step hosts at most
- *            PD_GUEST_DEFERRED_PER_STEP deferred calls, then yields, so that cheap loops over them stay fair.
- * Re-entry   A host function may call an export (pd_call_nested); the inner call runs on a fiber of its own, may wait
- *            and yield, and dies with the guest. PD_GUEST_NESTED_MAX deep.
- * Bounds     limits; about 0.5 KiB here and 8 KiB in Wasmtime, one stack and the memory's pages per guest.
+ * Calls      A host function runs on the fiber, or on the caller's stack (see hostcall.h). A step
+ *            hosts at most PD_GUEST_DEFERRED_PER_STEP deferred calls, then yields, so that cheap
+ *            loops over them stay fair.
+ * Re-entry   A host function may call an export (pd_call_nested); the inner call runs on a fiber of
+ *            its own, may wait and yield, and dies with the guest. PD_GUEST_NESTED_MAX deep.
+ * Bounds     limits; about 0.5 KiB here and 8 KiB in Wasmtime, one stack and the memory's pages per
+ *            guest.
  * Ownership  A guest holds a reference to its module. The machine outlives its guests.
- * Threads    One thread at a time; any thread. The readers at the end may run on any thread beside it. */
+ * Threads    One thread at a time; any thread. The readers at the end may run on any thread beside
+ *            it. */
 #ifndef PD_WASM_GUEST_H
 #define PD_WASM_GUEST_H
 
@@ -37,19 +41,22 @@ struct pd_machine {
     struct pd_host *host;
     uint64_t yield_interval; /* units of fuel per slice, > 0 */
     struct pd_job_gate jobs;
-    /* Run `process` soon. Any thread; may come late and without need, even after the guest is gone: the pointer
-     * must stay valid as long as the machine. */
+    /* Run `process` soon. Any thread; may come late and without need, even after the guest is gone:
+     * the pointer must stay valid as long as the machine. */
     void (*wake)(void *process);
-    /* NULL, or: `process` is about to wait on its fiber. Run on this very stack whom it just woke, and return true
-     * if something arrived for `process` meanwhile: then it need not suspend (scheduler.c, pd_process_lend). */
+    /* NULL, or: `process` is about to wait on its fiber. Run on this very stack whom it just woke,
+     * and return true if something arrived for `process` meanwhile: then it need not suspend
+     * (scheduler.c, pd_process_lend). */
     bool (*lend)(void *process);
     /* True: this thread runs a guest on the stack of another's fiber. Deferred calls wait then. */
     bool (*is_lending)(void);
-    /* Wake it at deadline_ns, in place of the former deadline; PD_TIME_NEVER: not at all. The stepping thread. */
+    /* Wake it at deadline_ns, in place of the former deadline; PD_TIME_NEVER: not at all. The
+     * stepping thread. */
     void (*wake_at)(void *process, uint64_t deadline_ns);
 };
 
-/* PD_OK, PD_ERR_INVALID (yield_interval 0). deinit after the last guest is destroyed and its jobs are finished. */
+/* PD_OK, PD_ERR_INVALID (yield_interval 0). deinit after the last guest is destroyed and its jobs
+ * are finished. */
 PD_NODISCARD enum pd_status pd_machine_init(struct pd_machine *machine, struct pd_host *host,
                                             uint64_t yield_interval, void (*wake)(void *process),
                                             void (*wake_at)(void *process, uint64_t deadline_ns));
@@ -87,7 +94,8 @@ struct pd_guest_exit {
     uint8_t trap_code; /* wasmtime_trap_code_t of PD_GUEST_TRAP and PD_GUEST_FUEL */
 };
 
-/* Called when a host call of this guest ended, its result in call->result (meaningless after a trap). */
+/* Called when a host call of this guest ended, its result in call->result (meaningless after a
+ * trap). */
 typedef void (*pd_guest_tracer)(void *process, const struct pd_import *import,
                                 const struct pd_call *call, enum pd_call_result result);
 
@@ -101,7 +109,8 @@ struct pd_guest_entry {
 
 /* Make a guest. `process` is what machine->wake gets and pd_guest_process returns.
  *
- * PD_ERR_NO_MEMORY  The system has none, or the module's memory begins larger than memory_bytes_max.
+ * PD_ERR_NO_MEMORY  The system has none, or the module's memory begins larger than
+ *                   memory_bytes_max.
  * PD_ERR_RANGE      memory_bytes_max is beyond 4 GiB. */
 PD_NODISCARD enum pd_status pd_guest_create(struct pd_machine *machine, struct pd_module *module,
                                             const struct pd_guest_limits *limits, void *process,
@@ -116,8 +125,8 @@ PD_NODISCARD enum pd_status pd_guest_start(struct pd_guest *guest,
 /* Run it. Never after PD_GUEST_EXITED. */
 PD_NODISCARD enum pd_guest_step pd_guest_step(struct pd_guest *guest);
 
-/* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its pending call
- * is abandoned, its job finishes alone. */
+/* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its
+ * pending call is abandoned, its job finishes alone. */
 void pd_guest_destroy(struct pd_guest *guest);
 
 /* True: it came to an end of its own, and did not just cease to be stepped. */
@@ -126,15 +135,16 @@ bool pd_guest_has_ended(const struct pd_guest *guest);
 /* How it ended. Only after PD_GUEST_EXITED. */
 struct pd_guest_exit pd_guest_exit(const struct pd_guest *guest);
 
-/* The ending in words ("wasm trap: integer divide by zero", or what pd_call_trap said), always terminated,
- * cut at a character. Returns the length. */
+/* The ending in words ("wasm trap: integer divide by zero", or what pd_call_trap said), always
+ * terminated, cut at a character. Returns the length. */
 size_t pd_guest_exit_text(const struct pd_guest *guest, char *text, size_t text_size);
 
-/* The frames of the trap, one a line, innermost first: "  0: app::work\n       at src/lib.rs:12:5\n"; empty if there
- * was no trap. Costs some microseconds a frame and more with file:line: call it only to show it. */
+/* The frames of the trap, one a line, innermost first: "  0: app::work\n       at
+ * src/lib.rs:12:5\n"; empty if there was no trap. Costs some microseconds a frame and more with
+ * file:line: call it only to show it. */
 size_t pd_guest_backtrace_text(const struct pd_guest *guest, char *text, size_t text_size);
 
-/* --- For host functions --------------------------------------------------------------------------- */
+/* --- For host functions ----------------------------------------------------------------------- */
 
 void *pd_guest_process(const struct pd_guest *guest);
 struct pd_machine *pd_guest_machine(const struct pd_guest *guest);
@@ -143,14 +153,14 @@ struct pd_module *pd_guest_module(const struct pd_guest *guest); /* borrowed fro
 /* False while `start` of the module runs: Lunatic forbids spawning then. */
 bool pd_guest_is_instantiated(const struct pd_guest *guest);
 
-/* From a host function on the fiber: the guest yields at its next function entry or loop head. The count of
- * fuel is not touched. */
+/* From a host function on the fiber: the guest yields at its next function entry or loop head. The
+ * count of fuel is not touched. */
 void pd_guest_force_yield(struct pd_guest *guest);
 
 /* True: a step of it, begun now, needs no more than little stack: it waits in an ASYNC function. */
 bool pd_guest_is_light(const struct pd_guest *guest);
 
-/* --- For whoever looks on ------------------------------------------------------------------------- */
+/* --- For whoever looks on --------------------------------------------------------------------- */
 
 /* NULL: none. Set before the first step, or by the stepping thread between steps. */
 void pd_guest_set_tracer(struct pd_guest *guest, pd_guest_tracer tracer);

@@ -3,13 +3,14 @@
  *   guest code ──► pd_guest_call_callback (fiber) ──► function ──DONE──► back to guest code
  *                        │ DEFERRED, or it waits
  *                        ▼
- *                  suspend: calls the engine's own async function, whose continuation (wait_poll) says "not yet"
+ *                  suspend: calls the engine's own async function, whose continuation (wait_poll)
+ *                  says "not yet"
  *                        ▼
- *                  the fiber is suspended; pd_guest_step runs the function or `resume` on its own stack,
- *                  polls again when there is a result, and suspend returns on the fiber.
+ *                  the fiber is suspended; pd_guest_step runs the function or `resume` on its own
+ *                  stack, polls again when there is a result, and suspend returns on the fiber.
  *
- * Every function is defined without Wasmtime's checked or async wrappers (7 ns a call, against 70 and 120); only
- * those that truly wait pay for suspending. */
+ * Every function is defined without Wasmtime's checked or async wrappers (7 ns a call, against 70
+ * and 120); only those that truly wait pay for suspending. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -20,7 +21,7 @@
 
 #define BLOCK_RETRY_NS (1000u * 1000u)
 
-/* --- On the fiber ------------------------------------------------------------------------------- */
+/* --- On the fiber ----------------------------------------------------------------------------- */
 
 static bool wait_poll(void *env)
 {
@@ -70,7 +71,8 @@ static wasmtime_func_t suspend_func(struct pd_guest *guest)
 {
     wasmtime_func_t func = guest->module->linker->suspend;
     if (guest->store_id == 0) {
-        /* Only while `start` runs: no export of the store has been seen. Any function tells its number. */
+        /* Only while `start` runs: no export of the store has been seen. Any function tells its
+         * number. */
         wasmtime_extern_t found;
         bool is_found = wasmtime_linker_get(guest->module->linker->linker, guest->context,
                                             PD_SUSPEND_MODULE, sizeof PD_SUSPEND_MODULE - 1,
@@ -130,7 +132,8 @@ static void read_arguments(struct pd_call *call, const char *signature,
     }
 }
 
-/* The function ran as far as it could on the fiber, or did not begin: suspend until it has a result. */
+/* The function ran as far as it could on the fiber, or did not begin: suspend until it has a
+ * result. */
 PD_SUSPENDED_FUNCTION
 static enum pd_call_result wait_for_result(struct pd_guest *guest, struct pd_frame *frame)
 {
@@ -144,8 +147,8 @@ static enum pd_call_result wait_for_result(struct pd_guest *guest, struct pd_fra
     return frame->state == PD_FRAME_DONE ? PD_CALL_DONE : PD_CALL_TRAP;
 }
 
-/* Before it suspends: let whom it woke run first, on this stack. What that one answers is then here already, and
- * a conversation of two costs one suspension a round instead of two. */
+/* Before it suspends: let whom it woke run first, on this stack. What that one answers is then here
+ * already, and a conversation of two costs one suspension a round instead of two. */
 PD_SUSPENDED_FUNCTION
 static enum pd_call_result lend_while_waiting(struct pd_guest *guest, struct pd_frame *frame)
 {
@@ -219,7 +222,7 @@ wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
     return NULL;
 }
 
-/* --- On the stack of whoever steps ---------------------------------------------------------------- */
+/* --- On the stack of whoever steps ------------------------------------------------------------ */
 
 void pd_frame_settle(struct pd_frame *frame, enum pd_call_result result)
 {
@@ -270,7 +273,7 @@ void pd_guest_abandon_calls(struct pd_guest *guest)
     }
 }
 
-/* --- For host functions (hostcall.h) -------------------------------------------------------------- */
+/* --- For host functions (hostcall.h) ---------------------------------------------------------- */
 
 uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size)
 {
@@ -365,7 +368,7 @@ void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns)
     guest->machine->wake_at(guest->process, deadline_ns);
 }
 
-/* --- Blocking work -------------------------------------------------------------------------------- */
+/* --- Blocking work ---------------------------------------------------------------------------- */
 
 static enum pd_call_result block_resume(struct pd_call *call)
 {

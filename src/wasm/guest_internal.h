@@ -1,7 +1,7 @@
 /* guest_internal - the layout of a guest and what its source files share. Private to src/wasm.
  *
- * Model      A *frame* is one level of guest code: the entry call, or a nested one. At each level one host call at
- *            most is in progress; `top` is the innermost level.
+ * Model      A *frame* is one level of guest code: the entry call, or a nested one. At each level
+ *            one host call at most is in progress; `top` is the innermost level.
  *
  *              IDLE ──call──► DONE | TRAPPED ──► IDLE          (finished on the fiber)
  *                │  └──suspend──► DEFERRED ──step──► DONE | TRAPPED | WAITING | NESTED
@@ -12,13 +12,13 @@
 
 #include "wasm/guest.h"
 
-/* The function that suspends has a name that no guest can know: linker_add refuses other modules than tables
- * name, and modules that import it are refused, since no table has it. */
+/* The function that suspends has a name that no guest can know: linker_add refuses other modules
+ * than tables name, and modules that import it are refused, since no table has it. */
 #define PD_SUSPEND_MODULE "pando::engine"
 #define PD_SUSPEND_NAME "suspend"
 
-/* A function that may be suspended in the middle, when its thread goes on elsewhere. TSan keeps one call stack per
- * thread and would lose its count of entries and exits. */
+/* A function that may be suspended in the middle, when its thread goes on elsewhere. TSan keeps one
+ * call stack per thread and would lose its count of entries and exits. */
 #if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
 #define PD_SUSPENDED_FUNCTION __attribute__((disable_sanitizer_instrumentation))
 #elif defined(__SANITIZE_THREAD__)
@@ -136,7 +136,8 @@ void pd_frame_settle(struct pd_frame *frame, enum pd_call_result result);
 /* Give back what the calls in progress hold, innermost first. The guest is about to go. */
 void pd_guest_abandon_calls(struct pd_guest *guest);
 
-/* Nested calls, for wait_poll. Begin or continue the frame's; true: it is over and `finish` was run. */
+/* Nested calls, for wait_poll. Begin or continue the frame's; true: it is over and `finish` was
+ * run. */
 bool pd_nested_poll(struct pd_frame *frame);
 /* The frame's continuation is dropped: end what it runs. */
 void pd_nested_drop(struct pd_frame *frame);

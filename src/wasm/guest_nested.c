@@ -1,12 +1,13 @@
 /* Calls from host functions back into the guest.
  *
- * The inner call is a Wasmtime call future of its own, polled from the continuation on which the outer fiber waits
- * (wait_poll), so it has a fiber and a stack of its own, and Wasmtime's limits hold for it. When the inner call
- * suspends, wait_poll says "not yet" and the outer fiber suspends too: whoever steps sees the innermost frame.
- * When the guest dies, the outer future's deletion drops the continuation, whose finalizer deletes the inner
- * future while its store still lives.
- * (Calling on the same fiber would be cheaper, but Wasmtime then grants the inner call a whole wasm stack again
- * from where the outer one stands, and both together may pass the end of the fiber's stack.) */
+ * The inner call is a Wasmtime call future of its own, polled from the continuation on which the
+ * outer fiber waits (wait_poll), so it has a fiber and a stack of its own, and Wasmtime's limits
+ * hold for it. When the inner call suspends, wait_poll says "not yet" and the outer fiber suspends
+ * too: whoever steps sees the innermost frame. When the guest dies, the outer future's deletion
+ * drops the continuation, whose finalizer deletes the inner future while its store still lives.
+ * (Calling on the same fiber would be cheaper, but Wasmtime then grants the inner call a whole wasm
+ * stack again from where the outer one stands, and both together may pass the end of the fiber's
+ * stack.) */
 #include <string.h>
 
 #include "base/alloc.h"

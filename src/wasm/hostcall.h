@@ -1,21 +1,25 @@
 /* hostcall - how a function that guests import is written, whatever engine runs them.
  *
- * Model      Functions stand in tables (struct pd_import). A call sees its arguments, its guest, and the
- *            guest's memory through the checked accessors below; it ends in one pd_call_result.
- *            SYNC      runs on the guest's fiber: cheap work, under 2 KiB of stack, never waits, never a syscall.
+ * Model      Functions stand in tables (struct pd_import). A call sees its arguments, its guest,
+ *            and the guest's memory through the checked accessors below; it ends in one
+ *            pd_call_result.
+ *            SYNC      runs on the guest's fiber: cheap work, under 2 KiB of stack, never waits,
+ *                      never a syscall.
  *            ASYNC     tries on the fiber, and may wait.
- *            DEFERRED  suspends the fiber first and runs on the scheduler thread's own stack: whatever
- *                      needs stack or a syscall. It may wait.
- * Waiting    A function that cannot finish sets call->resume and returns PD_CALL_WAIT. When the process is
- *            woken (message, timer, finished job), resume(call) runs on the scheduler's stack and again
- *            ends in a pd_call_result. Wakes may be spurious. If the process is killed, resume never runs: the
- *            guest's destruction calls call->abandon(call), which must give back what the call held.
- * Jobs       Blocking system calls go to helper threads by pd_call_block. A job owns its buffers; no other
- *            thread ever holds a pointer into guest memory. A killed guest's job finishes alone and frees itself.
- * Memory     Pointers into guest memory are valid until the function returns: never kept across a wait, since
- *            the memory may move when it grows. Look them up again in `resume`.
- * Errors     A trap ends the guest with a text. Pointers out of bounds and unknown ids trap (Lunatic's rule);
- *            WASI answers errno instead. */
+ *            DEFERRED  suspends the fiber first and runs on the scheduler thread's own stack:
+ *                      whatever needs stack or a syscall. It may wait.
+ * Waiting    A function that cannot finish sets call->resume and returns PD_CALL_WAIT. When the
+ *            process is woken (message, timer, finished job), resume(call) runs on the scheduler's
+ *            stack and again ends in a pd_call_result. Wakes may be spurious. If the process is
+ *            killed, resume never runs: the guest's destruction calls call->abandon(call), which
+ *            must give back what the call held.
+ * Jobs       Blocking system calls go to helper threads by pd_call_block. A job owns its buffers;
+ *            no other thread ever holds a pointer into guest memory. A killed guest's job finishes
+ *            alone and frees itself.
+ * Memory     Pointers into guest memory are valid until the function returns: never kept across a
+ *            wait, since the memory may move when it grows. Look them up again in `resume`.
+ * Errors     A trap ends the guest with a text. Pointers out of bounds and unknown ids trap
+ *            (Lunatic's rule); WASI answers errno instead. */
 #ifndef PD_WASM_HOSTCALL_H
 #define PD_WASM_HOSTCALL_H
 
@@ -84,10 +88,12 @@ static inline enum pd_call_result pd_call_done(struct pd_call *call, uint32_t re
     return PD_CALL_DONE;
 }
 
-/* Guest memory [address, address + size), or NULL when it is not all inside. size 0 is inside up to the end. */
+/* Guest memory [address, address + size), or NULL when it is not all inside. size 0 is inside up to
+ * the end. */
 uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size);
 
-/* End the guest with a failure that carries this text (bounded to 500 bytes, cut at a character). */
+/* End the guest with a failure that carries this text (bounded to 500 bytes, cut at a
+ * character). */
 enum pd_call_result pd_call_trap(struct pd_call *call, const char *format, ...) PD_PRINTF(2, 3);
 
 /* The same, where the guest lacks a right: its reason is `denied`. */
@@ -103,7 +109,7 @@ enum pd_call_result pd_call_trap_bounds(struct pd_call *call, const char *what);
 /* The host of the guest's runtime. */
 struct pd_host *pd_guest_host(struct pd_guest *guest);
 
-/* --- Blocking work on a helper thread ------------------------------------------------------------ */
+/* --- Blocking work on a helper thread --------------------------------------------------------- */
 
 /* Embed first in a structure that owns all that `work` touches. */
 struct pd_blocking {
@@ -122,26 +128,28 @@ struct pd_blocking {
     } link; /* hostcall's; need not be initialised */
 };
 
-/* Hand `self` to a helper thread and wait for it. Takes ownership in every case. When the helpers' queue is
- * full the call waits its turn in the queue of the runtime. Return its result from the function. */
+/* Hand `self` to a helper thread and wait for it. Takes ownership in every case. When the helpers'
+ * queue is full the call waits its turn in the queue of the runtime. Return its result from the
+ * function. */
 enum pd_call_result pd_call_block(struct pd_call *call, struct pd_blocking *self);
 
-/* --- Calling the guest back ----------------------------------------------------------------------- */
+/* --- Calling the guest back ------------------------------------------------------------------- */
 
-/* Call the guest's export `name` with `count` i32 arguments (at most 4); it returns one i32. The inner call may wait,
- * yield and trap; when it is over, `finish` runs on the fiber (as ASYNC does: it may wait again, or call again):
- * is_ok says whether it returned, `value` is what. A trap inside, proc_exit and the end of the fuel included, is
- * caught: is_ok is false. Traps at once if there is no such export or calls nest too deep. From a function of any
- * kind but SYNC, or from its `resume`; return its result from the function. */
+/* Call the guest's export `name` with `count` i32 arguments (at most 4); it returns one i32. The
+ * inner call may wait, yield and trap; when it is over, `finish` runs on the fiber (as ASYNC does:
+ * it may wait again, or call again): is_ok says whether it returned, `value` is what. A trap
+ * inside, proc_exit and the end of the fuel included, is caught: is_ok is false. Traps at once if
+ * there is no such export or calls nest too deep. From a function of any kind but SYNC, or from its
+ * `resume`; return its result from the function. */
 enum pd_call_result pd_call_nested(struct pd_call *call, const char *name,
                                    const uint32_t *arguments, uint32_t count,
                                    enum pd_call_result (*finish)(struct pd_call *call, bool is_ok,
                                                                  uint32_t value));
 
-/* --- Waiting for time --------------------------------------------------------------------------- */
+/* --- Waiting for time ------------------------------------------------------------------------- */
 
-/* Arrange for a wake at deadline_ns (pd_host_now_ns time; PD_TIME_NEVER: none). Replaces the former one; it is
- * cancelled when the call ends. `resume` compares the time itself. */
+/* Arrange for a wake at deadline_ns (pd_host_now_ns time; PD_TIME_NEVER: none). Replaces the former
+ * one; it is cancelled when the call ends. `resume` compares the time itself. */
 void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns);
 
 #endif

@@ -34,7 +34,8 @@ bool pd_job_gate_is_idle(struct pd_job_gate *gate)
     return is_idle;
 }
 
-/* One that ran has ended. The next of the line, now RUNNING, or NULL; then the caller's share in the gate is over. */
+/* One that ran has ended. The next of the line, now RUNNING, or NULL; then the caller's share in
+ * the gate is over. */
 static struct pd_blocking *next_of_line(struct pd_job_gate *gate)
 {
     struct pd_blocking *next = NULL;
@@ -86,7 +87,8 @@ static void run_work(struct pd_job *job)
     }
 }
 
-/* Stand in line: behind others, or, when the helpers have no room, behind one that runs. False: there is no such. */
+/* Stand in line: behind others, or, when the helpers have no room, behind one that runs. False:
+ * there is no such. */
 static bool join_line(struct pd_job_gate *gate, struct pd_blocking *work, bool only_behind_others)
 {
     pd_spin_lock(&gate->lock);
@@ -111,8 +113,9 @@ enum pd_status pd_job_gate_submit(struct pd_job_gate *gate, struct pd_blocking *
         return PD_OK;
     }
     if (gate->host->ops->submit(gate->host, &work->job) == PD_OK) {
-        /* The work may have ended and be gone by now. Counting late is safe: it can only make another
-         * caller retry that could have waited. Counting early would let one wait for nobody. */
+        /* The work may have ended and be gone by now. Counting late is safe: it can only make
+         * another caller retry that could have waited. Counting early would let one wait for
+         * nobody. */
         pd_spin_lock(&gate->lock);
         gate->running_count++;
         pd_spin_unlock(&gate->lock);

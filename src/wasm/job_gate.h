@@ -1,15 +1,18 @@
-/* job_gate - hands the blocking work of guests to helper threads, in order, and lets killed guests go.
+/* job_gate - hands the blocking work of guests to helper threads, in order, and lets killed guests
+ * go.
  *
- * Model      A work is WAITING in the gate's line (the helpers' queue was full), RUNNING at a helper, then DONE. The
- *            guest's side *takes* it when done, or *abandons* it; then the helper's side releases it.
+ * Model      A work is WAITING in the gate's line (the helpers' queue was full), RUNNING at a
+ *            helper, then DONE. The guest's side *takes* it when done, or *abandons* it; then the
+ *            helper's side releases it.
  *
  *              submit ──► RUNNING ──helper──► DONE ──take──► the guest's
  *                │ full      └──abandon──► ABANDONED ──helper──► released
  *                └──► WAITING ──a helper is free──► RUNNING
  *                        └──abandon──► released at once
  *
- * Wakeups    Whoever waits in the line waits for one that runs, and each that ends takes the next along; so
- *            the line moves without timers. With none running, submit says FULL and the caller retries later.
+ * Wakeups    Whoever waits in the line waits for one that runs, and each that ends takes the next
+ *            along; so the line moves without timers. With none running, submit says FULL and the
+ *            caller retries later.
  * Bounds     The line is as long as there are guests: one work each. Helpers are the host's.
  * Locks      `lock` guards line and count only; nothing is called under it. */
 #ifndef PD_WASM_JOB_GATE_H

@@ -7,10 +7,11 @@
 #include "base/assert.h"
 #include "wasm/guest_internal.h"
 
-/* The suspending function is looked up once, in a store of the linker's own (the anchor), and used in every guest's store
- * with that store's number in it. That saves each guest a lookup and an allocation, a tenth of a spawn. It is
- * sound because a linker's function has no state of a store: its code finds the store through its caller, and
- * the anchor keeps the function alive until the linker closes. */
+/* The suspending function is looked up once, in a store of the linker's own (the anchor), and used
+ * in every guest's store with that store's number in it. That saves each guest a lookup and an
+ * allocation, a tenth of a spawn. It is sound because a linker's function has no state of a store:
+ * its code finds the store through its caller, and the anchor keeps the function alive until the
+ * linker closes. */
 static wasmtime_func_t find_suspend(struct pd_linker *linker)
 {
     wasmtime_extern_t found;

@@ -1,10 +1,12 @@
 /* linker - the functions that guests may import, made from tables of struct pd_import.
  *
- * Model      Tables are added, then modules are made against the linker; nothing is added afterwards.
- *            Every function enters through one dispatcher (guest_call.c): arguments are copied out of the
- *            fiber's frame, the function runs, and a function that waits suspends the fiber.
+ * Model      Tables are added, then modules are made against the linker; nothing is added
+ *            afterwards. Every function enters through one dispatcher (guest_call.c): arguments are
+ *            copied out of the fiber's frame, the function runs, and a function that waits suspends
+ *            the fiber.
  * Bounds     PD_LINKER_IMPORTS_MAX functions.
- * Ownership  Tables and engine are borrowed until close. Close after the last module is released. */
+ * Ownership  Tables and engine are borrowed until close. Close after the last module is
+ *            released. */
 #ifndef PD_WASM_LINKER_H
 #define PD_WASM_LINKER_H
 

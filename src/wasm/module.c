@@ -16,7 +16,7 @@
 #define TAIL_ROOM 32u /* for "and 4294967295 more" */
 #define KIND_REFERENCE 255u
 
-/* --- Messages ------------------------------------------------------------------------------------- */
+/* --- Messages --------------------------------------------------------------------------------- */
 
 static void say(struct pd_module_message *message, const char *format, ...) PD_PRINTF(2, 3);
 
@@ -28,7 +28,8 @@ static void say(struct pd_module_message *message, const char *format, ...)
     va_end(arguments);
 }
 
-/* Append to a message but for the last `kept` bytes; what does not fit is left out whole. False: it did not fit. */
+/* Append to a message but for the last `kept` bytes; what does not fit is left out whole. False: it
+ * did not fit. */
 static bool add_line(struct pd_module_message *message, size_t *size, size_t kept,
                      const char *format, ...) PD_PRINTF(4, 5);
 
@@ -48,7 +49,7 @@ static bool add_line(struct pd_module_message *message, size_t *size, size_t kep
     return true;
 }
 
-/* --- Is it a module at all? ----------------------------------------------------------------------- */
+/* --- Is it a module at all? ------------------------------------------------------------------- */
 
 static enum pd_status check_header(const struct pd_module_source *source,
                                    struct pd_module_message *message)
@@ -83,10 +84,10 @@ static enum pd_status check_header(const struct pd_module_source *source,
     return PD_OK;
 }
 
-/* --- Imports -------------------------------------------------------------------------------------- */
+/* --- Imports ---------------------------------------------------------------------------------- */
 
-/* WASMTIME_I32 and so on, or KIND_REFERENCE. wasm_valtype_kind would do, but ends the program on v128 and on most
- * references, which guests may well use. */
+/* WASMTIME_I32 and so on, or KIND_REFERENCE. wasm_valtype_kind would do, but ends the program on
+ * v128 and on most references, which guests may well use. */
 static uint8_t kind_of(const wasm_valtype_t *type)
 {
     wasmtime_valtype_t described;
@@ -189,7 +190,7 @@ static enum pd_status check_imports(const struct pd_module *module,
     return PD_ERR_UNSUPPORTED;
 }
 
-/* --- Exports -------------------------------------------------------------------------------------- */
+/* --- Exports ---------------------------------------------------------------------------------- */
 
 static int compare_names(const char *a, size_t a_size, const char *b, size_t b_size)
 {
@@ -305,7 +306,7 @@ const struct pd_module_export *pd_module_find(const struct pd_module *module, co
     return NULL;
 }
 
-/* --- Code ----------------------------------------------------------------------------------------- */
+/* --- Code ------------------------------------------------------------------------------------- */
 
 static bool load_cached(struct pd_module *module, struct pd_cache *cache,
                         const struct pd_cache_key *key)

@@ -1,11 +1,13 @@
 /* module - compiled code of one guest program, ready to be spawned.
  *
- * Model      Loading validates, compiles (or takes compiled code from the cache), checks every import against the
- *            linker, and indexes the exported functions. A module never changes afterwards.
- * Bounds     wasm_bytes_max of the caller; PD_MODULE_EXPORTS_MAX functions are indexed, the rest cannot be spawned.
+ * Model      Loading validates, compiles (or takes compiled code from the cache), checks every
+ *            import against the linker, and indexes the exported functions. A module never changes
+ *            afterwards.
+ * Bounds     wasm_bytes_max of the caller; PD_MODULE_EXPORTS_MAX functions are indexed, the rest
+ *            cannot be spawned.
  * Ownership  Reference counted, on any thread. The linker outlives its modules.
- * Threads    Loading blocks for as long as compilation takes: on a helper thread (see compile.h) or before
- *            the schedulers start. */
+ * Threads    Loading blocks for as long as compilation takes: on a helper thread (see compile.h) or
+ *            before the schedulers start. */
 #ifndef PD_WASM_MODULE_H
 #define PD_WASM_MODULE_H
 
@@ -70,12 +72,14 @@ PD_NODISCARD enum pd_status pd_module_load(struct pd_linker *linker,
                                            struct pd_module **module_out,
                                            struct pd_module_message *message);
 
-/* As above from the text format, for tests and tools only: bytes that guests supply never take this door. */
+/* As above from the text format, for tests and tools only: bytes that guests supply never take this
+ * door. */
 PD_NODISCARD enum pd_status pd_module_load_text(struct pd_linker *linker, const char *wat,
                                                 struct pd_module **module_out,
                                                 struct pd_module_message *message);
 
-/* Remember where it came from, for reports; before others know it. Without memory it stays unknown. */
+/* Remember where it came from, for reports; before others know it. Without memory it stays
+ * unknown. */
 void pd_module_set_origin(struct pd_module *module, const char *origin);
 
 struct pd_module *pd_module_acquire(struct pd_module *module);

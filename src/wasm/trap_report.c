@@ -1,5 +1,5 @@
-/* How a guest ended, in words. Nothing here runs before somebody asks: formatting a backtrace costs more than
- * spawning the guest did. */
+/* How a guest ended, in words. Nothing here runs before somebody asks: formatting a backtrace costs
+ * more than spawning the guest did. */
 #include <stdio.h>
 #include <string.h>
 
@@ -126,7 +126,8 @@ static void write_line(struct writer *writer, const char *indent, const char *li
     writer->text[writer->length] = '\0';
 }
 
-/* Wasmtime writes "    0:     0x5b - module!function" and "      at file:line:column". The module is known here, and
+/* Wasmtime writes "    0:     0x5b - module!function" and "      at file:line:column". The module
+ *                      is known here, and
  * the offset tells a person nothing. */
 static void write_frame(struct writer *writer, const char *line, size_t size)
 {

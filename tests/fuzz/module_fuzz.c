@@ -1,9 +1,11 @@
 /* Loading modules under libFuzzer: any bytes, and what loads is run for a moment.
  *
- * Input     The module; bytes that do not begin as one get the header of a core module put before them, so that
- *           mutations reach the sections.
- * Properties  Loading ends in a module or in a status with a message; a guest of it ends, waits or yields;
- *           nothing leaks or is touched out of bounds (ASan on Pando's half), the program never ends. */
+ * Input     The module; bytes that do not begin as one get the header of a core module put before
+ *           them, so that mutations reach the sections.
+ * Properties  Loading ends in a module or in a status with a message; a guest of it ends, waits or
+ *             yields;
+ *           nothing leaks or is touched out of bounds (ASan on Pando's half), the program never
+ *           ends. */
 #include "../unit/wasm/guest_world.h"
 
 #define STEPS_MAX 20

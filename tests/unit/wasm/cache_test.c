@@ -292,8 +292,8 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* About 0.6 MB; FUNCTIONS=45000 in the environment makes it 5 MB, whose second start has 100 ms. Printed, not
- * asserted: machines differ. */
+/* About 0.6 MB; FUNCTIONS=45000 in the environment makes it 5 MB, whose second start has 100 ms.
+ * Printed, not asserted: machines differ. */
 static void the_second_start_of_a_large_module_is_quick(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Engines: what they refuse, how many guarded guests there is room for, and file:line in backtraces. */
+/* Engines: what they refuse, how many guarded guests there is room for, and file:line in
+ * backtraces. */
 #include "guest_world.h"
 
 static void open_and_close(struct pd_engine_config config, enum pd_status status)
@@ -73,7 +74,8 @@ static void settings_tell_engines_apart(void **state)
     }
 }
 
-/* The same arithmetic gives the same bits: 0/0 is the canonical NaN whatever its operands carried. */
+/* The same arithmetic gives the same bits: 0/0 is the canonical NaN whatever its operands
+ * carried. */
 static void deterministic_engines_canonicalize(void **state)
 {
     (void)state;

@@ -274,7 +274,8 @@ static void fuel_is_counted_exactly(void **state)
     uint64_t work = fuel_of("work");
     assert_in_range(work, 10000, 200000);
     assert_int_equal(fuel_of("work"), work);
-    /* Yields, forced or not, cost nothing: the one has `nop` (free) and a constant in place of the other's call. */
+    /* Yields, forced or not, cost nothing: the one has `nop` (free) and a constant in place of the
+     * other's call. */
     uint64_t yielding = fuel_of("work_yielding");
     uint64_t unyielding = fuel_of("work_unyielding");
     assert_int_equal(unyielding - yielding, 100); /* i32.const 0 */
@@ -469,7 +470,8 @@ static void failing_allocations_change_nothing(void **state)
     assert_int_equal(pd_guest_create(&world.machine, module, &limits, &process, &process.guest),
                      PD_ERR_NO_MEMORY);
     pd_alloc_fail_nth(0);
-    /* The memory's and the stack's bookkeeping, the text of the failure: whatever is missing ends the guest alone. */
+    /* The memory's and the stack's bookkeeping, the text of the failure: whatever is missing ends
+     * the guest alone. */
     for (uint64_t nth = 1; nth <= 8; nth++) {
         spawn(&world, &process, module, "trap");
         pd_alloc_fail_nth(nth);

@@ -1,7 +1,7 @@
 /* guest_world - an engine, a machine and a small table of host functions, for the tests of guests.
  *
- * One process per guest: a counter of wakes, an inbox of numbers, a note of what happened. Host functions stand in
- * module "t". The host runs jobs when the test says so, or on real threads. */
+ * One process per guest: a counter of wakes, an inbox of numbers, a note of what happened. Host
+ * functions stand in module "t". The host runs jobs when the test says so, or on real threads. */
 #ifndef PD_TEST_GUEST_WORLD_H
 #define PD_TEST_GUEST_WORLD_H
 
@@ -24,8 +24,8 @@
 #include "wasm/guest.h"
 #include "wasm/slab.h"
 
-/* Guarded guests trap by signals, and Wasmtime allocates in the handler: safe, because the signal is the guest's own and
- * comes from its code, never out of the allocator. TSan cannot know that. */
+/* Guarded guests trap by signals, and Wasmtime allocates in the handler: safe, because the signal
+ * is the guest's own and comes from its code, never out of the allocator. TSan cannot know that. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
@@ -116,7 +116,7 @@ static inline struct process *process_of(struct pd_call *call)
     return pd_guest_process(call->guest);
 }
 
-/* --- Host functions ------------------------------------------------------------------------------- */
+/* --- Host functions --------------------------------------------------------------------------- */
 
 static inline enum pd_call_result call_add(struct pd_call *call)
 {
@@ -230,7 +230,8 @@ static inline enum pd_call_result call_catch(struct pd_call *call)
     return pd_call_nested(call, "_catch", arguments, 2, finish_catch);
 }
 
-/* Two calls into the guest, one after the other, then wait for a number: all that `finish` may do. */
+/* Two calls into the guest, one after the other, then wait for a number: all that `finish` may
+ * do. */
 static inline enum pd_call_result finish_twice(struct pd_call *call, bool is_ok, uint32_t value)
 {
     assert_true(is_ok);
@@ -315,7 +316,7 @@ static const struct pd_import test_imports[] = {
 
 #define TEST_IMPORT_COUNT (sizeof test_imports / sizeof test_imports[0])
 
-/* --- World ---------------------------------------------------------------------------------------- */
+/* --- World ------------------------------------------------------------------------------------ */
 
 static inline void world_open_with(struct world *world, enum pd_engine_profile profile,
                                    uint64_t yield_interval, bool is_deterministic)

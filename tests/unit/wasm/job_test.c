@@ -1,4 +1,5 @@
-/* Blocking work: who owns it when, by hand for every order of events, and on threads for the races. */
+/* Blocking work: who owns it when, by hand for every order of events, and on threads for the
+ * races. */
 #include <pthread.h>
 #include <sched.h>
 
@@ -128,7 +129,7 @@ static void the_line_moves_without_room(void **state)
     world.host.jobs_max = 64;
 }
 
-/* --- Compilation ---------------------------------------------------------------------------------- */
+/* --- Compilation ------------------------------------------------------------------------------ */
 
 static enum pd_call_result never_finish(struct pd_call *call, struct pd_blocking *self)
 {
@@ -177,9 +178,10 @@ static void compilation_has_a_budget(void **state)
     jobs[0]->blocking.release(&jobs[0]->blocking);
 }
 
-/* --- Threads -------------------------------------------------------------------------------------- */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
-/* A gate alone, so that TSan sees all of it: threads that submit, take and abandon; helpers with a tiny queue. */
+/* A gate alone, so that TSan sees all of it: threads that submit, take and abandon; helpers with a
+ * tiny queue. */
 #define HELPERS 3
 #define SUBMITTERS 3
 #define ROUNDS 4000

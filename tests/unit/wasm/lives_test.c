@@ -1,4 +1,5 @@
-/* Many guests on two threads: stepped anywhere, killed at random points, with jobs in flight. Nothing stays behind. */
+/* Many guests on two threads: stepped anywhere, killed at random points, with jobs in flight.
+ * Nothing stays behind. */
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -188,7 +189,8 @@ static void nothing_stays_behind(void **state)
     assert_true(atomic_load(&ends[PD_GUEST_HOST_TRAP]) > 0);
     assert_true(atomic_load(&ends[PD_GUEST_FUEL]) > 0);
     assert_int_equal(atomic_load(&ends[PD_GUEST_MEMORY]), 0);
-    /* Arenas of the threads count too, and caches of the slabs: a leak of one byte a life would be more. */
+    /* Arenas of the threads count too, and caches of the slabs: a leak of one byte a life would be
+     * more. */
     assert_true(after < before + LIVES);
     assert_int_equal(pd_slab_stats(world.memories).slots_live, 0);
     assert_int_equal(pd_slab_stats(world.stacks).slots_live, 0);

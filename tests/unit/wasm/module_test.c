@@ -128,8 +128,8 @@ static void what_toolchains_emit_loads(void **state)
     }
 }
 
-/* Since Rust 1.82 and LLVM 19 the table of call_indirect is a number of five bytes, relocatable: with
- * reference types only. */
+/* Since Rust 1.82 and LLVM 19 the table of call_indirect is a number of five bytes, relocatable:
+ * with reference types only. */
 static void padded_table_numbers_load(void **state)
 {
     (void)state;

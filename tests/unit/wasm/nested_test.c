@@ -1,4 +1,5 @@
-/* Host functions that call the guest back: what the inner call may do, and death at each of its points. */
+/* Host functions that call the guest back: what the inner call may do, and death at each of its
+ * points. */
 #include <malloc.h>
 
 #include "guest_world.h"
@@ -202,7 +203,8 @@ static void exports_that_do_not_fit_trap(void **state)
     pd_module_release(early);
 }
 
-/* Step `all` until it has done `steps` of its waits, feeding what it waits for; then kill it. False: it ended before. */
+/* Step `all` until it has done `steps` of its waits, feeding what it waits for; then kill it.
+ * False: it ended before. */
 static bool live_for(struct process *process, int steps)
 {
     spawn(&world, process, module, "all");
