@@ -8,6 +8,8 @@ static const char guest_wat[] =
     "  (import \"lunatic::trap\" \"catch\" (func $catch (param i32 i32) (result i32)))\n"
     "  (import \"lunatic::process\" \"sleep_ms\" (func $sleep (param i64)))\n"
     "  (import \"lunatic::error\" \"drop\" (func $drop (param i64)))\n"
+    "  (import \"lunatic::process\" \"spawn\" (func $spawn\n"
+    "    (param i64 i64 i64 i32 i32 i32 i32 i32) (result i32)))\n"
     "  (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))\n"
     "  (memory (export \"memory\") 1)\n"
     "  (func (export \"_lunatic_catch_trap\") (param $what i32) (param $with i32) (result i32)\n"
@@ -20,6 +22,9 @@ static const char guest_wat[] =
     "    (if (i32.eq (local.get $what) (i32.const 6))\n"
     "      (then (return (i32.add (i32.const 1) (call $catch (i32.const 6) (i32.const 0))))))\n"
     "    (if (i32.eq (local.get $what) (i32.const 7)) (then (call $drop (i64.const 99))))\n"
+    "    (if (i32.eq (local.get $what) (i32.const 8))\n"
+    "      (then (return (call $spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 0)\n"
+    "        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))))\n"
     "    (local.get $with))\n"
     "  (func $try (param $what i32)\n"
     "    (call $exit (i32.add (i32.const 100) (call $catch (local.get $what) (i32.const 11)))))\n"
@@ -32,6 +37,7 @@ static const char guest_wat[] =
     "  (func (export \"exits\") (call $try (i32.const 4)))\n"
     "  (func (export \"nests\") (call $try (i32.const 5)))\n"
     "  (func (export \"dives\") (call $try (i32.const 6)))\n"
+    "  (func (export \"oversteps\") (drop (call $catch (i32.const 8) (i32.const 0))))\n"
     "  (func (export \"misuses\") (call $try (i32.const 7))))\n";
 
 struct fixture {
@@ -98,6 +104,15 @@ static void catches_nest_to_a_limit(void **state)
     assert_string_equal(run(*state, "dives"), wanted);
 }
 
+/* What was denied inside is over with the catch: the process ends as it ends later. */
+static void a_denial_is_caught_whole(void **state)
+{
+    struct fixture *f = *state;
+    f->rights->can_spawn = false;
+    (void)run(f, "oversteps");
+    assert_int_equal(f->opened.world.last_reason, PD_EXIT_NORMAL);
+}
+
 /* The end of the fuel is caught too, but there is none left to go on with. */
 static void a_process_without_fuel_does_not_go_far(void **state)
 {
@@ -145,6 +160,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_ending_inside_is_0, setup, teardown),
         cmocka_unit_test_setup_teardown(the_inner_call_may_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(catches_nest_to_a_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_denial_is_caught_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_process_without_fuel_does_not_go_far, setup, teardown),
         cmocka_unit_test_setup_teardown(a_kill_reaches_the_innermost_call, setup, teardown),
         cmocka_unit_test_setup_teardown(without_the_export_it_traps, setup, teardown),

@@ -209,6 +209,12 @@ static void no_way_leads_out_of_the_parents_directories(void **state)
     preopen(f, &poor, config, "/data");
     assert_false(actor_lives(&poor));
     assert_int_equal(f->world.last_reason, PD_EXIT_DENIED);
+    struct actor wordy = actor_spawn(&f->world);
+    config = CALL(&wordy, "lunatic::process", "create_config");
+    memset(actor_memory(&wordy, 1000), 'x', PD_FILE_PATH_MAX - 1);
+    assert_says(TRAP(&wordy, WASI, "config_preopen_dir", config, 1000, PD_FILE_PATH_MAX - 1),
+                "permission denied: no directory");
+    assert_int_equal(f->world.last_reason, PD_EXIT_DENIED);
     struct actor odd = actor_spawn(&f->world);
     config = CALL(&odd, "lunatic::process", "create_config");
     assert_says(TRAP(&odd, WASI, "config_preopen_dir", config, 0, PD_FILE_PATH_MAX), "directory");
