@@ -171,7 +171,6 @@ static void post_request(struct pd_process *self, uint64_t pid, struct pd_messag
 
 bool pd_lifecycle_flush_outbox(struct pd_process *self)
 {
-    pd_mailbox_stop_waiting(&self->waiter);
     while (self->outbox_first != NULL) {
         struct pd_message *message = self->outbox_first;
         uint64_t pid = message->to;
@@ -184,10 +183,30 @@ bool pd_lifecycle_flush_outbox(struct pd_process *self)
         self->outbox_first = next;
         self->outbox_count--;
         if (status != PD_OK) {
+            pd_mailbox_stop_waiting(&self->waiter);
             undeliverable(self, message, pid);
         }
     }
     return true;
+}
+
+/* It counts in a mailbox. */
+static bool is_counted(const struct pd_message *message)
+{
+    return message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
+}
+
+/* The sender ends: what it had not sent yet is lost, but others must not be left with half a bond. */
+static void empty_outbox(struct pd_process *self)
+{
+    while (self->outbox_first != NULL) {
+        struct pd_message *message = self->outbox_first;
+        self->outbox_first = message->next;
+        if (is_counted(message) ||
+            pd_mailbox_post(self->environment, message->to, message) != PD_OK) {
+            pd_message_destroy(message);
+        }
+    }
 }
 
 enum pd_status pd_process_link(struct pd_process *self, uint64_t pid, uint64_t tag)
@@ -314,9 +333,8 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
 
 static void note_arrival(struct pd_process *self, const struct pd_message *message)
 {
-    bool is_data = message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
     pd_tracer_note(self, (struct pd_traced){
-                             .kind = is_data ? PD_TRACED_RECEIVED : PD_TRACED_NOTICE,
+                             .kind = is_counted(message) ? PD_TRACED_RECEIVED : PD_TRACED_NOTICE,
                              .pid = message->pid,
                              .tag = message->tag,
                              .size = message->size,
@@ -334,11 +352,6 @@ static void queue_append(struct pd_process *self, struct pd_message *message)
     self->queue_end = &message->next;
     uint64_t count = atomic_load_explicit(&self->received_count, memory_order_relaxed);
     atomic_store_explicit(&self->received_count, count + 1, memory_order_relaxed);
-}
-
-static bool is_counted(const struct pd_message *message)
-{
-    return message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
 }
 
 static void count_taken(struct pd_process *self, const struct pd_message *message)
@@ -425,16 +438,18 @@ struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref)
     return NULL;
 }
 
-bool pd_process_drain(struct pd_process *self)
+static bool take_in(struct pd_process *self)
 {
-    /* A hint that comes too late is no harm: settling looks again under the lock. */
-    if (!atomic_load_explicit(&self->has_news, memory_order_relaxed)) {
-        return false;
-    }
     bool is_killed = false;
     struct pd_message *batch = pd_mailbox_take_inbound(self, &is_killed);
     pd_lifecycle_handle(self, batch);
     return batch != NULL || is_killed;
+}
+
+bool pd_process_drain(struct pd_process *self)
+{
+    /* A hint that comes too late is no harm: settling looks again under the lock. */
+    return atomic_load_explicit(&self->has_news, memory_order_relaxed) && take_in(self);
 }
 
 /* --- Signals ------------------------------------------------------------------------------------------- */
@@ -662,9 +677,9 @@ void pd_lifecycle_end(struct pd_process *self)
     self->is_exit_set = true; /* a late exit signal changes nothing */
     pd_lifecycle_handle(self, leftover);
     pd_tracer_detach(self); /* an inspection may have attached one meanwhile */
+    empty_outbox(self);
     tell_everyone(self);
     free_list(self->queue_first);
-    free_list(self->outbox_first);
     self->behavior->destroy(self);
     pd_bond_set_deinit(&self->bonds);
     pd_exit_text_release(self->exit.text);
@@ -704,7 +719,7 @@ static enum pd_status post_to_self(struct pd_process *self, struct pd_message *m
 {
     enum pd_status status = pd_mailbox_post(self->environment, self->pid, message);
     if (status == PD_ERR_FULL) {
-        (void)pd_process_drain(self);
+        (void)take_in(self); /* even if nothing arrived */
         status = pd_mailbox_post(self->environment, self->pid, message);
     }
     return status;

@@ -65,16 +65,30 @@ static bool notify(struct pd_process *process)
     return false;
 }
 
-static bool has_room(const struct pd_process *process, const struct pd_message *message,
-                     enum post_class class)
+/* What a mailbox holds, or would hold. */
+struct load {
+    uint32_t messages;
+    uint32_t signals;
+    size_t bytes;
+};
+
+/* Under the lock. */
+static struct load load_of(const struct pd_process *process)
 {
-    const struct pd_runtime_config *config = &process->environment->runtime->config;
+    return (struct load){.messages = process->mailbox_count,
+                         .signals = process->signal_count,
+                         .bytes = process->mailbox_bytes};
+}
+
+static bool has_room(const struct pd_runtime_config *config, const struct load *load,
+                     enum post_class class, size_t footprint)
+{
     switch (class) {
     case CLASS_MESSAGE:
-        return process->mailbox_count < config->messages_max &&
-               process->mailbox_bytes + pd_message_footprint(message) <= config->mailbox_bytes_max;
+        return load->messages == 0 || (load->messages < config->messages_max &&
+                                       load->bytes + footprint <= config->mailbox_bytes_max);
     case CLASS_REQUEST:
-        return process->signal_count < config->signals_max;
+        return load->signals < config->signals_max;
     case CLASS_NOTICE:
         return true;
     }
@@ -115,6 +129,20 @@ static void fold_delivery(struct pd_environment *environment, uint64_t pid,
                   digest ^ message->pid);
 }
 
+/* Under the lock of `process`: stand in its line. Requests stand in front: their room is not the messages'. */
+static void line_up(struct pd_process *process, struct pd_waiter *waiter, enum post_class class,
+                    size_t footprint)
+{
+    if (pd_list_is_linked(&waiter->node)) {
+        return;
+    }
+    waiter->at = process;
+    waiter->footprint = footprint;
+    waiter->is_request = class == CLASS_REQUEST;
+    struct pd_list *senders = &process->senders;
+    pd_list_append(waiter->is_request ? senders->next : senders, &waiter->node);
+}
+
 enum pd_status pd_mailbox_post_or_wait(struct pd_environment *environment, uint64_t pid,
                                        struct pd_message *message, struct pd_waiter *waiter)
 {
@@ -123,15 +151,20 @@ enum pd_status pd_mailbox_post_or_wait(struct pd_environment *environment, uint6
     if (process == NULL) {
         return PD_ERR_UNKNOWN;
     }
+    pd_assert(waiter == NULL || waiter->at == NULL || waiter->at == process);
     enum post_class class = class_of(message);
-    if (!has_room(process, message, class)) {
+    size_t footprint = class == CLASS_MESSAGE ? pd_message_footprint(message) : 0;
+    struct load load = load_of(process);
+    if (!has_room(&environment->runtime->config, &load, class, footprint)) {
         if (waiter != NULL) {
-            pd_assert(waiter->at == NULL);
-            waiter->at = process;
-            pd_list_append(&process->senders, &waiter->node);
+            line_up(process, waiter, class, footprint);
         }
         pd_spin_unlock(&process->lock);
         return PD_ERR_FULL;
+    }
+    if (waiter != NULL) {
+        pd_list_remove(&waiter->node);
+        waiter->at = NULL;
     }
     append(process, message, class);
     bool must_enqueue = notify(process);
@@ -146,21 +179,6 @@ enum pd_status pd_mailbox_post(struct pd_environment *environment, uint64_t pid,
                                struct pd_message *message)
 {
     return pd_mailbox_post_or_wait(environment, pid, message, NULL);
-}
-
-void pd_mailbox_stop_waiting(struct pd_waiter *waiter)
-{
-    /* By pointer, not by pid: the line of a process that is ending still holds its waiters. */
-    struct pd_process *target = waiter->at;
-    if (target == NULL) {
-        return;
-    }
-    pd_spin_lock(&target->lock);
-    if (pd_list_is_linked(&waiter->node)) {
-        pd_list_remove(&waiter->node);
-    }
-    pd_spin_unlock(&target->lock);
-    waiter->at = NULL;
 }
 
 enum pd_status pd_mailbox_kill(struct pd_environment *environment, uint64_t pid,
@@ -266,22 +284,26 @@ struct woken {
     uint32_t count;
 };
 
-/* Under the lock: take as many as there is room for, or just as many as fit when the process is dead. */
+/* Under the lock: take those who find room, the oldest first; of a dead process as many as fit. */
 static void take_senders(struct pd_process *process, struct woken *woken)
 {
     const struct pd_runtime_config *config = &process->environment->runtime->config;
-    uint32_t room = WAKE_BATCH;
-    if (process->run_state != PD_RUN_DEAD) {
-        bool is_full = process->mailbox_count >= config->messages_max ||
-                       process->mailbox_bytes >= config->mailbox_bytes_max;
-        uint32_t slots = is_full ? 0 : config->messages_max - process->mailbox_count;
-        room = slots < WAKE_BATCH ? slots : WAKE_BATCH;
-    }
+    struct load load = load_of(process); /* as if those who are woken had posted already */
+    struct pd_list *at = process->senders.next;
     woken->count = 0;
-    while (woken->count < room && !pd_list_is_empty(&process->senders)) {
-        struct pd_list *node = process->senders.next;
-        pd_list_remove(node);
-        woken->processes[woken->count++] = pd_container_of(node, struct pd_waiter, node)->process;
+    for (uint32_t seen = 0; seen < WAKE_BATCH && at != &process->senders; seen++) {
+        struct pd_waiter *waiter = pd_container_of(at, struct pd_waiter, node);
+        at = at->next;
+        enum post_class class = waiter->is_request ? CLASS_REQUEST : CLASS_MESSAGE;
+        if (process->run_state != PD_RUN_DEAD &&
+            !has_room(config, &load, class, waiter->footprint)) {
+            continue;
+        }
+        load.signals += waiter->is_request ? 1 : 0;
+        load.messages += waiter->is_request ? 0 : 1;
+        load.bytes += waiter->footprint;
+        pd_list_remove(&waiter->node);
+        woken->processes[woken->count++] = waiter->process;
     }
 }
 
@@ -291,6 +313,26 @@ static void wake_senders(const struct woken *woken)
     for (uint32_t i = 0; i < woken->count; i++) {
         pd_process_wake(woken->processes[i]);
     }
+}
+
+void pd_mailbox_stop_waiting(struct pd_waiter *waiter)
+{
+    /* By pointer, not by pid: the line of a process that is ending still holds its waiters. */
+    struct pd_process *target = waiter->at;
+    if (target == NULL) {
+        return;
+    }
+    struct woken woken;
+    woken.count = 0;
+    pd_spin_lock(&target->lock);
+    if (pd_list_is_linked(&waiter->node)) {
+        pd_list_remove(&waiter->node);
+    } else if (!pd_list_is_empty(&target->senders)) {
+        take_senders(target, &woken); /* it was woken, and leaves its room to the others */
+    }
+    pd_spin_unlock(&target->lock);
+    waiter->at = NULL;
+    wake_senders(&woken);
 }
 
 /* Under the lock. */

@@ -5,7 +5,8 @@
  *         each run the owner takes the whole FIFO: signals take effect, messages join its own queue.
  * Locks   One process lock at a time; no other lock of this folder is taken under it, and none is held when
  *         a process is put in a run queue.
- * Bounds  MESSAGE class: messages_max and mailbox_bytes_max. REQUEST class: signals_max. NOTICE class (deaths,
+ * Bounds  MESSAGE class: messages_max and mailbox_bytes_max, but an empty mailbox takes any message, or a
+ *         large one would wait for ever. REQUEST class: signals_max. NOTICE class (deaths,
  *         ends of links and monitors) and kills: always accepted, each uses the memory of its link or monitor. */
 #ifndef PD_ACTOR_MAILBOX_H
 #define PD_ACTOR_MAILBOX_H
@@ -26,13 +27,13 @@ struct pd_runtime;
 PD_NODISCARD enum pd_status pd_mailbox_post(struct pd_environment *environment, uint64_t pid,
                                             struct pd_message *message);
 
-/* As above; on PD_ERR_FULL the waiter (which is in no line) is in line, and its process will be woken when there
- * is room. */
+/* As above; on PD_ERR_FULL the waiter is in line, and its process will be woken when there is room. It
+ * may have stood there already, for the same message: then it keeps its place. */
 PD_NODISCARD enum pd_status pd_mailbox_post_or_wait(struct pd_environment *environment,
                                                     uint64_t pid, struct pd_message *message,
                                                     struct pd_waiter *waiter);
 
-/* Leave the line, if the waiter is in one. */
+/* Leave the line, if the waiter is in one; room that it was woken for goes to the next. */
 void pd_mailbox_stop_waiting(struct pd_waiter *waiter);
 
 /* Ask for the end. The first kill's reason stays. PD_ERR_UNKNOWN: no such process. */

@@ -78,6 +78,8 @@ struct pd_waiter {
     struct pd_list node;
     struct pd_process *process;
     struct pd_process *at; /* whose line it is in, or was until woken; the owner's */
+    size_t footprint;      /* of what waits */
+    bool is_request;       /* it waits for room for signals */
 };
 
 struct pd_process {
