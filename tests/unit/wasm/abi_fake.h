@@ -3,8 +3,9 @@
  * Model    A test asks an actor to call a function; the actor does so when the scheduler runs it,
  *          as a guest would, waits if the function waits, and dies of its traps.
  * Memory   An allocation of exactly the guest's size, so that ASan sees one byte past it.
- * Link     This file defines all of guest.h, module.h and the engine's part of hostcall.h, so that
- *          the linker never takes the engine out of its archive. */
+ * Link     This file defines all of guest.h, module.h and the engine's part of hostcall.h that the
+ *          rest calls, so that the linker never takes the engine out of its archive. Duplicate
+ *          symbols mean that something new is called: define it here too. */
 #ifndef PD_TEST_ABI_FAKE_H
 #define PD_TEST_ABI_FAKE_H
 
