@@ -28,6 +28,7 @@ void pd_command_help(const struct pd_command *command);
 /* The table of main.c, ended by a NULL. */
 extern const struct pd_command *const pd_commands[];
 
+extern const struct pd_command pd_command_check;
 extern const struct pd_command pd_command_run;
 extern const struct pd_command pd_command_version;
 

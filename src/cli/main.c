@@ -7,6 +7,7 @@
 
 const struct pd_command *const pd_commands[] = {
     &pd_command_run,
+    &pd_command_check,
     &pd_command_version,
     NULL,
 };

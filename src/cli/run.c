@@ -3,72 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/app_command.h"
 #include "cli/command.h"
 #include "cli/run_options.h"
+#include "cli/run_wasi.h"
 #include "cli/signals.h"
 #include "node/crash_report.h"
+#include "node/app_run.h"
 #include "node/program.h"
 #include "wasm/wasi.h"
 
 #define EXIT_CODE_SIGNAL 128
+#define WATCH_NS UINT64_C(500000000) /* between two looks at the module files */
 
 static struct pd_module_message message; /* 2 KiB, once */
 static struct pd_crash_reports reports;
-
-/* "HOST[::GUEST]". */
-static int add_directory(struct pd_wasi_config *config, const char *text)
-{
-    char host_path[4096];
-    const char *separator = strstr(text, "::");
-    size_t size = separator == NULL ? strlen(text) : (size_t)(separator - text);
-    if (size >= sizeof host_path) {
-        return pd_command_failed("--dir %s: the path is too long", text);
-    }
-    memcpy(host_path, text, size);
-    host_path[size] = '\0';
-    const char *guest_path = separator == NULL ? host_path : separator + 2;
-    char why[256] = "";
-    enum pd_status status = pd_wasi_config_add_directory(config, host_path, guest_path,
-                                                         PD_WASI_READ_WRITE, why, sizeof why);
-    if (status != PD_OK) {
-        return pd_command_failed("--dir %s: %s", text, why[0] != '\0' ? why
-                                                                      : pd_status_text(status));
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-static int configure_wasi(const struct pd_run_options *options, struct pd_wasi_config *config)
-{
-    pd_wasi_config_set_stdio(config, !options->deny_stdio);
-    enum pd_status status =
-        pd_wasi_config_add_argument(config, options->file, strlen(options->file));
-    for (int i = 0; i < options->argument_count && status == PD_OK; i++) {
-        status = pd_wasi_config_add_argument(config, options->arguments[i],
-                                             strlen(options->arguments[i]));
-    }
-    if (status != PD_OK) {
-        return pd_command_failed("the arguments of the guest: %s", pd_status_text(status));
-    }
-    for (int i = 0; i < options->variable_count; i++) {
-        const char *text = options->variables[i];
-        const char *equals = strchr(text, '=');
-        if (equals == NULL) {
-            return pd_command_usage(&pd_command_run, "--env %s: NAME=VALUE is wanted", text);
-        }
-        status = pd_wasi_config_set_variable(config, text, (size_t)(equals - text), equals + 1,
-                                             strlen(equals + 1));
-        if (status != PD_OK) {
-            return pd_command_failed("--env %s: %s", text, pd_status_text(status));
-        }
-    }
-    for (int i = 0; i < options->directory_count; i++) {
-        int result = add_directory(config, options->directories[i]);
-        if (result != PD_EXIT_CODE_OK) {
-            return result;
-        }
-    }
-    return PD_EXIT_CODE_OK;
-}
 
 /* The first actor's rights: all but what was denied; directories and environment only as given. */
 static int make_rights(struct pd_program *program, const struct pd_run_options *options,
@@ -83,7 +32,11 @@ static int make_rights(struct pd_program *program, const struct pd_run_options *
     rights->can_compile = !options->deny_compile;
     rights->can_configure = !options->deny_configure;
     rights->network = (uint8_t)options->network;
-    int result = configure_wasi(options, rights->wasi);
+    pd_wasi_config_set_stdio(rights->wasi, !options->deny_stdio);
+    int result = PD_EXIT_CODE_FAILED;
+    if (pd_wasi_config_add_argument(rights->wasi, options->file, strlen(options->file)) == PD_OK) {
+        result = pd_run_extend_wasi(options, rights->wasi);
+    }
     if (result != PD_EXIT_CODE_OK) {
         pd_rights_release(rights);
         return result;
@@ -122,11 +75,30 @@ static int start_module(struct pd_program *program, const struct pd_run_options 
     return PD_EXIT_CODE_OK;
 }
 
+/* Poll the module files between two interrupts, if asked to. */
+static bool wait_and_watch(struct pd_program *program, struct pd_app_run *watched, uint32_t seen)
+{
+    for (;;) {
+        uint64_t deadline_ns =
+            watched == NULL ? PD_TIME_NEVER : pd_host_now_ns(program->host) + WATCH_NS;
+        if (pd_program_wait(program, seen, deadline_ns)) {
+            return true;
+        }
+        if (watched == NULL || atomic_load(&program->interrupts) > seen) {
+            return false;
+        }
+        uint32_t count = pd_app_run_poll(watched);
+        if (count > 0) {
+            (void)fprintf(stderr, "pando: %u children are replaced: their module changed\n", count);
+        }
+    }
+}
+
 /* First interrupt: ask for the end in order. Second: end it. Returns the exit code. */
-static int wait_for_end(struct pd_program *program)
+static int wait_for_end(struct pd_program *program, struct pd_app_run *watched)
 {
     uint32_t seen = 0;
-    while (!pd_program_wait(program, seen)) {
+    while (!wait_and_watch(program, watched, seen)) {
         if (program->config.is_deterministic) {
             return pd_command_failed("deadlock: every process waits, and nothing will wake them");
         }
@@ -169,8 +141,29 @@ static void print_stats(struct pd_program *program)
                   (unsigned long long)program->environment->pid_last);
 }
 
-static int run_program(struct pd_program *program, const struct pd_run_options *options)
+/* It is running: see it through. */
+static int see_through(struct pd_program *program, const struct pd_run_options *options,
+                       struct pd_app_run *watched)
 {
+    int result = wait_for_end(program, watched);
+    pd_crash_reports_hush(&reports);
+    pd_program_kill_all(program);
+    if (options->is_seeded) {
+        (void)fprintf(stderr, "pando: seed %llu trace %016llx events %llu\n",
+                      (unsigned long long)options->seed, (unsigned long long)program->trace.hash,
+                      (unsigned long long)program->trace.event_count);
+    }
+    if (options->has_stats) {
+        print_stats(program);
+    }
+    return result;
+}
+
+static int run_module(struct pd_program *program, const struct pd_run_options *options)
+{
+    if (options->is_watching) {
+        return pd_command_usage(&pd_command_run, "--watch is for application files");
+    }
     struct pd_module *module = NULL;
     enum pd_status status =
         pd_program_load(program, options->profile, options->file, &module, &message);
@@ -179,21 +172,57 @@ static int run_program(struct pd_program *program, const struct pd_run_options *
     }
     int result = start_module(program, options, module);
     if (result == PD_EXIT_CODE_OK) {
-        result = wait_for_end(program);
-        pd_crash_reports_hush(&reports);
-        pd_program_kill_all(program);
-        if (options->is_seeded) {
-            (void)fprintf(stderr, "pando: seed %llu trace %016llx events %llu\n",
-                          (unsigned long long)options->seed,
-                          (unsigned long long)program->trace.hash,
-                          (unsigned long long)program->trace.event_count);
-        }
-        if (options->has_stats) {
-            print_stats(program);
-        }
+        result = see_through(program, options, NULL);
     }
     pd_module_release(module);
     return result;
+}
+
+static bool extend_worker(void *context, struct pd_wasi_config *config)
+{
+    return pd_run_extend_wasi(context, config) == PD_EXIT_CODE_OK;
+}
+
+static int run_app(struct pd_program *program, struct pd_run_options *options)
+{
+    struct pd_app *app = NULL;
+    int result = pd_app_command_load(options->file, &app);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
+    }
+    const struct pd_app_operator operator_ = {
+        .deny_spawn = options->deny_spawn,
+        .deny_compile = options->deny_compile,
+        .deny_configure = options->deny_configure,
+        .deny_stdio = options->deny_stdio,
+        .is_tagged = options->is_tagged,
+        .network = options->network,
+        .memory_bytes_max = options->memory_bytes_max,
+        .fuel_portions_max = options->fuel_portions_max,
+        .profile = options->profile,
+        .extend = extend_worker,
+        .context = options,
+    };
+    struct pd_app_run run;
+    result = PD_EXIT_CODE_FAILED;
+    if (pd_app_run_open(&run, program, app, &operator_, &message) != PD_OK) {
+        result = pd_command_failed("%s: %s", options->file, message.text);
+    } else {
+        enum pd_status status = pd_app_run_start(&run);
+        result = status == PD_OK
+                     ? see_through(program, options, options->is_watching ? &run : NULL)
+                     : pd_command_failed("%s: cannot start the root supervisor: %s", options->file,
+                                         pd_status_text(status));
+        pd_app_run_close(&run);
+    }
+    pd_app_destroy(app);
+    return result;
+}
+
+static bool is_app_file(const char *file)
+{
+    const char *dot = strrchr(file, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
 static int run_run(int count, char **arguments)
@@ -215,7 +244,8 @@ static int run_run(int count, char **arguments)
     }
     pd_signals_watch(&program);
     pd_crash_reports_init(&reports, &program, options.crash_mode);
-    result = run_program(&program, &options);
+    result = is_app_file(options.file) ? run_app(&program, &options)
+                                       : run_module(&program, &options);
     pd_crash_reports_deinit(&reports);
     pd_signals_stop();
     pd_program_close(&program);

@@ -429,7 +429,7 @@ static bool is_main_over(void *context)
     return atomic_load_explicit(&program->is_main_over, memory_order_acquire);
 }
 
-bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen)
+bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen, uint64_t deadline_ns)
 {
     if (program->config.is_deterministic) {
         return pd_runtime_run(&program->runtime, is_main_over, program, pd_virtual_host_advance);
@@ -438,7 +438,9 @@ bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen)
         if (atomic_load_explicit(&program->interrupts, memory_order_acquire) > interrupts_seen) {
             return false;
         }
-        (void)program->host->ops->event_wait(program->host, &program->changed, PD_TIME_NEVER);
+        if (!program->host->ops->event_wait(program->host, &program->changed, deadline_ns)) {
+            return is_main_over(program);
+        }
     }
     return true;
 }

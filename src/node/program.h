@@ -104,9 +104,10 @@ PD_NODISCARD enum pd_status pd_program_load(struct pd_program *program,
 /* Let this process be the program's main one, and start it. */
 void pd_program_start_main(struct pd_program *program, struct pd_process *process);
 
-/* Run until the main process ended, or pd_program_interrupt was called more often than `interrupts_seen`.
- * True: it ended. False: interrupted, or (deterministic only) nothing can ever run again. */
-bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen);
+/* Run until the main process ended, pd_program_interrupt was called more often than `interrupts_seen`, or
+ * deadline_ns has passed (pd_host_now_ns time; not in the deterministic mode).
+ * True: it ended. False: interrupted, too late, or (deterministic only) nothing can ever run again. */
+bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen, uint64_t deadline_ns);
 
 /* From a signal handler or any thread: let pd_program_wait return. */
 void pd_program_interrupt(struct pd_program *program);

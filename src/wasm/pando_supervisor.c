@@ -228,7 +228,8 @@ static enum pd_call_result add_worker(struct pd_call *call)
                             restart, flags);
     }
     struct pd_supervised_worker *worker =
-        pd_supervised_worker_create(pd_call_process(call)->system, request.module, request.rights);
+        pd_supervised_worker_create(pd_call_process(call)->system, request.module, request.rights,
+                                    NULL);
     if (worker == NULL) {
         return pd_call_trap(call, MODULE "::add_worker: not enough memory");
     }

@@ -11,11 +11,19 @@
 
 struct pd_supervised_worker *pd_supervised_worker_create(struct pd_wasm_system *system,
                                                          struct pd_module *module,
-                                                         struct pd_rights *rights)
+                                                         struct pd_rights *rights,
+                                                         const char *registered)
 {
     struct pd_supervised_worker *worker = pd_alloc_zeroed(1, sizeof *worker);
     if (worker == NULL) {
         return NULL;
+    }
+    if (registered != NULL) {
+        worker->registered = pd_alloc_text(registered, strlen(registered));
+        if (worker->registered == NULL) {
+            pd_free(worker);
+            return NULL;
+        }
     }
     atomic_init(&worker->references, 1);
     worker->system = system;
@@ -39,6 +47,7 @@ void pd_supervised_worker_release(void *worker)
     }
     pd_module_release(self->module);
     pd_rights_release(self->rights);
+    pd_free(self->registered);
     pd_free(self);
 }
 
@@ -153,6 +162,7 @@ static enum pd_status create_worker(struct pd_process *supervisor, const struct 
                   .params = params,
                   .param_count = param_count},
         .parent = supervisor->pid,
+        .registered = worker->registered,
     };
     struct pd_wasm_process *process = NULL;
     enum pd_status status = pd_wasm_process_create(worker->system, &spawn, &process);

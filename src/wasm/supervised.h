@@ -21,6 +21,7 @@ struct pd_supervised_worker {
     struct pd_wasm_system *system; /* outlives it */
     struct pd_module *module;      /* a reference */
     struct pd_rights *rights;      /* a reference */
+    char *registered;              /* its name in the registry, or NULL; owned */
 };
 
 struct pd_supervised_tree {
@@ -33,10 +34,12 @@ struct pd_supervised_tree {
     char name[PD_SUPERVISOR_NAME_SIZE_MAX + 1];
 };
 
-/* One reference. Takes references of its own to module and rights. NULL: no memory. */
+/* One reference. Takes references of its own to module and rights, and copies the name under which
+ * each new process registers itself (NULL: none). NULL: no memory. */
 struct pd_supervised_worker *pd_supervised_worker_create(struct pd_wasm_system *system,
                                                          struct pd_module *module,
-                                                         struct pd_rights *rights);
+                                                         struct pd_rights *rights,
+                                                         const char *registered);
 
 /* A tree without children. One reference. NULL: no memory. */
 struct pd_supervised_tree *pd_supervised_tree_create(const struct pd_supervisor_config *config);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/tracer.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -50,9 +51,30 @@ static void take_exit(struct pd_wasm_process *self)
     pd_process_set_exit(self->process, reason, text, size);
 }
 
+/* Take the name that it was made with. Only a process in the table can have one, so not before now. */
+static void register_self(struct pd_wasm_process *self)
+{
+    struct pd_process *process = self->process;
+    enum pd_status status =
+        pd_registry_put(process->environment, self->registering, strlen(self->registering), 0,
+                        process->pid, process->pid, true);
+    pd_free(self->registering);
+    self->registering = NULL;
+    if (status != PD_OK) {
+        static const char text[] = "its name cannot be registered: too many names";
+        pd_process_set_exit(process, PD_EXIT_FAILURE, text, sizeof text - 1);
+    }
+}
+
 static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *cost_out)
 {
     struct pd_wasm_process *self = process->data;
+    if (__builtin_expect(self->registering != NULL, 0)) {
+        register_self(self);
+        if (process->is_exit_set) {
+            return PD_RESUME_EXIT;
+        }
+    }
     uint64_t before = pd_guest_fuel_used(self->guest);
     enum pd_guest_step step = pd_guest_step(self->guest);
     uint64_t used = pd_guest_fuel_used(self->guest) - before;
@@ -91,6 +113,7 @@ static void destroy_self(struct pd_wasm_process *self)
     pd_wasi_destroy(self->wasi, self->system->machine.host);
     pd_rights_release(self->rights);
     pd_free(self->tags);
+    pd_free(self->registering);
     pd_free(self->function);
     pd_free(self);
 }
@@ -152,6 +175,29 @@ static void trace_call(void *process, const struct pd_import *import, const stru
     pd_trace_fold(trace, PD_TRACE_HOST_CALL, caller->pid, pd_hash_text(0, import->name), digest);
 }
 
+/* --- Host calls for an onlooker ------------------------------------------------------------------------------- */
+
+static void note_call(void *process, const struct pd_import *import, const struct pd_call *call,
+                      enum pd_call_result result)
+{
+    (void)result;
+    struct pd_process *caller = process;
+    if (!pd_process_is_traced(caller)) {
+        pd_guest_set_tracer(call->guest, NULL);
+        return;
+    }
+    pd_tracer_note(caller, (struct pd_traced){.kind = PD_TRACED_HOST_CALL,
+                                              .space = import->module,
+                                              .name = import->name});
+}
+
+void pd_wasm_process_trace_calls(struct pd_wasm_process *self)
+{
+    if (self->process->environment->runtime->trace == NULL) {
+        pd_guest_set_tracer(self->guest, note_call);
+    }
+}
+
 /* --- Making -------------------------------------------------------------------------------------------------- */
 
 static enum pd_status make_guest(struct pd_wasm_process *self, const struct pd_wasm_spawn *spawn)
@@ -185,7 +231,11 @@ enum pd_status pd_wasm_process_create(struct pd_wasm_system *system,
     self->rights = pd_rights_share(spawn->rights);
     enum pd_status status = PD_ERR_NO_MEMORY;
     self->function = pd_alloc_text(spawn->entry.function, spawn->entry.function_size);
-    if (self->function != NULL) {
+    bool is_named = spawn->registered != NULL;
+    if (is_named) {
+        self->registering = pd_alloc_text(spawn->registered, strlen(spawn->registered));
+    }
+    if (self->function != NULL && (!is_named || self->registering != NULL)) {
         status = pd_process_create(spawn->environment, spawn->parent, &pd_wasm_behavior, self,
                                    &self->process);
     }
@@ -293,15 +343,20 @@ uint64_t pd_call_deadline_ns(struct pd_call *call, uint64_t timeout_ms)
 
 enum pd_call_result pd_call_trap_right(struct pd_call *call, const char *what)
 {
-    char text[160];
-    int size = snprintf(text, sizeof text, "permission denied: %s", what);
-    pd_process_set_exit(pd_call_process(call)->process, PD_EXIT_DENIED, text, (size_t)size);
-    return pd_call_trap(call, "%s", text);
+    return pd_call_trap_denied(call, "permission denied: %s", what);
 }
 
-void pd_call_settle(struct pd_call *call)
+static enum pd_call_result settle_resume(struct pd_call *call)
 {
-    if (pd_process_must_wait(pd_call_process(call)->process)) {
-        pd_guest_force_yield(call->guest);
+    return pd_process_must_wait(pd_call_process(call)->process) ? PD_CALL_WAIT : PD_CALL_DONE;
+}
+
+enum pd_call_result pd_call_settle(struct pd_call *call, uint64_t pid)
+{
+    const struct pd_process *process = pd_call_process(call)->process;
+    if (!pd_process_must_wait(process) && pid != process->pid) {
+        return PD_CALL_DONE;
     }
+    call->resume = settle_resume;
+    return PD_CALL_WAIT;
 }

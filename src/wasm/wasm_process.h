@@ -50,6 +50,7 @@ struct pd_wasm_process {
     struct pd_id_table configs;  /* struct pd_rights, under construction */
     struct pd_id_table supervisors; /* specifications under construction */
     struct pd_timer_ids timers;  /* pending; the timers themselves outlive the process */
+    char *registering;           /* the name to take at the first step; owned */
     char *function;              /* the entry, for reports; owned */
     uint64_t call_ref;           /* of the call in progress, or 0 */
     uint64_t deadline_ns;        /* of the call that waits */
@@ -67,6 +68,7 @@ struct pd_wasm_spawn {
     struct pd_rights *rights;   /* borrowed; shared by the new process */
     struct pd_guest_entry entry;
     uint64_t parent; /* pid, or 0 */
+    const char *registered; /* a name that it takes before its first step, or NULL; copied */
 };
 
 /* Make a process that has not begun to run: pd_process_start lets it, pd_wasm_process_discard gives it up.
@@ -75,6 +77,10 @@ PD_NODISCARD enum pd_status pd_wasm_process_create(struct pd_wasm_system *system
                                                    const struct pd_wasm_spawn *spawn,
                                                    struct pd_wasm_process **process_out);
 void pd_wasm_process_discard(struct pd_wasm_process *process);
+
+/* Let the ends of host calls be noted by the process's tracer, as long as it has one. By the owner, between steps. A
+ * deterministic run keeps its own trace instead. */
+void pd_wasm_process_trace_calls(struct pd_wasm_process *self);
 
 /* The callbacks of struct pd_machine: pd_machine_init(.., pd_wasm_wake, pd_wasm_wake_at). */
 void pd_wasm_wake(void *process);
@@ -122,8 +128,9 @@ struct pd_rights *pd_call_config_for_change(struct pd_call *call);
 /* End the guest because it lacks a right: exit reason DENIED. */
 enum pd_call_result pd_call_trap_right(struct pd_call *call, const char *what);
 
-/* After a request to another process: make the guest yield soon if the request has to wait for room. */
-void pd_call_settle(struct pd_call *call);
+/* The end of a call that sent something to `pid`, its result set: the guest goes on when that is on its way, and
+ * when what it sent to itself has taken effect. Return its result. */
+enum pd_call_result pd_call_settle(struct pd_call *call, uint64_t pid);
 
 /* Set the scratch message, destroying what it held. Takes the message (NULL: empty). */
 void pd_wasm_process_set_scratch(struct pd_wasm_process *self, struct pd_message *message);
