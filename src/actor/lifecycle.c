@@ -438,18 +438,25 @@ struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref)
     return NULL;
 }
 
-static bool take_in(struct pd_process *self)
+static bool take_in(struct pd_process *self, bool *is_killed_out)
 {
-    bool is_killed = false;
-    struct pd_message *batch = pd_mailbox_take_inbound(self, &is_killed);
+    struct pd_message *batch = pd_mailbox_take_inbound(self, is_killed_out);
     pd_lifecycle_handle(self, batch);
-    return batch != NULL || is_killed;
+    return batch != NULL || *is_killed_out;
 }
 
 bool pd_process_drain(struct pd_process *self)
 {
     /* A hint that comes too late is no harm: settling looks again under the lock. */
-    return atomic_load_explicit(&self->has_news, memory_order_relaxed) && take_in(self);
+    bool is_killed = false;
+    return atomic_load_explicit(&self->has_news, memory_order_relaxed) && take_in(self, &is_killed);
+}
+
+bool pd_lifecycle_catch_up(struct pd_process *self)
+{
+    bool is_killed = false;
+    return atomic_load_explicit(&self->has_news, memory_order_relaxed) &&
+           take_in(self, &is_killed) && !is_killed && !self->is_exit_set;
 }
 
 /* --- Signals ------------------------------------------------------------------------------------------- */
@@ -719,7 +726,8 @@ static enum pd_status post_to_self(struct pd_process *self, struct pd_message *m
 {
     enum pd_status status = pd_mailbox_post(self->environment, self->pid, message);
     if (status == PD_ERR_FULL) {
-        (void)take_in(self); /* even if nothing arrived */
+        bool is_killed = false;
+        (void)take_in(self, &is_killed); /* even if nothing arrived */
         status = pd_mailbox_post(self->environment, self->pid, message);
     }
     return status;

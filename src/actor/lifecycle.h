@@ -9,6 +9,9 @@
 /* Let a batch from the mailbox take effect in order; messages join the owner's queue. */
 void pd_lifecycle_handle(struct pd_process *self, struct pd_message *batch);
 
+/* Take in what arrived since the slice began. True: something did, and `self` may run on. */
+bool pd_lifecycle_catch_up(struct pd_process *self);
+
 /* Deliver what the outbox holds. True: it is empty. False: in line for room. */
 bool pd_lifecycle_flush_outbox(struct pd_process *self);
 

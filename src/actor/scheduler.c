@@ -285,7 +285,7 @@ bool pd_process_lend(struct pd_process *self)
         process->run_next = scheduler->ended; /* its end needs more stack than a fiber has */
         scheduler->ended = process;
     }
-    return pd_process_drain(self) && !self->is_exit_set;
+    return pd_lifecycle_catch_up(self);
 }
 
 /* Tear down who ended on a borrowed stack. */

@@ -212,8 +212,8 @@ static enum pd_call_result send_scratch(struct pd_call *call, uint64_t pid)
     self->scratch = NULL;
     enum pd_status status = pd_process_send_waiting(self->process, pid, message);
     if (status == PD_OK) {
-        pd_call_settle(call);
-        return pd_call_done(call, 0);
+        call->result = 0;
+        return pd_call_settle(call, 0);
     }
     pd_message_destroy(message);
     return pd_call_trap(call, status == PD_ERR_INVALID
@@ -331,17 +331,26 @@ static enum pd_call_result receive(struct pd_call *call)
     return result;
 }
 
+static enum pd_call_result await_answer(struct pd_call *call)
+{
+    uint64_t tag = call->arguments[1];
+    return wait_for(call, &tag, 1, call->arguments[2]);
+}
+
+static enum pd_call_result request_resume(struct pd_call *call)
+{
+    return pd_process_must_wait(pd_call_process(call)->process) ? PD_CALL_WAIT : await_answer(call);
+}
+
 /* A request and its answer: what is in the queue already cannot be the answer. */
 static enum pd_call_result send_receive_skip_search(struct pd_call *call)
 {
-    struct pd_process *process = pd_call_process(call)->process;
-    pd_process_skip_queue(process);
+    pd_process_skip_queue(pd_call_process(call)->process);
     enum pd_call_result result = send_scratch(call, call->arguments[0]);
-    if (result != PD_CALL_DONE) {
-        return result;
+    if (result == PD_CALL_WAIT) {
+        call->resume = request_resume;
     }
-    uint64_t tag = call->arguments[1];
-    return wait_for(call, &tag, 1, call->arguments[2]);
+    return result == PD_CALL_DONE ? await_answer(call) : result;
 }
 
 #define MODULE "lunatic::message"
@@ -362,7 +371,7 @@ const struct pd_import pd_lunatic_message_imports[] = {
     {MODULE, "take_tls_stream", "I->I", PD_CALL_SYNC, no_such_resource},
     {MODULE, "push_udp_socket", "I->I", PD_CALL_SYNC, no_such_resource},
     {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, no_such_resource},
-    {MODULE, "send", "I->i", PD_CALL_SYNC, send},
+    {MODULE, "send", "I->i", PD_CALL_ASYNC, send},
     {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, send_receive_skip_search},
     {MODULE, "receive", "iiI->i", PD_CALL_ASYNC, receive},
 };

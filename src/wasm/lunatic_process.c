@@ -408,8 +408,7 @@ static enum pd_call_result link(struct pd_call *call)
 {
     struct pd_process *process = pd_call_process(call)->process;
     enum pd_status status = pd_process_link(process, call->arguments[1], call->arguments[0]);
-    pd_call_settle(call);
-    return status == PD_OK ? PD_CALL_DONE : bond_failed(call, status);
+    return status == PD_OK ? pd_call_settle(call, 0) : bond_failed(call, status);
 }
 
 static enum pd_call_result unlink(struct pd_call *call)
@@ -422,8 +421,7 @@ static enum pd_call_result monitor(struct pd_call *call)
 {
     struct pd_process *process = pd_call_process(call)->process;
     enum pd_status status = pd_process_monitor(process, call->arguments[0], 0);
-    pd_call_settle(call);
-    return status == PD_OK ? PD_CALL_DONE : bond_failed(call, status);
+    return status == PD_OK ? pd_call_settle(call, 0) : bond_failed(call, status);
 }
 
 static enum pd_call_result stop_monitoring(struct pd_call *call)
@@ -436,10 +434,7 @@ static enum pd_call_result kill(struct pd_call *call)
 {
     struct pd_process *process = pd_call_process(call)->process;
     pd_process_exit_signal(process, call->arguments[0], PD_EXIT_KILLED, NULL);
-    if (call->arguments[0] == process->pid) {
-        pd_guest_force_yield(call->guest);
-    }
-    return PD_CALL_DONE;
+    return pd_call_settle(call, call->arguments[0]);
 }
 
 static enum pd_call_result exists(struct pd_call *call)
@@ -471,11 +466,11 @@ const struct pd_import pd_lunatic_process_imports[] = {
     {MODULE, "die_when_link_dies", "i->", PD_CALL_SYNC, die_when_link_dies},
     {MODULE, "process_id", "->I", PD_CALL_SYNC, process_id},
     {MODULE, "environment_id", "->I", PD_CALL_SYNC, environment_id},
-    {MODULE, "link", "II->", PD_CALL_SYNC, link},
+    {MODULE, "link", "II->", PD_CALL_ASYNC, link},
     {MODULE, "unlink", "I->", PD_CALL_SYNC, unlink},
-    {MODULE, "monitor", "I->", PD_CALL_SYNC, monitor},
+    {MODULE, "monitor", "I->", PD_CALL_ASYNC, monitor},
     {MODULE, "stop_monitoring", "I->", PD_CALL_SYNC, stop_monitoring},
-    {MODULE, "kill", "I->", PD_CALL_SYNC, kill},
+    {MODULE, "kill", "I->", PD_CALL_ASYNC, kill},
     {MODULE, "exists", "I->i", PD_CALL_SYNC, exists},
 };
 const size_t pd_lunatic_process_import_count =

@@ -21,9 +21,8 @@ static enum pd_call_result monitor(struct pd_call *call)
     struct pd_process *process = pd_call_process(call)->process;
     uint64_t ref = pd_runtime_new_ref(process->environment->runtime);
     enum pd_status status = pd_process_monitor(process, call->arguments[0], ref);
-    pd_call_settle(call);
     call->result = status == PD_OK ? ref : 0;
-    return PD_CALL_DONE;
+    return pd_call_settle(call, 0);
 }
 
 static enum pd_call_result demonitor(struct pd_call *call)
@@ -74,11 +73,7 @@ static enum pd_call_result exit_other(struct pd_call *call)
     }
     pd_process_exit_signal(process, call->arguments[0], reason, text);
     pd_exit_text_release(text);
-    if (call->arguments[0] == process->pid) {
-        pd_guest_force_yield(call->guest);
-    }
-    pd_call_settle(call);
-    return PD_CALL_DONE;
+    return pd_call_settle(call, call->arguments[0]);
 }
 
 static enum pd_call_result exit_self(struct pd_call *call)
@@ -272,10 +267,10 @@ static enum pd_call_result message_reason_text(struct pd_call *call)
 #define MESSAGE "pando::message"
 
 const struct pd_import pd_pando_process_imports[] = {
-    {PROCESS, "monitor", "I->I", PD_CALL_SYNC, monitor},
+    {PROCESS, "monitor", "I->I", PD_CALL_ASYNC, monitor},
     {PROCESS, "demonitor", "Ii->i", PD_CALL_SYNC, demonitor},
     {PROCESS, "trap_exit", "i->", PD_CALL_SYNC, trap_exit},
-    {PROCESS, "exit", "Iiii->", PD_CALL_SYNC, exit_other},
+    {PROCESS, "exit", "Iiii->", PD_CALL_ASYNC, exit_other},
     {PROCESS, "exit_self", "iii->", PD_CALL_SYNC, exit_self},
     {PROCESS, "last_reason", "->i", PD_CALL_SYNC, last_reason},
     {PROCESS, "send", "I->i", PD_CALL_SYNC, send},
