@@ -3,7 +3,7 @@
 #ifndef PD_TEST_ABI_HOSTILE_H
 #define PD_TEST_ABI_HOSTILE_H
 
-#include "abi_fake.h"
+#include "abi_actor.h"
 #include "base/random.h"
 
 #define HOSTILE_TEXT_AT 256u /* a valid text, 5 bytes, zeros behind it */

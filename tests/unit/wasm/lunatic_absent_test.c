@@ -1,6 +1,6 @@
 /* What this build does not have (networking, SQLite, other nodes) and what hardly needs a test of
  * its own: every function of those tables, one by one. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 #include "wasm/abi_tables.h"
 
 struct fixture {

@@ -1,5 +1,5 @@
 /* lunatic::error: ids, sizes, limits; and pd_call_error, which other tables leave errors with. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 #include "wasm/error_text.h"
 
 #define ERROR "lunatic::error"

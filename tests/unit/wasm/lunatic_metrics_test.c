@@ -3,7 +3,7 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define METRICS "lunatic::metrics"
 #define NAME 100

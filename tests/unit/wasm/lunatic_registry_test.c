@@ -1,5 +1,5 @@
 /* lunatic::registry: put, get, remove, and the name that is held until its put. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define REGISTRY "lunatic::registry"
 #define NAME 100

@@ -1,5 +1,5 @@
 /* lunatic::timer: delivery on time, cancelling, whose ids they are, and every limit. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define TIMER "lunatic::timer"
 #define TIMED_OUT 9027u

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define WASI "lunatic::wasi"
 #define PREVIEW1 "wasi_snapshot_preview1"

@@ -1,5 +1,5 @@
 /* pando::info: what a process learns about itself. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define INFO "pando::info"
 

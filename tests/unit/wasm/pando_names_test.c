@@ -1,5 +1,5 @@
 /* pando::registry and pando::group: every answer, every limit, and broadcasts in turns. */
-#include "abi_fake.h"
+#include "abi_actor.h"
 
 #define REGISTRY "pando::registry"
 #define GROUP "pando::group"
