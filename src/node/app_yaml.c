@@ -310,6 +310,7 @@ static void open_collection(struct reader *reader, enum pd_yaml_kind kind, const
 
 static void close_collection(struct reader *reader)
 {
+    pd_assert(reader->open != NULL); /* the parser's events are balanced */
     reader->open = reader->open->parent;
     reader->depth--;
 }
