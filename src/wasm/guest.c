@@ -305,6 +305,49 @@ enum pd_guest_step pd_guest_step(struct pd_guest *guest)
     return result;
 }
 
+/* The instantiation's future is over. */
+static enum pd_guest_made end_making(struct pd_guest *guest)
+{
+    wasmtime_call_future_delete(guest->future);
+    guest->future = NULL;
+    if (guest->trap != NULL || guest->error != NULL) {
+        end_badly(guest);
+        guest->phase = PD_PHASE_ENDED;
+        return PD_GUEST_NOT_MADE;
+    }
+    return PD_GUEST_MADE;
+}
+
+enum pd_guest_made pd_guest_make(struct pd_guest *guest)
+{
+    pd_assert(guest->phase == PD_PHASE_STARTED || guest->phase == PD_PHASE_INSTANTIATING);
+    if (guest->entry == NULL) {
+        return PD_GUEST_MADE; /* its first step tells */
+    }
+    if (guest->future == NULL && !advance(guest)) {
+        pd_assert(false); /* beginning to instantiate does not end it */
+    }
+    for (uint32_t deferred = 0; deferred < PD_GUEST_DEFERRED_PER_STEP; deferred++) {
+        struct pd_frame *frame = guest->top;
+        if (frame->state == PD_FRAME_DEFERRED) {
+            pd_guest_run_deferred(frame);
+        }
+        if (frame->state == PD_FRAME_WAITING) {
+            (void)pd_call_trap(&frame->call, "the module's start function waits: it may not");
+            guest->phase = PD_PHASE_ENDED;
+            return PD_GUEST_NOT_MADE;
+        }
+        if (wasmtime_call_future_poll(guest->future)) {
+            return end_making(guest);
+        }
+        if (guest->top->state != PD_FRAME_DEFERRED && guest->top->state != PD_FRAME_WAITING) {
+            break;
+        }
+    }
+    publish(guest);
+    return PD_GUEST_MAKING;
+}
+
 void pd_guest_destroy(struct pd_guest *guest)
 {
     pd_guest_abandon_calls(guest);
@@ -362,7 +405,8 @@ bool pd_guest_is_light(const struct pd_guest *guest)
 {
     const struct pd_frame *frame = guest->top;
     return guest->phase == PD_PHASE_RUNNING && frame->state == PD_FRAME_WAITING &&
-           frame->import->kind == PD_CALL_ASYNC && frame->blocking == NULL && frame->parent == NULL;
+           frame->import->kind == PD_CALL_ASYNC && frame->blocking == NULL &&
+           !frame->call.needs_stack && frame->parent == NULL;
 }
 
 void pd_guest_set_tracer(struct pd_guest *guest, pd_guest_tracer tracer)

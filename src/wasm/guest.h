@@ -125,6 +125,16 @@ PD_NODISCARD enum pd_status pd_guest_start(struct pd_guest *guest,
 /* Run it. Never after PD_GUEST_EXITED. */
 PD_NODISCARD enum pd_guest_step pd_guest_step(struct pd_guest *guest);
 
+enum pd_guest_made {
+    PD_GUEST_MADE = 0,    /* instantiated: the entry function comes next, by pd_guest_step */
+    PD_GUEST_MAKING = 1,  /* the module's `start` used a slice: go on after the others */
+    PD_GUEST_NOT_MADE = 2 /* it ended: pd_guest_exit says how. Never step it */
+};
+
+/* Only instantiate, on behalf of the one who spawns it; instead of a first step. A `start` that waits is NOT_MADE,
+ * as nobody could wake it. A missing entry function is not looked at yet. */
+PD_NODISCARD enum pd_guest_made pd_guest_make(struct pd_guest *guest);
+
 /* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its
  * pending call is abandoned, its job finishes alone. */
 void pd_guest_destroy(struct pd_guest *guest);

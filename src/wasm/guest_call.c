@@ -157,6 +157,7 @@ static enum pd_call_result lend_while_waiting(struct pd_guest *guest, struct pd_
         return result;
     }
     while (result == PD_CALL_WAIT && frame->nested == NULL && frame->blocking == NULL &&
+           !frame->call.needs_stack &&
            guest->machine->lend(guest->process)) {
         result = frame->call.resume(&frame->call);
     }
@@ -175,6 +176,7 @@ static enum pd_call_result dispatch(struct pd_guest *guest, struct pd_frame *fra
     call->resume = NULL;
     call->abandon = NULL;
     call->state = NULL;
+    call->needs_stack = false;
     if (import->kind == PD_CALL_DEFERRED) {
         frame->state = PD_FRAME_DEFERRED;
         return wait_for_result(guest, frame);

@@ -58,6 +58,7 @@ struct pd_call {
     enum pd_call_result (*resume)(struct pd_call *call);
     void (*abandon)(struct pd_call *call); /* may be NULL */
     void *state;                           /* the function's own, between wait and resume */
+    bool needs_stack; /* set with PD_CALL_WAIT: `resume` must not run on a fiber (it may else) */
 };
 
 typedef enum pd_call_result (*pd_call_function)(struct pd_call *call);

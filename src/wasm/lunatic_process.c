@@ -244,13 +244,17 @@ static enum pd_call_result set_can_spawn(struct pd_call *call)
 
 /* --- Spawning ---------------------------------------------------------------------------------------------- */
 
-static enum pd_call_result spawn_failed(struct pd_call *call, enum pd_status status,
-                                        uint32_t id_address)
+static enum pd_call_result spawn_failed(struct pd_call *call, const char *why, uint32_t id_address)
 {
-    const char *why = status == PD_ERR_FULL        ? "the limit of processes or links is reached"
-                      : status == PD_ERR_NO_MEMORY ? "not enough memory for the new process"
-                                                   : pd_status_text(status);
     return pd_call_error(call, id_address, "cannot spawn: %s", why);
+}
+
+static enum pd_call_result spawn_finish(struct pd_call *call, enum pd_status status, uint64_t pid,
+                                        const char *why)
+{
+    uint32_t id_address = pd_call_u32(call, 7);
+    return status == PD_OK ? pd_call_write_u64(call, id_address, pid)
+                           : spawn_failed(call, why, id_address);
 }
 
 static enum pd_call_result spawn(struct pd_call *call)
@@ -263,20 +267,14 @@ static enum pd_call_result spawn(struct pd_call *call)
         .params = pd_call_u32(call, 5),
         .params_size = pd_call_u32(call, 6),
     };
-    uint32_t id_address = pd_call_u32(call, 7);
     struct pd_spawn_request request;
     if (!pd_spawn_decode(call, &arguments, &request)) {
         return PD_CALL_TRAP;
     }
-    if (pd_guest_memory(call->guest, id_address, sizeof(uint64_t)) == NULL) {
+    if (pd_guest_memory(call->guest, pd_call_u32(call, 7), sizeof(uint64_t)) == NULL) {
         return pd_call_trap_bounds(call, "id");
     }
-    uint64_t pid = 0;
-    enum pd_status status = pd_spawn_run(call, &request, call->arguments[0], &pid);
-    if (status != PD_OK) {
-        return spawn_failed(call, status, id_address);
-    }
-    return pd_call_write_u64(call, id_address, pid);
+    return pd_spawn_run(call, &request, call->arguments[0], spawn_finish);
 }
 
 /* get_or_spawn(name, len, link, config, module, fn, fnlen, params, plen, node, id): 0 spawned, 1 error, 2 found. */
@@ -294,29 +292,27 @@ enum {
     GET_ID
 };
 
-static enum pd_call_result spawn_named(struct pd_call *call, const char *name, uint32_t name_size)
+/* The name of the call, looked up anew: the memory may have moved. */
+static const char *held_name(struct pd_call *call, uint32_t *size_out)
+{
+    *size_out = pd_call_u32(call, GET_NAME_SIZE);
+    return pd_call_text(call, pd_call_u32(call, GET_NAME), *size_out, "name");
+}
+
+static enum pd_call_result named_finish(struct pd_call *call, enum pd_status status, uint64_t pid,
+                                        const char *why)
 {
     struct pd_wasm_process *self = pd_call_process(call);
     struct pd_environment *environment = self->process->environment;
-    const struct pd_spawn_arguments arguments = {
-        .config = call->arguments[GET_CONFIG],
-        .module = call->arguments[GET_MODULE],
-        .function = pd_call_u32(call, GET_FUNCTION),
-        .function_size = pd_call_u32(call, GET_FUNCTION_SIZE),
-        .params = pd_call_u32(call, GET_PARAMS),
-        .params_size = pd_call_u32(call, GET_PARAMS_SIZE),
-    };
     uint32_t id_address = pd_call_u32(call, GET_ID);
-    struct pd_spawn_request request;
-    uint64_t pid = 0;
-    if (!pd_spawn_decode(call, &arguments, &request)) {
-        pd_registry_release(environment, name, name_size, self->process->pid);
+    uint32_t name_size = 0;
+    const char *name = held_name(call, &name_size);
+    if (name == NULL) {
         return PD_CALL_TRAP;
     }
-    enum pd_status status = pd_spawn_run(call, &request, call->arguments[GET_LINK], &pid);
     if (status != PD_OK) {
         pd_registry_release(environment, name, name_size, self->process->pid);
-        return spawn_failed(call, status, id_address);
+        return spawn_failed(call, why, id_address);
     }
     status = pd_registry_put(environment, name, name_size, 0, pid, self->process->pid, true);
     if (status != PD_OK && status != PD_ERR_UNKNOWN) { /* unknown: the child ended already */
@@ -325,10 +321,26 @@ static enum pd_call_result spawn_named(struct pd_call *call, const char *name, u
                              (unsigned long long)pid, pd_status_text(status));
     }
     enum pd_call_result result = pd_call_write_u64(call, pd_call_u32(call, GET_NODE), 0);
-    if (result == PD_CALL_DONE) {
-        result = pd_call_write_u64(call, id_address, pid);
+    return result == PD_CALL_DONE ? pd_call_write_u64(call, id_address, pid) : result;
+}
+
+static enum pd_call_result spawn_named(struct pd_call *call, const char *name, uint32_t name_size)
+{
+    struct pd_wasm_process *self = pd_call_process(call);
+    const struct pd_spawn_arguments arguments = {
+        .config = call->arguments[GET_CONFIG],
+        .module = call->arguments[GET_MODULE],
+        .function = pd_call_u32(call, GET_FUNCTION),
+        .function_size = pd_call_u32(call, GET_FUNCTION_SIZE),
+        .params = pd_call_u32(call, GET_PARAMS),
+        .params_size = pd_call_u32(call, GET_PARAMS_SIZE),
+    };
+    struct pd_spawn_request request;
+    if (!pd_spawn_decode(call, &arguments, &request)) {
+        pd_registry_release(self->process->environment, name, name_size, self->process->pid);
+        return PD_CALL_TRAP;
     }
-    return result;
+    return pd_spawn_run(call, &request, call->arguments[GET_LINK], named_finish);
 }
 
 static enum pd_call_result get_or_spawn(struct pd_call *call)

@@ -410,6 +410,43 @@ static void destroy(struct pd_module *module)
     pd_free(module);
 }
 
+/* A LEB128 number of 32 bits at *at; moves on. False: it does not end within the bytes. */
+static bool read_size(const uint8_t *bytes, size_t size, size_t *at, uint32_t *value_out)
+{
+    uint32_t value = 0;
+    for (unsigned shift = 0; shift < 35 && *at < size; shift += 7) {
+        uint8_t byte = bytes[(*at)++];
+        value |= (uint32_t)(byte & 0x7F) << (shift % 32);
+        if ((byte & 0x80) == 0) {
+            *value_out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a valid module has a start section (WebAssembly core 1.0, 5.5.2: id 8). */
+static bool find_start(const uint8_t *bytes, size_t size)
+{
+    enum {
+        HEADER_SIZE = 8,
+        SECTION_START = 8
+    };
+    size_t at = HEADER_SIZE;
+    while (at < size) {
+        uint8_t id = bytes[at++];
+        uint32_t section_size = 0;
+        if (id == SECTION_START) {
+            return true;
+        }
+        if (!read_size(bytes, size, &at, &section_size) || section_size > size - at) {
+            return false;
+        }
+        at += section_size;
+    }
+    return false;
+}
+
 enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_source *source,
                               struct pd_module **module_out, struct pd_module_message *message)
 {
@@ -426,6 +463,7 @@ enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_s
     }
     module->linker = linker;
     module->wasm_size = source->size;
+    module->has_start = find_start(source->bytes, source->size);
     atomic_init(&module->reference_count, 1);
     struct sha256_ctx hash;
     sha256_init(&hash);

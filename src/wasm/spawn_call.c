@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/bytes.h"
 
 #define CHUNK_SIZE 17u
@@ -122,8 +123,94 @@ bool pd_spawn_decode(struct pd_call *call, const struct pd_spawn_arguments *argu
                                   request_out->params, &request_out->param_count) != NULL;
 }
 
-enum pd_status pd_spawn_run(struct pd_call *call, const struct pd_spawn_request *request,
-                            uint64_t link_tag, uint64_t *pid_out)
+/* --- Making the process ------------------------------------------------------------------------------ */
+
+/* A spawn whose module has to be instantiated within the call. */
+struct making {
+    struct pd_wasm_process *child;
+    uint64_t link_tag;
+    pd_spawn_finish finish;
+};
+
+static const char *why_not(enum pd_status status)
+{
+    return status == PD_ERR_FULL        ? "the limit of processes or links is reached"
+           : status == PD_ERR_NO_MEMORY ? "not enough memory for the new process"
+                                        : pd_status_text(status);
+}
+
+/* The child is made: link and start it. */
+static enum pd_call_result launch(struct pd_call *call, struct pd_wasm_process *child,
+                                  uint64_t link_tag, pd_spawn_finish finish)
+{
+    struct pd_wasm_process *self = pd_call_process(call);
+    enum pd_status status = PD_OK;
+    if (link_tag != 0) {
+        status = pd_process_link_child(self->process, child->process, link_tag);
+    }
+    if (status != PD_OK) {
+        pd_wasm_process_discard(child);
+        return finish(call, status, 0, why_not(status));
+    }
+    uint64_t pid = child->process->pid;
+    pd_process_start(child->process);
+    return finish(call, PD_OK, pid, "");
+}
+
+static void abandon_making(struct pd_call *call)
+{
+    struct making *making = call->state;
+    pd_wasm_process_discard(making->child);
+    pd_free(making);
+}
+
+static enum pd_call_result not_made(struct pd_call *call, const struct making *making)
+{
+    char why[PD_GUEST_FAILURE_SIZE];
+    (void)pd_guest_exit_text(making->child->guest, why, sizeof why);
+    pd_wasm_process_discard(making->child);
+    return making->finish(call, PD_ERR_INVALID, 0, why);
+}
+
+static enum pd_call_result make_resume(struct pd_call *call)
+{
+    struct making making = *(struct making *)call->state;
+    enum pd_guest_made made = pd_guest_make(making.child->guest);
+    if (made == PD_GUEST_MAKING) {
+        pd_process_wake(pd_call_process(call)->process); /* go on after the others */
+        return PD_CALL_WAIT;
+    }
+    pd_free(call->state);
+    call->state = NULL;
+    call->abandon = NULL;
+    if (made == PD_GUEST_NOT_MADE) {
+        return not_made(call, &making);
+    }
+    atomic_store_explicit(&pd_guest_module(making.child->guest)->is_proven, true,
+                          memory_order_relaxed);
+    return launch(call, making.child, making.link_tag, making.finish);
+}
+
+/* Instantiating needs more stack than a fiber has: go on when the scheduler resumes the call. */
+static enum pd_call_result make_within_call(struct pd_call *call, struct pd_wasm_process *child,
+                                            uint64_t link_tag, pd_spawn_finish finish)
+{
+    struct making *making = pd_alloc(sizeof *making);
+    if (making == NULL) {
+        pd_wasm_process_discard(child);
+        return finish(call, PD_ERR_NO_MEMORY, 0, why_not(PD_ERR_NO_MEMORY));
+    }
+    *making = (struct making){.child = child, .link_tag = link_tag, .finish = finish};
+    call->state = making;
+    call->abandon = abandon_making;
+    call->resume = make_resume;
+    call->needs_stack = true;
+    pd_process_wake(pd_call_process(call)->process);
+    return PD_CALL_WAIT;
+}
+
+enum pd_call_result pd_spawn_run(struct pd_call *call, const struct pd_spawn_request *request,
+                                 uint64_t link_tag, pd_spawn_finish finish)
 {
     struct pd_wasm_process *self = pd_call_process(call);
     struct pd_wasm_spawn spawn = {
@@ -140,16 +227,11 @@ enum pd_status pd_spawn_run(struct pd_call *call, const struct pd_spawn_request 
     struct pd_wasm_process *child = NULL;
     enum pd_status status = pd_wasm_process_create(self->system, &spawn, &child);
     if (status != PD_OK) {
-        return status;
+        return finish(call, status, 0, why_not(status));
     }
-    if (link_tag != 0) {
-        status = pd_process_link_child(self->process, child->process, link_tag);
-        if (status != PD_OK) {
-            pd_wasm_process_discard(child);
-            return status;
-        }
+    if (request->module->has_start ||
+        !atomic_load_explicit(&request->module->is_proven, memory_order_relaxed)) {
+        return make_within_call(call, child, link_tag, finish);
     }
-    *pid_out = child->process->pid;
-    pd_process_start(child->process);
-    return PD_OK;
+    return launch(call, child, link_tag, finish);
 }
