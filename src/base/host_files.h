@@ -1,12 +1,13 @@
-/* host_files - the files, directories and standard streams that the program may touch, as one interface.
+/* host_files - the files, directories and standard streams that the program may touch, as one
+ * interface.
  *
- * Role       The door between WASI and the operating system. src/host/files.h has the real half and a
- *            deterministic one over it.
- * Model      A table of functions. Names are resolved beneath a directory that is already open and never
- *            lead out of it: not by "..", not by an absolute path, not by a link, not in a race.
- *            Functions may block unless they say otherwise: call them on a helper thread.
- * Bounds     A path has at most PD_FILE_PATH_MAX bytes, a listing PD_FILE_LISTING_ENTRIES_MAX entries
- *            and PD_FILE_LISTING_NAMES_MAX bytes of names.
+ * Role       The door between WASI and the operating system. src/host/files.h has the real half and
+ *            a deterministic one over it.
+ * Model      A table of functions. Names are resolved beneath a directory that is already open and
+ *            never lead out of it: not by "..", not by an absolute path, not by a link, not in a
+ *            race. Functions may block unless they say otherwise: call them on a helper thread.
+ * Bounds     A path has at most PD_FILE_PATH_MAX bytes, a listing PD_FILE_LISTING_ENTRIES_MAX
+ *            entries and PD_FILE_LISTING_NAMES_MAX bytes of names.
  * Ownership  Files are reference counted, by any thread; the last release closes. Paths are texts
  *            without inner zero bytes, relative, not empty, and borrowed for the call.
  * Errors     enum pd_file_error, numbered as WASI preview 1 numbers errno, so that one table (the
@@ -173,7 +174,8 @@ struct pd_file_poll {
 struct pd_files;
 
 struct pd_files_ops {
-    /* Open a directory of the host for sandboxed use. `why_out` (may be NULL) gets a sentence on failure.
+    /* Open a directory of the host for sandboxed use. `why_out` (may be NULL) gets a sentence on
+     * failure.
      *
      * PD_OK               *dir_out is the caller's.
      * PD_ERR_UNKNOWN      there is no such directory.
@@ -209,7 +211,8 @@ struct pd_files_ops {
                                  uint64_t size, unsigned advice);
     enum pd_file_error (*allocate)(struct pd_files *files, struct pd_file *file, uint64_t offset,
                                    uint64_t size);
-    /* *listing_out is the caller's: pd_file_listing_deinit. PD_FILE_OVERFLOW: larger than the bounds. */
+    /* *listing_out is the caller's: pd_file_listing_deinit. PD_FILE_OVERFLOW: larger than the
+     * bounds. */
     enum pd_file_error (*list)(struct pd_files *files, struct pd_file *dir,
                                struct pd_file_listing *listing_out);
     void (*listing_deinit)(struct pd_files *files, struct pd_file_listing *listing);
@@ -239,8 +242,8 @@ struct pd_files_ops {
     enum pd_file_error (*readlink_at)(struct pd_files *files, struct pd_file *dir, const char *path,
                                       char *text_out, size_t size, size_t *size_out);
 
-    /* Wait until a file is ready, timeout_ns (PD_TIME_NEVER: none) passed, or `cancel` is signalled.
-     * 0 looks without waiting. PD_FILE_CANCELED: it was signalled. */
+    /* Wait until a file is ready, timeout_ns (PD_TIME_NEVER: none) passed, or `cancel` is
+     * signalled. 0 looks without waiting. PD_FILE_CANCELED: it was signalled. */
     enum pd_file_error (*poll)(struct pd_files *files, struct pd_file_poll *items, size_t count,
                                uint64_t timeout_ns, struct pd_file_cancel *cancel);
 

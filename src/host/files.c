@@ -75,8 +75,8 @@ static ssize_t transfer(int fd, struct pd_file_io *io, bool is_write)
     return count;
 }
 
-/* A stream is waited for with poll, so that the wait can be ended, and only then touched. Another reader may
- * have been quicker: then wait again. */
+/* A stream is waited for with poll, so that the wait can be ended, and only then touched. Another
+ * reader may have been quicker: then wait again. */
 static enum pd_file_error move_bytes(struct pd_file *file, struct pd_file_io *io, bool is_write)
 {
     int fd = pd_posix_file_of(file)->fd;
@@ -241,8 +241,8 @@ static enum pd_status directory_open(struct pd_files *files, const char *host_pa
     if (fd < 0) {
         return open_failed(errno, host_path, why_out, why_size);
     }
-    /* The probe: a sandbox that the kernel cannot hold must not be opened at all. A seccomp filter that
-     * knows openat2 only by absence answers EPERM. */
+    /* The probe: a sandbox that the kernel cannot hold must not be opened at all. A seccomp filter
+     * that knows openat2 only by absence answers EPERM. */
     int probe = pd_files_resolve(fd, ".", O_PATH | O_DIRECTORY, 0);
     if (probe < 0) {
         int os_errno = errno == EPERM ? ENOSYS : errno;
@@ -296,7 +296,8 @@ static void standard_init(struct pd_posix_file *posix, int fd)
     posix->fd = fd;
     posix->is_borrowed = true;
     posix->base.type = fstat(fd, &os) == 0 ? pd_files_type(os.st_mode) : PD_FILE_TYPE_UNKNOWN;
-    /* Input from a file is always ready, and poll(2) says so: treating it as a stream is right too. */
+    /* Input from a file is always ready, and poll(2) says so: treating it as a stream is right
+     * too. */
     posix->base.is_stream = true;
 }
 

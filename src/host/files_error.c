@@ -85,7 +85,8 @@ enum pd_file_type pd_files_type(unsigned mode)
     }
 }
 
-/* Nanoseconds since the epoch; what lies before it, or past the year 2554, is pinned to the edge. */
+/* Nanoseconds since the epoch; what lies before it, or past the year 2554, is pinned to the
+ * edge. */
 static uint64_t nanoseconds(const struct timespec *time)
 {
     if (time->tv_sec < 0) {

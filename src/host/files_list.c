@@ -1,5 +1,5 @@
-/* A directory read whole and sorted. A snapshot has the one order that removing entries on the way cannot
- * upset, which the kernel's own positions do not promise on every file system. */
+/* A directory read whole and sorted. A snapshot has the one order that removing entries on the way
+ * cannot upset, which the kernel's own positions do not promise on every file system. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static enum pd_file_error gather(struct gathering *to, int dir_fd, const struct 
 {
     struct pd_file_listing *listing = &to->listing;
     uint32_t name_size = (uint32_t)strlen(entry->name);
-    if (!pd_utf8_is_valid((const uint8_t *)entry->name, name_size)) {
+    if (name_size == 0 || !pd_utf8_is_valid((const uint8_t *)entry->name, name_size)) {
         return PD_FILE_OK; /* no guest could name it */
     }
     if (listing->entry_count >= PD_FILE_LISTING_ENTRIES_MAX ||

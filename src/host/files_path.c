@@ -1,10 +1,11 @@
 /* Paths, none of which leads out of the directory that it begins in.
  *
- * Whatever opens or looks goes through openat2 with RESOLVE_BENEATH as a whole. Whatever creates, removes or
- * renames splits off the last name, resolves the rest to a parent the same way, and acts on that one name in it
- * with the *at calls, which then see neither a slash nor a dot name: so there is nothing left to resolve
- * that could be exchanged in between. A trailing slash is never handed to them either, because behind
- * it Linux follows a link with no RESOLVE_BENEATH in force. */
+ * Whatever opens or looks goes through openat2 with RESOLVE_BENEATH as a whole. Whatever creates,
+ * removes or renames splits off the last name, resolves the rest to a parent the same way, and acts
+ * on that one name in it with the *at calls, which then see neither a slash nor a dot name: so
+ * there is nothing left to resolve that could be exchanged in between. A trailing slash is never
+ * handed to them either, because behind it Linux follows a link with no RESOLVE_BENEATH in
+ * force. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -64,8 +65,8 @@ static void place_close(struct place *place)
     }
 }
 
-/* A path whose last component is a dot name has no name to act on. If it resolves at all, `when_dot` is the
- * answer. */
+/* A path whose last component is a dot name has no name to act on. If it resolves at all,
+ * `when_dot` is the answer. */
 static enum pd_file_error dot_error(int dir_fd, const char *path, enum pd_file_error when_dot)
 {
     int fd = pd_files_resolve(dir_fd, path, O_PATH | O_DIRECTORY, 0);
@@ -142,7 +143,8 @@ static uint64_t open_flags(uint32_t flags)
         {PD_FILE_OPEN_APPEND, O_APPEND},  {PD_FILE_OPEN_DSYNC, O_DSYNC},
         {PD_FILE_OPEN_SYNC, O_SYNC},
     };
-    /* O_NONBLOCK: opening a pipe must not wait for its other end in a helper that nothing can call back. */
+    /* O_NONBLOCK: opening a pipe must not wait for its other end in a helper that nothing can call
+     * back. */
     uint64_t os = O_NONBLOCK | O_NOCTTY;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if ((flags & table[i].ours) != 0) {
@@ -181,7 +183,8 @@ enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir,
     return pd_files_wrap(fd, pd_files_type(os.st_mode), file_out);
 }
 
-/* A descriptor of the thing itself, not for reading it; links in the last place are followed or kept. */
+/* A descriptor of the thing itself, not for reading it; links in the last place are followed or
+ * kept. */
 static int look(struct pd_file *dir, const char *path, bool follows)
 {
     return pd_files_resolve(pd_posix_file_of(dir)->fd, path, follows ? O_PATH : O_PATH | O_NOFOLLOW,
@@ -269,7 +272,8 @@ enum pd_file_error pd_files_unlink_at(struct pd_files *files, struct pd_file *di
     return error;
 }
 
-/* With a slash on either side both must be directories; the kernel checks the second once the first is. */
+/* With a slash on either side both must be directories; the kernel checks the second once the first
+ * is. */
 static enum pd_file_error rename_places(const struct place *from, const struct place *to)
 {
     if (from->has_slash || to->has_slash) {
@@ -316,8 +320,12 @@ enum pd_file_error pd_files_link_at(struct pd_files *files, struct pd_file *dir,
     if (error != PD_FILE_OK) {
         return error;
     }
-    error = from.has_slash ? slash_error(dir, path, PD_FILE_PERM)
-                           : place_open(new_dir, new_path, PD_FILE_EXIST, &to);
+    if (from.has_slash) {
+        error = slash_error(dir, path, PD_FILE_PERM);
+        place_close(&from);
+        return error;
+    }
+    error = place_open(new_dir, new_path, PD_FILE_EXIST, &to);
     if (error == PD_FILE_OK) {
         if (to.has_slash) {
             error = slash_error(new_dir, new_path, PD_FILE_EXIST);

@@ -1,8 +1,9 @@
-/* The deterministic form of the files: contents are real, and what a rerun on another day or machine could not
- * repeat is virtual.
+/* The deterministic form of the files: contents are real, and what a rerun on another day or
+ * machine could not repeat is virtual.
  *
- * Numbers    A file gets the next inode number when it is first seen, and loses it when its last name is
- *            removed, so that the system's reuse of inodes does not show. All lie on device 1.
+ * Numbers    A file gets the next inode number when it is first seen, and loses it when its last
+ *            name is removed, so that the system's reuse of inodes does not show. All lie on device
+ *            1.
  * Times      0 until the run changes them: creation, writing and set_times stamp the virtual time.
  * Sizes      Directories have none of their own: theirs depends on the file system.
  * Streams    Always ready: reading waits, and the only thread with it. Input is part of the run.

@@ -1,11 +1,16 @@
 /* output - a guest's standard output or error as whole lines.
  *
- * Role       Actors write at the same time; what a reader sees are their lines, never pieces of them.
- * Model      Bytes are gathered until a newline; all complete lines of one call leave in one write. A line that
- *            exceeds PD_OUTPUT_LINE_MAX leaves in pieces. With a tag, each line begins with "[TAG] ".
- * Bounds     PD_OUTPUT_LINE_MAX bytes held for each stream, taken from the heap only while a line is open.
- * Ownership  The caller owns the structure; zero is empty. deinit frees without writing: flush first.
- * Errors     When the sink fails, what was held is dropped, so that a closed pipe does not gather memory. */
+ * Role       Actors write at the same time; what a reader sees are their lines, never pieces of
+ *            them.
+ * Model      Bytes are gathered until a newline; all complete lines of one call leave in one write.
+ *            A line that exceeds PD_OUTPUT_LINE_MAX leaves in pieces. With a tag, each line begins
+ *            with "[TAG] ".
+ * Bounds     PD_OUTPUT_LINE_MAX bytes held for each stream, taken from the heap only while a line
+ *            is open.
+ * Ownership  The caller owns the structure; zero is empty. deinit frees without writing: flush
+ *            first.
+ * Errors     When the sink fails, what was held is dropped, so that a closed pipe does not gather
+ *            memory. */
 #ifndef PD_WASM_OUTPUT_H
 #define PD_WASM_OUTPUT_H
 
@@ -16,8 +21,8 @@
 
 #define PD_OUTPUT_LINE_MAX 65536u
 
-/* Where lines go instead of the host's streams, for those who capture a guest's output. Called on scheduler
- * threads; calls for one guest are in order. */
+/* Where lines go instead of the host's streams, for those who capture a guest's output. Called on
+ * scheduler threads; calls for one guest are in order. */
 struct pd_output_sink {
     enum pd_status (*write)(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
                             size_t size);

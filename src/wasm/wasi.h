@@ -1,16 +1,17 @@
 /* wasi - WASI preview 1 (wasi_snapshot_preview1), all 46 functions, written against hostcall.h.
  *
- * Role       Files, clocks, arguments, environment and standard streams for guests, within what their
- *            configuration grants. docs/wasi.md lists each function with its notes and tests.
- * Model      pd_wasi_config says what a guest may see; it is shared by many guests and does not change while
- *            it is. pd_wasi is one guest's own part: descriptors, open lines. It keeps no descriptor table
- *            until the guest opens, closes, renumbers or narrows a descriptor.
- * Bounds     PD_WASI_FDS_MAX descriptors, PD_WASI_IO_MAX bytes moved by one call (shorter counts are legal),
- *            PD_WASI_IOVECS_MAX buffers looked at, PD_WASI_SUBSCRIPTIONS_MAX polled, PD_FILE_PATH_MAX bytes
- *            of path, PD_WASI_STRINGS_MAX arguments and variables with PD_WASI_STRINGS_SIZE_MAX bytes.
+ * Role       Files, clocks, arguments, environment and standard streams for guests, within what
+ *            their configuration grants. docs/wasi.md lists each function with its notes and tests.
+ * Model      pd_wasi_config says what a guest may see; it is shared by many guests and does not
+ *            change while it is. pd_wasi is one guest's own part: descriptors, open lines. It keeps
+ *            no descriptor table until the guest opens, closes, renumbers or narrows a descriptor.
+ * Bounds     PD_WASI_FDS_MAX descriptors, PD_WASI_IO_MAX bytes moved by one call (shorter counts
+ *            are legal), PD_WASI_IOVECS_MAX buffers looked at, PD_WASI_SUBSCRIPTIONS_MAX polled,
+ *            PD_FILE_PATH_MAX bytes of path, PD_WASI_STRINGS_MAX arguments and variables with
+ *            PD_WASI_STRINGS_SIZE_MAX bytes.
  * Rights     A descriptor opened through another never has more rights than that one passes on.
- * Waiting    What may block runs as a job on owned buffers. A stream that a guest waits for is let go by
- *            pd_wasi_destroy, so call it as soon as the guest is dead.
+ * Waiting    What may block runs as a job on owned buffers. A stream that a guest waits for is let
+ *            go by pd_wasi_destroy, so call it as soon as the guest is dead.
  * Errors     To the guest: an errno, never a trap, but for proc_exit and proc_raise. */
 #ifndef PD_WASM_WASI_H
 #define PD_WASM_WASI_H
@@ -42,10 +43,10 @@ enum pd_wasi_access {
     PD_WASI_READ_WRITE = 1
 };
 
-/* --- Configuration: made by one thread, then shared ------------------------------------------------ */
+/* --- Configuration: made by one thread, then shared ------------------------------------------- */
 
-/* Nothing granted: no argument, variable, directory or standard stream. `files` outlives it. The reference is the
- * caller's. PD_OK, PD_ERR_NO_MEMORY. */
+/* Nothing granted: no argument, variable, directory or standard stream. `files` outlives it. The
+ * reference is the caller's. PD_OK, PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_wasi_config_create(struct pd_files *files,
                                                   struct pd_wasi_config **config_out);
 
@@ -53,8 +54,9 @@ PD_NODISCARD enum pd_status pd_wasi_config_create(struct pd_files *files,
 struct pd_wasi_config *pd_wasi_config_retain(struct pd_wasi_config *config);
 void pd_wasi_config_release(struct pd_wasi_config *config);
 
-/* Make *config safe to change: when others share it, the caller's reference moves to a copy of its own. Preopened
- * directories stay shared. Call before the functions below, which assert it. PD_OK, PD_ERR_NO_MEMORY. */
+/* Make *config safe to change: when others share it, the caller's reference moves to a copy of its
+ * own. Preopened directories stay shared. Call before the functions below, which assert it. PD_OK,
+ * PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_wasi_config_edit(struct pd_wasi_config **config);
 
 /* Append an argument; the first is the program's name.
@@ -71,8 +73,8 @@ PD_NODISCARD enum pd_status pd_wasi_config_set_variable(struct pd_wasi_config *c
                                                         const char *name, size_t name_size,
                                                         const char *value, size_t value_size);
 
-/* Open `host_path` now and show it to guests as `guest_path`. One descriptor for all guests of all copies.
- * `why_out` (may be NULL) gets a sentence on failure.
+/* Open `host_path` now and show it to guests as `guest_path`. One descriptor for all guests of all
+ * copies. `why_out` (may be NULL) gets a sentence on failure.
  *
  * PD_OK
  * PD_ERR_UNKNOWN      there is no such directory.
@@ -86,24 +88,27 @@ PD_NODISCARD enum pd_status pd_wasi_config_add_directory(struct pd_wasi_config *
                                                          enum pd_wasi_access access, char *why_out,
                                                          size_t why_size);
 
-/* Share a directory of `from` that covers `path` (equal to its guest path, or beneath it), with no more access
- * than it has there: how a guest hands a directory on. PD_ERR_DENIED: none covers it. */
+/* Share a directory of `from` that covers `path` (equal to its guest path, or beneath it), with no
+ * more access than it has there: how a guest hands a directory on. PD_ERR_DENIED: none covers
+ * it. */
 PD_NODISCARD enum pd_status pd_wasi_config_inherit_directory(struct pd_wasi_config *config,
                                                              const struct pd_wasi_config *from,
                                                              const char *path, size_t path_size,
                                                              char *why_out, size_t why_size);
 
-/* Whether descriptors 0, 1 and 2 are there. Without, they answer badf and their numbers stay unused. */
+/* Whether descriptors 0, 1 and 2 are there. Without, they answer badf and their numbers stay
+ * unused. */
 void pd_wasi_config_set_stdio(struct pd_wasi_config *config, bool is_allowed);
 bool pd_wasi_config_has_stdio(const struct pd_wasi_config *config);
 
-/* Send lines to `sink` (borrowed, outlives the guests) instead of the host's streams; NULL undoes it. */
+/* Send lines to `sink` (borrowed, outlives the guests) instead of the host's streams; NULL undoes
+ * it. */
 void pd_wasi_config_set_sink(struct pd_wasi_config *config, struct pd_output_sink *sink);
 
 /* Begin each line with "[TAG] "; cut to PD_WASI_TAG_MAX - 1 bytes; "" is none. */
 void pd_wasi_config_set_tag(struct pd_wasi_config *config, const char *tag);
 
-/* --- One guest ------------------------------------------------------------------------------------- */
+/* --- One guest -------------------------------------------------------------------------------- */
 
 /* Cheap: a small allocation. Holds a reference to `config`. PD_OK, PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_wasi_create(struct pd_wasi_config *config,
@@ -115,12 +120,13 @@ PD_NODISCARD enum pd_status pd_wasi_set_tag(struct pd_wasi *wasi, const char *ta
 /* Write the open lines of output, as at an exit. */
 void pd_wasi_flush(struct pd_wasi *wasi, struct pd_host *host);
 
-/* What it wrote last to its standard error, as whole lines where they fit, zero-terminated: a panic's message, most
- * likely. Returns the length; 0: nothing. */
+/* What it wrote last to its standard error, as whole lines where they fit, zero-terminated: a
+ * panic's message, most likely. Returns the length; 0: nothing. */
 size_t pd_wasi_last_errors(const struct pd_wasi *wasi, char *text, size_t text_size);
 
-/* The guest is dead: flush, end waits for streams, let go of descriptors (open files are closed by a job). Jobs
- * still under way finish alone. NULL is allowed. Any thread, once, never within a call of the guest. */
+/* The guest is dead: flush, end waits for streams, let go of descriptors (open files are closed by
+ * a job). Jobs still under way finish alone. NULL is allowed. Any thread, once, never within a call
+ * of the guest. */
 void pd_wasi_destroy(struct pd_wasi *wasi, struct pd_host *host);
 
 /* Descriptors that are open, standard streams and preopens included; for `pando info`. */
@@ -129,7 +135,7 @@ uint32_t pd_wasi_fd_count(const struct pd_wasi *wasi);
 /* Implemented by the guest: its WASI part, created at the first call. NULL: no memory. */
 struct pd_wasi *pd_guest_wasi(struct pd_guest *guest);
 
-/* --- What modules import --------------------------------------------------------------------------- */
+/* --- What modules import ---------------------------------------------------------------------- */
 
 extern const struct pd_import pd_wasi_imports[];
 extern const size_t pd_wasi_import_count;

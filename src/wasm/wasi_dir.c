@@ -1,12 +1,14 @@
-/* fd_readdir: a directory is read whole when it is read from its beginning, and then told piece by piece from
- * that snapshot, in which cookies count. So entries that are removed on the way upset nothing. */
+/* fd_readdir: a directory is read whole when it is read from its beginning, and then told piece by
+ * piece from that snapshot, in which cookies count. So entries that are removed on the way upset
+ * nothing. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "wasm/wasi_internal.h"
 
-/* Copy as much as fits: preview 1 cuts the last entry, and a full buffer means that there is more. */
+/* Copy as much as fits: preview 1 cuts the last entry, and a full buffer means that there is
+ * more. */
 static uint32_t put_cut(uint8_t *buffer, uint32_t room, uint32_t used, const void *bytes,
                         size_t size)
 {

@@ -49,7 +49,7 @@ static enum pd_call_result run(struct pd_call *call, struct pd_wasi *wasi, const
     return pd_wasi_job_run(call, job, work, finish);
 }
 
-/* --- fd_advise, fd_allocate, fd_sync, fd_datasync --------------------------------------------------- */
+/* --- fd_advise, fd_allocate, fd_sync, fd_datasync --------------------------------------------- */
 
 static void advise_work(struct pd_blocking *self)
 {
@@ -127,7 +127,7 @@ enum pd_call_result pd_wasi_fd_datasync(struct pd_call *call)
     return synchronise(call, WASI_RIGHT_FD_DATASYNC, true);
 }
 
-/* --- fd_close, fd_renumber --------------------------------------------------------------------------- */
+/* --- fd_close, fd_renumber -------------------------------------------------------------------- */
 
 static void close_work(struct pd_blocking *self)
 {
@@ -135,7 +135,8 @@ static void close_work(struct pd_blocking *self)
     pd_wasi_fd_release(job->files, &job->closing);
 }
 
-/* Let go of a descriptor that has left the table. The last close of a file may wait for its disk. */
+/* Let go of a descriptor that has left the table. The last close of a file may wait for its
+ * disk. */
 static enum pd_call_result let_go(struct pd_call *call, struct pd_wasi *wasi, struct wasi_fd *taken)
 {
     bool may_block = taken->kind == WASI_FD_FILE || taken->kind == WASI_FD_DIRECTORY;
@@ -183,7 +184,7 @@ enum pd_call_result pd_wasi_fd_renumber(struct pd_call *call)
     return error != PD_FILE_OK ? pd_wasi_answer(call, error) : let_go(call, wasi, &replaced);
 }
 
-/* --- fd_fdstat_* -------------------------------------------------------------------------------------- */
+/* --- fd_fdstat_* ------------------------------------------------------------------------------ */
 
 enum pd_call_result pd_wasi_fd_fdstat_get(struct pd_call *call)
 {
@@ -258,7 +259,7 @@ enum pd_call_result pd_wasi_fd_fdstat_set_rights(struct pd_call *call)
     return pd_wasi_answer(call, error);
 }
 
-/* --- fd_filestat_* ------------------------------------------------------------------------------------ */
+/* --- fd_filestat_* ---------------------------------------------------------------------------- */
 
 static void stat_work(struct pd_blocking *self)
 {
@@ -332,7 +333,7 @@ enum pd_call_result pd_wasi_fd_filestat_set_times(struct pd_call *call)
     return run(call, wasi, &fd, &values, "fd_filestat_set_times", set_times_work, NULL);
 }
 
-/* --- fd_prestat_* ------------------------------------------------------------------------------------- */
+/* --- fd_prestat_* ----------------------------------------------------------------------------- */
 
 static enum pd_file_error preopen_of(struct pd_call *call, const char **path_out)
 {
@@ -384,7 +385,7 @@ enum pd_call_result pd_wasi_fd_prestat_dir_name(struct pd_call *call)
     return pd_wasi_answer(call, PD_FILE_OK);
 }
 
-/* --- fd_seek, fd_tell --------------------------------------------------------------------------------- */
+/* --- fd_seek, fd_tell ------------------------------------------------------------------------- */
 
 static void seek_work(struct pd_blocking *self)
 {

@@ -1,13 +1,13 @@
 /* The table that modules link against: all 46 functions of wasi_snapshot_preview1.
  *
- * SYNC is what only looks at the guest's own part, its memory and the clocks (which the kernel maps into the
- * process); all that may ask the system, allocate or wait is DEFERRED. */
+ * SYNC is what only looks at the guest's own part, its memory and the clocks (which the kernel maps
+ * into the process); all that may ask the system, allocate or wait is DEFERRED. */
 #include "wasm/wasi_internal.h"
 
 #define WASI(function_name, types, how)                                                            \
     {                                                                                              \
-        .module = "wasi_snapshot_preview1", .name = #function_name, .signature = types,            \
-        .kind = how, .function = pd_wasi_##function_name                                           \
+        .module = "wasi_snapshot_preview1", .name = #function_name, .signature = (types),          \
+        .kind = (how), .function = pd_wasi_##function_name                                         \
     }
 
 const struct pd_import pd_wasi_imports[] = {

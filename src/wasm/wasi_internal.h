@@ -1,6 +1,8 @@
-/* wasi_internal - what the wasi_*.c files share: layouts, rights, descriptors, jobs. Private to them.
+/* wasi_internal - what the wasi_*.c files share: layouts, rights, descriptors, jobs. Private to
+ * them.
  *
- * Threads  A guest's pd_wasi is used by the one thread that runs the guest. Jobs see only what they own. */
+ * Threads  A guest's pd_wasi is used by the one thread that runs the guest. Jobs see only what they
+ *          own. */
 #ifndef PD_WASM_WASI_INTERNAL_H
 #define PD_WASM_WASI_INTERNAL_H
 
@@ -10,7 +12,7 @@
 #include "wasm/error_tail.h"
 #include "wasm/wasi.h"
 
-/* --- Sizes of preview 1's records in guest memory (typenames.witx) --------------------------------- */
+/* --- Sizes of preview 1's records in guest memory (typenames.witx) ---------------------------- */
 #define WASI_IOVEC_SIZE 8u
 #define WASI_FDSTAT_SIZE 24u
 #define WASI_FILESTAT_SIZE 64u
@@ -19,7 +21,7 @@
 #define WASI_SUBSCRIPTION_SIZE 48u
 #define WASI_EVENT_SIZE 32u
 
-/* --- Rights ---------------------------------------------------------------------------------------- */
+/* --- Rights ----------------------------------------------------------------------------------- */
 #define WASI_RIGHT_FD_DATASYNC (UINT64_C(1) << 0)
 #define WASI_RIGHT_FD_READ (UINT64_C(1) << 1)
 #define WASI_RIGHT_FD_SEEK (UINT64_C(1) << 2)
@@ -73,7 +75,7 @@
     (WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_ALLOCATE | WASI_RIGHT_FD_FILESTAT_SET_SIZE |              \
      WASI_RIGHT_FD_FILESTAT_SET_TIMES | WASI_RIGHT_FD_DATASYNC | WASI_RIGHT_FD_SYNC)
 
-/* --- Flags ----------------------------------------------------------------------------------------- */
+/* --- Flags ------------------------------------------------------------------------------------ */
 #define WASI_FDFLAG_APPEND 1u
 #define WASI_FDFLAG_DSYNC 2u
 #define WASI_FDFLAG_NONBLOCK 4u
@@ -84,7 +86,7 @@
 #define WASI_FSTFLAGS_ALL 15u
 #define WASI_LOOKUP_FOLLOW 1u
 
-/* --- Configuration ---------------------------------------------------------------------------------- */
+/* --- Configuration ---------------------------------------------------------------------------- */
 
 /* Texts one behind the other, each with its zero byte: as guests get them. */
 struct wasi_strings {
@@ -113,7 +115,7 @@ struct pd_wasi_config {
     char tag[PD_WASI_TAG_MAX];
 };
 
-/* --- Descriptors ------------------------------------------------------------------------------------ */
+/* --- Descriptors ------------------------------------------------------------------------------ */
 
 enum wasi_fd_kind {
     WASI_FD_FREE = 0,
@@ -123,7 +125,8 @@ enum wasi_fd_kind {
     WASI_FD_DIRECTORY
 };
 
-/* One descriptor, by value: an entry of the table, or made from the configuration while there is no table. */
+/* One descriptor, by value: an entry of the table, or made from the configuration while there is no
+ * table. */
 struct wasi_fd {
     struct pd_file *file; /* a table's entry of kind FILE or DIRECTORY holds a reference */
     struct wasi_listing *listing;
@@ -155,10 +158,12 @@ struct pd_wasi {
     struct pd_error_tail errors;
 };
 
-/* Look a descriptor up. PD_FILE_BADF. The result is a copy, good until the next change of the table. */
+/* Look a descriptor up. PD_FILE_BADF. The result is a copy, good until the next change of the
+ * table. */
 enum pd_file_error pd_wasi_fd_get(struct pd_wasi *wasi, uint32_t fd, struct wasi_fd *fd_out);
 
-/* The same with rights: PD_FILE_BADF when read or write is missing (as POSIX says it), else NOTCAPABLE. */
+/* The same with rights: PD_FILE_BADF when read or write is missing (as POSIX says it), else
+ * NOTCAPABLE. */
 enum pd_file_error pd_wasi_fd_require(struct pd_wasi *wasi, uint32_t fd, uint64_t rights,
                                       struct wasi_fd *fd_out);
 
@@ -173,7 +178,8 @@ enum pd_file_error pd_wasi_fd_require_file(struct pd_wasi *wasi, uint32_t fd, ui
 /* The entry itself, to change it; makes the table. NULL: no memory or not open. */
 struct wasi_fd *pd_wasi_fd_edit(struct pd_wasi *wasi, uint32_t fd, enum pd_file_error *error_out);
 
-/* Put a descriptor at the lowest free number from 3 on; its reference moves. PD_FILE_MFILE, PD_FILE_NOMEM. */
+/* Put a descriptor at the lowest free number from 3 on; its reference moves. PD_FILE_MFILE,
+ * PD_FILE_NOMEM. */
 enum pd_file_error pd_wasi_fd_add(struct pd_wasi *wasi, const struct wasi_fd *fd,
                                   uint32_t *number_out);
 
@@ -196,7 +202,7 @@ enum pd_file_type pd_wasi_fd_type(const struct wasi_fd *fd);
 /* The route of a guest's lines. */
 struct pd_output_route pd_wasi_route(const struct pd_wasi *wasi, struct pd_host *host, int stream);
 
-/* --- Jobs ------------------------------------------------------------------------------------------- */
+/* --- Jobs ------------------------------------------------------------------------------------- */
 
 /* One blocking operation: all that it needs, owned. Most functions use a few of the fields. */
 struct wasi_job {
@@ -253,7 +259,7 @@ static inline struct wasi_job *pd_wasi_job_of(struct pd_blocking *blocking)
     return (struct wasi_job *)(void *)blocking;
 }
 
-/* --- Calls ------------------------------------------------------------------------------------------ */
+/* --- Calls ------------------------------------------------------------------------------------ */
 
 static inline enum pd_call_result pd_wasi_answer(struct pd_call *call, enum pd_file_error error)
 {
@@ -274,8 +280,8 @@ static inline bool pd_wasi_is_memory(struct pd_call *call, uint32_t address, uin
     return pd_guest_memory(call->guest, address, size) != NULL;
 }
 
-/* Check a path of the guest: PD_FILE_FAULT, NAMETOOLONG, ILSEQ (not UTF-8), INVAL (zero byte), NOENT (empty),
- * PERM (absolute). Nothing is copied. */
+/* Check a path of the guest: PD_FILE_FAULT, NAMETOOLONG, ILSEQ (not UTF-8), INVAL (zero byte),
+ * NOENT (empty), PERM (absolute). Nothing is copied. */
 enum pd_file_error pd_wasi_path_check(struct pd_call *call, uint32_t address, uint32_t size);
 
 /* fstflags of the guest to times. PD_FILE_INVAL for contradictions. */

@@ -1,4 +1,5 @@
-/* The path_* functions: decode, check, and hand to a job. What a path may reach is decided below, by files. */
+/* The path_* functions: decode, check, and hand to a job. What a path may reach is decided below,
+ * by files. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -32,8 +33,8 @@ static char *copy_text(struct pd_call *call, char *to, uint32_t address, uint32_
     return to;
 }
 
-/* Check a path and its directory, and make the job that holds copies of both. `room` more bytes follow the text;
- * `second` (may be NULL) is another path. */
+/* Check a path and its directory, and make the job that holds copies of both. `room` more bytes
+ * follow the text; `second` (may be NULL) is another path. */
 static enum pd_file_error path_job(struct pd_call *call, const char *name,
                                    const struct path_argument *first,
                                    const struct path_argument *second, size_t room,
@@ -122,7 +123,7 @@ enum pd_call_result pd_wasi_path_unlink_file(struct pd_call *call)
     return simple(call, "path_unlink_file", WASI_RIGHT_PATH_UNLINK_FILE, unlink_work);
 }
 
-/* --- path_filestat_* ---------------------------------------------------------------------------------- */
+/* --- path_filestat_* -------------------------------------------------------------------------- */
 
 static void stat_work(struct pd_blocking *self)
 {
@@ -193,7 +194,7 @@ enum pd_call_result pd_wasi_path_filestat_set_times(struct pd_call *call)
     return pd_wasi_job_run(call, job, set_times_work, NULL);
 }
 
-/* --- path_link, path_rename, path_symlink, path_readlink ----------------------------------------------- */
+/* --- path_link, path_rename, path_symlink, path_readlink -------------------------------------- */
 
 static void link_work(struct pd_blocking *self)
 {
@@ -207,7 +208,8 @@ enum pd_call_result pd_wasi_path_link(struct pd_call *call)
     struct path_argument path = path_argument(call, 0, 2, WASI_RIGHT_PATH_LINK_SOURCE);
     struct path_argument new_path = path_argument(call, 4, 5, WASI_RIGHT_PATH_LINK_TARGET);
     struct wasi_job *job = NULL;
-    /* Following is not offered, as elsewhere: the link's name and what it names could change in between. */
+    /* Following is not offered, as elsewhere: the link's name and what it names could change in
+     * between. */
     if (pd_call_u32(call, 1) != 0) {
         return pd_wasi_answer(call, PD_FILE_INVAL);
     }
@@ -245,7 +247,8 @@ enum pd_call_result pd_wasi_path_symlink(struct pd_call *call)
     struct path_argument path = path_argument(call, 2, 3, WASI_RIGHT_PATH_SYMLINK);
     struct wasi_job *job = NULL;
     uint32_t target_size = pd_call_u32(call, 1);
-    /* The target is a text like a path; that it is relative keeps host programs from being led astray too. */
+    /* The target is a text like a path; that it is relative keeps host programs from being led
+     * astray too. */
     enum pd_file_error error = pd_wasi_path_check(call, pd_call_u32(call, 0), target_size);
     if (error == PD_FILE_OK) {
         error = path_job(call, "path_symlink", &path, NULL, (size_t)target_size + 1, &job);
@@ -303,7 +306,7 @@ enum pd_call_result pd_wasi_path_readlink(struct pd_call *call)
     return pd_wasi_job_run(call, job, readlink_work, readlink_finish);
 }
 
-/* --- path_open ---------------------------------------------------------------------------------------- */
+/* --- path_open -------------------------------------------------------------------------------- */
 
 static void open_work(struct pd_blocking *self)
 {
@@ -396,7 +399,8 @@ enum pd_call_result pd_wasi_path_open(struct pd_call *call)
     if (error == PD_FILE_OK && !pd_wasi_is_memory(call, memory, 4)) {
         error = PD_FILE_FAULT;
     }
-    /* Other rights are cut down in silence, as libraries ask for all; these two would be missed later. */
+    /* Other rights are cut down in silence, as libraries ask for all; these two would be missed
+     * later. */
     uint64_t transfer = WASI_RIGHT_FD_READ | WASI_RIGHT_FD_WRITE;
     if (error == PD_FILE_OK && (base & transfer & ~dir.inheriting) != 0) {
         error = PD_FILE_NOTCAPABLE;

@@ -2,10 +2,12 @@
  *
  *   parse -> something has happened already ------------------------------> events
  *         -> only clocks: pd_call_wake_at, clocks_resume until one is due -> events
- *         -> streams (or sizes) to ask: a job in poll(2), with the nearest clock as its timeout; destroying
+ *         -> streams (or sizes) to ask: a job in poll(2), with the nearest clock as its timeout;
+ *         destroying
  *            the guest ends it through a cancel ---------------------------> events
  *
- * A subscription that makes no sense is an event with an error, as preview 1 has it, and not a failed call. */
+ * A subscription that makes no sense is an event with an error, as preview 1 has it, and not a
+ * failed call. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -138,7 +140,8 @@ static uint64_t remaining_ns(const struct subscription *clock, struct pd_host *h
     return clock->deadline_ns <= now_ns ? 0 : clock->deadline_ns - now_ns;
 }
 
-/* Note the clocks that are due within `slack_ns`. Returns the time until the next one, 0 if anything has happened. */
+/* Note the clocks that are due within `slack_ns`. Returns the time until the next one, 0 if
+ * anything has happened. */
 static uint64_t look_at_clocks(struct poll *poll, struct pd_host *host, uint64_t slack_ns)
 {
     uint64_t nearest_ns = PD_TIME_NEVER;
@@ -185,7 +188,7 @@ static enum pd_call_result answer_events(struct pd_call *call, const struct poll
     return pd_wasi_answer_u32(call, poll->count_at, happened);
 }
 
-/* --- Only clocks -------------------------------------------------------------------------------------- */
+/* --- Only clocks ------------------------------------------------------------------------------ */
 
 static enum pd_call_result clocks_resume(struct pd_call *call);
 
@@ -219,7 +222,7 @@ static enum pd_call_result clocks_resume(struct pd_call *call)
     return result;
 }
 
-/* --- Streams ------------------------------------------------------------------------------------------ */
+/* --- Streams ---------------------------------------------------------------------------------- */
 
 static void streams_work(struct pd_blocking *self)
 {

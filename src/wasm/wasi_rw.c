@@ -1,11 +1,12 @@
-/* Reading and writing. Bytes pass through a buffer that the job owns; the guest's memory is touched only by the
- * thread that runs the guest, before and after. */
+/* Reading and writing. Bytes pass through a buffer that the job owns; the guest's memory is touched
+ * only by the thread that runs the guest, before and after. */
 #include <string.h>
 
 #include "base/assert.h"
 #include "wasm/wasi_internal.h"
 
-/* The guest's list of buffers, checked: every one of the first PD_WASI_IOVECS_MAX lies in memory. */
+/* The guest's list of buffers, checked: every one of the first PD_WASI_IOVECS_MAX lies in
+ * memory. */
 struct iovecs {
     uint32_t at;
     uint32_t count;
@@ -42,7 +43,7 @@ static enum pd_file_error iovecs_check(struct pd_call *call, uint32_t at, uint32
     return PD_FILE_OK;
 }
 
-/* --- Reading ----------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static void read_work(struct pd_blocking *self)
 {
@@ -106,7 +107,8 @@ static struct wasi_job *read_job(struct pd_call *call, struct pd_wasi *wasi, con
     return job;
 }
 
-/* The rights for reading or writing at an offset of one's own are also those to seek; streams have none. */
+/* The rights for reading or writing at an offset of one's own are also those to seek; streams have
+ * none. */
 static enum pd_file_error transfer_begin(struct pd_call *call, uint64_t right, bool has_offset,
                                          struct pd_wasi **wasi_out, struct wasi_fd *fd_out)
 {
@@ -179,7 +181,7 @@ enum pd_call_result pd_wasi_fd_pread(struct pd_call *call)
     return read_call(call, "fd_pread", call->arguments[3], pd_call_u32(call, 4));
 }
 
-/* --- Writing ----------------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static void write_work(struct pd_blocking *self)
 {

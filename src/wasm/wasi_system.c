@@ -1,4 +1,5 @@
-/* Arguments, environment, clocks, entropy, the end of the process, and the sockets that are not there yet. */
+/* Arguments, environment, clocks, entropy, the end of the process, and the sockets that are not
+ * there yet. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -103,7 +104,8 @@ enum pd_call_result pd_wasi_clock_time_get(struct pd_call *call)
     return pd_wasi_answer_u64(call, pd_call_u32(call, 2), time_ns);
 }
 
-/* Fill the next piece, and let others run before the one after it. call->state counts what is done. */
+/* Fill the next piece, and let others run before the one after it. call->state counts what is
+ * done. */
 static enum pd_call_result random_continue(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);

@@ -1,5 +1,5 @@
-/* One guest's descriptors. While there is no table, 0 to 2 and the preopens behind them are read from the
- * configuration: a guest that only prints never pays for one. */
+/* One guest's descriptors. While there is no table, 0 to 2 and the preopens behind them are read
+ * from the configuration: a guest that only prints never pays for one. */
 #include <string.h>
 
 #include "base/alloc.h"

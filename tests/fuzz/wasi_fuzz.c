@@ -1,9 +1,11 @@
-/* WASI under libFuzzer: sequences of calls with arbitrary arguments and memory, in a scratch directory.
+/* WASI under libFuzzer: sequences of calls with arbitrary arguments and memory, in a scratch
+ * directory.
  *
- * Input     A byte for the form of files, then calls: function, a mask of what is raw, and the arguments. What is not
- *           raw leans towards sense: small descriptors, pointers to a pool of paths and buffers, known flags, so
- *           that the calls get past their first check.
- * Properties  Every call ends, in an errno or the guest's end; memory outside of the guest is not touched (ASan);
+ * Input     A byte for the form of files, then calls: function, a mask of what is raw, and the
+ *           arguments. What is not raw leans towards sense: small descriptors, pointers to a pool
+ *           of paths and buffers, known flags, so that the calls get past their first check.
+ * Properties  Every call ends, in an errno or the guest's end; memory outside of the guest is not
+ *             touched (ASan);
  *           nothing leaks; the file beside the scratch directory is never reached. */
 #include <fcntl.h>
 #include <ftw.h>

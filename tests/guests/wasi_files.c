@@ -1,5 +1,5 @@
-/* wasi_files - files and directories through wasi-libc, in the preopen "/". Prints "OK name" for each part, and ends
- * with 1 at the first that fails. Leaves the directory as it was. */
+/* wasi_files - files and directories through wasi-libc, in the preopen "/". Prints "OK name" for
+ * each part, and ends with 1 at the first that fails. Leaves the directory as it was. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
-/* wasi_system - arguments, environment, clocks, sleeping, polling, entropy and the input through wasi-libc. Wants the
- * arguments "one" and "two words", PANDO_TEST=yes in the environment, and "line one\nline two\n" as its input. Ends with
- * exit code 7 after "OK all", by exit() in a function called at exit. */
+/* wasi_system - arguments, environment, clocks, sleeping, polling, entropy and the input through
+ * wasi-libc. Wants the arguments "one" and "two words", PANDO_TEST=yes in the environment, and
+ * "line one\nline two\n" as its input. Ends with exit code 7 after "OK all", by exit() in a
+ * function called at exit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

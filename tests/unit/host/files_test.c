@@ -1,5 +1,6 @@
-/* The real files without WASI over them: a kernel that cannot confine, streams of the deterministic form, names that
- * the system holds back, sizes of directories. Paths are tested through WASI, in wasm/wasi_path. */
+/* The real files without WASI over them: a kernel that cannot confine, streams of the deterministic
+ * form, names that the system holds back, sizes of directories. Paths are tested through WASI, in
+ * wasm/wasi_path. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -186,7 +187,8 @@ static void deterministic_streams_are_always_ready(void **state)
     assert_true(items[0].is_ready && items[1].is_ready);
     assert_int_equal(items[0].available, 1);
     assert_int_equal(items[1].available, 4);
-    /* A read that would not wait elsewhere waits here: the answer may not depend on when it is asked. */
+    /* A read that would not wait elsewhere waits here: the answer may not depend on when it is
+     * asked. */
     int other = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(other >= 0);
     assert_int_equal(write(other, "x", 1), 1);
@@ -220,7 +222,8 @@ static void deterministic_streams_are_always_ready(void **state)
     close_fixture(&f);
 }
 
-/* More files than one growth of the table of virtual numbers; numbers of the removed are not given again. */
+/* More files than one growth of the table of virtual numbers; numbers of the removed are not given
+ * again. */
 static void virtual_numbers_are_never_reused(void **state)
 {
     (void)state;

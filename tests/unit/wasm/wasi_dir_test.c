@@ -1,4 +1,5 @@
-/* fd_readdir: order, cookies, tiny buffers, entries that vanish on the way; and the deterministic form of files. */
+/* fd_readdir: order, cookies, tiny buffers, entries that vanish on the way; and the deterministic
+ * form of files. */
 #include "wasi_world.h"
 
 #define DIRENT_SIZE 24u

@@ -1,7 +1,8 @@
 /* wasi_fake - a guest that is only memory and a call: what WASI is tested and fuzzed against.
  *
- * Model    fake_call runs one imported function to its end: jobs run on a thread of their own (or inline), waits for
- *          time move a virtual clock. fake_begin stops at the first wait, so that a test can kill the guest there.
+ * Model    fake_call runs one imported function to its end: jobs run on a thread of their own (or
+ *          inline), waits for time move a virtual clock. fake_begin stops at the first wait, so
+ *          that a test can kill the guest there.
  * Memory   An allocation of exactly the guest's size, so that ASan sees one byte past it.
  * Life     A killed guest's job finishes alone; fake_wait_jobs waits for all of them. */
 #ifndef PD_TEST_WASI_FAKE_H
@@ -65,7 +66,7 @@ struct fake_work {
     bool is_abandoned;
 };
 
-/* --- Host ----------------------------------------------------------------------------------------- */
+/* --- Host ------------------------------------------------------------------------------------- */
 
 static inline struct fake_host *fake_host_of(struct pd_host *host)
 {
@@ -208,7 +209,7 @@ static inline void fake_host_deinit(struct fake_host *host)
     pthread_mutex_destroy(&host->lock);
 }
 
-/* --- What hostcall.h asks of a guest ---------------------------------------------------------------- */
+/* --- What hostcall.h asks of a guest ---------------------------------------------------------- */
 
 uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size)
 {
@@ -304,7 +305,7 @@ enum pd_call_result pd_call_block(struct pd_call *call, struct pd_blocking *self
     return PD_CALL_WAIT;
 }
 
-/* --- Guests ------------------------------------------------------------------------------------------ */
+/* --- Guests ----------------------------------------------------------------------------------- */
 
 static inline void fake_guest_init(struct pd_guest *guest, struct fake_host *host,
                                    struct pd_wasi_config *config)

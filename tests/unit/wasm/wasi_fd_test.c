@@ -1,4 +1,5 @@
-/* Descriptors: reading, writing, positions, rights, numbers, directories, as the public WASI test suite has them. */
+/* Descriptors: reading, writing, positions, rights, numbers, directories, as the public WASI test
+ * suite has them. */
 #include "wasi_world.h"
 
 static void reading_and_writing(void **state)
@@ -435,7 +436,8 @@ static void what_only_prints_pays_little(void **state)
     struct world world;
     world_open(&world);
     struct pd_guest *guest = &world.guest;
-    /* What libc does before main and at a print: no table is made for it, so one allocation in all. */
+    /* What libc does before main and at a print: no table is made for it, so one allocation in
+     * all. */
     assert_non_null(pd_guest_wasi(guest));
     pd_alloc_fail_nth(1);
     assert_int_equal(CALL(guest, fd_prestat_get, DIR_FD, 8), 0);

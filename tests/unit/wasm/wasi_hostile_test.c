@@ -1,5 +1,6 @@
-/* Every function with arguments that no honest guest passes, and with every allocation failing in turn: always an
- * errno, never a crash, and nothing left behind. ASan watches the edges of the memory. */
+/* Every function with arguments that no honest guest passes, and with every allocation failing in
+ * turn: always an errno, never a crash, and nothing left behind. ASan watches the edges of the
+ * memory. */
 #include "support/seed.h"
 #include "wasi_world.h"
 
@@ -119,7 +120,8 @@ static void pointers_out_of_bounds_are_fault(void **state)
     world_close(&world);
 }
 
-/* One run of all that a program does; every answer may be "no memory", and none may be a surprise. */
+/* One run of all that a program does; every answer may be "no memory", and none may be a
+ * surprise. */
 static void use_everything(struct pd_guest *guest)
 {
     uint32_t fd = 0;

@@ -1,5 +1,6 @@
-/* A guest that is killed within a call: the job finishes alone, nothing leaks, and the memory, which is freed at
- * once and whose next owner starts at once, is never touched. ASan and the count of descriptors are the judges. */
+/* A guest that is killed within a call: the job finishes alone, nothing leaks, and the memory,
+ * which is freed at once and whose next owner starts at once, is never touched. ASan and the count
+ * of descriptors are the judges. */
 #include "wasi_world.h"
 
 struct scene {
@@ -30,7 +31,8 @@ static void scene_open(struct scene *scene)
     fake_reset(guest);
 }
 
-/* Begin the call, kill the guest `delay_us` later, and put another guest in its place, which works. */
+/* Begin the call, kill the guest `delay_us` later, and put another guest in its place, which
+ * works. */
 static void kill_within(const char *name, uint32_t delay_us, struct scene *scene,
                         const uint64_t *arguments, size_t count)
 {
@@ -60,7 +62,8 @@ struct blocking_call {
 static void killed_in_each_blocking_call(void **state)
 {
     (void)state;
-    /* "file" is at 512, "other" at 520, "new" at 528, "dir" at 536, "link" at 544, an iovec at 256 */
+    /* "file" is at 512, "other" at 520, "new" at 528, "dir" at 536, "link" at 544, an iovec at
+     * 256 */
     static const struct blocking_call calls[] = {
         {"fd_read", {FILE_FD, 256, 1, 8}},
         {"fd_read", {PIPE_FD, 256, 1, 8}},

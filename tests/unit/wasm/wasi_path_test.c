@@ -1,4 +1,5 @@
-/* Paths: what the public WASI test suite expects of them, and every way out of the sandbox that we know of. */
+/* Paths: what the public WASI test suite expects of them, and every way out of the sandbox that we
+ * know of. */
 #include "wasi_world.h"
 
 static void assert_outside_untouched(struct world *world)
@@ -440,7 +441,8 @@ static void times_are_set(void **state)
     world_close(&world);
 }
 
-/* One thread exchanges a directory and a link that leads out, while a guest goes through the name. */
+/* One thread exchanges a directory and a link that leads out, while a guest goes through the
+ * name. */
 struct swapper {
     char dir[128];
     char link[128];

@@ -1,4 +1,5 @@
-/* poll_oneoff: clocks of both kinds, files, standard streams, pipes, and subscriptions that make no sense. */
+/* poll_oneoff: clocks of both kinds, files, standard streams, pipes, and subscriptions that make no
+ * sense. */
 #include "wasi_world.h"
 
 #define SUBSCRIPTION 48u

@@ -1,4 +1,5 @@
-/* Arguments, environment, clocks, entropy, exit, signals, yielding, sockets; and the configuration behind them. */
+/* Arguments, environment, clocks, entropy, exit, signals, yielding, sockets; and the configuration
+ * behind them. */
 #include "wasi_world.h"
 
 static void arguments_and_environment(void **state)

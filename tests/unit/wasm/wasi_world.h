@@ -1,4 +1,5 @@
-/* wasi_world - a fake guest with a scratch directory of its own as descriptor 3, for the WASI tests. */
+/* wasi_world - a fake guest with a scratch directory of its own as descriptor 3, for the WASI
+ * tests. */
 #ifndef PD_TEST_WASI_WORLD_H
 #define PD_TEST_WASI_WORLD_H
 
@@ -125,7 +126,7 @@ static inline unsigned open_descriptor_count(void)
     return count;
 }
 
-/* --- Calls with paths ------------------------------------------------------------------------------- */
+/* --- Calls with paths ------------------------------------------------------------------------- */
 
 /* "address, size" of a text in guest memory. */
 #define TEXT(guest, text) fake_put(guest, text, strlen(text)), strlen(text)
@@ -216,7 +217,7 @@ static inline uint32_t stat_path(struct pd_guest *guest, const char *path, uint3
 #define STAT_ACCESSED(guest) fake_u64(guest, STAT_AT + 40)
 #define STAT_MODIFIED(guest) fake_u64(guest, STAT_AT + 48)
 
-/* --- Calls with buffers ------------------------------------------------------------------------------ */
+/* --- Calls with buffers ----------------------------------------------------------------------- */
 
 /* One iovec at 256 over `size` bytes at `at`; the count comes to 8. */
 static inline uint32_t write_bytes(struct pd_guest *guest, uint32_t fd, const void *bytes,
