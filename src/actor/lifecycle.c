@@ -78,9 +78,11 @@ void pd_process_start(struct pd_process *process)
 
 /* --- Bonds ------------------------------------------------------------------------------------------- */
 
+/* What bonds leave behind counts too: else one that watches the dead and never looks would grow for ever. */
 static bool has_bond_room(const struct pd_process *self)
 {
-    return self->bonds.count < self->environment->runtime->config.bonds_max;
+    return (uint64_t)self->bonds.count + self->notice_count <
+           self->environment->runtime->config.bonds_max;
 }
 
 static void note_bond(struct pd_process *self, enum pd_traced_kind kind, uint64_t peer)
@@ -342,6 +344,18 @@ static void note_arrival(struct pd_process *self, const struct pd_message *messa
                          });
 }
 
+static void count_notice(struct pd_process *self, const struct pd_message *message, uint32_t change)
+{
+    if (is_counted(message)) {
+        return;
+    }
+    if (message->to != 0) {
+        self->exit_count += change;
+    } else {
+        self->notice_count += change;
+    }
+}
+
 static void queue_append(struct pd_process *self, struct pd_message *message)
 {
     if (pd_process_is_traced(self)) {
@@ -350,6 +364,7 @@ static void queue_append(struct pd_process *self, struct pd_message *message)
     message->next = NULL;
     *self->queue_end = message;
     self->queue_end = &message->next;
+    count_notice(self, message, 1);
     uint64_t count = atomic_load_explicit(&self->received_count, memory_order_relaxed);
     atomic_store_explicit(&self->received_count, count + 1, memory_order_relaxed);
 }
@@ -373,6 +388,7 @@ static struct pd_message *queue_take(struct pd_process *self, struct pd_message 
     message->next = NULL;
     self->scan = NULL;
     count_taken(self, message);
+    count_notice(self, message, (uint32_t)-1);
     return message;
 }
 
@@ -506,7 +522,8 @@ static void end_with(struct pd_process *self, const struct pd_message *message)
 }
 
 /* A death or an exit request reaches us: a message, our own death, or nothing. Takes the message. */
-static void suffer(struct pd_process *self, struct pd_message *message, uint64_t tag)
+static void suffer(struct pd_process *self, struct pd_message *message, uint64_t tag,
+                   bool is_request)
 {
     bool is_normal = message->reason == PD_EXIT_NORMAL;
     bool is_told = self->trapping == PD_TRAP_ALL ||
@@ -514,7 +531,12 @@ static void suffer(struct pd_process *self, struct pd_message *message, uint64_t
     if (is_told) {
         message->kind = PD_MESSAGE_LINK_DIED;
         message->tag = tag;
-        queue_append(self, message);
+        message->to = is_request;
+        if (is_request && self->exit_count >= self->environment->runtime->config.signals_max) {
+            pd_message_destroy(message); /* it was told more than often enough */
+        } else {
+            queue_append(self, message);
+        }
         return;
     }
     if (!is_normal) {
@@ -533,7 +555,7 @@ static void handle_link_died(struct pd_process *self, struct pd_message *message
     uint64_t tag = bond->message.tag;
     pd_bond_set_remove(&self->bonds, bond);
     pd_message_destroy(&bond->message);
-    suffer(self, message, tag);
+    suffer(self, message, tag, false);
 }
 
 static void handle_process_died(struct pd_process *self, struct pd_message *message)
@@ -547,6 +569,7 @@ static void handle_process_died(struct pd_process *self, struct pd_message *mess
     pd_bond_set_remove(&self->bonds, bond);
     pd_message_destroy(&bond->message);
     message->kind = message->ref == 0 ? PD_MESSAGE_PROCESS_DIED : PD_MESSAGE_DOWN;
+    message->to = 0; /* the request may have waited in an outbox */
     queue_append(self, message);
 }
 
@@ -591,7 +614,7 @@ static void handle_one(struct pd_process *self, struct pd_message *message)
         handle_process_died(self, message);
         break;
     case PD_SIGNAL_EXIT:
-        suffer(self, message, 0);
+        suffer(self, message, 0, true);
         break;
     case PD_SIGNAL_INSPECT: {
         struct pd_inspect_request *request =

@@ -46,7 +46,7 @@ struct pd_message {
     uint64_t tag;            /* 0: none */
     uint64_t ref;            /* a request's or a monitor's reference; 0: none */
     uint64_t pid;            /* notices: who died. Data: the sender if it asks for a reply, else 0 */
-    uint64_t to;             /* the receiver, while in an outbox */
+    uint64_t to;             /* the receiver, while in an outbox; 1 in a trapped request to exit */
     struct pd_exit_text *text;
     struct pd_resource *resources; /* resource_count of them, or NULL */
     uint32_t size;                 /* bytes of data */

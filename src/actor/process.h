@@ -16,7 +16,8 @@
  *            the runtime lives. So a stale pointer can be locked and its pid compared.
  * Locks      `lock` guards the first group of fields. One lock at a time, never two (see mailbox.c).
  * Bounds     mailbox: messages_max and bytes_max of the environment; pending signals: signals_max; notices of
- *            death and kills always have room. */
+ *            death and kills always have room. Bonds and the notices that came of them: bonds_max. Of exit
+ *            requests that were trapped and not looked at, signals_max are kept, further ones dropped. */
 #ifndef PD_ACTOR_PROCESS_H
 #define PD_ACTOR_PROCESS_H
 
@@ -116,6 +117,8 @@ struct pd_process {
     struct pd_message *outbox_first; /* sent, but the receiver was full: we wait for its room */
     struct pd_message **outbox_end;
     uint32_t outbox_count;
+    uint32_t notice_count; /* in its queue: deaths it was told, for which bonds have gone */
+    uint32_t exit_count;   /* in its queue: requests to exit that it trapped */
     struct pd_bond_set bonds;
     struct pd_waiter waiter;
     struct pd_timer timeout;

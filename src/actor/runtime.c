@@ -103,6 +103,8 @@ static void reset(struct pd_process *process)
     process->outbox_first = NULL;
     process->outbox_end = &process->outbox_first;
     process->outbox_count = 0;
+    process->notice_count = 0;
+    process->exit_count = 0;
     pd_bond_set_init(&process->bonds);
     process->awaited_ref = 0;
     process->behavior = NULL;
