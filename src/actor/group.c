@@ -439,6 +439,30 @@ uint32_t pd_group_walk(struct pd_environment *environment, const char *name, siz
     return count;
 }
 
+uint32_t pd_group_names_of(struct pd_environment *environment, uint64_t pid, char *out, size_t size,
+                           uint32_t *count_out)
+{
+    struct pd_group_set *set = &environment->groups;
+    uint32_t written = 0;
+    *count_out = 0;
+    pd_spin_lock(&set->lock);
+    const struct member *member = find_member(set, pid);
+    const struct pd_list *head = member == NULL ? NULL : &member->memberships;
+    for (struct pd_list *at = head == NULL ? NULL : head->next; at != head; at = at->next) {
+        const struct group *group = pd_container_of(at, struct membership, link)->group;
+        if (written == *count_out && group->size < size) {
+            memcpy(out, group->name, group->size);
+            out[group->size] = '\0';
+            out += group->size + 1;
+            size -= group->size + 1;
+            written++;
+        }
+        (*count_out)++;
+    }
+    pd_spin_unlock(&set->lock);
+    return written;
+}
+
 /* Up to one batch of memberships. True: there are more. */
 static bool forget_batch(struct pd_group_set *set, uint64_t pid, struct pd_table_node **freed)
 {

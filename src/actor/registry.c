@@ -522,6 +522,30 @@ void pd_registry_forget(struct pd_environment *environment, uint64_t pid)
     }
 }
 
+uint32_t pd_registry_names_of(struct pd_environment *environment, uint64_t pid, char *out,
+                              size_t size, uint32_t *count_out)
+{
+    struct pd_registry *registry = &environment->registry;
+    uint32_t written = 0;
+    *count_out = 0;
+    pd_spin_lock(&registry->lock);
+    const struct owner *owner = find_owner(registry, pid);
+    const struct pd_list *head = owner == NULL ? NULL : &owner->names;
+    for (struct pd_list *at = head == NULL ? NULL : head->next; at != head; at = at->next) {
+        const struct entry *entry = pd_container_of(at, struct entry, link);
+        if (written == *count_out && entry->size < size) {
+            memcpy(out, entry->name, entry->size);
+            out[entry->size] = '\0';
+            out += entry->size + 1;
+            size -= entry->size + 1;
+            written++;
+        }
+        (*count_out)++;
+    }
+    pd_spin_unlock(&registry->lock);
+    return written;
+}
+
 bool pd_registry_name_of(struct pd_environment *environment, uint64_t pid, char *out, size_t size)
 {
     pd_assert(size > 0);
