@@ -8,6 +8,10 @@
 const struct pd_command *const pd_commands[] = {
     &pd_command_run,
     &pd_command_check,
+    &pd_command_ps,
+    &pd_command_info,
+    &pd_command_kill,
+    &pd_command_trace,
     &pd_command_version,
     NULL,
 };

@@ -2,12 +2,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/app_command.h"
 #include "cli/command.h"
 #include "cli/run_options.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"
+#include "node/control.h"
 #include "node/crash_report.h"
 #include "node/app_run.h"
 #include "node/program.h"
@@ -18,6 +20,7 @@
 
 static struct pd_module_message message; /* 2 KiB, once */
 static struct pd_crash_reports reports;
+static struct pd_control control;
 
 /* The first actor's rights: all but what was denied; directories and environment only as given. */
 static int make_rights(struct pd_program *program, const struct pd_run_options *options,
@@ -219,6 +222,26 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
     return result;
 }
 
+static void sweep_reports(void *context)
+{
+    pd_crash_reports_sweep(context);
+}
+
+/* Let ps, info, kill and trace look inside. The program runs as well without: who asks for figures is told. */
+static bool open_control(struct pd_program *program, const struct pd_run_options *options)
+{
+    char why[PD_CONTROL_WHY_SIZE];
+    const struct pd_control_target target = {.program = program,
+                                             .os_pid = (int)getpid(),
+                                             .file = options->file,
+                                             .began_ns = pd_host_now_ns(program->host)};
+    enum pd_status status = pd_control_open(&control, &target, sweep_reports, &reports, why);
+    if (status != PD_OK && status != PD_ERR_UNSUPPORTED && options->has_stats) {
+        (void)fprintf(stderr, "pando: pando ps cannot look into this run: %s\n", why);
+    }
+    return status == PD_OK;
+}
+
 static bool is_app_file(const char *file)
 {
     const char *dot = strrchr(file, '.');
@@ -244,8 +267,12 @@ static int run_run(int count, char **arguments)
     }
     pd_signals_watch(&program);
     pd_crash_reports_init(&reports, &program, options.crash_mode);
+    bool has_control = open_control(&program, &options);
     result = is_app_file(options.file) ? run_app(&program, &options)
                                        : run_module(&program, &options);
+    if (has_control) {
+        pd_control_close(&control);
+    }
     pd_crash_reports_deinit(&reports);
     pd_signals_stop();
     pd_program_close(&program);

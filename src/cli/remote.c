@@ -1,0 +1,243 @@
+#include "cli/remote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/control_path.h"
+
+/* --- Words ---------------------------------------------------------------------------------------------- */
+
+bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
+                      struct pd_remote_options *options, int *result_out)
+{
+    const char *value = NULL;
+    if (!pd_option_value(cursor, "--program", &value)) {
+        return false;
+    }
+    *result_out = PD_EXIT_CODE_OK;
+    if (value == NULL || !pd_option_number(value, &options->os_pid) || options->os_pid == 0 ||
+        options->os_pid > INT32_MAX) {
+        *result_out = pd_command_usage(
+            command, "--program wants the process id of a running pando, such as 4711");
+    }
+    return true;
+}
+
+int pd_remote_take_process(const struct pd_command *command, struct pd_option_cursor *cursor,
+                           struct pd_remote_options *options)
+{
+    const char *word = cursor->arguments[cursor->at];
+    if (word[0] == '-' && word[1] != '\0') {
+        return pd_command_usage(command, "unknown option '%s'", word);
+    }
+    if (options->process != NULL) {
+        return pd_command_usage(command, "'%s' is one word too many", word);
+    }
+    if (word[0] == '\0') {
+        return pd_command_usage(command, "an empty name is no process");
+    }
+    options->process = word;
+    cursor->at++;
+    return PD_EXIT_CODE_OK;
+}
+
+/* --- Connecting -------------------------------------------------------------------------------------------- */
+
+static int use(struct pd_remote *remote, int descriptor)
+{
+    *remote = (struct pd_remote){.stream = fdopen(descriptor, "r+")};
+    if (remote->stream == NULL) {
+        (void)close(descriptor);
+        return pd_command_failed("no memory");
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+static void print_program(struct pd_remote *remote, int os_pid)
+{
+    json_t *request = json_pack("{s:s}", "op", "program");
+    if (pd_remote_send(remote, request) != PD_EXIT_CODE_OK) {
+        return;
+    }
+    json_t *answer = pd_remote_read(remote);
+    const json_t *program = json_object_get(answer, "program");
+    if (program != NULL) {
+        (void)fprintf(stderr, "  --program %-8d %llu processes  ", os_pid,
+                      (unsigned long long)pd_remote_number(program, "processes"));
+        (void)pd_remote_print(stderr, pd_remote_text(program, "file"), 200);
+        (void)fputc('\n', stderr);
+    }
+    json_decref(answer);
+}
+
+/* Several are running: say which there are. */
+static int refuse_to_choose(const char *folder, const int *os_pids, uint32_t count)
+{
+    (void)pd_command_failed("%u programs of yours are running; say which one:", count);
+    for (uint32_t i = 0; i < count; i++) {
+        int descriptor = -1;
+        struct pd_remote remote;
+        if (pd_control_connect(folder, os_pids[i], &descriptor) == PD_OK &&
+            use(&remote, descriptor) == PD_EXIT_CODE_OK) {
+            print_program(&remote, os_pids[i]);
+            pd_remote_close(&remote);
+        }
+    }
+    return PD_EXIT_CODE_FAILED;
+}
+
+/* Connect to the only one. */
+static int find_only(struct pd_remote *remote, const char *folder)
+{
+    int os_pids[PD_CONTROL_PROGRAMS_MAX];
+    uint32_t count = pd_control_programs(folder, os_pids);
+    uint32_t live = 0;
+    int found = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        int descriptor = -1;
+        if (pd_control_connect(folder, os_pids[i], &descriptor) != PD_OK) {
+            continue; /* dead; its socket is gone now */
+        }
+        os_pids[live++] = os_pids[i];
+        if (found >= 0) {
+            (void)close(descriptor);
+        } else {
+            found = descriptor;
+        }
+    }
+    if (live == 1) {
+        return use(remote, found);
+    }
+    if (live == 0) {
+        return pd_command_failed("no program of yours is running. Start one: pando run FILE");
+    }
+    (void)close(found);
+    return refuse_to_choose(folder, os_pids, live);
+}
+
+int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *options)
+{
+    char folder[PD_CONTROL_FOLDER_SIZE];
+    char why[PD_CONTROL_WHY_SIZE];
+    if (pd_control_folder(folder, why) != PD_OK) {
+        return pd_command_failed("%s", why);
+    }
+    if (options->os_pid == 0) {
+        return find_only(remote, folder);
+    }
+    int descriptor = -1;
+    enum pd_status status = pd_control_connect(folder, (int)options->os_pid, &descriptor);
+    if (status == PD_ERR_UNKNOWN) {
+        return pd_command_failed("no program of yours runs as process %d (pando ps says which do)",
+                                 (int)options->os_pid);
+    }
+    if (status != PD_OK) {
+        return pd_command_failed("cannot reach the program %d: %s", (int)options->os_pid,
+                                 strerror(errno));
+    }
+    return use(remote, descriptor);
+}
+
+void pd_remote_close(struct pd_remote *remote)
+{
+    (void)fclose(remote->stream);
+    free(remote->line);
+}
+
+/* --- Asking -------------------------------------------------------------------------------------------------- */
+
+int pd_remote_send(struct pd_remote *remote, json_t *request)
+{
+    char *line = request == NULL ? NULL : json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (line == NULL) {
+        return pd_command_failed("the name is not valid UTF-8");
+    }
+    bool is_sent = fprintf(remote->stream, "%s\n", line) > 0 && fflush(remote->stream) == 0;
+    free(line);
+    return is_sent ? PD_EXIT_CODE_OK : pd_command_failed("the program is gone");
+}
+
+json_t *pd_remote_read(struct pd_remote *remote)
+{
+    json_error_t error;
+    ssize_t size = getline(&remote->line, &remote->line_capacity, remote->stream);
+    if (size <= 0) {
+        (void)pd_command_failed("the program hung up: it ended, or it is busy with others");
+        return NULL;
+    }
+    json_t *object = json_loadb(remote->line, (size_t)size, 0, &error);
+    if (object == NULL) {
+        (void)pd_command_failed("the program's answer is not understood: is it another version?");
+        return NULL;
+    }
+    const char *text = json_string_value(json_object_get(object, "error"));
+    if (text != NULL) {
+        (void)pd_command_failed("%s", text);
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* --- Showing -------------------------------------------------------------------------------------------------- */
+
+uint64_t pd_remote_number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_is_string(value)) {
+        return strtoull(json_string_value(value), NULL, 10);
+    }
+    return (uint64_t)json_integer_value(value);
+}
+
+const char *pd_remote_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text == NULL ? "" : text;
+}
+
+int pd_remote_print(FILE *stream, const char *text, int columns_max)
+{
+    int columns = 0;
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        bool begins = (byte & 0xC0u) != 0x80u;
+        if (begins && columns == columns_max) {
+            break;
+        }
+        columns += begins ? 1 : 0;
+        (void)fputc(byte < 0x20u || byte == 0x7fu ? '?' : byte, stream);
+    }
+    return columns;
+}
+
+void pd_remote_size_text(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+    uint64_t rest = 0;
+    unsigned unit = 0;
+    for (; bytes >= 1024 && unit < 3; unit++) {
+        rest = bytes % 1024;
+        bytes /= 1024;
+    }
+    if (rest == 0) {
+        (void)snprintf(text, size, "%llu %s", (unsigned long long)bytes, units[unit]);
+    } else {
+        (void)snprintf(text, size, "%llu.%llu %s", (unsigned long long)bytes,
+                       (unsigned long long)(rest * 10 / 1024), units[unit]);
+    }
+}
+
+void pd_remote_state_text(const json_t *process, char *text, size_t size)
+{
+    const char *call = pd_remote_text(process, "call");
+    const char *name = call;
+    for (const char *at = call; (at = strstr(at, "::")) != NULL; name = at) {
+        at += 2;
+    }
+    (void)snprintf(text, size, "%s%s%s", pd_remote_text(process, "state"),
+                   name[0] == '\0' ? "" : " ", name);
+}

@@ -1,0 +1,59 @@
+/* remote - the near end of the control socket: finds the running program, asks it, reads what it answers.
+ *
+ * Model      One program of the user is found by itself; of several, one must be named (--program OSPID).
+ * Errors     Functions print what is wrong for a person, and return an exit code or NULL. */
+#ifndef PD_CLI_REMOTE_H
+#define PD_CLI_REMOTE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/options.h"
+
+/* What ps, info, kill and trace have in common. */
+struct pd_remote_options {
+    uint64_t os_pid;     /* of the program, 0: find it */
+    const char *process; /* PID|NAME, or NULL */
+};
+
+struct pd_remote {
+    FILE *stream;
+    char *line;
+    size_t line_capacity;
+};
+
+/* Take the option --program, if it is at the cursor. *result_out: PD_EXIT_CODE_OK or what to exit with. */
+bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
+                      struct pd_remote_options *options, int *result_out);
+
+/* Take PID|NAME. PD_EXIT_CODE_USAGE: there is one already, or the word is an unknown option. */
+int pd_remote_take_process(const struct pd_command *command, struct pd_option_cursor *cursor,
+                           struct pd_remote_options *options);
+
+/* Connect. PD_EXIT_CODE_OK or PD_EXIT_CODE_FAILED. */
+int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *options);
+void pd_remote_close(struct pd_remote *remote);
+
+/* Send a request; takes the object. PD_EXIT_CODE_OK or PD_EXIT_CODE_FAILED. */
+int pd_remote_send(struct pd_remote *remote, json_t *request);
+
+/* Read a line: the caller's object, or NULL when the program refused or is gone. */
+json_t *pd_remote_read(struct pd_remote *remote);
+
+/* A number that may have been too large for JSON, or 0. A text, or "". Borrowed from the object. */
+uint64_t pd_remote_number(const json_t *object, const char *key);
+const char *pd_remote_text(const json_t *object, const char *key);
+
+/* Print a guest's text with '?' for control characters; returns how many columns it took. */
+int pd_remote_print(FILE *stream, const char *text, int columns_max);
+
+/* "64 KiB" into `text`. */
+void pd_remote_size_text(uint64_t bytes, char *text, size_t size);
+
+/* "waiting", "in host call fd_read", ... into `text`. */
+void pd_remote_state_text(const json_t *process, char *text, size_t size);
+
+#endif
