@@ -102,7 +102,7 @@ static int wait_for_end(struct pd_program *program, struct pd_app_run *watched)
 {
     uint32_t seen = 0;
     while (!wait_and_watch(program, watched, seen)) {
-        if (program->config.is_deterministic) {
+        if (atomic_load(&program->interrupts) == seen) {
             return pd_command_failed("deadlock: every process waits, and nothing will wake them");
         }
         seen++;

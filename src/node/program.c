@@ -429,13 +429,32 @@ static bool is_main_over(void *context)
     return atomic_load_explicit(&program->is_main_over, memory_order_acquire);
 }
 
+struct wait {
+    struct pd_program *program;
+    uint32_t interrupts_seen;
+};
+
+static bool is_interrupted(const struct wait *wait)
+{
+    return atomic_load_explicit(&wait->program->interrupts, memory_order_acquire) >
+           wait->interrupts_seen;
+}
+
+static bool is_wait_over(void *context)
+{
+    const struct wait *wait = context;
+    return is_main_over(wait->program) || is_interrupted(wait);
+}
+
 bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen, uint64_t deadline_ns)
 {
+    struct wait wait = {.program = program, .interrupts_seen = interrupts_seen};
     if (program->config.is_deterministic) {
-        return pd_runtime_run(&program->runtime, is_main_over, program, pd_virtual_host_advance);
+        (void)pd_runtime_run(&program->runtime, is_wait_over, &wait, pd_virtual_host_advance);
+        return is_main_over(program);
     }
     while (!is_main_over(program)) {
-        if (atomic_load_explicit(&program->interrupts, memory_order_acquire) > interrupts_seen) {
+        if (is_interrupted(&wait)) {
             return false;
         }
         if (!program->host->ops->event_wait(program->host, &program->changed, deadline_ns)) {
