@@ -350,6 +350,9 @@ enum pd_guest_made pd_guest_make(struct pd_guest *guest)
 
 void pd_guest_destroy(struct pd_guest *guest)
 {
+    if (guest == NULL) {
+        return;
+    }
     pd_guest_abandon_calls(guest);
     guest->is_dying = true;
     if (guest->future != NULL) {

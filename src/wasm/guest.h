@@ -136,7 +136,7 @@ enum pd_guest_made {
 PD_NODISCARD enum pd_guest_made pd_guest_make(struct pd_guest *guest);
 
 /* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its
- * pending call is abandoned, its job finishes alone. */
+ * pending call is abandoned, its job finishes alone. NULL: nothing. */
 void pd_guest_destroy(struct pd_guest *guest);
 
 /* True: it came to an end of its own, and did not just cease to be stepped. */
