@@ -167,6 +167,7 @@ static int run_module(struct pd_program *program, const struct pd_run_options *o
     if (options->is_watching) {
         return pd_command_usage(&pd_command_run, "--watch is for application files");
     }
+    program->system.is_tagged = options->is_tagged;
     struct pd_module *module = NULL;
     enum pd_status status =
         pd_program_load(program, options->profile, options->file, &module, &message);

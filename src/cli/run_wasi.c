@@ -41,7 +41,7 @@ int pd_run_extend_wasi(const struct pd_run_options *options, struct pd_wasi_conf
     for (int i = 0; i < options->variable_count; i++) {
         const char *text = options->variables[i];
         const char *equals = strchr(text, '=');
-        if (equals == NULL) {
+        if (equals == NULL || equals == text) {
             return pd_command_usage(&pd_command_run, "--env %s: NAME=VALUE is wanted", text);
         }
         status = pd_wasi_config_set_variable(config, text, (size_t)(equals - text), equals + 1,

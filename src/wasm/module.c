@@ -51,6 +51,16 @@ static bool add_line(struct pd_module_message *message, size_t *size, size_t kep
 
 /* --- Is it a module at all? ------------------------------------------------------------------- */
 
+/* WAT begins with a parenthesis or a comment. */
+static bool is_text(const struct pd_module_source *source)
+{
+    size_t at = 0;
+    while (at < source->size && memchr(" \t\r\n", source->bytes[at], 4) != NULL) {
+        at++;
+    }
+    return at < source->size && (source->bytes[at] == '(' || source->bytes[at] == ';');
+}
+
 static enum pd_status check_header(const struct pd_module_source *source,
                                    struct pd_module_message *message)
 {
@@ -59,6 +69,11 @@ static enum pd_status check_header(const struct pd_module_source *source,
         say(message, "the module has %zu bytes; at most %zu are accepted", source->size,
             source->wasm_bytes_max);
         return PD_ERR_RANGE;
+    }
+    if (is_text(source)) {
+        say(message,
+            "this is WebAssembly text; Pando runs binary modules: wat2wasm makes one of it");
+        return PD_ERR_INVALID;
     }
     if (source->size < 8 || memcmp(source->bytes, magic, sizeof magic) != 0) {
         say(message,

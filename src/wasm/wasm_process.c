@@ -261,10 +261,27 @@ void pd_wasm_process_discard(struct pd_wasm_process *process)
 
 /* --- WASI ------------------------------------------------------------------------------------------------------ */
 
+/* What it is called now: names come and go. */
+static bool tag_output(struct pd_wasm_process *self)
+{
+    const struct pd_process *process = self->process;
+    char tag[PD_WASI_TAG_MAX];
+    if (!pd_registry_name_of(process->environment, process->pid, tag, sizeof tag)) {
+        (void)snprintf(tag, sizeof tag, "<%llu>", (unsigned long long)process->pid);
+    }
+    for (char *at = tag; *at != '\0'; at++) {
+        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at; /* one line stays one */
+    }
+    return pd_wasi_set_tag(self->wasi, tag) == PD_OK;
+}
+
 struct pd_wasi *pd_guest_wasi(struct pd_guest *guest)
 {
     struct pd_wasm_process *self = ((struct pd_process *)pd_guest_process(guest))->data;
     if (self->wasi == NULL && pd_wasi_create(self->rights->wasi, &self->wasi) != PD_OK) {
+        return NULL;
+    }
+    if (self->system->is_tagged && !tag_output(self)) {
         return NULL;
     }
     return self->wasi;

@@ -36,6 +36,7 @@ struct pd_wasm_system {
     struct pd_files *files;
     struct pd_compile_budget compile; /* for modules that guests supply; its linker is the default one */
     struct pd_metrics *metrics;       /* NULL: counted nowhere */
+    bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
 };
 
 struct pd_wasm_process {
