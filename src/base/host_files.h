@@ -253,8 +253,29 @@ struct pd_files_ops {
     void (*cancel_release)(struct pd_files *files, struct pd_file_cancel *cancel);
 };
 
+/* Helper threads that may wait for streams at a time, so that the others stay free for work that
+ * ends. */
+#define PD_FILES_WAITING_MAX 2u
+
 struct pd_files {
     const struct pd_files_ops *ops;
+    atomic_uint_least32_t waiting_count;
 };
+
+/* Take one of the places to wait for a stream, if there is one; give it back with
+ * pd_files_wait_end. */
+static inline bool pd_files_wait_begin(struct pd_files *files)
+{
+    if (atomic_fetch_add(&files->waiting_count, 1) < PD_FILES_WAITING_MAX) {
+        return true;
+    }
+    atomic_fetch_sub(&files->waiting_count, 1);
+    return false;
+}
+
+static inline void pd_files_wait_end(struct pd_files *files)
+{
+    atomic_fetch_sub(&files->waiting_count, 1);
+}
 
 #endif

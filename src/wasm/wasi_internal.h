@@ -220,6 +220,9 @@ struct wasi_job {
     uint32_t iovec_count;
     bool follows;
     bool is_nonblocking;
+    bool has_wait_place; /* of pd_files_wait_begin */
+    /* For those who wait without a place: the function, to be called again a little later. */
+    enum pd_call_result (*again)(struct pd_call *call);
     uint64_t offset;
     uint64_t size;
     uint64_t result;
@@ -248,8 +251,16 @@ enum pd_call_result pd_wasi_job_run(struct pd_call *call, struct wasi_job *job,
                                     enum pd_call_result (*finish)(struct pd_call *call,
                                                                   struct pd_blocking *self));
 
-/* Prepare for a wait that pd_wasi_destroy can end. PD_FILE_NFILE: no descriptor for that. */
-enum pd_file_error pd_wasi_job_make_cancelable(struct pd_wasi *wasi, struct wasi_job *job);
+/* How often those look who wait for a stream without a place of pd_files_wait_begin. */
+#define WASI_LOOK_INTERVAL_NS UINT64_C(20000000)
+
+/* Prepare for waiting for a stream: with a place, in a way that pd_wasi_destroy can end; without,
+ * by looking now and calling `again` later. PD_FILE_NFILE: no descriptor for that. */
+enum pd_file_error pd_wasi_job_may_wait(struct pd_wasi *wasi, struct wasi_job *job,
+                                        enum pd_call_result (*again)(struct pd_call *call));
+
+/* In `finish`: whether the call must be made again, which is arranged; then return PD_CALL_WAIT. */
+bool pd_wasi_job_again(struct pd_call *call, const struct wasi_job *job);
 
 /* The call is over: destroy has nothing to end any more. */
 void pd_wasi_wait_over(struct pd_wasi *wasi);

@@ -25,6 +25,9 @@ static void job_release(struct pd_blocking *blocking)
     }
     pd_wasi_fd_release(files, &job->closing);
     files->ops->cancel_release(files, job->cancel);
+    if (job->has_wait_place) {
+        pd_files_wait_end(files);
+    }
     pd_free(job);
 }
 
@@ -61,14 +64,31 @@ enum pd_call_result pd_wasi_job_run(struct pd_call *call, struct wasi_job *job,
     return pd_call_block(call, &job->blocking);
 }
 
-enum pd_file_error pd_wasi_job_make_cancelable(struct pd_wasi *wasi, struct wasi_job *job)
+enum pd_file_error pd_wasi_job_may_wait(struct pd_wasi *wasi, struct wasi_job *job,
+                                        enum pd_call_result (*again)(struct pd_call *call))
 {
+    job->has_wait_place = pd_files_wait_begin(job->files);
+    if (!job->has_wait_place) {
+        job->is_nonblocking = true;
+        job->again = again;
+        return PD_FILE_OK;
+    }
     job->cancel = job->files->ops->cancel_create(job->files);
     if (job->cancel == NULL) {
         return PD_FILE_NFILE;
     }
     wasi->waiting = job->cancel; /* its second reference */
     return PD_FILE_OK;
+}
+
+bool pd_wasi_job_again(struct pd_call *call, const struct wasi_job *job)
+{
+    if (job->again == NULL || job->error != PD_FILE_AGAIN) {
+        return false;
+    }
+    call->resume = job->again;
+    pd_call_wake_at(call, pd_host_now_ns(pd_guest_host(call->guest)) + WASI_LOOK_INTERVAL_NS);
+    return true;
 }
 
 void pd_wasi_wait_over(struct pd_wasi *wasi)

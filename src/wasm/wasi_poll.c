@@ -1,10 +1,11 @@
 /* poll_oneoff: clocks and descriptors, until at least one has happened.
  *
- *   parse -> something has happened already ------------------------------> events
- *         -> only clocks: pd_call_wake_at, clocks_resume until one is due -> events
- *         -> streams (or sizes) to ask: a job in poll(2), with the nearest clock as its timeout;
- *         destroying
- *            the guest ends it through a cancel ---------------------------> events
+ *   parse -> something has happened already -----------------------------------> events
+ *         -> only clocks: pd_call_wake_at, clocks_resume until one is due -----> events
+ *         -> streams (or sizes) to ask: streams_wait, a job in poll(2)
+ *              with a place to wait: the nearest clock ends it, or a cancel ---> events
+ *              without: it only looks; found something ------------------------> events
+ *                       found nothing: streams_later, streams_again, and once more
  *
  * A subscription that makes no sense is an event with an error, as preview 1 has it, and not a
  * failed call. */
@@ -42,6 +43,8 @@ struct poll {
     struct pd_files *files;
     struct pd_file_cancel *cancel;
     enum pd_file_error error;
+    bool has_wait_place; /* of pd_files_wait_begin */
+    bool is_kept;        /* the job is over, its memory is still in use */
     uint64_t timeout_ns; /* of the job */
     uint32_t events_at;
     uint32_t count_at;
@@ -51,8 +54,17 @@ struct poll {
     struct subscription subscriptions[];
 };
 
+static void give_back_place(struct poll *poll)
+{
+    if (poll->has_wait_place) {
+        pd_files_wait_end(poll->files);
+        poll->has_wait_place = false;
+    }
+}
+
 static void poll_free(struct poll *poll)
 {
+    give_back_place(poll);
     for (uint32_t i = 0; i < poll->item_count; i++) {
         poll->files->ops->release(poll->files, poll->items[i].file);
     }
@@ -62,7 +74,12 @@ static void poll_free(struct poll *poll)
 
 static void poll_release(struct pd_blocking *self)
 {
-    poll_free((struct poll *)(void *)self);
+    struct poll *poll = (struct poll *)(void *)self;
+    if (poll->is_kept) {
+        poll->is_kept = false;
+        return;
+    }
+    poll_free(poll);
 }
 
 static uint64_t add_saturating(uint64_t a, uint64_t b)
@@ -192,7 +209,7 @@ static enum pd_call_result answer_events(struct pd_call *call, const struct poll
 
 static enum pd_call_result clocks_resume(struct pd_call *call);
 
-static void clocks_abandon(struct pd_call *call)
+static void poll_abandon(struct pd_call *call)
 {
     poll_free(call->state);
     call->state = NULL;
@@ -203,7 +220,7 @@ static enum pd_call_result clocks_wait(struct pd_call *call, struct poll *poll, 
     struct pd_host *host = pd_guest_host(call->guest);
     call->state = poll;
     call->resume = clocks_resume;
-    call->abandon = clocks_abandon;
+    call->abandon = poll_abandon;
     pd_call_wake_at(call, add_saturating(host->ops->now_ns(host), left_ns));
     return PD_CALL_WAIT;
 }
@@ -231,15 +248,23 @@ static void streams_work(struct pd_blocking *self)
                                          poll->timeout_ns, poll->cancel);
 }
 
-static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocking *self)
+static enum pd_call_result streams_again(struct pd_call *call);
+
+/* Nothing has happened, and there was no place to wait for it: look again in a while. */
+static enum pd_call_result streams_later(struct pd_call *call, struct poll *poll, uint64_t left_ns)
 {
-    struct poll *poll = (struct poll *)(void *)self;
-    struct pd_wasi *wasi = pd_guest_wasi(call->guest);
-    pd_assert(wasi != NULL);
-    pd_wasi_wait_over(wasi);
-    if (poll->error != PD_FILE_OK) {
-        return pd_wasi_answer(call, poll->error);
-    }
+    uint64_t pause_ns = left_ns < WASI_LOOK_INTERVAL_NS ? left_ns : WASI_LOOK_INTERVAL_NS;
+    poll->is_kept = true;
+    call->state = poll;
+    call->resume = streams_again;
+    call->abandon = poll_abandon;
+    pd_call_wake_at(call, add_saturating(pd_host_now_ns(pd_guest_host(call->guest)), pause_ns));
+    return PD_CALL_WAIT;
+}
+
+/* Note what the job found. */
+static void look_at_streams(struct poll *poll)
+{
     for (uint32_t i = 0; i < poll->count; i++) {
         struct subscription *subscription = &poll->subscriptions[i];
         if (subscription->item != 0 && poll->items[subscription->item - 1].is_ready) {
@@ -250,8 +275,23 @@ static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocki
             subscription->error = item->error;
         }
     }
+}
+
+static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocking *self)
+{
+    struct poll *poll = (struct poll *)(void *)self;
+    struct pd_wasi *wasi = pd_guest_wasi(call->guest);
+    pd_assert(wasi != NULL);
+    pd_wasi_wait_over(wasi);
+    if (poll->error != PD_FILE_OK) {
+        return pd_wasi_answer(call, poll->error);
+    }
+    look_at_streams(poll);
     struct pd_host *host = pd_guest_host(call->guest);
     uint64_t left_ns = look_at_clocks(poll, host, 0);
+    if (left_ns != 0 && !poll->has_wait_place) {
+        return streams_later(call, poll, left_ns);
+    }
     if (left_ns != 0 && left_ns != PD_TIME_NEVER) {
         /* The wait ended a little before the clock that set its end: that one is due. */
         (void)look_at_clocks(poll, host, left_ns);
@@ -262,12 +302,15 @@ static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocki
 static enum pd_call_result streams_wait(struct pd_call *call, struct pd_wasi *wasi,
                                         struct poll *poll, uint64_t left_ns)
 {
-    poll->timeout_ns = left_ns;
-    poll->blocking.work = streams_work;
-    poll->blocking.finish = streams_finish;
-    poll->blocking.release = poll_release;
-    poll->blocking.name = "poll_oneoff";
-    if (left_ns != 0) {
+    poll->blocking = (struct pd_blocking){
+        .work = streams_work,
+        .finish = streams_finish,
+        .release = poll_release,
+        .name = "poll_oneoff",
+    };
+    poll->has_wait_place = left_ns != 0 && pd_files_wait_begin(poll->files);
+    poll->timeout_ns = poll->has_wait_place ? left_ns : 0;
+    if (poll->has_wait_place) {
         poll->cancel = poll->files->ops->cancel_create(poll->files);
         if (poll->cancel == NULL) {
             poll_free(poll);
@@ -276,6 +319,16 @@ static enum pd_call_result streams_wait(struct pd_call *call, struct pd_wasi *wa
         wasi->waiting = poll->cancel; /* its second reference */
     }
     return pd_call_block(call, &poll->blocking);
+}
+
+static enum pd_call_result streams_again(struct pd_call *call)
+{
+    struct poll *poll = call->state;
+    struct pd_wasi *wasi = pd_guest_wasi(call->guest);
+    pd_assert(wasi != NULL);
+    call->state = NULL;
+    call->abandon = NULL;
+    return streams_wait(call, wasi, poll, look_at_clocks(poll, pd_guest_host(call->guest), 0));
 }
 
 static struct poll *poll_create(struct pd_call *call, struct pd_wasi *wasi, uint32_t count)

@@ -66,6 +66,9 @@ static enum pd_call_result read_finish(struct pd_call *call, struct pd_blocking 
     struct pd_wasi *wasi = pd_guest_wasi(call->guest);
     pd_assert(wasi != NULL);
     pd_wasi_wait_over(wasi);
+    if (pd_wasi_job_again(call, job)) {
+        return PD_CALL_WAIT;
+    }
     if (job->error != PD_FILE_OK) {
         return pd_wasi_answer(call, job->error);
     }
@@ -158,7 +161,7 @@ static enum pd_call_result read_call(struct pd_call *call, const char *name, uin
     job->count_at = count_at;
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_make_cancelable(wasi, job);
+        error = pd_wasi_job_may_wait(wasi, job, pd_wasi_fd_read);
         if (error != PD_FILE_OK) {
             job->blocking.release(&job->blocking);
             return pd_wasi_answer(call, error);
@@ -203,6 +206,9 @@ static enum pd_call_result write_finish(struct pd_call *call, struct pd_blocking
     struct pd_wasi *wasi = pd_guest_wasi(call->guest);
     pd_assert(wasi != NULL);
     pd_wasi_wait_over(wasi);
+    if (pd_wasi_job_again(call, job)) {
+        return PD_CALL_WAIT;
+    }
     return job->error != PD_FILE_OK
                ? pd_wasi_answer(call, job->error)
                : pd_wasi_answer_u32(call, job->count_at, (uint32_t)job->result);
@@ -285,7 +291,7 @@ static enum pd_call_result write_call(struct pd_call *call, const char *name, ui
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     gather(call, job, &iovecs);
     if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_make_cancelable(wasi, job);
+        error = pd_wasi_job_may_wait(wasi, job, pd_wasi_fd_write);
         if (error != PD_FILE_OK) {
             job->blocking.release(&job->blocking);
             return pd_wasi_answer(call, error);

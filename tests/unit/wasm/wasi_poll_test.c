@@ -298,6 +298,94 @@ static void the_programs_input_is_a_stream(void **state)
     close(ends[0]);
 }
 
+/* Two guests hold the places to wait; a third and a fourth look now and then, and keep no
+ * helper. */
+static void many_who_wait_leave_helpers_free(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    unsigned before = open_descriptor_count();
+    uint32_t fd;
+    int other = open_pipe(&world, &fd);
+    static struct pd_guest guests[4];
+    const uint64_t read_arguments[] = {4, 256, 1, 8};
+    const uint64_t poll_arguments[] = {IN_AT, OUT_AT, 2, COUNT_AT};
+    for (int i = 0; i < 4; i++) {
+        fake_guest_init(&guests[i], &world.host, world.config);
+        assert_int_equal(
+            open_with(&guests[i], DIR_FD, 0, "pipe", 0, RIGHT_READ | UINT64_C(1) << 27, 0, 0, &fd),
+            0);
+        assert_int_equal(fd, 4);
+        pd_put_u32(guests[i].memory + 256, 4096);
+        pd_put_u32(guests[i].memory + 260, 10);
+        put_fd(&guests[i], 0, 1, EVENT_READ, 4);
+        put_clock(&guests[i], 1, 2, CLOCK_MONO, UINT64_C(1) << 40, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fake_begin(&guests[i], fake_import("fd_read"), read_arguments, 4),
+                         PD_CALL_WAIT);
+    }
+    assert_int_equal(fake_begin(&guests[2], fake_import("fd_read"), read_arguments, 4),
+                     PD_CALL_WAIT);
+    assert_int_equal(fake_begin(&guests[3], fake_import("poll_oneoff"), poll_arguments, 4),
+                     PD_CALL_WAIT);
+    assert_int_equal(atomic_load(&world.files->waiting_count), PD_FILES_WAITING_MAX);
+    for (int round = 0; round < 5; round++) {
+        uint64_t now_ns = world.host.now_ns;
+        assert_int_equal(fake_continue(&guests[2]), PD_CALL_WAIT); /* looked: nothing */
+        assert_null(guests[2].work);
+        assert_int_equal(fake_continue(&guests[2]), PD_CALL_WAIT); /* some time later, again */
+        assert_non_null(guests[2].work);
+        assert_true(world.host.now_ns > now_ns);
+        assert_int_equal(fake_continue(&guests[3]), PD_CALL_WAIT);
+        assert_null(guests[3].work);
+        assert_int_equal(fake_continue(&guests[3]), PD_CALL_WAIT);
+        assert_non_null(guests[3].work);
+    }
+    /* A dead one's place is another's. */
+    fake_guest_kill(&guests[0]);
+    fake_guest_kill(&guests[1]);
+    while (atomic_load(&world.files->waiting_count) > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    assert_int_equal(fake_continue(&guests[2]), PD_CALL_WAIT);
+    assert_int_equal(fake_continue(&guests[2]), PD_CALL_WAIT);
+    assert_int_equal(atomic_load(&world.files->waiting_count), 1);
+    assert_int_equal(write(other, "abc", 3), 3);
+    assert_int_equal(fake_continue(&guests[2]), PD_CALL_DONE);
+    assert_int_equal(guests[2].call.result, 0);
+    assert_int_equal(fake_u32(&guests[2], 8), 3);
+    guests[2].call.resume = NULL;
+    assert_int_equal(write(other, "def", 3), 3);
+    enum pd_call_result result = PD_CALL_WAIT;
+    while (result == PD_CALL_WAIT) {
+        result = fake_continue(&guests[3]);
+    }
+    guests[3].call.resume = NULL;
+    assert_int_equal(result, PD_CALL_DONE);
+    assert_int_equal(event_count(&guests[3]), 1);
+    assert_event(&guests[3], 0, 1, EVENT_READ, 0);
+    fake_guest_kill(&guests[2]);
+    /* Killed between two looks. */
+    uint32_t count;
+    assert_int_equal(read_bytes(&guests[3], 4, 10, &count), 0);
+    assert_true(pd_files_wait_begin(world.files) && pd_files_wait_begin(world.files));
+    assert_int_equal(fake_begin(&guests[3], fake_import("poll_oneoff"), poll_arguments, 4),
+                     PD_CALL_WAIT);
+    assert_int_equal(fake_continue(&guests[3]), PD_CALL_WAIT);
+    assert_null(guests[3].work);
+    fake_guest_kill(&guests[3]);
+    pd_files_wait_end(world.files);
+    pd_files_wait_end(world.files);
+    assert_int_equal(CALL(&world.guest, fd_close, 4), 0);
+    close(other);
+    fake_wait_jobs(&world.host);
+    assert_int_equal(open_descriptor_count(), before);
+    assert_int_equal(atomic_load(&world.files->waiting_count), 0);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +395,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_an_event_with_an_error),
         cmocka_unit_test(a_pipe_is_waited_for),
         cmocka_unit_test(the_programs_input_is_a_stream),
+        cmocka_unit_test(many_who_wait_leave_helpers_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
