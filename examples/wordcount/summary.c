@@ -37,6 +37,8 @@ bool summary_gather(struct summary *summary, const uint64_t *reducers, uint32_t 
         pando_message_create(TAG_TOP, sizeof top);
         pando_message_write_u32(top);
         if (pando_call(reducers[i], CALL_TIMEOUT_MS) != PANDO_SENT || !take_top(summary)) {
+            pando_kill(
+                reducers[i]); /* what does not answer is as good as dead; then be sure of it */
             return false;
         }
     }

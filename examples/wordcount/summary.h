@@ -21,7 +21,7 @@ struct summary {
     struct top_word top_words[REDUCERS_MAX * TOP_MAX];
 };
 
-/* Ask all reducers. False: one of them died. */
+/* Ask all reducers. False: one of them is dead, or was killed because it did not answer. */
 bool summary_gather(struct summary *summary, const uint64_t *reducers, uint32_t reducer_count,
                     uint32_t top);
 

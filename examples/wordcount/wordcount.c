@@ -397,33 +397,41 @@ static bool prepare(struct coordinator *self)
     return true;
 }
 
-/* Until all chunks are done. */
-static bool count_chunks(struct coordinator *self)
+/* Wait for one message. False: it cannot go on. */
+static bool handle_one(struct coordinator *self)
 {
-    while (self->done_count < self->plan.chunk_count || !are_reducers_there(self)) {
-        enum pando_received received = pando_receive(PANDO_FOREVER);
-        if (received == PANDO_DOWN) {
-            worker_died(self);
-        } else if (received == PANDO_DATA && !take_message(self)) {
-            return false;
-        }
-        give_out_all(self);
+    enum pando_received received = pando_receive(PANDO_FOREVER);
+    if (received == PANDO_DOWN) {
+        worker_died(self);
+    } else if (received == PANDO_DATA && !take_message(self)) {
+        return false;
     }
+    give_out_all(self);
     return true;
 }
 
-/* Reducers may die up to their last word: then their part is counted again. */
+/* Until all chunks are done, and the reducers have told their sums. They may die up to their last word:
+ * then their part is counted again. */
 static bool count_all(struct coordinator *self, struct summary *summary)
 {
     uint64_t pids[REDUCERS_MAX];
-    do {
-        if (!count_chunks(self)) {
-            return false;
+    bool is_over = false;
+    while (!is_over) {
+        if (self->done_count < self->plan.chunk_count || !are_reducers_there(self)) {
+            if (!handle_one(self)) {
+                return false;
+            }
+            continue;
         }
         for (uint32_t i = 0; i < self->options.reducers; i++) {
             pids[i] = self->reducers[i].pid;
         }
-    } while (!summary_gather(summary, pids, self->options.reducers, self->options.top));
+        is_over = summary_gather(summary, pids, self->options.reducers, self->options.top);
+        /* One is dead: the notice of that is on its way. */
+        if (!is_over && !handle_one(self)) {
+            return false;
+        }
+    }
     for (uint32_t i = 0; i < self->plan.chunk_count; i++) {
         summary->mapped_words += self->plan.chunks[i].words;
     }
