@@ -302,12 +302,12 @@ static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocki
 static enum pd_call_result streams_wait(struct pd_call *call, struct pd_wasi *wasi,
                                         struct poll *poll, uint64_t left_ns)
 {
-    poll->blocking = (struct pd_blocking){
-        .work = streams_work,
-        .finish = streams_finish,
-        .release = poll_release,
-        .name = "poll_oneoff",
-    };
+    poll->blocking.job.next = NULL; /* the same structure may be a job several times */
+    poll->blocking.link = NULL;
+    poll->blocking.work = streams_work;
+    poll->blocking.finish = streams_finish;
+    poll->blocking.release = poll_release;
+    poll->blocking.name = "poll_oneoff";
     poll->has_wait_place = left_ns != 0 && pd_files_wait_begin(poll->files);
     poll->timeout_ns = poll->has_wait_place ? left_ns : 0;
     if (poll->has_wait_place) {
