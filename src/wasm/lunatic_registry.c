@@ -129,7 +129,7 @@ static enum pd_call_result get_or_put_later(struct pd_call *call)
         break;
     }
     call->resume = get_or_put_later;
-    call->abandon = NULL;
+    call->needs_stack = true;
     return PD_CALL_WAIT;
 }
 

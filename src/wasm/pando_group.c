@@ -247,6 +247,7 @@ static enum pd_call_result broadcast_turn(struct pd_call *call)
     /* There may be more: go on after the others had their turn. */
     pd_call_wake_at(call, pd_host_now_ns(pd_guest_host(call->guest)));
     call->resume = broadcast_turn;
+    call->needs_stack = true;
     call->abandon = broadcast_free;
     return PD_CALL_WAIT;
 }

@@ -39,6 +39,7 @@ struct pd_guest {
 
 static bool fake_holds_jobs;        /* jobs never finish: their calls wait for ever */
 static bool fake_is_uninstantiated; /* pd_guest_is_instantiated says false */
+static bool fake_starts_vary;       /* some modules take turns to start, some fail */
 static uint32_t fake_job_count;
 
 /* What the next nested call finds. */
@@ -126,6 +127,20 @@ enum pd_guest_step pd_guest_step(struct pd_guest *guest)
         fake_settle(guest, guest->call.resume(&guest->call));
     }
     return guest->is_over ? PD_GUEST_EXITED : PD_GUEST_WAITING;
+}
+
+enum pd_guest_made pd_guest_make(struct pd_guest *guest)
+{
+    static uint32_t made_count;
+    if (!fake_starts_vary) {
+        return PD_GUEST_MADE;
+    }
+    made_count++;
+    if (made_count % 5 == 0) {
+        (void)pd_call_trap(&guest->call, "its start function trapped");
+        return PD_GUEST_NOT_MADE;
+    }
+    return made_count % 2 == 0 ? PD_GUEST_MAKING : PD_GUEST_MADE;
 }
 
 void pd_guest_destroy(struct pd_guest *guest)

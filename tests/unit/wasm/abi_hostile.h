@@ -116,6 +116,7 @@ static inline void hostile_purge(struct world *world)
 /* An actor that has an error, a module, a configuration, a timer, a name, a group and a message. */
 static inline struct actor hostile_actor(struct world *world)
 {
+    fake_starts_vary = true;
     hostile_purge(world);
     struct actor actor = actor_spawn(world);
     memcpy(actor_memory(&actor, 0), "\0asm", 4);
