@@ -302,8 +302,8 @@ static enum pd_call_result streams_finish(struct pd_call *call, struct pd_blocki
 static enum pd_call_result streams_wait(struct pd_call *call, struct pd_wasi *wasi,
                                         struct poll *poll, uint64_t left_ns)
 {
-    poll->blocking.job.next = NULL; /* the same structure may be a job several times */
-    poll->blocking.link = NULL;
+    /* The same structure may be a job several times. */
+    memset(&poll->blocking, 0, sizeof poll->blocking);
     poll->blocking.work = streams_work;
     poll->blocking.finish = streams_finish;
     poll->blocking.release = poll_release;
