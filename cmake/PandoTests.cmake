@@ -58,6 +58,7 @@ file(GLOB soak_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/soak/*_
 foreach(source IN LISTS soak_tests)
   cmake_path(GET source STEM name)
   pando_test_program(${name} ${source} soak)
+  target_link_libraries(${name} PRIVATE pando_heap) # what is soaked is what is shipped
 endforeach()
 
 if(TARGET pando)
