@@ -24,14 +24,14 @@ void echo(void)
     }
 }
 
-/* Talks to echo without end, a little each time. */
+/* Talks to echo without end, a little each time, even when nobody answers any more. */
 PANDO_EXPORT("pinger") void pinger(void);
 void pinger(void)
 {
     (void)pando_register("pinger", pando_self());
     for (;;) {
         pando_send_u64(pando_whereis("echo"), TAG_PING, pando_self());
-        (void)pando_receive(PANDO_FOREVER);
+        (void)pando_receive(1000);
         pando_sleep(1);
     }
 }
@@ -93,14 +93,14 @@ static void start_tree(void)
     }
 }
 
-/* Returns once it has its name. */
+/* Returns once it has its name, or is gone. */
 static void spawn(const char *function)
 {
     uint64_t pid = 0;
     if (pando_spawn(function, NULL, 0, &pid) != PANDO_OK) {
         pando_exit_self(PANDO_REASON_FAILURE, function);
     }
-    while (strcmp(function, "fail") != 0 && pando_whereis(function) != pid) {
+    while (pando_exists(pid) && pando_whereis(function) != pid) {
         pando_sleep(1);
     }
 }
