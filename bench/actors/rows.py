@@ -35,12 +35,18 @@ class Row:
     goal: Goal = None
     extra: dict = field(default_factory=dict)  # for the notes: label -> (column, arguments, result)
     timeout_s: int = 60
-    once: bool = False  # too long to repeat
+    turns_max: int = 99  # of each column, where more would take too long
+    result_note: str = ""  # a second result of Pando's, for the notes
     count: int = 0  # memory rows: actors on Pando
 
 
-def guest(name, *arguments):
-    return [f"{name}.wasm", *[str(argument) for argument in arguments]]
+def guest(name, *arguments, options=()):
+    """What follows `pando run` or `lunatic run`."""
+    return [*options, f"{name}.wasm", *[str(argument) for argument in arguments]]
+
+
+QUIET = ("--crash-reports", "none")  # as the peers are kept from reporting deaths
+GUARDED = ("--profile", "guarded")
 
 
 def plain(*arguments):
@@ -67,6 +73,10 @@ def time_rows(scale):
             {PANDO: guest("spawn", "serial", n(100_000)), BARE: plain("spawn", n(200_000)),
              ERLANG: plain("serial", n(500_000)), LUNATIC: guest("spawn", "serial", n(8_000))},
             peer=BARE, goal=Goal("<= 1.6 x bare", 1.6)),
+        Row("spawn_guarded", "the same, profile guarded", "time", "spawn_serial",
+            {PANDO: guest("spawn", "serial", n(100_000), options=GUARDED),
+             BARE: plain("spawn-guarded", n(100_000))},
+            peer=BARE, turns_max=3),
         Row("spawn_inflight", "spawn + message, 500 in flight", "time", "spawn_inflight",
             {PANDO: guest("spawn", "inflight", n(100_000), 500),
              ERLANG: plain("inflight", n(500_000), 500),
@@ -81,11 +91,11 @@ def time_rows(scale):
         message_row("message_1m", "1 MiB there and back", 1 << 20,
                     (n(1_000), n(1_000), n(1_000), n(500_000))),
         Row("kill", "spawn, block, kill", "time", "spawn_kill",
-            {PANDO: guest("spawn", "kill", n(50_000)), BARE: plain("kill", n(100_000)),
+            {PANDO: guest("spawn", "kill", n(50_000), options=QUIET), BARE: plain("kill", n(100_000)),
              ERLANG: plain("kill", n(200_000)), LUNATIC: guest("spawn", "kill", n(5_000))},
             peer=BARE, goal=Goal("<= 1.6 x bare", 1.6)),
         Row("trap", "spawn, trap, death seen", "time", "spawn_trap",
-            {PANDO: guest("spawn", "trap", n(50_000)), BARE: plain("trap", n(100_000)),
+            {PANDO: guest("spawn", "trap", n(50_000), options=QUIET), BARE: plain("trap", n(100_000)),
              ERLANG: plain("trap", n(200_000)), LUNATIC: guest("spawn", "trap", n(5_000))},
             peer=BARE, goal=Goal("<= 1.6 x bare", 1.6)),
     ]
@@ -97,18 +107,35 @@ def compute_rows(repeats):
             {PANDO: guest("compute", kernel, repeats), BARE: plain("compute", "fuel", kernel, repeats),
              LUNATIC: guest("compute", kernel, repeats)},
             peer=BARE, goal=Goal(">= 0.95 x bare", 0.95, at_most=False),
-            extra={"no fuel": (BARE, plain("compute", "dense", kernel, repeats), f"compute_{kernel}"),
+            turns_max=3,
+            extra={"guarded": (PANDO, guest("compute", kernel, repeats, options=GUARDED),
+                               f"compute_{kernel}"),
+                   "guards and fuel": (BARE, plain("compute", "guarded", kernel, repeats),
+                                       f"compute_{kernel}"),
+                   "no fuel": (BARE, plain("compute", "dense", kernel, repeats), f"compute_{kernel}"),
                    "fastest": (BARE, plain("compute", "fastest", kernel, repeats), f"compute_{kernel}")})
         for kernel in KERNELS
     ]
 
 
-def fairness_row(loops, rounds):
+def bulk_rows(sizes, rounds):
+    """One scheduler thread, so that the pair that is measured shares it with the worker."""
+    return [
+        Row(f"bulk_{mode}_{size >> 20}m", f"worst pause: memory.{mode} of {text}", "pause", "bulk_pause",
+            {PANDO: guest("bulk", mode, size, rounds, options=("--threads", "1"))},
+            turns_max=1, result_note="bulk_work")
+        for mode in ("fill", "copy", "grow")
+        for size, text in sizes
+    ]
+
+
+def fairness_row(loops, rounds, peer_rounds):
     return Row(
         "fairness", f"hop p99 beside {loops:,} endless loops", "fairness", "fairness_p99",
-        {PANDO: guest("fairness", loops, rounds), ERLANG: plain("fairness", loops, rounds),
-         LUNATIC: guest("fairness", loops, rounds)},
-        goal=Goal("<= 1.5 x (R/T+1) slices", 1.5), timeout_s=120, count=loops)
+        {PANDO: guest("fairness", loops, rounds), ERLANG: plain("fairness", loops, peer_rounds),
+         LUNATIC: guest("fairness", loops, peer_rounds)},
+        goal=Goal("<= 1.5 x (R/T+1) slices", 1.5), timeout_s=60, count=loops,
+        turns_max=1)
 
 
 def memory_rows(mass, pause_ms):
@@ -117,18 +144,20 @@ def memory_rows(mass, pause_ms):
         Row("mass", f"{mass:,} blocked actors: KiB each", "memory", "mass_spawn",
             {PANDO: guest("mass", mass, pause_ms), BARE: plain("mass", mass, pause_ms),
              ERLANG: plain("mass", mass, pause_ms), LUNATIC: guest("mass", few, pause_ms)},
-            goal=Goal("<= 18 KiB, all finish", 18.0), timeout_s=240, once=True, count=mass,
+            goal=Goal("<= 18 KiB all in", 18.0), timeout_s=240, turns_max=1, count=mass,
             extra={"Lunatic, 20,000": (LUNATIC, guest("mass", 20_000, pause_ms), "mass_spawn")}),
         Row("libc_mass", f"{few:,} libc guests: KiB each", "memory", "libc_mass_spawn",
             {PANDO: guest("libc_mass", few, pause_ms), LUNATIC: guest("libc_mass", few // 2, pause_ms)},
-            timeout_s=120, once=True, count=few),
+            timeout_s=120, turns_max=1, count=few),
     ]
 
 
 def all_rows(quick):
+    sizes = [(1 << 20, "1 MiB"), (64 << 20, "64 MiB"), (1 << 30, "1 GiB")]
     return [
-        *time_rows(0.2 if quick else 1.0),
-        *compute_rows(4 if quick else 10),
-        fairness_row(1_000, 100 if quick else 300),
-        *memory_rows(100_000 if quick else 1_000_000, 2_000),
+        *time_rows(0.15 if quick else 0.6),
+        *compute_rows(3 if quick else 10),
+        fairness_row(1_000, 1_000 if quick else 3_000, 20 if quick else 60),
+        *bulk_rows(sizes[:2] if quick else sizes, 3),
+        *memory_rows(50_000 if quick else 1_000_000, 1_000 if quick else 2_000),
     ]

@@ -29,7 +29,7 @@ READY = re.compile(r"\bREADY (\w+) (\d+)")
 FAILED = re.compile(r"\bFAILED (.*)")
 
 KIB_EACH_EXPECTED = 19  # admits a memory run; one that takes more is ended by the watch
-EXTRA_TIMEOUT_S = 30  # for what only the notes show: Lunatic may hang where it runs out of mappings
+EXTRA_TIMEOUT_S = 15  # for what only the notes show: Lunatic may hang where it runs out of mappings
 FREE_KIB_MIN = 1 << 20  # a run that leaves the machine less than this is ended
 
 
@@ -94,13 +94,15 @@ class Programs:
                     "main", *arguments]
         if column == BARE:
             return [path, self.folder, *arguments]
-        return [path, "run", os.path.join(self.folder, arguments[0]), *arguments[1:]]
+        return [path, "run", *[os.path.join(self.folder, argument) if argument.endswith(".wasm")
+                               else argument for argument in arguments]]
 
     def lacks(self, column, arguments):
         """Why this run cannot be, or None."""
         if column in self.missing:
             return self.missing[column]
-        needed = "bench_actors.beam" if column == ERLANG else arguments[0]
+        needed = "bench_actors.beam" if column == ERLANG else next(
+            (argument for argument in arguments if argument.endswith(".wasm")), "")
         if column != BARE and not os.path.exists(os.path.join(self.folder, needed)):
             return f"{needed} is not built (clang, wasi-libc or erlc is missing)"
         return None
@@ -168,7 +170,7 @@ def measure(programs, row, rounds, progress):
     runs = {}
     turns = [(column, column, row.runs[column]) for column in COLUMNS if column in row.runs]
     turns += [(label, column, arguments) for label, (column, arguments, _) in row.extra.items()]
-    for turn in range(1 if row.once else rounds):
+    for turn in range(min(rounds, row.turns_max)):
         for label, column, arguments in turns:
             earlier = runs.setdefault(label, [])
             if earlier and earlier[-1].error is not None:
@@ -225,7 +227,7 @@ class Line:
                 if column not in missing:  # those are named once, above the table
                     self.notes.append(f"{column}: {why}")
         {"time": self.fill_time, "compute": self.fill_compute, "memory": partial(self.fill_memory, missing),
-         "fairness": self.fill_fairness}[row.kind]()
+         "fairness": self.fill_fairness, "pause": self.fill_pause}[row.kind]()
         if row.goal and self.met == "-":
             self.met = "not measured"
 
@@ -251,6 +253,10 @@ class Line:
         if mine and peer:  # speed, not time: bare's time over ours
             self.judge(peer / mine, f"{peer / mine:.2f} x bare")
         free, fastest = self.of("no fuel"), self.of("fastest")
+        guarded, guards = self.of("guarded"), self.of("guards and fuel")
+        if guarded and guards:
+            self.notes.append(f"Pando, profile guarded: {nanoseconds(guarded)}, {guards / guarded:.2f} x "
+                              f"bare with guards and fuel ({nanoseconds(guards)})")
         if peer and free and fastest:
             self.notes.append(f"fuel costs {peer / free:.2f} x (dense without fuel {nanoseconds(free)}), "
                               f"fuel and checks {peer / fastest:.2f} x (guards, no fuel "
@@ -284,6 +290,11 @@ class Line:
             if not self.cells[column].endswith(("KiB", "run", "-", "FAILED")):
                 self.cells[column] = "-"
 
+    def fill_pause(self):
+        work = self.of(PANDO, self.row.result_note)
+        if work:
+            self.notes.append(f"the operation itself took at most {nanoseconds(work)}")
+
     def fill_fairness(self):
         threads = os.cpu_count() or 1
         for column in COLUMNS:
@@ -292,28 +303,42 @@ class Line:
             if not slice_ns or not p99:
                 continue
             bound = ((self.row.count + 2) / threads + 1) * slice_ns
+            longest = median(runs, "fairness_max")
             self.notes.append(
-                f"{column}: slice {nanoseconds(slice_ns)}, hop p50 "
-                f"{nanoseconds(median(runs, 'fairness_p50'))}, p99 {nanoseconds(p99)}, max "
-                f"{nanoseconds(median(runs, 'fairness_max'))}; p99 is {p99 / bound:.2f} x (R/T+1) slices")
+                f"{column}: slice {nanoseconds(slice_ns)}, (R/T+1) slices are {nanoseconds(bound)}; of "
+                f"{median(runs, 'fairness_hops'):.0f} hops p50 "
+                f"{nanoseconds(median(runs, 'fairness_p50'))}, p99 {nanoseconds(p99)} "
+                f"({p99 / bound:.2g} x), longest {nanoseconds(longest)} ({longest / bound:.2g} x)")
             if column == PANDO:
-                self.judge(p99 / bound, f"{p99 / bound:.2f} x bound")
+                self.judge(p99 / bound, f"{p99 / bound:.2g} x (R/T+1)")
 
     def columns(self):
         return [self.row.title, *[self.cells[column] for column in COLUMNS], self.ratio, self.goal,
                 self.met]
 
 
-def print_table(lines):
+def table_text(lines):
     table = [["work", *COLUMNS, "ratio", "goal", "met?"], *[line.columns() for line in lines]]
     widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
     table.insert(1, ["-" * width for width in widths])
-    for cells in table:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |")
-    print()
-    for line in lines:
-        for note in line.notes:
-            print(f"{line.row.name}: {note}")
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
+                     for cells in table)
+
+
+def notes_of(lines):
+    return [f"{line.row.name}: {note}" for line in lines for note in line.notes]
+
+
+def write_markdown(path, about, rounds, took_s, lines):
+    """For the README: the table, and on what it was measured."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"Measured {about['date']} on {about['machine']}; the median of at most {rounds} turns "
+                   f"of each column, {took_s / 60:.1f} minutes in all.\n\n")
+        for column in COLUMNS:
+            file.write(f"- {column}: {about[column]}\n")
+        file.write(f"\n{table_text(lines)}\n\n")
+        for note in notes_of(lines):
+            file.write(f"- {note}\n")
 
 
 def processor():
@@ -341,10 +366,11 @@ def parse_arguments():
         description="Pando's actors beside bare Wasmtime, Erlang/OTP and Lunatic. run.sh also takes "
                     "--install-lunatic: build Lunatic into the user's cache folder first.")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="smaller counts, 2 rounds, 100,000 actors")
+    parser.add_argument("--quick", action="store_true", help="smaller counts, 2 rounds, 50,000 actors")
     parser.add_argument("--rows", help="comma-separated names, or beginnings of names")
     parser.add_argument("--columns", help="comma-separated: pando, bare, erlang, lunatic")
     parser.add_argument("--rounds", type=int, help="turns of each column (default 5; quick: 2)")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table and its notes to FILE")
     parser.add_argument("--json", metavar="FILE", help="also write every sample to FILE")
     parser.add_argument("--pando", metavar="PATH", help="the pando to measure (default: the build's)")
     return parser.parse_args()
@@ -381,9 +407,16 @@ def main():
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
+    began = time.monotonic()
     lines = [Line(row, measure(programs, row, rounds, progress), programs.missing) for row in rows]
     progress("")
-    print_table(lines)
+    took_s = time.monotonic() - began
+    print(table_text(lines))
+    print()
+    print(*notes_of(lines), sep="\n")
+    print(f"took {took_s / 60:.1f} minutes")
+    if options.markdown:
+        write_markdown(options.markdown, about, rounds, took_s, lines)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"about": about, "rounds": rounds, "rows": {

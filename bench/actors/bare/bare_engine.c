@@ -4,14 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FUEL_SLICE 100000u
 #define ASYNC_STACK_BYTES (128u << 10)
 #define WASM_STACK_BYTES (64u << 10)
 #define MEMORY_BYTES_MAX (INT64_C(1) << 32)
-#define MEMORY_SLOT_BYTES_MIN (128u << 10)
-#define SLOTS_MAX (1u << 21)
+/* As src/node/program.c opens its slabs and src/wasm/engine.c its engines: change them together. */
+#define MEMORY_SLOT_BYTES_MIN (64u << 10)
 #define HOT_SLOTS_MAX 4096u
+#define SLOTS_MAX ((1u << 20) + HOT_SLOTS_MAX)
+#define DIRTY_BYTES_MAX (UINT64_C(32) << 20)
+#define ADDRESS_SPACE_MAX (UINT64_C(1) << 45)
+#define TABLE_ELEMENTS_MAX 99999
+#define GUARDED_GUARD_BYTES (UINT64_C(32) << 20)
+#define GUARDED_GUESTS_MAX 10000u
+#define GUARDED_KEEP_RESIDENT_BYTES (64u << 10)
 
 _Noreturn void bare_fail(const char *what, const char *why)
 {
@@ -226,17 +234,25 @@ static void link_imports(struct bare_engine *engine)
 
 /* ---- Engine -------------------------------------------------------------------------------------- */
 
-static struct pd_slab *open_slab(enum pd_slab_kind kind, size_t slot_size_min, size_t slot_size_max)
+/* Pando has a shard for each scheduler thread, and a thread for each processor. */
+static uint32_t shard_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > PD_SLAB_SHARDS_MAX ? PD_SLAB_SHARDS_MAX : (uint32_t)count;
+}
+
+static struct pd_slab *open_slab(enum pd_slab_kind kind, size_t slot_size_min, size_t slot_size_max,
+                                 uint64_t dirty_bytes_max)
 {
     struct pd_slab_config config = {
         .kind = kind,
         .slot_size_min = slot_size_min,
         .slot_size_max = slot_size_max,
-        .bytes_max = UINT64_C(1) << 44,
+        .bytes_max = ADDRESS_SPACE_MAX,
         .slots_max = SLOTS_MAX,
         .hot_slots_max = HOT_SLOTS_MAX,
-        .dirty_bytes_max = UINT64_C(32) << 20, /* as Pando: several slots cleaned by one call */
-        .shards = 1,
+        .dirty_bytes_max = dirty_bytes_max,
+        .shards = shard_count(),
         .finder = PD_PAGES_AUTO,
     };
     struct pd_slab *slab = NULL;
@@ -246,21 +262,50 @@ static struct pd_slab *open_slab(enum pd_slab_kind kind, size_t slot_size_min, s
     return slab;
 }
 
+/* Pando's other profile: Wasmtime's pool, with guard pages. */
+static void configure_guarded(wasm_config_t *config)
+{
+    wasmtime_config_memory_reservation_set(config, (uint64_t)MEMORY_BYTES_MAX);
+    wasmtime_config_memory_guard_size_set(config, GUARDED_GUARD_BYTES);
+    wasmtime_pooling_allocation_config_t *pool = wasmtime_pooling_allocation_config_new();
+    wasmtime_pooling_allocation_config_total_core_instances_set(pool, GUARDED_GUESTS_MAX);
+    wasmtime_pooling_allocation_config_total_memories_set(pool, GUARDED_GUESTS_MAX);
+    wasmtime_pooling_allocation_config_total_tables_set(pool, GUARDED_GUESTS_MAX);
+    wasmtime_pooling_allocation_config_total_stacks_set(pool, GUARDED_GUESTS_MAX);
+    wasmtime_pooling_allocation_config_max_memories_per_module_set(pool, 1);
+    wasmtime_pooling_allocation_config_max_tables_per_module_set(pool, 1);
+    wasmtime_pooling_allocation_config_table_elements_set(pool, TABLE_ELEMENTS_MAX);
+    wasmtime_pooling_allocation_config_max_memory_size_set(pool, (size_t)MEMORY_BYTES_MAX);
+    wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool,
+                                                                       GUARDED_KEEP_RESIDENT_BYTES);
+    wasmtime_pooling_allocation_config_async_stack_keep_resident_set(pool,
+                                                                     GUARDED_KEEP_RESIDENT_BYTES);
+    wasmtime_pooling_allocation_strategy_set(config, pool);
+    wasmtime_pooling_allocation_config_delete(pool);
+}
+
 static void configure(struct bare_engine *engine, wasm_config_t *config)
 {
     wasmtime_config_async_stack_size_set(config, ASYNC_STACK_BYTES);
     wasmtime_config_max_wasm_stack_set(config, WASM_STACK_BYTES);
-    wasmtime_config_consume_fuel_set(config, engine->profile == BARE_FUEL);
+    wasmtime_config_wasm_multi_memory_set(config, false);
+    wasmtime_config_wasm_memory64_set(config, false);
+    wasmtime_config_consume_fuel_set(config, engine->has_fuel);
     if (engine->profile == BARE_FASTEST) {
         return; /* guard pages and signals are Wasmtime's defaults */
+    }
+    if (engine->profile == BARE_GUARDED) {
+        configure_guarded(config);
+        return;
     }
     wasmtime_config_memory_reservation_set(config, 0);
     wasmtime_config_memory_guard_size_set(config, 0);
     wasmtime_config_memory_may_move_set(config, true);
     wasmtime_config_memory_init_cow_set(config, false);
     wasmtime_config_signals_based_traps_set(config, false);
-    engine->memories = open_slab(PD_SLAB_MEMORY, MEMORY_SLOT_BYTES_MIN, (size_t)MEMORY_BYTES_MAX);
-    engine->stacks = open_slab(PD_SLAB_STACK, ASYNC_STACK_BYTES, ASYNC_STACK_BYTES);
+    engine->memories =
+        open_slab(PD_SLAB_MEMORY, MEMORY_SLOT_BYTES_MIN, (size_t)MEMORY_BYTES_MAX, DIRTY_BYTES_MAX);
+    engine->stacks = open_slab(PD_SLAB_STACK, ASYNC_STACK_BYTES, ASYNC_STACK_BYTES, 0);
     pd_creators_init(&engine->creators, engine->memories, engine->stacks);
     wasmtime_config_host_memory_creator_set(config, &engine->creators.memory);
     wasmtime_config_host_stack_creator_set(config, &engine->creators.stack);
@@ -286,7 +331,10 @@ static void read_file(const char *path, wasm_byte_vec_t *bytes_out)
 
 void bare_engine_open(struct bare_engine *engine, enum bare_profile profile, const char *path)
 {
-    *engine = (struct bare_engine){.profile = profile};
+    *engine = (struct bare_engine){
+        .profile = profile,
+        .has_fuel = profile == BARE_FUEL || profile == BARE_GUARDED,
+    };
     wasm_config_t *config = wasm_config_new();
     configure(engine, config);
     engine->engine = wasm_engine_new_with_config(config);
@@ -320,8 +368,8 @@ void bare_actor_open(struct bare_engine *engine, struct bare_actor *actor, const
     actor->argument = (wasmtime_val_t){.kind = WASMTIME_I64, .of = {.i64 = 1}};
     actor->store = wasmtime_store_new(engine->engine, actor, NULL);
     actor->context = wasmtime_store_context(actor->store);
-    wasmtime_store_limiter(actor->store, MEMORY_BYTES_MAX, -1, 1, 1, 1);
-    if (engine->profile == BARE_FUEL) {
+    wasmtime_store_limiter(actor->store, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, 1, 1, 1);
+    if (engine->has_fuel) {
         check(wasmtime_context_set_fuel(actor->context, UINT64_MAX), "set_fuel");
         check(wasmtime_context_fuel_async_yield_interval(actor->context, FUEL_SLICE),
               "yield interval");

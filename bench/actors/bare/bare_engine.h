@@ -17,13 +17,15 @@
 #include "wasm/slab.h"
 
 enum bare_profile {
-    BARE_FUEL = 0,   /* dense, with fuel: what an actor has by default */
-    BARE_DENSE = 1,  /* dense, no fuel: shows the price of fuel */
-    BARE_FASTEST = 2 /* guard pages, no fuel: Wasmtime at its best */
+    BARE_FUEL = 0,    /* dense, with fuel: what an actor has by default */
+    BARE_DENSE = 1,   /* dense, no fuel: shows the price of fuel */
+    BARE_FASTEST = 2, /* guard pages, no fuel: Wasmtime at its best */
+    BARE_GUARDED = 3  /* guard pages, Wasmtime's pool, with fuel: Pando's profile `guarded` */
 };
 
 struct bare_engine {
     enum bare_profile profile;
+    bool has_fuel;
     wasm_engine_t *engine;
     wasmtime_module_t *module;
     wasmtime_linker_t *linker;

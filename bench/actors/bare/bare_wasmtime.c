@@ -1,11 +1,12 @@
 /* bare_wasmtime - the raw limit of the actor benchmark: Wasmtime with Pando's settings and nothing else.
  *
  *   bare_wasmtime FOLDER spawn  N         instantiate, run to the end, delete: N times, one thread
+ *   bare_wasmtime FOLDER spawn-guarded N  the same in Wasmtime's pool, with guard pages
  *   bare_wasmtime FOLDER resume N         two actors, resumed in turn: N pairs of resumes
  *   bare_wasmtime FOLDER kill   N         instantiate, run until blocked, delete
  *   bare_wasmtime FOLDER trap   N         instantiate, run into `unreachable`, delete
  *   bare_wasmtime FOLDER mass   N PAUSE_MS       N blocked actors at once, then all are resumed and end
- *   bare_wasmtime FOLDER compute fuel|dense|fastest NAME REPEATS
+ *   bare_wasmtime FOLDER compute fuel|dense|fastest|guarded NAME REPEATS
  *   bare_wasmtime version
  *
  * FOLDER holds the guests: the same files that the other columns run. */
@@ -66,11 +67,11 @@ static void live_and_die(struct bare_engine *engine, const char *name, enum bare
     }
 }
 
-static void run_lives(const char *path, const char *name, enum bare_state expected, uint64_t count,
-                      const char *result)
+static void run_lives(enum bare_profile profile, const char *path, const char *name,
+                      enum bare_state expected, uint64_t count, const char *result)
 {
     struct bare_engine engine;
-    bare_engine_open(&engine, BARE_FUEL, path);
+    bare_engine_open(&engine, profile, path);
     live_and_die(&engine, name, expected, count / 10 + 1);
     uint64_t begin = now_ns();
     live_and_die(&engine, name, expected, count);
@@ -143,14 +144,15 @@ static void run_mass(const char *path, uint64_t count, uint64_t ms)
 static void run_compute(const char *path, const char *profile, const char *kernel,
                         const char *repeats)
 {
-    const char *const names[] = {"fuel", "dense", "fastest"};
-    const enum bare_profile profiles[] = {BARE_FUEL, BARE_DENSE, BARE_FASTEST};
+    const char *const names[] = {"fuel", "dense", "fastest", "guarded"};
+    const enum bare_profile profiles[] = {BARE_FUEL, BARE_DENSE, BARE_FASTEST, BARE_GUARDED};
+    const size_t count = sizeof names / sizeof names[0];
     size_t index = 0;
-    while (index < 3 && strcmp(names[index], profile) != 0) {
+    while (index < count && strcmp(names[index], profile) != 0) {
         index++;
     }
-    if (index == 3) {
-        bare_fail(profile, "is no profile: fuel, dense, fastest");
+    if (index == count) {
+        bare_fail(profile, "is no profile: fuel, dense, fastest, guarded");
     }
     const char *const arguments[] = {"compute", kernel, repeats};
     struct bare_engine engine;
@@ -181,11 +183,13 @@ static void run(const char *folder, const char *mode, int count, char **rest)
     }
     (void)snprintf(path, sizeof path, "%s/%s.wasm", folder, module);
     if (strcmp(mode, "spawn") == 0 && count == 1) {
-        run_lives(path, "reply", BARE_DONE, parse(rest[0]), "spawn_serial");
+        run_lives(BARE_FUEL, path, "reply", BARE_DONE, parse(rest[0]), "spawn_serial");
+    } else if (strcmp(mode, "spawn-guarded") == 0 && count == 1) {
+        run_lives(BARE_GUARDED, path, "reply", BARE_DONE, parse(rest[0]), "spawn_serial");
     } else if (strcmp(mode, "kill") == 0 && count == 1) {
-        run_lives(path, "block", BARE_PENDING, parse(rest[0]), "spawn_kill");
+        run_lives(BARE_FUEL, path, "block", BARE_PENDING, parse(rest[0]), "spawn_kill");
     } else if (strcmp(mode, "trap") == 0 && count == 1) {
-        run_lives(path, "trap", BARE_TRAPPED, parse(rest[0]), "spawn_trap");
+        run_lives(BARE_FUEL, path, "trap", BARE_TRAPPED, parse(rest[0]), "spawn_trap");
     } else if (strcmp(mode, "resume") == 0 && count == 1) {
         run_resume(path, parse(rest[0]));
     } else if (strcmp(mode, "mass") == 0 && count == 2) {
