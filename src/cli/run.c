@@ -169,10 +169,16 @@ static int run_module(struct pd_program *program, const struct pd_run_options *o
     }
     program->system.is_tagged = options->is_tagged;
     struct pd_module *module = NULL;
+    uint64_t began_ns = pd_host_now_ns(program->host);
     enum pd_status status =
         pd_program_load(program, options->profile, options->file, &module, &message);
     if (status != PD_OK) {
         return pd_command_failed("%s: %s", options->file, message.text);
+    }
+    if (options->has_stats) {
+        (void)fprintf(stderr, "pando: the module was %s in %.3f ms\n",
+                      module->is_cached ? "taken from the cache" : "compiled",
+                      (double)(pd_host_now_ns(program->host) - began_ns) / 1e6);
     }
     int result = start_module(program, options, module);
     if (result == PD_EXIT_CODE_OK) {
