@@ -309,6 +309,10 @@ class Line:
                 f"{median(runs, 'fairness_hops'):.0f} hops p50 "
                 f"{nanoseconds(median(runs, 'fairness_p50'))}, p99 {nanoseconds(p99)} "
                 f"({p99 / bound:.2g} x), longest {nanoseconds(longest)} ({longest / bound:.2g} x)")
+            if waited := median(runs, "fairness_waited"):
+                waited_ns = median(runs, "fairness_waited_p50")
+                self.notes.append(f"{column}: {waited:.0f} hops waited for longer than a slice, half of them "
+                                  f"at most {nanoseconds(waited_ns)} ({waited_ns / bound:.2g} x)")
             if column == PANDO:
                 self.judge(p99 / bound, f"{p99 / bound:.2g} x (R/T+1)")
 
