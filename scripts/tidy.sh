@@ -65,7 +65,7 @@ step_aarch64() {
 }
 
 # Memory, text, and what the compiler makes of them. Everything else is the system's.
-pure_calls='pd_.*|mem(cpy|set|cmp|move|chr)|str(len|nlen|cmp|ncmp|chr)|v?snprintf'
+pure_calls='pd_.*|bcmp|mem(cpy|set|cmp|move|chr)|str(len|nlen|cmp|ncmp|chr)|v?snprintf'
 pure_calls+='|__(mem|str|v?snprintf)[a-z]*_chk|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail'
 
 # What pure code calls from outside is visible in its objects, whatever it included.

@@ -103,8 +103,7 @@ static void count(struct pd_bond_set *set, enum pd_bond_type type, uint_least32_
     if (type == PD_BOND_WATCHED_BY) {
         return;
     }
-    atomic_uint_least32_t *counter =
-        type == PD_BOND_LINK ? &set->link_count : &set->watching_count;
+    atomic_uint_least32_t *counter = type == PD_BOND_LINK ? &set->link_count : &set->watching_count;
     uint_least32_t now = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, now + change, memory_order_relaxed);
 }

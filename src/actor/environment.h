@@ -1,8 +1,11 @@
-/* environment - a world of pids: the table that turns a pid into a process, its names and its groups.
+/* environment - a world of pids: the table that turns a pid into a process, its names and its
+ * groups.
  *
- * Model      Pids count up from 1 and are never used twice. A process sits in slot (pid mod capacity); a pid whose
- *            slot is taken is skipped. So a look-up is one load, and pids still look like Lunatic's.
- * Locks      `lock` guards allocation only; slots are read without it (process.h: type-stable memory).
+ * Model      Pids count up from 1 and are never used twice. A process sits in slot (pid mod
+ *            capacity); a pid whose slot is taken is skipped. So a look-up is one load, and pids
+ *            still look like Lunatic's.
+ * Locks      `lock` guards allocation only; slots are read without it (process.h: type-stable
+ *            memory).
  * Ownership  Created and destroyed by the program; destroyed only when no process is left in it. */
 #ifndef PD_ACTOR_ENVIRONMENT_H
 #define PD_ACTOR_ENVIRONMENT_H

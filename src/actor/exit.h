@@ -15,9 +15,10 @@ struct pd_pid {
 
 /* The numbers are part of the guest ABI (`pando::message::reason`): never renumber. */
 enum pd_exit_reason {
-    PD_EXIT_NORMAL = 0,     /* returned, or exit code 0 */
-    PD_EXIT_SHUTDOWN = 1,   /* asked to end by its supervisor or by the operator */
-    PD_EXIT_FAILURE = 2,    /* trap, panic, non-zero exit code, or a failure that it declared itself */
+    PD_EXIT_NORMAL = 0,   /* returned, or exit code 0 */
+    PD_EXIT_SHUTDOWN = 1, /* asked to end by its supervisor or by the operator */
+    /* trap, panic, non-zero exit code, or a failure that it declared itself */
+    PD_EXIT_FAILURE = 2,
     PD_EXIT_KILLED = 3,     /* killed, untrappably */
     PD_EXIT_NO_PROCESS = 4, /* a link or monitor to a process that does not exist */
     PD_EXIT_FUEL = 5,       /* used up its fuel */
@@ -35,8 +36,8 @@ struct pd_exit {
 /* The reason as one word: "normal", "no process", ... */
 const char *pd_exit_reason_text(enum pd_exit_reason reason);
 
-/* A text with one reference, or NULL when there is no memory (an exit without text is still an exit).
- * Cut to PD_EXIT_TEXT_MAX bytes at a character boundary. */
+/* A text with one reference, or NULL when there is no memory (an exit without text is still an
+ * exit). Cut to PD_EXIT_TEXT_MAX bytes at a character boundary. */
 #define PD_EXIT_TEXT_MAX 4096u
 struct pd_exit_text *pd_exit_text_create(const char *bytes, size_t size);
 

@@ -59,8 +59,8 @@ uint32_t pd_group_members(struct pd_environment *environment, const char *name, 
 uint32_t pd_group_walk(struct pd_environment *environment, const char *name, size_t name_size,
                        struct pd_group_cursor *cursor, uint64_t *pids, uint32_t pids_max);
 
-/* Write the names of the groups of a process, as joined, each with a zero byte behind it, as many as fit; returns
- * how many were written. *count_out: of how many it is a member. */
+/* Write the names of the groups of a process, as joined, each with a zero byte behind it, as many
+ * as fit; returns how many were written. *count_out: of how many it is a member. */
 uint32_t pd_group_names_of(struct pd_environment *environment, uint64_t pid, char *out, size_t size,
                            uint32_t *count_out);
 

@@ -15,8 +15,8 @@ bool pd_lifecycle_catch_up(struct pd_process *self);
 /* Deliver what the outbox holds. True: it is empty. False: in line for room. */
 bool pd_lifecycle_flush_outbox(struct pd_process *self);
 
-/* End it: leave the table, tell links, then monitors, each once; free everything. self->exit says why, or a
- * pending kill does. The pointer is the pool's afterwards. */
+/* End it: leave the table, tell links, then monitors, each once; free everything. self->exit says
+ * why, or a pending kill does. The pointer is the pool's afterwards. */
 void pd_lifecycle_end(struct pd_process *self);
 
 #endif

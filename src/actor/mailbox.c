@@ -52,7 +52,8 @@ static struct pd_process *lock_process(struct pd_environment *environment, uint6
     return process;
 }
 
-/* Under the lock: note that there is something to do. True: the caller must enqueue it after unlocking. */
+/* Under the lock: note that there is something to do. True: the caller must enqueue it after
+ * unlocking. */
 static bool notify(struct pd_process *process)
 {
     if (process->run_state == PD_RUN_WAITING) {
@@ -129,7 +130,8 @@ static void fold_delivery(struct pd_environment *environment, uint64_t pid,
                   digest ^ message->pid);
 }
 
-/* Under the lock of `process`: stand in its line. Requests stand in front: their room is not the messages'. */
+/* Under the lock of `process`: stand in its line. Requests stand in front: their room is not the
+ * messages'. */
 static void line_up(struct pd_process *process, struct pd_waiter *waiter, enum post_class class,
                     size_t footprint)
 {

@@ -1,10 +1,13 @@
-/* message - what travels between processes: tagged bytes with attached resources, or a notice of a death.
+/* message - what travels between processes: tagged bytes with attached resources, or a notice of a
+ * death.
  *
- * Model      A message is one block: header and data together, so that sending it is a pointer move. The
- *            sender appends, the receiver reads with a cursor. A *bond* (bond.h) begins with a message, so
- *            that the notice of a death needs no memory at the moment of death.
- * Bounds     Data is bounded by the creator's limit; attached resources by PD_MESSAGE_RESOURCES_MAX.
- * Ownership  One owner at a time: scratch, queue, or timer. pd_message_destroy also releases what is attached. */
+ * Model      A message is one block: header and data together, so that sending it is a pointer
+ *            move. The sender appends, the receiver reads with a cursor. A *bond* (bond.h) begins
+ *            with a message, so that the notice of a death needs no memory at the moment of death.
+ * Bounds     Data is bounded by the creator's limit; attached resources by
+ *            PD_MESSAGE_RESOURCES_MAX.
+ * Ownership  One owner at a time: scratch, queue, or timer. pd_message_destroy also releases what
+ *            is attached. */
 #ifndef PD_ACTOR_MESSAGE_H
 #define PD_ACTOR_MESSAGE_H
 
@@ -36,8 +39,8 @@ enum pd_message_kind {
 
 /* Something a message carries that is not bytes: a module, a socket. */
 struct pd_resource {
-    uint32_t kind;  /* the owner's numbering; 0 is a taken slot */
-    void *object;   /* a reference that the message holds */
+    uint32_t kind; /* the owner's numbering; 0 is a taken slot */
+    void *object;  /* a reference that the message holds */
     void (*release)(void *object);
 };
 
@@ -45,8 +48,9 @@ struct pd_message {
     struct pd_message *next; /* in a queue */
     uint64_t tag;            /* 0: none */
     uint64_t ref;            /* a request's or a monitor's reference; 0: none */
-    uint64_t pid;            /* notices: who died. Data: the sender if it asks for a reply, else 0 */
-    uint64_t to;             /* the receiver, while in an outbox; 1 in a trapped request to exit */
+    /* notices: who died. Data: the sender if it asks for a reply, else 0 */
+    uint64_t pid;
+    uint64_t to; /* the receiver, while in an outbox; 1 in a trapped request to exit */
     struct pd_exit_text *text;
     struct pd_resource *resources; /* resource_count of them, or NULL */
     uint32_t size;                 /* bytes of data */
@@ -64,12 +68,13 @@ struct pd_message *pd_message_create(uint64_t tag, uint32_t capacity);
 /* Free it and release what it carries. NULL is allowed. */
 void pd_message_destroy(struct pd_message *message);
 
-/* Append `size` bytes, growing to at most size_max bytes in all. The message may move: *message is replaced.
- * PD_ERR_FULL: it would pass size_max. PD_ERR_NO_MEMORY. On error nothing changes. */
+/* Append `size` bytes, growing to at most size_max bytes in all. The message may move: *message is
+ * replaced. PD_ERR_FULL: it would pass size_max. PD_ERR_NO_MEMORY. On error nothing changes. */
 PD_NODISCARD enum pd_status pd_message_append(struct pd_message **message, const uint8_t *bytes,
                                               uint32_t size, uint32_t size_max);
 
-/* Make room for and return `size` bytes at the end, to be filled by the caller at once. NULL as above. */
+/* Make room for and return `size` bytes at the end, to be filled by the caller at once. NULL as
+ * above. */
 uint8_t *pd_message_extend(struct pd_message **message, uint32_t size, uint32_t size_max,
                            enum pd_status *status_out);
 

@@ -1,7 +1,8 @@
 /* process - one actor: identity, mailbox, bonds, and the behavior that gives it life.
  *
- * Model      A process is WAITING, QUEUED in one run queue, or RUNNING on exactly one scheduler thread, which
- *            is its *owner* for that time. Others reach it only by pid, through mailbox.h.
+ * Model      A process is WAITING, QUEUED in one run queue, or RUNNING on exactly one scheduler
+ *            thread, which is its *owner* for that time. Others reach it only by pid, through
+ *            mailbox.h.
  *
  *              create ──start──► QUEUED ◄──wake── WAITING
  *                                  │ ▲              ▲
@@ -12,12 +13,14 @@
  *                                  ▼
  *                                DEAD ──teardown──► back to the pool
  *
- * Memory     Structures are type-stable: they return to the runtime's pool, never to the heap, while
- *            the runtime lives. So a stale pointer can be locked and its pid compared.
- * Locks      `lock` guards the first group of fields. One lock at a time, never two (see mailbox.c).
- * Bounds     mailbox: messages_max and bytes_max of the environment; pending signals: signals_max; notices of
- *            death and kills always have room. Bonds and the notices that came of them: bonds_max. Of exit
- *            requests that were trapped and not looked at, signals_max are kept, further ones dropped. */
+ * Memory     Structures are type-stable: they return to the runtime's pool, never to the heap,
+ *            while the runtime lives. So a stale pointer can be locked and its pid compared.
+ * Locks      `lock` guards the first group of fields. One lock at a time, never two (see
+ *            mailbox.c).
+ * Bounds     mailbox: messages_max and bytes_max of the environment; pending signals: signals_max;
+ *            notices of death and kills always have room. Bonds and the notices that came of them:
+ *            bonds_max. Of exit requests that were trapped and not looked at, signals_max are kept,
+ *            further ones dropped. */
 #ifndef PD_ACTOR_PROCESS_H
 #define PD_ACTOR_PROCESS_H
 
@@ -56,9 +59,10 @@ enum pd_resume_result {
 
 /* What becomes of the death of a link. */
 enum pd_trapping {
-    PD_TRAP_NONE = 0,    /* it dies too, unless the reason was normal */
-    PD_TRAP_FAILURES = 1, /* a message, unless the reason was normal: `lunatic`'s die_when_link_dies(0) */
-    PD_TRAP_ALL = 2      /* a message, always: Erlang's trap_exit */
+    PD_TRAP_NONE = 0, /* it dies too, unless the reason was normal */
+    /* a message, unless the reason was normal: `lunatic`'s die_when_link_dies(0) */
+    PD_TRAP_FAILURES = 1,
+    PD_TRAP_ALL = 2 /* a message, always: Erlang's trap_exit */
 };
 
 /* What a process does when it runs. All are called by the owner. */
@@ -68,7 +72,8 @@ struct pd_behavior {
     enum pd_resume_result (*resume)(struct pd_process *process, uint32_t *cost_out);
     /* Free process->data. Called once, after the process left the table and everyone was told. */
     void (*destroy)(struct pd_process *process);
-    /* NULL, or: true when it may run on the stack of a waiting process's fiber (see pd_process_lend). */
+    /* NULL, or: true when it may run on the stack of a waiting process's fiber (see
+     * pd_process_lend). */
     bool (*is_light)(const struct pd_process *process);
     /* What it is doing, in words, for `pando ps`: static text, or NULL. Safe from any thread. */
     const char *(*activity)(const struct pd_process *process);
@@ -98,7 +103,8 @@ struct pd_process {
     uint32_t signal_count; /* of inbound signals that count against signals_max */
     struct pd_list senders;
     struct pd_exit_text *kill_text;
-    atomic_bool has_news; /* something is inbound, or a kill is pending; read without the lock as a hint */
+    /* something is inbound, or a kill is pending; read without the lock as a hint */
+    atomic_bool has_news;
     bool has_names;  /* the registry may hold names of it */
     bool has_groups; /* it may be a member of groups */
 
@@ -107,12 +113,12 @@ struct pd_process {
     bool is_ready;    /* said so to its supervisor */
     bool is_exit_set; /* `exit` says why it ends */
     bool is_started;
-    uint8_t scheduler_index;       /* where it ran last */
-    uint8_t lend_count;            /* waits that could have lent, up to LEND_FROM */
+    uint8_t scheduler_index;        /* where it ran last */
+    uint8_t lend_count;             /* waits that could have lent, up to LEND_FROM */
     struct pd_message *queue_first; /* messages in order, ready for selective receive */
     struct pd_message **queue_end;
     struct pd_message **scan; /* where the next look for the same tags begins; NULL: at the front */
-    uint32_t taken_count; /* taken since the last drain: not yet subtracted from mailbox_* */
+    uint32_t taken_count;     /* taken since the last drain: not yet subtracted from mailbox_* */
     size_t taken_bytes;
     struct pd_message *outbox_first; /* sent, but the receiver was full: we wait for its room */
     struct pd_message **outbox_end;
@@ -145,10 +151,11 @@ struct pd_process {
 
 #define PD_OUTBOX_MAX 64u
 
-/* --- Life ----------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
-/* A new process with a pid, not in the table yet: nobody can reach it. The caller owns it until start or discard.
- * PD_ERR_FULL: processes_max live. PD_ERR_NO_MEMORY. PD_ERR_CLOSED: the environment is ending. */
+/* A new process with a pid, not in the table yet: nobody can reach it. The caller owns it until
+ * start or discard. PD_ERR_FULL: processes_max live. PD_ERR_NO_MEMORY. PD_ERR_CLOSED: the
+ * environment is ending. */
 PD_NODISCARD enum pd_status pd_process_create(struct pd_environment *environment, uint64_t parent,
                                               const struct pd_behavior *behavior, void *data,
                                               struct pd_process **process_out);
@@ -164,15 +171,16 @@ PD_NODISCARD enum pd_status pd_process_link_child(struct pd_process *parent,
 /* Put it in the table and in a run queue. The pointer is the scheduler's from here on. */
 void pd_process_start(struct pd_process *process);
 
-/* --- For the owner, from inside behavior->resume ---------------------------------------------------- */
+/* --- For the owner, from inside behavior->resume ---------------------------------------------- */
 
-/* Send to a pid. PD_OK: taken (also when nobody has that pid: it is dropped). PD_ERR_FULL: the mailbox is
- * full; `message` is still the caller's. */
+/* Send to a pid. PD_OK: taken (also when nobody has that pid: it is dropped). PD_ERR_FULL: the
+ * mailbox is full; `message` is still the caller's. */
 PD_NODISCARD enum pd_status pd_process_send(struct pd_process *self, uint64_t pid,
                                             struct pd_message *message);
 
-/* As above, but a full mailbox makes the sender wait at its next yield: the message goes to the outbox.
- * PD_ERR_FULL: the outbox holds PD_OUTBOX_MAX. PD_ERR_INVALID: it is its own mailbox that is full. */
+/* As above, but a full mailbox makes the sender wait at its next yield: the message goes to the
+ * outbox. PD_ERR_FULL: the outbox holds PD_OUTBOX_MAX. PD_ERR_INVALID: it is its own mailbox that
+ * is full. */
 PD_NODISCARD enum pd_status pd_process_send_waiting(struct pd_process *self, uint64_t pid,
                                                     struct pd_message *message);
 
@@ -186,8 +194,8 @@ static inline bool pd_process_must_wait(const struct pd_process *self)
 struct pd_message *pd_process_take(struct pd_process *self, const uint64_t *tags,
                                    uint32_t tag_count);
 
-/* As pd_process_take with the same tags as the last time, when that found nothing and nothing was taken since:
- * looks only at what is new. */
+/* As pd_process_take with the same tags as the last time, when that found nothing and nothing was
+ * taken since: looks only at what is new. */
 struct pd_message *pd_process_take_more(struct pd_process *self, const uint64_t *tags,
                                         uint32_t tag_count);
 
@@ -200,13 +208,14 @@ struct pd_message *pd_process_take_ref(struct pd_process *self, uint64_t ref);
 /* Take in what arrived since the slice began. True: something did. */
 bool pd_process_drain(struct pd_process *self);
 
-/* Link. A missing pid leads to a notice with reason `no process`. Linking twice changes the tag; to itself: nothing.
- * PD_ERR_FULL: bonds_max. PD_ERR_NO_MEMORY. */
+/* Link. A missing pid leads to a notice with reason `no process`. Linking twice changes the tag; to
+ * itself: nothing. PD_ERR_FULL: bonds_max. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_process_link(struct pd_process *self, uint64_t pid, uint64_t tag);
 void pd_process_unlink(struct pd_process *self, uint64_t pid);
 
-/* Monitor. ref 0: as `lunatic` does it (a missing pid is silent, twice is once); else the notice is a DOWN with
- * this ref, and comes at once when the pid is missing. PD_ERR_FULL, PD_ERR_NO_MEMORY. */
+/* Monitor. ref 0: as `lunatic` does it (a missing pid is silent, twice is once); else the notice is
+ * a DOWN with this ref, and comes at once when the pid is missing. PD_ERR_FULL,
+ * PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_process_monitor(struct pd_process *self, uint64_t pid, uint64_t ref);
 /* Stop; a notice that has arrived already is removed when `flush`. */
 void pd_process_demonitor(struct pd_process *self, uint64_t pid, uint64_t ref, bool flush);
@@ -219,8 +228,9 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
 /* Arrange a wake at deadline_ns (PD_TIME_NEVER: none). Replaces the former one. */
 void pd_process_wake_at(struct pd_process *self, uint64_t deadline_ns);
 
-/* For a behavior that is about to suspend a fiber: run the process that this one woke on this stack instead.
- * True: something arrived for `self`, it may go on. Only from inside `resume`; does not nest. */
+/* For a behavior that is about to suspend a fiber: run the process that this one woke on this stack
+ * instead. True: something arrived for `self`, it may go on. Only from inside `resume`; does not
+ * nest. */
 bool pd_process_lend(struct pd_process *self);
 
 /* True: the calling thread is inside of pd_process_lend. */
@@ -230,7 +240,7 @@ bool pd_scheduler_is_lending(void);
 void pd_process_set_exit(struct pd_process *self, enum pd_exit_reason reason, const char *text,
                          size_t text_size);
 
-/* --- For any thread --------------------------------------------------------------------------------- */
+/* --- For any thread --------------------------------------------------------------------------- */
 
 /* Make it run soon. Spurious wakes are allowed; the pointer may be stale. */
 void pd_process_wake(struct pd_process *process);

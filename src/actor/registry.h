@@ -85,8 +85,8 @@ bool pd_registry_remove(struct pd_environment *environment, const char *name, si
 /* Forget every name, hold and wait of a process that died. Call after it left the table. */
 void pd_registry_forget(struct pd_environment *environment, uint64_t pid);
 
-/* Write the names of a process, oldest first, each with a zero byte behind it, as many as fit; returns how many
- * were written. *count_out: how many it has. */
+/* Write the names of a process, oldest first, each with a zero byte behind it, as many as fit;
+ * returns how many were written. *count_out: how many it has. */
 uint32_t pd_registry_names_of(struct pd_environment *environment, uint64_t pid, char *out,
                               size_t size, uint32_t *count_out);
 

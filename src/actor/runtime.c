@@ -85,8 +85,8 @@ uint64_t pd_runtime_new_ref(struct pd_runtime *runtime)
     return atomic_fetch_add_explicit(&runtime->ref_last, 1, memory_order_relaxed) + 1;
 }
 
-/* Everything that one life leaves behind, set anew for the next. The fields under the lock are reset by
- * mailbox.c, which alone knows who may be looking. */
+/* Everything that one life leaves behind, set anew for the next. The fields under the lock are
+ * reset by mailbox.c, which alone knows who may be looking. */
 static void reset(struct pd_process *process)
 {
     process->trapping = PD_TRAP_NONE;

@@ -1,7 +1,9 @@
-/* runtime - all that the processes of one program share: pool, scheduler threads, environments, limits.
+/* runtime - all that the processes of one program share: pool, scheduler threads, environments,
+ * limits.
  *
- * Model      An *environment* is a world of pids, names and groups; processes of different environments
- *            cannot reach each other. The runtime owns the scheduler threads that run them all.
+ * Model      An *environment* is a world of pids, names and groups; processes of different
+ *            environments cannot reach each other. The runtime owns the scheduler threads that run
+ *            them all.
  * Bounds     struct pd_runtime_config. Nothing grows beyond it.
  * Ownership  The caller owns the host and keeps it alive as long as the runtime. */
 #ifndef PD_ACTOR_RUNTIME_H
@@ -23,16 +25,17 @@ struct pd_supervisor_action;
 #define PD_TIMERS_MAX (1u << 22)
 
 struct pd_runtime_config {
-    uint32_t scheduler_count;  /* threads, 1 to PD_SCHEDULERS_MAX; ignored in the deterministic mode */
-    uint32_t processes_max;    /* per environment, rounded up to a power of two */
-    uint32_t messages_max;     /* per mailbox */
+    /* threads, 1 to PD_SCHEDULERS_MAX; ignored in the deterministic mode */
+    uint32_t scheduler_count;
+    uint32_t processes_max; /* per environment, rounded up to a power of two */
+    uint32_t messages_max;  /* per mailbox */
     uint64_t mailbox_bytes_max;
     uint32_t message_bytes_max; /* of one message's data */
-    uint32_t signals_max;      /* pending link, monitor and exit requests of one process */
-    uint32_t bonds_max;        /* links and monitors that one process may begin */
-    uint32_t names_max;        /* registry entries and group memberships per environment, each */
+    uint32_t signals_max;       /* pending link, monitor and exit requests of one process */
+    uint32_t bonds_max;         /* links and monitors that one process may begin */
+    uint32_t names_max;         /* registry entries and group memberships per environment, each */
     uint32_t message_timers_max;
-    uint64_t seed;             /* of the deterministic mode */
+    uint64_t seed; /* of the deterministic mode */
 };
 
 /* Values for a program of its own on this machine. */
@@ -46,8 +49,9 @@ struct pd_scheduler {
     struct pd_event event;
     struct pd_thread thread;
     struct pd_process *running;
-    bool is_lending;           /* `running` runs on the stack of another that waits */
-    struct pd_process *ended;  /* ended while lent a stack: to be torn down on our own; through run_next */
+    bool is_lending; /* `running` runs on the stack of another that waits */
+    /* ended while lent a stack: to be torn down on our own; through run_next */
+    struct pd_process *ended;
     uint32_t index;
     int32_t credit; /* thousandths of a slice left for `lifo` */
     uint32_t tick;
@@ -59,10 +63,11 @@ struct pd_scheduler {
 /* What the runtime tells the program that embeds it. Called on the owner's thread. */
 struct pd_runtime_hooks {
     void *context;
-    /* A process ended; it is out of the table, its names, groups and its behavior's data still there. Links and
-     * monitors are told afterwards. */
+    /* A process ended; it is out of the table, its names, groups and its behavior's data still
+     * there. Links and monitors are told afterwards. */
     void (*exited)(void *context, struct pd_process *process);
-    /* A supervisor acted on a child that ended, or gave up: of the action kinds REPORT and GIVE_UP. */
+    /* A supervisor acted on a child that ended, or gave up: of the action kinds REPORT and
+     * GIVE_UP. */
     void (*supervised)(void *context, struct pd_process *supervisor,
                        const struct pd_supervisor_action *action);
 };
@@ -74,7 +79,7 @@ struct pd_runtime {
     struct pd_trace *trace; /* NULL unless deterministic */
     struct pd_scheduler *schedulers;
     uint32_t scheduler_count;
-    uint32_t started_count; /* threads that run */
+    uint32_t started_count;          /* threads that run */
     atomic_uint_least64_t idle_mask; /* bit i: scheduler i sleeps or is about to */
     atomic_bool is_stopping;
     struct pd_runqueue injected; /* woken from outside of the scheduler threads */
@@ -104,8 +109,8 @@ PD_NODISCARD enum pd_status pd_runtime_start(struct pd_runtime *runtime);
 void pd_runtime_stop(struct pd_runtime *runtime);
 void pd_runtime_deinit(struct pd_runtime *runtime);
 
-/* The deterministic mode: run on the calling thread until `is_done` says so, or nothing can ever run again.
- * `advance` moves the virtual clock to a deadline. True: is_done did. */
+/* The deterministic mode: run on the calling thread until `is_done` says so, or nothing can ever
+ * run again. `advance` moves the virtual clock to a deadline. True: is_done did. */
 bool pd_runtime_run(struct pd_runtime *runtime, bool (*is_done)(void *context), void *context,
                     void (*advance)(struct pd_host *host, uint64_t now_ns));
 
@@ -128,20 +133,21 @@ struct pd_scheduler *pd_scheduler_current(void);
 /* Put a QUEUED process where it will run. For mailbox.c. */
 void pd_runtime_enqueue(struct pd_runtime *runtime, struct pd_process *process);
 
-/* Set a timer in the queue of the calling scheduler (else of the first). PD_ERR_FULL, PD_ERR_NO_MEMORY. */
+/* Set a timer in the queue of the calling scheduler (else of the first). PD_ERR_FULL,
+ * PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_runtime_set_timer(struct pd_runtime *runtime, struct pd_timer *timer,
                                                  uint64_t deadline_ns);
 
 /* Drop every message that waits to be sent within an environment. */
 void pd_runtime_purge_sends(struct pd_runtime *runtime, struct pd_environment *environment);
 
-/* --- For message_timer.c -------------------------------------------------------------------------- */
+/* --- For message_timer.c ---------------------------------------------------------------------- */
 
 /* A message timer fell due: send, or wait for room. */
 void pd_message_timer_fire(struct pd_runtime *runtime, struct pd_timer *timer, uint64_t now_ns);
 void pd_message_timers_deinit(struct pd_runtime *runtime);
 
-/* --- For lifecycle.c ---------------------------------------------------------------------------- */
+/* --- For lifecycle.c -------------------------------------------------------------------------- */
 struct pd_process *pd_runtime_pool_take(struct pd_runtime *runtime);
 void pd_runtime_pool_give(struct pd_runtime *runtime, struct pd_process *process);
 

@@ -1,20 +1,22 @@
 /* The scheduler threads: which process runs next, where a woken one goes, and when a thread sleeps.
  *
- * Fairness   A queue is FIFO. A process woken by the one that runs goes to the lifo slot and shares that one's slice
- *            (`credit`), so that a conversation is quick and still costs no more than one turn. A process that
- *            spent its slice goes to the shorter of two queues, so that turns are alike on all threads. */
+ * Fairness   A queue is FIFO. A process woken by the one that runs goes to the lifo slot and shares
+ *            that one's slice (`credit`), so that a conversation is quick and still costs no more
+ *            than one turn. A process that spent its slice goes to the shorter of two queues, so
+ *            that turns are alike on all threads. */
 #include "actor/environment.h"
 #include "actor/lifecycle.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
 #include "base/assert.h"
 
-#define SLICE_COST 1000  /* thousandths */
-#define COST_MIN 10u     /* so that a hundred hops use up a slice */
-#define LOOPS_MAX 8u     /* times that one turn may find new messages and go on */
-#define TIMER_TICKS 8u   /* turns between two looks at the clock */
+#define SLICE_COST 1000 /* thousandths */
+#define COST_MIN 10u    /* so that a hundred hops use up a slice */
+#define LOOPS_MAX 8u    /* times that one turn may find new messages and go on */
+#define TIMER_TICKS 8u  /* turns between two looks at the clock */
 #define INJECTED_TICKS 31u
-#define LEND_FROM 8u /* waits before a process lends: those who wait once shall not touch a second page of stack */
+/* waits before a process lends: those who wait once shall not touch a second page of stack */
+#define LEND_FROM 8u
 #define VIRTUAL_SLICE_NS 50u /* virtual time of a thousandth of a slice */
 
 static _Thread_local struct pd_scheduler *current;
@@ -24,7 +26,7 @@ struct pd_scheduler *pd_scheduler_current(void)
     return current;
 }
 
-/* --- Waking threads ----------------------------------------------------------------------------------- */
+/* --- Waking threads --------------------------------------------------------------------------- */
 
 /* Wake one sleeping thread, if any. */
 static void wake_one(struct pd_runtime *runtime)
@@ -33,8 +35,8 @@ static void wake_one(struct pd_runtime *runtime)
     while (mask != 0) {
         uint32_t index = (uint32_t)__builtin_ctzll(mask);
         uint64_t bit = UINT64_C(1) << index;
-        uint64_t before = atomic_fetch_and_explicit(&runtime->idle_mask, ~bit,
-                                                    memory_order_seq_cst);
+        uint64_t before =
+            atomic_fetch_and_explicit(&runtime->idle_mask, ~bit, memory_order_seq_cst);
         if ((before & bit) != 0) {
             runtime->host->ops->event_set(runtime->host, &runtime->schedulers[index].event);
             return;
@@ -82,7 +84,7 @@ enum pd_status pd_runtime_set_timer(struct pd_runtime *runtime, struct pd_timer 
     return status;
 }
 
-/* --- Choosing ------------------------------------------------------------------------------------------- */
+/* --- Choosing --------------------------------------------------------------------------------- */
 
 static struct pd_process *steal(struct pd_scheduler *scheduler)
 {
@@ -147,7 +149,7 @@ static struct pd_process *choose_seeded(struct pd_scheduler *scheduler)
     return pd_runqueue_take_at(&scheduler->queue, index);
 }
 
-/* --- Running one ------------------------------------------------------------------------------------------ */
+/* --- Running one ------------------------------------------------------------------------------ */
 
 /* It has more to do: to the end of a queue, its own or a shorter one. */
 static void yield(struct pd_scheduler *scheduler, struct pd_process *process)
@@ -216,7 +218,8 @@ static enum turn_end take_turn(struct pd_process *process, uint32_t *cost)
     }
 }
 
-/* After this the process belongs to a queue, to whoever wakes it, or to the pool: not to be touched. */
+/* After this the process belongs to a queue, to whoever wakes it, or to the pool: not to be
+ * touched. */
 static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *process)
 {
     uint32_t cost = 0;
@@ -240,7 +243,7 @@ static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *proce
     return cost;
 }
 
-/* --- Lending ------------------------------------------------------------------------------------------------ */
+/* --- Lending ---------------------------------------------------------------------------------- */
 
 bool pd_scheduler_is_lending(void)
 {
@@ -310,7 +313,7 @@ static void fire_timers(struct pd_scheduler *scheduler, uint64_t now_ns)
     }
 }
 
-/* --- The threads -------------------------------------------------------------------------------------------- */
+/* --- The threads ------------------------------------------------------------------------------ */
 
 static bool has_work(struct pd_scheduler *scheduler)
 {
@@ -380,9 +383,9 @@ enum pd_status pd_runtime_start(struct pd_runtime *runtime)
     pd_assert(!runtime->host->is_deterministic);
     for (uint32_t i = 0; i < runtime->scheduler_count; i++) {
         struct pd_scheduler *scheduler = &runtime->schedulers[i];
-        enum pd_status status = runtime->host->ops->thread_start(
-            runtime->host, "pando-sched", PD_THREAD_LOW, scheduler_main, scheduler,
-            &scheduler->thread);
+        enum pd_status status =
+            runtime->host->ops->thread_start(runtime->host, "pando-sched", PD_THREAD_LOW,
+                                             scheduler_main, scheduler, &scheduler->thread);
         if (status != PD_OK) {
             runtime->started_count = i;
             pd_runtime_stop(runtime);

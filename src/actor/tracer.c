@@ -50,8 +50,7 @@ void pd_tracer_release(struct pd_tracer *tracer)
     if (tracer == NULL) {
         return;
     }
-    uint_least32_t before =
-        atomic_fetch_sub_explicit(&tracer->references, 1, memory_order_acq_rel);
+    uint_least32_t before = atomic_fetch_sub_explicit(&tracer->references, 1, memory_order_acq_rel);
     pd_assert(before > 0);
     if (before == 1) {
         pd_free(tracer->ring);
@@ -59,7 +58,7 @@ void pd_tracer_release(struct pd_tracer *tracer)
     }
 }
 
-/* --- The owner's side ----------------------------------------------------------------------------- */
+/* --- The owner's side ------------------------------------------------------------------------- */
 
 enum pd_status pd_tracer_attach(struct pd_process *self, struct pd_tracer *tracer)
 {
@@ -119,7 +118,7 @@ void pd_tracer_note(struct pd_process *self, struct pd_traced event)
     }
 }
 
-/* --- The onlooker's side -------------------------------------------------------------------------- */
+/* --- The onlooker's side ---------------------------------------------------------------------- */
 
 void pd_tracer_stop(struct pd_tracer *tracer)
 {

@@ -1,10 +1,12 @@
 /* tracer - a bounded record of what one process does, written by its owner and read by an onlooker.
  *
- * Model      An onlooker makes a tracer and has it attached from inside of the process (inspect.h). The owner
- *            notes events until the limit, the deadline, a stop or its own end, and then lets go of it.
- *            Only the owner follows process->tracer, so it cannot vanish under anyone.
+ * Model      An onlooker makes a tracer and has it attached from inside of the process (inspect.h).
+ *            The owner notes events until the limit, the deadline, a stop or its own end, and then
+ *            lets go of it. Only the owner follows process->tracer, so it cannot vanish under
+ *            anyone.
  * Cost       A process that is not traced pays one predictable branch for each event.
- * Bounds     PD_TRACER_RING events wait to be taken; those that find no room are counted as lost. events_max in all.
+ * Bounds     PD_TRACER_RING events wait to be taken; those that find no room are counted as lost.
+ *            events_max in all.
  * Ownership  Counted references: the onlooker's and the process's.
  * Threads    attach, detach and note: the owner. Everything else: any thread. */
 #ifndef PD_ACTOR_TRACER_H
@@ -31,8 +33,9 @@ enum pd_traced_kind {
     PD_TRACED_DEMONITORED = 7, /* no longer */
     PD_TRACED_EXIT_SENT = 8,   /* it asked pid to exit: reason */
     PD_TRACED_HOST_CALL = 9,   /* a call ended: space and name of the function */
-    PD_TRACED_RESTARTED = 10,  /* a supervisor restarts the child that was pid: reason; size: which time */
-    PD_TRACED_EXITED = 11      /* the last one: reason */
+    /* a supervisor restarts the child that was pid: reason; size: which time */
+    PD_TRACED_RESTARTED = 10,
+    PD_TRACED_EXITED = 11 /* the last one: reason */
 };
 
 struct pd_traced {
@@ -48,8 +51,8 @@ struct pd_traced {
 
 struct pd_tracer;
 
-/* Events after deadline_ns are not noted. PD_ERR_INVALID: events_max is 0 or beyond PD_TRACER_EVENTS_MAX.
- * PD_ERR_NO_MEMORY. */
+/* Events after deadline_ns are not noted. PD_ERR_INVALID: events_max is 0 or beyond
+ * PD_TRACER_EVENTS_MAX. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_tracer_create(uint32_t events_max, uint64_t deadline_ns,
                                              struct pd_tracer **tracer_out);
 struct pd_tracer *pd_tracer_share(struct pd_tracer *tracer);
@@ -64,8 +67,7 @@ void pd_tracer_detach(struct pd_process *self);
 
 static inline bool pd_process_is_traced(const struct pd_process *self)
 {
-    return __builtin_expect(
-        atomic_load_explicit(&self->tracer, memory_order_relaxed) != NULL, 0);
+    return __builtin_expect(atomic_load_explicit(&self->tracer, memory_order_relaxed) != NULL, 0);
 }
 
 /* Note an event of a process that is traced. A trace that is over is detached instead. */

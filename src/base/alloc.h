@@ -1,7 +1,7 @@
 /* alloc - the one door to the heap, so that tests can make any allocation fail.
  *
- * Ownership  What pd_alloc returns belongs to the caller until pd_free. Sizes are bounded by the callers'
- *            configured limits, never by this door. Implemented in src/host.
+ * Ownership  What pd_alloc returns belongs to the caller until pd_free. Sizes are bounded by the
+ *            callers' configured limits, never by this door. Implemented in src/host.
  * Errors     NULL: no memory, or the test's fault counter struck. The caller turns it into
  *            PD_ERR_NO_MEMORY and leaves everything as it was. */
 #ifndef PD_BASE_ALLOC_H

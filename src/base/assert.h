@@ -1,7 +1,8 @@
 /* assert - a broken invariant stops the program at once, in release builds too.
  *
  * Role  pd_assert is for bugs of this program only: never for input from a peer, a disk or a guest.
- *       pd_fatal is for state that can no longer be trusted (a failed sync), and says what to do. */
+ *       pd_fatal is for state that can no longer be trusted (a failed sync), and says what to
+ *       do. */
 #ifndef PD_BASE_ASSERT_H
 #define PD_BASE_ASSERT_H
 

@@ -1,8 +1,8 @@
 /* hash - 64-bit folding hash for tables and traces (multiply and mix, eight bytes at a time). Pure.
  *
- * Role  Not for adversaries who choose keys against an unseeded table: give tables a seed. Cryptographic
- *       hashes come from nettle. The value for given bytes never changes between versions: traces
- *       are compared. */
+ * Role  Not for adversaries who choose keys against an unseeded table: give tables a seed.
+ *       Cryptographic hashes come from nettle. The value for given bytes never changes between
+ *       versions: traces are compared. */
 #ifndef PD_BASE_HASH_H
 #define PD_BASE_HASH_H
 

@@ -1,10 +1,12 @@
-/* host - what the program may ask of the machine under it: time, entropy, threads, helper jobs, output.
+/* host - what the program may ask of the machine under it: time, entropy, threads, helper jobs,
+ * output.
  *
- * Role       The only door from the cores to the operating system. src/host holds the real half; the
- *            deterministic mode and the simulator hold others. Files are in host_files.h.
- * Model      A table of functions and a state. Every function is safe on every thread unless it says so.
- * Ownership  The host outlives everything that was given it. A job belongs to the host from submit until its
- *            `run` is entered, then to `run` itself, which frees or hands it on.
+ * Role       The only door from the cores to the operating system. src/host holds the real half;
+ *            the deterministic mode and the simulator hold others. Files are in host_files.h.
+ * Model      A table of functions and a state. Every function is safe on every thread unless it
+ *            says so.
+ * Ownership  The host outlives everything that was given it. A job belongs to the host from submit
+ *            until its `run` is entered, then to `run` itself, which frees or hands it on.
  * Time       now_ns is monotonic, counts suspended time, and starts anywhere. wall_ns is since the
  *            Unix epoch and may jump. Virtual in the deterministic mode. */
 #ifndef PD_BASE_HOST_H
@@ -20,10 +22,12 @@
 
 struct pd_host;
 
-/* Work for a helper thread. Embed it in a structure that owns every buffer that the work touches. */
+/* Work for a helper thread. Embed it in a structure that owns every buffer that the work
+ * touches. */
 struct pd_job {
-    void (*run)(struct pd_job *job); /* on a helper thread; may block; the job is its own from here on */
-    struct pd_job *next;             /* the host's */
+    /* on a helper thread; may block; the job is its own from here on */
+    void (*run)(struct pd_job *job);
+    struct pd_job *next; /* the host's */
 };
 
 /* Something that one thread waits for and others set. Opaque storage; see host ops. */
@@ -63,11 +67,13 @@ struct pd_host_ops {
                                    void *argument, struct pd_thread *thread_out);
     void (*thread_join)(struct pd_host *host, struct pd_thread thread);
 
-    /* Wait until the event is set or now_ns reaches deadline_ns, then clear it. True: it was set. */
+    /* Wait until the event is set or now_ns reaches deadline_ns, then clear it. True: it was
+     * set. */
     bool (*event_wait)(struct pd_host *host, struct pd_event *event, uint64_t deadline_ns);
     void (*event_set)(struct pd_host *host, struct pd_event *event);
 
-    /* Write all bytes to the program's standard output (1) or error (2). PD_ERR_IO: it is closed. */
+    /* Write all bytes to the program's standard output (1) or error (2). PD_ERR_IO: it is
+     * closed. */
     enum pd_status (*output)(struct pd_host *host, int stream, const uint8_t *bytes, size_t size);
 };
 

@@ -1,7 +1,7 @@
 /* list - intrusive doubly linked list with a sentinel head. Pure, constant time, no allocation.
  *
- * Ownership  The list never owns its members. A node is in one list at most; a node that is not in a
- *            list points to itself after pd_list_init or pd_list_remove. */
+ * Ownership  The list never owns its members. A node is in one list at most; a node that is not in
+ *            a list points to itself after pd_list_init or pd_list_remove. */
 #ifndef PD_BASE_LIST_H
 #define PD_BASE_LIST_H
 

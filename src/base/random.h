@@ -1,8 +1,8 @@
 /* random - a small seeded generator (xoshiro256**, Blackman and Vigna 2018). Pure.
  *
  * Role  For decisions that a seed must replay. Never for keys or tokens: those come from the host's
- *       entropy. Each component has a generator of its own, so that one more draw in one place does not
- *       shift the others. */
+ *       entropy. Each component has a generator of its own, so that one more draw in one place does
+ *       not shift the others. */
 #ifndef PD_BASE_RANDOM_H
 #define PD_BASE_RANDOM_H
 

@@ -1,7 +1,9 @@
 /* spin - a four-byte lock for sections of a few instructions.
  *
- * Model   Uncontended cost is one atomic exchange. A waiter spins briefly, then lets other threads run.
- * Rule    Never two at once, never across a call that may block or run guest code. Zero is unlocked. */
+ * Model   Uncontended cost is one atomic exchange. A waiter spins briefly, then lets other threads
+ *         run.
+ * Rule    Never two at once, never across a call that may block or run guest code. Zero is
+ *         unlocked. */
 #ifndef PD_BASE_SPIN_H
 #define PD_BASE_SPIN_H
 

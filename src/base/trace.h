@@ -1,7 +1,7 @@
 /* trace - the running hash that tells whether two deterministic runs were the same run. Pure.
  *
- * Model  Every event that could differ is folded in order: kind first, then up to three numbers. Equal
- *        hashes mean equal histories; the events are not kept. */
+ * Model  Every event that could differ is folded in order: kind first, then up to three numbers.
+ *        Equal hashes mean equal histories; the events are not kept. */
 #ifndef PD_BASE_TRACE_H
 #define PD_BASE_TRACE_H
 
@@ -10,15 +10,15 @@
 #include "base/hash.h"
 
 enum pd_trace_kind {
-    PD_TRACE_SCHEDULE = 1, /* pid, runnable count */
-    PD_TRACE_DELIVER = 2,  /* receiver, tag, digest of the data */
-    PD_TRACE_SIGNAL = 3,   /* receiver, kind, peer */
+    PD_TRACE_SCHEDULE = 1,  /* pid, runnable count */
+    PD_TRACE_DELIVER = 2,   /* receiver, tag, digest of the data */
+    PD_TRACE_SIGNAL = 3,    /* receiver, kind, peer */
     PD_TRACE_HOST_CALL = 4, /* pid, name hash, digest of arguments and result */
-    PD_TRACE_ENTROPY = 5,  /* size, digest */
-    PD_TRACE_EXIT = 6,     /* pid, reason */
-    PD_TRACE_TIME = 7,     /* virtual now_ns */
-    PD_TRACE_SPAWN = 8,    /* pid, parent */
-    PD_TRACE_JOB = 9       /* pid, digest of the outcome */
+    PD_TRACE_ENTROPY = 5,   /* size, digest */
+    PD_TRACE_EXIT = 6,      /* pid, reason */
+    PD_TRACE_TIME = 7,      /* virtual now_ns */
+    PD_TRACE_SPAWN = 8,     /* pid, parent */
+    PD_TRACE_JOB = 9        /* pid, digest of the outcome */
 };
 
 struct pd_trace {

@@ -45,7 +45,8 @@ const struct pd_command pd_command_check = {
     .name = "check",
     .arguments = "FILE.yaml",
     .summary = "check an application file and show its tree with its rights",
-    .help = "Every mistake is printed with its line, column and key; exit code 1. A file without mistakes is\n"
+    .help = "Every mistake is printed with its line, column and key; exit code 1. A file without "
+            "mistakes is\n"
             "shown as the tree that pando run would start. docs/app-file.md describes the keys.\n\n"
             "Example:\n"
             "  pando check app.yaml\n",

@@ -1,4 +1,5 @@
-/* command - what the subcommands of `pando` share. Exit codes: 0 done, 1 failed, 2 the words were wrong. */
+/* command - what the subcommands of `pando` share. Exit codes: 0 done, 1 failed, 2 the words were
+ * wrong. */
 #ifndef PD_CLI_COMMAND_H
 #define PD_CLI_COMMAND_H
 
@@ -10,13 +11,14 @@
 
 struct pd_command {
     const char *name;
-    const char *arguments; /* "FILE [ARGUMENT...]" */
-    const char *summary;   /* one line */
-    const char *help;      /* options and examples, lines */
+    const char *arguments;                   /* "FILE [ARGUMENT...]" */
+    const char *summary;                     /* one line */
+    const char *help;                        /* options and examples, lines */
     int (*run)(int count, char **arguments); /* after the command's name */
 };
 
-/* Print "pando: ..." to stderr, and how to get help with this command; returns PD_EXIT_CODE_USAGE. */
+/* Print "pando: ..." to stderr, and how to get help with this command; returns
+ * PD_EXIT_CODE_USAGE. */
 int pd_command_usage(const struct pd_command *command, const char *format, ...) PD_PRINTF(2, 3);
 
 /* Print "pando: ..." to stderr; returns PD_EXIT_CODE_FAILED. */

@@ -201,7 +201,8 @@ const struct pd_command pd_command_info = {
     .summary = "tell everything about one process of a running program",
     .help = "  -o FORMAT        text (default) or json\n"
             "  --program OSPID  which program, when several are running\n\n"
-            "State, mailbox, memory and fuel are read in passing; links, monitors and rights are answered by the\n"
+            "State, mailbox, memory and fuel are read in passing; links, monitors and rights are "
+            "answered by the\n"
             "process itself between two of its turns.\n\n"
             "Examples:\n"
             "  pando info 7\n"

@@ -68,7 +68,8 @@ const struct pd_command pd_command_kill = {
     .name = "kill",
     .arguments = "[--program OSPID] PID|NAME",
     .summary = "end one process of a running program",
-    .help = "The process cannot refuse. What is linked to it is told; its supervisor, if it has one, restarts it\n"
+    .help = "The process cannot refuse. What is linked to it is told; its supervisor, if it has "
+            "one, restarts it\n"
             "as its spec says. Killing the main process ends the program.\n\n"
             "  --program OSPID  which program, when several are running\n\n"
             "Examples:\n"

@@ -15,7 +15,8 @@ struct pd_option_cursor {
 /* True: the word at the cursor is this flag, and the cursor is past it. */
 bool pd_option_flag(struct pd_option_cursor *cursor, const char *name);
 
-/* True: the word at the cursor is this option; *value_out is its value, or NULL when it is missing. */
+/* True: the word at the cursor is this option; *value_out is its value, or NULL when it is
+ * missing. */
 bool pd_option_value(struct pd_option_cursor *cursor, const char *name, const char **value_out);
 
 /* "4096", "64KiB", "2MiB", "1GiB" in bytes. False: not such a size. */

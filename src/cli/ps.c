@@ -30,7 +30,7 @@ struct ps_table {
     uint32_t capacity;
 };
 
-/* --- Reading ------------------------------------------------------------------------------------------------ */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static bool append(struct ps_table *table, json_t *process)
 {
@@ -92,7 +92,7 @@ static void free_all(struct ps_table *table)
     free(table->rows);
 }
 
-/* --- The tree ------------------------------------------------------------------------------------------------ */
+/* --- The tree --------------------------------------------------------------------------------- */
 
 static uint32_t find(const struct ps_table *table, uint64_t pid)
 {
@@ -102,13 +102,14 @@ static uint32_t find(const struct ps_table *table, uint64_t pid)
     return row == NULL ? NONE : (uint32_t)(row - table->rows);
 }
 
-/* A process whose parent is gone stands at the root. Parents are older than their children: no circles. */
+/* A process whose parent is gone stands at the root. Parents are older than their children: no
+ * circles. */
 static void link_rows(struct ps_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++) {
         struct ps_row *row = &table->rows[i];
-        uint32_t parent = row->parent == 0 || row->parent >= row->pid ? NONE
-                                                                      : find(table, row->parent);
+        uint32_t parent =
+            row->parent == 0 || row->parent >= row->pid ? NONE : find(table, row->parent);
         row->parent_row = parent;
         if (parent == NONE) {
             continue;
@@ -135,7 +136,9 @@ static uint32_t depth_of(const struct ps_table *table, uint32_t index)
 /* The lines before a name; returns their columns. Deep ones are cut on the left. */
 static int print_branches(const struct ps_table *table, uint32_t index)
 {
-    enum { SHOWN = 8 };
+    enum {
+        SHOWN = 8
+    };
     bool is_open[SHOWN] = {false};
     uint32_t depth = depth_of(table, index);
     uint32_t shown = depth < SHOWN ? depth : SHOWN;
@@ -152,7 +155,7 @@ static int print_branches(const struct ps_table *table, uint32_t index)
     return (int)shown * 4;
 }
 
-/* --- Printing ------------------------------------------------------------------------------------------------- */
+/* --- Printing --------------------------------------------------------------------------------- */
 
 static const char *name_of(const json_t *process)
 {
@@ -321,13 +324,15 @@ const struct pd_command pd_command_ps = {
     .name = "ps",
     .arguments = "[--tree] [-o table|json] [--program OSPID]",
     .summary = "list the processes of a running program",
-    .help = "  --tree           children below their parents, as supervisors see them\n"
-            "  -o FORMAT        table (default) or json\n"
-            "  --program OSPID  which program, when several are running\n\n"
-            "States: running, runnable (waits for its turn), waiting (for a message), blocked on send (the\n"
-            "receiver's mailbox is full), in host call NAME. Fuel is counted in units of its code.\n\n"
-            "Examples:\n"
-            "  pando ps --tree\n"
-            "  pando ps -o json\n",
+    .help =
+        "  --tree           children below their parents, as supervisors see them\n"
+        "  -o FORMAT        table (default) or json\n"
+        "  --program OSPID  which program, when several are running\n\n"
+        "States: running, runnable (waits for its turn), waiting (for a message), blocked on send "
+        "(the\n"
+        "receiver's mailbox is full), in host call NAME. Fuel is counted in units of its code.\n\n"
+        "Examples:\n"
+        "  pando ps --tree\n"
+        "  pando ps -o json\n",
     .run = run_ps,
 };

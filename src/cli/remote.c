@@ -7,7 +7,7 @@
 
 #include "node/control_path.h"
 
-/* --- Words ---------------------------------------------------------------------------------------------- */
+/* --- Words ------------------------------------------------------------------------------------ */
 
 bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
                       struct pd_remote_options *options, int *result_out)
@@ -43,7 +43,7 @@ int pd_remote_take_process(const struct pd_command *command, struct pd_option_cu
     return PD_EXIT_CODE_OK;
 }
 
-/* --- Connecting -------------------------------------------------------------------------------------------- */
+/* --- Connecting ------------------------------------------------------------------------------- */
 
 static int use(struct pd_remote *remote, int descriptor)
 {
@@ -146,7 +146,7 @@ void pd_remote_close(struct pd_remote *remote)
     free(remote->line);
 }
 
-/* --- Asking -------------------------------------------------------------------------------------------------- */
+/* --- Asking ----------------------------------------------------------------------------------- */
 
 int pd_remote_send(struct pd_remote *remote, json_t *request)
 {
@@ -182,7 +182,7 @@ json_t *pd_remote_read(struct pd_remote *remote)
     return object;
 }
 
-/* --- Showing -------------------------------------------------------------------------------------------------- */
+/* --- Showing ---------------------------------------------------------------------------------- */
 
 uint64_t pd_remote_number(const json_t *object, const char *key)
 {

@@ -1,6 +1,8 @@
-/* remote - the near end of the control socket: finds the running program, asks it, reads what it answers.
+/* remote - the near end of the control socket: finds the running program, asks it, reads what it
+ * answers.
  *
- * Model      One program of the user is found by itself; of several, one must be named (--program OSPID).
+ * Model      One program of the user is found by itself; of several, one must be named (--program
+ *            OSPID).
  * Errors     Functions print what is wrong for a person, and return an exit code or NULL. */
 #ifndef PD_CLI_REMOTE_H
 #define PD_CLI_REMOTE_H
@@ -25,7 +27,8 @@ struct pd_remote {
     size_t line_capacity;
 };
 
-/* Take the option --program, if it is at the cursor. *result_out: PD_EXIT_CODE_OK or what to exit with. */
+/* Take the option --program, if it is at the cursor. *result_out: PD_EXIT_CODE_OK or what to exit
+ * with. */
 bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
                       struct pd_remote_options *options, int *result_out);
 

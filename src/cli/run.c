@@ -121,7 +121,7 @@ static int wait_for_end(struct pd_program *program, struct pd_app_run *watched)
         return EXIT_CODE_SIGNAL + pd_signals_last();
     }
     bool is_told = program->has_main_exit_code || atomic_load(&reports.has_told_main);
-    if (program->main_exit.reason != PD_EXIT_NORMAL && !is_told) {
+    if (program->main_exit_code != 0 && !is_told) {
         const char *text = pd_exit_text_bytes(program->main_exit.text);
         (void)fprintf(stderr, "pando: main ended: %s%s%s\n",
                       pd_exit_reason_text(program->main_exit.reason), text[0] == '\0' ? "" : ": ",
@@ -214,7 +214,6 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
         .context = options,
     };
     struct pd_app_run run;
-    result = PD_EXIT_CODE_FAILED;
     if (pd_app_run_open(&run, program, app, &operator_, &message) != PD_OK) {
         result = pd_command_failed("%s: %s", options->file, message.text);
     } else {

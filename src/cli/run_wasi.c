@@ -22,8 +22,8 @@ static int add_directory(struct pd_wasi_config *config, const char *text)
     enum pd_status status = pd_wasi_config_add_directory(config, host_path, guest_path,
                                                          PD_WASI_READ_WRITE, why, sizeof why);
     if (status != PD_OK) {
-        return pd_command_failed("--dir %s: %s", text, why[0] != '\0' ? why
-                                                                      : pd_status_text(status));
+        return pd_command_failed("--dir %s: %s", text,
+                                 why[0] != '\0' ? why : pd_status_text(status));
     }
     return PD_EXIT_CODE_OK;
 }
@@ -58,4 +58,3 @@ int pd_run_extend_wasi(const struct pd_run_options *options, struct pd_wasi_conf
     }
     return PD_EXIT_CODE_OK;
 }
-

@@ -1,13 +1,14 @@
 /* signals - Ctrl-C and SIGTERM as interrupts of a running program.
  *
- * Model  A thread waits for the signals and calls pd_program_interrupt: no code runs in a handler. */
+ * Model  A thread waits for the signals and calls pd_program_interrupt: no code runs in a
+ *        handler. */
 #ifndef PD_CLI_SIGNALS_H
 #define PD_CLI_SIGNALS_H
 
 struct pd_program;
 
-/* Block SIGINT and SIGTERM in this thread and those it starts: before pd_program_open. SIGPIPE is ignored: a
- * closed output is an error of the write. */
+/* Block SIGINT and SIGTERM in this thread and those it starts: before pd_program_open. SIGPIPE is
+ * ignored: a closed output is an error of the write. */
 void pd_signals_block(void);
 
 /* Interrupt `program` at every SIGINT and SIGTERM from now on. */

@@ -45,9 +45,8 @@ static int parse(int count, char **arguments, struct trace_options *options)
             return result;
         }
     }
-    return options->remote.process != NULL
-               ? PD_EXIT_CODE_OK
-               : pd_command_usage(&pd_command_trace, "which process?");
+    return options->remote.process != NULL ? PD_EXIT_CODE_OK
+                                           : pd_command_usage(&pd_command_trace, "which process?");
 }
 
 static void print_peer(const json_t *event, const char *before)
@@ -108,9 +107,9 @@ static bool show_line(const json_t *line, bool is_json)
 
 static int trace(struct pd_remote *remote, const struct trace_options *options)
 {
-    json_t *request = json_pack("{s:s,s:s,s:I,s:I}", "op", "trace", "process",
-                                options->remote.process, "count", (json_int_t)options->count,
-                                "seconds", (json_int_t)options->seconds);
+    json_t *request =
+        json_pack("{s:s,s:s,s:I,s:I}", "op", "trace", "process", options->remote.process, "count",
+                  (json_int_t)options->count, "seconds", (json_int_t)options->seconds);
     int result = pd_remote_send(remote, request);
     bool has_more = result == PD_EXIT_CODE_OK;
     while (has_more) {
@@ -119,9 +118,9 @@ static int trace(struct pd_remote *remote, const struct trace_options *options)
             return PD_EXIT_CODE_FAILED;
         }
         if (!options->is_json && json_object_get(line, "tracing") != NULL) {
-            (void)fprintf(stderr, "pando: tracing process %llu\n",
-                          (unsigned long long)pd_remote_number(json_object_get(line, "tracing"),
-                                                               "pid"));
+            (void)fprintf(
+                stderr, "pando: tracing process %llu\n",
+                (unsigned long long)pd_remote_number(json_object_get(line, "tracing"), "pid"));
         }
         has_more = show_line(line, options->is_json);
         json_decref(line);
@@ -154,8 +153,10 @@ const struct pd_command pd_command_trace = {
             "  --seconds S      end after S seconds (default 10)\n"
             "  -o FORMAT        text (default) or json: one object a line\n"
             "  --program OSPID  which program, when several are running\n\n"
-            "Events: messages sent and received with tag and size, notices of deaths, spawns, links, monitors, host\n"
-            "calls by name, a supervisor's restarts, and the end. The process is slowed a little while it is traced.\n\n"
+            "Events: messages sent and received with tag and size, notices of deaths, spawns, "
+            "links, monitors, host\n"
+            "calls by name, a supervisor's restarts, and the end. The process is slowed a little "
+            "while it is traced.\n\n"
             "Examples:\n"
             "  pando trace mapper-1\n"
             "  pando trace --count 100000 --seconds 60 -o json 7\n",

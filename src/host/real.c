@@ -62,7 +62,7 @@ void pd_spin_wait(struct pd_spin *lock)
     (void)sched_yield();
 }
 
-/* --- Time and entropy ----------------------------------------------------------------------------- */
+/* --- Time and entropy ------------------------------------------------------------------------- */
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -106,7 +106,7 @@ static void real_entropy(struct pd_host *host, uint8_t *bytes, size_t size)
     }
 }
 
-/* --- Threads and events ---------------------------------------------------------------------------- */
+/* --- Threads and events ----------------------------------------------------------------------- */
 
 static void *thread_main(void *argument)
 {
@@ -189,7 +189,7 @@ static void real_event_set(struct pd_host *host, struct pd_event *event)
     }
 }
 
-/* --- Jobs ------------------------------------------------------------------------------------------- */
+/* --- Jobs ------------------------------------------------------------------------------------- */
 
 static enum pd_status real_submit(struct pd_host *host, struct pd_job *job)
 {
@@ -236,7 +236,7 @@ static void helper_main(void *argument)
     }
 }
 
-/* --- Output ------------------------------------------------------------------------------------------ */
+/* --- Output ----------------------------------------------------------------------------------- */
 
 static enum pd_status real_output(struct pd_host *host, int stream, const uint8_t *bytes,
                                   size_t size)
@@ -274,7 +274,7 @@ static const struct pd_host_ops real_ops = {
     .output = real_output,
 };
 
-/* --- Life ----------------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 static void stop_helpers(struct pd_real_host *real)
 {

@@ -15,7 +15,8 @@ struct pd_real_host;
 PD_NODISCARD enum pd_status pd_real_host_create(uint32_t helper_count, uint32_t jobs_max,
                                                 struct pd_real_host **host_out);
 
-/* Wait for running jobs, run those queued, join the helpers. A helper that is stuck in a system call delays it. */
+/* Wait for running jobs, run those queued, join the helpers. A helper that is stuck in a system
+ * call delays it. */
 void pd_real_host_destroy(struct pd_real_host *host);
 
 struct pd_host *pd_real_host_interface(struct pd_real_host *host);

@@ -7,7 +7,8 @@
 #include "base/list.h"
 
 #define START_NS UINT64_C(1000000000)
-#define WALL_OFFSET_NS UINT64_C(946684799000000000) /* so that START_NS is 2000-01-01 00:00:00 UTC */
+/* so that START_NS is 2000-01-01 00:00:00 UTC */
+#define WALL_OFFSET_NS UINT64_C(946684799000000000)
 
 static struct pd_virtual_host *virtual_of(struct pd_host *host)
 {

@@ -1,7 +1,8 @@
-/* virtual - the host interface of the deterministic mode: one thread, virtual time, seeded entropy, jobs inline.
+/* virtual - the host interface of the deterministic mode: one thread, virtual time, seeded entropy,
+ * jobs inline.
  *
- * Model      Time stands still until pd_virtual_host_advance moves it. A job runs before submit returns. Output
- *            goes to the real streams, since it is what the run is for.
+ * Model      Time stands still until pd_virtual_host_advance moves it. A job runs before submit
+ *            returns. Output goes to the real streams, since it is what the run is for.
  * Threads    None: thread_start and event_wait are bugs here. */
 #ifndef PD_HOST_VIRTUAL_H
 #define PD_HOST_VIRTUAL_H

@@ -22,7 +22,7 @@ struct pd_app_loaded {
     off_t size;
 };
 
-/* --- Modules ----------------------------------------------------------------------------------------- */
+/* --- Modules ---------------------------------------------------------------------------------- */
 
 static enum pd_engine_profile profile_of(const struct pd_app_run *run,
                                          const struct pd_app_child *child)
@@ -81,7 +81,7 @@ static enum pd_status load(struct pd_app_run *run, const struct pd_app_child *ch
     return status;
 }
 
-/* --- Rights -------------------------------------------------------------------------------------------- */
+/* --- Rights ----------------------------------------------------------------------------------- */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -109,10 +109,10 @@ static enum pd_status add_directories(const struct pd_app_child *child,
 {
     for (uint32_t i = 0; i < child->rights.directory_count; i++) {
         const struct pd_app_directory *directory = &child->rights.directories[i];
-        enum pd_status status = pd_wasi_config_add_directory(
-            config, directory->host, directory->guest,
-            directory->is_writable ? PD_WASI_READ_WRITE : PD_WASI_READ, message->text,
-            sizeof message->text);
+        enum pd_status status =
+            pd_wasi_config_add_directory(config, directory->host, directory->guest,
+                                         directory->is_writable ? PD_WASI_READ_WRITE : PD_WASI_READ,
+                                         message->text, sizeof message->text);
         if (status != PD_OK) {
             return status;
         }
@@ -153,17 +153,16 @@ static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_ch
     if (granted->fuel_portions_max != PD_APP_UNLIMITED && granted->fuel_portions_max != 0) {
         fuel = fuel == 0 ? granted->fuel_portions_max : smaller(fuel, granted->fuel_portions_max);
     }
-    struct pd_rights *rights =
-        pd_rights_create(run->program->files,
-                         smaller(operator_->memory_bytes_max, granted->memory_bytes_max), fuel);
+    struct pd_rights *rights = pd_rights_create(
+        run->program->files, smaller(operator_->memory_bytes_max, granted->memory_bytes_max), fuel);
     if (rights == NULL) {
         return PD_ERR_NO_MEMORY;
     }
     rights->can_spawn = granted->can_spawn && !operator_->deny_spawn;
     rights->can_compile = granted->can_compile && !operator_->deny_compile;
     rights->can_configure = granted->can_configure && !operator_->deny_configure;
-    rights->network = (uint8_t)(granted->network < operator_->network ? granted->network
-                                                                     : operator_->network);
+    rights->network =
+        (uint8_t)(granted->network < operator_->network ? granted->network : operator_->network);
     enum pd_status status = fill_wasi(run, child, rights->wasi, message);
     if (status != PD_OK) {
         pd_rights_release(rights);
@@ -173,7 +172,7 @@ static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_ch
     return PD_OK;
 }
 
-/* --- Specs ----------------------------------------------------------------------------------------------- */
+/* --- Specs ------------------------------------------------------------------------------------ */
 
 /* Encode the arguments by the function's own types (17 bytes each, see spawn_call.h). */
 static enum pd_status encode_arguments(const struct pd_app_child *child,
@@ -207,8 +206,9 @@ static enum pd_status encode_arguments(const struct pd_app_child *child,
         }
         uint8_t *chunk = bytes + (size_t)i * PARAM_SIZE;
         memset(chunk, 0, PARAM_SIZE);
-        chunk[0] = argument->is_vector ? TYPE_V128
-                                       : (function->params[i] == WASMTIME_I32 ? TYPE_I32 : TYPE_I64);
+        chunk[0] = argument->is_vector
+                       ? TYPE_V128
+                       : (function->params[i] == WASMTIME_I32 ? TYPE_I32 : TYPE_I64);
         size_t size = argument->is_vector ? 16 : (function->params[i] == WASMTIME_I32 ? 4 : 8);
         memcpy(chunk + 1, argument->bytes, size);
     }
@@ -268,7 +268,7 @@ static enum pd_status make_tree_spec(const struct pd_app_child *child,
     return pd_child_spec_create(&spec, spec_out);
 }
 
-/* --- The tree, depth first without recursion --------------------------------------------------------------- */
+/* --- The tree, depth first without recursion -------------------------------------------------- */
 
 struct level {
     const struct pd_app_child *child;
@@ -403,8 +403,7 @@ enum pd_status pd_app_run_open(struct pd_app_run *run, struct pd_program *progra
 enum pd_status pd_app_run_start(struct pd_app_run *run)
 {
     struct pd_process *root = NULL;
-    enum pd_status status =
-        pd_supervised_tree_open(run->program->environment, 0, run->tree, &root);
+    enum pd_status status = pd_supervised_tree_open(run->program->environment, 0, run->tree, &root);
     if (status == PD_OK) {
         pd_program_start_main(run->program, root);
     }
@@ -421,7 +420,7 @@ void pd_app_run_close(struct pd_app_run *run)
     *run = (struct pd_app_run){0};
 }
 
-/* --- Watching -------------------------------------------------------------------------------------------------- */
+/* --- Watching --------------------------------------------------------------------------------- */
 
 struct supervisor_search {
     const char *path;
@@ -464,18 +463,18 @@ static bool replace(struct pd_app_run *run, const struct pd_app_child *child)
     struct pd_supervisor_call call = {
         .kind = PD_SUPERVISOR_CALL_REPLACE, .spec = spec, .id = child->id};
     uint64_t supervisor = find_supervisor(run->program->environment, child->parent->path);
-    enum pd_status status =
-        supervisor == 0 ? PD_ERR_UNKNOWN
-                        : pd_supervisor_call_post(run->program->environment, supervisor, &call, 0, 0);
+    enum pd_status status = supervisor == 0 ? PD_ERR_UNKNOWN
+                                            : pd_supervisor_call_post(run->program->environment,
+                                                                      supervisor, &call, 0, 0);
     pd_child_spec_release(spec);
     if (status != PD_OK) {
-        (void)fprintf(stderr, "pando: %s: not replaced: %s\n", child->path,
-                      pd_status_text(status));
+        (void)fprintf(stderr, "pando: %s: not replaced: %s\n", child->path, pd_status_text(status));
     }
     return status == PD_OK;
 }
 
-/* Every worker below the root that runs this module. Depth first without recursion: a stack of positions. */
+/* Every worker below the root that runs this module. Depth first without recursion: a stack of
+ * positions. */
 static uint32_t replace_users(struct pd_app_run *run, const struct pd_app_loaded *changed)
 {
     const struct pd_app_child *stack[PD_APP_DEPTH_MAX + 1] = {&run->app->root};
@@ -505,8 +504,7 @@ static bool reload(struct pd_app_run *run, struct pd_app_loaded *loaded)
 {
     struct stat stat_now;
     if (stat(loaded->path, &stat_now) != 0 ||
-        (stat_now.st_size == loaded->size &&
-         stat_now.st_mtim.tv_sec == loaded->modified.tv_sec &&
+        (stat_now.st_size == loaded->size && stat_now.st_mtim.tv_sec == loaded->modified.tv_sec &&
          stat_now.st_mtim.tv_nsec == loaded->modified.tv_nsec)) {
         return false; /* a file that is gone is being written: the next look finds it */
     }

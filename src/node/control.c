@@ -27,7 +27,7 @@ static uint64_t now(const struct pd_control *control)
     return pd_host_now_ns(control->target.program->host);
 }
 
-/* --- Connections ------------------------------------------------------------------------------------------ */
+/* --- Connections ------------------------------------------------------------------------------ */
 
 static void hang_up(struct pd_control_connection *connection)
 {
@@ -118,8 +118,8 @@ static bool is_done(const struct pd_control *control,
     const char *bytes = NULL;
     bool owes = pd_control_session_output(connection->session, &bytes) > 0;
     bool is_idle = pd_control_session_is_idle(connection->session);
-    if (!owes && (pd_control_session_is_over(connection->session) ||
-                  (connection->has_ended && is_idle))) {
+    if (!owes &&
+        (pd_control_session_is_over(connection->session) || (connection->has_ended && is_idle))) {
         return true;
     }
     return (owes || is_idle) && now(control) - connection->heard_ns > PD_CONTROL_SILENCE_NS;
@@ -144,7 +144,7 @@ static void serve(struct pd_control *control, struct pd_control_connection *conn
     }
 }
 
-/* --- The thread ---------------------------------------------------------------------------------------------- */
+/* --- The thread ------------------------------------------------------------------------------- */
 
 /* What to wait for; returns for how long. */
 static int prepare(const struct pd_control *control, struct pollfd *polled)
@@ -206,7 +206,7 @@ static void run(void *argument)
     }
 }
 
-/* --- Opening and closing ---------------------------------------------------------------------------------------- */
+/* --- Opening and closing ---------------------------------------------------------------------- */
 
 static enum pd_status fail(char *why, const char *what)
 {
@@ -262,8 +262,7 @@ enum pd_status pd_control_open(struct pd_control *control, const struct pd_contr
     if (status != PD_OK) {
         return status;
     }
-    *control =
-        (struct pd_control){.target = *target, .tick = tick, .tick_context = tick_context};
+    *control = (struct pd_control){.target = *target, .tick = tick, .tick_context = tick_context};
     for (uint32_t i = 0; i < PD_CONTROL_CONNECTIONS_MAX; i++) {
         control->connections[i].descriptor = -1;
     }

@@ -82,7 +82,7 @@ char *pd_control_answer_program(const struct pd_control_program *program)
     return line_of("program", object);
 }
 
-/* --- Processes -------------------------------------------------------------------------------------------- */
+/* --- Processes -------------------------------------------------------------------------------- */
 
 static json_t *module_object(const struct pd_process_row *row)
 {
@@ -176,9 +176,8 @@ static json_t *rights_object(const struct pd_rights *rights)
     set(object, "stdio", json_boolean(pd_wasi_config_has_stdio(rights->wasi)));
     set(object, "network", json_string(networks[rights->network & 3u]));
     set(object, "memory_max", number(rights->memory_bytes_max));
-    set(object, "fuel_max", rights->fuel_portions_max == 0
-                                ? NULL
-                                : number(rights->fuel_portions_max));
+    set(object, "fuel_max",
+        rights->fuel_portions_max == 0 ? NULL : number(rights->fuel_portions_max));
     return object;
 }
 
@@ -191,9 +190,10 @@ static void set_look(json_t *object, const struct pd_process_look *look)
     set(object, "linked_count", number(look->bond_counts[PD_VIEW_LINK]));
     set(object, "monitoring_count", number(look->bond_counts[PD_VIEW_WATCHING]));
     set(object, "monitored_by_count", number(look->bond_counts[PD_VIEW_WATCHED_BY]));
-    set(object, "exits_trapped", json_string(look->traps_exits       ? "all"
-                                             : look->traps_failures ? "failures"
-                                                                    : "none"));
+    set(object, "exits_trapped",
+        json_string(look->traps_exits      ? "all"
+                    : look->traps_failures ? "failures"
+                                           : "none"));
     set(object, "unsent", number(look->outbox_count));
     if (look->rights != NULL) {
         set(object, "rights", rights_object(look->rights));
@@ -210,12 +210,12 @@ char *pd_control_answer_info(const struct pd_control_details *details)
     pd_process_path(details->environment, &row->label, path, sizeof path);
     set(object, "path", text(path));
     if (texts != NULL) {
-        uint32_t written = pd_registry_names_of(details->environment, row->label.pid, texts,
-                                                NAMES_SIZE, &count);
+        uint32_t written =
+            pd_registry_names_of(details->environment, row->label.pid, texts, NAMES_SIZE, &count);
         set(object, "names", text_array(texts, written));
         set(object, "names_count", number(count));
-        written = pd_group_names_of(details->environment, row->label.pid, texts, NAMES_SIZE,
-                                    &count);
+        written =
+            pd_group_names_of(details->environment, row->label.pid, texts, NAMES_SIZE, &count);
         set(object, "groups", text_array(texts, written));
         set(object, "groups_count", number(count));
         free(texts);
@@ -242,7 +242,7 @@ char *pd_control_answer_killed(uint64_t pid, const char *name, bool is_gone)
     return line_of("killed", object);
 }
 
-/* --- Traces -------------------------------------------------------------------------------------------------- */
+/* --- Traces ----------------------------------------------------------------------------------- */
 
 char *pd_control_answer_tracing(uint64_t pid)
 {
@@ -285,8 +285,7 @@ static const char *event_text(enum pd_traced_kind kind)
 
 static void set_reason(json_t *object, const struct pd_traced *event)
 {
-    set(object, "reason",
-        json_string(pd_exit_reason_text((enum pd_exit_reason)event->reason)));
+    set(object, "reason", json_string(pd_exit_reason_text((enum pd_exit_reason)event->reason)));
 }
 
 static void set_content(json_t *object, const struct pd_traced *event)

@@ -1,7 +1,8 @@
 /* control_answer - what the control socket answers: JSON objects, one a line.
  *
- * Model      Each function returns a line with its newline, or NULL: no memory. A list is many lines of
- *            "process" and one of "end". Texts of guests that are not UTF-8 are shown with '?'.
+ * Model      Each function returns a line with its newline, or NULL: no memory. A list is many
+ *            lines of "process" and one of "end". Texts of guests that are not UTF-8 are shown with
+ *            '?'.
  * Ownership  The caller frees lines with free(), as jansson's are. */
 #ifndef PD_NODE_CONTROL_ANSWER_H
 #define PD_NODE_CONTROL_ANSWER_H

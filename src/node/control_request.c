@@ -73,8 +73,7 @@ static enum pd_status read_member(const char *key, const json_t *value,
     return wrong(mistake, "the key \"", key, "\" is unknown here");
 }
 
-static enum pd_status read_object(json_t *object, struct pd_control_request *request,
-                                  char *mistake)
+static enum pd_status read_object(json_t *object, struct pd_control_request *request, char *mistake)
 {
     const char *op = json_string_value(json_object_get(object, "op"));
     if (op == NULL) {
@@ -102,8 +101,8 @@ enum pd_status pd_control_request_parse(const char *line, size_t size,
                                         struct pd_control_request *request_out,
                                         char mistake[PD_CONTROL_MISTAKE_SIZE])
 {
-    *request_out = (struct pd_control_request){.count = TRACE_COUNT_DEFAULT,
-                                               .seconds = TRACE_SECONDS_DEFAULT};
+    *request_out =
+        (struct pd_control_request){.count = TRACE_COUNT_DEFAULT, .seconds = TRACE_SECONDS_DEFAULT};
     mistake[0] = '\0';
     if (size > PD_CONTROL_LINE_MAX) {
         return wrong(mistake, "the line is too long", "", "");

@@ -1,4 +1,5 @@
-/* control_request - what may be asked over the control socket: one JSON object a line. Pure but for the heap.
+/* control_request - what may be asked over the control socket: one JSON object a line. Pure but for
+ * the heap.
  *
  *   {"op":"program"}                                     what runs here
  *   {"op":"list"}                                        every process
@@ -6,8 +7,8 @@
  *   {"op":"kill","process":"7"}
  *   {"op":"trace","process":"7","count":100,"seconds":10}
  *
- * Bounds   A line is at most PD_CONTROL_LINE_MAX bytes. Unknown keys, wrong types, duplicates and numbers beyond
- *          their bounds are mistakes.
+ * Bounds   A line is at most PD_CONTROL_LINE_MAX bytes. Unknown keys, wrong types, duplicates and
+ *          numbers beyond their bounds are mistakes.
  * Role     The other side is the user's own, yet nothing that it sends may harm the program. */
 #ifndef PD_NODE_CONTROL_REQUEST_H
 #define PD_NODE_CONTROL_REQUEST_H

@@ -49,7 +49,7 @@ static uint64_t now(const struct pd_control_session *session)
     return pd_host_now_ns(session->target.program->host);
 }
 
-/* --- Output ------------------------------------------------------------------------------------------------- */
+/* --- Output ----------------------------------------------------------------------------------- */
 
 static bool make_room(struct pd_control_session *session, size_t size)
 {
@@ -94,7 +94,7 @@ static bool may_say_more(const struct pd_control_session *session)
     return session->output_size - session->output_sent < PD_SESSION_OUTPUT_LOW;
 }
 
-/* --- Listing -------------------------------------------------------------------------------------------------- */
+/* --- Listing ---------------------------------------------------------------------------------- */
 
 /* The pid in a slot of the table right now, 0: none. */
 static uint64_t pid_at(struct pd_environment *environment, uint32_t slot)
@@ -126,7 +126,7 @@ static void list(struct pd_control_session *session)
     }
 }
 
-/* --- One process ----------------------------------------------------------------------------------------------- */
+/* --- One process ------------------------------------------------------------------------------ */
 
 static uint32_t find_children(struct pd_environment *environment, uint64_t parent,
                               uint64_t *children, uint32_t *count_out)
@@ -225,8 +225,8 @@ static void begin_asking(struct pd_control_session *session)
     struct pd_environment *environment = session->target.program->environment;
     enum pd_status status = PD_OK;
     if (session->request.op == PD_CONTROL_TRACE) {
-        uint64_t until_ns = now(session) + PD_SESSION_PATIENCE_NS +
-                            session->request.seconds * NS_PER_S;
+        uint64_t until_ns =
+            now(session) + PD_SESSION_PATIENCE_NS + session->request.seconds * NS_PER_S;
         status = pd_tracer_create(session->request.count, until_ns, &session->tracer);
     }
     if (status == PD_OK) {
@@ -266,7 +266,7 @@ static void begin_killing(struct pd_control_session *session)
     await_death(session);
 }
 
-/* --- Tracing ------------------------------------------------------------------------------------------------------ */
+/* --- Tracing ---------------------------------------------------------------------------------- */
 
 static void end_tracing(struct pd_control_session *session, const char *why)
 {
@@ -300,7 +300,7 @@ static void trace(struct pd_control_session *session)
     }
 }
 
-/* --- Requests -------------------------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 static void answer_program(struct pd_control_session *session)
 {
@@ -319,8 +319,7 @@ static void begin(struct pd_control_session *session)
 {
     const struct pd_control_request *request = &session->request;
     if (request->process[0] != '\0') {
-        session->pid =
-            pd_process_find(session->target.program->environment, request->process);
+        session->pid = pd_process_find(session->target.program->environment, request->process);
         if (session->pid == 0) {
             refuse(session, "there is no such process, or more than one of that name");
             return;
@@ -407,7 +406,7 @@ void pd_control_session_work(struct pd_control_session *session)
              (session->stage != stage || session->input_size != input_size));
 }
 
-/* --- The outside ----------------------------------------------------------------------------------------------------- */
+/* --- The outside ------------------------------------------------------------------------------ */
 
 struct pd_control_session *pd_control_session_create(const struct pd_control_target *target)
 {

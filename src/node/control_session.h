@@ -1,6 +1,7 @@
 /* control_session - one conversation over the control socket: bytes in, bytes out, no socket.
  *
- * Model      Requests are lines (control_request.h), answered one after the other, each by one line or many.
+ * Model      Requests are lines (control_request.h), answered one after the other, each by one line
+ *            or many.
  *
  *              READING ──line──► LISTING ──last row──────────────► READING
  *                 │ ├──────────► ASKING ──the owner answers──────► READING
@@ -8,8 +9,9 @@
  *                 │ └──────────► ASKING ──► TRACING ──limit──────► READING
  *                 └─ a line that is too long: an error, then OVER
  *
- * Bounds     One line of input; output is produced only while less than PD_SESSION_OUTPUT_LOW bytes wait, so that a
- *            slow reader holds no memory. Asking and killing end after PD_SESSION_PATIENCE_NS.
+ * Bounds     One line of input; output is produced only while less than PD_SESSION_OUTPUT_LOW bytes
+ *            wait, so that a slow reader holds no memory. Asking and killing end after
+ *            PD_SESSION_PATIENCE_NS.
  * Threads    One thread at a time, none of the schedulers'. The program outlives it. */
 #ifndef PD_NODE_CONTROL_SESSION_H
 #define PD_NODE_CONTROL_SESSION_H

@@ -155,8 +155,8 @@ size_t pd_crash_format_outcome(const struct pd_crash_outcome *outcome, bool is_b
     if (!outcome->is_known) {
         write_words(&writer, "%s", is_brief ? "\n" : "");
     } else if (outcome->is_restarted) {
-        write_words(&writer, "%s%u of %u%s", before, outcome->restart_count,
-                    outcome->restarts_max, after);
+        write_words(&writer, "%s%u of %u%s", before, outcome->restart_count, outcome->restarts_max,
+                    after);
     } else if (outcome->has_given_up) {
         write_words(&writer, "%snone: its supervisor gives up%s", before, after);
     } else {

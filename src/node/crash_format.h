@@ -1,7 +1,8 @@
 /* crash_format - the words of a crash report. Pure: facts in, text out.
  *
- * Model      A report is a text without its last line; the closing line says what becomes of the process. Control
- *            characters of guests are shown as '?', so that a report cannot play with the terminal.
+ * Model      A report is a text without its last line; the closing line says what becomes of the
+ *            process. Control characters of guests are shown as '?', so that a report cannot play
+ *            with the terminal.
  * Bounds     PD_CRASH_REPORT_SIZE; what does not fit is cut at a line. */
 #ifndef PD_NODE_CRASH_FORMAT_H
 #define PD_NODE_CRASH_FORMAT_H

@@ -19,7 +19,7 @@
 #define ERRORS_SIZE 1025u
 #define EVERYONE 0u
 
-/* --- The rate --------------------------------------------------------------------------------------- */
+/* --- The rate --------------------------------------------------------------------------------- */
 
 bool pd_crash_reports_admit(struct pd_crash_reports *reports, uint64_t now_ns)
 {
@@ -50,7 +50,7 @@ static uint64_t take_left_out(struct pd_crash_reports *reports)
     return count;
 }
 
-/* --- Writing ---------------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static void put(struct pd_crash_reports *reports, const char *text, size_t size)
 {
@@ -64,9 +64,10 @@ static void tell_left_out(struct pd_crash_reports *reports)
     uint64_t count = take_left_out(reports);
     if (count > 0) {
         char line[128];
-        int size = snprintf(line, sizeof line,
-                            "pando: %llu more crash reports were left out (%u a second are shown)\n",
-                            (unsigned long long)count, PD_CRASH_RATE);
+        int size =
+            snprintf(line, sizeof line,
+                     "pando: %llu more crash reports were left out (%u a second are shown)\n",
+                     (unsigned long long)count, PD_CRASH_RATE);
         put(reports, line, (size_t)size);
     }
 }
@@ -108,7 +109,7 @@ static void put_line(struct pd_crash_reports *reports, const char *format, ...)
     put(reports, line, size + 1);
 }
 
-/* --- Waiting for the supervisor's word ----------------------------------------------------------------- */
+/* --- Waiting for the supervisor's word -------------------------------------------------------- */
 
 static bool pend(struct pd_crash_reports *reports, const struct pd_crash_pending *report)
 {
@@ -121,7 +122,8 @@ static bool pend(struct pd_crash_reports *reports, const struct pd_crash_pending
     return has_room;
 }
 
-/* Take the oldest that is of `pid` (if not EVERYONE) and of `supervisor` (if not EVERYONE), and fell due by now_ns. */
+/* Take the oldest that is of `pid` (if not EVERYONE) and of `supervisor` (if not EVERYONE), and
+ * fell due by now_ns. */
 static bool take_pending(struct pd_crash_reports *reports, uint64_t pid, uint64_t supervisor,
                          uint64_t now_ns, struct pd_crash_pending *report_out)
 {
@@ -157,7 +159,7 @@ void pd_crash_reports_sweep(struct pd_crash_reports *reports)
     finish_all(reports, EVERYONE, pd_host_now_ns(reports->program->host));
 }
 
-/* --- Facts -------------------------------------------------------------------------------------------- */
+/* --- Facts ------------------------------------------------------------------------------------ */
 
 /* Everything that the facts point to. Large, so on the heap. */
 struct sources {
@@ -226,16 +228,15 @@ static bool describe(const struct pd_process *process, bool is_brief,
     }
     gather(sources, process, is_brief);
     report->is_brief = is_brief;
-    report->size = is_brief
-                       ? pd_crash_format_brief(&sources->facts, text, PD_CRASH_REPORT_SIZE)
-                       : pd_crash_format_full(&sources->facts, text, PD_CRASH_REPORT_SIZE);
+    report->size = is_brief ? pd_crash_format_brief(&sources->facts, text, PD_CRASH_REPORT_SIZE)
+                            : pd_crash_format_full(&sources->facts, text, PD_CRASH_REPORT_SIZE);
     pd_free(sources);
     char *shrunk = pd_realloc(text, report->size + OUTCOME_SIZE);
     report->text = shrunk != NULL ? shrunk : text;
     return true;
 }
 
-/* --- Exits --------------------------------------------------------------------------------------------- */
+/* --- Exits ------------------------------------------------------------------------------------ */
 
 static bool has_exit_code(const struct pd_process *process)
 {
@@ -280,8 +281,7 @@ static void exited(void *context, struct pd_program *program, struct pd_process 
     if (pd_process_is_supervisor(process)) {
         finish_all(reports, process->pid, UINT64_MAX);
     }
-    bool is_main =
-        process->pid == atomic_load_explicit(&program->main_pid, memory_order_acquire);
+    bool is_main = process->pid == atomic_load_explicit(&program->main_pid, memory_order_acquire);
     if (!is_worth_telling(reports, process, is_main) ||
         (!is_main && !pd_crash_reports_admit(reports, now_ns))) {
         return;
@@ -302,7 +302,7 @@ static void exited(void *context, struct pd_program *program, struct pd_process 
     pd_crash_reports_sweep(reports);
 }
 
-/* --- What supervisors say --------------------------------------------------------------------------------- */
+/* --- What supervisors say --------------------------------------------------------------------- */
 
 /* Write the child's report, if one waits. */
 static bool finish_child(struct pd_crash_reports *reports, const struct pd_process *supervisor,
@@ -386,7 +386,7 @@ static void supervised(void *context, struct pd_program *program, struct pd_proc
     }
 }
 
-/* --- Life ------------------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 void pd_crash_reports_init(struct pd_crash_reports *reports, struct pd_program *program,
                            enum pd_crash_mode mode)

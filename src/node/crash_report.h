@@ -1,13 +1,15 @@
 /* crash_report - every abnormal exit, told once on standard error.
  *
- * Model      A report is one text and one write. That of a supervised process waits until its supervisor has said
- *            what becomes of it (restart n of m), at most PD_CRASH_WAIT_NS.
- *            Normal and shutdown are no crashes. A kill is one line: by the operator, by another process, or by a
- *            supervisor that lost its patience; a supervisor's ordered brutal stop is silent. The main process's
- *            own exit code speaks for itself.
- * Bounds     PD_CRASH_RATE reports a second after a burst of PD_CRASH_BURST; the rest is counted, and the count is
- *            told. The main process's report is always written. PD_CRASH_PENDING_MAX may wait.
- * Ownership  The caller's storage, from before the first process starts until the last one has ended.
+ * Model      A report is one text and one write. That of a supervised process waits until its
+ *            supervisor has said what becomes of it (restart n of m), at most PD_CRASH_WAIT_NS.
+ *            Normal and shutdown are no crashes. A kill is one line: by the operator, by another
+ *            process, or by a supervisor that lost its patience; a supervisor's ordered brutal stop
+ *            is silent. The main process's own exit code speaks for itself.
+ * Bounds     PD_CRASH_RATE reports a second after a burst of PD_CRASH_BURST; the rest is counted,
+ *            and the count is told. The main process's report is always written.
+ *            PD_CRASH_PENDING_MAX may wait.
+ * Ownership  The caller's storage, from before the first process starts until the last one has
+ *            ended.
  * Threads    Hooks run on schedulers; init and deinit on one thread. */
 #ifndef PD_NODE_CRASH_REPORT_H
 #define PD_NODE_CRASH_REPORT_H

@@ -56,8 +56,8 @@ void pd_process_path(struct pd_environment *environment, const struct pd_process
     bool is_whole = false;
     while (count < PD_PATH_DEPTH_MAX && !is_whole && at.prefix[0] == '\0') {
         name_part(environment, &at, &parts[count++]);
-        is_whole = at.parent == 0 ||
-                   pd_mailbox_look(environment, at.parent, &view, visit, &at) != PD_OK;
+        is_whole =
+            at.parent == 0 || pd_mailbox_look(environment, at.parent, &view, visit, &at) != PD_OK;
     }
     const char *begin = at.prefix[0] != '\0' ? at.prefix : is_whole ? "" : "...";
     size_t used = (size_t)snprintf(path, size, "%s", begin);

@@ -1,7 +1,8 @@
 /* process_path - where a process stands in the tree: "root/mappers/mapper-1", "main/<7>".
  *
- * Model      Its ancestors are asked one by one, nearest first, up to a supervisor, which knows its own path, or to
- *            one without a parent. A name is the child's id, else a registered name, else "<PID>".
+ * Model      Its ancestors are asked one by one, nearest first, up to a supervisor, which knows its
+ *            own path, or to one without a parent. A name is the child's id, else a registered
+ *            name, else "<PID>".
  * Bounds     PD_PATH_DEPTH_MAX ancestors; longer paths begin with "...".
  * Threads    Any; the process itself may be dead. */
 #ifndef PD_NODE_PROCESS_PATH_H
@@ -21,8 +22,8 @@ struct pd_process;
 struct pd_process_label {
     uint64_t pid;
     uint64_t parent;
-    char id[PD_LABEL_SIZE];     /* of its spec, or "" */
-    char prefix[PD_PATH_SIZE];  /* a supervisor's path, or "" */
+    char id[PD_LABEL_SIZE];    /* of its spec, or "" */
+    char prefix[PD_PATH_SIZE]; /* a supervisor's path, or "" */
 };
 
 /* Fill the label in: by the owner, or under the process's lock while it is in the table. */

@@ -26,7 +26,7 @@ const char *pd_view_state_text(enum pd_view_state state)
     return "";
 }
 
-/* --- In passing ----------------------------------------------------------------------------------------- */
+/* --- In passing ------------------------------------------------------------------------------- */
 
 static bool waits_for_messages(const struct pd_import *import)
 {
@@ -52,14 +52,14 @@ static void take_state(struct pd_process_row *row, const struct pd_process *proc
     }
 }
 
-/* Under the lock, of a process in the table: constants and atomics, but for what take_state says. */
+/* Under the lock, of a process in the table: constants and atomics, but for what take_state
+ * says. */
 static void visit(struct pd_process *process, void *context)
 {
     struct pd_process_row *row = context;
     pd_process_label_take(&row->label, process);
     row->link_count = atomic_load_explicit(&process->bonds.link_count, memory_order_relaxed);
-    row->monitor_count =
-        atomic_load_explicit(&process->bonds.watching_count, memory_order_relaxed);
+    row->monitor_count = atomic_load_explicit(&process->bonds.watching_count, memory_order_relaxed);
     row->restart_count = process->restart_count;
     row->birth_ns = process->birth_ns;
     row->received_count = atomic_load_explicit(&process->received_count, memory_order_relaxed);
@@ -138,8 +138,7 @@ static uint64_t find_in_tree(struct pd_environment *environment, const char *nam
         uint64_t pid = process == NULL ? 0 : pd_mailbox_pid(process);
         struct pd_mailbox_view view;
         struct pd_process_label label;
-        if (pid == 0 ||
-            pd_mailbox_look(environment, pid, &view, visit_label, &label) != PD_OK ||
+        if (pid == 0 || pd_mailbox_look(environment, pid, &view, visit_label, &label) != PD_OK ||
             !is_called(environment, &label, name)) {
             continue;
         }
@@ -167,7 +166,7 @@ uint64_t pd_process_find(struct pd_environment *environment, const char *name)
     return find_in_tree(environment, name);
 }
 
-/* --- Asking the owner ------------------------------------------------------------------------------------ */
+/* --- Asking the owner ------------------------------------------------------------------------- */
 
 struct request {
     struct pd_inspect_request inspect; /* first: it is freed through its message */
@@ -192,7 +191,8 @@ static enum pd_view_bond_kind kind_of(enum pd_bond_type type)
     return PD_VIEW_LINK;
 }
 
-/* A walk over a million monitors would hold a scheduler up: those beyond the list are counted by subtraction. */
+/* A walk over a million monitors would hold a scheduler up: those beyond the list are counted by
+ * subtraction. */
 static void take_bonds(struct pd_process_look *look, const struct pd_process *process)
 {
     const struct pd_bond_set *set = &process->bonds;

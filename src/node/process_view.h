@@ -1,8 +1,8 @@
 /* process_view - what an onlooker may know about a process, without disturbing it, or by asking it.
  *
- * Model      A *row* is read in passing: atomics, constants, and what the process's lock guards. A *look* asks
- *            the owner, between two slices, for what only it may read; it answers soon, or not before its next
- *            yield. The onlooker polls pd_process_look_is_done.
+ * Model      A *row* is read in passing: atomics, constants, and what the process's lock guards. A
+ *            *look* asks the owner, between two slices, for what only it may read; it answers soon,
+ *            or not before its next yield. The onlooker polls pd_process_look_is_done.
  * Bounds     PD_VIEW_BONDS_MAX bonds are listed, the rest is counted.
  * Ownership  A row and a look hold references (module, rights): deinit or release them.
  * Threads    Any thread that is not a scheduler's. */
@@ -58,11 +58,11 @@ PD_NODISCARD enum pd_status pd_process_row_take(struct pd_environment *environme
                                                 struct pd_process_row *row);
 void pd_process_row_deinit(struct pd_process_row *row);
 
-/* The live process with this pid in decimal, this registered name, or else the only one with this child's id or
- * path. 0: none, or more than one. */
+/* The live process with this pid in decimal, this registered name, or else the only one with this
+ * child's id or path. 0: none, or more than one. */
 uint64_t pd_process_find(struct pd_environment *environment, const char *name);
 
-/* --- Asking the owner ------------------------------------------------------------------------------- */
+/* --- Asking the owner ------------------------------------------------------------------------- */
 
 enum pd_view_bond_kind {
     PD_VIEW_LINK = 0,
@@ -89,8 +89,8 @@ struct pd_process_look {
     atomic_uint_least32_t references;
 };
 
-/* Ask process `pid`; `tracer` (NULL: none) is attached on the way. *look_out is the caller's until released.
- * PD_ERR_UNKNOWN, PD_ERR_FULL (it has too many requests pending), PD_ERR_NO_MEMORY. */
+/* Ask process `pid`; `tracer` (NULL: none) is attached on the way. *look_out is the caller's until
+ * released. PD_ERR_UNKNOWN, PD_ERR_FULL (it has too many requests pending), PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_process_look_begin(struct pd_environment *environment, uint64_t pid,
                                                   struct pd_tracer *tracer,
                                                   struct pd_process_look **look_out);

@@ -1,9 +1,11 @@
-/* program - one running Pando: host, engines, runtime, and the environment in which an application lives.
+/* program - one running Pando: host, engines, runtime, and the environment in which an application
+ * lives.
  *
- * Model      open ──load modules, spawn──► run until the main process ends ──► close kills what is left.
- *            Real: scheduler threads run from open on. Deterministic: everything runs inside pd_program_wait.
- * Ownership  The caller owns the program from open to close. Modules are released by whoever loaded them, before
- *            close.
+ * Model      open ──load modules, spawn──► run until the main process ends ──► close kills what is
+ *            left. Real: scheduler threads run from open on. Deterministic: everything runs inside
+ *            pd_program_wait.
+ * Ownership  The caller owns the program from open to close. Modules are released by whoever loaded
+ *            them, before close.
  * Threads    open, load, wait and close on one thread; the process hooks run on schedulers. */
 #ifndef PD_NODE_PROGRAM_H
 #define PD_NODE_PROGRAM_H
@@ -29,14 +31,14 @@
 struct pd_program_config {
     bool is_deterministic;
     uint64_t seed;
-    uint32_t scheduler_count;  /* 0: one a processor */
-    uint64_t yield_interval;   /* units of fuel a slice */
+    uint32_t scheduler_count; /* 0: one a processor */
+    uint64_t yield_interval;  /* units of fuel a slice */
     uint32_t processes_max;
     uint32_t messages_max;
     uint64_t mailbox_bytes_max;
     uint32_t guarded_guests_max;
-    const char *cache_folder;  /* NULL: the user's; "": no cache */
-    uint64_t environment_id;   /* what guests see */
+    const char *cache_folder; /* NULL: the user's; "": no cache */
+    uint64_t environment_id;  /* what guests see */
 };
 
 struct pd_program_config pd_program_config_default(void);
@@ -47,7 +49,8 @@ struct pd_program;
 typedef void (*pd_program_exit_hook)(void *context, struct pd_program *program,
                                      struct pd_process *process);
 
-/* Called on a supervisor's thread when it acted on a child that ended (REPORT), or gave up (GIVE_UP). */
+/* Called on a supervisor's thread when it acted on a child that ended (REPORT), or gave up
+ * (GIVE_UP). */
 typedef void (*pd_program_supervised_hook)(void *context, struct pd_program *program,
                                            struct pd_process *supervisor,
                                            const struct pd_supervisor_action *action);
@@ -61,14 +64,15 @@ struct pd_profile {
 struct pd_program {
     struct pd_program_config config;
     struct pd_host *host;
-    struct pd_real_host *real_host;       /* NULL when deterministic */
+    struct pd_real_host *real_host; /* NULL when deterministic */
     struct pd_virtual_host virtual_host;
     struct pd_trace trace;
     struct pd_files *files;
     struct pd_slab *memories;
     struct pd_slab *stacks;
     struct pd_creators creators;
-    struct pd_profile profiles[PD_PROFILE_COUNT]; /* by enum pd_engine_profile; guarded opens when asked for */
+    /* by enum pd_engine_profile; guarded opens when asked for */
+    struct pd_profile profiles[PD_PROFILE_COUNT];
     struct pd_cache cache;
     bool has_cache;
     struct pd_runtime runtime;
@@ -76,13 +80,13 @@ struct pd_program {
     struct pd_wasm_system system;
     pd_program_exit_hook exit_hook;
     pd_program_supervised_hook supervised_hook;
-    void *exit_hook_context; /* of both hooks */
+    void *exit_hook_context;        /* of both hooks */
     atomic_uint_least64_t main_pid; /* the process whose end is the program's */
     atomic_bool is_main_over;
-    struct pd_exit main_exit;       /* once is_main_over */
-    uint32_t main_exit_code;        /* the guest's own, or 1 */
-    bool has_main_exit_code;        /* it called proc_exit: the number says it all */
-    struct pd_event changed;        /* main ended, or pd_program_interrupt */
+    struct pd_exit main_exit; /* once is_main_over */
+    uint32_t main_exit_code;  /* the guest's own, or 1 */
+    bool has_main_exit_code;  /* it called proc_exit: the number says it all */
+    struct pd_event changed;  /* main ended, or pd_program_interrupt */
     atomic_uint_least32_t interrupts;
 };
 
@@ -95,7 +99,8 @@ PD_NODISCARD enum pd_status pd_program_open(struct pd_program *program,
 /* Kill and await what is left, then free everything. */
 void pd_program_close(struct pd_program *program);
 
-/* Load a module from a file for one profile. Statuses of pd_module_load; PD_ERR_UNKNOWN: no such file. */
+/* Load a module from a file for one profile. Statuses of pd_module_load; PD_ERR_UNKNOWN: no such
+ * file. */
 PD_NODISCARD enum pd_status pd_program_load(struct pd_program *program,
                                             enum pd_engine_profile profile, const char *path,
                                             struct pd_module **module_out,
@@ -104,9 +109,10 @@ PD_NODISCARD enum pd_status pd_program_load(struct pd_program *program,
 /* Let this process be the program's main one, and start it. */
 void pd_program_start_main(struct pd_program *program, struct pd_process *process);
 
-/* Run until the main process ended, pd_program_interrupt was called more often than `interrupts_seen`, or
- * deadline_ns has passed (pd_host_now_ns time; not in the deterministic mode).
- * True: it ended. False: interrupted, too late, or (deterministic only) nothing can ever run again. */
+/* Run until the main process ended, pd_program_interrupt was called more often than
+ * `interrupts_seen`, or deadline_ns has passed (pd_host_now_ns time; not in the deterministic
+ * mode). True: it ended. False: interrupted, too late, or (deterministic only) nothing can ever run
+ * again. */
 bool pd_program_wait(struct pd_program *program, uint32_t interrupts_seen, uint64_t deadline_ns);
 
 /* From a signal handler or any thread: let pd_program_wait return. */

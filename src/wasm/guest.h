@@ -131,8 +131,8 @@ enum pd_guest_made {
     PD_GUEST_NOT_MADE = 2 /* it ended: pd_guest_exit says how. Never step it */
 };
 
-/* Only instantiate, on behalf of the one who spawns it; instead of a first step. A `start` that waits is NOT_MADE,
- * as nobody could wake it. A missing entry function is not looked at yet. */
+/* Only instantiate, on behalf of the one who spawns it; instead of a first step. A `start` that
+ * waits is NOT_MADE, as nobody could wake it. A missing entry function is not looked at yet. */
 PD_NODISCARD enum pd_guest_made pd_guest_make(struct pd_guest *guest);
 
 /* Free it at any point but from inside a step: never started, suspended at any depth, or ended. Its

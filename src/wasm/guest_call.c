@@ -157,8 +157,7 @@ static enum pd_call_result lend_while_waiting(struct pd_guest *guest, struct pd_
         return result;
     }
     while (result == PD_CALL_WAIT && frame->nested == NULL && frame->blocking == NULL &&
-           !frame->call.needs_stack &&
-           guest->machine->lend(guest->process)) {
+           !frame->call.needs_stack && guest->machine->lend(guest->process)) {
         result = frame->call.resume(&frame->call);
     }
     if (result == PD_CALL_DONE && frame->has_timer) {

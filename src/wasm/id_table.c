@@ -31,8 +31,7 @@ enum pd_status pd_id_table_add(struct pd_id_table *table, void *object, uint64_t
     }
     if (table->count == table->capacity) {
         uint32_t capacity = table->capacity == 0 ? CAPACITY_FIRST : table->capacity * 2;
-        struct pd_id_entry *entries =
-            pd_realloc(table->entries, capacity * sizeof *table->entries);
+        struct pd_id_entry *entries = pd_realloc(table->entries, capacity * sizeof *table->entries);
         if (entries == NULL) {
             return PD_ERR_NO_MEMORY;
         }

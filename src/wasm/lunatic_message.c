@@ -1,4 +1,5 @@
-/* lunatic::message - one scratch slot holds the outgoing or the received message (lunatic-abi section 1). */
+/* lunatic::message - one scratch slot holds the outgoing or the received message (lunatic-abi
+ * section 1). */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -11,7 +12,7 @@
 #define TAGS_ON_STACK 32u
 #define TAGS_MAX 65536u
 
-/* --- Scratch ------------------------------------------------------------------------------------------- */
+/* --- Scratch ---------------------------------------------------------------------------------- */
 
 /* The scratch message if it is data; else NULL, and a trap was set. */
 static struct pd_message *scratch_data(struct pd_call *call)
@@ -133,7 +134,7 @@ static enum pd_call_result data_size(struct pd_call *call)
     return PD_CALL_DONE;
 }
 
-/* --- Resources ------------------------------------------------------------------------------------------ */
+/* --- Resources -------------------------------------------------------------------------------- */
 
 static void release_module(void *object)
 {
@@ -194,7 +195,7 @@ static enum pd_call_result no_such_resource(struct pd_call *call)
                         (unsigned long long)call->arguments[0]);
 }
 
-/* --- Sending --------------------------------------------------------------------------------------------- */
+/* --- Sending ---------------------------------------------------------------------------------- */
 
 /* Send scratch to a pid, waiting for room if need be. */
 static enum pd_call_result send_scratch(struct pd_call *call, uint64_t pid)
@@ -226,7 +227,7 @@ static enum pd_call_result send(struct pd_call *call)
     return send_scratch(call, call->arguments[0]);
 }
 
-/* --- Receiving -------------------------------------------------------------------------------------------- */
+/* --- Receiving -------------------------------------------------------------------------------- */
 
 static enum pd_call_result received(struct pd_call *call, struct pd_message *message)
 {
@@ -241,8 +242,7 @@ static enum pd_call_result received(struct pd_call *call, struct pd_message *mes
 static enum pd_call_result receive_resume(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
-    struct pd_message *message =
-        pd_process_take_more(self->process, self->tags, self->tag_count);
+    struct pd_message *message = pd_process_take_more(self->process, self->tags, self->tag_count);
     if (message != NULL) {
         return received(call, message);
     }
@@ -308,8 +308,8 @@ static enum pd_call_result receive(struct pd_call *call)
         return pd_call_trap(call, "receive: %u tags are more than the %u allowed", tag_count,
                             TAGS_MAX);
     }
-    const uint8_t *bytes = pd_call_bytes(call, pd_call_u32(call, 0),
-                                         tag_count * (uint32_t)sizeof(uint64_t), "tags");
+    const uint8_t *bytes =
+        pd_call_bytes(call, pd_call_u32(call, 0), tag_count * (uint32_t)sizeof(uint64_t), "tags");
     if (bytes == NULL) {
         return PD_CALL_TRAP;
     }

@@ -8,7 +8,7 @@
 
 #define NO_PERMISSION UINT32_MAX /* -1 */
 
-/* --- Modules --------------------------------------------------------------------------------------------- */
+/* --- Modules ---------------------------------------------------------------------------------- */
 
 static enum pd_call_result compile_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
@@ -60,7 +60,7 @@ static enum pd_call_result drop_module(struct pd_call *call)
     return PD_CALL_DONE;
 }
 
-/* --- Configurations -------------------------------------------------------------------------------------- */
+/* --- Configurations --------------------------------------------------------------------------- */
 
 static enum pd_call_result create_config(struct pd_call *call)
 {
@@ -80,8 +80,7 @@ static enum pd_call_result create_config(struct pd_call *call)
 /* The configuration of argument 0, or NULL after a trap. */
 static struct pd_rights *config_of(struct pd_call *call)
 {
-    struct pd_rights *rights =
-        pd_id_table_get(&pd_call_process(call)->configs, call->arguments[0]);
+    struct pd_rights *rights = pd_id_table_get(&pd_call_process(call)->configs, call->arguments[0]);
     if (rights == NULL) {
         (void)pd_call_trap(call, "no configuration has the id %llu",
                            (unsigned long long)call->arguments[0]);
@@ -92,8 +91,7 @@ static struct pd_rights *config_of(struct pd_call *call)
 struct pd_rights *pd_call_config_for_change(struct pd_call *call)
 {
     struct pd_rights *rights = config_of(call);
-    if (rights == NULL ||
-        atomic_load_explicit(&rights->references, memory_order_relaxed) == 1) {
+    if (rights == NULL || atomic_load_explicit(&rights->references, memory_order_relaxed) == 1) {
         return rights;
     }
     /* A process was spawned with it and keeps what it got: go on with a copy. */
@@ -239,10 +237,10 @@ static enum pd_call_result set_can_spawn(struct pd_call *call)
     return set_permission(call, MAY_SPAWN);
 }
 
-/* Spawning runs on the fiber: making a store takes little stack, and instantiation is the child's own first
- * step; suspending for it would cost a tenth of the spawn. */
+/* Spawning runs on the fiber: making a store takes little stack, and instantiation is the child's
+ * own first step; suspending for it would cost a tenth of the spawn. */
 
-/* --- Spawning ---------------------------------------------------------------------------------------------- */
+/* --- Spawning --------------------------------------------------------------------------------- */
 
 static enum pd_call_result spawn_failed(struct pd_call *call, const char *why, uint32_t id_address)
 {
@@ -277,7 +275,8 @@ static enum pd_call_result spawn(struct pd_call *call)
     return pd_spawn_run(call, &request, call->arguments[0], spawn_finish);
 }
 
-/* get_or_spawn(name, len, link, config, module, fn, fnlen, params, plen, node, id): 0 spawned, 1 error, 2 found. */
+/* get_or_spawn(name, len, link, config, module, fn, fnlen, params, plen, node, id): 0 spawned, 1
+ * error, 2 found. */
 enum {
     GET_NAME,
     GET_NAME_SIZE,
@@ -375,7 +374,7 @@ static enum pd_call_result get_or_spawn(struct pd_call *call)
     return spawn_named(call, name, name_size);
 }
 
-/* --- Signals and identity -------------------------------------------------------------------------------------- */
+/* --- Signals and identity --------------------------------------------------------------------- */
 
 static enum pd_call_result sleep_resume(struct pd_call *call)
 {

@@ -42,8 +42,9 @@ struct pd_module {
     size_t wasm_size;
     uint64_t memory_bytes_min; /* what the exported memory begins with; 0: none is exported */
     bool has_start;            /* instantiating it runs guest code */
-    atomic_bool is_proven;     /* it was instantiated once: segments fit, so it always can be, resources given */
-    bool is_cached;            /* the code came from the cache */
+    /* it was instantiated once: segments fit, so it always can be, resources given */
+    atomic_bool is_proven;
+    bool is_cached; /* the code came from the cache */
     uint32_t export_count;
     struct pd_module_export *exports; /* sorted by name */
     char *names;

@@ -1,4 +1,5 @@
-/* pando::process and pando::message - what Erlang's users expect: references, reasons, calls that cannot hang. */
+/* pando::process and pando::message - what Erlang's users expect: references, reasons, calls that
+ * cannot hang. */
 #include <string.h>
 
 #include "actor/mailbox.h"
@@ -14,7 +15,7 @@ enum {
     ANSWER_GONE = 2 /* no such process, or it died before it replied: last_reason says which */
 };
 
-/* --- Monitors, exits ---------------------------------------------------------------------------------------- */
+/* --- Monitors, exits -------------------------------------------------------------------------- */
 
 static enum pd_call_result monitor(struct pd_call *call)
 {
@@ -29,8 +30,7 @@ static enum pd_call_result demonitor(struct pd_call *call)
 {
     struct pd_process *process = pd_call_process(call)->process;
     uint64_t ref = call->arguments[0];
-    bool is_known =
-        ref != 0 && pd_bond_set_find(&process->bonds, PD_BOND_WATCHING, 0, ref) != NULL;
+    bool is_known = ref != 0 && pd_bond_set_find(&process->bonds, PD_BOND_WATCHING, 0, ref) != NULL;
     if (ref != 0) {
         pd_process_demonitor(process, 0, ref, pd_call_u32(call, 1) != 0);
     }
@@ -94,9 +94,10 @@ static enum pd_call_result last_reason(struct pd_call *call)
     return pd_call_done(call, pd_call_process(call)->last_reason);
 }
 
-/* --- Sending and calling --------------------------------------------------------------------------------------- */
+/* --- Sending and calling ---------------------------------------------------------------------- */
 
-/* Make scratch a message with these marks and try to send it. On FULL it stays in scratch, unmarked. */
+/* Make scratch a message with these marks and try to send it. On FULL it stays in scratch,
+ * unmarked. */
 static uint32_t send_marked(struct pd_call *call, uint64_t pid, enum pd_message_kind kind,
                             uint64_t ref, uint64_t sender)
 {
@@ -140,8 +141,8 @@ static enum pd_call_result reply(struct pd_call *call)
     if (call->arguments[1] == 0) {
         return pd_call_trap(call, "reply: 0 is no reference: was the message a call?");
     }
-    return pd_call_done(call, send_marked(call, call->arguments[0], PD_MESSAGE_REPLY,
-                                          call->arguments[1], 0));
+    return pd_call_done(
+        call, send_marked(call, call->arguments[0], PD_MESSAGE_REPLY, call->arguments[1], 0));
 }
 
 /* A call is over: its monitor goes, and what may still come for it is not awaited any more. */
@@ -177,7 +178,8 @@ static enum pd_call_result call_resume(struct pd_call *call)
     return pd_call_done(call, ANSWER_GONE);
 }
 
-/* call = monitor + send + receive by reference. A late reply finds nobody who awaits it, and is dropped. */
+/* call = monitor + send + receive by reference. A late reply finds nobody who awaits it, and is
+ * dropped. */
 static enum pd_call_result call_process(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
@@ -194,8 +196,7 @@ static enum pd_call_result call_process(struct pd_call *call)
     }
     self->call_ref = ref;
     process->awaited_ref = ref;
-    uint32_t answer =
-        send_marked(call, call->arguments[0], PD_MESSAGE_DATA, ref, process->pid);
+    uint32_t answer = send_marked(call, call->arguments[0], PD_MESSAGE_DATA, ref, process->pid);
     if (answer != ANSWER_OK) {
         end_call(self);
         return pd_call_done(call, answer);
@@ -209,7 +210,7 @@ static enum pd_call_result call_process(struct pd_call *call)
     return PD_CALL_WAIT;
 }
 
-/* --- pando::message: more about the one in scratch ----------------------------------------------------------- */
+/* --- pando::message: more about the one in scratch -------------------------------------------- */
 
 static const struct pd_message *scratch_of(struct pd_call *call)
 {

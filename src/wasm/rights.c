@@ -26,8 +26,7 @@ struct pd_rights *pd_rights_create(struct pd_files *files, uint64_t memory_bytes
 
 struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd_rights *of)
 {
-    struct pd_rights *rights =
-        pd_rights_create(files, of->memory_bytes_max, of->fuel_portions_max);
+    struct pd_rights *rights = pd_rights_create(files, of->memory_bytes_max, of->fuel_portions_max);
     if (rights != NULL) {
         pd_wasi_config_set_stdio(rights->wasi, pd_wasi_config_has_stdio(of->wasi));
     }

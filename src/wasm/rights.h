@@ -1,7 +1,9 @@
-/* rights - what a guest may do and what it starts with: limits, permissions, arguments, directories.
+/* rights - what a guest may do and what it starts with: limits, permissions, arguments,
+ * directories.
  *
- * Model      Immutable once shared. A guest's children get a copy that was narrowed, never widened: every setter
- *            compares with the rights of the one who sets. `lunatic` calls such an object a configuration.
+ * Model      Immutable once shared. A guest's children get a copy that was narrowed, never widened:
+ *            every setter compares with the rights of the one who sets. `lunatic` calls such an
+ *            object a configuration.
  * Default    Nothing is permitted; limits are the parent's.
  * Ownership  Reference counted once shared; a copy under construction belongs to who builds it. */
 #ifndef PD_WASM_RIGHTS_H
@@ -31,19 +33,21 @@ struct pd_rights {
     bool can_compile;
     bool can_configure;
     bool can_spawn;
-    uint8_t network;          /* enum pd_network_right */
-    char *network_list;       /* "host:port, CIDR, ...", or NULL; owned */
-    uint64_t memory_bytes_max; /* of the linear memory */
+    uint8_t network;            /* enum pd_network_right */
+    char *network_list;         /* "host:port, CIDR, ...", or NULL; owned */
+    uint64_t memory_bytes_max;  /* of the linear memory */
     uint64_t fuel_portions_max; /* 0: unlimited */
-    struct pd_wasi_config *wasi; /* a reference: arguments, environment, directories, standard streams */
+    /* a reference: arguments, environment, directories, standard streams */
+    struct pd_wasi_config *wasi;
 };
 
-/* Nothing permitted, limits as given, an empty WASI configuration over `files`. One reference. NULL: no memory. */
+/* Nothing permitted, limits as given, an empty WASI configuration over `files`. One reference.
+ * NULL: no memory. */
 struct pd_rights *pd_rights_create(struct pd_files *files, uint64_t memory_bytes_max,
                                    uint64_t fuel_portions_max);
 
-/* A beginning for a child of `of`: its limits and standard streams, none of its permissions, no arguments and
- * directories. NULL: no memory. */
+/* A beginning for a child of `of`: its limits and standard streams, none of its permissions, no
+ * arguments and directories. NULL: no memory. */
 struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd_rights *of);
 
 /* A copy that can be changed. NULL: no memory. */
@@ -52,7 +56,8 @@ struct pd_rights *pd_rights_copy(const struct pd_rights *of);
 struct pd_rights *pd_rights_share(struct pd_rights *rights);
 void pd_rights_release(struct pd_rights *rights); /* NULL is allowed */
 
-/* True: `child` asks for nothing that `parent` lacks. Directories are compared when they are added. */
+/* True: `child` asks for nothing that `parent` lacks. Directories are compared when they are
+ * added. */
 bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *parent);
 
 #endif

@@ -123,7 +123,7 @@ bool pd_spawn_decode(struct pd_call *call, const struct pd_spawn_arguments *argu
                                   request_out->params, &request_out->param_count) != NULL;
 }
 
-/* --- Making the process ------------------------------------------------------------------------------ */
+/* --- Making the process ----------------------------------------------------------------------- */
 
 /* A spawn whose module has to be instantiated within the call. */
 struct making {

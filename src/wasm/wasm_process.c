@@ -16,7 +16,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define EXIT_TEXT_SIZE 1024u
 
-/* --- Behavior ------------------------------------------------------------------------------------------ */
+/* --- Behavior --------------------------------------------------------------------------------- */
 
 static enum pd_exit_reason reason_of(struct pd_guest_exit exit)
 {
@@ -51,7 +51,8 @@ static void take_exit(struct pd_wasm_process *self)
     pd_process_set_exit(self->process, reason, text, size);
 }
 
-/* Take the name that it was made with. Only a process in the table can have one, so not before now. */
+/* Take the name that it was made with. Only a process in the table can have one, so not before
+ * now. */
 static void register_self(struct pd_wasm_process *self)
 {
     struct pd_process *process = self->process;
@@ -161,7 +162,7 @@ void pd_wasm_wake_at(void *process, uint64_t deadline_ns)
     pd_process_wake_at(process, deadline_ns);
 }
 
-/* --- Host calls in the trace of a deterministic run ---------------------------------------------------------- */
+/* --- Host calls in the trace of a deterministic run ------------------------------------------- */
 
 static void trace_call(void *process, const struct pd_import *import, const struct pd_call *call,
                        enum pd_call_result result)
@@ -175,7 +176,7 @@ static void trace_call(void *process, const struct pd_import *import, const stru
     pd_trace_fold(trace, PD_TRACE_HOST_CALL, caller->pid, pd_hash_text(0, import->name), digest);
 }
 
-/* --- Host calls for an onlooker ------------------------------------------------------------------------------- */
+/* --- Host calls for an onlooker --------------------------------------------------------------- */
 
 static void note_call(void *process, const struct pd_import *import, const struct pd_call *call,
                       enum pd_call_result result)
@@ -198,7 +199,7 @@ void pd_wasm_process_trace_calls(struct pd_wasm_process *self)
     }
 }
 
-/* --- Making -------------------------------------------------------------------------------------------------- */
+/* --- Making ----------------------------------------------------------------------------------- */
 
 static enum pd_status make_guest(struct pd_wasm_process *self, const struct pd_wasm_spawn *spawn)
 {
@@ -259,7 +260,7 @@ void pd_wasm_process_discard(struct pd_wasm_process *process)
     destroy_self(process);
 }
 
-/* --- WASI ------------------------------------------------------------------------------------------------------ */
+/* --- WASI ------------------------------------------------------------------------------------- */
 
 /* What it is called now: names come and go. */
 static bool tag_output(struct pd_wasm_process *self)
@@ -287,7 +288,7 @@ struct pd_wasi *pd_guest_wasi(struct pd_guest *guest)
     return self->wasi;
 }
 
-/* --- Shorthands --------------------------------------------------------------------------------------------------- */
+/* --- Shorthands ------------------------------------------------------------------------------- */
 
 void pd_wasm_process_set_scratch(struct pd_wasm_process *self, struct pd_message *message)
 {

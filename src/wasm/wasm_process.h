@@ -1,8 +1,10 @@
 /* wasm_process - a guest as a process: where the actor core and the engine meet.
  *
- * Model      The behavior of every wasm process. It steps the guest, turns its ending into an exit reason, and
- *            holds what host functions need: the scratch message, tables of resources, rights, WASI.
- * Ownership  struct pd_wasm_process is process->data, freed by the behavior's destroy. The system outlives it.
+ * Model      The behavior of every wasm process. It steps the guest, turns its ending into an exit
+ *            reason, and holds what host functions need: the scratch message, tables of resources,
+ *            rights, WASI.
+ * Ownership  struct pd_wasm_process is process->data, freed by the behavior's destroy. The system
+ *            outlives it.
  * Threads    The owner's only, except where a field says otherwise. */
 #ifndef PD_WASM_WASM_PROCESS_H
 #define PD_WASM_WASM_PROCESS_H
@@ -34,8 +36,9 @@ struct pd_wasm_system {
     struct pd_runtime *runtime;
     struct pd_machine machine;
     struct pd_files *files;
-    struct pd_compile_budget compile; /* for modules that guests supply; its linker is the default one */
-    struct pd_metrics *metrics;       /* NULL: counted nowhere */
+    /* for modules that guests supply; its linker is the default one */
+    struct pd_compile_budget compile;
+    struct pd_metrics *metrics; /* NULL: counted nowhere */
     bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
 };
 
@@ -43,21 +46,21 @@ struct pd_wasm_process {
     struct pd_process *process;
     struct pd_guest *guest;
     struct pd_wasm_system *system;
-    struct pd_rights *rights;    /* a reference */
-    struct pd_message *scratch;  /* outgoing or received, or NULL */
-    struct pd_wasi *wasi;        /* made at first use, or NULL */
-    struct pd_id_table errors;   /* struct pd_error_text */
-    struct pd_id_table modules;  /* struct pd_module, referenced */
-    struct pd_id_table configs;  /* struct pd_rights, under construction */
+    struct pd_rights *rights;       /* a reference */
+    struct pd_message *scratch;     /* outgoing or received, or NULL */
+    struct pd_wasi *wasi;           /* made at first use, or NULL */
+    struct pd_id_table errors;      /* struct pd_error_text */
+    struct pd_id_table modules;     /* struct pd_module, referenced */
+    struct pd_id_table configs;     /* struct pd_rights, under construction */
     struct pd_id_table supervisors; /* specifications under construction */
-    struct pd_timer_ids timers;  /* pending; the timers themselves outlive the process */
-    char *registering;           /* the name to take at the first step; owned */
-    char *function;              /* the entry, for reports; owned */
-    uint64_t call_ref;           /* of the call in progress, or 0 */
-    uint64_t deadline_ns;        /* of the call that waits */
-    uint64_t *tags;              /* of the receive that waits; owned */
+    struct pd_timer_ids timers;     /* pending; the timers themselves outlive the process */
+    char *registering;              /* the name to take at the first step; owned */
+    char *function;                 /* the entry, for reports; owned */
+    uint64_t call_ref;              /* of the call in progress, or 0 */
+    uint64_t deadline_ns;           /* of the call that waits */
+    uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
-    uint32_t last_reason;        /* enum pd_exit_reason of the last failed `pando` call */
+    uint32_t last_reason; /* enum pd_exit_reason of the last failed `pando` call */
 };
 
 extern const struct pd_behavior pd_wasm_behavior;
@@ -65,22 +68,22 @@ extern const struct pd_behavior pd_wasm_behavior;
 /* How to make one. */
 struct pd_wasm_spawn {
     struct pd_environment *environment;
-    struct pd_module *module;   /* borrowed */
-    struct pd_rights *rights;   /* borrowed; shared by the new process */
+    struct pd_module *module; /* borrowed */
+    struct pd_rights *rights; /* borrowed; shared by the new process */
     struct pd_guest_entry entry;
-    uint64_t parent; /* pid, or 0 */
+    uint64_t parent;        /* pid, or 0 */
     const char *registered; /* a name that it takes before its first step, or NULL; copied */
 };
 
-/* Make a process that has not begun to run: pd_process_start lets it, pd_wasm_process_discard gives it up.
- * PD_ERR_FULL, PD_ERR_NO_MEMORY, PD_ERR_CLOSED, PD_ERR_INVALID (too many params). */
+/* Make a process that has not begun to run: pd_process_start lets it, pd_wasm_process_discard gives
+ * it up. PD_ERR_FULL, PD_ERR_NO_MEMORY, PD_ERR_CLOSED, PD_ERR_INVALID (too many params). */
 PD_NODISCARD enum pd_status pd_wasm_process_create(struct pd_wasm_system *system,
                                                    const struct pd_wasm_spawn *spawn,
                                                    struct pd_wasm_process **process_out);
 void pd_wasm_process_discard(struct pd_wasm_process *process);
 
-/* Let the ends of host calls be noted by the process's tracer, as long as it has one. By the owner, between steps. A
- * deterministic run keeps its own trace instead. */
+/* Let the ends of host calls be noted by the process's tracer, as long as it has one. By the owner,
+ * between steps. A deterministic run keeps its own trace instead. */
 void pd_wasm_process_trace_calls(struct pd_wasm_process *self);
 
 /* The callbacks of struct pd_machine: pd_machine_init(.., pd_wasm_wake, pd_wasm_wake_at). */
@@ -89,8 +92,8 @@ void pd_wasm_wake_at(void *process, uint64_t deadline_ns);
 /* And of pd_machine_set_lending(.., pd_wasm_lend, pd_scheduler_is_lending). */
 bool pd_wasm_lend(void *process);
 
-/* The wasm process that a host call belongs to. What a guest calls its process is the struct pd_process, whose
- * memory outlives it: late wakes are harmless. */
+/* The wasm process that a host call belongs to. What a guest calls its process is the struct
+ * pd_process, whose memory outlives it: late wakes are harmless. */
 static inline struct pd_wasm_process *pd_call_process(const struct pd_call *call)
 {
     return ((struct pd_process *)pd_guest_process(call->guest))->data;
@@ -102,10 +105,10 @@ static inline bool pd_process_is_wasm(const struct pd_process *process)
     return process->behavior == &pd_wasm_behavior;
 }
 
-/* --- Shorthands for the tables of host functions --------------------------------------------------- */
+/* --- Shorthands for the tables of host functions ---------------------------------------------- */
 
-/* Keep an error text for the guest and write its id (u64) to guest memory at `address`; the result is 1.
- * Traps when the address is out of bounds. */
+/* Keep an error text for the guest and write its id (u64) to guest memory at `address`; the result
+ * is 1. Traps when the address is out of bounds. */
 enum pd_call_result pd_call_error(struct pd_call *call, uint32_t address, const char *format, ...)
     PD_PRINTF(3, 4);
 
@@ -122,15 +125,15 @@ const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, 
 /* now + milliseconds, saturating; UINT64_MAX ms: PD_TIME_NEVER. */
 uint64_t pd_call_deadline_ns(struct pd_call *call, uint64_t timeout_ms);
 
-/* The configuration whose id is argument 0, safe to change: one that a process was spawned with is replaced by a
- * copy first. NULL after a trap. */
+/* The configuration whose id is argument 0, safe to change: one that a process was spawned with is
+ * replaced by a copy first. NULL after a trap. */
 struct pd_rights *pd_call_config_for_change(struct pd_call *call);
 
 /* End the guest because it lacks a right: exit reason DENIED. */
 enum pd_call_result pd_call_trap_right(struct pd_call *call, const char *what);
 
-/* The end of a call that sent something to `pid`, its result set: the guest goes on when that is on its way, and
- * when what it sent to itself has taken effect. Return its result. */
+/* The end of a call that sent something to `pid`, its result set: the guest goes on when that is on
+ * its way, and when what it sent to itself has taken effect. Return its result. */
 enum pd_call_result pd_call_settle(struct pd_call *call, uint64_t pid);
 
 /* Set the scratch message, destroying what it held. Takes the message (NULL: empty). */

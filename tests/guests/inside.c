@@ -1,6 +1,6 @@
-/* Several processes, each in a state of its own, for those who look into a running program. main obeys
- * the lines of its standard input: "crash" lets the child fail, "orphan" an unsupervised process,
- * "storm" a thousand of them, "quit" ends it. */
+/* Several processes, each in a state of its own, for those who look into a running program. main
+ * obeys the lines of its standard input: "crash" lets the child fail, "orphan" an unsupervised
+ * process, "storm" a thousand of them, "quit" ends it. */
 #include <stdio.h>
 #include <string.h>
 

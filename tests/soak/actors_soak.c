@@ -1,12 +1,14 @@
-/* actors_soak [COUNT [SEED]] - spawns and kills COUNT actors (10 million) and shows that nothing of them is left.
+/* actors_soak [COUNT [SEED]] - spawns and kills COUNT actors (10 million) and shows that nothing of
+ * them is left.
  *
- * Model  Waves. In each, leaders spawn children that crash, link, monitor, call, wait, time, name, join, nest and
- *        kill in every order (tests/guests/actors_soak.wat), on real threads and with small mailboxes,
- *        so that senders wait. When the leaders are through, whoever is left is killed. Then there must
- *        be no process, message, timer, name, membership, memory or fiber; and, from the waves in
- *        which caches fill on, the heap, the descriptors and the mappings must stay as they are.
- * Heap   What the allocator says is in use. Caches reach their size during the first waves; 1 MiB more than
- *        then is a tenth of a byte for each of 10 million. */
+ * Model  Waves. In each, leaders spawn children that crash, link, monitor, call, wait, time, name,
+ *        join, nest and kill in every order (tests/guests/actors_soak.wat), on real threads and
+ *        with small mailboxes, so that senders wait. When the leaders are through, whoever is left
+ *        is killed. Then there must be no process, message, timer, name, membership, memory or
+ *        fiber; and, from the waves in which caches fill on, the heap, the descriptors and the
+ *        mappings must stay as they are.
+ * Heap   What the allocator says is in use. Caches reach their size during the first waves; 1 MiB
+ *        more than then is a tenth of a byte for each of 10 million. */
 #include <dirent.h>
 #include <malloc.h>
 #include <stdbool.h>
@@ -75,7 +77,7 @@ static void process_ended(void *context, struct pd_program *ended_in, struct pd_
     }
 }
 
-/* --- What is left ------------------------------------------------------------------------------ */
+/* --- What is left ----------------------------------------------------------------------------- */
 
 static uint64_t count_descriptors(void)
 {
@@ -152,7 +154,7 @@ static void expect_nothing_left(void)
     expect_none("fibers", pd_slab_stats(program.stacks).slots_live);
 }
 
-/* --- A wave -------------------------------------------------------------------------------------- */
+/* --- A wave ----------------------------------------------------------------------------------- */
 
 static void start_leader(struct pd_module *module, struct pd_rights *rights, uint64_t seed)
 {
@@ -219,7 +221,7 @@ static void run_wave(struct pd_module *module, struct pd_rights *rights, struct 
     }
 }
 
-/* --- All of them ------------------------------------------------------------------------------------ */
+/* --- All of them ------------------------------------------------------------------------------ */
 
 static void print_progress(uint64_t done, uint64_t started_ns, const struct figures *now)
 {

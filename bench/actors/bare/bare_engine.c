@@ -39,7 +39,7 @@ static void check(wasmtime_error_t *error, const char *what)
     bare_fail(what, text);
 }
 
-/* ---- Host functions ------------------------------------------------------------------------------ */
+/* ---- Host functions -------------------------------------------------------------------------- */
 
 static wasm_trap_t *host_nothing(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values,
                                  size_t count)
@@ -232,7 +232,7 @@ static void link_imports(struct bare_engine *engine)
           "instantiate_pre");
 }
 
-/* ---- Engine -------------------------------------------------------------------------------------- */
+/* ---- Engine ---------------------------------------------------------------------------------- */
 
 /* Pando has a shard for each scheduler thread, and a thread for each processor. */
 static uint32_t shard_count(void)
@@ -357,7 +357,7 @@ void bare_engine_close(struct bare_engine *engine)
     pd_slab_close(engine->stacks);
 }
 
-/* ---- Actors -------------------------------------------------------------------------------------- */
+/* ---- Actors ---------------------------------------------------------------------------------- */
 
 void bare_actor_open(struct bare_engine *engine, struct bare_actor *actor, const char *name,
                      bool takes_argument)

@@ -1,9 +1,10 @@
 /* bare_engine - Wasmtime set up as Pando sets it up, without Pando: the raw limit of the benchmark.
  *
- * Model      An engine with one module, its imports linked, ready to be instantiated. Host functions do
- *            nothing, except receive, which suspends, and the WASI calls that the compute guest needs.
- * Ownership  open makes everything, close frees it; actors live in between. A bare_actor never moves while
- *            its future lives: Wasmtime writes into it.
+ * Model      An engine with one module, its imports linked, ready to be instantiated. Host
+ *            functions do nothing, except receive, which suspends, and the WASI calls that the
+ *            compute guest needs.
+ * Ownership  open makes everything, close frees it; actors live in between. A bare_actor never
+ *            moves while its future lives: Wasmtime writes into it.
  * Errors     This is a benchmark: what fails ends the program with a line that says why. */
 #ifndef PD_BENCH_BARE_ENGINE_H
 #define PD_BENCH_BARE_ENGINE_H
@@ -62,7 +63,8 @@ enum bare_state {
 void bare_engine_open(struct bare_engine *engine, enum bare_profile profile, const char *path);
 void bare_engine_close(struct bare_engine *engine);
 
-/* Store, instance and call of the export `name`, not yet run. With takes_argument the export takes an i64. */
+/* Store, instance and call of the export `name`, not yet run. With takes_argument the export takes
+ * an i64. */
 void bare_actor_open(struct bare_engine *engine, struct bare_actor *actor, const char *name,
                      bool takes_argument);
 

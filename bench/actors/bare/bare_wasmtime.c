@@ -1,11 +1,13 @@
-/* bare_wasmtime - the raw limit of the actor benchmark: Wasmtime with Pando's settings and nothing else.
+/* bare_wasmtime - the raw limit of the actor benchmark: Wasmtime with Pando's settings and nothing
+ * else.
  *
  *   bare_wasmtime FOLDER spawn  N         instantiate, run to the end, delete: N times, one thread
  *   bare_wasmtime FOLDER spawn-guarded N  the same in Wasmtime's pool, with guard pages
  *   bare_wasmtime FOLDER resume N         two actors, resumed in turn: N pairs of resumes
  *   bare_wasmtime FOLDER kill   N         instantiate, run until blocked, delete
  *   bare_wasmtime FOLDER trap   N         instantiate, run into `unreachable`, delete
- *   bare_wasmtime FOLDER mass   N PAUSE_MS       N blocked actors at once, then all are resumed and end
+ *   bare_wasmtime FOLDER mass   N PAUSE_MS       N blocked actors at once, then all are resumed and
+ *                               end
  *   bare_wasmtime FOLDER compute fuel|dense|fastest|guarded NAME REPEATS
  *   bare_wasmtime version
  *

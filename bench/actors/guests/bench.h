@@ -1,10 +1,11 @@
 /* bench - what the benchmark guests share: the imports that they use and lines for the runner.
  *
- * Model      Freestanding: no libc, so that a lean guest touches one page of its memory. Every import is
- *            lunatic::* or WASI preview 1, hence one binary runs on Lunatic and on Pando.
- * Output     `RESULT name ns_per_op count` lines, and `READY name count` while memory may be sampled. All
- *            of it goes to fd 2: Lunatic may cut a guest's buffered stdout.
- * Bounds     BENCH_ARGUMENTS_MAX arguments, BENCH_ARGUMENT_BYTES_MAX bytes together, 120 bytes a line.
+ * Model      Freestanding: no libc, so that a lean guest touches one page of its memory. Every
+ *            import is lunatic::* or WASI preview 1, hence one binary runs on Lunatic and on Pando.
+ * Output     `RESULT name ns_per_op count` lines, and `READY name count` while memory may be
+ *            sampled. All of it goes to fd 2: Lunatic may cut a guest's buffered stdout.
+ * Bounds     BENCH_ARGUMENTS_MAX arguments, BENCH_ARGUMENT_BYTES_MAX bytes together, 120 bytes a
+ *            line.
  * Time       WASI's clocks, in ns: monotonic within one actor, wall time between two. */
 #ifndef PD_BENCH_GUEST_H
 #define PD_BENCH_GUEST_H
@@ -129,7 +130,8 @@ static inline void bench_result(const char *name, uint64_t elapsed_ns, uint64_t 
     bench_flush(&line);
 }
 
-/* Print `READY name count`: from here until the guest's pause ends, the runner may sample memory. */
+/* Print `READY name count`: from here until the guest's pause ends, the runner may sample
+ * memory. */
 static inline void bench_ready(const char *name, uint64_t count)
 {
     struct bench_line line;

@@ -2,12 +2,14 @@
  *
  *   bulk fill|copy|grow BYTES ROUNDS
  *
- * A worker does the operation ROUNDS times while two actors play ping-pong. On one scheduler thread the
- * longest time between two of their round trips is the operation's pause, as others feel it; the worker's
- * own clock says how long the operation itself took. fill and copy write pages that were never touched in
- * their first round, which is the worst; grow doubles a memory whose BYTES were all written.
+ * A worker does the operation ROUNDS times while two actors play ping-pong. On one scheduler thread
+ * the longest time between two of their round trips is the operation's pause, as others feel it;
+ * the worker's own clock says how long the operation itself took. fill and copy write pages that
+ * were never touched in their first round, which is the worst; grow doubles a memory whose BYTES
+ * were all written.
  *
- * Prints `bulk_pause` (felt by the pair) and `bulk_work` (the worker's clock), each the longest seen. */
+ * Prints `bulk_pause` (felt by the pair) and `bulk_work` (the worker's clock), each the longest
+ * seen. */
 #include "bench.h"
 
 #define PAGE_BYTES 65536u
@@ -109,7 +111,8 @@ BENCH_EXPORT("grow") void child_grow(uint64_t parent)
     bench_send_number(parent, WORKER_ANSWER | longest);
 }
 
-/* Ping-pong until the worker has answered; return its answer, and the longest pause in *pause_out. */
+/* Ping-pong until the worker has answered; return its answer, and the longest pause in
+ * *pause_out. */
 static uint64_t play(uint64_t echo, uint64_t *pause_out)
 {
     uint64_t before = bench_now_ns();

@@ -2,8 +2,8 @@
  *
  *   compute NAME REPEATS   NAME is matmul, sieve, heapsort, tree, hash, fp, fib, counter, or all
  *
- * Prints the best of REPEATS runs: on a shared machine the best is the least disturbed. Each kernel returns
- * a number that depends on all of its work, and the guest fails if two runs differ. */
+ * Prints the best of REPEATS runs: on a shared machine the best is the least disturbed. Each kernel
+ * returns a number that depends on all of its work, and the guest fails if two runs differ. */
 #include "bench.h"
 
 #include <stdlib.h>

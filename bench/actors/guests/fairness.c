@@ -2,9 +2,9 @@
  *
  *   fairness LOOPS ROUNDS
  *
- * Two actors exchange messages that carry the time of sending; a hop is from there to the receiver's next
- * instruction. One of the loops also reads the clock: a jump between two readings ends one slice and
- * begins the next, which gives the slice's length without the runtime's help. */
+ * Two actors exchange messages that carry the time of sending; a hop is from there to the
+ * receiver's next instruction. One of the loops also reads the clock: a jump between two readings
+ * ends one slice and begins the next, which gives the slice's length without the runtime's help. */
 #include "bench.h"
 
 #define ROUNDS_MAX 3000u /* all of it in one page of memory */
@@ -68,8 +68,8 @@ static void sort(uint64_t *numbers, uint32_t count)
     }
 }
 
-/* Begins when told to, with all loops running. A jump is a reading that comes ten times later than the
- * usual one. */
+/* Begins when told to, with all loops running. A jump is a reading that comes ten times later than
+ * the usual one. */
 BENCH_EXPORT("meter") void child_meter(uint64_t parent)
 {
     uint64_t state = parent + bench_receive_number();
@@ -139,7 +139,8 @@ BENCH_EXPORT("_start") void _start(void)
     bench_result("fairness_p99", hops[count * 99 / 100], 1);
     bench_result("fairness_max", hops[count - 1], 1);
     bench_result("fairness_hops", count, 1);
-    /* A pair that the scheduler lets run on in its slice seldom waits: say what those hops took that did. */
+    /* A pair that the scheduler lets run on in its slice seldom waits: say what those hops took
+     * that did. */
     uint32_t quick = 0;
     while (quick < count && hops[quick] <= slice) {
         quick++;

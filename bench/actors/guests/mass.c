@@ -1,9 +1,10 @@
-/* mass - COUNT actors that live at once, each blocked in receive; then all of them are woken and end.
+/* mass - COUNT actors that live at once, each blocked in receive; then all of them are woken and
+ * end.
  *
  *   mass COUNT PAUSE_MS   READY is printed when all are blocked; they are woken PAUSE_MS later
  *
- * Link it with a stack of 2 KiB and --stack-first: stack and constants then share one page, the only one
- * of its memory that a child touches. */
+ * Link it with a stack of 2 KiB and --stack-first: stack and constants then share one page, the
+ * only one of its memory that a child touches. */
 #include "bench.h"
 
 #define PAGE_BYTES 65536u
@@ -39,7 +40,8 @@ static void spawn_all(uint64_t *pids, uint64_t count)
     }
 }
 
-/* Wake them a batch at a time, so that answers never fill this actor's mailbox while it is sending. */
+/* Wake them a batch at a time, so that answers never fill this actor's mailbox while it is
+ * sending. */
 static void wake_all(const uint64_t *pids, uint64_t count)
 {
     enum {

@@ -1,7 +1,8 @@
 /* ping - two actors and one message that goes back and forth.
  *
  *   ping numbers N        N round trips of one number
- *   ping bytes   N BYTES  N round trips of BYTES bytes: each side writes every byte anew and reads every
+ *   ping bytes   N BYTES  N round trips of BYTES bytes: each side writes every byte anew and reads
+ *                every
  *                         byte that it receives. BYTES is a multiple of 64. */
 #include "bench.h"
 

@@ -1,28 +1,29 @@
-/* The end of a process: whoever is bound to it is told once, in order and of the right reason, however
- * and whenever it ends. */
+/* The end of a process: whoever is bound to it is told once, in order and of the right reason,
+ * however and whenever it ends. */
 #include "stage.h"
 
 static const char failure_text[] = "it broke";
 
 enum way {
-    WAY_RETURN,         /* normal */
-    WAY_SHUTDOWN,       /* says so itself */
-    WAY_FAILURE,        /* with a text */
-    WAY_KILL,           /* while it waits */
-    WAY_KILL_QUEUED,    /* before its turn comes */
-    WAY_KILL_RUNNING,   /* in its own turn, which goes on to wait */
-    WAY_KILL_YIELDING,  /* in its own turn, and it has more to do */
-    WAY_KILL_BLOCKED,   /* while it waits for room in another's mailbox */
-    WAY_LINK,           /* a link dies */
-    WAY_EXIT_SIGNAL,    /* another asks it to */
-    WAY_EXIT_SELF,      /* it asks itself, by signal */
-    WAY_END_AND_KILL,   /* it ends by itself and is killed in the same turn: its own reason stays */
+    WAY_RETURN,        /* normal */
+    WAY_SHUTDOWN,      /* says so itself */
+    WAY_FAILURE,       /* with a text */
+    WAY_KILL,          /* while it waits */
+    WAY_KILL_QUEUED,   /* before its turn comes */
+    WAY_KILL_RUNNING,  /* in its own turn, which goes on to wait */
+    WAY_KILL_YIELDING, /* in its own turn, and it has more to do */
+    WAY_KILL_BLOCKED,  /* while it waits for room in another's mailbox */
+    WAY_LINK,          /* a link dies */
+    WAY_EXIT_SIGNAL,   /* another asks it to */
+    WAY_EXIT_SELF,     /* it asks itself, by signal */
+    WAY_END_AND_KILL,  /* it ends by itself and is killed in the same turn: its own reason stays */
     WAY_COUNT
 };
 
 static const enum pd_exit_reason way_reasons[WAY_COUNT] = {
-    PD_EXIT_NORMAL, PD_EXIT_SHUTDOWN, PD_EXIT_FAILURE, PD_EXIT_KILLED,   PD_EXIT_KILLED,  PD_EXIT_KILLED,
-    PD_EXIT_KILLED, PD_EXIT_KILLED,   PD_EXIT_FAILURE, PD_EXIT_SHUTDOWN, PD_EXIT_FUEL, PD_EXIT_NORMAL};
+    PD_EXIT_NORMAL,  PD_EXIT_SHUTDOWN, PD_EXIT_FAILURE, PD_EXIT_KILLED,
+    PD_EXIT_KILLED,  PD_EXIT_KILLED,   PD_EXIT_KILLED,  PD_EXIT_KILLED,
+    PD_EXIT_FAILURE, PD_EXIT_SHUTDOWN, PD_EXIT_FUEL,    PD_EXIT_NORMAL};
 
 struct scene {
     struct stage stage;
@@ -72,10 +73,10 @@ static void scene_open(struct scene *scene, uint64_t seed)
     config.messages_max = 1;
     struct stage *stage = &scene->stage;
     stage_open(stage, &config);
-    struct puppet **all[] = {&scene->victim,          &scene->helper,  &scene->trapper,
-                             &scene->lunatic_trapper, &scene->fragile, &scene->child,
-                             &scene->monitor,         &scene->lunatic_monitor,
-                             &scene->both,            &scene->blocked};
+    struct puppet **all[] = {&scene->victim,          &scene->helper,          &scene->trapper,
+                             &scene->lunatic_trapper, &scene->fragile,         &scene->child,
+                             &scene->monitor,         &scene->lunatic_monitor, &scene->both,
+                             &scene->blocked};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         *all[i] = stage_spawn(stage);
     }
@@ -212,8 +213,8 @@ static void every_end_is_told_once_to_everyone(void **state)
             expect(scene.both, PD_MESSAGE_DOWN, pid, 32, (enum way)way);
             puppet_expect_nothing(scene.both);
             assert_false(pd_process_must_wait(scene.blocked->process));
-            struct puppet *told[] = {scene.trapper, scene.lunatic_trapper, scene.child, scene.monitor,
-                                     scene.lunatic_monitor, scene.both};
+            struct puppet *told[] = {scene.trapper, scene.lunatic_trapper, scene.child,
+                                     scene.monitor, scene.lunatic_monitor, scene.both};
             for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
                 assert_int_equal(told[i]->process->bonds.count, 0);
             }
@@ -256,8 +257,8 @@ static void a_process_that_never_starts_can_be_given_up(void **state)
     stage_open(&stage, &config);
     struct pd_process *process = NULL;
     for (uint64_t i = 1; i <= 100; i++) {
-        assert_int_equal(
-            pd_process_create(stage.environment, 0, &puppet_behavior, NULL, &process), PD_OK);
+        assert_int_equal(pd_process_create(stage.environment, 0, &puppet_behavior, NULL, &process),
+                         PD_OK);
         assert_int_equal(process->pid, i); /* its pid is spent */
         pd_process_discard(process);
     }
@@ -305,7 +306,8 @@ static void the_first_kill_gives_the_reason(void **state)
     stage_open(&stage, &config);
     struct puppet *victim = stage_spawn(&stage);
     struct pd_exit_text *text = pd_exit_text_create("first", 5);
-    assert_int_equal(pd_mailbox_kill(stage.environment, victim->pid, PD_EXIT_SHUTDOWN, text), PD_OK);
+    assert_int_equal(pd_mailbox_kill(stage.environment, victim->pid, PD_EXIT_SHUTDOWN, text),
+                     PD_OK);
     pd_exit_text_release(text);
     stage_kill(&stage, victim->pid);
     stage_run(&stage);
@@ -344,7 +346,7 @@ static void links_cascade(void **state)
     }
 }
 
-/* --- Exit signals ------------------------------------------------------------------------------ */
+/* --- Exit signals ----------------------------------------------------------------------------- */
 
 static void what_an_exit_signal_does(void **state)
 {

@@ -1,9 +1,9 @@
 /* stage - native processes under the deterministic scheduler, led by the test like puppets.
  *
- * Model  Between two stage_run calls nothing runs, and the test acts in a puppet's name: it calls the
- *        functions that are the owner's (pd_process_send, pd_process_link, ...) with puppet->process.
- *        stage_run lets everyone run until nobody has anything to do. A puppet's own code is
- *        puppet->run, or nothing.
+ * Model  Between two stage_run calls nothing runs, and the test acts in a puppet's name: it calls
+ *        the functions that are the owner's (pd_process_send, pd_process_link, ...) with
+ *        puppet->process. stage_run lets everyone run until nobody has anything to do. A puppet's
+ *        own code is puppet->run, or nothing.
  * Bounds STAGE_PUPPETS_MAX puppets in the life of a stage. A puppet outlives its process. */
 #ifndef PD_TEST_ACTOR_STAGE_H
 #define PD_TEST_ACTOR_STAGE_H
@@ -98,9 +98,9 @@ static inline void stage_open(struct stage *stage, const struct pd_runtime_confi
     stage->trace.hash = config->seed;
     pd_virtual_host_init(&stage->host, config->seed, &stage->trace);
     const struct pd_runtime_hooks hooks = {.context = stage, .exited = stage_exited};
-    assert_int_equal(pd_runtime_init(&stage->runtime, pd_virtual_host_interface(&stage->host),
-                                     config, &hooks),
-                     PD_OK);
+    assert_int_equal(
+        pd_runtime_init(&stage->runtime, pd_virtual_host_interface(&stage->host), config, &hooks),
+        PD_OK);
     stage->runtime.trace = &stage->trace;
     assert_int_equal(pd_environment_create(&stage->runtime, 1, &stage->environment), PD_OK);
 }

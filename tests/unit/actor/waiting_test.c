@@ -1,4 +1,5 @@
-/* Senders that wait for room: who gets it, what becomes of it when they die, and what never waits. */
+/* Senders that wait for room: who gets it, what becomes of it when they die, and what never
+ * waits. */
 #include "stage.h"
 
 static struct pd_runtime_config small_config(uint32_t messages_max, uint32_t signals_max)

@@ -45,7 +45,7 @@ static void what_is_no_module_is_refused(void **state)
     static const uint8_t large[1001] = {0, 'a', 's', 'm', 1};
     refuses((const uint8_t *)"", 0, PD_ERR_INVALID, "not a WebAssembly module");
     refuses((const uint8_t *)"\0asm", 4, PD_ERR_INVALID, "not a WebAssembly module");
-    refuses((const uint8_t *)"(module)", 8, PD_ERR_INVALID, "not a WebAssembly module");
+    refuses((const uint8_t *)"(module)", 8, PD_ERR_INVALID, "wat2wasm");
     refuses(component, sizeof component, PD_ERR_UNSUPPORTED, "WASI 0.2 component");
     refuses(component, sizeof component, PD_ERR_UNSUPPORTED, "wasm32-wasip1");
     refuses(future, sizeof future, PD_ERR_UNSUPPORTED, "version 2.0");
