@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "actor/mailbox.h"
+#include "actor/supervisor_process.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 
@@ -147,7 +148,10 @@ static void process_exited(void *context, struct pd_process *process)
     }
     program->main_exit.reason = process->exit.reason;
     program->main_exit.text = pd_exit_text_share(process->exit.text);
-    program->main_exit_code = process->exit.reason == PD_EXIT_NORMAL ? 0 : 1;
+    /* A tree whose significant children have ended ends with shutdown: that is its good end. */
+    bool is_good = process->exit.reason == PD_EXIT_NORMAL ||
+                   (process->exit.reason == PD_EXIT_SHUTDOWN && pd_process_is_supervisor(process));
+    program->main_exit_code = is_good ? 0 : 1;
     const struct pd_wasm_process *wasm = pd_process_is_wasm(process) ? process->data : NULL;
     if (wasm != NULL && pd_guest_has_ended(wasm->guest)) { /* not killed */
         struct pd_guest_exit exit = pd_guest_exit(wasm->guest);
