@@ -26,6 +26,10 @@ struct pd_bond {
     struct pd_list node;       /* in the set, in insertion order */
     struct pd_bond *chain;     /* in a bucket */
     uint64_t peer;             /* whose pid */
+    /* Links: which requests crossed. An unlink says what its sender had seen; who asked again since
+     * then keeps the link, for the other will see that request yet. */
+    uint64_t asked; /* the number of our last request to the peer, 0: none */
+    uint64_t seen;  /* of the peer's last request that we saw */
     enum pd_bond_type type;
 };
 

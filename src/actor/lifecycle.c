@@ -230,6 +230,8 @@ enum pd_status pd_process_link(struct pd_process *self, uint64_t pid, uint64_t t
         return PD_ERR_NO_MEMORY;
     }
     own->message.tag = tag;
+    own->asked = pd_runtime_new_ref(self->environment->runtime);
+    request->asked = own->asked;
     note_bond(self, PD_TRACED_LINKED, pid);
     if (known == NULL) {
         pd_bond_set_insert(&self->bonds, own);
@@ -483,9 +485,12 @@ static void handle_link(struct pd_process *self, struct pd_message *message)
     struct pd_bond *known = pd_bond_set_find(&self->bonds, PD_BOND_LINK, bond->peer, 0);
     if (known != NULL) {
         known->message.tag = message->tag;
+        known->seen = bond->asked;
         pd_message_destroy(message);
         return;
     }
+    bond->seen = bond->asked;
+    bond->asked = 0;
     note_bond(self, PD_TRACED_LINKED, bond->peer);
     pd_bond_set_insert(&self->bonds, bond);
 }
@@ -505,7 +510,8 @@ static void handle_undo(struct pd_process *self, struct pd_message *message, enu
 {
     uint64_t ref = type == PD_BOND_LINK ? 0 : message->ref;
     struct pd_bond *bond = pd_bond_set_find(&self->bonds, type, message->pid, ref);
-    if (bond != NULL) {
+    bool has_asked_since = bond != NULL && bond->asked > pd_bond_of(message)->seen;
+    if (bond != NULL && !has_asked_since) {
         pd_bond_set_remove(&self->bonds, bond);
         pd_message_destroy(&bond->message);
     }
