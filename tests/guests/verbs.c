@@ -1,11 +1,13 @@
 /* flags: -std=gnu11 */
 /* verbs - one program for the end-to-end tests: each argument names one thing to do, in order. What a verb takes
  * follows a colon: "exit:7". */
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -173,6 +175,26 @@ static void verb_entropy(const char *word)
     printf("entropy%s %016" PRIx64 "\n", word, number);
 }
 
+/* A directory as it comes, with what must not be seen of the real one under --seed. */
+static void verb_list(const char *word)
+{
+    DIR *directory = opendir(word);
+    const struct dirent *entry = NULL;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        char path[512];
+        struct stat status = {0};
+        (void)snprintf(path, sizeof path, "%s/%s", word, entry->d_name);
+        printf("%s %d", entry->d_name, stat(path, &status));
+        printf(" ino %llu size %lld links %llu mtime %lld.%09ld\n",
+               (unsigned long long)status.st_ino, (long long)status.st_size,
+               (unsigned long long)status.st_nlink, (long long)status.st_mtim.tv_sec,
+               status.st_mtim.tv_nsec);
+    }
+    if (directory != NULL) {
+        (void)closedir(directory);
+    }
+}
+
 static void verb_sleep(const char *word)
 {
     pando_sleep((uint64_t)atoi(word));
@@ -309,6 +331,7 @@ static const struct {
              {"say", verb_say},
              {"clock", verb_clock},
              {"entropy", verb_entropy},
+             {"list", verb_list},
              {"sleep", verb_sleep},
              {"printers", verb_printers},
              {"race", verb_race},
