@@ -60,6 +60,14 @@ foreach(folder IN LISTS example_folders)
   set(output ${CMAKE_BINARY_DIR}/share/examples/${name}.wasm)
   pando_guest_c(${output} "${headers}" ${sources})
   list(APPEND guests ${output})
+  # The application file of the source tree points at the guest in build/; the one beside the guests, which
+  # is installed with them, does not.
+  if(EXISTS ${folder}/app.yaml)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/app.yaml)
+    file(READ ${folder}/app.yaml application)
+    string(REPLACE "../../build/share/examples/" "../" application "${application}")
+    file(WRITE ${CMAKE_BINARY_DIR}/share/examples/${name}/app.yaml "${application}")
+  endif()
 endforeach()
 
 file(GLOB guest_headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/guests/*.h)

@@ -74,7 +74,8 @@ fi
 
 counted=$(sed -n 's/^added up by reducers: //p' "$output")
 expected=$(cat -- "${files[@]}" | LC_ALL=C wc -w)
-printf '\n%-28s%12s words\n' 'Pando:' "$counted" 'cat FILES | LC_ALL=C wc -w:' "$expected"
+printf '\n'
+printf '%-28s%12s words\n' 'Pando:' "$counted" 'cat FILES | LC_ALL=C wc -w:' "$expected"
 if [ "$counted" != "$expected" ]; then
     echo "They differ. Did a file change meanwhile? If not, this is a bug: please report it with the files."
     exit 1
@@ -91,11 +92,12 @@ TEXT
 if "$pando" help 2>/dev/null | grep -qE '^ +ps\b'; then
     cat <<TEXT
   make run PACE=500                      slowly, and meanwhile in another terminal:
-      $pando ps --tree             who is there
-      $pando kill mapper.2         kill any of them: the sums stay right
+      $pando ps --tree
+      $pando kill mapper.2     kill any mapper or reducer: the sums stay right
 TEXT
 fi
 cat <<TEXT
-  $pando run $build/share/examples/supervisor.wasm   a smaller tree; its source is in examples/
-  make test · make bench-actors · make help
+  $pando run examples/supervisor/app.yaml
+                                         a smaller tree, declared in YAML; its source is beside it
+  make test, make bench-actors, make help
 TEXT

@@ -1,4 +1,5 @@
-/* ping_pong - two actors call each other: a request, its reply, and what happens when there is none.
+/* ping_pong - two actors call each other: a request, its reply, and what happens when there is
+ * none.
  *
  *   pando run ping_pong.wasm        three rounds
  *   pando run ping_pong.wasm 100000 */

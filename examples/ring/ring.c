@@ -1,7 +1,7 @@
 /* ring - N actors in a ring pass a number M times around; each adds one.
  *
- * They are linked to the one before them: when the last message went round, the first ends the ring by
- * ending itself.
+ * They are linked to the one before them: when the last message went round, the first ends the ring
+ * by ending itself.
  *
  *   pando run ring.wasm             100 actors, 10 times around
  *   pando run ring.wasm 10000 100 */

@@ -1,7 +1,8 @@
-/* selective_receive - taking messages out of turn: what is urgent first, what nobody asks for later.
+/* selective_receive - taking messages out of turn: what is urgent first, what nobody asks for
+ * later.
  *
- * Messages wait in the mailbox in the order in which they came. A receive that names tags takes the first
- * that has one of them, and leaves the others where they are.
+ * Messages wait in the mailbox in the order in which they came. A receive that names tags takes the
+ * first that has one of them, and leaves the others where they are.
  *
  *   pando run selective_receive.wasm */
 #include <stdio.h>

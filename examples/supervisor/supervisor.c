@@ -1,13 +1,17 @@
 /* supervisor - a counter that crashes, and the tree that brings it back.
  *
- *   demo (rest_for_one)
+ *   demo
  *   ├── store     keeps the number; it has no reason to crash
- *   └── counter   adds one when asked; every third time it crashes after it told the store
+ *   ├── counter   adds one when asked; every third time it crashes after it told the store
+ *   └── visitor   asks eight times, and prints what it sees
  *
- * The counter's own memory is lost with each crash; what it told the store is not. So the count goes on
- * where it was, and each restart shows in the number of the counter's life.
+ * The counter's own memory is lost with each crash; what it told the store is not. So the count goes
+ * on where it was, and each restart shows in the number of the counter's life.
  *
- *   pando run supervisor.wasm */
+ * The tree can be built by the program itself (here the visitor is main), or declared without code:
+ *
+ *   pando run supervisor.wasm
+ *   pando run app.yaml */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -76,7 +80,7 @@ void counter(void)
 
 static bool start_tree(uint64_t *pid_out)
 {
-    uint64_t tree = pando_supervisor_create(PANDO_REST_FOR_ONE, 3, 5000);
+    uint64_t tree = pando_supervisor_create(PANDO_ONE_FOR_ONE, 3, 5000);
     pando_supervisor_set_name(tree, "demo");
     struct pando_child child = pando_child("store", "store", NULL, 0);
     child.ready_ms = 5000;
@@ -100,13 +104,9 @@ static bool add_one(uint64_t *number_out, uint64_t *life_out)
            pando_message_read_u64(life_out);
 }
 
-int main(void)
+PANDO_EXPORT("visitor") void visitor(void);
+void visitor(void)
 {
-    uint64_t tree = 0;
-    if (!start_tree(&tree)) {
-        fprintf(stderr, "supervisor: cannot start the tree\n");
-        return 1;
-    }
     for (int i = 0; i < 8; i++) {
         uint64_t number = 0;
         uint64_t life = 0;
@@ -116,8 +116,18 @@ int main(void)
             printf("the counter crashed (%s)\n", pando_reason_text(pando_last_reason()));
         }
     }
-    struct pando_child_counts counts;
+}
+
+int main(void)
+{
+    uint64_t tree = 0;
     uint64_t error = 0;
+    struct pando_child_counts counts;
+    if (!start_tree(&tree)) {
+        fprintf(stderr, "supervisor: cannot start the tree\n");
+        return 1;
+    }
+    visitor();
     if (pando_supervisor_count(tree, 5000, &counts, &error) != PANDO_OK) {
         return 1;
     }

@@ -224,7 +224,8 @@ static void finish_word(struct mapper *self)
     }
 }
 
-/* The byte before the chunk decides whether its first run of bytes is a word of the chunk before. */
+/* The byte before the chunk decides whether its first run of bytes is a word of the chunk
+ * before. */
 static void look_back(struct mapper *self)
 {
     (void)read_piece(self);
@@ -277,7 +278,8 @@ static void send_counts(const struct mapper *self, uint32_t reducer)
     pando_send(self->reducers[reducer]);
 }
 
-/* What `make run` shows: a mapper that dies when some have its words, others not, and nobody its result. */
+/* What `make run` shows: a mapper that dies when some have its words, others not, and nobody its
+ * result. */
 static _Noreturn __attribute__((noinline)) void crash_on_purpose(void)
 {
     __builtin_trap();

@@ -34,8 +34,8 @@ struct plan {
     uint64_t byte_count;
 };
 
-/* Look at all files and cut them into chunks of chunk_size bytes (0: what suits them). False: mistakes were
- * printed, all of them. */
+/* Look at all files and cut them into chunks of chunk_size bytes (0: what suits them). False:
+ * mistakes were printed, all of them. */
 bool plan_make(struct plan *plan, char **names, uint32_t name_count, uint32_t chunk_size);
 
 /* Begin the message that orders a chunk: `order` and pids as they are, then the pieces. */

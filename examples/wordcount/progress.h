@@ -1,4 +1,5 @@
-/* progress - how far it is, on standard error: a bar on a terminal, a line every tenth otherwise. */
+/* progress - how far it is, on standard error: a bar on a terminal, a line every tenth
+ * otherwise. */
 #ifndef WORDCOUNT_PROGRESS_H
 #define WORDCOUNT_PROGRESS_H
 

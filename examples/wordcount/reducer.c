@@ -46,7 +46,8 @@ static uint32_t *find(const struct reducer *self, uint32_t hash, const uint8_t *
     return &self->index[place];
 }
 
-/* More different words than there is room for: forget the rarest half. Their words stay in the sum. */
+/* More different words than there is room for: forget the rarest half. Their words stay in the
+ * sum. */
 static void forget_rare(struct reducer *self)
 {
     uint64_t count_max = 0;

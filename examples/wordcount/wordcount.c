@@ -1,12 +1,13 @@
 /* flags: -Wl,-z,stack-size=65536 -Wconversion */
-/* wordcount - counts words with supervised actors, and accounts for every one of them although one of the
- * actors crashes midway. What the actors say to each other, and why nothing is lost: wordcount.h.
+/* wordcount - counts words with supervised actors, and accounts for every one of them although one
+ * of the actors crashes midway. What the actors say to each other, and why nothing is lost:
+ * wordcount.h.
  *
  *   pando run --dir /usr/share/common-licenses wordcount.wasm /usr/share/common-licenses/GPL-3
  *
- * This file is the coordinator: it starts the tree, gives out chunks, and puts them back when somebody
- * dies. Exit code: 0, 1 if the count failed or does not agree with itself, 2 for mistakes in the words of
- * the command or the files. */
+ * This file is the coordinator: it starts the tree, gives out chunks, and puts them back when
+ * somebody dies. Exit code: 0, 1 if the count failed or does not agree with itself, 2 for mistakes
+ * in the words of the command or the files. */
 #include "wordcount.h"
 
 #include <inttypes.h>
@@ -172,8 +173,8 @@ static void mapper_died(struct coordinator *self, uint32_t number, enum pando_re
     *mapper = (struct worker){.chunk = NO_CHUNK, .has_died = true};
 }
 
-/* What it had added up is gone: all chunks are missing it again. Those at work go back to the queue when
- * their result comes, since their era is over. */
+/* What it had added up is gone: all chunks are missing it again. Those at work go back to the queue
+ * when their result comes, since their era is over. */
 static void reducer_died(struct coordinator *self, uint32_t number, enum pando_reason reason)
 {
     uint32_t again = 0;
@@ -342,8 +343,8 @@ static bool take_message(struct coordinator *self)
 
 /* --- The tree --------------------------------------------------------------------------------- */
 
-/* A supervisor of `count` alike workers: each is restarted alone, as often as it takes a person to get
- * tired of killing them. */
+/* A supervisor of `count` alike workers: each is restarted alone, as often as it takes a person to
+ * get tired of killing them. */
 static uint64_t describe_workers(const char *function, uint32_t count, uint64_t config)
 {
     uint64_t supervisor =
@@ -410,8 +411,8 @@ static bool handle_one(struct coordinator *self)
     return true;
 }
 
-/* Until all chunks are done, and the reducers have told their sums. They may die up to their last word:
- * then their part is counted again. */
+/* Until all chunks are done, and the reducers have told their sums. They may die up to their last
+ * word: then their part is counted again. */
 static bool count_all(struct coordinator *self, struct summary *summary)
 {
     uint64_t pids[REDUCERS_MAX];

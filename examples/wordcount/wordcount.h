@@ -5,16 +5,17 @@
  *       ├── reducers (supervisor): reducer.0, reducer.1, ...   add up their share of the words
  *       └── mappers (supervisor): mapper.0, mapper.1, ...      read chunks and count words in them
  *
- * Input     The files one after the other are one stream of bytes, as `cat` would give it. It is cut into
- *           chunks; a word belongs to the chunk in which it begins, and its mapper reads on to its end,
- *           into the next files if need be. So chunks are independent of each other, and no word is
- *           counted twice, whatever boundaries it crosses.
+ * Input     The files one after the other are one stream of bytes, as `cat` would give it. It is
+ *           cut into chunks; a word belongs to the chunk in which it begins, and its mapper reads
+ *           on to its end, into the next files if need be. So chunks are independent of each other,
+ *           and no word is counted twice, whatever boundaries it crosses.
  * Exactness Everybody may die at any time, and no one but the coordinator remembers what is done.
- *           - A mapper sends the words of a chunk to each reducer in one message, then its result to the
- *             coordinator. The reducer adds a chunk once, notes its number, and acknowledges it each time.
+ *           - A mapper sends the words of a chunk to each reducer in one message, then its result
+ *             to the coordinator. The reducer adds a chunk once, notes its number, and
+ *             acknowledges it each time.
  *           - A chunk is done when its result and all acknowledgements are there.
- *           - A mapper's death puts its chunk back into the queue. Reducers that had got it acknowledge
- *             again, and do not add again.
+ *           - A mapper's death puts its chunk back into the queue. Reducers that had got it
+ *             acknowledge again, and do not add again.
  *           - A reducer's death puts all chunks back, for this reducer alone.
  *
  *   coordinator                 mapper                      reducer

@@ -1,7 +1,9 @@
-/* words - what a word is: a maximal run of bytes that are no white space, as GNU wc has it in the C locale.
+/* words - what a word is: a maximal run of bytes that are no white space, as GNU wc has it in the C
+ * locale.
  *
- * Until coreutils 9.4 wc counts a run only if it has a printable byte (of ASCII, in the C locale); from 9.5
- * on any byte will do (any_byte). scripts/run.sh asks the wc at hand which of the two it is.
+ * Until coreutils 9.4 wc counts a run only if it has a printable byte (of ASCII, in the C locale);
+ * from 9.5 on any byte will do (any_byte). scripts/run.sh asks the wc at hand which of the two it
+ * is.
  *
  * The key of a word is what it is counted under by the reducers: lower case, without punctuation
  * at its ends, cut to KEY_SIZE_MAX bytes. It is empty for a word of punctuation alone. */

@@ -227,9 +227,8 @@ static enum pd_call_result add_worker(struct pd_call *call)
         return pd_call_trap(call, MODULE "::add_worker: '%s': restart %u, flags %u: unknown", id,
                             restart, flags);
     }
-    struct pd_supervised_worker *worker =
-        pd_supervised_worker_create(pd_call_process(call)->system, request.module, request.rights,
-                                    NULL);
+    struct pd_supervised_worker *worker = pd_supervised_worker_create(
+        pd_call_process(call)->system, request.module, request.rights, NULL);
     if (worker == NULL) {
         return pd_call_trap(call, MODULE "::add_worker: not enough memory");
     }
@@ -464,7 +463,7 @@ static enum pd_call_result answered_at(struct pd_call *call, unsigned out,
                    : pd_call_done(call, 0);
 }
 
-/* --- Starting ----------------------------------------------------------------------------------- */
+/* --- Starting --------------------------------------------------------------------------------- */
 
 /* start(spec, link_tag, out): argument 0 was replaced by the pid. */
 static enum pd_call_result started(struct pd_call *call, const struct pd_supervisor_answer *answer,
@@ -519,7 +518,7 @@ static enum pd_call_result start(struct pd_call *call)
     return pose(call, &ask, &question, UINT64_MAX);
 }
 
-/* --- Requests ----------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 static enum pd_call_result child_started(struct pd_call *call,
                                          const struct pd_supervisor_answer *answer,
@@ -665,7 +664,7 @@ static enum pd_call_result stop(struct pd_call *call)
     return pose(call, &ask, &question, call->arguments[2]);
 }
 
-/* --- A child speaks ------------------------------------------------------------------------------- */
+/* --- A child speaks --------------------------------------------------------------------------- */
 
 static enum pd_call_result ready(struct pd_call *call)
 {

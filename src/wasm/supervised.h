@@ -1,7 +1,7 @@
 /* supervised - what supervisors make: wasm processes, and supervisors below them.
  *
- * Model      The subject of a child spec (child_spec.h) is either a *worker* (module and rights; the
- *            spec has function and parameters) or a *tree* (a supervisor with its own specs).
+ * Model      The subject of a child spec (child_spec.h) is either a *worker* (module and rights;
+ *            the spec has function and parameters) or a *tree* (a supervisor with its own specs).
  *            pd_supervised_hooks make both.
  * Ownership  Subjects are reference counted, by any thread. A tree is changed only while one holder
  *            has it. */

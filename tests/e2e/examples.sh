@@ -57,6 +57,9 @@ for mode in threads seed; do
     check "ring, $mode" "$ring" "${options[@]}" "$guests/ring.wasm" 50 20
     check "selective_receive, $mode" "$selective" "${options[@]}" "$guests/selective_receive.wasm"
     check "supervisor, $mode" "$supervisor" "${options[@]}" "$guests/supervisor.wasm"
+    # The visitor's lines alone: nobody is left to tell of the end of the tree.
+    check "supervisor as application, $mode" "$(head -n 8 <<<"$supervisor")" "${options[@]}" \
+        "$guests/supervisor/app.yaml"
 done
 
 status=0

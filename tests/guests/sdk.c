@@ -1,6 +1,6 @@
-/* flags: --target=wasm32 -ffreestanding -nostdlib -Wl,--no-entry -Wconversion -Wpedantic -Wmissing-prototypes */
-/* The C SDK without a libc: every function once, each answer looked at. Ends with one line on standard
- * output, or with a trap whose text is the line that failed. */
+/* flags: --target=wasm32 -ffreestanding -nostdlib -Wl,--no-entry -Wconversion -Wpedantic */
+/* The C SDK without a libc: every function once, each answer looked at. Ends with one line on
+ * standard output, or with a trap whose text is the line that failed. */
 #include <pando/pando.h>
 
 #define TAG 7
@@ -81,7 +81,7 @@ void waiting(void)
     pando_sleep(PANDO_FOREVER);
 }
 
-/* --- What is checked --------------------------------------------------------------------------- */
+/* --- What is checked -------------------------------------------------------------------------- */
 
 static void check_messages(void)
 {

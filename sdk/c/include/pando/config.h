@@ -1,8 +1,8 @@
 /* config - what a child may do and what it starts with.
  *
- * Model      pando_config_create begins with no permission, directory, argument or variable, and with the
- *            parent's limits. Add what the child needs, spawn with it as often as you like, drop it.
- *            Processes keep what they were spawned with.
+ * Model      pando_config_create begins with no permission, directory, argument or variable, and
+ *            with the parent's limits. Add what the child needs, spawn with it as often as you
+ *            like, drop it. Processes keep what they were spawned with.
  * Rights     Only shrink: granting what one does not have ends the process with reason `denied`.
  * Traps      An id that is no configuration's. */
 #ifndef PANDO_CONFIG_H

@@ -38,9 +38,9 @@ static inline uint32_t pando_group_members(const char *name, uint64_t *pids_out,
     return pando_import_group_members(name, pando_text_size(name), pids_out, pids_max);
 }
 
-/* Send a copy of what is at hand (message.h) to each member, the sender included if it is one. Returns
- * how many got it; *skipped_out counts members whose mailbox is full. Nothing is at hand then.
- * Traps: nothing at hand, or it carries what cannot be copied. */
+/* Send a copy of what is at hand (message.h) to each member, the sender included if it is one.
+ * Returns how many got it; *skipped_out counts members whose mailbox is full. Nothing is at hand
+ * then. Traps: nothing at hand, or it carries what cannot be copied. */
 static inline uint32_t pando_group_broadcast(const char *name, uint32_t *skipped_out)
 {
     return pando_import_group_broadcast(name, pando_text_size(name), skipped_out);

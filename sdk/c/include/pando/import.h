@@ -1,13 +1,13 @@
 /* import - what all headers of the SDK share: how a function comes from Pando, or is shown to it.
  *
- * Guests    C11 and later, compiled by clang for wasm32: with wasi-libc, or freestanding (every header
- *           is `static inline` and needs no libc, not even memcpy).
+ * Guests    C11 and later, compiled by clang for wasm32: with wasi-libc, or freestanding (every
+ *           header is `static inline` and needs no libc, not even memcpy).
  * Texts     UTF-8. Where a function takes a `const char *`, it is zero-terminated and borrowed for
  *           the call.
  * Times     Milliseconds, as uint64_t; PANDO_FOREVER never ends, 0 does not wait.
- * Mistakes  A pointer out of bounds, invalid UTF-8 or an id that does not exist ends the process with
- *           a trap whose text says what was wrong. Everything that can happen to a correct program is
- *           a result instead. */
+ * Mistakes  A pointer out of bounds, invalid UTF-8 or an id that does not exist ends the process
+ *           with a trap whose text says what was wrong. Everything that can happen to a correct
+ *           program is a result instead. */
 #ifndef PANDO_IMPORT_H
 #define PANDO_IMPORT_H
 
@@ -19,8 +19,8 @@
 #define PANDO_IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
 
 /* A function that Pando may call by this name: the entry of a process. It takes int32_t or int64_t
- * (up to 16) and returns nothing. With wasi-libc each call sets libc up first and flushes stdio at its
- * end; freestanding modules have nothing to set up.
+ * (up to 16) and returns nothing. With wasi-libc each call sets libc up first and flushes stdio at
+ * its end; freestanding modules have nothing to set up.
  *
  *   PANDO_EXPORT("worker") void worker(int64_t parent) { ... } */
 #define PANDO_EXPORT(name) __attribute__((export_name(name), visibility("default")))

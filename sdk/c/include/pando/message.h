@@ -1,12 +1,12 @@
 /* message - writing, sending, receiving and reading messages.
  *
- * Model      A process has a mailbox and ONE message at hand: the one that it is writing, or the one that
- *            it received last. create and receive replace it; send gives it away. A message is bytes, a
- *            tag, and modules that travel with it.
- * Selecting  receive takes the first message that has one of the wanted tags and leaves the others in
- *            their order. Tag 0 is "no tag": only a receive without tags finds it.
- * Bounds     A message holds up to 32 MiB, a mailbox is bounded by count and bytes. A full one makes the
- *            sender wait in pando_send; pando_try_send says so instead.
+ * Model      A process has a mailbox and ONE message at hand: the one that it is writing, or the
+ *            one that it received last. create and receive replace it; send gives it away. A
+ *            message is bytes, a tag, and modules that travel with it.
+ * Selecting  receive takes the first message that has one of the wanted tags and leaves the others
+ *            in their order. Tag 0 is "no tag": only a receive without tags finds it.
+ * Bounds     A message holds up to 32 MiB, a mailbox is bounded by count and bytes. A full one
+ *            makes the sender wait in pando_send; pando_try_send says so instead.
  * Traps      Reading or writing without a message at hand, or one that is the notice of a death. */
 #ifndef PANDO_MESSAGE_H
 #define PANDO_MESSAGE_H
@@ -105,8 +105,9 @@ static inline uint64_t pando_message_push_module(uint64_t module)
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
-/* Send what is at hand; nothing is at hand then. Waits while the receiver's mailbox is full. A pid that
- * nobody has drops the message silently. Traps: nothing at hand, or one's own mailbox is full. */
+/* Send what is at hand; nothing is at hand then. Waits while the receiver's mailbox is full. A pid
+ * that nobody has drops the message silently. Traps: nothing at hand, or one's own mailbox is
+ * full. */
 static inline void pando_send(uint64_t pid)
 {
     (void)pando_import_message_send(pid);
@@ -218,8 +219,8 @@ static inline enum pando_reason pando_message_reason(void)
     return (enum pando_reason)pando_import_message_reason();
 }
 
-/* Copy what it said when it died into `to` (room bytes, at least 1), ended by a zero and cut if it has
- * to be. Returns the whole size. */
+/* Copy what it said when it died into `to` (room bytes, at least 1), ended by a zero and cut if it
+ * has to be. Returns the whole size. */
 static inline uint32_t pando_message_reason_text(char *to, uint32_t room)
 {
     uint32_t size = pando_import_message_reason_text(to, room - 1);

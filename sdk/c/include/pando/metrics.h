@@ -1,5 +1,5 @@
-/* metrics - figures of the program, by name, for whoever watches it. Recording never fails: what finds no
- * room is dropped. */
+/* metrics - figures of the program, by name, for whoever watches it. Recording never fails: what
+ * finds no room is dropped. */
 #ifndef PANDO_METRICS_H
 #define PANDO_METRICS_H
 

@@ -1,5 +1,6 @@
-/* module - compiling WebAssembly at run time, to spawn processes of it (struct pando_spawn_options). Needs
- * the right to compile. The work is done elsewhere: only this process waits for it. */
+/* module - compiling WebAssembly at run time, to spawn processes of it (struct
+ * pando_spawn_options). Needs the right to compile. The work is done elsewhere: only this process
+ * waits for it. */
 #ifndef PANDO_MODULE_H
 #define PANDO_MODULE_H
 

@@ -1,10 +1,10 @@
 /* process - starting, watching, calling and ending processes.
  *
  * Pids      Unique for ever within a program; 0 is nobody.
- * Links     Two linked processes share their fate: when one ends other than normally, so does the other,
- *           unless it traps that (pando_trap_exit). Monitors only tell, and one side only.
- * Rights    Spawning needs the right to spawn; without it the process ends with reason `denied`. A child
- *           never has more rights than its parent: config.h. */
+ * Links     Two linked processes share their fate: when one ends other than normally, so does the
+ *           other, unless it traps that (pando_trap_exit). Monitors only tell, and one side only.
+ * Rights    Spawning needs the right to spawn; without it the process ends with reason `denied`. A
+ *           child never has more rights than its parent: config.h. */
 #ifndef PANDO_PROCESS_H
 #define PANDO_PROCESS_H
 
@@ -81,8 +81,8 @@ static inline struct pando_spawn_options pando_spawn_options(const char *functio
 }
 
 /* PANDO_OK: *pid_out is the process; it runs from now on. PANDO_ERROR: *pid_out is an error id.
- * A function that does not exist, or takes other parameters, is no error here: the child dies of it.
- * Traps: no right to spawn, unknown config or module, more rights than the parent's. */
+ * A function that does not exist, or takes other parameters, is no error here: the child dies of
+ * it. Traps: no right to spawn, unknown config or module, more rights than the parent's. */
 static inline enum pando_result pando_spawn_with(const struct pando_spawn_options *options,
                                                  uint64_t *pid_out)
 {
@@ -117,8 +117,8 @@ enum pando_found {
     PANDO_FOUND = 2
 };
 
-/* The process that has this name (registry.h), or a new one that gets it; never two, however many ask
- * at once. Traps as pando_spawn_with. */
+/* The process that has this name (registry.h), or a new one that gets it; never two, however many
+ * ask at once. Traps as pando_spawn_with. */
 static inline enum pando_found pando_get_or_spawn(const char *name,
                                                   const struct pando_spawn_options *options,
                                                   uint64_t *pid_out)
@@ -158,8 +158,8 @@ static inline void pando_sleep(uint64_t ms)
 
 /* --- Watching --------------------------------------------------------------------------------- */
 
-/* Share fate with `pid`; both sides see `tag` (not 0). Nobody there: as if it died at once with reason
- * `no process`. */
+/* Share fate with `pid`; both sides see `tag` (not 0). Nobody there: as if it died at once with
+ * reason `no process`. */
 static inline void pando_link(uint64_t tag, uint64_t pid)
 {
     pando_import_link(tag, pid);
@@ -183,8 +183,8 @@ static inline void pando_die_when_link_dies(bool dies)
     pando_import_die_when_link_dies(dies);
 }
 
-/* Be told of the end of `pid`, once, by a PANDO_DOWN message with the reference returned (never 0 unless
- * the limit of monitors is reached). Nobody there: told at once, reason `no process`. */
+/* Be told of the end of `pid`, once, by a PANDO_DOWN message with the reference returned (never 0
+ * unless the limit of monitors is reached). Nobody there: told at once, reason `no process`. */
 static inline uint64_t pando_monitor(uint64_t pid)
 {
     return pando_import_monitor(pid);
@@ -209,8 +209,8 @@ static inline enum pando_sent pando_call(uint64_t pid, uint64_t timeout_ms)
     return (enum pando_sent)pando_import_call(pid, timeout_ms);
 }
 
-/* Answer a call with what is at hand; pid and ref are pando_message_pid and pando_message_ref of the
- * call. A caller that no longer waits drops it. Never waits. Traps: ref is 0. */
+/* Answer a call with what is at hand; pid and ref are pando_message_pid and pando_message_ref of
+ * the call. A caller that no longer waits drops it. Never waits. Traps: ref is 0. */
 static inline enum pando_sent pando_reply(uint64_t pid, uint64_t ref)
 {
     return (enum pando_sent)pando_import_reply(pid, ref);

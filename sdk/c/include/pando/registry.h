@@ -26,7 +26,8 @@ static inline enum pando_registered pando_register(const char *name, uint64_t pi
     return (enum pando_registered)pando_import_register(name, pando_text_size(name), pid);
 }
 
-/* Give `pid` a name and take it from whoever has it: for a process that replaces its predecessor. */
+/* Give `pid` a name and take it from whoever has it: for a process that replaces its
+ * predecessor. */
 static inline void pando_register_over(const char *name, uint64_t pid)
 {
     pando_import_registry_put(name, pando_text_size(name), 0, pid);

@@ -1,16 +1,17 @@
 /* supervisor - trees of processes that Pando starts, watches and restarts.
  *
- * Model      Describe a supervisor (pando_supervisor_create, then children), start it, and go on by its
- *            pid. It is a process itself, native: it runs no guest code and cannot crash. What was
- *            described is consumed by starting it.
- * Strategy   When a child ends and is to be restarted: one_for_one restarts it, one_for_all all children,
- *            rest_for_one it and those added after it. A dynamic supervisor has any number of alike
- *            children, started one by one.
- * Limits     More than restarts_max restarts within period_ms, and the supervisor gives up: it stops its
- *            children and ends with a failure that tells the chain of reasons.
+ * Model      Describe a supervisor (pando_supervisor_create, then children), start it, and go on by
+ *            its pid. It is a process itself, native: it runs no guest code and cannot crash. What
+ *            was described is consumed by starting it.
+ * Strategy   When a child ends and is to be restarted: one_for_one restarts it, one_for_all all
+ *            children, rest_for_one it and those added after it. A dynamic supervisor has any
+ *            number of alike children, started one by one.
+ * Limits     More than restarts_max restarts within period_ms, and the supervisor gives up: it
+ *            stops its children and ends with a failure that tells the chain of reasons.
  * Order      Children start in the order in which they were added, and stop in reverse.
- * Shutdown   A child is asked by an exit signal with reason shutdown; one that traps exits gets it as a
- *            message (PANDO_LINK_DIED, reason shutdown) and has stop_ms to end, others end at once.
+ * Shutdown   A child is asked by an exit signal with reason shutdown; one that traps exits gets it
+ *            as a message (PANDO_LINK_DIED, reason shutdown) and has stop_ms to end, others end at
+ *            once.
  * Rights     Starting supervisors and children needs the right to spawn.
  * Traps      Mistakes in a description: unknown ids, two children with one id, texts too long. */
 #ifndef PANDO_SUPERVISOR_H
@@ -105,15 +106,17 @@ PANDO_IMPORT("pando::supervisor", "ready") void pando_import_supervisor_ready(vo
 
 /* --- Describing ------------------------------------------------------------------------------- */
 
-/* A supervisor without children. The id is this process's own, until it is started, added to another,
- * or dropped. restarts_max: 0 to 1,000,000; period_ms: 1 to a year. 3 in 5,000 is usual. */
+/* A supervisor without children. The id is this process's own, until it is started, added to
+ * another, or dropped. restarts_max: 0 to 1,000,000; period_ms: 1 to a year. 3 in 5,000 is
+ * usual. */
 static inline uint64_t pando_supervisor_create(enum pando_strategy strategy, uint32_t restarts_max,
                                                uint64_t period_ms)
 {
     return pando_import_supervisor_create((uint32_t)strategy, restarts_max, period_ms);
 }
 
-/* Its name in reports and in `pando ps`: 1 to 255 bytes. Those below another are named by their path. */
+/* Its name in reports and in `pando ps`: 1 to 255 bytes. Those below another are named by their
+ * path. */
 static inline void pando_supervisor_set_name(uint64_t supervisor, const char *name)
 {
     pando_import_supervisor_set_name(supervisor, name, pando_text_size(name));
@@ -169,9 +172,10 @@ static inline void pando_supervisor_add_supervisor(uint64_t supervisor, const ch
                                            (uint32_t)restart, stop_ms);
 }
 
-/* Start it, linked to this process under link_tag (0: not linked), and wait until its first children
- * have started. PANDO_OK: *pid_out is the supervisor. PANDO_ERROR: *pid_out is an error id; but a child
- * that could not be started also ends a caller that is linked and does not trap exits. */
+/* Start it, linked to this process under link_tag (0: not linked), and wait until its first
+ * children have started. PANDO_OK: *pid_out is the supervisor. PANDO_ERROR: *pid_out is an error
+ * id; but a child that could not be started also ends a caller that is linked and does not trap
+ * exits. */
 static inline enum pando_result pando_supervisor_start(uint64_t supervisor, uint64_t link_tag,
                                                        uint64_t *pid_out)
 {
@@ -228,8 +232,8 @@ static inline enum pando_result pando_supervisor_count(uint64_t supervisor, uint
                                                             error_out);
 }
 
-/* Stop it and all below it, in order, and wait until it has ended. is_brutal: kill them. The caller is
- * unlinked from it first, so as not to be told of what it asked for. */
+/* Stop it and all below it, in order, and wait until it has ended. is_brutal: kill them. The caller
+ * is unlinked from it first, so as not to be told of what it asked for. */
 static inline enum pando_result pando_supervisor_stop(uint64_t supervisor, bool is_brutal,
                                                       uint64_t timeout_ms, uint64_t *error_out)
 {
@@ -238,7 +242,8 @@ static inline enum pando_result pando_supervisor_stop(uint64_t supervisor, bool 
                                                            error_out);
 }
 
-/* Tell one's supervisor that the work can begin: for children with ready_ms. Without one: nothing. */
+/* Tell one's supervisor that the work can begin: for children with ready_ms. Without one:
+ * nothing. */
 static inline void pando_ready(void)
 {
     pando_import_supervisor_ready();

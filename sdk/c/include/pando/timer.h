@@ -1,5 +1,5 @@
-/* timer - messages that are sent later. They outlive their sender; a receiver that is gone by then is no
- * error. The number of pending timers is bounded. */
+/* timer - messages that are sent later. They outlive their sender; a receiver that is gone by then
+ * is no error. The number of pending timers is bounded. */
 #ifndef PANDO_TIMER_H
 #define PANDO_TIMER_H
 

@@ -16,8 +16,8 @@ uint32_t pando_import_trap_catch(uint32_t function, uint32_t argument);
         return ((uint32_t(*)(void *))(uintptr_t)function)((void *)(uintptr_t)argument);            \
     }
 
-/* function(argument), which returns other than 0; or 0 if it trapped, called exit or ran out of fuel. What it
- * did until then stays done. It may wait, and catch again. */
+/* function(argument), which returns other than 0; or 0 if it trapped, called exit or ran out of
+ * fuel. What it did until then stays done. It may wait, and catch again. */
 static inline uint32_t pando_trap_catch(uint32_t (*function)(void *argument), void *argument)
 {
     return pando_import_trap_catch((uint32_t)(uintptr_t)function, (uint32_t)(uintptr_t)argument);
