@@ -19,6 +19,8 @@ const struct pd_command *const pd_commands[] = {
 static void print_message(const char *format, va_list arguments)
     __attribute__((format(printf, 1, 0)));
 
+static void print_message(const char *format, va_list arguments) PD_PRINTF(1, 0);
+
 static void print_message(const char *format, va_list arguments)
 {
     (void)fputs("pando: ", stderr);
