@@ -14,7 +14,7 @@
 #define COST_MIN 10u    /* so that a hundred hops use up a slice */
 #define LOOPS_MAX 8u    /* times that one turn may find new messages and go on */
 #define TIMER_TICKS 8u  /* turns between two looks at the clock */
-#define INJECTED_TICKS 31u
+#define INJECTED_BATCH 16u /* taken over in one turn */
 /* waits before a process lends: those who wait once shall not touch a second page of stack */
 #define LEND_FROM 8u
 #define VIRTUAL_SLICE_NS 50u /* virtual time of a thousandth of a slice */
@@ -105,6 +105,19 @@ static struct pd_process *steal(struct pd_scheduler *scheduler)
     return NULL;
 }
 
+/* Who was woken from outside of the schedulers stands behind those who wait already, no further. */
+static void take_over_injected(struct pd_scheduler *scheduler)
+{
+    struct pd_runqueue *injected = &scheduler->runtime->injected;
+    for (uint32_t i = 0; i < INJECTED_BATCH && pd_runqueue_count(injected) > 0; i++) {
+        struct pd_process *process = pd_runqueue_take(injected);
+        if (process == NULL) {
+            return; /* another was quicker */
+        }
+        pd_runqueue_push(&scheduler->queue, process);
+    }
+}
+
 static struct pd_process *choose(struct pd_scheduler *scheduler)
 {
     struct pd_runtime *runtime = scheduler->runtime;
@@ -117,16 +130,8 @@ static struct pd_process *choose(struct pd_scheduler *scheduler)
         push_shared(runtime, &scheduler->queue, process);
     }
     scheduler->credit = SLICE_COST;
-    struct pd_process *process = NULL;
-    if (scheduler->tick % INJECTED_TICKS == 0) {
-        process = pd_runqueue_take(&runtime->injected);
-    }
-    if (process == NULL) {
-        process = pd_runqueue_take(&scheduler->queue);
-    }
-    if (process == NULL) {
-        process = pd_runqueue_take(&runtime->injected);
-    }
+    take_over_injected(scheduler);
+    struct pd_process *process = pd_runqueue_take(&scheduler->queue);
     if (process == NULL) {
         process = steal(scheduler);
     }
