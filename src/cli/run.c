@@ -9,9 +9,9 @@
 #include "cli/run_options.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"
+#include "node/app_run.h"
 #include "node/control.h"
 #include "node/crash_report.h"
-#include "node/app_run.h"
 #include "node/program.h"
 #include "wasm/wasi.h"
 
@@ -26,8 +26,8 @@ static struct pd_control control;
 static int make_rights(struct pd_program *program, const struct pd_run_options *options,
                        struct pd_rights **rights_out)
 {
-    struct pd_rights *rights = pd_rights_create(program->files, options->memory_bytes_max,
-                                                options->fuel_portions_max);
+    struct pd_rights *rights =
+        pd_rights_create(program->files, options->memory_bytes_max, options->fuel_portions_max);
     if (rights == NULL) {
         return pd_command_failed("no memory");
     }
@@ -138,10 +138,10 @@ static void print_stats(struct pd_program *program)
         runs += atomic_load(&program->runtime.schedulers[i].run_count);
         steals += atomic_load(&program->runtime.schedulers[i].steal_count);
     }
-    (void)fprintf(stderr, "pando: %u scheduler threads, %llu turns, %llu thefts, %llu processes made\n",
+    (void)fprintf(stderr,
+                  "pando: %u scheduler threads, %llu turns, %llu thefts, %llu processes made\n",
                   program->runtime.scheduler_count, (unsigned long long)runs,
-                  (unsigned long long)steals,
-                  (unsigned long long)program->environment->pid_last);
+                  (unsigned long long)steals, (unsigned long long)program->environment->pid_last);
 }
 
 /* It is running: see it through. */
@@ -218,10 +218,9 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
         result = pd_command_failed("%s: %s", options->file, message.text);
     } else {
         enum pd_status status = pd_app_run_start(&run);
-        result = status == PD_OK
-                     ? see_through(program, options, options->is_watching ? &run : NULL)
-                     : pd_command_failed("%s: cannot start the root supervisor: %s", options->file,
-                                         pd_status_text(status));
+        result = status == PD_OK ? see_through(program, options, options->is_watching ? &run : NULL)
+                                 : pd_command_failed("%s: cannot start the root supervisor: %s",
+                                                     options->file, pd_status_text(status));
         pd_app_run_close(&run);
     }
     pd_app_destroy(app);
@@ -233,7 +232,8 @@ static void sweep_reports(void *context)
     pd_crash_reports_sweep(context);
 }
 
-/* Let ps, info, kill and trace look inside. The program runs as well without: who asks for figures is told. */
+/* Let ps, info, kill and trace look inside. The program runs as well without: who asks for figures
+ * is told. */
 static bool open_control(struct pd_program *program, const struct pd_run_options *options)
 {
     char why[PD_CONTROL_WHY_SIZE];
@@ -274,8 +274,8 @@ static int run_run(int count, char **arguments)
     pd_signals_watch(&program);
     pd_crash_reports_init(&reports, &program, options.crash_mode);
     bool has_control = open_control(&program, &options);
-    result = is_app_file(options.file) ? run_app(&program, &options)
-                                       : run_module(&program, &options);
+    result =
+        is_app_file(options.file) ? run_app(&program, &options) : run_module(&program, &options);
     if (has_control) {
         pd_control_close(&control);
     }
@@ -289,25 +289,26 @@ const struct pd_command pd_command_run = {
     .name = "run",
     .arguments = "[OPTION...] FILE [ARGUMENT...]",
     .summary = "run a WebAssembly module or an application file",
-    .help = "The file is a module (FILE.wasm) or an application (FILE.yaml). Exit code: the guest's own; 1\n"
-            "after a trap; 2 when the words of the command are wrong.\n\n"
-            "  --dir HOST[::GUEST]   let the guest see a directory (may be given again)\n"
-            "  --env NAME=VALUE      set a variable for the guest (may be given again)\n"
-            "  --deny RIGHT          spawn, compile, configure, stdio or network\n"
-            "  --net none|local|LIST network rights\n"
-            "  --max-memory SIZE     of each actor, such as 64MiB\n"
-            "  --max-fuel PORTIONS   of each actor, in portions of 100,000 instructions\n"
-            "  --profile NAME        dense (default) or guarded\n"
-            "  --threads N           scheduler threads (default: one a processor)\n"
-            "  --yield-interval N    units of fuel in one turn (default: 100000)\n"
-            "  --seed S              deterministic: one thread, virtual time; prints the trace hash\n"
-            "  --tag                 begin each line of output with the actor's name\n"
-            "  --watch               (application) restart children whose module changed\n"
-            "  --crash-reports MODE  all (default), brief: a line each, or none\n"
-            "  --stats               print figures of the run at its end\n\n"
-            "Examples:\n"
-            "  pando run hello.wasm\n"
-            "  pando run --dir .::/work --env LANG=C tool.wasm /work/input.txt\n"
-            "  pando run --seed 7 app.wasm\n",
+    .help =
+        "The file is a module (FILE.wasm) or an application (FILE.yaml). Exit code: the guest's\n"
+        "own; 1 after a trap; 2 when the words of the command are wrong.\n\n"
+        "  --dir HOST[::GUEST]   let the guest see a directory (may be given again)\n"
+        "  --env NAME=VALUE      set a variable for the guest (may be given again)\n"
+        "  --deny RIGHT          spawn, compile, configure, stdio or network\n"
+        "  --net none|local|LIST network rights\n"
+        "  --max-memory SIZE     of each actor, such as 64MiB\n"
+        "  --max-fuel PORTIONS   of each actor, in portions of 100,000 instructions\n"
+        "  --profile NAME        dense (default) or guarded\n"
+        "  --threads N           scheduler threads (default: one a processor)\n"
+        "  --yield-interval N    units of fuel in one turn (default: 100000)\n"
+        "  --seed S              deterministic: one thread, virtual time; prints a trace hash\n"
+        "  --tag                 begin each line of output with the actor's name\n"
+        "  --watch               (application) restart children whose module changed\n"
+        "  --crash-reports MODE  all (default), brief: a line each, or none\n"
+        "  --stats               print figures of the run at its end\n\n"
+        "Examples:\n"
+        "  pando run hello.wasm\n"
+        "  pando run --dir .::/work --env LANG=C tool.wasm /work/input.txt\n"
+        "  pando run --seed 7 app.wasm\n",
     .run = run_run,
 };

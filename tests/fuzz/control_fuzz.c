@@ -1,5 +1,5 @@
-/* Whatever a client sends over the control socket, in whatever pieces, the program goes on: each conversation
- * is bounded, and what it answers are whole lines. */
+/* Whatever a client sends over the control socket, in whatever pieces, the program goes on: each
+ * conversation is bounded, and what it answers are whole lines. */
 #include <pthread.h>
 
 #include "node/control_world.h"

@@ -99,8 +99,7 @@ static void names_and_lines_have_bounds(void **state)
     memcpy(line, "{\"op\":\"list\"}", 13);
     struct pd_control_request request;
     char mistake[PD_CONTROL_MISTAKE_SIZE];
-    assert_int_equal(pd_control_request_parse(line, PD_CONTROL_LINE_MAX, &request, mistake),
-                     PD_OK);
+    assert_int_equal(pd_control_request_parse(line, PD_CONTROL_LINE_MAX, &request, mistake), PD_OK);
     expect_mistake(line, PD_CONTROL_LINE_MAX + 1, "too long");
     memset(line, '[', sizeof line);
     expect_mistake(line, PD_CONTROL_LINE_MAX, "not JSON");

@@ -71,10 +71,8 @@ static enum pd_resume_result stubborn_resume(struct pd_process *process, uint32_
     return PD_RESUME_WAIT;
 }
 
-static const struct pd_behavior stubborn = {.name = "stubborn",
-                                            .resume = stubborn_resume,
-                                            .destroy = no_destroy,
-                                            .activity = no_activity};
+static const struct pd_behavior stubborn = {
+    .name = "stubborn", .resume = stubborn_resume, .destroy = no_destroy, .activity = no_activity};
 
 static void who_does_not_yield_is_shown_without(void **state)
 {
@@ -238,8 +236,7 @@ static void mistakes_end_nothing_but_long_lines_do(void **state)
     (void)state;
     struct world world;
     world_open(&world);
-    const char *answer =
-        world_ask(&world, "nonsense\n\n{\"op\":\"fly\"}\n{\"op\":\"program\"}\n");
+    const char *answer = world_ask(&world, "nonsense\n\n{\"op\":\"fly\"}\n{\"op\":\"program\"}\n");
     assert_int_equal(line_count(answer), 4);
     expect_in(answer, "not JSON");
     expect_in(answer, "\"program\":");

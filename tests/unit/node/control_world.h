@@ -1,4 +1,5 @@
-/* control_world - a running program with native processes, and one conversation about it without a socket. */
+/* control_world - a running program with native processes, and one conversation about it without a
+ * socket. */
 #ifndef PD_TEST_CONTROL_WORLD_H
 #define PD_TEST_CONTROL_WORLD_H
 
@@ -44,10 +45,8 @@ static const char *no_activity(const struct pd_process *process)
     return NULL;
 }
 
-static const struct pd_behavior idle = {.name = "idle",
-                                        .resume = idle_resume,
-                                        .destroy = no_destroy,
-                                        .activity = no_activity};
+static const struct pd_behavior idle = {
+    .name = "idle", .resume = idle_resume, .destroy = no_destroy, .activity = no_activity};
 
 static inline void world_open(struct world *world)
 {

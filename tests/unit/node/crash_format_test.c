@@ -65,8 +65,7 @@ static void little_is_known(void **state)
 {
     (void)state;
     char text[PD_CRASH_REPORT_SIZE];
-    struct pd_crash_facts facts = {
-        .pid = 9, .reason = PD_EXIT_NO_PROCESS, .is_secondhand = true};
+    struct pd_crash_facts facts = {.pid = 9, .reason = PD_EXIT_NO_PROCESS, .is_secondhand = true};
     (void)pd_crash_format_full(&facts, text, sizeof text);
     assert_string_equal(text, "pando: process 9 crashed: no process\n"
                               "  mailbox    0 messages, 0 bytes\n"
@@ -102,11 +101,10 @@ static void what_becomes_of_it(void **state)
 {
     (void)state;
     expect_outcome((struct pd_crash_outcome){.is_known = false}, "", "\n");
-    expect_outcome((struct pd_crash_outcome){.is_known = true,
-                                             .is_restarted = true,
-                                             .restart_count = 2,
-                                             .restarts_max = 3},
-                   "  restart    2 of 3\n", " (restart 2 of 3)\n");
+    expect_outcome(
+        (struct pd_crash_outcome){
+            .is_known = true, .is_restarted = true, .restart_count = 2, .restarts_max = 3},
+        "  restart    2 of 3\n", " (restart 2 of 3)\n");
     expect_outcome((struct pd_crash_outcome){.is_known = true}, "  restart    none\n",
                    " (restart none)\n");
     expect_outcome((struct pd_crash_outcome){.is_known = true, .has_given_up = true},
