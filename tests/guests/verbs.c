@@ -15,7 +15,7 @@
 
 static volatile int zero;
 
-/* --- Ends --------------------------------------------------------------------------------------- */
+/* --- Ends ------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void divide(int by)
 {
@@ -72,7 +72,22 @@ static void verb_fail(const char *word)
     pando_exit_self(PANDO_REASON_FAILURE, word);
 }
 
-/* --- Rights ------------------------------------------------------------------------------------- */
+/* Fails the first time that anybody does it: a file says so. */
+static void verb_once(const char *word)
+{
+    FILE *mark = fopen(word, "r");
+    if (mark != NULL) {
+        (void)fclose(mark);
+        return;
+    }
+    mark = fopen(word, "w");
+    if (mark == NULL || fclose(mark) != 0) {
+        exit(9);
+    }
+    pando_exit_self(PANDO_REASON_FAILURE, "the first time");
+}
+
+/* --- Rights ----------------------------------------------------------------------------------- */
 
 PANDO_EXPORT("nothing") void nothing(void);
 void nothing(void)
@@ -131,7 +146,7 @@ static void verb_grow(const char *word)
     printf("grown by %zu MiB\n", count);
 }
 
-/* --- What one sees ------------------------------------------------------------------------------- */
+/* --- What one sees ---------------------------------------------------------------------------- */
 
 extern char **environ;
 
@@ -200,7 +215,7 @@ static void verb_sleep(const char *word)
     pando_sleep((uint64_t)atoi(word));
 }
 
-/* --- Many ---------------------------------------------------------------------------------------- */
+/* --- Many ------------------------------------------------------------------------------------- */
 
 /* Lines of one member, each written in several pieces. */
 PANDO_EXPORT("printer") void printer(int64_t parent, int32_t number);
@@ -267,7 +282,7 @@ static void verb_race(const char *word)
     printf("\n");
 }
 
-/* --- Waiting ------------------------------------------------------------------------------------- */
+/* --- Waiting ---------------------------------------------------------------------------------- */
 
 static void verb_wait(const char *word)
 {
@@ -305,6 +320,11 @@ static void verb_register(const char *word)
     printf("register %s: %d\n", word, (int)pando_register(word, pando_self()));
 }
 
+static void verb_whereis(const char *word)
+{
+    printf("whereis %s: %s\n", word, pando_whereis(word) != 0 ? "found" : "absent");
+}
+
 static void verb_ready(const char *word)
 {
     (void)word;
@@ -314,32 +334,20 @@ static void verb_ready(const char *word)
 static const struct {
     const char *name;
     void (*run)(const char *word);
-} verbs[] = {{"exit", verb_exit},
-             {"divide", verb_divide},
-             {"abort", verb_abort},
-             {"recurse", verb_recurse},
-             {"spin", verb_spin},
-             {"outside", verb_outside},
-             {"fail", verb_fail},
-             {"spawn", verb_spawn},
-             {"compile", verb_compile},
-             {"configure", verb_configure},
-             {"widen", verb_widen},
-             {"grow", verb_grow},
-             {"environment", verb_environment},
-             {"copy", verb_copy},
-             {"say", verb_say},
-             {"clock", verb_clock},
-             {"entropy", verb_entropy},
-             {"list", verb_list},
-             {"sleep", verb_sleep},
-             {"printers", verb_printers},
-             {"race", verb_race},
-             {"wait", verb_wait},
-             {"last_words", verb_last_words},
-             {"stubborn", verb_stubborn},
-             {"register", verb_register},
-             {"ready", verb_ready}};
+} verbs[] = {{"exit", verb_exit},           {"divide", verb_divide},
+             {"abort", verb_abort},         {"recurse", verb_recurse},
+             {"spin", verb_spin},           {"outside", verb_outside},
+             {"fail", verb_fail},           {"once", verb_once},
+             {"spawn", verb_spawn},         {"compile", verb_compile},
+             {"configure", verb_configure}, {"widen", verb_widen},
+             {"grow", verb_grow},           {"environment", verb_environment},
+             {"copy", verb_copy},           {"say", verb_say},
+             {"clock", verb_clock},         {"entropy", verb_entropy},
+             {"list", verb_list},           {"sleep", verb_sleep},
+             {"printers", verb_printers},   {"race", verb_race},
+             {"wait", verb_wait},           {"last_words", verb_last_words},
+             {"stubborn", verb_stubborn},   {"register", verb_register},
+             {"whereis", verb_whereis},     {"ready", verb_ready}};
 
 int main(int count, char **arguments)
 {
