@@ -188,12 +188,14 @@ static void drop_tracer(struct pd_control_session *session)
 
 static void begin_tracing(struct pd_control_session *session, bool has_answered)
 {
+    pd_assert(session->look != NULL);
     session->stage = STAGE_READING;
     if (!has_answered) {
         drop_tracer(session);
         refuse(session, "it did not yield for 2 seconds, so it could not be traced");
         return;
     }
+    pd_assert(session->look != NULL); /* what has answered is still here */
     if (session->look->status != PD_OK) {
         drop_tracer(session);
         refuse(session, "it is being traced by another already");
@@ -208,6 +210,7 @@ static void begin_tracing(struct pd_control_session *session, bool has_answered)
 
 static void ask(struct pd_control_session *session)
 {
+    pd_assert(session->look != NULL);
     bool has_answered = pd_process_look_is_done(session->look);
     if (!has_answered && now(session) < session->deadline_ns) {
         return;

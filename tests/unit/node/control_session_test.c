@@ -262,6 +262,61 @@ static void without_memory_the_conversation_ends(void **state)
     world_close(&world);
 }
 
+/* Lives for a few turns, monitors and writes to its neighbours, and leaves a successor. */
+static atomic_bool is_winter;
+static enum pd_resume_result mayfly_resume(struct pd_process *process, uint32_t *cost_out);
+
+static const struct pd_behavior mayfly = {
+    .name = "mayfly", .resume = mayfly_resume, .destroy = no_destroy, .activity = no_activity};
+
+static enum pd_resume_result mayfly_resume(struct pd_process *process, uint32_t *cost_out)
+{
+    struct pd_process *successor = NULL;
+    *cost_out = 1;
+    if (atomic_load(&process->slice_count) < 3 && !atomic_load(&is_winter)) {
+        struct pd_message *message = pd_message_create(1, 0);
+        if (message != NULL && pd_process_send(process, process->pid + 1, message) != PD_OK) {
+            pd_message_destroy(message);
+        }
+        (void)!pd_process_monitor(process, process->pid - 1, process->pid);
+        return PD_RESUME_YIELD;
+    }
+    if (!atomic_load(&is_winter) && pd_process_create(process->environment, process->pid, &mayfly,
+                                                      process->data, &successor) == PD_OK) {
+        pd_process_start(successor);
+    }
+    pd_process_set_exit(process, PD_EXIT_NORMAL, NULL, 0);
+    return PD_RESUME_EXIT;
+}
+
+static void what_comes_and_goes_can_be_looked_at(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    atomic_store(&is_winter, false);
+    for (int i = 0; i < 20; i++) {
+        (void)world_spawn(&world, &mayfly, 0, NULL);
+    }
+    for (uint64_t round = 0; round < 300; round++) {
+        char request[128];
+        const char *answer = world_ask(&world, "{\"op\":\"list\"}\n");
+        const char *found = strstr(answer, "\"pid\":");
+        unsigned long long pid = found == NULL ? 1 : strtoull(found + 6, NULL, 10);
+        static const char *const ops[] = {"info", "kill", "trace", "info"};
+        const char *op = ops[round % 4];
+        if (strcmp(op, "kill") == 0 && round > 40) {
+            continue; /* some shall be left */
+        }
+        (void)snprintf(request, sizeof request, "{\"op\":\"%s\",\"process\":\"%llu\"}\n", op,
+                       pid + round % 30);
+        (void)world_ask(&world, request);
+    }
+    expect_in(world_ask(&world, "{\"op\":\"list\"}\n"), "\"parent\":");
+    atomic_store(&is_winter, true);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +331,7 @@ int main(void)
         cmocka_unit_test(one_trace_at_a_time),
         cmocka_unit_test(a_slow_reader_holds_little_memory),
         cmocka_unit_test(mistakes_end_nothing_but_long_lines_do),
+        cmocka_unit_test(what_comes_and_goes_can_be_looked_at),
         cmocka_unit_test(without_memory_the_conversation_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
