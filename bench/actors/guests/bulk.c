@@ -13,6 +13,7 @@
 #include "bench.h"
 
 #define PAGE_BYTES 65536u
+#define WORKER_LINK 1u                    /* its failure ends this program too */
 #define WORKER_ANSWER (UINT64_C(1) << 63) /* marks the worker's messages; the echo's are small */
 
 static struct bench_arguments arguments;
@@ -132,13 +133,13 @@ static uint64_t play(uint64_t echo, uint64_t *pause_out)
 static uint64_t worker_spawn(const char *mode, uint64_t self)
 {
     if (bench_equal(mode, "fill")) {
-        return BENCH_SPAWN("fill", self, 0);
+        return BENCH_SPAWN("fill", self, WORKER_LINK);
     }
     if (bench_equal(mode, "copy")) {
-        return BENCH_SPAWN("copy", self, 0);
+        return BENCH_SPAWN("copy", self, WORKER_LINK);
     }
     if (bench_equal(mode, "grow")) {
-        return BENCH_SPAWN("grow", self, 0);
+        return BENCH_SPAWN("grow", self, WORKER_LINK);
     }
     bench_fail("usage: bulk fill|copy|grow BYTES ROUNDS");
 }
