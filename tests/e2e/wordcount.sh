@@ -90,6 +90,32 @@ the most frequent words:
 different words: 5
 TEXT
 
+# --- Killed by the operator, in the middle of work ------------------------------------------------------
+
+export XDG_RUNTIME_DIR=$work/runtime
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+status=0
+"$PANDO" run --dir /usr/share/common-licenses "$guest" "${any_byte[@]}" --pace 100 -- "${licences[@]}" \
+    >"$work/out" 2>"$work/err" &
+run=$!
+for victim in mapper.1 reducer.0 mapper.3 reducer.1 reducer.0 mapper.1; do
+    # Between a death and the restart nobody has the name: try again.
+    killed=no
+    for _ in $(seq 300); do
+        if "$PANDO" kill "$victim" >/dev/null 2>&1; then killed=yes; break; fi
+        sleep 0.02
+    done
+    [ "$killed" = yes ] || fail "could not kill $victim"
+done
+wait "$run" || status=$?
+if [ "$status" -eq 0 ] && [ "$(grep -c 'died: killed' "$work/err")" -ge 6 ] &&
+    [ "$(sed -n 's/^added up by reducers: //p' "$work/out")" = "$(cat "${licences[@]}" | LC_ALL=C wc -w)" ]
+then
+    echo "ok six killed by the operator"
+else
+    fail "killed by the operator: exit code $status: $(grep died "$work/err"; tail -n 3 "$work/out")"
+fi
+
 # --- Mistakes ------------------------------------------------------------------------------------------
 
 # refuse NAME TEXT ARGUMENT...: exit code 2, and TEXT on standard error.
