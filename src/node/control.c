@@ -177,6 +177,18 @@ static int prepare(const struct pd_control *control, struct pollfd *polled)
     return timeout_ms;
 }
 
+/* The program ends: who asked for that (kill of the main process) and who watched is told. */
+static void say_last_words(struct pd_control *control)
+{
+    for (uint32_t i = 0; i < PD_CONTROL_CONNECTIONS_MAX; i++) {
+        struct pd_control_connection *connection = &control->connections[i];
+        if (connection->session != NULL) {
+            pd_control_session_work(connection->session);
+            (void)write_some(control, connection);
+        }
+    }
+}
+
 static void run(void *argument)
 {
     struct pd_control *control = argument;
@@ -188,6 +200,7 @@ static void run(void *argument)
             return; /* no memory in the kernel: the program goes on without this socket */
         }
         if ((polled[POLL_STOP].revents & POLLIN) != 0) {
+            say_last_words(control);
             return;
         }
         for (uint32_t i = 0; i < PD_CONTROL_CONNECTIONS_MAX; i++) {

@@ -277,13 +277,15 @@ static void exited(void *context, struct pd_program *program, struct pd_process 
     if (reports->mode == PD_CRASH_NONE) {
         return;
     }
-    uint64_t now_ns = pd_host_now_ns(program->host);
     if (pd_process_is_supervisor(process)) {
         finish_all(reports, process->pid, UINT64_MAX);
     }
     bool is_main = process->pid == atomic_load_explicit(&program->main_pid, memory_order_acquire);
-    if (!is_worth_telling(reports, process, is_main) ||
-        (!is_main && !pd_crash_reports_admit(reports, now_ns))) {
+    if (!is_worth_telling(reports, process, is_main)) {
+        return; /* almost always: before anything is asked of the clock */
+    }
+    uint64_t now_ns = pd_host_now_ns(program->host);
+    if (!is_main && !pd_crash_reports_admit(reports, now_ns)) {
         return;
     }
     struct pd_crash_pending report = {.pid = process->pid,

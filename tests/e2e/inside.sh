@@ -216,6 +216,25 @@ left_out=$(awk '/more crash reports were left out/ { sum += $2 } END { print sum
 [ "$told" -lt 500 ] || fail "$told reports of a storm were told"
 [ ! -e "$sockets/$two.sock" ] || fail "the second program left its socket behind"
 
+# --- A tree that gives up: each crash once, and the chain of reasons once ---------------------------------------
+cat >"$work/app.yaml" <<APP
+name: shop
+supervisor: {strategy: one_for_one, max_restarts: 1, period: 60s}
+children:
+  - {id: bad, module: $guests/inside.wasm, function: fail}
+APP
+runs 1 run "$work/app.yaml"
+said "  path       shop/bad"
+said "  restart    1 of 1"
+said "  restart    none: its supervisor gives up"
+said "pando: process 1: supervisor shop gave up: more than 1 restarts in 60 s"
+said_not "main ended"
+[ "$(grep -c "crashed: failure" "$err")" -eq 2 ] || fail "two crashes are not two reports"
+runs 1 run --crash-reports none "$work/app.yaml"
+said "pando: main ended: failure: supervisor shop gave up"
+said_not "crashed"
+runs 2 run --crash-reports some "$work/app.yaml"
+
 # --- One that dies without a word leaves a socket: it is found and removed ------------------------------------------------------
 begin three --crash-reports none
 kill -KILL "$program"
