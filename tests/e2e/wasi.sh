@@ -59,4 +59,28 @@ timeout -s TERM 1 "$PANDO" run --env PANDO_TEST=yes "$guests/wasi_system.wasm" o
 kill "$sleeper" 2>/dev/null || true
 [ "$SECONDS" -lt 8 ] || fail "a guest that waits for its input held the program for $SECONDS s"
 
+# --dir: under another name, several, and nothing but what is beneath them.
+verbs=$guests/verbs.wasm
+mkdir "$work/one" "$work/two"
+echo inside >"$work/one/file"
+echo secret >"$work/secret"
+ln -s ../secret "$work/one/out"
+ln -s "$work/secret" "$work/one/absolute"
+ln -s .. "$work/one/up"
+for seed in "" "--seed 1"; do
+    for path in /a/../secret /a/out /a/absolute /a/up/secret "$work/secret" /a/../../etc/passwd /etc/passwd; do
+        # shellcheck disable=SC2086 # no words for the empty seed
+        expect 9 "" "$PANDO" run $seed --dir "$work/one::/a" "$verbs" once:"$path"
+    done
+    # shellcheck disable=SC2086
+    expect 0 "read" "$PANDO" run $seed --dir "$work/one::/a" --dir "$work/two::/b" "$verbs" once:/a/file say:read
+done
+[ "$(cat "$work/secret")" = secret ] || fail "a guest wrote outside of its directory"
+expect 1 "" "$PANDO" run --dir "$work/two::/b" "$verbs" once:/b/new
+[ -e "$work/two/new" ] || fail "a guest could not write in its directory"
+(cd "$work" && expect 0 "read" "$PANDO" run --dir one "$verbs" once:one/file say:read) || exit 1
+expect 1 "" "$PANDO" run --dir "$work/nowhere" "$verbs"
+grep -q "nowhere" "$work/err" || fail "--dir of a directory that is not there: $(cat "$work/err")"
+expect 1 "" "$PANDO" run --dir "$work/secret" "$verbs"
+
 echo "OK wasi"
