@@ -67,7 +67,10 @@ echo "Counting words with supervised WebAssembly actors. One of them will crash 
 status=0
 "$pando" run "${options[@]}" "$guest" ${guest_options[@]+"${guest_options[@]}"} -- "${files[@]}" |
     tee "$output" || status=$?
-if [ "$status" -ne 0 ]; then
+if [ "$status" -ge 128 ]; then
+    echo "make run: interrupted" >&2
+    exit "$status"
+elif [ "$status" -ne 0 ]; then
     echo "make run: counting failed: exit code $status" >&2
     exit "$status"
 fi

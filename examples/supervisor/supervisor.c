@@ -5,8 +5,8 @@
  *   ├── counter   adds one when asked; every third time it crashes after it told the store
  *   └── visitor   asks eight times, and prints what it sees
  *
- * The counter's own memory is lost with each crash; what it told the store is not. So the count goes
- * on where it was, and each restart shows in the number of the counter's life.
+ * The counter's own memory is lost with each crash; what it told the store is not. So the count
+ * goes on where it was, and each restart shows in the number of the counter's life.
  *
  * The tree can be built by the program itself (here the visitor is main), or declared without code:
  *
