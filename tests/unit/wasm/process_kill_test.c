@@ -135,7 +135,6 @@ static void in_every_call_that_waits(void **state)
         {"poll", "poll_oneoff", false},
         {"catch", "receive", false},
         {"spin", NULL, false},
-        {"fresh", NULL, false},
     };
     int ends[2];
     assert_int_equal(pipe(ends), 0);
