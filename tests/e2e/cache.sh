@@ -116,7 +116,8 @@ rm -rf "$folder"
 printf 'not a folder' >"$work/file"
 XDG_CACHE_HOME=$work/file compiled "$hello"
 XDG_CACHE_HOME=/proc/nowhere compiled "$hello"
-XDG_CACHE_HOME=relative compiled "$hello" # is no cache home, says its specification
+# A relative path is no cache home, says its specification: the one below HOME is used.
+HOME=$work/nobody XDG_CACHE_HOME=relative compiled "$hello"
 [ ! -e relative ] || fail 'a relative cache home was used'
 if [ "$(id -u)" -ne 0 ]; then
     compiled "$hello"
