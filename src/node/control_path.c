@@ -52,8 +52,9 @@ enum pd_status pd_control_folder(char folder_out[PD_CONTROL_FOLDER_SIZE],
         return PD_ERR_RANGE;
     }
     if (mkdir(folder_out, 0700) != 0 && errno != EEXIST) {
-        (void)snprintf(why_out, PD_CONTROL_WHY_SIZE, "cannot make %s: %s", folder_out,
-                       strerror(errno));
+        (void)snprintf(why_out, PD_CONTROL_WHY_SIZE, "cannot make %s: %s%s", folder_out,
+                       strerror(errno),
+                       has_runtime ? " (XDG_RUNTIME_DIR must be a folder of yours, or unset)" : "");
         return PD_ERR_IO;
     }
     return check_folder(folder_out, why_out);
