@@ -276,9 +276,8 @@ static void fair_open(struct fair *fair, uint32_t loops)
     struct pd_runtime_config config = stage_config();
     config.processes_max = 4096;
     assert_int_equal(pd_real_host_create(1, 16, &fair->host), PD_OK);
-    assert_int_equal(pd_runtime_init(&fair->runtime, pd_real_host_interface(fair->host), &config,
-                                     NULL),
-                     PD_OK);
+    assert_int_equal(
+        pd_runtime_init(&fair->runtime, pd_real_host_interface(fair->host), &config, NULL), PD_OK);
     assert_int_equal(pd_environment_create(&fair->runtime, 1, &fair->environment), PD_OK);
 }
 
@@ -289,7 +288,8 @@ static void fair_close(struct fair *fair)
     }
     struct pd_host *host = pd_real_host_interface(fair->host);
     while (atomic_load(&fair->runtime.process_count) > 0) {
-        (void)host->ops->event_wait(host, &fair->runtime.drained, host->ops->now_ns(host) + 1000000);
+        (void)host->ops->event_wait(host, &fair->runtime.drained,
+                                    host->ops->now_ns(host) + 1000000);
     }
     pd_runtime_stop(&fair->runtime);
     pd_environment_destroy(fair->environment);

@@ -120,14 +120,15 @@ static enum pd_resume_result live(struct pd_process *self, uint32_t *cost_out)
                                NULL);
         break;
     case 6:
-        pd_process_wake_at(self, pd_host_now_ns(runtime->host) + pd_random_below(&life->random, 100000));
+        pd_process_wake_at(self,
+                           pd_host_now_ns(runtime->host) + pd_random_below(&life->random, 100000));
         return PD_RESUME_WAIT;
     case 7:
         message = pd_message_create(2, 0);
-        if (message != NULL &&
-            pd_runtime_send_at(runtime, world->environment, pid, message,
-                               pd_host_now_ns(runtime->host) + pd_random_below(&life->random, 50000),
-                               &id) != PD_OK) {
+        if (message != NULL && pd_runtime_send_at(runtime, world->environment, pid, message,
+                                                  pd_host_now_ns(runtime->host) +
+                                                      pd_random_below(&life->random, 50000),
+                                                  &id) != PD_OK) {
             pd_message_destroy(message);
         } else if (message != NULL && id % 2 == 0) {
             (void)pd_runtime_cancel_send(runtime, id);
@@ -167,7 +168,8 @@ static enum pd_resume_result watch(struct pd_process *self, uint32_t *cost_out)
     struct pd_message *message = NULL;
     while ((message = pd_process_take(self, NULL, 0)) != NULL) {
         if (message->kind == PD_MESSAGE_DATA) {
-            if (pd_process_monitor(self, message->tag, pd_runtime_new_ref(&world->runtime)) == PD_OK) {
+            if (pd_process_monitor(self, message->tag, pd_runtime_new_ref(&world->runtime)) ==
+                PD_OK) {
                 atomic_fetch_add(&world->asked, 1);
             }
         } else if (message->kind == PD_MESSAGE_DOWN) {
@@ -239,9 +241,9 @@ static void random_lives(void **state)
     config.messages_max = 8;
     config.signals_max = 8;
     assert_int_equal(pd_real_host_create(1, 16, &world->host), PD_OK);
-    assert_int_equal(pd_runtime_init(&world->runtime, pd_real_host_interface(world->host), &config,
-                                     NULL),
-                     PD_OK);
+    assert_int_equal(
+        pd_runtime_init(&world->runtime, pd_real_host_interface(world->host), &config, NULL),
+        PD_OK);
     assert_int_equal(pd_environment_create(&world->runtime, 1, &world->environment), PD_OK);
     start_watchers(world);
     assert_int_equal(pd_runtime_start(&world->runtime), PD_OK);

@@ -58,7 +58,8 @@ static const char guest_wat[] =
     "    (call $catch (i32.sub (local.get 0) (i32.const 1)) (i32.const 0)))\n"
     "  (func (export \"catch\") (param i64) (drop (call $catch (i32.const 3) (i32.const 0))))\n"
     "  (func (export \"spin\") (param i64) (loop $l (br $l)))\n"
-    "  ;; The next owner of memory and stack: all zero but its own data, and what it writes stays.\n"
+    "  ;; The next owner of memory and stack: all zero but its own data, and what it writes "
+    "stays.\n"
     "  (func (export \"fresh\") (param i64) (local $at i32)\n"
     "    (local.set $at (i32.const 64))\n"
     "    (loop $l\n"
@@ -79,7 +80,7 @@ static const char guest_wat[] =
 struct waiting_call {
     const char *function;
     const char *waits_in; /* NULL: it does not wait */
-    bool is_at_peer;      /* its parameter is a process with a full mailbox, or one that never answers */
+    bool is_at_peer; /* its parameter is a process with a full mailbox, or one that never answers */
 };
 
 static void kill_all_in(struct world *world, const struct waiting_call *call)
@@ -112,8 +113,8 @@ static void kill_all_in(struct world *world, const struct waiting_call *call)
     if (call->is_at_peer) { /* the receiver did not suffer */
         assert_true(pd_mailbox_exists(world->program.environment, peer));
         struct pd_mailbox_view view;
-        assert_int_equal(
-            pd_mailbox_look(world->program.environment, peer, &view, NULL, NULL), PD_OK);
+        assert_int_equal(pd_mailbox_look(world->program.environment, peer, &view, NULL, NULL),
+                         PD_OK);
         assert_int_equal(view.sender_count, 0);
         world_kill(world, peer);
         (void)world_await(world, peer);
@@ -158,8 +159,8 @@ static void in_every_call_that_waits(void **state)
 static void the_program_ends_while_all_of_them_wait(void **state)
 {
     (void)state;
-    static const char *const functions[] = {"receive", "receive_tagged", "sleep", "hold",
-                                            "get_or_spawn", "catch", "spin"};
+    static const char *const functions[] = {"receive",      "receive_tagged", "sleep", "hold",
+                                            "get_or_spawn", "catch",          "spin"};
     struct world *world = world_open(guest_wat, 16);
     for (uint32_t i = 0; i < 70; i++) {
         (void)world_start(world, functions[i % 7], 0);

@@ -164,8 +164,7 @@ static inline void world_await_call(struct world *world, uint64_t pid, const cha
                             (void *)&activity) != PD_OK) {
             fail_msg("it did not wait in %s, but ended: %s", name, world_await(world, pid)->text);
         }
-        if (activity != NULL && strcmp(activity, name) == 0 &&
-            view.run_state == PD_RUN_WAITING) {
+        if (activity != NULL && strcmp(activity, name) == 0 && view.run_state == PD_RUN_WAITING) {
             return;
         }
         assert_true(time(NULL) < until);
