@@ -1,4 +1,5 @@
-/* Pids: they grow, are never used twice, skip slots that are taken, and end with their environment. */
+/* Pids: they grow, are never used twice, skip slots that are taken, and end with their
+ * environment. */
 #include "base/random.h"
 #include "stage.h"
 #include "support/seed.h"

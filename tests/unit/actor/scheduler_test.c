@@ -1,5 +1,5 @@
-/* Who runs when: one history for one seed, turns shared fairly (counted in slices, never timed), clocks,
- * and no memory at any point. */
+/* Who runs when: one history for one seed, turns shared fairly (counted in slices, never timed),
+ * clocks, and no memory at any point. */
 #include <pthread.h>
 
 #include "base/random.h"

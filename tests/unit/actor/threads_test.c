@@ -1,5 +1,6 @@
-/* Random lives on real threads, for TSan and ASan: whoever was monitored is told of exactly once, nobody
- * is lost or stuck, and nothing is left. Interleavings are the machine's, so no seed replays them. */
+/* Random lives on real threads, for TSan and ASan: whoever was monitored is told of exactly once,
+ * nobody is lost or stuck, and nothing is left. Interleavings are the machine's, so no seed
+ * replays them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* How guests end and what is told of it; and that what they did last is done. The node is unharmed by all. */
+/* How guests end and what is told of it; and that what they did last is done. The node is
+ * unharmed by all. */
 #include "process_world.h"
 
 #define GUEST PD_TEST_GUEST_DIR "/process_end.wasm"

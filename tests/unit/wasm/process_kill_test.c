@@ -1,4 +1,5 @@
-/* Guests that are killed in the middle of whatever they wait for, their memory and stack reused at once. */
+/* Guests that are killed in the middle of whatever they wait for, their memory and stack reused
+ * at once. */
 #include <unistd.h>
 
 #include "process_world.h"

@@ -1,4 +1,5 @@
-/* process_world - a whole program on real threads, for tests of guests as processes: what each ended of. */
+/* process_world - a whole program on real threads, for tests of guests as processes: what each
+ * ended of. */
 #ifndef PD_TEST_PROCESS_WORLD_H
 #define PD_TEST_PROCESS_WORLD_H
 
