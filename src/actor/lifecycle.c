@@ -8,7 +8,7 @@
 #include "actor/tracer.h"
 #include "base/assert.h"
 
-/* --- Making ------------------------------------------------------------------------------------------ */
+/* --- Making ----------------------------------------------------------------------------------- */
 
 enum pd_status pd_process_create(struct pd_environment *environment, uint64_t parent,
                                  const struct pd_behavior *behavior, void *data,
@@ -76,9 +76,10 @@ void pd_process_start(struct pd_process *process)
     pd_runtime_enqueue(runtime, process);
 }
 
-/* --- Bonds ------------------------------------------------------------------------------------------- */
+/* --- Bonds ------------------------------------------------------------------------------------ */
 
-/* What bonds leave behind counts too: else one that watches the dead and never looks would grow for ever. */
+/* What bonds leave behind counts too: else one that watches the dead and never looks would grow for
+ * ever. */
 static bool has_bond_room(const struct pd_process *self)
 {
     return (uint64_t)self->bonds.count + self->notice_count <
@@ -111,7 +112,8 @@ enum pd_status pd_process_link_child(struct pd_process *parent, struct pd_proces
     return PD_OK;
 }
 
-/* A notice to ourselves that what we wanted to bond with is not there. Reuses the request's block. */
+/* A notice to ourselves that what we wanted to bond with is not there. Reuses the request's
+ * block. */
 static void notice_to_self(struct pd_process *self, struct pd_message *request,
                            enum pd_message_kind kind, uint64_t pid)
 {
@@ -198,7 +200,8 @@ static bool is_counted(const struct pd_message *message)
     return message->kind == PD_MESSAGE_DATA || message->kind == PD_MESSAGE_REPLY;
 }
 
-/* The sender ends: what it had not sent yet is lost, but others must not be left with half a bond. */
+/* The sender ends: what it had not sent yet is lost, but others must not be left with half a
+ * bond. */
 static void empty_outbox(struct pd_process *self)
 {
     while (self->outbox_first != NULL) {
@@ -311,9 +314,9 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
                             struct pd_exit_text *text)
 {
     if (pd_process_is_traced(self)) {
-        pd_tracer_note(self, (struct pd_traced){.kind = PD_TRACED_EXIT_SENT,
-                                                .pid = pid,
-                                                .reason = (uint8_t)reason});
+        pd_tracer_note(
+            self,
+            (struct pd_traced){.kind = PD_TRACED_EXIT_SENT, .pid = pid, .reason = (uint8_t)reason});
     }
     if (reason == PD_EXIT_KILLED) {
         enum pd_status status = pd_mailbox_kill(self->environment, pid, reason, text);
@@ -333,7 +336,7 @@ void pd_process_exit_signal(struct pd_process *self, uint64_t pid, enum pd_exit_
     post_request(self, pid, message);
 }
 
-/* --- The owner's queue --------------------------------------------------------------------------------- */
+/* --- The owner's queue ------------------------------------------------------------------------ */
 
 static void note_arrival(struct pd_process *self, const struct pd_message *message)
 {
@@ -477,7 +480,7 @@ bool pd_lifecycle_catch_up(struct pd_process *self)
            take_in(self, &is_killed) && !is_killed && !self->is_exit_set;
 }
 
-/* --- Signals ------------------------------------------------------------------------------------------- */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 static void handle_link(struct pd_process *self, struct pd_message *message)
 {
@@ -527,13 +530,14 @@ static void end_with(struct pd_process *self, const struct pd_message *message)
     }
 }
 
-/* A death or an exit request reaches us: a message, our own death, or nothing. Takes the message. */
+/* A death or an exit request reaches us: a message, our own death, or nothing. Takes the
+ * message. */
 static void suffer(struct pd_process *self, struct pd_message *message, uint64_t tag,
                    bool is_request)
 {
     bool is_normal = message->reason == PD_EXIT_NORMAL;
-    bool is_told = self->trapping == PD_TRAP_ALL ||
-                   (self->trapping == PD_TRAP_FAILURES && !is_normal);
+    bool is_told =
+        self->trapping == PD_TRAP_ALL || (self->trapping == PD_TRAP_FAILURES && !is_normal);
     if (is_told) {
         message->kind = PD_MESSAGE_LINK_DIED;
         message->tag = tag;
@@ -641,7 +645,7 @@ void pd_lifecycle_handle(struct pd_process *self, struct pd_message *batch)
     }
 }
 
-/* --- The end --------------------------------------------------------------------------------------------- */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 static void free_list(struct pd_message *first)
 {
@@ -735,7 +739,7 @@ void pd_process_set_exit(struct pd_process *self, enum pd_exit_reason reason, co
     self->exit.text = text_size == 0 ? NULL : pd_exit_text_create(text, text_size);
 }
 
-/* --- Sending ------------------------------------------------------------------------------------------------ */
+/* --- Sending ---------------------------------------------------------------------------------- */
 
 static void count_sent(struct pd_process *self)
 {

@@ -41,7 +41,7 @@ static void say(struct pd_module_message *message, const char *text)
     (void)snprintf(message->text, sizeof message->text, "%s", text);
 }
 
-/* --- Opening, in the order of dependence ------------------------------------------------------------- */
+/* --- Opening, in the order of dependence ------------------------------------------------------ */
 
 static enum pd_status open_host(struct pd_program *program)
 {
@@ -232,8 +232,8 @@ enum pd_status pd_program_open(struct pd_program *program, const struct pd_progr
                                struct pd_module_message *message)
 {
     *program = (struct pd_program){.config = *config};
-    uint32_t scheduler_count = config->scheduler_count != 0 ? config->scheduler_count
-                                                            : pd_real_host_processor_count();
+    uint32_t scheduler_count =
+        config->scheduler_count != 0 ? config->scheduler_count : pd_real_host_processor_count();
     if (scheduler_count > PD_SCHEDULERS_MAX) {
         scheduler_count = PD_SCHEDULERS_MAX;
     }
@@ -267,7 +267,7 @@ enum pd_status pd_program_open(struct pd_program *program, const struct pd_progr
     return status;
 }
 
-/* --- Closing -------------------------------------------------------------------------------------------- */
+/* --- Closing ---------------------------------------------------------------------------------- */
 
 static bool is_empty(void *context)
 {
@@ -293,8 +293,7 @@ void pd_program_kill_all(struct pd_program *program)
             }
         } else {
             uint64_t soon_ns = pd_host_now_ns(program->host) + 10000000;
-            (void)program->host->ops->event_wait(program->host, &program->runtime.drained,
-                                                 soon_ns);
+            (void)program->host->ops->event_wait(program->host, &program->runtime.drained, soon_ns);
         }
     }
 }
@@ -339,7 +338,7 @@ void pd_program_close(struct pd_program *program)
     *program = (struct pd_program){0};
 }
 
-/* --- Modules ---------------------------------------------------------------------------------------------- */
+/* --- Modules ---------------------------------------------------------------------------------- */
 
 static enum pd_status read_file(const char *path, uint8_t **bytes_out, size_t *size_out,
                                 struct pd_module_message *message)
@@ -419,7 +418,7 @@ enum pd_status pd_program_load(struct pd_program *program, enum pd_engine_profil
     return status;
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------ */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 void pd_program_start_main(struct pd_program *program, struct pd_process *process)
 {
@@ -477,11 +476,9 @@ void pd_program_interrupt(struct pd_program *program)
 enum pd_status pd_program_exit_signal(struct pd_program *program, uint64_t pid,
                                       enum pd_exit_reason reason, const char *text)
 {
-    struct pd_exit_text *shared =
-        text == NULL ? NULL : pd_exit_text_create(text, strlen(text));
+    struct pd_exit_text *shared = text == NULL ? NULL : pd_exit_text_create(text, strlen(text));
     enum pd_status status = PD_ERR_NO_MEMORY;
-    struct pd_message *message =
-        reason == PD_EXIT_KILLED ? NULL : pd_message_create(0, 0);
+    struct pd_message *message = reason == PD_EXIT_KILLED ? NULL : pd_message_create(0, 0);
     if (message == NULL) {
         status = pd_mailbox_kill(program->environment, pid, reason, shared);
     } else {

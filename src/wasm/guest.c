@@ -273,12 +273,14 @@ static enum pd_guest_step step(struct pd_guest *guest)
     }
 }
 
-static void publish(struct pd_guest *guest)
+/* For whoever looks on. The size of the memory is also noted whenever a host function looks at it,
+ * so that only a guest that computes on its own needs it here. */
+static void publish(struct pd_guest *guest, enum pd_guest_step result)
 {
     uint64_t left = 0;
     must_not_fail(wasmtime_context_get_fuel(guest->context, &left));
     atomic_store_explicit(&guest->fuel_used, guest->fuel_budget - left, memory_order_relaxed);
-    if (guest->memory_state == PD_MEMORY_FOUND) {
+    if (result != PD_GUEST_WAITING && guest->memory_state == PD_MEMORY_FOUND) {
         atomic_store_explicit(&guest->memory_size,
                               wasmtime_memory_data_size(guest->context, &guest->memory),
                               memory_order_relaxed);
@@ -296,7 +298,7 @@ enum pd_guest_step pd_guest_step(struct pd_guest *guest)
         must_not_fail(wasmtime_context_fuel_async_yield_interval(guest->context,
                                                                  guest->machine->yield_interval));
     }
-    publish(guest);
+    publish(guest, result);
     if (result == PD_GUEST_WAITING) {
         atomic_store_explicit(&guest->waiting_in, guest->top->import, memory_order_relaxed);
     } else if (result == PD_GUEST_EXITED) {
@@ -344,7 +346,7 @@ enum pd_guest_made pd_guest_make(struct pd_guest *guest)
             break;
         }
     }
-    publish(guest);
+    publish(guest, PD_GUEST_YIELDED);
     return PD_GUEST_MAKING;
 }
 

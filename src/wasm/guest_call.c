@@ -123,12 +123,13 @@ static bool find_memory(struct pd_guest *guest)
     return true;
 }
 
-static void read_arguments(struct pd_call *call, const char *signature,
+static void read_arguments(struct pd_call *call, const struct pd_linked_import *linked,
                            const wasmtime_val_raw_t *values)
 {
-    for (size_t i = 0; signature[i] != '-'; i++) {
-        call->arguments[i] =
-            signature[i] == 'i' ? (uint64_t)(uint32_t)values[i].i32 : (uint64_t)values[i].i64;
+    uint32_t narrow = linked->narrow_mask;
+    for (uint32_t i = 0; i < linked->argument_count; i++, narrow >>= 1) {
+        uint64_t value = (uint64_t)values[i].i64;
+        call->arguments[i] = (narrow & 1) != 0 ? (uint32_t)value : value;
     }
 }
 
@@ -198,11 +199,12 @@ PD_SUSPENDED_FUNCTION
 wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
                                     wasmtime_val_raw_t *values, size_t count)
 {
-    const struct pd_import *import = env;
+    const struct pd_linked_import *linked = env;
+    const struct pd_import *import = linked->import;
     struct pd_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
     struct pd_frame *frame = guest->top;
     frame->import = import;
-    read_arguments(&frame->call, import->signature, values);
+    read_arguments(&frame->call, linked, values);
     if (__builtin_expect(guest->phase == PD_PHASE_INSTANTIATING, 0) &&
         guest->memory_state == PD_MEMORY_UNKNOWN) {
         guest->caller = caller; /* deferred functions of `start` find the memory only now */
@@ -284,6 +286,7 @@ uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size
         return NULL;
     }
     uint64_t length = wasmtime_memory_data_size(guest->context, &guest->memory);
+    atomic_store_explicit(&guest->memory_size, length, memory_order_relaxed);
     if (address > length || size > length - address) {
         return NULL;
     }

@@ -116,7 +116,7 @@ struct pd_guest {
     struct pd_frame frame; /* the outermost level */
 };
 
-/* Where all host functions enter, on the fiber. `env` is the row of the table. */
+/* Where all host functions enter, on the fiber. `env` is the linker's struct pd_linked_import. */
 wasm_trap_t *pd_guest_call_callback(void *env, wasmtime_caller_t *caller,
                                     wasmtime_val_raw_t *values, size_t count);
 

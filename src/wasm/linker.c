@@ -35,7 +35,10 @@ enum pd_status pd_linker_open(struct pd_linker *linker, struct pd_engine *engine
     memset(linker, 0, sizeof *linker);
     linker->engine = engine;
     linker->imports = pd_alloc_zeroed(PD_LINKER_IMPORTS_MAX, sizeof(*linker->imports));
-    if (linker->imports == NULL) {
+    linker->linked = pd_alloc_zeroed(PD_LINKER_IMPORTS_MAX, sizeof(*linker->linked));
+    if (linker->imports == NULL || linker->linked == NULL) {
+        pd_free(linker->imports);
+        pd_free(linker->linked);
         return PD_ERR_NO_MEMORY;
     }
     linker->linker = wasmtime_linker_new(engine->engine);
@@ -112,8 +115,12 @@ static enum pd_status add_one(struct pd_linker *linker, const struct pd_import *
     if (type == NULL || import->function == NULL) {
         return PD_ERR_INVALID;
     }
-    /* Wasmtime takes the table's row as a pointer to mutable data; the dispatcher reads it only. */
-    void *row = (void *)(uintptr_t)import;
+    struct pd_linked_import *row = &linker->linked[linker->import_count];
+    *row = (struct pd_linked_import){.import = import};
+    for (const char *at = import->signature; *at != '-'; at++) {
+        row->narrow_mask |= *at == 'i' ? (uint16_t)(1u << row->argument_count) : 0;
+        row->argument_count++;
+    }
     wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
         linker->linker, import->module, strlen(import->module), import->name, strlen(import->name),
         type, pd_guest_call_callback, row, NULL);
@@ -174,6 +181,7 @@ void pd_linker_close(struct pd_linker *linker)
         wasmtime_linker_delete(linker->linker);
     }
     pd_free(linker->imports);
+    pd_free(linker->linked);
     memset(linker, 0, sizeof *linker);
 }
 

@@ -15,9 +15,17 @@
 
 #define PD_LINKER_IMPORTS_MAX 1024u
 
+/* A row of a table with what the dispatcher would else read from its signature at every call. */
+struct pd_linked_import {
+    const struct pd_import *import;
+    uint16_t narrow_mask; /* bit i: argument i is an i32 */
+    uint8_t argument_count;
+};
+
 struct pd_linker {
     struct pd_engine *engine;
     wasmtime_linker_t *linker;
+    struct pd_linked_import *linked;  /* PD_LINKER_IMPORTS_MAX, in order of addition; never moves */
     const struct pd_import **imports; /* sorted by (module, name) once sealed */
     uint32_t import_count;
     bool is_sealed;
