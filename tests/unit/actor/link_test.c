@@ -219,7 +219,7 @@ static void without_memory_nothing_changes(void **state)
     }
 }
 
-/* --- Random lives: requests that cross in every way ------------------------------------------------ */
+/* --- Random lives: requests that cross in every way ------------------------------------------- */
 
 #define LIVES 12u
 

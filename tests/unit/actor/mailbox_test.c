@@ -230,7 +230,7 @@ static void nobody_is_there(void **state)
     stage_close(&stage);
 }
 
-/* --- A model: one sender for each tag, taken by random sets ----------------------------------------------- */
+/* --- A model: one sender for each tag, taken by random sets ----------------------------------- */
 
 #define TAGS 5u
 

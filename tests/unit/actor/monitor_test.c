@@ -203,7 +203,7 @@ static void late_replies_are_dropped_and_give_their_room_back(void **state)
     stage_close(&stage);
 }
 
-/* --- Random lives: each reference answers once, or was given up ------------------------------------- */
+/* --- Random lives: each reference answers once, or was given up ------------------------------- */
 
 #define WATCHERS 6u
 #define TARGETS 40u
