@@ -6,12 +6,12 @@ set(PANDO_FOLDERS
   base raft kv coord jobs actor proto wasm store wal net gateway host node sim cli)
 
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
-set(PANDO_EXTERNAL_host PkgConfig::LIBUV Threads::Threads)
-set(PANDO_EXTERNAL_node wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBCYAML PkgConfig::LIBYAML Threads::Threads)
+set(PANDO_EXTERNAL_host Threads::Threads)
+set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
+  PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
-set(PANDO_EXTERNAL_cli wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBCYAML PkgConfig::LIBYAML Threads::Threads)
+set(PANDO_EXTERNAL_cli wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
+  PkgConfig::LIBYAML Threads::Threads)
 
 # Pure folders see ISO C and POSIX's strnlen; the others also Linux's and glibc's own interfaces.
 set(PANDO_PURE_FOLDERS base raft kv coord jobs actor proto)
@@ -61,7 +61,7 @@ if(pando_libraries)
   target_link_libraries(pando_all INTERFACE "$<LINK_GROUP:RESCAN,${group}>")
 endif()
 target_link_libraries(pando_all INTERFACE
-  wasmtime PkgConfig::LIBUV PkgConfig::NETTLE PkgConfig::JANSSON PkgConfig::LIBCYAML
+  wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 
 # The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
