@@ -9,7 +9,7 @@ set(test_environment
   PANDO_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
   ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=1:abort_on_error=1:allow_addr2line=1
   UBSAN_OPTIONS=print_stacktrace=1:allow_addr2line=1
-  TSAN_OPTIONS=halt_on_error=1:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/cmake/tsan-suppressions.txt:second_deadlock_stack=1:allow_addr2line=1)
+  TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/cmake/tsan-suppressions.txt:second_deadlock_stack=1:allow_addr2line=1)
 
 # TSan and ASan of Debian 12 cannot place their shadow memory under the address randomisation of newer
 # kernels (vm.mmap_rnd_bits = 32): run without it.

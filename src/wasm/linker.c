@@ -111,8 +111,11 @@ static enum pd_status add_one(struct pd_linker *linker, const struct pd_import *
     if (linker->import_count == PD_LINKER_IMPORTS_MAX) {
         return PD_ERR_FULL;
     }
+    if (import->function == NULL) {
+        return PD_ERR_INVALID;
+    }
     wasm_functype_t *type = type_of(import->signature);
-    if (type == NULL || import->function == NULL) {
+    if (type == NULL) {
         return PD_ERR_INVALID;
     }
     struct pd_linked_import *row = &linker->linked[linker->import_count];
