@@ -10,10 +10,10 @@
 #include "actor/runtime.h"
 #include "base/assert.h"
 
-#define SLICE_COST 1000 /* thousandths */
-#define COST_MIN 10u    /* so that a hundred hops use up a slice */
-#define LOOPS_MAX 8u    /* times that one turn may find new messages and go on */
-#define TIMER_TICKS 8u  /* turns between two looks at the clock */
+#define SLICE_COST 1000    /* thousandths */
+#define COST_MIN 10u       /* so that a hundred hops use up a slice */
+#define LOOPS_MAX 8u       /* times that one turn may find new messages and go on */
+#define TIMER_TICKS 8u     /* turns between two looks at the clock */
 #define INJECTED_BATCH 16u /* taken over in one turn */
 /* waits before a process lends: those who wait once shall not touch a second page of stack */
 #define LEND_FROM 8u

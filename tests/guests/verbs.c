@@ -1,6 +1,6 @@
 /* flags: -std=gnu11 */
-/* verbs - one program for the end-to-end tests: each argument names one thing to do, in order. What a verb takes
- * follows a colon: "exit:7". */
+/* verbs - one program for the end-to-end tests: each argument names one thing to do, in order. What
+ * a verb takes follows a colon: "exit:7". */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>

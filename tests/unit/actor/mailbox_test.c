@@ -35,7 +35,8 @@ static void selective_receive_keeps_the_order_of_the_rest(void **state)
     const uint64_t nine[] = {9};
     assert_int_equal(take_tag(b, two, 1), 2);
     assert_int_equal(take_tag(b, nine, 1), 0);
-    assert_int_equal(take_tag(b, four_or_three, 2), 3); /* the first that came, not the first wanted */
+    /* the first that came, not the first wanted */
+    assert_int_equal(take_tag(b, four_or_three, 2), 3);
     assert_int_equal(take_tag(b, NULL, 0), 1);
     assert_int_equal(take_tag(b, NULL, 0), 1);
     assert_int_equal(take_tag(b, four_or_three, 2), 3);

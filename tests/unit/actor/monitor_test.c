@@ -1,5 +1,5 @@
-/* Monitors by reference and the old kind without, and replies by reference: each told once, late ones
- * never. */
+/* Monitors by reference and the old kind without, and replies by reference: each told once, late
+ * ones never. */
 #include "base/random.h"
 #include "stage.h"
 #include "support/seed.h"
