@@ -308,7 +308,7 @@ const struct pd_command pd_command_run = {
         "  --stats               print figures of the run at its end\n\n"
         "Examples:\n"
         "  pando run hello.wasm\n"
-        "  pando run --dir .::/work --env LANG=C tool.wasm /work/input.txt\n"
+        "  pando run --dir .::/data --env LANG=C tool.wasm /data/input.txt\n"
         "  pando run --seed 7 app.wasm\n",
     .run = run_run,
 };
