@@ -7,6 +7,11 @@ pkg_check_modules(LIBYAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
+# RocksDB: a header in the system's include path and one library, without a pkg-config file in Debian.
+find_library(PANDO_ROCKSDB_LIBRARY rocksdb REQUIRED)
+add_library(rocksdb UNKNOWN IMPORTED)
+set_target_properties(rocksdb PROPERTIES IMPORTED_LOCATION ${PANDO_ROCKSDB_LIBRARY})
+
 # Wasmtime's C API: a folder with include/ and lib/, either given (a released C API) or built once by
 # scripts/wasmtime.sh into the user's cache.
 set(PANDO_WASMTIME_DIR "$ENV{PANDO_WASMTIME_DIR}" CACHE PATH "Wasmtime C API: include/ and lib/")

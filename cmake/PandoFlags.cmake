@@ -6,6 +6,7 @@ option(PANDO_FRAME_POINTERS "Keep frame pointers, so that perf sees whole stacks
 option(PANDO_LTO "Optimise across files at link time" OFF)
 option(PANDO_WERROR "Treat warnings as errors" ON)
 option(PANDO_FUZZ "Build tests/fuzz with libFuzzer (clang only)" OFF)
+option(PANDO_MUTANTS "Compile the deliberate slips of src/base/mutant_list.h in; never shipped" OFF)
 set(PANDO_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, comma separated")
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -32,6 +33,10 @@ add_compile_options("SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/src/base/banned.
 
 # Neither binaries nor assertion texts name the machine that built them.
 add_compile_options(-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=)
+
+if(PANDO_MUTANTS)
+  add_compile_definitions(PANDO_MUTANTS)
+endif()
 
 if(PANDO_FRAME_POINTERS OR PANDO_SANITIZE)
   add_compile_options(-fno-omit-frame-pointer)

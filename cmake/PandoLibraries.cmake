@@ -6,6 +6,7 @@ set(PANDO_FOLDERS
   base raft kv coord jobs actor proto wasm store wal net gateway host node sim cli)
 
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
+set(PANDO_EXTERNAL_store rocksdb)
 set(PANDO_EXTERNAL_host Threads::Threads)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
@@ -62,7 +63,20 @@ if(pando_libraries)
 endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBYAML Threads::Threads)
+  PkgConfig::LIBYAML rocksdb Threads::Threads)
+
+# tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
+file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)
+foreach(folder IN LISTS tool_folders)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
+  if(sources)
+    cmake_path(GET folder FILENAME name)
+    add_executable(${name} ${sources})
+    target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
+    target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/tools)
+    target_link_libraries(${name} PRIVATE pando_all)
+  endif()
+endforeach()
 
 # The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
 # bring their own.

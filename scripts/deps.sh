@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is there: Debian packages and a Rust toolchain.
 #
-#   scripts/deps.sh GROUP...     groups: build, test, tidy, bench, package
+#   scripts/deps.sh GROUP...     groups: build, test, tidy, prove, bench, package
 #
 # Missing packages are listed, then installed as root or through sudo. Without either, the exact
 # command is printed and the script ends with 1. Takes a fraction of a second when nothing is missing.
@@ -14,13 +14,14 @@ packages_of() {
     case $1 in
         # wasi-libc, lld and the wasm32 runtime build guests; libclang-rt carries the sanitizers.
         build) echo cmake ninja-build pkg-config libyaml-dev libjansson-dev \
-            nettle-dev libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
+            nettle-dev librocksdb-dev libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
         test) echo libclang-rt-14-dev python3 ;;
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             libclang-rt-14-dev python3 ;;
+        prove) echo frama-c-base why3 z3 cvc4 python3 ;;
         bench) echo erlang-base python3 ;;
         package) echo dpkg-dev file ;;
-        *) echo "deps.sh: no such group '$1'; build, test, tidy, bench or package" >&2; exit 2 ;;
+        *) echo "deps.sh: no such group '$1'; build, test, tidy, prove, bench or package" >&2; exit 2 ;;
     esac
 }
 
