@@ -1,0 +1,21 @@
+/* sometimes_list - every mark: its name and which rare branch it stands at. Included by sometimes.h and by
+ * what prints the table; no include guard, on purpose. One line each, by folder. */
+
+/* raft */
+
+/* wal */
+
+/* kv */
+
+/* node */
+
+/* sim */
+PD_SOMETIMES_ENTRY(SIM_CRASH_DURING_WRITE, "a node crashed with an unsynced log write")
+PD_SOMETIMES_ENTRY(SIM_CRASH_OF_LEADER, "the leader crashed")
+PD_SOMETIMES_ENTRY(SIM_TWO_LEADERS, "an old leader did not yet know of a newer term's leader")
+PD_SOMETIMES_ENTRY(SIM_STORE_FELL_BACK, "a crash took applied batches from a store")
+PD_SOMETIMES_ENTRY(SIM_BLOCK_TORN, "a crash tore an unsynced block")
+PD_SOMETIMES_ENTRY(SIM_NAME_LOST, "a crash took an unsynced name or rename")
+PD_SOMETIMES_ENTRY(SIM_ENTRY_LOST, "an entry that some node held was never committed")
+PD_SOMETIMES_ENTRY(SIM_CLIENT_RETRY, "a client sent the same request again")
+PD_SOMETIMES_ENTRY(SIM_CLIENT_UNKNOWN, "a client gave up: its request may or may not have happened")
