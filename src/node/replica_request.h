@@ -1,0 +1,76 @@
+/* replica_request - what a client asks of a replica and what it is told, as bytes. Pure.
+ *
+ * Model      A request is {kind, flags, session, sequence, low, body}; an answer {outcome, leader, body}. Fixed fields
+ *            little endian. The body of a WRITE is a command (kv/command.h); of a READ a command with one range.
+ * Outcomes   Three kinds, never mixed up: it happened (OK), it certainly did not (most), nobody knows (UNKNOWN).
+ * Trust      Decoding accepts any bytes. */
+#ifndef PD_NODE_REPLICA_REQUEST_H
+#define PD_NODE_REPLICA_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/status.h"
+
+enum pd_replica_request_kind {
+    PD_REPLICA_REQUEST_WRITE = 1, /* body: command. Answer: kv/answer.h */
+    PD_REPLICA_REQUEST_READ = 2,  /* body: command with one range. Answer: kv/answer.h */
+    PD_REPLICA_REQUEST_LEASE =
+        3, /* number: lease id; its time to live and keys. Answer: kv/answer.h */
+    PD_REPLICA_REQUEST_LEASES = 4, /* Answer: kv/answer.h */
+    PD_REPLICA_REQUEST_WATCH = 5,  /* body: replica_watch.h. Many answers, the last one is not OK */
+    PD_REPLICA_REQUEST_UNWATCH = 6,     /* number: correlation of the watch */
+    PD_REPLICA_REQUEST_ADD_LEARNER = 7, /* number: node. Answered when the change is applied */
+    PD_REPLICA_REQUEST_PROMOTE = 8,     /* number: node, a learner that has caught up */
+    PD_REPLICA_REQUEST_REMOVE = 9,      /* number: node */
+    PD_REPLICA_REQUEST_TRANSFER =
+        10, /* number: node. Answered when asked for; the status tells the rest */
+    PD_REPLICA_REQUEST_STATUS = 11 /* Answer: JSON for people */
+};
+
+#define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */
+
+#define PD_REPLICA_REQUEST_HEAD_SIZE 34u
+#define PD_REPLICA_ANSWER_HEAD_SIZE 10u
+
+struct pd_replica_request_head {
+    enum pd_replica_request_kind kind;
+    uint32_t flags;
+    uint64_t session; /* 0: none, and then no promise about retries */
+    uint64_t sequence;
+    uint64_t low;
+    uint64_t number;
+    struct pd_span body;
+};
+
+enum pd_replica_outcome {
+    PD_REPLICA_OK = 0,
+    PD_REPLICA_NOT_LEADER, /* nothing was done; `leader` may help */
+    PD_REPLICA_NOT_READY, /* nothing was done: no leader yet, or it is taking over, or state is being fetched */
+    PD_REPLICA_BUSY,     /* nothing was done: a bound is reached; again later */
+    PD_REPLICA_DISK_LOW, /* nothing was done: the leader's disk is nearly full */
+    PD_REPLICA_DROPPED,  /* it was proposed, and another entry took its place: it never happens */
+    PD_REPLICA_UNKNOWN, /* it was proposed, and may or may not happen: retry in the session, or look */
+    PD_REPLICA_INVALID, /* nothing was done: the request can never be accepted; the body says why */
+    PD_REPLICA_CANCELLED, /* of a watch: it ended; the body says why */
+    PD_REPLICA_OUTCOME_COUNT
+};
+const char *pd_replica_outcome_text(enum pd_replica_outcome outcome);
+
+/* Writes PD_REPLICA_REQUEST_HEAD_SIZE bytes; the body follows them. */
+void pd_replica_request_put_head(uint8_t *bytes, const struct pd_replica_request_head *head);
+/* PD_ERR_CORRUPT: not a request. body borrows from `bytes`. */
+PD_NODISCARD enum pd_status pd_replica_request_decode(struct pd_span bytes,
+                                                      struct pd_replica_request_head *head_out);
+
+struct pd_replica_answer_head {
+    enum pd_replica_outcome outcome;
+    uint64_t leader; /* 0: unknown */
+    struct pd_span body;
+};
+void pd_replica_answer_put_head(uint8_t *bytes, const struct pd_replica_answer_head *head);
+PD_NODISCARD enum pd_status pd_replica_answer_decode(struct pd_span bytes,
+                                                     struct pd_replica_answer_head *head_out);
+
+#endif
