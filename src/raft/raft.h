@@ -56,8 +56,8 @@ enum pd_raft_message_type {
     PD_RAFT_MSG_TRANSFER_LEADER,
     PD_RAFT_MSG_TIMEOUT_NOW,
     PD_RAFT_MSG_FORGET_LEADER,
-    PD_RAFT_MSG_SNAP_STATUS, /* local: the transfer of a snapshot ended; reject: it failed */
-    PD_RAFT_MSG_UNREACHABLE  /* local: the transport lost a peer */
+    PD_RAFT_MSG_SNAP_STATUS, /* local, never on the wire: pd_raft_report_snapshot */
+    PD_RAFT_MSG_UNREACHABLE  /* local, never on the wire: pd_raft_report_unreachable */
 };
 
 /* Who is a member, and how. Every list sorted, without repeats. */
@@ -115,8 +115,8 @@ struct pd_raft_message {
     uint64_t commit;
     uint64_t reject_hint;
     uint64_t
-        session; /* replication session of the member (item 22): stale acks of a removed and re-added
-                         node do not count */
+        session; /* replication session of the member (item 22), echoed in answers: stale acks of a
+                         removed and re-added node do not count */
     uint64_t token; /* heartbeat and read tokens: leader-generated, monotonic (item 23) */
     bool reject;
     bool is_transfer; /* vote request of a leadership transfer: ignores leases */
@@ -173,7 +173,8 @@ struct pd_raft_config {
     uint64_t inflight_bytes_max;
     uint32_t log_entries_max; /* in memory, since the last compaction */
     uint64_t log_bytes_max;
-    uint32_t reads_max; /* ReadIndex rounds under way */
+    uint64_t forward_bytes_max; /* forwarded proposals of one Ready */
+    uint32_t reads_max;         /* ReadIndex rounds under way */
     uint32_t
         messages_max; /* messages of one Ready; more are held back, never lost from the protocol */
     uint64_t seed;    /* of the randomised timeouts */
@@ -202,15 +203,19 @@ PD_NODISCARD enum pd_status pd_raft_init(void *memory, size_t size,
                                          const struct pd_raft_config *config,
                                          const struct pd_raft_restart *restart,
                                          struct pd_raft **raft_out);
+/* Entries at or before the snapshot are skipped; one that overwrites a tail cuts it. PD_ERR_CORRUPT: a gap;
+ * PD_ERR_FULL: the log's memory. */
 PD_NODISCARD enum pd_status pd_raft_restore_entry(struct pd_raft *raft,
                                                   const struct pd_raft_entry *entry);
-void pd_raft_start(struct pd_raft *raft);
+/* PD_ERR_CORRUPT: the log ends before what the hard state or the store says is committed. */
+PD_NODISCARD enum pd_status pd_raft_start(struct pd_raft *raft);
 
 /* One tick of the owner's timer. */
 void pd_raft_tick(struct pd_raft *raft, uint64_t now_ns);
 
-/* A message from a peer, already decoded, or a local one. Invalid or foreign ones are dropped with
- * PD_ERR_INVALID; PD_ERR_FULL: a forwarded proposal was refused. */
+/* A message from a peer, already decoded, or an after_append message to this node itself.
+ * PD_ERR_INVALID: malformed, foreign or of a local type; dropped. PD_ERR_UNKNOWN: an answer of somebody who is
+ * no member; dropped. PD_ERR_CLOSED, PD_ERR_FULL: a forwarded proposal was refused, as by pd_raft_propose. */
 PD_NODISCARD enum pd_status pd_raft_step(struct pd_raft *raft,
                                          const struct pd_raft_message *message);
 
@@ -220,8 +225,9 @@ PD_NODISCARD enum pd_status pd_raft_campaign(struct pd_raft *raft);
  * the first, else 0: it was forwarded, and its fate is unknown. */
 PD_NODISCARD enum pd_status pd_raft_propose(struct pd_raft *raft, const struct pd_span *data,
                                             uint32_t count, uint64_t *index_out);
-/* PD_ERR_EXISTS: an earlier change is not applied yet. (The conformance suite wants the refused change
- * appended as an empty entry: see raft_conf.c.) */
+/* PD_ERR_EXISTS: an earlier change is not applied yet, or the joint configuration must be left first (or
+ * there is none to leave); an empty entry took its place in the log. PD_ERR_INVALID: it contradicts the
+ * configuration: nothing was appended. Else as pd_raft_propose. */
 PD_NODISCARD enum pd_status pd_raft_propose_conf_change(struct pd_raft *raft,
                                                         const struct pd_raft_conf_change *change,
                                                         bool is_v1, uint64_t *index_out);
@@ -230,6 +236,7 @@ PD_NODISCARD enum pd_status pd_raft_propose_conf_change(struct pd_raft *raft,
 PD_NODISCARD enum pd_status pd_raft_read_index(struct pd_raft *raft, uint64_t context);
 /* With lease_reads: whether this leader may answer at `now_ns` without a round (items 7, 23, 24). */
 bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns);
+/* PD_ERR_CLOSED: no leader known; PD_ERR_UNKNOWN: this leader knows no such voter. */
 PD_NODISCARD enum pd_status pd_raft_transfer(struct pd_raft *raft, pd_raft_node to);
 void pd_raft_forget_leader(struct pd_raft *raft);
 void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node);
@@ -244,6 +251,15 @@ void pd_raft_compact(struct pd_raft *raft, uint64_t index);
 struct pd_raft_read {
     uint64_t context;
     uint64_t index;
+};
+
+/* What a storage append attests once it is durable: (log_term, index) of the last entry at the time it was
+ * handed out, under which term, so that an entry that was meanwhile replaced is not mistaken for it (item 15). */
+struct pd_raft_append_mark {
+    uint64_t term;
+    uint64_t log_term;
+    uint64_t index;          /* 0: no entry */
+    uint64_t snapshot_index; /* 0: no snapshot */
 };
 
 /* What the events since the last one caused. Order of duties: write entries, hard state and snapshot as ONE
@@ -267,27 +283,35 @@ struct pd_raft_ready {
     uint32_t message_count;
     const struct pd_raft_message *after_append; /* own acks and votes (to == id) among them */
     uint32_t after_append_count;
-    uint64_t append_ticket; /* not 0: report with pd_raft_append_done when durable, in order */
+    uint64_t
+        append_ticket; /* not 0: there is something to write, or to send after a write. Counts up. */
+    struct pd_raft_append_mark
+        append_mark; /* give it to pd_raft_append_done when that is durable */
 };
 
 bool pd_raft_has_ready(const struct pd_raft *raft);
 /* Fills `ready` and accepts it: what it names counts as under way. */
 void pd_raft_ready(struct pd_raft *raft, struct pd_raft_ready *ready);
 
-/* The append of that Ready is durable: (term, index) of its last entry at the time it was handed out, so that
- * an entry that was meanwhile replaced is not mistaken for it (item 15); 0, 0 when it had none. The snapshot
- * part is honoured whatever the term. after_append messages to the node itself are stepped by the owner before
- * this call. */
-void pd_raft_append_done(struct pd_raft *raft, uint64_t term, uint64_t index,
-                         uint64_t snapshot_index);
+/* The append of that Ready is durable: its append_mark. In the order of the tickets. The snapshot part is
+ * honoured whatever the term. The owner steps the after_append messages to the node itself before this. */
+void pd_raft_append_done(struct pd_raft *raft, const struct pd_raft_append_mark *mark);
 /* Entries up to `index` are applied in memory. Conf changes among them must have been given to
  * pd_raft_apply_conf_change before. */
 void pd_raft_apply_done(struct pd_raft *raft, uint64_t index);
-/* A committed change takes effect (item 20). An entry that the owner rejects is given as count 0,
- * rejected = true. *conf_out, when not NULL, is the new configuration. */
-void pd_raft_apply_conf_change(struct pd_raft *raft, const struct pd_raft_conf_change *change,
-                               bool rejected, struct pd_raft_conf *conf_out);
-/* Of an entry's data. PD_ERR_CORRUPT: not a change. */
+/* A committed change takes effect (item 20). An entry that the owner rejects is given with `rejected`: nothing
+ * changes. *conf_out, when not NULL, is the configuration afterwards.
+ * PD_ERR_INVALID: the change contradicts the configuration; it has no effect, here and on every other node. */
+enum pd_status pd_raft_apply_conf_change(struct pd_raft *raft,
+                                         const struct pd_raft_conf_change *change, bool rejected,
+                                         struct pd_raft_conf *conf_out);
+/* Bytes of a change, at most PD_RAFT_CONF_CHANGE_BYTES and its context. PD_ERR_RANGE: `size_max` is too
+ * small; PD_ERR_INVALID: a V1 change has exactly one single change and no transition. */
+#define PD_RAFT_CONF_CHANGE_BYTES (2u + 9u * PD_RAFT_MEMBERS_MAX)
+PD_NODISCARD enum pd_status pd_raft_conf_change_encode(const struct pd_raft_conf_change *change,
+                                                       bool is_v1, uint8_t *bytes, size_t size_max,
+                                                       size_t *size_out);
+/* Of an entry's data; the context stays in it. PD_ERR_CORRUPT: not a change. */
 PD_NODISCARD enum pd_status pd_raft_conf_change_decode(enum pd_raft_entry_type type,
                                                        struct pd_span data,
                                                        struct pd_raft_conf_change *change_out);
