@@ -1,0 +1,186 @@
+/* world - machines, their network, the clients and the clock of one simulated run.
+ *
+ * Model      One queue of events. An event is given to one machine's core, the network, a client or the fault
+ *            injector; after each the cheap invariants are checked, after every PD_SIM_HEAVY_EVERY-th the heavy ones. A run
+ *            ends at its end or at the first violation.
+ * Phases     Safety: faults as scheduled. Then a quorum is healed, and by config.progress_ns every client must have
+ *            gone on. At the end all running machines must agree.
+ * Same       Nothing but (configuration, schedule, build) decides: trace_hash folds every event.
+ * Ownership  init/deinit. The schedule is borrowed. */
+#ifndef PD_SIM_WORLD_H
+#define PD_SIM_WORLD_H
+
+#include <setjmp.h>
+
+#include "base/sometimes.h"
+#include "sim/clock.h"
+#include "sim/core.h"
+#include "sim/network.h"
+#include "sim/queue.h"
+
+#define PD_SIM_HEAVY_EVERY 4096u
+#define PD_SIM_RECENT 200u
+#define PD_SIM_TEXT_MAX 400u
+
+enum pd_sim_event_kind {
+    PD_SIM_EVENT_TICK = 1,
+    PD_SIM_EVENT_DELIVER,
+    PD_SIM_EVENT_DONE,
+    PD_SIM_EVENT_REQUEST,
+    PD_SIM_EVENT_ANSWER,
+    PD_SIM_EVENT_CLIENT,
+    PD_SIM_EVENT_TIMEOUT,
+    PD_SIM_EVENT_FAULT,
+    PD_SIM_EVENT_FAULT_END,
+    PD_SIM_EVENT_RESTART,
+    PD_SIM_EVENT_RESUME,
+    PD_SIM_EVENT_OPERATOR,
+    PD_SIM_EVENT_HEAL,
+    PD_SIM_EVENT_PROGRESS
+};
+
+struct pd_sim_world;
+
+struct pd_sim_machine {
+    struct pd_sim_world *world;
+    uint32_t number; /* from 1: also the node's id */
+    struct pd_sim_disk disk;
+    struct pd_sim_clock clock;
+    struct pd_random random; /* of its disk and its power cuts */
+    void *core;              /* NULL: no process runs */
+    void *store;             /* the core's, kept across restarts */
+    uint64_t life;
+    uint64_t paused_until_ns; /* 0: it runs */
+    uint32_t disk_slow;       /* factor - 1 */
+    bool is_started;          /* it was a member, or was asked to join */
+    bool is_founder;
+    bool is_down_for_good; /* its data is gone, or it was removed: never started again */
+    bool may_stop;         /* a fault justifies that it refuses to run */
+    uint64_t
+        rebuilding_to; /* its store was lost: a bad copy until this index is applied again; 0: fine */
+    /* What was seen of it in this life, for what may never go back. */
+    struct pd_sim_view seen;
+    uint64_t ledger_checked; /* entries up to here are in the ledger */
+    uint64_t durable_term;   /* across lives: what it promised */
+};
+
+/* A committed entry, once and for all. */
+struct pd_sim_ledger_entry {
+    uint64_t term;
+    uint64_t hash;
+};
+
+struct pd_sim_counts {
+    uint64_t events;
+    uint64_t commits;
+    uint64_t leader_changes;
+    uint64_t snapshots_installed;
+    uint64_t membership_changes;
+    uint64_t crashes;
+    uint64_t operations;
+    uint64_t answered;
+    uint64_t retries;
+    uint64_t unknown;
+    uint64_t faults_used[PD_SIM_FAULT_COUNT];
+    uint64_t faults_skipped;
+    uint64_t messages;
+    uint64_t stopped; /* nodes that found damage and refused */
+};
+
+struct pd_sim_recent {
+    uint64_t number;
+    uint64_t time_ns;
+    uint32_t kind;
+    uint32_t node;
+    uint64_t value;
+};
+
+struct pd_sim_clients; /* clients.h */
+
+struct pd_sim_leader {
+    uint64_t term;
+    uint32_t machine;
+};
+
+struct pd_sim_world {
+    struct pd_sim_config config;
+    const struct pd_sim_core_ops *core;
+    const struct pd_sim_schedule *schedule;
+    struct pd_sim_queue queue;
+    struct pd_sim_network network;
+    struct pd_sim_machine machines[PD_SIM_NODES_MAX + 1]; /* [0] is unused */
+    uint32_t machine_count;
+    struct pd_sim_clients *clients;
+    struct pd_random faults_random; /* details of a fault: which set, which sector */
+    uint64_t now_ns;
+    uint64_t trace_hash;
+    struct pd_sim_counts counts;
+    bool is_healed;
+    /* What was decided once and holds for ever. */
+    struct pd_sim_ledger_entry *ledger; /* by index */
+    size_t ledger_count;                /* indexes below it are known */
+    size_t ledger_capacity;
+    uint64_t *state_hashes; /* by applied index; 0: not seen */
+    size_t state_hash_capacity;
+    struct pd_sim_leader *leaders; /* every (term, machine) that led */
+    size_t leader_count;
+    size_t leader_capacity;
+    /* Operator's wish, until a leader takes it. */
+    struct pd_raft_conf_change wish;
+    bool has_wish;
+    uint32_t wish_tries;
+    uint32_t wish_joins; /* machine that must be started first */
+    /* Failure. */
+    bool is_failed;
+    char failure[PD_SIM_TEXT_MAX];
+    struct pd_sim_recent recent[PD_SIM_RECENT];
+    jmp_buf panic;
+    bool in_core;
+    bool panic_is_bug;
+    char panic_text[PD_SIM_TEXT_MAX];
+    FILE *trace_stream; /* NULL: quiet */
+};
+
+void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *config,
+                       const struct pd_sim_schedule *schedule, const struct pd_sim_core_ops *core);
+void pd_sim_world_deinit(struct pd_sim_world *world);
+/* To the end or the first violation. True: nothing was violated. */
+bool pd_sim_world_run(struct pd_sim_world *world);
+
+/* -- For cores */
+void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
+                       size_t size);
+void pd_sim_world_answer(struct pd_sim_machine *machine, const struct pd_sim_answer *answer);
+/* core->done(machine, what, value) after a while, if the process still lives. */
+void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint32_t what,
+                        uint64_t value);
+/* A time that this machine's disk takes now for something that usually takes `usual_ns`. */
+uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_ns);
+
+/* -- For the parts of the simulator */
+void pd_sim_world_fail(struct pd_sim_world *world, const char *format, ...) PD_PRINTF(2, 3);
+void pd_sim_world_push(struct pd_sim_world *world, uint64_t time_ns, enum pd_sim_event_kind kind,
+                       uint32_t node, uint64_t value, void *data);
+bool pd_sim_machine_is_up(const struct pd_sim_machine *machine); /* runs and is not paused */
+/* The machine that leads at the highest term and runs; NULL: none. */
+struct pd_sim_machine *pd_sim_world_leader(struct pd_sim_world *world);
+void pd_sim_machine_start(struct pd_sim_machine *machine);
+/* End its process. `cuts_power`: with what that may lose. */
+void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power);
+/* The conf of the newest leader, or of whoever has applied most. */
+void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out);
+
+/* faults.c */
+void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *fault,
+                        uint64_t number);
+void pd_sim_fault_end(struct pd_sim_world *world, const struct pd_sim_fault *fault,
+                      uint64_t number);
+void pd_sim_operator_step(struct pd_sim_world *world);
+void pd_sim_heal(struct pd_sim_world *world);
+
+/* invariants.c */
+void pd_sim_check_machine(struct pd_sim_machine *machine);
+void pd_sim_check_heavy(struct pd_sim_world *world);
+void pd_sim_check_end(struct pd_sim_world *world);
+
+#endif
