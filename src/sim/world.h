@@ -21,6 +21,7 @@
 #define PD_SIM_HEAVY_EVERY 4096u
 #define PD_SIM_RECENT 200u
 #define PD_SIM_TEXT_MAX 400u
+#define PD_SIM_WISHES_MAX 8u
 
 enum pd_sim_event_kind {
     PD_SIM_EVENT_TICK = 1,
@@ -41,27 +42,36 @@ enum pd_sim_event_kind {
 
 struct pd_sim_world;
 
+enum pd_sim_start {
+    PD_SIM_START_BOOTSTRAP, /* one of the first members, its disk empty */
+    PD_SIM_START_JOIN,      /* will be added, its disk empty */
+    PD_SIM_START_EXISTING   /* it ran before */
+};
+
 struct pd_sim_machine {
     struct pd_sim_world *world;
     uint32_t number; /* from 1: also the node's id */
     struct pd_sim_disk disk;
     struct pd_sim_clock clock;
     struct pd_random random; /* of its disk and its power cuts */
-    void *core;              /* NULL: no process runs */
-    void *store;             /* the core's, kept across restarts */
+    enum pd_sim_start start;
+    void *core;  /* NULL: no process runs */
+    void *store; /* the core's, kept across restarts */
     uint64_t life;
     uint64_t paused_until_ns; /* 0: it runs */
     uint32_t disk_slow;       /* factor - 1 */
-    bool is_started;          /* it was a member, or was asked to join */
-    bool is_founder;
-    bool is_down_for_good; /* its data is gone, or it was removed: never started again */
-    bool may_stop;         /* a fault justifies that it refuses to run */
-    uint64_t
-        rebuilding_to; /* its store was lost: a bad copy until this index is applied again; 0: fine */
-    /* What was seen of it in this life, for what may never go back. */
-    struct pd_sim_view seen;
-    uint64_t ledger_checked; /* entries up to here are in the ledger */
-    uint64_t durable_term;   /* across lives: what it promised */
+    bool is_used;             /* it runs, ran or was asked to join */
+    bool is_gone;             /* its data is lost or it was left broken: never started again */
+    bool may_stop;            /* a fault justifies that it stops or refuses to start */
+    uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
+    struct pd_sim_view seen;  /* in this life, for what may never go back */
+    uint64_t ledger_checked;  /* entries up to here were compared with the ledger */
+    /* Across lives: what its log made durable, by index: the term. */
+    uint64_t *durable_terms;
+    size_t durable_count;
+    size_t durable_capacity;
+    uint64_t durable_term; /* of its hard state */
+    uint64_t durable_vote;
 };
 
 /* A committed entry, once and for all. */
@@ -125,11 +135,13 @@ struct pd_sim_world {
     struct pd_sim_leader *leaders; /* every (term, machine) that led */
     size_t leader_count;
     size_t leader_capacity;
-    /* Operator's wish, until a leader takes it. */
-    struct pd_raft_conf_change wish;
-    bool has_wish;
+    struct pd_raft_conf founders;
+    uint32_t *fault_targets; /* by number of the fault: who was meant */
+    /* What the operator still wants, in order. */
+    struct pd_sim_order wishes[PD_SIM_WISHES_MAX];
+    uint32_t wish_count;
     uint32_t wish_tries;
-    uint32_t wish_joins; /* machine that must be started first */
+    uint64_t commit_at_progress;
     /* Failure. */
     bool is_failed;
     char failure[PD_SIM_TEXT_MAX];
@@ -157,6 +169,10 @@ void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint3
 /* A time that this machine's disk takes now for something that usually takes `usual_ns`. */
 uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_ns);
 
+/* What a completed sync of the log holds: an entry (everything behind it is cut off), or term and vote. */
+void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term);
+void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, uint64_t vote);
+
 /* -- For the parts of the simulator */
 void pd_sim_world_fail(struct pd_sim_world *world, const char *format, ...) PD_PRINTF(2, 3);
 void pd_sim_world_push(struct pd_sim_world *world, uint64_t time_ns, enum pd_sim_event_kind kind,
@@ -164,11 +180,14 @@ void pd_sim_world_push(struct pd_sim_world *world, uint64_t time_ns, enum pd_sim
 bool pd_sim_machine_is_up(const struct pd_sim_machine *machine); /* runs and is not paused */
 /* The machine that leads at the highest term and runs; NULL: none. */
 struct pd_sim_machine *pd_sim_world_leader(struct pd_sim_world *world);
-void pd_sim_machine_start(struct pd_sim_machine *machine);
+/* False: it refused to run. */
+bool pd_sim_machine_start(struct pd_sim_machine *machine);
 /* End its process. `cuts_power`: with what that may lose. */
 void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power);
-/* The conf of the newest leader, or of whoever has applied most. */
+/* The configuration that whoever has applied most knows. */
 void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out);
+bool pd_sim_conf_has_voter(const struct pd_raft_conf *conf, pd_raft_node node);
+bool pd_sim_conf_has(const struct pd_raft_conf *conf, pd_raft_node node);
 
 /* faults.c */
 void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *fault,

@@ -1,0 +1,284 @@
+/* What holds after every event, what is compared now and then, and what must be so in the end. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "sim/clients.h"
+#include "sim/world.h"
+
+#define UNKNOWN_TERM 0u
+
+static void check_never_back(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    const struct pd_sim_view *seen = &machine->seen;
+    struct pd_sim_world *world = machine->world;
+    if (view->term < seen->term) {
+        pd_sim_world_fail(world, "node %u: term went back from %llu to %llu", machine->number,
+                          (unsigned long long)seen->term, (unsigned long long)view->term);
+    } else if (view->term == seen->term && seen->vote != 0 && view->vote != seen->vote) {
+        pd_sim_world_fail(world, "node %u: two votes in term %llu", machine->number,
+                          (unsigned long long)view->term);
+    } else if (view->commit < seen->commit) {
+        pd_sim_world_fail(world, "node %u: commit index went back from %llu to %llu",
+                          machine->number, (unsigned long long)seen->commit,
+                          (unsigned long long)view->commit);
+    } else if (view->applied < seen->applied) {
+        pd_sim_world_fail(world, "node %u: applied index went back from %llu to %llu",
+                          machine->number, (unsigned long long)seen->applied,
+                          (unsigned long long)view->applied);
+    } else if (view->state_time_ns < seen->state_time_ns) {
+        pd_sim_world_fail(world, "node %u: state time went back", machine->number);
+    } else if (view->applied > view->commit) {
+        pd_sim_world_fail(world, "node %u: applied %llu beyond commit %llu", machine->number,
+                          (unsigned long long)view->applied, (unsigned long long)view->commit);
+    } else if (view->commit > view->last_index) {
+        pd_sim_world_fail(world, "node %u: commit %llu beyond its log's end %llu", machine->number,
+                          (unsigned long long)view->commit, (unsigned long long)view->last_index);
+    } else if (view->term < machine->durable_term) {
+        pd_sim_world_fail(world, "node %u: came back in term %llu, had made %llu durable",
+                          machine->number, (unsigned long long)view->term,
+                          (unsigned long long)machine->durable_term);
+    } else if (view->term == machine->durable_term && machine->durable_vote != 0 &&
+               view->vote != machine->durable_vote) {
+        pd_sim_world_fail(world, "node %u: forgot its vote of term %llu", machine->number,
+                          (unsigned long long)view->term);
+    }
+}
+
+/* -- The ledger: what is committed, once and for all --------------------------------------------- */
+
+static bool is_durable_at(const struct pd_sim_machine *machine, uint64_t index, uint64_t term)
+{
+    return machine->seen.store_index >= index ||
+           (index < machine->durable_count && machine->durable_terms[index] == term);
+}
+
+static bool has_majority(const struct pd_sim_world *world, const pd_raft_node *voters,
+                         uint32_t count, uint64_t index, uint64_t term)
+{
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        holders += is_durable_at(&world->machines[voters[i]], index, term) ? 1 : 0;
+    }
+    return count == 0 || holders > count / 2;
+}
+
+static void check_durable_majority(struct pd_sim_machine *machine, uint64_t index, uint64_t term)
+{
+    struct pd_sim_world *world = machine->world;
+    struct pd_raft_conf conf;
+    world->core->conf(machine, &conf);
+    if (!has_majority(world, conf.voters, conf.voter_count, index, term) ||
+        !has_majority(world, conf.voters_outgoing, conf.voter_outgoing_count, index, term)) {
+        pd_sim_world_fail(world,
+                          "node %u committed %llu (term %llu), which no majority has durably",
+                          machine->number, (unsigned long long)index, (unsigned long long)term);
+    }
+}
+
+static void learn(struct pd_sim_machine *machine, uint64_t index, uint64_t term, uint64_t hash,
+                  bool is_own_commit)
+{
+    struct pd_sim_world *world = machine->world;
+    world->ledger = pd_sim_grow(world->ledger, &world->ledger_capacity, (size_t)index + 1,
+                                sizeof world->ledger[0]);
+    while (world->ledger_count <= index) {
+        world->ledger[world->ledger_count++] = (struct pd_sim_ledger_entry){0};
+    }
+    struct pd_sim_ledger_entry *entry = &world->ledger[index];
+    if (entry->term == UNKNOWN_TERM) {
+        *entry = (struct pd_sim_ledger_entry){.term = term, .hash = hash};
+        world->counts.commits++;
+        if (is_own_commit) {
+            check_durable_majority(machine, index, term);
+        }
+    } else if (entry->term != term || entry->hash != hash) {
+        pd_sim_world_fail(world,
+                          "node %u committed another entry at %llu (term %llu) than was committed "
+                          "before (term %llu)",
+                          machine->number, (unsigned long long)index, (unsigned long long)term,
+                          (unsigned long long)entry->term);
+    }
+}
+
+static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    struct pd_sim_world *world = machine->world;
+    bool is_first = machine->ledger_checked == 0;
+    uint64_t from = machine->ledger_checked + 1;
+    from = from < view->first_index ? view->first_index : from;
+    for (uint64_t index = from; index <= view->commit && !world->is_failed; index++) {
+        uint64_t term = 0;
+        uint64_t hash = 0;
+        if (world->core->entry(machine, index, &term, &hash) == PD_OK) {
+            /* What it finds committed at its start it did not commit itself now. */
+            learn(machine, index, term, hash, !is_first && view->role == PD_RAFT_LEADER);
+        }
+    }
+    machine->ledger_checked = view->commit;
+}
+
+/* -- Leaders ------------------------------------------------------------------------------------- */
+
+static void check_completeness(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    struct pd_sim_world *world = machine->world;
+    if (world->ledger_count > 0 && view->last_index + 1 < world->ledger_count) {
+        pd_sim_world_fail(world, "node %u leads term %llu, but its log ends at %llu, before %llu",
+                          machine->number, (unsigned long long)view->term,
+                          (unsigned long long)view->last_index,
+                          (unsigned long long)world->ledger_count - 1);
+        return;
+    }
+    for (uint64_t index = view->first_index; index < world->ledger_count; index++) {
+        uint64_t term = 0;
+        uint64_t hash = 0;
+        const struct pd_sim_ledger_entry *entry = &world->ledger[index];
+        if (entry->term != UNKNOWN_TERM &&
+            world->core->entry(machine, index, &term, &hash) == PD_OK &&
+            (entry->term != term || entry->hash != hash)) {
+            pd_sim_world_fail(world, "node %u leads term %llu without the committed entry %llu",
+                              machine->number, (unsigned long long)view->term,
+                              (unsigned long long)index);
+            return;
+        }
+    }
+}
+
+static void new_leader(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    struct pd_sim_world *world = machine->world;
+    world->counts.leader_changes++;
+    for (size_t i = 0; i < world->leader_count; i++) {
+        const struct pd_sim_leader *leader = &world->leaders[i];
+        if (leader->term == view->term && leader->machine != machine->number) {
+            pd_sim_world_fail(world, "two leaders in term %llu: nodes %u and %u",
+                              (unsigned long long)view->term, leader->machine, machine->number);
+        }
+    }
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        PD_SOMETIMES(SIM_TWO_LEADERS, i != machine->number && world->machines[i].core != NULL &&
+                                          world->machines[i].seen.role == PD_RAFT_LEADER);
+    }
+    world->leaders = pd_sim_grow(world->leaders, &world->leader_capacity, world->leader_count + 1,
+                                 sizeof world->leaders[0]);
+    world->leaders[world->leader_count++] =
+        (struct pd_sim_leader){.term = view->term, .machine = machine->number};
+    check_completeness(machine, view);
+}
+
+/* -- State --------------------------------------------------------------------------------------- */
+
+static void check_state_hash(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    struct pd_sim_world *world = machine->world;
+    if (view->applied == 0 || view->state_hash == 0) {
+        return;
+    }
+    size_t old = world->state_hash_capacity;
+    world->state_hashes = pd_sim_grow(world->state_hashes, &world->state_hash_capacity,
+                                      (size_t)view->applied + 1, sizeof world->state_hashes[0]);
+    if (world->state_hash_capacity > old) {
+        memset(&world->state_hashes[old], 0,
+               (world->state_hash_capacity - old) * sizeof world->state_hashes[0]);
+    }
+    uint64_t *hash = &world->state_hashes[view->applied];
+    if (*hash == 0) {
+        *hash = view->state_hash;
+    } else if (*hash != view->state_hash) {
+        pd_sim_world_fail(world, "node %u: another state at %llu than a node had before",
+                          machine->number, (unsigned long long)view->applied);
+    }
+}
+
+void pd_sim_check_machine(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    struct pd_sim_view view = {0};
+    world->core->view(machine, &view);
+    bool is_first = machine->seen.term == 0 && machine->seen.last_index == 0;
+    if (!is_first) {
+        check_never_back(machine, &view);
+    }
+    bool leads_anew = view.role == PD_RAFT_LEADER &&
+                      (machine->seen.role != PD_RAFT_LEADER || machine->seen.term != view.term);
+    world->counts.snapshots_installed +=
+        view.snapshots_installed - machine->seen.snapshots_installed;
+    bool has_applied = view.applied != machine->seen.applied;
+    bool has_committed = view.commit != machine->seen.commit;
+    machine->seen = view;
+    if (machine->rebuilding_to != 0 && view.applied >= machine->rebuilding_to) {
+        machine->rebuilding_to = 0;
+    }
+    if (leads_anew) {
+        new_leader(machine, &view);
+    }
+    if (has_committed) {
+        check_commits(machine, &view);
+    }
+    if (has_applied) {
+        check_state_hash(machine, &view);
+    }
+}
+
+/* -- Now and then -------------------------------------------------------------------------------- */
+
+/* Logs agree below every (index, term) that they share. */
+static void check_matching(struct pd_sim_machine *a, struct pd_sim_machine *b)
+{
+    struct pd_sim_world *world = a->world;
+    uint64_t last =
+        a->seen.last_index < b->seen.last_index ? a->seen.last_index : b->seen.last_index;
+    uint64_t first =
+        a->seen.first_index > b->seen.first_index ? a->seen.first_index : b->seen.first_index;
+    bool must_agree = false;
+    for (uint64_t index = last; index >= first && index > 0; index--) {
+        uint64_t term_a = 0;
+        uint64_t term_b = 0;
+        uint64_t hash_a = 0;
+        uint64_t hash_b = 0;
+        if (world->core->entry(a, index, &term_a, &hash_a) != PD_OK ||
+            world->core->entry(b, index, &term_b, &hash_b) != PD_OK) {
+            return;
+        }
+        must_agree = must_agree || term_a == term_b;
+        if (must_agree && (term_a != term_b || hash_a != hash_b)) {
+            pd_sim_world_fail(world, "the logs of nodes %u and %u differ at %llu below a match",
+                              a->number, b->number, (unsigned long long)index);
+            return;
+        }
+        PD_SOMETIMES(SIM_ENTRY_LOST, term_a != term_b);
+    }
+}
+
+void pd_sim_check_heavy(struct pd_sim_world *world)
+{
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core == NULL) {
+            continue;
+        }
+        world->core->check(machine);
+        for (uint32_t j = i + 1; j <= world->machine_count; j++) {
+            if (world->machines[j].core != NULL) {
+                check_matching(machine, &world->machines[j]);
+            }
+        }
+    }
+}
+
+void pd_sim_check_end(struct pd_sim_world *world)
+{
+    struct pd_raft_conf conf;
+    pd_sim_world_conf(world, &conf);
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        const struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core != NULL && pd_sim_conf_has(&conf, machine->number) &&
+            machine->seen.applied < world->commit_at_progress) {
+            pd_sim_world_fail(world,
+                              "node %u is at %llu in the end, behind %llu, which was "
+                              "committed long before",
+                              machine->number, (unsigned long long)machine->seen.applied,
+                              (unsigned long long)world->commit_at_progress);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+#include "sim/world.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/hash.h"
+#include "sim/clients.h"
+
+#define MS PD_SIM_MS_NS
+#define WALL_START_NS 1700000000000000000u
+#define OPERATOR_EVERY_NS (200u * MS)
+
+struct packet {
+    uint32_t references; /* copies under way */
+    uint32_t from;
+    size_t size;
+    uint64_t digest;
+    uint8_t bytes[];
+};
+
+/* Whose core runs now: the hook of assert.h has no argument. One world runs at a time in a process. */
+static struct pd_sim_world *current;
+
+static void last_words(bool is_bug, const char *text)
+{
+    struct pd_sim_world *world = current;
+    if (world == NULL || !world->in_core) {
+        return;
+    }
+    world->in_core = false;
+    world->panic_is_bug = is_bug;
+    (void)snprintf(world->panic_text, sizeof world->panic_text, "%s", text);
+    longjmp(world->panic, 1);
+}
+
+void pd_sim_world_fail(struct pd_sim_world *world, const char *format, ...)
+{
+    if (world->is_failed) {
+        return; /* the first one tells */
+    }
+    world->is_failed = true;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(world->failure, sizeof world->failure, format, arguments);
+    va_end(arguments);
+}
+
+void pd_sim_world_push(struct pd_sim_world *world, uint64_t time_ns, enum pd_sim_event_kind kind,
+                       uint32_t node, uint64_t value, void *data)
+{
+    uint64_t life = 0;
+    if (kind == PD_SIM_EVENT_TICK || kind == PD_SIM_EVENT_DONE || kind == PD_SIM_EVENT_RESUME) {
+        life = world->machines[node].life;
+    }
+    const struct pd_sim_event event = {
+        .time_ns = time_ns,
+        .kind = (uint32_t)kind,
+        .node = node,
+        .life = life,
+        .value = value,
+        .data = data,
+    };
+    pd_sim_queue_push(&world->queue, &event);
+}
+
+bool pd_sim_machine_is_up(const struct pd_sim_machine *machine)
+{
+    return machine->core != NULL && machine->paused_until_ns == 0;
+}
+
+/* -- What cores ask for -------------------------------------------------------------------------- */
+
+void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
+                       size_t size)
+{
+    struct pd_sim_world *world = machine->world;
+    if (to == 0 || to > world->machine_count || to == machine->number) {
+        return;
+    }
+    uint64_t arrivals[PD_SIM_COPIES_MAX];
+    uint32_t copies = pd_sim_network_send(&world->network, machine->number - 1, (uint32_t)to - 1,
+                                          world->now_ns, arrivals);
+    world->counts.messages++;
+    if (copies == 0) {
+        return;
+    }
+    struct packet *packet = pd_alloc(sizeof *packet + size);
+    if (packet == NULL) {
+        pd_sim_world_fail(world, "the simulator has no memory left");
+        return;
+    }
+    packet->references = copies;
+    packet->from = machine->number;
+    packet->size = size;
+    packet->digest = pd_hash_bytes(machine->number, bytes, size);
+    memcpy(packet->bytes, bytes, size);
+    for (uint32_t i = 0; i < copies; i++) {
+        pd_sim_world_push(world, arrivals[i], PD_SIM_EVENT_DELIVER, (uint32_t)to, packet->digest,
+                          packet);
+    }
+}
+
+void pd_sim_world_answer(struct pd_sim_machine *machine, const struct pd_sim_answer *answer)
+{
+    struct pd_sim_world *world = machine->world;
+    struct pd_sim_answer *copy = pd_sim_alloc(sizeof *copy);
+    *copy = *answer;
+    uint64_t delay = pd_sim_heavy_tail(&world->clients->random, world->config.network_delay_ns,
+                                       world->config.network_tail);
+    pd_sim_world_push(world, world->now_ns + delay, PD_SIM_EVENT_ANSWER, machine->number,
+                      answer->revision, copy);
+}
+
+void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint32_t what,
+                        uint64_t value)
+{
+    /* The kind of work travels in the pointer's place: it is a small number. */
+    pd_sim_world_push(machine->world, machine->world->now_ns + delay_ns, PD_SIM_EVENT_DONE,
+                      machine->number, value, (void *)(uintptr_t)what);
+}
+
+uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_ns)
+{
+    return pd_sim_heavy_tail(&machine->random, usual_ns, 6) * (1 + machine->disk_slow);
+}
+
+void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term)
+{
+    machine->durable_terms = pd_sim_grow(machine->durable_terms, &machine->durable_capacity,
+                                         (size_t)index + 1, sizeof machine->durable_terms[0]);
+    while (machine->durable_count <= index) {
+        machine->durable_terms[machine->durable_count++] = 0;
+    }
+    machine->durable_terms[index] = term;
+    machine->durable_count = (size_t)index + 1;
+}
+
+void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, uint64_t vote)
+{
+    machine->durable_term = term;
+    machine->durable_vote = vote;
+}
+
+/* -- Machines ------------------------------------------------------------------------------------ */
+
+struct pd_sim_machine *pd_sim_world_leader(struct pd_sim_world *world)
+{
+    struct pd_sim_machine *leader = NULL;
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core != NULL && machine->seen.role == PD_RAFT_LEADER &&
+            (leader == NULL || machine->seen.term > leader->seen.term)) {
+            leader = machine;
+        }
+    }
+    return leader;
+}
+
+static bool holds(const pd_raft_node *nodes, uint32_t count, pd_raft_node node)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (nodes[i] == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool pd_sim_conf_has_voter(const struct pd_raft_conf *conf, pd_raft_node node)
+{
+    return holds(conf->voters, conf->voter_count, node) ||
+           holds(conf->voters_outgoing, conf->voter_outgoing_count, node);
+}
+
+bool pd_sim_conf_has(const struct pd_raft_conf *conf, pd_raft_node node)
+{
+    return pd_sim_conf_has_voter(conf, node) || holds(conf->learners, conf->learner_count, node) ||
+           holds(conf->learners_next, conf->learner_next_count, node);
+}
+
+void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out)
+{
+    struct pd_sim_machine *best = NULL;
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core != NULL && (best == NULL || machine->seen.applied > best->seen.applied)) {
+            best = machine;
+        }
+    }
+    *conf_out = world->founders;
+    if (best != NULL) {
+        struct pd_raft_conf conf;
+        world->core->conf(best, &conf);
+        if (conf.voter_count > 0) {
+            *conf_out = conf;
+        }
+    }
+}
+
+static void next_tick(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    uint64_t period = world->config.tick_ns;
+    if (machine->clock.drift_ppm != 0) {
+        period = (uint64_t)((int64_t)period * 1000000 / (1000000 + machine->clock.drift_ppm));
+    }
+    pd_sim_world_push(world, world->now_ns + period, PD_SIM_EVENT_TICK, machine->number, 0, NULL);
+}
+
+/* A panic or an output told that the process ends here. */
+static void process_stopped(struct pd_sim_machine *machine, const char *text)
+{
+    struct pd_sim_world *world = machine->world;
+    world->counts.stopped++;
+    if (!machine->may_stop) {
+        pd_sim_world_fail(world, "node %u stopped although nothing had failed: %s", machine->number,
+                          text);
+        return;
+    }
+    /* Its supervisor starts it again, on a machine that was reset. */
+    pd_sim_machine_stop(machine, true);
+    pd_sim_world_push(world, world->now_ns + 500 * MS, PD_SIM_EVENT_RESTART, machine->number, 0,
+                      NULL);
+}
+
+static void panicked(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    if (world->panic_is_bug) {
+        pd_sim_world_fail(world, "node %u: %s", machine->number, world->panic_text);
+        return;
+    }
+    process_stopped(machine, world->panic_text);
+}
+
+static void refused_to_start(struct pd_sim_machine *machine, enum pd_status status,
+                             const char *text)
+{
+    struct pd_sim_world *world = machine->world;
+    world->counts.stopped++;
+    machine->core = NULL;
+    if (!machine->may_stop) {
+        pd_sim_world_fail(world, "node %u refused to start although its disk was well: %s (%s)",
+                          machine->number, text, pd_status_text(status));
+    }
+    machine->is_gone = true;
+}
+
+bool pd_sim_machine_start(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    if (machine->core != NULL || machine->is_gone) {
+        return false;
+    }
+    machine->life++;
+    machine->is_used = true;
+    machine->paused_until_ns = 0;
+    machine->seen = (struct pd_sim_view){0};
+    machine->ledger_checked = 0;
+    const char *text = "";
+    current = world;
+    world->in_core = true;
+    if (setjmp(world->panic) != 0) {
+        panicked(machine);
+        return false;
+    }
+    enum pd_status status = world->core->open(machine, &text);
+    world->in_core = false;
+    if (status != PD_OK) {
+        refused_to_start(machine, status, text);
+        return false;
+    }
+    machine->start = PD_SIM_START_EXISTING;
+    next_tick(machine);
+    return true;
+}
+
+void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
+{
+    struct pd_sim_world *world = machine->world;
+    if (machine->core != NULL) {
+        PD_SOMETIMES(SIM_CRASH_DURING_WRITE, pd_sim_disk_is_dirty(&machine->disk));
+        PD_SOMETIMES(SIM_CRASH_OF_LEADER, machine->seen.role == PD_RAFT_LEADER);
+        world->core->close(machine);
+        world->counts.crashes++;
+    }
+    machine->core = NULL;
+    machine->life++;
+    machine->paused_until_ns = 0;
+    if (cuts_power) {
+        (void)pd_sim_disk_power_cut(&machine->disk, &machine->random);
+    } else {
+        pd_sim_disk_kill(&machine->disk);
+    }
+    /* The store has no log of its own: what it had not flushed is gone with the process. */
+    world->core->store_power_cut(machine, &machine->random);
+}
+
+static void init_machine(struct pd_sim_world *world, uint32_t number)
+{
+    struct pd_sim_machine *machine = &world->machines[number];
+    char name[32];
+    (void)snprintf(name, sizeof name, "machine-%u", number);
+    machine->world = world;
+    machine->number = number;
+    pd_random_init(&machine->random, world->config.seed, name);
+    pd_sim_disk_init(&machine->disk, UINT64_C(1) << 40);
+    uint64_t skew = pd_random_below(&machine->random, 100 * (uint64_t)PD_SIM_SECOND_NS);
+    uint64_t wall_skew = pd_random_below(&machine->random, 3 * (uint64_t)PD_SIM_SECOND_NS);
+    pd_sim_clock_init(&machine->clock, PD_SIM_SECOND_NS + skew, WALL_START_NS + wall_skew);
+    machine->start = number <= world->config.nodes ? PD_SIM_START_BOOTSTRAP : PD_SIM_START_JOIN;
+}
+
+void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *config,
+                       const struct pd_sim_schedule *schedule, const struct pd_sim_core_ops *core)
+{
+    memset(world, 0, sizeof *world);
+    world->config = *config;
+    world->core = core;
+    world->schedule = schedule;
+    world->machine_count = config->nodes + config->spares;
+    pd_assert(world->machine_count <= PD_SIM_NODES_MAX);
+    pd_sim_queue_init(&world->queue);
+    pd_sim_network_init(&world->network, config->seed, config->network_delay_ns,
+                        config->network_tail);
+    pd_random_init(&world->faults_random, config->seed, "fault details");
+    world->fault_targets = pd_sim_alloc((schedule->count + 1) * sizeof world->fault_targets[0]);
+    world->founders.voter_count = config->nodes;
+    for (uint32_t i = 0; i < config->nodes; i++) {
+        world->founders.voters[i] = i + 1;
+    }
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        init_machine(world, i);
+    }
+    pd_sim_clients_init(world);
+    for (size_t i = 0; i < schedule->count; i++) {
+        pd_sim_world_push(world, schedule->faults[i].at_ns, PD_SIM_EVENT_FAULT, 0, i, NULL);
+    }
+    pd_sim_world_push(world, config->safety_ns, PD_SIM_EVENT_HEAL, 0, 0, NULL);
+    pd_sim_world_push(world, config->progress_ns, PD_SIM_EVENT_PROGRESS, 0, 0, NULL);
+    pd_sim_world_push(world, OPERATOR_EVERY_NS, PD_SIM_EVENT_OPERATOR, 0, 0, NULL);
+}
+
+static void drop_event(const struct pd_sim_event *event)
+{
+    if (event->kind == PD_SIM_EVENT_DELIVER) {
+        struct packet *packet = event->data;
+        if (--packet->references == 0) {
+            pd_free(packet);
+        }
+    } else if (event->kind == PD_SIM_EVENT_REQUEST || event->kind == PD_SIM_EVENT_ANSWER) {
+        pd_free(event->data);
+    }
+}
+
+void pd_sim_world_deinit(struct pd_sim_world *world)
+{
+    struct pd_sim_event event;
+    while (pd_sim_queue_pop(&world->queue, &event)) {
+        drop_event(&event);
+    }
+    pd_sim_queue_deinit(&world->queue);
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core != NULL) {
+            world->core->close(machine);
+        }
+        world->core->store_free(machine);
+        pd_sim_disk_deinit(&machine->disk);
+        pd_free(machine->durable_terms);
+    }
+    pd_sim_clients_deinit(world);
+    pd_free(world->fault_targets);
+    pd_free(world->ledger);
+    pd_free(world->state_hashes);
+    pd_free(world->leaders);
+    if (current == world) {
+        current = NULL;
+        pd_last_words = NULL;
+    }
+}
+
+/* -- Events -------------------------------------------------------------------------------------- */
+
+static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_event *event)
+{
+    struct pd_sim_world *world = machine->world;
+    const struct pd_sim_core_ops *core = world->core;
+    if (event->kind == PD_SIM_EVENT_TICK) {
+        core->tick(machine, pd_sim_clock_boot_ns(&machine->clock, world->now_ns),
+                   pd_sim_clock_wall_ns(&machine->clock, world->now_ns));
+        next_tick(machine);
+    } else if (event->kind == PD_SIM_EVENT_DELIVER) {
+        const struct packet *packet = event->data;
+        core->message(machine, packet->from, packet->bytes, packet->size);
+    } else if (event->kind == PD_SIM_EVENT_REQUEST) {
+        core->request(machine, event->data);
+    } else {
+        core->done(machine, (uint32_t)(uintptr_t)event->data, event->value);
+    }
+}
+
+/* An event for the process of one machine: now, later when it is paused, never when it died. True: it was kept
+ * for later. */
+static bool machine_event(struct pd_sim_world *world, const struct pd_sim_event *event)
+{
+    struct pd_sim_machine *machine = &world->machines[event->node];
+    if (machine->core == NULL || (event->life != 0 && event->life != machine->life)) {
+        return false;
+    }
+    if (machine->paused_until_ns != 0) {
+        struct pd_sim_event later = *event;
+        later.time_ns = machine->paused_until_ns + 1;
+        pd_sim_queue_push(&world->queue, &later);
+        return true;
+    }
+    world->in_core = true;
+    if (setjmp(world->panic) != 0) {
+        panicked(machine);
+        return false;
+    }
+    give_to_core(machine, event);
+    pd_sim_check_machine(machine);
+    world->in_core = false;
+    return false;
+}
+
+static void note_recent(struct pd_sim_world *world, const struct pd_sim_event *event)
+{
+    world->recent[world->counts.events % PD_SIM_RECENT] = (struct pd_sim_recent){
+        .number = world->counts.events,
+        .time_ns = event->time_ns,
+        .kind = event->kind,
+        .node = event->node,
+        .value = event->value,
+    };
+    world->counts.events++;
+    uint64_t hash = pd_hash_u64(world->trace_hash, event->time_ns);
+    hash = pd_hash_u64(hash, (uint64_t)event->kind << 32 | event->node);
+    world->trace_hash = pd_hash_u64(hash, event->value);
+    if (world->trace_stream != NULL) {
+        (void)fprintf(world->trace_stream, "%llu %llu.%06llu kind %u node %u value %016llx\n",
+                      (unsigned long long)world->counts.events,
+                      (unsigned long long)(event->time_ns / PD_SIM_SECOND_NS),
+                      (unsigned long long)(event->time_ns % PD_SIM_SECOND_NS / 1000), event->kind,
+                      event->node, (unsigned long long)event->value);
+    }
+}
+
+static void progress_event(struct pd_sim_world *world)
+{
+    pd_sim_clients_check_progress(world);
+    world->clients->has_ended = true;
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        const struct pd_sim_machine *machine = &world->machines[i];
+        if (machine->core != NULL && machine->seen.commit > world->commit_at_progress) {
+            world->commit_at_progress = machine->seen.commit;
+        }
+    }
+}
+
+static void world_event(struct pd_sim_world *world, const struct pd_sim_event *event)
+{
+    struct pd_sim_machine *machine = &world->machines[event->node];
+    switch ((enum pd_sim_event_kind)event->kind) {
+    case PD_SIM_EVENT_CLIENT:
+        pd_sim_client_go(world, event->node);
+        break;
+    case PD_SIM_EVENT_TIMEOUT:
+        pd_sim_client_timeout(world, event->node, event->value);
+        break;
+    case PD_SIM_EVENT_ANSWER:
+        pd_sim_client_answer(world, event->data);
+        break;
+    case PD_SIM_EVENT_FAULT:
+        pd_sim_fault_begin(world, &world->schedule->faults[event->value], event->value);
+        break;
+    case PD_SIM_EVENT_FAULT_END:
+        pd_sim_fault_end(world, &world->schedule->faults[event->value], event->value);
+        break;
+    case PD_SIM_EVENT_RESTART:
+        (void)pd_sim_machine_start(machine);
+        break;
+    case PD_SIM_EVENT_RESUME:
+        if (event->life == machine->life && machine->paused_until_ns == world->now_ns) {
+            machine->paused_until_ns = 0;
+        }
+        break;
+    case PD_SIM_EVENT_OPERATOR:
+        world->in_core = true;
+        if (setjmp(world->panic) == 0) {
+            pd_sim_operator_step(world);
+            world->in_core = false;
+        } else {
+            pd_sim_world_fail(world, "on an operator's order: %s", world->panic_text);
+        }
+        pd_sim_world_push(world, world->now_ns + OPERATOR_EVERY_NS, PD_SIM_EVENT_OPERATOR, 0, 0,
+                          NULL);
+        break;
+    case PD_SIM_EVENT_HEAL:
+        pd_sim_heal(world);
+        break;
+    case PD_SIM_EVENT_PROGRESS:
+        progress_event(world);
+        break;
+    case PD_SIM_EVENT_TICK:
+    case PD_SIM_EVENT_DELIVER:
+    case PD_SIM_EVENT_DONE:
+    case PD_SIM_EVENT_REQUEST:
+        break;
+    }
+}
+
+static void heavy_checks(struct pd_sim_world *world, bool is_end)
+{
+    world->in_core = true;
+    if (setjmp(world->panic) != 0) {
+        pd_sim_world_fail(world, "check: %s", world->panic_text);
+        return;
+    }
+    pd_sim_check_heavy(world);
+    if (is_end && !world->is_failed) {
+        pd_sim_check_end(world);
+    }
+    world->in_core = false;
+}
+
+static void serve(struct pd_sim_world *world, const struct pd_sim_event *event)
+{
+    world->now_ns = event->time_ns;
+    note_recent(world, event);
+    bool is_kept = false;
+    if (event->kind == PD_SIM_EVENT_TICK || event->kind == PD_SIM_EVENT_DELIVER ||
+        event->kind == PD_SIM_EVENT_DONE || event->kind == PD_SIM_EVENT_REQUEST) {
+        is_kept = machine_event(world, event);
+    } else {
+        world_event(world, event);
+    }
+    if (!is_kept) {
+        drop_event(event);
+    }
+    if (!world->is_failed && world->counts.events % PD_SIM_HEAVY_EVERY == 0) {
+        heavy_checks(world, false);
+    }
+}
+
+bool pd_sim_world_run(struct pd_sim_world *world)
+{
+    current = world;
+    pd_last_words = last_words;
+    for (uint32_t i = 1; i <= world->config.nodes && !world->is_failed; i++) {
+        (void)pd_sim_machine_start(&world->machines[i]);
+    }
+    struct pd_sim_event event;
+    while (!world->is_failed && pd_sim_queue_pop(&world->queue, &event)) {
+        if (event.time_ns > world->config.end_ns) {
+            drop_event(&event);
+            break;
+        }
+        serve(world, &event);
+    }
+    if (!world->is_failed) {
+        heavy_checks(world, true);
+    }
+    if (!world->is_failed) {
+        pd_sim_history_check(world);
+    }
+    return !world->is_failed;
+}
