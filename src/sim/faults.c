@@ -108,7 +108,7 @@ static bool network_fault(struct pd_sim_world *world, const struct pd_sim_fault 
 {
     struct pd_sim_network *network = &world->network;
     uint32_t amount = is_begin ? fault->amount : 0;
-    switch (fault->kind) { // NOLINT: the others are not of the network
+    switch ((int)fault->kind) { /* as a number: the others are not of the network */
     case PD_SIM_FAULT_DROP:
         network->drop_ppm = amount;
         return true;
@@ -218,7 +218,7 @@ static bool lose_store(struct pd_sim_world *world, struct pd_sim_machine *machin
 static bool process_fault(struct pd_sim_world *world, const struct pd_sim_fault *fault,
                           struct pd_sim_machine *machine)
 {
-    switch (fault->kind) { // NOLINT: the others are not of the process
+    switch ((int)fault->kind) { /* as a number: the others are not of the process */
     case PD_SIM_FAULT_CRASH:
     case PD_SIM_FAULT_POWER:
         pd_sim_machine_stop(machine, fault->kind == PD_SIM_FAULT_POWER);
@@ -256,7 +256,7 @@ static bool process_fault(struct pd_sim_world *world, const struct pd_sim_fault 
 static bool disk_fault(const struct pd_sim_fault *fault, struct pd_sim_machine *machine,
                        bool is_begin)
 {
-    switch (fault->kind) { // NOLINT: the others are not of the disk
+    switch ((int)fault->kind) { /* as a number: the others are not of the disk */
     case PD_SIM_FAULT_DISK_SLOW:
         machine->disk_slow = is_begin ? fault->amount : 0;
         return true;
@@ -280,7 +280,7 @@ static bool clock_fault(const struct pd_sim_fault *fault, struct pd_sim_machine 
                         bool is_begin)
 {
     uint64_t now_ns = machine->world->now_ns;
-    switch (fault->kind) { // NOLINT: the others are not of the clock
+    switch ((int)fault->kind) { /* as a number: the others are not of the clock */
     case PD_SIM_FAULT_DRIFT:
         pd_sim_clock_set_drift(&machine->clock, now_ns,
                                is_begin ? (int64_t)fault->amount - 100000 : 0);
@@ -336,7 +336,7 @@ static bool cluster_fault(struct pd_sim_world *world, const struct pd_sim_fault 
 {
     struct pd_raft_conf conf;
     pd_sim_world_conf(world, &conf);
-    switch (fault->kind) { // NOLINT: the others are not of the cluster
+    switch ((int)fault->kind) { /* as a number: the others are not of the cluster */
     case PD_SIM_FAULT_ADD:
         return world->wish_count == 0 && conf.voter_count < 7 && wish_addition(world);
     case PD_SIM_FAULT_REMOVE:
