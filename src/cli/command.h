@@ -32,6 +32,7 @@ extern const struct pd_command *const pd_commands[];
 
 extern const struct pd_command pd_command_check;
 extern const struct pd_command pd_command_run;
+extern const struct pd_command pd_command_sim;
 extern const struct pd_command pd_command_ps;
 extern const struct pd_command pd_command_info;
 extern const struct pd_command pd_command_kill;
