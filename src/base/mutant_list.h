@@ -2,7 +2,62 @@
  * mutant.h and by whatever prints the list; no include guard, on purpose. One line each, by folder. */
 
 /* raft */
-PD_MUTANT_ENTRY(RAFT_OLD_TERM_COMMIT, "commits by counting entries of older terms (CCF, libraft; item 8)")
+PD_MUTANT_ENTRY(RAFT_OLD_TERM_COMMIT,
+                "commits by counting entries of older terms (CCF, libraft; item 8)")
+PD_MUTANT_ENTRY(RAFT_VOTE_BEFORE_SYNC,
+                "a vote leaves before it is durable (item 1; hashicorp/raft#661)")
+PD_MUTANT_ENTRY(RAFT_ACK_BEFORE_SYNC, "acks, the own one included, leave before the write is "
+                                      "durable (items 14, 17; etcd#14370, NATS 2.12.1)")
+PD_MUTANT_ENTRY(
+    RAFT_FULL_WINDOW_SILENT,
+    "a full window sends no empty append: lost ones stall for good (item 12; etcd#14633)")
+PD_MUTANT_ENTRY(RAFT_HEARTBEAT_COMMIT_UNMATCHED,
+                "a heartbeat tells a commit index that the follower was not shown to hold (item 9)")
+PD_MUTANT_ENTRY(RAFT_JOINT_ONE_HALF_COMMITS,
+                "a joint configuration commits with the incoming half alone (item 21; Redis-Raft)")
+PD_MUTANT_ENTRY(RAFT_STALE_REJECT,
+                "an old rejection takes back what is known to match (item 12; cockroach#106793)")
+PD_MUTANT_ENTRY(RAFT_COMMIT_ON_NACK, "a rejection counts as an acknowledgement (CCF)")
+PD_MUTANT_ENTRY(RAFT_SNAPSHOT_FAILURE_KEPT, "a failed snapshot counts as arrived (item 18)")
+PD_MUTANT_ENTRY(RAFT_COMMIT_UNVERIFIED,
+                "a follower commits beyond what the append verified (item 9)")
+PD_MUTANT_ENTRY(RAFT_ACK_UNVERIFIED,
+                "a follower acknowledges beyond what the append verified (item 9)")
+PD_MUTANT_ENTRY(RAFT_SNAPSHOT_KEEPS_CONF,
+                "a snapshot does not reset the configuration (item 19; dqlite#323)")
+PD_MUTANT_ENTRY(RAFT_CAMPAIGN_UNAPPLIED_CONF,
+                "campaigns with committed changes unapplied (item 5; etcd#7280)")
+PD_MUTANT_ENTRY(RAFT_VOTES_TWICE, "votes for two candidates in one term (items 1, 2; RethinkDB)")
+PD_MUTANT_ENTRY(RAFT_VOTE_IGNORES_LOG, "votes for a candidate whose log is behind (item 2)")
+PD_MUTANT_ENTRY(RAFT_LEARNER_SILENT, "a learner does not answer vote requests (item 6)")
+PD_MUTANT_ENTRY(RAFT_UNION_TALLY, "elections count the union of both halves (item 21; CCF)")
+PD_MUTANT_ENTRY(RAFT_EARLY_APPEND_TRUNCATES,
+                "an append that arrives late truncates what followed it (item 10; CCF)")
+PD_MUTANT_ENTRY(RAFT_STABLE_ACK_WITHOUT_TERM,
+                "a write is taken for that of an entry which replaced it (item 15)")
+PD_MUTANT_ENTRY(RAFT_SNAPSHOT_ACK_BY_TERM,
+                "the snapshot part of an older term's write is lost (item 15)")
+PD_MUTANT_ENTRY(RAFT_VOTE_IN_LEASE,
+                "answers vote requests while a leader is known to live (item 4)")
+PD_MUTANT_ENTRY(RAFT_PREVOTE_BUMPS_TERM, "a pre-vote changes terms (item 3)")
+PD_MUTANT_ENTRY(RAFT_STALE_TERM_SILENT,
+                "a leader of an older term is not told: stuck for good (item 4; Cloudflare 2020)")
+PD_MUTANT_ENTRY(RAFT_SESSION_IGNORED, "acks of a removed and re-added node count (item 22)")
+PD_MUTANT_ENTRY(RAFT_EMPTY_ENTRY_REFUSED, "the uncommitted limit refuses empty entries (item 13)")
+PD_MUTANT_ENTRY(RAFT_PROPOSES_IN_TRANSFER, "a leader takes proposals while it hands over (item 7)")
+PD_MUTANT_ENTRY(RAFT_REMOVED_STILL_LEADS, "a removed leader leads on (item 22)")
+PD_MUTANT_ENTRY(RAFT_TWO_CONF_CHANGES,
+                "proposes a change while another is unapplied (item 20; Redis-Raft)")
+PD_MUTANT_ENTRY(RAFT_READ_BEFORE_OWN_COMMIT,
+                "serves reads before a commit of its own term (item 23; etcd#7331)")
+PD_MUTANT_ENTRY(RAFT_READ_WITHOUT_ROUND,
+                "serves reads without asking a quorum (item 23; etcd 2014)")
+PD_MUTANT_ENTRY(RAFT_READ_TOKEN_REUSED,
+                "an answer to an older round confirms a newer read (item 23; etcd#20418)")
+PD_MUTANT_ENTRY(RAFT_LEASE_SURVIVES_TRANSFER,
+                "a lease outlives the hand-over of leadership (item 7; TiKV#9208)")
+PD_MUTANT_ENTRY(RAFT_LEASE_FROM_ANSWER,
+                "a lease counts from the answer, not from the sending (item 24)")
 
 /* wal */
 

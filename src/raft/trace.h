@@ -1,0 +1,31 @@
+/* trace - the core's words for people, in the texts that the conformance scripts compare. Pure. */
+#ifndef PD_RAFT_TRACE_H
+#define PD_RAFT_TRACE_H
+
+#include "raft/raft.h"
+
+/* One line, formatted only when somebody listens. */
+void pd_trace_line(const struct pd_raft_trace *trace, enum pd_raft_log_level level,
+                   const char *format, ...) PD_PRINTF(3, 4);
+
+#define PD_RAFT_TEXT_MAX 1024u
+
+struct pd_raft_text {
+    char text[PD_RAFT_TEXT_MAX];
+};
+
+/* "voters=(1 2)&&(1) learners=(3) autoleave" */
+struct pd_raft_text pd_raft_conf_text(const struct pd_raft_conf *conf);
+/* "StateProbe match=0 next=1 paused" */
+struct pd_raft_text pd_raft_member_text(const struct pd_raft_member_status *member);
+/* "{ConfChangeTransitionAuto [{ConfChangeAddNode 2}] []}" */
+struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change, bool is_v1);
+
+/* "1,2,3" */
+void pd_raft_peers_text(const pd_raft_node *nodes, uint32_t count, struct pd_raft_text *text_out);
+/* "MsgApp" and so on. */
+const char *pd_raft_message_text(enum pd_raft_message_type type);
+/* "StateFollower" and so on. */
+const char *pd_raft_role_text(enum pd_raft_role role);
+
+#endif
