@@ -1,7 +1,7 @@
 /* What a leader sends: appends, snapshots, heartbeats; and the commit index. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static struct pd_raft_text member_text(const struct pd_raft_member *member)
 {
@@ -175,7 +175,8 @@ bool pd_core_maybe_commit(struct pd_raft *raft)
     if (index <= raft->log.committed || index > pd_log_last(&raft->log)) {
         return false;
     }
-    /* An entry of an older term that a majority holds can still be overwritten (item 8; the paper's Figure 8). */
+    /* An entry of an older term that a majority holds can still be overwritten (item 8; the paper's
+     * Figure 8). */
     struct pd_log_id id = {.term = raft->term, .index = index};
     if (!pd_log_matches(&raft->log, id) && !PD_MUTANT(RAFT_OLD_TERM_COMMIT)) {
         return false;

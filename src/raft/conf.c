@@ -1,7 +1,7 @@
 /* Configuration changes: who is a member, from when on, and what a leader keeps of each. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static void init_progress(struct pd_raft *raft, struct pd_raft_member *member, uint64_t match,
                           uint64_t next)

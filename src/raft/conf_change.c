@@ -180,7 +180,8 @@ static bool add_learner(struct pd_conf_result *result, pd_raft_node node)
     if (pd_conf_is_learner(conf, node)) {
         return true;
     }
-    /* A voter of the outgoing half becomes a learner only when the joint configuration is left (item 21). */
+    /* A voter of the outgoing half becomes a learner only when the joint configuration is left
+     * (item 21). */
     set_remove(conf->voters, &conf->voter_count, node);
     set_remove(conf->learners_next, &conf->learner_next_count, node);
     if (pd_conf_has(conf->voters_outgoing, conf->voter_outgoing_count, node)) {

@@ -1,6 +1,7 @@
 /* conf_change - configurations and what a change makes of them. Pure.
  *
- * Model   A change is simple (at most one voter differs), or enters a joint configuration, or leaves it.
+ * Model   A change is simple (at most one voter differs), or enters a joint configuration, or
+ *         leaves it.
  * Source  etcd-io/raft's confchange package: the same rules, the same reasons. */
 #ifndef PD_RAFT_CONF_CHANGE_H
 #define PD_RAFT_CONF_CHANGE_H
@@ -9,7 +10,8 @@
 
 struct pd_conf_result {
     struct pd_raft_conf conf;
-    /* Members whose progress begins anew: they were not members, or were removed and added again. */
+    /* Members whose progress begins anew: they were not members, or were removed and added again.
+     * */
     pd_raft_node fresh[PD_RAFT_MEMBERS_MAX];
     uint32_t fresh_count;
     const char *reason; /* of a refusal; NULL: accepted */
@@ -36,8 +38,8 @@ uint32_t pd_conf_members(const struct pd_raft_conf *conf,
 bool pd_conf_is_member(const struct pd_raft_conf *conf, pd_raft_node node);
 bool pd_conf_is_voter(const struct pd_raft_conf *conf, pd_raft_node node); /* of either half */
 bool pd_conf_is_learner(const struct pd_raft_conf *conf, pd_raft_node node);
-/* Sorted lists without repeats, no 0, counts within bounds, and the rules of joint configurations: for what a
- * peer or a disk says. */
+/* Sorted lists without repeats, no 0, counts within bounds, and the rules of joint configurations:
+ * for what a peer or a disk says. */
 bool pd_conf_is_valid(const struct pd_raft_conf *conf);
 
 #endif

@@ -1,5 +1,6 @@
-/* The codec of configuration changes in entries. V1: type, node, context. V2: transition, count, then type and
- * node of each, context; an empty entry is the empty change, which leaves a joint configuration. */
+/* The codec of configuration changes in entries. V1: type, node, context. V2: transition, count,
+ * then type and node of each, context; an empty entry is the empty change, which leaves a joint
+ * configuration. */
 #include <string.h>
 
 #include "base/bytes.h"

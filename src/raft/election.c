@@ -1,7 +1,7 @@
 /* Roles, campaigns and votes. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 bool pd_core_promotable(const struct pd_raft *raft)
 {

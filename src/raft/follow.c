@@ -1,6 +1,6 @@
 /* A follower's side of replication. */
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -60,7 +60,8 @@ enum pd_status pd_core_handle_append(struct pd_raft *raft, const struct pd_raft_
                  (pd_ull)raft->config.id, (pd_ull)message->from, (pd_ull)log->committed);
         return PD_ERR_INVALID;
     }
-    /* Beyond what this append verified, the log may still hold another leader's entries (item 9). */
+    /* Beyond what this append verified, the log may still hold another leader's entries (item 9).
+     * */
     uint64_t commit = smaller(message->commit, verified);
     if (PD_MUTANT(RAFT_COMMIT_UNVERIFIED)) {
         commit = smaller(message->commit, pd_log_last(log));

@@ -1,6 +1,6 @@
 /* What a leader does with answers. */
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static void trace_member(struct pd_raft *raft, const char *what,
                          const struct pd_raft_member *member)

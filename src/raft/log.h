@@ -1,10 +1,13 @@
-/* log - the raft log of one group: what is in memory, durable, committed, handed out and applied. Pure.
+/* log - the raft log of one group: what is in memory, durable, committed, handed out and applied.
+ * Pure.
  *
- * Model      Entries (mark, last] lie in memory; `mark` is the (index, term) that the log begins after.
- *            Entries before stable_end are durable here, those before writing_end are being written, the
- *            rest waits for the next Ready. applied <= applying <= committed <= last.
- *            A snapshot that was received replaces the log at once and stays `pending` until it is durable.
- * Source     etcd-io/raft's raftLog and unstable, joined: one memory instead of a stable and an unstable part. */
+ * Model      Entries (mark, last] lie in memory; `mark` is the (index, term) that the log begins
+ *            after. Entries before stable_end are durable here, those before writing_end are being
+ *            written, the rest waits for the next Ready. applied <= applying <= committed <= last.
+ *            A snapshot that was received replaces the log at once and stays `pending` until it is
+ *            durable.
+ * Source     etcd-io/raft's raftLog and unstable, joined: one memory instead of a stable and an
+ *            unstable part. */
 #ifndef PD_RAFT_LOG_H
 #define PD_RAFT_LOG_H
 
@@ -44,16 +47,17 @@ struct pd_log_id pd_log_last_id(const struct pd_raft_log *log);
 bool pd_log_term(const struct pd_raft_log *log, uint64_t index, uint64_t *term_out);
 bool pd_log_matches(const struct pd_raft_log *log, struct pd_log_id id);
 
-/* Largest index <= `index` whose term is <= `term`, or the first that is not known here (*term_out 0):
- * the logs cannot match behind it (item 11). */
+/* Largest index <= `index` whose term is <= `term`, or the first that is not known here (*term_out
+ * 0): the logs cannot match behind it (item 11). */
 uint64_t pd_log_conflict_by_term(const struct pd_raft_log *log, uint64_t index, uint64_t term,
                                  uint64_t *term_out);
 
 /* Leader: append one entry at the end. */
 PD_NODISCARD enum pd_status pd_log_append(struct pd_raft_log *log,
                                           const struct pd_raft_entry *entry);
-/* Follower: entries that follow `previous`. Verified and appended up to *verified_out, as many as fit.
- * PD_ERR_UNKNOWN: `previous` does not match. PD_ERR_CORRUPT: they contradict what is committed. */
+/* Follower: entries that follow `previous`. Verified and appended up to *verified_out, as many as
+ * fit. PD_ERR_UNKNOWN: `previous` does not match. PD_ERR_CORRUPT: they contradict what is
+ * committed. */
 PD_NODISCARD enum pd_status pd_log_follow(struct pd_raft_log *log, struct pd_log_id previous,
                                           const struct pd_raft_entry *entries, uint32_t count,
                                           uint64_t *verified_out);

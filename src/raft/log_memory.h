@@ -1,10 +1,10 @@
 /* log_memory - entries in a fixed memory: a ring of slots and a ring of bytes. Pure.
  *
- * Model      A contiguous run of entries. It grows at the end, is cut at the end (a conflict) and at the
- *            beginning (compaction). Each slot is kept twice, a ring's length apart, so that every run of
- *            entries is one array; each payload is contiguous.
- * Bounds     slots_max entries and bytes_max bytes of payload. A payload never wraps: what remains before the
- *            ring's end is skipped.
+ * Model      A contiguous run of entries. It grows at the end, is cut at the end (a conflict) and
+ *            at the beginning (compaction). Each slot is kept twice, a ring's length apart, so that
+ *            every run of entries is one array; each payload is contiguous.
+ * Bounds     slots_max entries and bytes_max bytes of payload. A payload never wraps: what remains
+ *            before the ring's end is skipped.
  * Ownership  The caller gives the memory. Spans of entries are good until the entry is cut. */
 #ifndef PD_RAFT_LOG_MEMORY_H
 #define PD_RAFT_LOG_MEMORY_H

@@ -1,7 +1,7 @@
 /* Messages on their way to the next Ready. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 struct pd_raft_outbox *pd_core_outbox(struct pd_raft *raft)
 {
@@ -26,8 +26,8 @@ static bool waits_for_write(enum pd_raft_message_type type)
            type == PD_RAFT_MSG_PRE_VOTE_RESP;
 }
 
-/* One to this node itself must not be lost: it takes the place of an older one of its kind when the room that is
- * kept for them is used up too. */
+/* One to this node itself must not be lost: it takes the place of an older one of its kind when the
+ * room that is kept for them is used up too. */
 static bool send_after(struct pd_raft *raft, const struct pd_raft_message *message)
 {
     struct pd_raft_outbox *outbox = pd_core_outbox(raft);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 struct pd_raft_config pd_raft_config_default(void)
 {
@@ -183,7 +183,8 @@ enum pd_status pd_raft_start(struct pd_raft *raft)
     }
     log->stable_end = last + 1;
     log->writing_end = last + 1;
-    /* The commit index is written without a sync of its own: what the store applied is committed too. */
+    /* The commit index is written without a sync of its own: what the store applied is committed
+     * too. */
     pd_log_commit_to(log, raft->told_hard_state.commit);
     pd_log_commit_to(log, raft->restart_applied);
     log->applied = raft->restart_applied;

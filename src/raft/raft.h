@@ -1,15 +1,17 @@
-/* raft - one group's consensus core, in the shape of etcd-io/raft's Ready loop. Pure: no I/O, heap or clock.
+/* raft - one group's consensus core, in the shape of etcd-io/raft's Ready loop. Pure: no I/O, heap
+ * or clock.
  *
- * Model      Events go in through the functions below; pd_raft_ready() hands out what they caused. Storage is
- *            asynchronous, always: a Ready names entries and a hard state to write, and messages that may
- *            leave only after that write is durable (after_append); the owner reports completion with
- *            pd_raft_append_done / pd_raft_apply_done, in order. Several Readys may be in flight.
+ * Model      Events go in through the functions below; pd_raft_ready() hands out what they caused.
+ *            Storage is asynchronous, always: a Ready names entries and a hard state to write, and
+ *            messages that may leave only after that write is durable (after_append); the owner
+ *            reports completion with pd_raft_append_done / pd_raft_apply_done, in order. Several
+ *            Readys may be in flight.
  * Rules      docs/raft.md; item numbers in comments refer to it.
  * Bounds     pd_raft_config; everything lies in the memory given to init. Full is PD_ERR_FULL.
- * Ownership  The caller owns the memory. Entries and messages in a Ready are borrowed until the next call of
- *            any function of the same core.
- * Time       Ticks drive elections and heartbeats. now_ns (monotonic, counts suspended time) is given with
- *            the tick and serves leader leases only. */
+ * Ownership  The caller owns the memory. Entries and messages in a Ready are borrowed until the
+ *            next call of any function of the same core.
+ * Time       Ticks drive elections and heartbeats. now_ns (monotonic, counts suspended time) is
+ *            given with the tick and serves leader leases only. */
 #ifndef PD_RAFT_RAFT_H
 #define PD_RAFT_RAFT_H
 
@@ -197,14 +199,15 @@ struct pd_raft; /* in the memory that the caller gives */
 /* Bytes that init needs, for this configuration. */
 size_t pd_raft_size(const struct pd_raft_config *config);
 
-/* Begin as a follower. PD_ERR_INVALID: the configuration contradicts itself. The log is empty after the
- * snapshot: give the recovered entries with pd_raft_restore_entry, in order, then pd_raft_start. */
+/* Begin as a follower. PD_ERR_INVALID: the configuration contradicts itself. The log is empty after
+ * the snapshot: give the recovered entries with pd_raft_restore_entry, in order, then
+ * pd_raft_start. */
 PD_NODISCARD enum pd_status pd_raft_init(void *memory, size_t size,
                                          const struct pd_raft_config *config,
                                          const struct pd_raft_restart *restart,
                                          struct pd_raft **raft_out);
-/* Entries at or before the snapshot are skipped; one that overwrites a tail cuts it. PD_ERR_CORRUPT: a gap;
- * PD_ERR_FULL: the log's memory. */
+/* Entries at or before the snapshot are skipped; one that overwrites a tail cuts it.
+ * PD_ERR_CORRUPT: a gap; PD_ERR_FULL: the log's memory. */
 PD_NODISCARD enum pd_status pd_raft_restore_entry(struct pd_raft *raft,
                                                   const struct pd_raft_entry *entry);
 /* PD_ERR_CORRUPT: the log ends before what the hard state or the store says is committed. */
@@ -214,27 +217,30 @@ PD_NODISCARD enum pd_status pd_raft_start(struct pd_raft *raft);
 void pd_raft_tick(struct pd_raft *raft, uint64_t now_ns);
 
 /* A message from a peer, already decoded, or an after_append message to this node itself.
- * PD_ERR_INVALID: malformed, foreign or of a local type; dropped. PD_ERR_UNKNOWN: an answer of somebody who is
- * no member; dropped. PD_ERR_CLOSED, PD_ERR_FULL: a forwarded proposal was refused, as by pd_raft_propose. */
+ * PD_ERR_INVALID: malformed, foreign or of a local type; dropped. PD_ERR_UNKNOWN: an answer of
+ * somebody who is no member; dropped. PD_ERR_CLOSED, PD_ERR_FULL: a forwarded proposal was refused,
+ * as by pd_raft_propose. */
 PD_NODISCARD enum pd_status pd_raft_step(struct pd_raft *raft,
                                          const struct pd_raft_message *message);
 
 PD_NODISCARD enum pd_status pd_raft_campaign(struct pd_raft *raft);
-/* Propose `count` entries as one (data only; type normal). PD_ERR_CLOSED: no leader, transfer under way or
- * removed; PD_ERR_FULL: log, window or uncommitted size is full. On PD_OK as leader *index_out is the index of
- * the first, else 0: it was forwarded, and its fate is unknown. */
+/* Propose `count` entries as one (data only; type normal). PD_ERR_CLOSED: no leader, transfer under
+ * way or removed; PD_ERR_FULL: log, window or uncommitted size is full. On PD_OK as leader
+ * *index_out is the index of the first, else 0: it was forwarded, and its fate is unknown. */
 PD_NODISCARD enum pd_status pd_raft_propose(struct pd_raft *raft, const struct pd_span *data,
                                             uint32_t count, uint64_t *index_out);
-/* PD_ERR_EXISTS: an earlier change is not applied yet, or the joint configuration must be left first (or
- * there is none to leave); an empty entry took its place in the log. PD_ERR_INVALID: it contradicts the
- * configuration: nothing was appended. Else as pd_raft_propose. */
+/* PD_ERR_EXISTS: an earlier change is not applied yet, or the joint configuration must be left
+ * first (or there is none to leave); an empty entry took its place in the log. PD_ERR_INVALID: it
+ * contradicts the configuration: nothing was appended. Else as pd_raft_propose. */
 PD_NODISCARD enum pd_status pd_raft_propose_conf_change(struct pd_raft *raft,
                                                         const struct pd_raft_conf_change *change,
                                                         bool is_v1, uint64_t *index_out);
-/* A linearizable read. It comes back in pd_raft_ready.reads with the caller's `context` and the index that must
- * be applied before it may be answered. PD_ERR_CLOSED: no leader known; PD_ERR_FULL: reads_max rounds. */
+/* A linearizable read. It comes back in pd_raft_ready.reads with the caller's `context` and the
+ * index that must be applied before it may be answered. PD_ERR_CLOSED: no leader known;
+ * PD_ERR_FULL: reads_max rounds. */
 PD_NODISCARD enum pd_status pd_raft_read_index(struct pd_raft *raft, uint64_t context);
-/* With lease_reads: whether this leader may answer at `now_ns` without a round (items 7, 23, 24). */
+/* With lease_reads: whether this leader may answer at `now_ns` without a round (items 7, 23, 24).
+ * */
 bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns);
 /* PD_ERR_CLOSED: no leader known; PD_ERR_UNKNOWN: this leader knows no such voter. */
 PD_NODISCARD enum pd_status pd_raft_transfer(struct pd_raft *raft, pd_raft_node to);
@@ -242,7 +248,8 @@ void pd_raft_forget_leader(struct pd_raft *raft);
 void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node);
 void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, bool is_ok);
 
-/* The store holds everything up to meta->index: this is what a follower that is too far behind is sent. */
+/* The store holds everything up to meta->index: this is what a follower that is too far behind is
+ * sent. */
 void pd_raft_snapshot_available(struct pd_raft *raft, const struct pd_raft_snapshot_meta *meta);
 /* Forget entries up to `index` <= applied; never beyond the snapshot that is available. */
 void pd_raft_compact(struct pd_raft *raft, uint64_t index);
@@ -253,8 +260,9 @@ struct pd_raft_read {
     uint64_t index;
 };
 
-/* What a storage append attests once it is durable: (log_term, index) of the last entry at the time it was
- * handed out, under which term, so that an entry that was meanwhile replaced is not mistaken for it (item 15). */
+/* What a storage append attests once it is durable: (log_term, index) of the last entry at the time
+ * it was handed out, under which term, so that an entry that was meanwhile replaced is not mistaken
+ * for it (item 15). */
 struct pd_raft_append_mark {
     uint64_t term;
     uint64_t log_term;
@@ -262,9 +270,9 @@ struct pd_raft_append_mark {
     uint64_t snapshot_index; /* 0: no snapshot */
 };
 
-/* What the events since the last one caused. Order of duties: write entries, hard state and snapshot as ONE
- * storage append; send `messages` at once; send `after_append` once that append is durable; apply
- * `committed`. */
+/* What the events since the last one caused. Order of duties: write entries, hard state and
+ * snapshot as ONE storage append; send `messages` at once; send `after_append` once that append is
+ * durable; apply `committed`. */
 struct pd_raft_ready {
     bool soft_state_changed;
     pd_raft_node leader;
@@ -293,20 +301,22 @@ bool pd_raft_has_ready(const struct pd_raft *raft);
 /* Fills `ready` and accepts it: what it names counts as under way. */
 void pd_raft_ready(struct pd_raft *raft, struct pd_raft_ready *ready);
 
-/* The append of that Ready is durable: its append_mark. In the order of the tickets. The snapshot part is
- * honoured whatever the term. The owner steps the after_append messages to the node itself before this. */
+/* The append of that Ready is durable: its append_mark. In the order of the tickets. The snapshot
+ * part is honoured whatever the term. The owner steps the after_append messages to the node itself
+ * before this. */
 void pd_raft_append_done(struct pd_raft *raft, const struct pd_raft_append_mark *mark);
 /* Entries up to `index` are applied in memory. Conf changes among them must have been given to
  * pd_raft_apply_conf_change before. */
 void pd_raft_apply_done(struct pd_raft *raft, uint64_t index);
-/* A committed change takes effect (item 20). An entry that the owner rejects is given with `rejected`: nothing
- * changes. *conf_out, when not NULL, is the configuration afterwards.
- * PD_ERR_INVALID: the change contradicts the configuration; it has no effect, here and on every other node. */
+/* A committed change takes effect (item 20). An entry that the owner rejects is given with
+ * `rejected`: nothing changes. *conf_out, when not NULL, is the configuration afterwards.
+ * PD_ERR_INVALID: the change contradicts the configuration; it has no effect, here and on every
+ * other node. */
 enum pd_status pd_raft_apply_conf_change(struct pd_raft *raft,
                                          const struct pd_raft_conf_change *change, bool rejected,
                                          struct pd_raft_conf *conf_out);
-/* Bytes of a change, at most PD_RAFT_CONF_CHANGE_BYTES and its context. PD_ERR_RANGE: `size_max` is too
- * small; PD_ERR_INVALID: a V1 change has exactly one single change and no transition. */
+/* Bytes of a change, at most PD_RAFT_CONF_CHANGE_BYTES and its context. PD_ERR_RANGE: `size_max` is
+ * too small; PD_ERR_INVALID: a V1 change has exactly one single change and no transition. */
 #define PD_RAFT_CONF_CHANGE_BYTES (2u + 9u * PD_RAFT_MEMBERS_MAX)
 PD_NODISCARD enum pd_status pd_raft_conf_change_encode(const struct pd_raft_conf_change *change,
                                                        bool is_v1, uint8_t *bytes, size_t size_max,

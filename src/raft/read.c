@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 bool pd_core_has_committed_in_term(const struct pd_raft *raft)
 {
@@ -58,7 +58,8 @@ enum pd_status pd_core_lead_read(struct pd_raft *raft, pd_raft_node from, uint64
     if (raft->waiting_count >= raft->config.reads_max) {
         return PD_ERR_FULL;
     }
-    /* Before an entry of this term is committed the commit index may lag behind the last leader's (item 23). */
+    /* Before an entry of this term is committed the commit index may lag behind the last leader's
+     * (item 23). */
     if (is_known) {
         read.token = join_round(raft);
     }

@@ -1,7 +1,7 @@
 /* What the events caused, handed out; and what came of it. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 struct pd_raft_hard_state pd_core_hard_state(const struct pd_raft *raft)
 {
@@ -28,8 +28,8 @@ bool pd_raft_has_ready(const struct pd_raft *raft)
            pd_log_next_committed(&raft->log, raft->config.apply_unstable, &first) > 0;
 }
 
-/* Appends whose entries were cut since are dropped: this node does not lead any more, or the entries are
- * compacted and the follower will be sent a snapshot. */
+/* Appends whose entries were cut since are dropped: this node does not lead any more, or the
+ * entries are compacted and the follower will be sent a snapshot. */
 static uint32_t settle_messages(struct pd_raft *raft, struct pd_raft_outbox *outbox)
 {
     uint32_t kept = 0;
@@ -60,8 +60,8 @@ static void take_log(struct pd_raft *raft, struct pd_raft_ready *ready)
     if (log->has_pending_snapshot && !log->is_snapshot_writing) {
         ready->snapshot = &log->pending_snapshot;
     }
-    /* The last entry of all that is not known durable: an append that is still under way may hold an older
-     * one of the same index (item 15). */
+    /* The last entry of all that is not known durable: an append that is still under way may hold
+     * an older one of the same index (item 15). */
     ready->append_mark.term = raft->term;
     if (pd_log_has_unstable(log)) {
         struct pd_log_id last = pd_log_last_id(log);

@@ -1,7 +1,7 @@
 /* A message comes in: its form, its term, then what the role makes of it. */
 #include "base/assert.h"
 #include "base/mutant.h"
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static bool entries_are_well_formed(const struct pd_raft_message *message)
 {
@@ -137,8 +137,8 @@ static void answer_earlier_term(struct pd_raft *raft, const struct pd_raft_messa
     bool is_leader_word =
         message->type == PD_RAFT_MSG_HEARTBEAT || message->type == PD_RAFT_MSG_APP;
     if (is_guarded && is_leader_word && !PD_MUTANT(RAFT_STALE_TERM_SILENT)) {
-        /* Else a node whose term ran ahead could never come back: nobody would listen to its votes, nor it
-         * to the leader (item 4). */
+        /* Else a node whose term ran ahead could never come back: nobody would listen to its votes,
+         * nor it to the leader (item 4). */
         (void)pd_core_send(
             raft, (struct pd_raft_message){.type = PD_RAFT_MSG_APP_RESP, .to = message->from});
     } else if (message->type == PD_RAFT_MSG_PRE_VOTE) {

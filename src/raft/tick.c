@@ -1,5 +1,5 @@
 /* Time, in ticks. */
-#include "raft/core.h"
+#include "raft/raft_internal.h"
 
 static void tick_follower(struct pd_raft *raft)
 {
