@@ -209,6 +209,7 @@ static bool lose_store(struct pd_sim_world *world, struct pd_sim_machine *machin
         return false;
     }
     machine->rebuilding_to = machine->seen.commit;
+    machine->may_stop = true; /* where nothing can rebuild it, it stops and says so */
     pd_sim_machine_stop(machine, false);
     world->core->store_wipe(machine);
     (void)pd_sim_machine_start(machine);

@@ -220,6 +220,7 @@ static void process_stopped(struct pd_sim_machine *machine, const char *text)
         return;
     }
     /* Its supervisor starts it again, on a machine that was reset. */
+    machine->may_stop = machine->disk.fail_write > 0 || machine->disk.fail_sync > 0;
     pd_sim_machine_stop(machine, true);
     pd_sim_world_push(world, world->now_ns + 500 * MS, PD_SIM_EVENT_RESTART, machine->number, 0,
                       NULL);
