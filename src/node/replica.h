@@ -52,10 +52,11 @@ struct pd_replica_config {
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */
     uint64_t proposal_bytes_max; /* refused beyond, while they wait for a batch */
     uint32_t reads_max;          /* reads that wait for a round, for apply or for rows */
-    uint32_t log_writes_max;     /* LOG_WRITEs under way */
-    uint32_t request_ticks_max;  /* then an answer says that the outcome is unknown */
-    uint32_t apply_budget;       /* rows about, of one slice */
-    uint64_t overlay_reserve;    /* proposals are refused when the overlay has less room left */
+    uint64_t
+        log_batch_bytes_max; /* a LOG_WRITE takes up no more work beyond; at most one is under way */
+    uint32_t request_ticks_max; /* then an answer says that the outcome is unknown */
+    uint32_t apply_budget;      /* rows about, of one slice */
+    uint64_t overlay_reserve;   /* proposals are refused when the overlay has less room left */
     uint64_t
         log_retain_entries; /* kept behind the durable index, for followers that are a little behind */
     uint64_t flush_entries; /* the store is flushed when its durable index lags this far */

@@ -1,0 +1,368 @@
+/* replica_internal - the inside of a replica, for src/node/replica*.c alone. */
+#ifndef PD_NODE_REPLICA_INTERNAL_H
+#define PD_NODE_REPLICA_INTERNAL_H
+
+#include "node/replica.h"
+#include "raft/wire.h"
+
+#define PD_REPLICA_TEXT_MAX 512u
+#define PD_REPLICA_HASHES_MAX 64u
+#define PD_REPLICA_SAMPLES_MAX 16u
+#define PD_REPLICA_WINDOW_MAX 16u
+#define PD_REPLICA_TRANSFERS_MAX 2u
+
+/* Of a message between replicas: version u8, kind u8, 0 u16, group u32, cluster u64, from u64, to u64. */
+#define PD_REPLICA_FRAME_SIZE 32u
+#define PD_REPLICA_FRAME_VERSION 1u
+enum pd_replica_frame {
+    PD_REPLICA_FRAME_RAFT = 1,
+    PD_REPLICA_FRAME_CHUNK = 2,     /* transfer, number, flags, crc, rows: replica_snapshot.c */
+    PD_REPLICA_FRAME_CHUNK_ACK = 3, /* transfer, next number, what */
+    PD_REPLICA_FRAME_WANT = 4,      /* index: a snapshot at or after it is asked for */
+    PD_REPLICA_FRAME_HASH = 5       /* index, both hashes: replica_hash.c */
+};
+
+struct pd_replica_bytes {
+    uint8_t *bytes;
+    size_t size;
+    size_t capacity;
+};
+
+/* An output that waits; its bytes lie in the arena at `offset`. */
+struct pd_replica_queued {
+    struct pd_replica_output output;
+    size_t offset;
+    bool in_arena;
+};
+
+/* One Ready's share of a log write: what is due when it is durable. */
+struct pd_replica_due {
+    struct pd_raft_append_mark mark;
+    uint32_t message_count;
+};
+
+struct pd_replica_batch {
+    struct pd_wal_record *records;
+    size_t *offsets; /* of each record's payload in `payload` */
+    uint32_t record_count;
+    uint32_t record_capacity;
+    struct pd_replica_bytes payload;
+    struct pd_raft_message *messages;
+    uint32_t message_count;
+    uint32_t message_capacity;
+    struct pd_replica_due *dues;
+    uint32_t due_count;
+    uint32_t due_capacity;
+};
+
+/* Who waits for an entry. */
+enum pd_replica_proposal_kind {
+    PD_REPLICA_PROPOSAL_CLIENT = 0,
+    PD_REPLICA_PROPOSAL_CONF,
+    PD_REPLICA_PROPOSAL_EXPIRY,
+    PD_REPLICA_PROPOSAL_OWN
+};
+struct pd_replica_proposal {
+    enum pd_replica_proposal_kind kind;
+    bool is_wanted;
+    uint64_t index;
+    uint64_t term;
+    uint64_t client;
+    uint64_t correlation;
+    uint64_t since_tick;
+};
+
+enum pd_replica_read_state {
+    PD_REPLICA_READ_FREE = 0,
+    PD_REPLICA_READ_GATHERED, /* waits for the next round */
+    PD_REPLICA_READ_ASKED,    /* in a round that is under way */
+    PD_REPLICA_READ_APPLY,    /* waits until `index` is applied */
+    PD_REPLICA_READ_ROWS      /* holds a read of the kv */
+};
+struct pd_replica_read {
+    enum pd_replica_read_state state;
+    bool is_wanted;
+    enum pd_replica_request_kind kind;
+    uint64_t client;
+    uint64_t correlation;
+    uint64_t round;
+    uint64_t index;
+    uint64_t number;
+    uint64_t since_tick;
+    uint8_t *body;
+    size_t body_size;
+    uint32_t kv_read;
+};
+
+struct pd_replica_chunk {
+    uint8_t *frame; /* with its head, ready to be sent again; NULL: none */
+    size_t size;
+};
+enum pd_replica_transfer_state {
+    PD_REPLICA_TRANSFER_FREE = 0,
+    PD_REPLICA_TRANSFER_OPENING,
+    PD_REPLICA_TRANSFER_SENDING
+};
+/* A snapshot on its way to a peer. */
+struct pd_replica_transfer {
+    enum pd_replica_transfer_state state;
+    uint64_t id;
+    pd_raft_node to;
+    bool is_for_raft; /* raft asked for it, and is told how it ended */
+    bool is_reading;
+    bool is_read; /* every row is in a chunk */
+    uint64_t index;
+    uint64_t acked; /* chunks */
+    uint64_t made;
+    uint64_t progress_tick;
+    uint64_t begin_tick;
+    struct pd_replica_bytes low; /* where the next page begins */
+    struct pd_replica_chunk window[PD_REPLICA_WINDOW_MAX];
+};
+
+enum pd_replica_install_state {
+    PD_REPLICA_INSTALL_NONE = 0,
+    PD_REPLICA_INSTALL_DRAINING, /* what the old state still has under way at the store comes first */
+    PD_REPLICA_INSTALL_RESETTING,
+    PD_REPLICA_INSTALL_READY, /* takes chunks */
+    PD_REPLICA_INSTALL_WRITING,
+    PD_REPLICA_INSTALL_FLUSHING,
+    PD_REPLICA_INSTALL_LOADING,
+    PD_REPLICA_INSTALL_LOGGING /* no raft yet: the log is told of the snapshot */
+};
+/* A snapshot that comes in. */
+struct pd_replica_install {
+    enum pd_replica_install_state state;
+    uint64_t transfer;
+    pd_raft_node from;
+    uint64_t next; /* chunk */
+    bool is_last;
+    uint64_t index;
+    uint64_t progress_tick;
+    uint64_t want_tick;
+    uint32_t want_turn;
+    struct pd_replica_bytes rows;
+    struct pd_store_write *writes;
+    size_t write_count;
+    size_t write_capacity;
+};
+
+struct pd_replica_hash {
+    uint64_t index;
+    uint64_t fold;
+    struct pd_kv_hash set;
+};
+struct pd_replica_peer_hash {
+    pd_raft_node node;
+    struct pd_replica_hash hash;
+};
+
+struct pd_replica_sample {
+    uint64_t state_time_ns;
+    int64_t revision;
+};
+
+struct pd_replica_recovered {
+    uint64_t index;
+    uint64_t term;
+    enum pd_raft_entry_type type;
+    uint8_t *data;
+    size_t size;
+};
+
+struct pd_replica {
+    struct pd_replica_config config;
+    pd_raft_node peers[PD_RAFT_MEMBERS_MAX];
+    enum pd_replica_phase phase;
+    char text[PD_REPLICA_TEXT_MAX];
+    uint64_t now_ns;
+    uint64_t wall_ns;
+    uint64_t tick;
+    struct pd_replica_counters counters;
+
+    struct pd_raft *raft; /* NULL: loading, or restoring without any state */
+    void *raft_memory;
+    struct pd_kv *kv;
+    struct pd_raft_conf conf; /* applied */
+    enum pd_raft_role role;
+    pd_raft_node leader;
+    uint64_t term;
+
+    /* outputs */
+    struct pd_replica_queued *queue;
+    size_t queue_head;
+    size_t queue_count;
+    size_t queue_capacity;
+    struct pd_replica_bytes arena;
+
+    /* log */
+    struct pd_replica_batch gathering;
+    struct pd_replica_batch writing;
+    bool is_writing;
+    uint64_t ticket;
+    struct pd_raft_hard_state hard_state; /* the newest */
+    bool hard_state_is_due;               /* its commit is newer than what the log was given */
+    uint64_t cut_index;
+
+    /* recovery */
+    struct pd_replica_recovered *recovered;
+    size_t recovered_count;
+    size_t recovered_capacity;
+    uint64_t mark_index; /* the log begins after it */
+    uint64_t mark_term;
+    struct pd_raft_conf mark_conf;
+    bool has_mark;
+    bool has_conf_mark;
+    bool is_log_used;
+    bool is_rebuilding;
+    bool had_store;
+    struct pd_replica_store_state store_state;
+
+    /* apply */
+    uint64_t apply_high; /* handed out by raft */
+    uint64_t apply_raft; /* told to raft as applied */
+    bool is_applying;
+    uint64_t applying_term;
+    struct pd_replica_bytes applying;
+    bool
+        conf_is_made; /* the change at apply_raft + 1 was given to raft; its bytes wait for the overlay */
+    bool conf_is_refused;
+    struct pd_replica_bytes conf_bytes;
+    bool is_paused; /* waits for rows or for the store */
+
+    /* store */
+    bool store_is_writing;
+    bool store_is_flushing;
+    uint64_t store_writing_index;
+    uint64_t store_visible;
+    uint64_t store_durable;
+    uint32_t fetches_open;
+
+    /* proposals: a ring in order of index */
+    struct pd_replica_proposal *proposals;
+    uint32_t proposal_head;
+    uint32_t proposal_count;
+    uint32_t expiries;
+    bool is_serving;
+    bool disk_is_low;
+    uint64_t handover_tick;
+    uint64_t lead_base_ns;
+    uint64_t lead_clock_ns;
+    struct pd_replica_bytes envelope;
+    struct pd_kv_command_room room;
+    struct pd_replica_sample samples[PD_REPLICA_SAMPLES_MAX];
+    uint32_t sample_count;
+    int64_t compact_proposed;
+
+    /* reads */
+    struct pd_replica_read *reads;
+    uint64_t round;
+    bool round_is_open;
+    uint64_t round_tick;
+    uint32_t read_turn;
+
+    struct pd_replica_transfer transfers[PD_REPLICA_TRANSFERS_MAX];
+    uint64_t transfer_next;
+    struct pd_replica_install install;
+    uint64_t leader_seen_tick;
+
+    struct pd_replica_hash hashes[PD_REPLICA_HASHES_MAX];
+    struct pd_replica_peer_hash peer_hashes[PD_RAFT_MEMBERS_MAX];
+
+    struct pd_raft_entry *entry_room;
+    uint32_t entry_room_max;
+    struct pd_raft_wire_room wire_room;
+    struct pd_raft_status raft_status; /* scratch: too large for a frame */
+};
+
+/* replica_output.c */
+void pd_replica_fatal(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
+void pd_replica_note(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
+void pd_replica_say(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
+struct pd_replica_output *pd_replica_emit(struct pd_replica *replica,
+                                          enum pd_replica_output_kind kind);
+/* With `size` bytes in the arena: returned to be written before the next emit. */
+uint8_t *pd_replica_emit_bytes(struct pd_replica *replica, enum pd_replica_output_kind kind,
+                               pd_raft_node node, uint64_t client, uint64_t correlation,
+                               size_t size);
+uint8_t *pd_replica_emit_frame(struct pd_replica *replica, enum pd_replica_frame kind,
+                               pd_raft_node to, size_t size);
+void pd_replica_frame_put(const struct pd_replica *replica, enum pd_replica_frame kind,
+                          pd_raft_node to, uint8_t *bytes);
+void pd_replica_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                       enum pd_replica_outcome outcome, struct pd_span body);
+void pd_replica_answer_text(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                            enum pd_replica_outcome outcome, const char *text);
+uint8_t *pd_replica_bytes_add(struct pd_replica_bytes *bytes, size_t size);
+void *pd_replica_grow(void *array, uint32_t *capacity, uint32_t count, size_t item_size);
+void pd_replica_outputs_free(struct pd_replica *replica);
+
+/* replica_log.c */
+bool pd_replica_log_step(struct pd_replica *replica);
+void pd_replica_log_flush(struct pd_replica *replica);
+void pd_replica_log_snapshot(struct pd_replica *replica, const struct pd_raft_snapshot_meta *meta);
+void pd_replica_log_free(struct pd_replica *replica);
+void pd_replica_log_cut(struct pd_replica *replica);
+
+/* replica_recover.c */
+void pd_replica_recovered_free(struct pd_replica *replica);
+/* The kv is loaded: start raft over it. */
+void pd_replica_begin_raft(struct pd_replica *replica);
+bool pd_replica_load_step(struct pd_replica *replica);
+
+/* replica_apply.c */
+bool pd_replica_apply_step(struct pd_replica *replica);
+bool pd_replica_store_step(struct pd_replica *replica);
+bool pd_replica_fetch_step(struct pd_replica *replica);
+void pd_replica_conf_save(struct pd_replica *replica, const struct pd_raft_conf *conf);
+
+/* replica_propose.c */
+void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                      const struct pd_replica_request_head *head);
+void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, uint64_t term,
+                                  struct pd_span answer, bool is_done);
+void pd_replica_proposals_lost(struct pd_replica *replica, uint64_t from_index);
+void pd_replica_proposals_tick(struct pd_replica *replica);
+void pd_replica_lead_step(struct pd_replica *replica);
+uint64_t pd_replica_state_time(const struct pd_replica *replica);
+void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal_kind kind,
+                            struct pd_span command);
+bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
+void pd_replica_duties_tick(struct pd_replica *replica);
+
+/* replica_read.c */
+void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                     const struct pd_replica_request_head *head);
+void pd_replica_read_ready(struct pd_replica *replica, const struct pd_raft_read *read);
+bool pd_replica_read_step(struct pd_replica *replica);
+void pd_replica_reads_tick(struct pd_replica *replica);
+/* State is going away: every read is answered NOT_READY. */
+void pd_replica_reads_drop(struct pd_replica *replica);
+
+/* replica_members.c */
+void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                       const struct pd_replica_request_head *head);
+
+/* replica_snapshot.c */
+void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool is_for_raft);
+void pd_replica_transfer_ack(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+void pd_replica_transfers_tick(struct pd_replica *replica);
+void pd_replica_transfers_free(struct pd_replica *replica);
+void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+
+/* replica_install.c */
+void pd_replica_chunk(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+void pd_replica_install_tick(struct pd_replica *replica);
+bool pd_replica_install_step(struct pd_replica *replica);
+void pd_replica_install_written(struct pd_replica *replica);
+void pd_replica_install_flushed(struct pd_replica *replica);
+void pd_replica_install_logged(struct pd_replica *replica);
+void pd_replica_install_free(struct pd_replica *replica);
+void pd_replica_restore(struct pd_replica *replica);
+
+/* replica_hash.c */
+void pd_replica_hash_applied(struct pd_replica *replica);
+void pd_replica_hash_tick(struct pd_replica *replica);
+void pd_replica_hash_message(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+
+#endif
