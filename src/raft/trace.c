@@ -130,11 +130,16 @@ static const char *transition_text(enum pd_raft_conf_transition transition)
 
 static size_t add_context(struct pd_raft_text *text, size_t used, struct pd_span context)
 {
-    used = add(text, used, "[");
-    for (size_t i = 0; i < context.size && i < 64; i++) {
-        used = add(text, used, i == 0 ? "%u" : " %u", (unsigned)context.bytes[i]);
+    if (context.size == 0) {
+        return used;
     }
-    return add(text, used, "]");
+    used = add(text, used, " context:\"");
+    for (size_t i = 0; i < context.size && i < 64; i++) {
+        unsigned byte = context.bytes[i];
+        bool is_plain = byte >= ' ' && byte < 127 && byte != '"' && byte != '\\';
+        used = add(text, used, is_plain ? "%c" : "\\%03o", byte);
+    }
+    return add(text, used, "\"");
 }
 
 struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change, bool is_v1)
@@ -142,21 +147,18 @@ struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *c
     struct pd_raft_text text = {.text = ""};
     size_t used = 0;
     if (is_v1 && change->count == 1) {
-        used = add(&text, 0, "{%s %llu ", change_type_text(change->changes[0].type),
+        used = add(&text, 0, "type:%s node_id:%llu", change_type_text(change->changes[0].type),
                    (unsigned long long)change->changes[0].node);
-        used = add_context(&text, used, change->context);
-        (void)add(&text, used, " 0}");
+        (void)add_context(&text, used, change->context);
         return text;
     }
-    used = add(&text, 0, "{%s [", transition_text(change->transition));
+    used = add(&text, 0, "transition:%s", transition_text(change->transition));
     for (uint32_t i = 0; i < change->count; i++) {
-        used = add(&text, used, i == 0 ? "{%s %llu}" : " {%s %llu}",
+        used = add(&text, used, " changes:{type:%s node_id:%llu}",
                    change_type_text(change->changes[i].type),
                    (unsigned long long)change->changes[i].node);
     }
-    used = add(&text, used, "] ");
-    used = add_context(&text, used, change->context);
-    (void)add(&text, used, "}");
+    (void)add_context(&text, used, change->context);
     return text;
 }
 

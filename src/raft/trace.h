@@ -18,7 +18,7 @@ struct pd_raft_text {
 struct pd_raft_text pd_raft_conf_text(const struct pd_raft_conf *conf);
 /* "StateProbe match=0 next=1 paused" */
 struct pd_raft_text pd_raft_member_text(const struct pd_raft_member_status *member);
-/* "{ConfChangeTransitionAuto [{ConfChangeAddNode 2}] []}" */
+/* "transition:ConfChangeTransitionAuto changes:{type:ConfChangeAddNode node_id:2}" */
 struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change, bool is_v1);
 
 /* "1,2,3" */
