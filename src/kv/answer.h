@@ -1,10 +1,12 @@
 /* answer - what a command or a read comes back with. Pure.
  *
- * Model      {error, revision, kind, body}. Lists are (1, item)* 0, so that an answer can be written while the rows
- *            come in. A txn's body is {succeeded, count, responses}, each response {kind, body} in order, nested
- *            ones inline: read with one reader, front to back.
+ * Model      {error, revision, kind, body}. Lists are (1, item)* 0, so that an answer can be
+ *            written while the rows come in. A txn's body is {succeeded, count, responses}, each
+ *            response {kind, body} in order, nested ones inline: read with one reader, front to
+ *            back.
  * Ownership  Spans point into the bytes that are read.
- * Trust      The reader may be given any bytes: `is_bad` becomes true and everything after reads as zero. */
+ * Trust      The reader may be given any bytes: `is_bad` becomes true and everything after reads
+ *            as zero. */
 #ifndef PD_KV_ANSWER_H
 #define PD_KV_ANSWER_H
 
@@ -45,10 +47,11 @@ struct pd_kv_reader {
 
 void pd_kv_reader_init(struct pd_kv_reader *reader, struct pd_span bytes);
 void pd_kv_answer_head(struct pd_kv_reader *reader, struct pd_kv_answer_head *head_out);
-/* The next record of a RANGE, PUT (the previous one: at most one) or DELETE (previous ones) list; false: the list
- * has ended, and the tail follows. */
+/* The next record of a RANGE, PUT (the previous one: at most one) or DELETE (previous ones) list;
+ * false: the list has ended, and the tail follows. */
 bool pd_kv_answer_record(struct pd_kv_reader *reader, struct pd_kv_record *record_out);
-/* After a RANGE list: more and count. After a DELETE list: the number deleted. After a PUT list: nothing. */
+/* After a RANGE list: more and count. After a DELETE list: the number deleted. After a PUT list:
+ * nothing. */
 void pd_kv_answer_range_tail(struct pd_kv_reader *reader, bool *more_out, int64_t *count_out);
 int64_t pd_kv_answer_delete_tail(struct pd_kv_reader *reader);
 /* A TXN body's head; then response_count times pd_kv_answer_response and that response's body. */

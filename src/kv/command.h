@@ -1,13 +1,16 @@
-/* command - what the log carries for the store: requests with etcd v3's meaning, in a compact encoding. Pure.
+/* command - what the log carries for the store: requests with etcd v3's meaning, in a compact
+ * encoding. Pure.
  *
- * Model      An entry's data is an envelope {version, state time, wall time, session, sequence, low, command}. A
- *            command is a kind and its fields; put, range, delete and txn are a list of operations in
- *            preorder: a txn is followed by its `then` operations, then by its `else` operations.
- * Bounds     struct pd_kv_limits; decode refuses what lies beyond. The room for operations is the caller's.
+ * Model      An entry's data is an envelope {version, state time, wall time, session, sequence,
+ *            low, command}. A command is a kind and its fields; put, range, delete and txn are a
+ *            list of operations in preorder: a txn is followed by its `then` operations, then by
+ *            its `else` operations.
+ * Bounds     struct pd_kv_limits; decode refuses what lies beyond. The room for operations is the
+ *            caller's.
  * Ownership  Decoded spans point into the bytes that were decoded.
- * Trust      Bytes may be anything. The same decode runs before a proposal and at apply: what passes once
- *            passes everywhere, because it looks at nothing but the bytes and the limits, and the limits
- *            are equal on all replicas. */
+ * Trust      Bytes may be anything. The same decode runs before a proposal and at apply: what
+ *            passes once passes everywhere, because it looks at nothing but the bytes and the
+ *            limits, and the limits are equal on all replicas. */
 #ifndef PD_KV_COMMAND_H
 #define PD_KV_COMMAND_H
 

@@ -1,16 +1,22 @@
-/* kv - the store's state machine: etcd v3's revisions, ranges, transactions, leases; sessions; hashes. Pure: no
- * I/O or clock; memory is taken at open, and within configured bounds for answers and reads.
+/* kv - the store's state machine: etcd v3's revisions, ranges, transactions, leases; sessions;
+ * hashes. Pure: no I/O or clock; memory is taken at open, and within configured bounds for
+ * answers and reads.
  *
- * Model      Committed entries come in by index, one at a time; each is a resumable machine (begin, step) that never
- *            does more than a bounded amount of work in one step. Rows are kept as an ordered multi-version map in a
- *            store that lags: an overlay in memory holds the rows that the store does not show yet. Rows that
- *            a command needs and that are not in memory are asked for with fetches. Reads see one revision
- *            throughout; rows of an unfinished command carry a revision that no read looks at.
- * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key, for history
- *            'a' lease key : attachment     'l' lease     's' session     't' session slot : stored answer
- *            'm' : revision, compaction, state time, hashes, applied index and term     'r' : raft configuration
+ * Model      Committed entries come in by index, one at a time; each is a resumable machine
+ *            (begin, step) that never does more than a bounded amount of work in one step. Rows
+ *            are kept as an ordered multi-version map in a store that lags: an overlay in memory
+ *            holds the rows that the store does not show yet. Rows that a command needs and that
+ *            are not in memory are asked for with fetches. Reads see one revision throughout;
+ *            rows of an unfinished command carry a revision that no read looks at.
+ * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key, for
+ *            history
+ *            'a' lease key : attachment     'l' lease     's' session     't' session slot :
+ *            stored answer
+ *            'm' : revision, compaction, state time, hashes, applied index and term     'r' :
+ *            raft configuration
  *            'c' : how far removal of compacted rows has come (of this store alone, not replicated)
- * Order      Of a batch from pd_kv_take_writes everything becomes visible at once. Batches in order.
+ * Order      Of a batch from pd_kv_take_writes everything becomes visible at once. Batches in
+ *            order.
  * Ownership  One thread owns a pd_kv. pd_kv_get_hot alone may be called by any thread.
  * Bounds     struct pd_kv_config. Full is PD_KV_FULL or a status, never growth. */
 #ifndef PD_KV_KV_H
@@ -49,7 +55,8 @@ struct pd_kv_config {
 };
 struct pd_kv_config pd_kv_config_default(void);
 
-/* PD_ERR_INVALID: the configuration contradicts itself; PD_ERR_NO_MEMORY. The state is that of an empty store. */
+/* PD_ERR_INVALID: the configuration contradicts itself; PD_ERR_NO_MEMORY. The state is that of an
+ * empty store. */
 PD_NODISCARD enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_out);
 void pd_kv_close(struct pd_kv *kv);
 
@@ -62,7 +69,8 @@ enum pd_kv_progress {
     PD_KV_FAILED /* load and verify only: the rows are not to be trusted */
 };
 
-/* -- Rows that are wanted ------------------------------------------------------------------------ */
+/* -- Rows that are wanted
+ * ------------------------------------------------------------------------ */
 
 struct pd_kv_fetch {
     uint32_t id;
@@ -77,38 +85,45 @@ struct pd_kv_fetch {
 };
 /* The next fetch that was not handed out yet. */
 bool pd_kv_next_fetch(struct pd_kv *kv, struct pd_kv_fetch *fetch_out);
-/* The rows of a fetch, from any state of the store that is not older than when it was handed out. PD_ERR_UNKNOWN:
- * no such fetch (it was cancelled). PD_ERR_CORRUPT: the rows are not what was written: the store is damaged. */
+/* The rows of a fetch, from any state of the store that is not older than when it was handed out.
+ * PD_ERR_UNKNOWN: no such fetch (it was cancelled). PD_ERR_CORRUPT: the rows are not what was
+ * written: the store is damaged. */
 PD_NODISCARD enum pd_status pd_kv_supply(struct pd_kv *kv, uint32_t id,
                                          const struct pd_store_page *page);
 size_t pd_kv_row_bytes_max(const struct pd_kv *kv);
 
-/* -- Start --------------------------------------------------------------------------------------- */
+/* -- Start
+ * --------------------------------------------------------------------------------------- */
 
-/* Take up what the store holds: meta, leases, sessions. Step until DONE, then pd_kv_status tells the applied
- * index from which the log goes on. FAILED: the rows contradict themselves. Called on a fresh kv, and again after
- * a snapshot has been installed in the store: everything in memory is dropped first (no command may be
- * under way, reads are cancelled). */
+/* Take up what the store holds: meta, leases, sessions. Step until DONE, then pd_kv_status tells
+ * the applied index from which the log goes on. FAILED: the rows contradict themselves. Called on
+ * a fresh kv, and again after a snapshot has been installed in the store: everything in memory is
+ * dropped first (no command may be under way, reads are cancelled). */
 void pd_kv_load_begin(struct pd_kv *kv);
 enum pd_kv_progress pd_kv_load_step(struct pd_kv *kv, uint32_t budget);
-/* Recompute the set hash from the rows at the revision of now, beside everything else. FAILED: it differs from
- * what was maintained: the store is damaged or the replicas diverged. A compaction past that revision restarts it. */
+/* Recompute the set hash from the rows at the revision of now, beside everything else. FAILED: it
+ * differs from what was maintained: the store is damaged or the replicas diverged. A compaction
+ * past that revision restarts it. */
 void pd_kv_verify_begin(struct pd_kv *kv);
 enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget);
 
-/* -- Apply --------------------------------------------------------------------------------------- */
+/* -- Apply
+ * --------------------------------------------------------------------------------------- */
 
-/* The next committed entry. index must be the applied index + 1. The envelope stays valid until DONE. An envelope
- * that does not decode is answered PD_KV_ERR_MALFORMED and changes nothing. */
+/* The next committed entry. index must be the applied index + 1. The envelope stays valid until
+ * DONE. An envelope that does not decode is answered PD_KV_ERR_MALFORMED and changes nothing. */
 void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct pd_span envelope);
 /* budget: rows looked at or written, about; 0 is taken as 1. */
 enum pd_kv_progress pd_kv_apply_step(struct pd_kv *kv, uint32_t budget);
-/* An entry without a command (a new leader's empty one). PD_ERR_FULL: the overlay is full; again later. */
+/* An entry without a command (a new leader's empty one). PD_ERR_FULL: the overlay is full; again
+ * later. */
 PD_NODISCARD enum pd_status pd_kv_apply_empty(struct pd_kv *kv, uint64_t index, uint64_t term);
-/* An entry that changed the raft configuration: `conf` (at most 4 KiB) is kept as given, in the same batch. */
+/* An entry that changed the raft configuration: `conf` (at most 4 KiB) is kept as given, in the
+ * same batch. */
 PD_NODISCARD enum pd_status pd_kv_apply_conf(struct pd_kv *kv, uint64_t index, uint64_t term,
                                              struct pd_span conf);
-/* The raft configuration of the applied index; empty: none was ever given. Borrowed until the next apply. */
+/* The raft configuration of the applied index; empty: none was ever given. Borrowed until the
+ * next apply. */
 struct pd_span pd_kv_conf(const struct pd_kv *kv);
 
 /* What the last finished command came to. Borrowed until the next apply_begin. */
@@ -121,11 +136,12 @@ struct pd_kv_applied {
 };
 void pd_kv_applied(const struct pd_kv *kv, struct pd_kv_applied *applied_out);
 
-/* Name the rows that a proposed envelope will need, so that they are fetched while its log write is in flight. A
- * hint: it never fails and promises nothing. */
+/* Name the rows that a proposed envelope will need, so that they are fetched while its log write
+ * is in flight. A hint: it never fails and promises nothing. */
 void pd_kv_prefetch(struct pd_kv *kv, struct pd_span envelope);
 
-/* -- Events, for watchers ------------------------------------------------------------------------ */
+/* -- Events, for watchers
+ * ------------------------------------------------------------------------ */
 
 struct pd_kv_event {
     bool is_delete;
@@ -141,14 +157,15 @@ struct pd_kv_events {
     uint32_t count;
     bool is_cut; /* the revision has more events than are held here: read them through history */
 };
-/* Of the last finished command, in the order of sub. Borrowed until the next call of pd_kv_apply_*, pd_kv_written
- * or pd_kv_supply. Given once. */
+/* Of the last finished command, in the order of sub. Borrowed until the next call of
+ * pd_kv_apply_*, pd_kv_written or pd_kv_supply. Given once. */
 void pd_kv_take_events(struct pd_kv *kv, struct pd_kv_events *events_out);
 
-/* -- Reads --------------------------------------------------------------------------------------- */
+/* -- Reads
+ * --------------------------------------------------------------------------------------- */
 
-/* Each read holds a slot until pd_kv_read_end. PD_ERR_FULL: reads_max are open. A read sees the applied
- * revision of its begin (or the one it names). Errors of the request are in its answer. */
+/* Each read holds a slot until pd_kv_read_end. PD_ERR_FULL: reads_max are open. A read sees the
+ * applied revision of its begin (or the one it names). Errors of the request are in its answer. */
 PD_NODISCARD enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *range,
                                              uint32_t *read_out);
 /* Time to live of a lease, and its keys: `answer.h` LEASE_KEYS. */
@@ -176,13 +193,15 @@ void pd_kv_read_history_result(const struct pd_kv *kv, uint32_t read,
                                struct pd_kv_history *history_out);
 void pd_kv_read_end(struct pd_kv *kv, uint32_t read);
 
-/* A current record from memory, by any thread, without a lock. PD_OK: value and record are written; keys and values
- * are copied into `room`. PD_ERR_UNKNOWN: known not to exist. PD_ERR_RANGE: not in memory here: ask the loop. The
- * caller has made sure before that the applied state is as new as it must be. */
+/* A current record from memory, by any thread, without a lock. PD_OK: value and record are
+ * written; keys and values are copied into `room`. PD_ERR_UNKNOWN: known not to exist.
+ * PD_ERR_RANGE: not in memory here: ask the loop. The caller has made sure before that the
+ * applied state is as new as it must be. */
 PD_NODISCARD enum pd_status pd_kv_get_hot(const struct pd_kv *kv, struct pd_span key, uint8_t *room,
                                           size_t room_max, struct pd_kv_record *record_out);
 
-/* -- Writes for the store ------------------------------------------------------------------------ */
+/* -- Writes for the store
+ * ------------------------------------------------------------------------ */
 
 struct pd_kv_batch {
     const struct pd_store_write *writes; /* borrowed until pd_kv_written */
@@ -190,7 +209,8 @@ struct pd_kv_batch {
     uint64_t
         index; /* applied index; equal to the batch before when only background rows are in it */
 };
-/* Everything finished since the last batch, up to writes_max rows. false: nothing to write, or a batch is under way. */
+/* Everything finished since the last batch, up to writes_max rows. false: nothing to write, or a
+ * batch is under way. */
 bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out);
 /* The batch that was taken is visible in the store. */
 void pd_kv_written(struct pd_kv *kv);
@@ -200,7 +220,8 @@ uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 /* Background work in bounded steps: removal of compacted rows. DONE: none to do now. */
 enum pd_kv_progress pd_kv_background_step(struct pd_kv *kv, uint32_t budget);
 
-/* -- What it is ---------------------------------------------------------------------------------- */
+/* -- What it is
+ * ---------------------------------------------------------------------------------- */
 
 struct pd_kv_hash {
     uint64_t low;
@@ -226,9 +247,10 @@ struct pd_kv_status {
 };
 void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 
-/* The next deadline in state time, UINT64_MAX when there is none. When the leader's state time has reached it, it
- * proposes what pd_kv_expiry_command writes: one lease or session that is due at `state_time_ns`. `skip` of them
- * are passed over (they are proposed already). false: none is due. */
+/* The next deadline in state time, UINT64_MAX when there is none. When the leader's state time
+ * has reached it, it proposes what pd_kv_expiry_command writes: one lease or session that is due
+ * at `state_time_ns`. `skip` of them are passed over (they are proposed already). false: none is
+ * due. */
 uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv);
 bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
                           struct pd_kv_writer *writer);
