@@ -16,7 +16,8 @@
 #define WHAT_FLUSHED 3u
 #define WHAT_SNAPSHOT_SENT 4u
 #define READS_MAX 64u
-#define APPENDS_MAX 256u
+#define APPENDS_MAX 2048u
+#define APPEND_TERMS 16u
 
 struct pending_write {
     bool is_open;
@@ -37,8 +38,7 @@ struct append {
     struct pd_raft_hard_state hard_state;
     uint64_t entry_first; /* in core->entries_written */
     uint64_t entry_count;
-    uint64_t terms[64]; /* of its entries, for the world's record of what is durable */
-    bool is_long;
+    uint64_t terms[APPEND_TERMS]; /* of its entries, for the world's record of what is durable */
 };
 
 struct raft_core {
@@ -173,9 +173,14 @@ static void store_later(struct raft_core *core)
         pd_sim_world_after(core->machine, config->store_lag_ns, WHAT_STORED, 0);
     }
     bool is_due = store->visible.applied >= store->durable.applied + config->snapshot_every;
-    if (!core->is_flushing && is_due) {
+    /* Who was added meanwhile takes no snapshot that does not know of him. */
+    bool is_stale = store->visible.applied > store->durable.applied &&
+                    memcmp(&store->visible.conf, &store->durable.conf,
+                           offsetof(struct pd_raft_conf, auto_leave)) != 0;
+    if (!core->is_flushing && (is_due || is_stale)) {
         core->is_flushing = true;
-        uint64_t takes = config->snapshot_every < 100 ? PD_SIM_MS_NS : config->store_flush_ns / 10;
+        uint64_t takes =
+            config->snapshot_every < 100 || is_stale ? PD_SIM_MS_NS : config->store_flush_ns / 10;
         pd_sim_world_after(core->machine, pd_sim_world_disk_time(core->machine, takes),
                            WHAT_FLUSHED, 0);
     }
@@ -244,14 +249,13 @@ static void begin_append(struct raft_core *core, const struct pd_raft_ready *rea
     append->hard_state = ready->hard_state;
     append->entry_count = ready->entry_count;
     append->entry_first = ready->entry_count > 0 ? ready->entries[0].index : 0;
-    append->is_long = ready->entry_count > 64;
     core->scratch.size = 0;
     if (ready->snapshot != NULL) {
         pd_sim_record_snapshot(&core->scratch, ready->snapshot);
     }
     for (uint32_t i = 0; i < ready->entry_count; i++) {
         pd_sim_record_entry(&core->scratch, &ready->entries[i]);
-        if (i < 64) {
+        if (i < APPEND_TERMS) {
             append->terms[i] = ready->entries[i].term;
         }
     }
@@ -329,10 +333,10 @@ static void pump(struct raft_core *core)
 
 static void note_durable(struct raft_core *core, const struct append *append)
 {
-    for (uint64_t i = 0; i < append->entry_count && i < 64; i++) {
+    for (uint64_t i = 0; i < append->entry_count && i < APPEND_TERMS; i++) {
         pd_sim_world_durable_entry(core->machine, append->entry_first + i, append->terms[i]);
     }
-    for (uint64_t i = 64; i < append->entry_count; i++) {
+    for (uint64_t i = APPEND_TERMS; i < append->entry_count; i++) {
         struct pd_raft_entry entry;
         if (pd_raft_entry_at(core->raft, append->entry_first + i, &entry) == PD_OK) {
             pd_sim_world_durable_entry(core->machine, entry.index, entry.term);
@@ -625,7 +629,13 @@ static enum pd_status open_log(struct raft_core *core, struct pd_sim_recovered *
         pd_free(all.bytes);
         core->file_end = recovered->end;
     }
-    if (status == PD_OK && recovered->identity != machine->number) {
+    if (status == PD_OK && recovered->identity == 0 && machine->start != PD_SIM_START_EXISTING) {
+        /* It was stopped while it made the file. */
+        core->file_end = 0;
+        core->scratch.size = 0;
+        pd_sim_record_identity(&core->scratch, machine->number);
+        write_log(core);
+    } else if (status == PD_OK && recovered->identity != machine->number) {
         *text_out = "the log belongs to another node";
         status = PD_ERR_INVALID;
     }
@@ -663,6 +673,15 @@ static enum pd_status start_raft(struct raft_core *core, const struct pd_sim_rec
     return status;
 }
 
+/* Recovered and synced: durable. */
+static void note_recovered(struct raft_core *core, const struct pd_sim_recovered *recovered)
+{
+    struct pd_raft_entry entry;
+    for (size_t at = 0; pd_sim_entry_next(&recovered->entries, &at, &entry);) {
+        pd_sim_world_durable_entry(core->machine, entry.index, entry.term);
+    }
+}
+
 static enum pd_status core_open(struct pd_sim_machine *machine, const char **text_out)
 {
     struct pd_sim_register_store *store = store_of(machine);
@@ -682,7 +701,15 @@ static enum pd_status core_open(struct pd_sim_machine *machine, const char **tex
     }
     core->state = store->durable;
     if (status == PD_OK) {
+        /* What a killed process left in the page cache was read, and will be vouched for. */
+        status = machine->disk.base.ops->sync(&machine->disk.base, core->file);
+    }
+    if (status == PD_OK) {
         status = start_raft(core, &recovered);
+        *text_out = "the log does not fit the store";
+    }
+    if (status == PD_OK) {
+        note_recovered(core, &recovered);
     }
     pd_free(recovered.entries.bytes);
     if (status != PD_OK) {

@@ -29,7 +29,7 @@
     X(REORDER, reorder, network, "messages overtake each other", 8, true, 600000)                  \
     X(DELAY, delay, network, "every delay is many times longer", 6, true, 60)                      \
     X(SLOW_READER, slow_reader, network, "one node takes messages slowly", 4, true, 20)            \
-    X(DISK_SLOW, disk_slow, disk, "one disk is many times slower", 8, true, 200)                   \
+    X(DISK_SLOW, disk_slow, disk, "one disk is many times slower", 8, true, 60)                    \
     X(DISK_WRITE, disk_write, disk, "a write is refused", 3, false, 4)                             \
     X(DISK_SYNC, disk_sync, disk, "a sync is refused and loses what it should have written", 3,    \
       false, 4)                                                                                    \

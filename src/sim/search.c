@@ -28,6 +28,43 @@ static const char *event_name(uint32_t kind)
     return kind < sizeof names / sizeof names[0] ? names[kind] : "?";
 }
 
+static void print_nodes(FILE *stream, const char *name, const pd_raft_node *nodes, uint32_t count)
+{
+    if (count > 0) {
+        (void)fprintf(stream, " %s", name);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        (void)fprintf(stream, "%c%" PRIu64, i == 0 ? ' ' : ',', nodes[i]);
+    }
+}
+
+/* What each machine was seen to be after its last event. */
+static void print_machines(const struct pd_sim_world *world, FILE *stream)
+{
+    static const char *const roles[] = {"follower", "candidate", "leader", "pre-candidate"};
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        const struct pd_sim_machine *machine = &world->machines[i];
+        const struct pd_sim_view *seen = &machine->seen;
+        if (!machine->is_used) {
+            continue;
+        }
+        (void)fprintf(stream,
+                      "  node %2u  %-13s term %" PRIu64 " vote %" PRIu64 " leader %" PRIu64
+                      " commit %" PRIu64 " applied %" PRIu64 " log %" PRIu64 "..%" PRIu64 "%s%s%s",
+                      i, (unsigned)seen->role < 4 ? roles[seen->role] : "?", seen->term, seen->vote,
+                      seen->leader, seen->commit, seen->applied, seen->first_index,
+                      seen->last_index, machine->core == NULL ? " down" : "",
+                      machine->is_gone ? " gone" : "",
+                      machine->paused_until_ns != 0 ? " paused" : "");
+        const struct pd_raft_conf *conf = &machine->conf;
+        print_nodes(stream, "voters", conf->voters, conf->voter_count);
+        print_nodes(stream, "outgoing", conf->voters_outgoing, conf->voter_outgoing_count);
+        print_nodes(stream, "learners", conf->learners, conf->learner_count);
+        print_nodes(stream, "next", conf->learners_next, conf->learner_next_count);
+        (void)fprintf(stream, "\n");
+    }
+}
+
 static void print_recent(const struct pd_sim_world *world, FILE *stream)
 {
     uint64_t count = world->counts.events < PD_SIM_RECENT ? world->counts.events : PD_SIM_RECENT;
@@ -81,6 +118,7 @@ bool pd_sim_run_one(const struct pd_sim_run *run, struct pd_sim_result *result_o
     memcpy(result_out->failure, world->failure, sizeof result_out->failure);
     if (result_out->is_failed && run->recent != NULL) {
         print_recent(world, run->recent);
+        print_machines(world, run->recent);
     }
     pd_sim_world_deinit(world);
     pd_free(world);

@@ -123,7 +123,7 @@ void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint3
 
 uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_ns)
 {
-    return pd_sim_heavy_tail(&machine->random, usual_ns, 6) * (1 + machine->disk_slow);
+    return pd_sim_heavy_tail(&machine->random, usual_ns, 5) * (1 + machine->disk_slow);
 }
 
 void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term)
@@ -259,6 +259,7 @@ bool pd_sim_machine_start(struct pd_sim_machine *machine)
     machine->is_used = true;
     machine->paused_until_ns = 0;
     machine->seen = (struct pd_sim_view){0};
+    memset(&machine->conf, 0, sizeof machine->conf);
     machine->ledger_checked = 0;
     const char *text = "";
     current = world;
@@ -495,7 +496,7 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
             pd_sim_operator_step(world);
             world->in_core = false;
         } else {
-            pd_sim_world_fail(world, "on an operator's order: %s", world->panic_text);
+            panicked(pd_sim_world_leader(world));
         }
         pd_sim_world_push(world, world->now_ns + OPERATOR_EVERY_NS, PD_SIM_EVENT_OPERATOR, 0, 0,
                           NULL);

@@ -65,6 +65,7 @@ struct pd_sim_machine {
     bool may_stop;            /* a fault justifies that it stops or refuses to start */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
     struct pd_sim_view seen;  /* in this life, for what may never go back */
+    struct pd_raft_conf conf; /* as of the last event but the one that is checked */
     uint64_t ledger_checked;  /* entries up to here were compared with the ledger */
     /* Across lives: what its log made durable, by index: the term. */
     uint64_t *durable_terms;
