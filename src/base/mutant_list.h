@@ -60,6 +60,13 @@ PD_MUTANT_ENTRY(RAFT_LEASE_FROM_ANSWER,
                 "a lease counts from the answer, not from the sending (item 24)")
 
 /* wal */
+PD_MUTANT_ENTRY(WAL_CRC_IGNORED, "records are believed without their checksums and chain")
+PD_MUTANT_ENTRY(WAL_STALE_BATCH, "a batch of another sequence is taken for the next one")
+PD_MUTANT_ENTRY(WAL_NO_SYNC, "a batch is told durable without a sync (NATS 2.12.1, lazy fsync)")
+PD_MUTANT_ENTRY(WAL_NO_NAME_SYNC, "a new segment's name is not made durable (etcd#6368)")
+PD_MUTANT_ENTRY(WAL_VOTE_NOT_CARRIED, "a new segment begins without the hard states (storage.md)")
+PD_MUTANT_ENTRY(WAL_CUT_TOO_EARLY, "a segment is recycled while a group needs its entries")
+PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE, "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
 
 /* kv */
 
