@@ -193,8 +193,8 @@ static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
     pd_sim_machine_stop(machine, true);
     pd_sim_disk_wipe(&machine->disk);
     world->core->store_wipe(machine);
-    machine->durable_count = 0;
     machine->durable_term = 0;
+    machine->rebuilding_to = UINT64_MAX;
     machine->may_stop = true;
     if (pd_sim_machine_start(machine)) {
         pd_sim_world_fail(world, "node %u started as a member with an empty disk", machine->number);

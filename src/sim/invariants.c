@@ -77,9 +77,15 @@ static void check_durable_majority(struct pd_sim_machine *machine, uint64_t inde
     world->core->conf(machine, &conf);
     if (!conf_has_majority(world, &conf, index, term) &&
         !conf_has_majority(world, &machine->conf, index, term)) {
-        pd_sim_world_fail(world,
-                          "node %u committed %llu (term %llu), which no majority has durably",
-                          machine->number, (unsigned long long)index, (unsigned long long)term);
+        char holders[160] = "";
+        for (uint32_t i = 1; i <= world->machine_count; i++) {
+            size_t used = strlen(holders);
+            (void)snprintf(holders + used, sizeof holders - used, " %u%s", i,
+                           is_durable_at(&world->machines[i], index, term) ? "+" : "-");
+        }
+        pd_sim_world_fail(
+            world, "node %u committed %llu (term %llu), which no majority has durably:%s",
+            machine->number, (unsigned long long)index, (unsigned long long)term, holders);
     }
 }
 

@@ -242,6 +242,12 @@ static void refused_to_start(struct pd_sim_machine *machine, enum pd_status stat
     struct pd_sim_world *world = machine->world;
     world->counts.stopped++;
     machine->core = NULL;
+    if (status == PD_ERR_FULL || status == PD_ERR_IO) {
+        /* It says nothing about what is on the disk: again later. */
+        pd_sim_world_push(world, world->now_ns + 500 * MS, PD_SIM_EVENT_RESTART, machine->number, 0,
+                          NULL);
+        return;
+    }
     if (!machine->may_stop) {
         pd_sim_world_fail(world, "node %u refused to start although its disk was well: %s (%s)",
                           machine->number, text, pd_status_text(status));
@@ -274,6 +280,9 @@ bool pd_sim_machine_start(struct pd_sim_machine *machine)
         refused_to_start(machine, status, text);
         return false;
     }
+    struct pd_sim_view view = {0};
+    world->core->view(machine, &view);
+    machine->seen.store_index = view.store_index;
     machine->start = PD_SIM_START_EXISTING;
     next_tick(machine);
     return true;
