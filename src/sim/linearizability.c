@@ -304,8 +304,9 @@ static enum pd_status remember(struct search *search)
     return PD_OK;
 }
 
-/* Place every answered operation that could come first and changes nothing, such as a read of the present
- * value: whatever order is possible with it later is possible with it now. */
+/* Place every answered operation that could come first and can never change anything, such as a read of the
+ * present value: whatever order is possible with it later is possible with it now. Not so a write: the value that
+ * is there already may be wanted again later. */
 static void place_harmless(struct search *search)
 {
     uint32_t at = search->events[0].next;
@@ -314,8 +315,8 @@ static void place_harmless(struct search *search)
         const struct pd_history_operation *operation = &search->operations[event->operation];
         struct state after = search->state;
         uint32_t next = event->next;
-        if (!is_open(operation) && take_effect(operation, &after) &&
-            is_same_state(&after, &search->state)) {
+        if (!is_open(operation) && operation->kind != PD_HISTORY_WRITE &&
+            take_effect(operation, &after) && is_same_state(&after, &search->state)) {
             place(search, at, after, true);
             search->report.steps++;
             /* Its return may have been the border: look on behind it. */
