@@ -24,7 +24,9 @@ static const char usage[] =
     "outcome is\n"
     "unknown); operations are :read, :write and :cas; a value is a number, nil, or [expected "
     "new].\n"
-    "Lines without ' - ' and a phase are skipped.\n"
+    "The beginning up to ' - ' may be missing; lines of other loggers and of the fault injector "
+    "are "
+    "skipped.\n"
     "\n"
     "Exit status: 0 all were judged, 1 one was not linearizable, 2 one could not be read.\n";
 
@@ -79,9 +81,13 @@ static bool read_number(const char *text, uint64_t *value_out)
 static bool read_value(struct line *line, char *text)
 {
     text += strspn(text, " \t\r\n");
-    line->has_value = *text != '\0' && *text != ':';
-    if (!line->has_value) {
+    char *reason = strchr(text, ':'); /* a word such as :timed-out, alone or behind the value */
+    line->has_value = *text != '\0' && reason != text && (reason == NULL || line->phase == OK);
+    if (!line->has_value || line->phase == INFO) {
         return true;
+    }
+    if ((*text == '[') != (strchr(text, ']') != NULL)) {
+        return false;
     }
     for (char *at = text; *at != '\0'; at++) {
         *at = *at == '[' || *at == ']' || *at == ',' ? ' ' : *at;
@@ -119,20 +125,48 @@ static bool read_kind(struct line *line, const char *word)
     return false;
 }
 
+/* Where the event begins: behind "jepsen.util - " or another logger's name, or at the line's own beginning. NULL: a
+ * log's line of another kind. */
+static char *event_of(char *text)
+{
+    static const char *const levels[] = {"INFO", "WARN", "ERROR", "DEBUG", "TRACE", "FATAL"};
+    char *dash = strstr(text, " - ");
+    if (dash != NULL) {
+        return dash + 3;
+    }
+    char *colon = strstr(text, "jepsen.util: ");
+    if (colon != NULL) {
+        return colon + strlen("jepsen.util: ");
+    }
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if (strncmp(text, levels[i], strlen(levels[i])) == 0 &&
+            strstr(text, "jepsen.util") == NULL) {
+            return NULL;
+        }
+    }
+    return text;
+}
+
 /* NULL: read, or a line of no concern (*is_event_out false). Else what is wrong with it. */
 static const char *read_line(char *text, struct line *line, bool *is_event_out)
 {
     *is_event_out = false;
-    char *at = strstr(text, " - ");
+    char *at = event_of(text);
     if (at == NULL) {
         return NULL;
     }
-    at += 3;
+    bool is_util = at == text || strstr(text, "jepsen.util") != NULL;
     const char *process = next_word(&at);
+    if (process == NULL) {
+        return is_util && at != text && strstr(text, "jepsen") != NULL ? "the line is cut" : NULL;
+    }
+    if (*process == ':' || !is_util) {
+        return NULL; /* the fault injector's, or what another part of the program had to say */
+    }
     char *end = NULL;
-    unsigned long number = process == NULL ? 0 : strtoul(process, &end, 10);
-    if (process == NULL || end == process || *end != '\0') {
-        return NULL; /* the log has lines of other kinds, such as those of the fault injector */
+    unsigned long number = strtoul(process, &end, 10);
+    if (end == process || *end != '\0' || *process == '-') {
+        return "the process is no number";
     }
     if (!read_phase(line, next_word(&at))) {
         return "the phase is none of :invoke, :ok, :fail, :info";
