@@ -155,7 +155,12 @@ static void item_21_auto_leave_is_retried(void **state)
     one_settle(&node);
     status = one_status(&node);
     assert_int_equal(status.conf.voter_outgoing_count, 3);
-    assert_true(status.last_index >= 3);
+    assert_int_equal(status.last_index, 4);
+    assert_int_equal(one_ack(&node, 2, session, 4), PD_OK);
+    one_settle(&node);
+    status = one_status(&node);
+    assert_int_equal(status.conf.voter_outgoing_count, 0);
+    assert_int_equal(status.conf.learners[0], 3);
     one_close(&node);
 }
 

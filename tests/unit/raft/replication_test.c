@@ -212,7 +212,7 @@ static void item_13_limits_spare_empty_entries(void **state)
     one_open(&node, &config, one_conf(3));
     one_elect(&node);
     uint64_t session = one_session(&node, 2, NULL);
-    (void)one_propose(&node, "abcd"); /* one may be larger */
+    (void)one_propose(&node, "abcdef"); /* one may be larger */
     struct pd_span data = {.bytes = (const uint8_t *)"x", .size = 1};
     struct pd_span empty = {.bytes = NULL, .size = 0};
     uint64_t index = 0;
