@@ -38,5 +38,6 @@ extern const struct pd_command pd_command_info;
 extern const struct pd_command pd_command_kill;
 extern const struct pd_command pd_command_trace;
 extern const struct pd_command pd_command_version;
+extern const struct pd_command pd_command_wal;
 
 #endif
