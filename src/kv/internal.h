@@ -1,0 +1,330 @@
+/* internal - what the files of kv share: rows, scans, tables and the machine's own structure. Private to kv. */
+#ifndef PD_KV_INTERNAL_H
+#define PD_KV_INTERNAL_H
+
+#include "base/table.h"
+#include "kv/cache.h"
+#include "kv/codec.h"
+#include "kv/kv.h"
+#include "kv/overlay.h"
+
+#define PD_KV_SUB_LAST UINT32_MAX
+#define PD_KV_X_TAIL 12u /* ~revision, ~sub behind an 'x' row's key */
+#define PD_KV_CONF_MAX 4096u
+#define PD_KV_SLOT_APPLY 0u
+#define PD_KV_SLOT_LOAD 1u
+#define PD_KV_SLOT_VERIFY 2u
+#define PD_KV_SLOT_SWEEP 3u
+#define PD_KV_SLOT_READS 4u /* then reads_max of them, then prefetches */
+
+/* One row, taken apart. */
+struct pd_kv_row {
+    struct pd_kv_found found; /* record.version 0: a tombstone */
+    uint32_t sub;
+};
+
+/* A place in the rows, as a growing row key. */
+struct pd_kv_place {
+    uint8_t *bytes; /* row_key_max */
+    size_t size;
+};
+
+/* Records of [at, end) at one (revision, sub), in key order, page by page. */
+struct pd_kv_scan {
+    struct pd_kv_place at;
+    struct pd_kv_place end;  /* empty: the end of all 'x' rows */
+    struct pd_kv_place done; /* the escaped key that was decided last */
+    int64_t revision;
+    uint32_t sub;
+    bool is_open;
+    bool is_complete;
+};
+
+enum pd_kv_slot_state {
+    PD_KV_SLOT_FREE = 0,
+    PD_KV_SLOT_QUEUED,
+    PD_KV_SLOT_OUT
+};
+struct pd_kv_slot {
+    enum pd_kv_slot_state state;
+    uint32_t generation;
+    struct pd_kv_place low;
+    struct pd_kv_place high;
+    uint32_t rows_max;
+    uint64_t mark;          /* overlay position from which rows may be unknown to it */
+    struct pd_kv_place key; /* prefetch: the user's key */
+};
+
+/* In a heap by (deadline, id). */
+struct pd_kv_timed {
+    uint64_t deadline_ns;
+    uint64_t id;
+    uint32_t heap_at;
+    bool is_session;
+};
+struct pd_kv_lease {
+    struct pd_table_node node;
+    struct pd_kv_timed timed;
+    int64_t ttl_s;
+};
+struct pd_kv_stored {
+    uint64_t sequence; /* 0: none */
+    uint8_t *bytes;
+    uint32_t size;
+};
+struct pd_kv_session {
+    struct pd_table_node node;
+    struct pd_kv_timed timed;
+    uint64_t duration_ns;
+    uint64_t low;
+    uint64_t answers_bytes;
+    uint32_t window;
+    struct pd_kv_stored *stored; /* window of them, by sequence % window */
+};
+
+struct pd_kv_meta {
+    uint64_t index;
+    uint64_t term;
+    int64_t revision;
+    int64_t compacted;
+    uint64_t state_time_ns;
+    uint64_t wall_ns;
+    uint64_t fold;
+    struct pd_kv_hash keys_hash;
+    struct pd_kv_hash tables_hash; /* leases and sessions */
+    uint64_t key_count;
+};
+
+enum pd_kv_phase {
+    PD_KV_PHASE_IDLE = 0,
+    PD_KV_PHASE_BEGIN,
+    PD_KV_PHASE_SELECT, /* which branches */
+    PD_KV_PHASE_CHECK,
+    PD_KV_PHASE_RUN,
+    PD_KV_PHASE_REVOKE, /* keys of a lease */
+    PD_KV_PHASE_EXTEND,
+    PD_KV_PHASE_FINISH
+};
+
+struct pd_kv_apply {
+    enum pd_kv_phase phase;
+    uint64_t index;
+    uint64_t term;
+    struct pd_span bytes;
+    struct pd_kv_envelope envelope;
+    struct pd_kv_command command;
+    struct pd_kv_command_room room;
+    struct pd_kv_session *session;
+    enum pd_kv_error error;
+    enum pd_kv_answer_kind kind;
+    bool is_repeat;
+    bool is_blocked; /* the overlay is full */
+    bool is_fetching;
+    uint32_t *steps; /* ops to run, in order */
+    bool *succeeded; /* by op */
+    uint32_t step_count;
+    uint32_t step;
+    uint32_t select;
+    uint32_t compare;
+    bool compare_seen; /* the range had a key */
+    bool compare_ok;
+    bool op_open;
+    int64_t op_count; /* keys seen or deleted by the open op */
+    int64_t op_given;
+    struct pd_kv_scan scan;
+    uint8_t *held; /* the row that was fetched: key, then value */
+    struct pd_kv_found held_found;
+    bool held_valid;
+    uint8_t *answer; /* ANSWER_HEAD bytes of room, then the body */
+    struct pd_kv_writer body;
+    size_t answer_begin;
+    uint32_t sub;
+    uint64_t position; /* of its first row in the overlay */
+    uint64_t written_bytes;
+    struct pd_kv_meta next; /* the state when it has finished */
+    uint64_t effect;        /* hash of its rows */
+    struct pd_kv_place lease_at;
+    struct pd_kv_place victim; /* user key of the attachment in hand */
+    uint32_t extend_at;
+    struct pd_kv_event *events;
+    uint32_t event_count;
+    bool events_cut;
+    bool events_taken;
+    uint8_t *event_bytes;
+    size_t event_bytes_used;
+};
+
+enum pd_kv_read_kind {
+    PD_KV_READ_FREE = 0,
+    PD_KV_READ_RANGE,
+    PD_KV_READ_LEASE,
+    PD_KV_READ_LEASES,
+    PD_KV_READ_HISTORY
+};
+struct pd_kv_kept {
+    size_t at; /* of the encoded record in the answer */
+    size_t size;
+};
+struct pd_kv_reading {
+    enum pd_kv_read_kind kind;
+    struct pd_kv_range range; /* spans lie in `keys` */
+    uint8_t *keys;
+    struct pd_kv_scan scan;
+    struct pd_kv_writer out;
+    bool is_done;
+    bool is_fetching;
+    enum pd_kv_error error;
+    int64_t count;
+    int64_t given;
+    bool more;
+    struct pd_kv_kept *kept;
+    size_t kept_count;
+    size_t kept_max;
+    int64_t lease;
+    bool with_keys;
+    struct pd_kv_place at;
+    size_t bytes_max;
+    struct pd_kv_history history;
+    struct pd_kv_event *events;
+    uint32_t events_max;
+    bool has_row; /* history: an 'h' row is in hand, its records are wanted */
+};
+
+struct pd_kv {
+    struct pd_kv_config config;
+    size_t row_key_max;
+    struct pd_kv_meta meta;
+    struct pd_kv_overlay overlay;
+    struct pd_kv_cache cache;
+    struct pd_kv_slot *slots;
+    uint32_t slot_count;
+    uint32_t slot_next; /* prefetches go round */
+    uint32_t prefetch_next;
+    struct pd_kv_apply apply;
+    struct pd_kv_reading *reads;
+    struct pd_table lease_table;
+    struct pd_table session_table;
+    struct pd_kv_lease *leases;
+    struct pd_kv_lease **lease_free;
+    uint32_t lease_count;
+    struct pd_kv_session *sessions;
+    struct pd_kv_session **session_free;
+    uint32_t session_count;
+    struct pd_kv_timed **heap;
+    uint32_t heap_count;
+    uint64_t answers_bytes;
+    uint8_t conf[PD_KV_CONF_MAX];
+    size_t conf_size;
+    struct pd_kv_place scratch_key; /* row keys under construction */
+    struct pd_kv_place scratch_user;
+    struct pd_kv_place scratch_end;
+    /* Writes. */
+    struct pd_store_write *writes;
+    uint64_t taken;    /* overlay position behind the last batch */
+    uint64_t visible;  /* behind the last one that the store shows */
+    uint64_t finished; /* behind the last finished command */
+    bool batch_out;
+    uint64_t batch_index;
+    uint64_t visible_index;
+    /* Load. */
+    struct pd_kv_place load_at;
+    bool load_done;
+    bool load_failed;
+    struct pd_kv_hash load_hash;
+    /* Verify. */
+    struct pd_kv_scan verify;
+    struct pd_kv_hash verify_hash;
+    struct pd_kv_hash verify_want;
+    uint64_t verify_count;
+    bool verify_failed;
+    /* Removal of compacted rows. */
+    struct pd_kv_place sweep_at;
+    uint8_t *sweep_bytes;
+    size_t sweep_size;
+    size_t sweep_out;
+    int64_t compact_done;
+};
+
+/* -- rows.c ------------------------------------------------------------------------------------ */
+
+size_t pd_kv_escape(uint8_t *to, struct pd_span key);
+void pd_kv_x_prefix(struct pd_kv_place *place, struct pd_span key);
+void pd_kv_x_key(struct pd_kv_place *place, struct pd_span key, int64_t revision, uint32_t sub);
+void pd_kv_h_key(struct pd_kv_place *place, int64_t revision, uint32_t sub);
+void pd_kv_id_key(struct pd_kv_place *place, uint8_t letter, uint64_t id);
+void pd_kv_place_set(struct pd_kv_place *place, struct pd_span bytes);
+static inline struct pd_span pd_kv_place_span(const struct pd_kv_place *place)
+{
+    return pd_kv_span(place->bytes, place->size);
+}
+uint64_t pd_kv_get_be64(const uint8_t *from);
+/* Take an 'x' row apart. The key is unescaped into `user`. false: damaged. */
+bool pd_kv_x_parse(struct pd_span key, struct pd_span value, struct pd_kv_place *user,
+                   struct pd_kv_row *row_out);
+size_t pd_kv_x_value_head(uint8_t *to, const struct pd_kv_found *found);
+void pd_kv_value_hash(struct pd_span value, uint64_t hash_out[2]);
+struct pd_kv_hash pd_kv_record_hash(const struct pd_kv_found *found);
+struct pd_kv_hash pd_kv_bytes_hash(struct pd_span key, struct pd_span value);
+void pd_kv_hash_add(struct pd_kv_hash *hash, struct pd_kv_hash other);
+void pd_kv_hash_subtract(struct pd_kv_hash *hash, struct pd_kv_hash other);
+/* Rows of a page, one after another; false: its end, or *is_bad. */
+bool pd_kv_page_row(const struct pd_store_page *page, size_t *at, struct pd_span *key_out,
+                    struct pd_span *value_out, bool *is_bad);
+
+/* -- scan.c ------------------------------------------------------------------------------------ */
+
+void pd_kv_scan_open(struct pd_kv *kv, struct pd_kv_scan *scan, struct pd_span key,
+                     struct pd_span range_end, int64_t revision, uint32_t sub);
+/* What takes the records; false: stop before this one. */
+typedef bool (*pd_kv_take_record)(struct pd_kv *kv, void *context, const struct pd_kv_row *row);
+PD_NODISCARD enum pd_status pd_kv_scan_page(struct pd_kv *kv, struct pd_kv_scan *scan,
+                                            const struct pd_store_page *page,
+                                            pd_kv_take_record take, void *context);
+/* The newest row of a key at (revision, sub) in overlay or cache. false: it must be fetched. */
+bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
+                  struct pd_kv_found *found_out);
+void pd_kv_want(struct pd_kv *kv, uint32_t slot, struct pd_span low, struct pd_span high,
+                uint32_t rows_max);
+void pd_kv_want_scan(struct pd_kv *kv, uint32_t slot, const struct pd_kv_scan *scan);
+
+/* -- tables.c ---------------------------------------------------------------------------------- */
+
+struct pd_kv_lease *pd_kv_lease_find(const struct pd_kv *kv, int64_t id);
+struct pd_kv_lease *pd_kv_lease_add(struct pd_kv *kv, int64_t id, int64_t ttl_s,
+                                    uint64_t deadline_ns); /* NULL: full */
+void pd_kv_lease_remove(struct pd_kv *kv, struct pd_kv_lease *lease);
+struct pd_kv_session *pd_kv_session_find(const struct pd_kv *kv, uint64_t id);
+struct pd_kv_session *pd_kv_session_add(struct pd_kv *kv, uint64_t id, uint64_t duration_ns,
+                                        uint64_t deadline_ns, uint32_t window);
+void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session);
+void pd_kv_session_store(struct pd_kv *kv, struct pd_kv_session *session, uint64_t sequence,
+                         struct pd_span answer);
+void pd_kv_session_raise(struct pd_kv *kv, struct pd_kv_session *session, uint64_t low);
+void pd_kv_timed_move(struct pd_kv *kv, struct pd_kv_timed *timed, uint64_t deadline_ns);
+void pd_kv_tables_clear(struct pd_kv *kv);
+/* Their hashes, without the deadlines that a keepalive moves: those are in the fold. */
+struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease);
+struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session);
+struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv);
+
+/* -- the machines ------------------------------------------------------------------------------ */
+
+/* Append a row of the command under way. false: no room. */
+bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
+                     struct pd_span head, struct pd_span body, bool is_indexed);
+void pd_kv_write_meta(struct pd_kv *kv);
+bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
+enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget);
+enum pd_kv_progress pd_kv_run_revoke(struct pd_kv *kv, uint32_t budget);
+/* PUT or DELETE of one key whose present row is known. false: no room in the overlay: nothing happened. */
+bool pd_kv_write_put(struct pd_kv *kv, const struct pd_kv_put *put, const struct pd_kv_found *old);
+bool pd_kv_write_tombstone(struct pd_kv *kv, const struct pd_kv_found *old);
+bool pd_kv_is_compacted(const struct pd_kv *kv, int64_t revision);
+PD_NODISCARD enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd_store_page *page);
+PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
+                                              const struct pd_store_page *page);
+PD_NODISCARD enum pd_status pd_kv_load_supply(struct pd_kv *kv, const struct pd_store_page *page);
+PD_NODISCARD enum pd_status pd_kv_verify_supply(struct pd_kv *kv, const struct pd_store_page *page);
+PD_NODISCARD enum pd_status pd_kv_sweep_supply(struct pd_kv *kv, const struct pd_store_page *page);
+
+#endif
