@@ -257,9 +257,11 @@ static enum pd_status step_follower(struct pd_raft *raft, const struct pd_raft_m
                      (pd_ull)raft->config.id, (pd_ull)raft->term);
             return PD_OK;
         }
-        struct pd_raft_message forwarded = *message;
-        forwarded.to = raft->leader;
-        (void)pd_core_send(raft, forwarded);
+        /* Only what such a message means: whatever else it carried was borrowed. */
+        (void)pd_core_send(raft, (struct pd_raft_message){.type = message->type,
+                                                          .from = message->from,
+                                                          .to = raft->leader,
+                                                          .token = message->token});
     } else if (message->type == PD_RAFT_MSG_TIMEOUT_NOW) {
         PD_TRACE(raft, INFO,
                  "%llx [term %llu] received MsgTimeoutNow from %llx and starts an election to get "
