@@ -134,14 +134,12 @@ enum pd_status pd_core_lead_conf_change(struct pd_raft *raft, enum pd_raft_entry
         PD_TRACE(raft, INFO,
                  "%llx ignoring conf change %s at config %s: possible unapplied conf change at "
                  "index %llu (applied to %llu)",
-                 (pd_ull)raft->config.id,
-                 pd_raft_conf_change_text(&change, type == PD_RAFT_ENTRY_CONF_CHANGE).text,
+                 (pd_ull)raft->config.id, pd_raft_conf_change_text(&change).text,
                  pd_raft_conf_text(&raft->conf).text, (pd_ull)raft->pending_conf_index,
                  (pd_ull)raft->log.applied);
     } else {
         PD_TRACE(raft, INFO, "%llx ignoring conf change %s at config %s: %s",
-                 (pd_ull)raft->config.id,
-                 pd_raft_conf_change_text(&change, type == PD_RAFT_ENTRY_CONF_CHANGE).text,
+                 (pd_ull)raft->config.id, pd_raft_conf_change_text(&change).text,
                  pd_raft_conf_text(&raft->conf).text, reason);
     }
     return PD_ERR_EXISTS;

@@ -142,17 +142,10 @@ static size_t add_context(struct pd_raft_text *text, size_t used, struct pd_span
     return add(text, used, "\"");
 }
 
-struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change, bool is_v1)
+struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change)
 {
     struct pd_raft_text text = {.text = ""};
-    size_t used = 0;
-    if (is_v1 && change->count == 1) {
-        used = add(&text, 0, "type:%s node_id:%llu", change_type_text(change->changes[0].type),
-                   (unsigned long long)change->changes[0].node);
-        (void)add_context(&text, used, change->context);
-        return text;
-    }
-    used = add(&text, 0, "transition:%s", transition_text(change->transition));
+    size_t used = add(&text, 0, "transition:%s", transition_text(change->transition));
     for (uint32_t i = 0; i < change->count; i++) {
         used = add(&text, used, " changes:{type:%s node_id:%llu}",
                    change_type_text(change->changes[i].type),

@@ -19,7 +19,7 @@ struct pd_raft_text pd_raft_conf_text(const struct pd_raft_conf *conf);
 /* "StateProbe match=0 next=1 paused" */
 struct pd_raft_text pd_raft_member_text(const struct pd_raft_member_status *member);
 /* "transition:ConfChangeTransitionAuto changes:{type:ConfChangeAddNode node_id:2}" */
-struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change, bool is_v1);
+struct pd_raft_text pd_raft_conf_change_text(const struct pd_raft_conf_change *change);
 
 /* "1,2,3" */
 void pd_raft_peers_text(const pd_raft_node *nodes, uint32_t count, struct pd_raft_text *text_out);

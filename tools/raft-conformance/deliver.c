@@ -28,8 +28,8 @@ bool has_messages(const struct environment *environment, pd_raft_node to)
 
 static const char *step_text(enum pd_status status, const struct packet *packet)
 {
-    if (status == PD_OK) {
-        return NULL;
+    if (status == PD_OK || status == PD_ERR_EXISTS) {
+        return NULL; /* a change that came too early was replaced by an empty entry */
     }
     if (status == PD_ERR_UNKNOWN) {
         return "raft: cannot step as peer not found";

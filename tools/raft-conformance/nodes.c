@@ -122,6 +122,7 @@ static bool read_option(struct wish *wish, const char *key, const char *value)
     }
     if (strcmp(key, "read_only") == 0) {
         wish->config.lease_reads = strcmp(value, "lease-based") == 0;
+        wish->config.lease_ns = 1; /* no script reads */
         return wish->config.lease_reads || strcmp(value, "safe") == 0;
     }
     return read_flag(wish, key, value) || read_size(wish, key, value);
