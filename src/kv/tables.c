@@ -1,0 +1,241 @@
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/mutant.h"
+#include "kv/internal.h"
+
+/* -- Deadlines: a heap by (deadline, id), so that the next is at hand and a renewal is cheap ------- */
+
+static bool is_before(const struct pd_kv_timed *a, const struct pd_kv_timed *b)
+{
+    if (a->deadline_ns != b->deadline_ns) {
+        return a->deadline_ns < b->deadline_ns;
+    }
+    return a->id != b->id ? a->id < b->id : a->is_session < b->is_session;
+}
+
+static void heap_set(struct pd_kv *kv, uint32_t at, struct pd_kv_timed *timed)
+{
+    kv->heap[at] = timed;
+    timed->heap_at = at;
+}
+
+static void heap_settle(struct pd_kv *kv, struct pd_kv_timed *timed)
+{
+    uint32_t at = timed->heap_at;
+    while (at > 0 && is_before(timed, kv->heap[(at - 1) / 2])) {
+        heap_set(kv, at, kv->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= kv->heap_count) {
+            break;
+        }
+        if (child + 1 < kv->heap_count && is_before(kv->heap[child + 1], kv->heap[child])) {
+            child++;
+        }
+        if (!is_before(kv->heap[child], timed)) {
+            break;
+        }
+        heap_set(kv, at, kv->heap[child]);
+        at = child;
+    }
+    heap_set(kv, at, timed);
+}
+
+static void heap_add(struct pd_kv *kv, struct pd_kv_timed *timed)
+{
+    heap_set(kv, kv->heap_count++, timed);
+    heap_settle(kv, timed);
+}
+
+static void heap_remove(struct pd_kv *kv, struct pd_kv_timed *timed)
+{
+    uint32_t at = timed->heap_at;
+    struct pd_kv_timed *last = kv->heap[--kv->heap_count];
+    if (last != timed) {
+        heap_set(kv, at, last);
+        heap_settle(kv, last);
+    }
+}
+
+void pd_kv_timed_move(struct pd_kv *kv, struct pd_kv_timed *timed, uint64_t deadline_ns)
+{
+    timed->deadline_ns = deadline_ns;
+    heap_settle(kv, timed);
+}
+
+/* -- Leases ------------------------------------------------------------------------------------ */
+
+static uint64_t id_hash(const struct pd_kv *kv, uint64_t id)
+{
+    return pd_hash_u64(kv->config.hash_seed, id);
+}
+
+struct pd_kv_lease *pd_kv_lease_find(const struct pd_kv *kv, int64_t id)
+{
+    struct pd_table_node *node = pd_table_find(&kv->lease_table, id_hash(kv, (uint64_t)id));
+    for (; node != NULL; node = pd_table_next(node)) {
+        struct pd_kv_lease *lease =
+            (struct pd_kv_lease *)(void *)((char *)node - offsetof(struct pd_kv_lease, node));
+        if (lease->timed.id == (uint64_t)id) {
+            return lease;
+        }
+    }
+    return NULL;
+}
+
+struct pd_kv_lease *pd_kv_lease_add(struct pd_kv *kv, int64_t id, int64_t ttl_s,
+                                    uint64_t deadline_ns)
+{
+    if (kv->lease_count == kv->config.leases_max) {
+        return NULL;
+    }
+    struct pd_kv_lease *lease = kv->lease_free[kv->lease_count++];
+    *lease = (struct pd_kv_lease){.timed = {.deadline_ns = deadline_ns, .id = (uint64_t)id},
+                                  .ttl_s = ttl_s};
+    pd_table_insert(&kv->lease_table, &lease->node, id_hash(kv, (uint64_t)id));
+    heap_add(kv, &lease->timed);
+    return lease;
+}
+
+void pd_kv_lease_remove(struct pd_kv *kv, struct pd_kv_lease *lease)
+{
+    pd_table_remove(&kv->lease_table, &lease->node);
+    heap_remove(kv, &lease->timed);
+    kv->lease_free[--kv->lease_count] = lease;
+    lease->timed.id = 0;
+}
+
+struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease)
+{
+    uint64_t parts[2] = {lease->timed.id, (uint64_t)lease->ttl_s};
+    return pd_kv_bytes_hash(pd_kv_span("lease", 5), pd_kv_span(parts, sizeof parts));
+}
+
+/* -- Sessions ---------------------------------------------------------------------------------- */
+
+struct pd_kv_session *pd_kv_session_find(const struct pd_kv *kv, uint64_t id)
+{
+    struct pd_table_node *node = pd_table_find(&kv->session_table, id_hash(kv, id));
+    for (; node != NULL; node = pd_table_next(node)) {
+        struct pd_kv_session *session =
+            (struct pd_kv_session *)(void *)((char *)node - offsetof(struct pd_kv_session, node));
+        if (session->timed.id == id) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+struct pd_kv_session *pd_kv_session_add(struct pd_kv *kv, uint64_t id, uint64_t duration_ns,
+                                        uint64_t deadline_ns, uint32_t window)
+{
+    if (kv->session_count == kv->config.sessions_max) {
+        return NULL;
+    }
+    struct pd_kv_session *session = kv->session_free[kv->session_count++];
+    struct pd_kv_stored *stored = session->stored;
+    memset(stored, 0, kv->config.session_window_max * sizeof *stored);
+    *session = (struct pd_kv_session){
+        .timed = {.deadline_ns = deadline_ns, .id = id, .is_session = true},
+        .duration_ns = duration_ns,
+        .low = 1,
+        .window = window,
+        .stored = stored,
+    };
+    pd_table_insert(&kv->session_table, &session->node, id_hash(kv, id));
+    heap_add(kv, &session->timed);
+    return session;
+}
+
+static void forget(struct pd_kv *kv, struct pd_kv_session *session, struct pd_kv_stored *stored)
+{
+    session->answers_bytes -= stored->size;
+    kv->answers_bytes -= stored->size;
+    pd_free(stored->bytes);
+    *stored = (struct pd_kv_stored){0};
+}
+
+void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session)
+{
+    for (uint32_t i = 0; i < session->window; i++) {
+        forget(kv, session, &session->stored[i]);
+    }
+    pd_table_remove(&kv->session_table, &session->node);
+    heap_remove(kv, &session->timed);
+    kv->session_free[--kv->session_count] = session;
+    session->timed.id = 0;
+}
+
+void pd_kv_session_store(struct pd_kv *kv, struct pd_kv_session *session, uint64_t sequence,
+                         struct pd_span answer)
+{
+    struct pd_kv_stored *stored = &session->stored[sequence % session->window];
+    forget(kv, session, stored);
+    uint8_t *bytes = pd_alloc(answer.size == 0 ? 1 : answer.size);
+    if (bytes == NULL) {
+        /* An answer that one replica forgets would be applied twice by it alone. */
+        pd_fatal("no memory for a session's answer of %zu bytes: lower answers_bytes_max",
+                 answer.size);
+    }
+    memcpy(bytes, answer.bytes, answer.size);
+    *stored = (struct pd_kv_stored){sequence, bytes, (uint32_t)answer.size};
+    session->answers_bytes += answer.size;
+    kv->answers_bytes += answer.size;
+}
+
+void pd_kv_session_raise(struct pd_kv *kv, struct pd_kv_session *session, uint64_t low)
+{
+    if (low <= session->low) {
+        return;
+    }
+    session->low = low;
+    for (uint32_t i = 0; i < session->window; i++) {
+        struct pd_kv_stored *stored = &session->stored[i];
+        if (stored->sequence != 0 && stored->sequence < low) {
+            forget(kv, session, stored);
+        }
+    }
+}
+
+struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session)
+{
+    uint64_t parts[3] = {session->timed.id, session->duration_ns, session->window};
+    return pd_kv_bytes_hash(pd_kv_span("session", 7), pd_kv_span(parts, sizeof parts));
+}
+
+struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv)
+{
+    struct pd_kv_hash hash = {0};
+    for (uint32_t i = 0; i < kv->heap_count; i++) {
+        char *timed = (char *)kv->heap[i];
+        struct pd_kv_hash one =
+            kv->heap[i]->is_session
+                ? pd_kv_session_hash(
+                      (struct pd_kv_session *)(void *)(timed -
+                                                       offsetof(struct pd_kv_session, timed)))
+                : pd_kv_lease_hash(
+                      (struct pd_kv_lease *)(void *)(timed - offsetof(struct pd_kv_lease, timed)));
+        pd_kv_hash_add(&hash, one);
+    }
+    return hash;
+}
+
+void pd_kv_tables_clear(struct pd_kv *kv)
+{
+    while (kv->heap_count > 0) {
+        char *timed = (char *)kv->heap[kv->heap_count - 1];
+        if (kv->heap[kv->heap_count - 1]->is_session) {
+            pd_kv_session_remove(
+                kv,
+                (struct pd_kv_session *)(void *)(timed - offsetof(struct pd_kv_session, timed)));
+        } else {
+            pd_kv_lease_remove(
+                kv, (struct pd_kv_lease *)(void *)(timed - offsetof(struct pd_kv_lease, timed)));
+        }
+    }
+}
