@@ -67,6 +67,11 @@ enum pd_status pd_core_handle_append(struct pd_raft *raft, const struct pd_raft_
         commit = smaller(message->commit, pd_log_last(log));
     }
     pd_log_commit_to(log, commit);
+    /* No room for any of it: silence, so that the leader tries again after a heartbeat, not at
+     * once. */
+    if (message->entry_count > 0 && verified == message->index) {
+        return PD_ERR_FULL;
+    }
     answer(raft, message, PD_MUTANT(RAFT_ACK_UNVERIFIED) ? pd_log_last(log) : verified);
     return PD_OK;
 }

@@ -140,6 +140,7 @@ static enum pd_status propose(struct pd_raft *raft, enum pd_raft_entry_type type
 enum pd_status pd_core_step_proposal(struct pd_raft *raft, const struct pd_raft_message *message)
 {
     struct pd_span data[PD_RAFT_FORWARD_MAX];
+    pd_assert(message->entry_count > 0);
     enum pd_raft_entry_type type = message->entries[0].type;
     for (uint32_t i = 0; i < message->entry_count; i++) {
         if (message->entries[i].type != type ||

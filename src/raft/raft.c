@@ -135,6 +135,16 @@ enum pd_status pd_raft_restore_entry(struct pd_raft *raft, const struct pd_raft_
     pd_assert(!raft->is_started);
     struct pd_raft_log *log = &raft->log;
     if (entry->index <= log->mark_index) {
+        /* When it was written it cut off whatever lay behind it. */
+        if (pd_log_last(log) > log->mark_index) {
+            pd_log_memory_cut_from(&log->memory, log->mark_index + 1);
+        }
+        return PD_OK;
+    }
+    if (pd_log_last(log) == log->mark_index &&
+        (entry->term < pd_log_last_id(log).term || entry->index > log->mark_index + 1)) {
+        /* Of a tail that was cut later by an entry that the store holds by now. If it is a gap instead,
+         * pd_raft_start finds that the log ends too early. */
         return PD_OK;
     }
     if (entry->index > pd_log_last(log) + 1) {
@@ -190,6 +200,10 @@ enum pd_status pd_raft_start(struct pd_raft *raft)
     log->applied = raft->restart_applied;
     log->applying = raft->restart_applied;
     raft->is_started = true;
+    /* The store holds everything up to there, and its configuration with it. */
+    bool is_known = pd_log_term(log, raft->restart_applied, &raft->available.term);
+    pd_assert(is_known);
+    raft->available.index = raft->restart_applied;
     struct pd_conf_result result = {.conf = raft->available.conf};
     result.fresh_count = pd_conf_members(&result.conf, result.fresh);
     pd_core_switch_conf(raft, &result);

@@ -219,7 +219,8 @@ void pd_raft_tick(struct pd_raft *raft, uint64_t now_ns);
 /* A message from a peer, already decoded, or an after_append message to this node itself.
  * PD_ERR_INVALID: malformed, foreign or of a local type; dropped. PD_ERR_UNKNOWN: an answer of
  * somebody who is no member; dropped. PD_ERR_CLOSED, PD_ERR_FULL: a forwarded proposal was refused,
- * as by pd_raft_propose. */
+ * as by pd_raft_propose; PD_ERR_FULL also: no room for any of an append, and no answer. Messages from
+ * this node itself come from its own Ready only, never from the wire. */
 PD_NODISCARD enum pd_status pd_raft_step(struct pd_raft *raft,
                                          const struct pd_raft_message *message);
 

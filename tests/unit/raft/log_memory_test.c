@@ -17,8 +17,7 @@ static uint8_t bytes[BYTES];
 static struct pd_raft_entry entry_of(uint64_t index, uint8_t *room, size_t size)
 {
     memset(room, (int)(index & 0xff), size);
-    return (struct pd_raft_entry){
-        .term = 1, .index = index, .data = {.bytes = room, .size = size}};
+    return (struct pd_raft_entry){.term = 1, .index = index, .data = {.bytes = room, .size = size}};
 }
 
 static void check_contents(const struct pd_log_memory *memory, const size_t *sizes)

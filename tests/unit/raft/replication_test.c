@@ -319,8 +319,8 @@ static void item_16_restart_believes_the_applied_index(void **state)
     size_t size = pd_raft_size(&config);
     node.memory = malloc(size);
     assert_int_equal(pd_raft_init(node.memory, size, &config, &restart, &node.raft), PD_OK);
-    assert_int_equal(pd_raft_restore_entry(node.raft, &entries[1]), PD_ERR_CORRUPT);
     assert_int_equal(pd_raft_restore_entry(node.raft, &entries[0]), PD_OK);
+    assert_int_equal(pd_raft_restore_entry(node.raft, &entries[2]), PD_ERR_CORRUPT);
     assert_int_equal(pd_raft_start(node.raft), PD_ERR_CORRUPT);
     free(node.memory);
 }
@@ -435,6 +435,35 @@ static void item_19_snapshot_resets_the_configuration(void **state)
     one_close(&node);
 }
 
+static void a_full_follower_takes_what_fits(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    config.log_entries_max = 1; /* and the room for what must always fit */
+    struct one_node node;
+    one_open(&node, &config, one_conf(3));
+    struct pd_raft_entry entries[70];
+    for (uint64_t i = 0; i < 70; i++) {
+        entries[i] = (struct pd_raft_entry){.term = 1, .index = i + 1};
+    }
+    assert_int_equal(one_step(&node, append(1, 0, 0, entries, 70, 70)), PD_OK);
+    one_take(&node);
+    uint64_t last = one_status(&node).last_index;
+    assert_true(last < 70);
+    assert_int_equal(one_after(&node, PD_RAFT_MSG_APP_RESP, 2)->index, last);
+    assert_int_equal(one_status(&node).hard_state.commit, last);
+    one_written(&node);
+    assert_int_equal(one_step(&node, append(1, 1, last, &entries[last], 1, 70)), PD_ERR_FULL);
+    one_apply(&node);
+    struct pd_raft_snapshot_meta meta = {.index = last, .term = 1, .conf = one_conf(3)};
+    one_settle(&node);
+    pd_raft_snapshot_available(node.raft, &meta);
+    pd_raft_compact(node.raft, last);
+    assert_int_equal(one_step(&node, append(1, 1, last, &entries[last], 1, 70)), PD_OK);
+    assert_int_equal(one_status(&node).last_index, last + 1);
+    one_close(&node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +481,7 @@ int main(void)
         cmocka_unit_test(item_18_snapshots_begin_and_end),
         cmocka_unit_test(item_18_a_snapshot_that_the_log_holds_only_commits),
         cmocka_unit_test(item_19_snapshot_resets_the_configuration),
+        cmocka_unit_test(a_full_follower_takes_what_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
