@@ -5,6 +5,7 @@
 #include "base/table.h"
 #include "kv/cache.h"
 #include "kv/codec.h"
+#include "kv/collect.h"
 #include "kv/kv.h"
 #include "kv/overlay.h"
 
@@ -129,8 +130,8 @@ struct pd_kv_apply {
     bool compare_seen; /* the range had a key */
     bool compare_ok;
     bool op_open;
-    int64_t op_count; /* keys seen or deleted by the open op */
-    int64_t op_given;
+    int64_t op_count; /* keys deleted by the open op */
+    struct pd_kv_collect collect;
     struct pd_kv_scan scan;
     uint8_t *held; /* the row that was fetched: key, then value */
     struct pd_kv_found held_found;
@@ -161,10 +162,6 @@ enum pd_kv_read_kind {
     PD_KV_READ_LEASES,
     PD_KV_READ_HISTORY
 };
-struct pd_kv_kept {
-    size_t at; /* of the encoded record in the answer */
-    size_t size;
-};
 struct pd_kv_reading {
     enum pd_kv_read_kind kind;
     struct pd_kv_range range; /* spans lie in `keys` */
@@ -174,12 +171,7 @@ struct pd_kv_reading {
     bool is_done;
     bool is_fetching;
     enum pd_kv_error error;
-    int64_t count;
-    int64_t given;
-    bool more;
-    struct pd_kv_kept *kept;
-    size_t kept_count;
-    size_t kept_max;
+    struct pd_kv_collect collect;
     int64_t lease;
     bool with_keys;
     struct pd_kv_place at;
@@ -315,7 +307,8 @@ bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_spa
 void pd_kv_write_meta(struct pd_kv *kv);
 bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
 enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget);
-enum pd_kv_progress pd_kv_run_revoke(struct pd_kv *kv, uint32_t budget);
+PD_NODISCARD enum pd_status pd_kv_apply_supply_ops(struct pd_kv *kv,
+                                                   const struct pd_store_page *page);
 /* PUT or DELETE of one key whose present row is known. false: no room in the overlay: nothing happened. */
 bool pd_kv_write_put(struct pd_kv *kv, const struct pd_kv_put *put, const struct pd_kv_found *old);
 bool pd_kv_write_tombstone(struct pd_kv *kv, const struct pd_kv_found *old);

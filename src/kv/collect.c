@@ -1,0 +1,198 @@
+#include "kv/collect.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kv/codec.h"
+
+static bool is_sorted(const struct pd_kv_range *range)
+{
+    return range->sort_order == PD_KV_SORT_DESCEND || range->sort_target != PD_KV_SORT_KEY;
+}
+
+void pd_kv_collect_begin(struct pd_kv_collect *collect, const struct pd_kv_range *range,
+                         const struct pd_kv_writer *writer)
+{
+    collect->range = *range;
+    collect->begin = writer->size;
+    collect->kept_count = 0;
+    collect->count = 0;
+    collect->given = 0;
+    collect->more = false;
+    collect->no_memory = false;
+}
+
+static bool passes(const struct pd_kv_range *range, const struct pd_kv_record *record)
+{
+    return (range->min_mod_revision == 0 || record->mod_revision >= range->min_mod_revision) &&
+           (range->max_mod_revision == 0 || record->mod_revision <= range->max_mod_revision) &&
+           (range->min_create_revision == 0 ||
+            record->create_revision >= range->min_create_revision) &&
+           (range->max_create_revision == 0 ||
+            record->create_revision <= range->max_create_revision);
+}
+
+static int64_t sort_number(enum pd_kv_sort_target target, const struct pd_kv_record *record)
+{
+    switch (target) {
+    case PD_KV_SORT_VERSION:
+        return record->version;
+    case PD_KV_SORT_CREATE:
+        return record->create_revision;
+    case PD_KV_SORT_MOD:
+        return record->mod_revision;
+    case PD_KV_SORT_KEY:
+    case PD_KV_SORT_VALUE:
+        break;
+    }
+    return 0;
+}
+
+static void keep(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                 const struct pd_kv_record *record)
+{
+    if (collect->kept_count == collect->kept_max) {
+        size_t max = collect->kept_max == 0 ? 64 : 2 * collect->kept_max;
+        void *kept = pd_realloc(collect->kept, max * sizeof *collect->kept);
+        if (kept == NULL) {
+            collect->no_memory = true;
+            writer->is_full = true;
+            return;
+        }
+        collect->kept = kept;
+        collect->kept_max = max;
+    }
+    size_t at = writer->size;
+    pd_kv_answer_put_record(writer, record);
+    collect->kept[collect->kept_count] = (struct pd_kv_collected){
+        .at = at,
+        .size = writer->size - at,
+        .value = {NULL, record->value.size},
+        .number = sort_number(collect->range.sort_target, record),
+        .order = (uint32_t)collect->kept_count,
+    };
+    collect->kept_count++;
+}
+
+void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                          const struct pd_kv_record *record)
+{
+    const struct pd_kv_range *range = &collect->range;
+    collect->count++;
+    if (range->count_only || writer->is_full || !passes(range, record)) {
+        return;
+    }
+    if (is_sorted(range)) {
+        keep(collect, writer, record);
+        return;
+    }
+    if (range->limit > 0 && collect->given == range->limit) {
+        collect->more = true;
+        return;
+    }
+    struct pd_kv_record given = *record;
+    if (range->keys_only) {
+        given.value = pd_kv_span(NULL, 0);
+    }
+    collect->given++;
+    pd_kv_answer_put_record(writer, &given);
+}
+
+static bool is_less(const struct pd_kv_collect *collect, const struct pd_kv_writer *writer,
+                    const struct pd_kv_collected *a, const struct pd_kv_collected *b)
+{
+    int order = a->number < b->number ? -1 : a->number > b->number;
+    if (collect->range.sort_target == PD_KV_SORT_VALUE) {
+        /* The value is a record's last field. */
+        order = pd_kv_span_compare(
+            pd_kv_span(writer->bytes + a->at + a->size - a->value.size, a->value.size),
+            pd_kv_span(writer->bytes + b->at + b->size - b->value.size, b->value.size));
+    } else if (collect->range.sort_target == PD_KV_SORT_KEY) {
+        order = a->order < b->order ? -1 : 1;
+    }
+    if (collect->range.sort_order == PD_KV_SORT_DESCEND) {
+        order = -order;
+    }
+    return order != 0 ? order < 0 : a->order < b->order;
+}
+
+static void sift(struct pd_kv_collect *collect, const struct pd_kv_writer *writer, size_t at,
+                 size_t count)
+{
+    struct pd_kv_collected *kept = collect->kept;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= count) {
+            return;
+        }
+        if (child + 1 < count && is_less(collect, writer, &kept[child], &kept[child + 1])) {
+            child++;
+        }
+        if (!is_less(collect, writer, &kept[at], &kept[child])) {
+            return;
+        }
+        struct pd_kv_collected moved = kept[at];
+        kept[at] = kept[child];
+        kept[child] = moved;
+        at = child;
+    }
+}
+
+static void sort(struct pd_kv_collect *collect, const struct pd_kv_writer *writer)
+{
+    size_t count = collect->kept_count;
+    for (size_t i = count / 2; i-- > 0;) {
+        sift(collect, writer, i, count);
+    }
+    for (size_t end = count; end > 1; end--) {
+        struct pd_kv_collected last = collect->kept[end - 1];
+        collect->kept[end - 1] = collect->kept[0];
+        collect->kept[0] = last;
+        sift(collect, writer, 0, end - 1);
+    }
+}
+
+/* Write the kept ones in order behind the unordered ones, then move them to the front. */
+static void put_in_order(struct pd_kv_collect *collect, struct pd_kv_writer *writer)
+{
+    sort(collect, writer);
+    size_t front = writer->size;
+    size_t count = collect->kept_count;
+    if (collect->range.limit > 0 && (uint64_t)collect->range.limit < count) {
+        count = (size_t)collect->range.limit;
+        collect->more = true;
+    }
+    for (size_t i = 0; i < count && !writer->is_full; i++) {
+        const struct pd_kv_collected *kept = &collect->kept[i];
+        if (collect->range.keys_only) {
+            struct pd_kv_reader reader;
+            struct pd_kv_record record;
+            pd_kv_reader_init(&reader, pd_kv_span(writer->bytes + kept->at, kept->size));
+            (void)pd_kv_answer_record(&reader, &record);
+            record.value = pd_kv_span(NULL, 0);
+            pd_kv_answer_put_record(writer, &record);
+        } else {
+            pd_kv_write_raw(writer, writer->bytes + kept->at, kept->size);
+        }
+    }
+    if (!writer->is_full) {
+        memmove(writer->bytes + collect->begin, writer->bytes + front, writer->size - front);
+        writer->size -= front - collect->begin;
+    }
+}
+
+void pd_kv_collect_end(struct pd_kv_collect *collect, struct pd_kv_writer *writer)
+{
+    if (is_sorted(&collect->range) && collect->kept_count > 0 && !writer->is_full) {
+        put_in_order(collect, writer);
+    }
+    pd_kv_answer_put_end(writer);
+    pd_kv_write_u8(writer, collect->more);
+    pd_kv_answer_put_number(writer, collect->count);
+}
+
+void pd_kv_collect_deinit(struct pd_kv_collect *collect)
+{
+    pd_free(collect->kept);
+    *collect = (struct pd_kv_collect){0};
+}

@@ -1,0 +1,40 @@
+/* collect - the records of one range, filtered, sorted and cut as the request says, written as an answer's body.
+ * Pure; private to kv.
+ *
+ * Model  Records come in key order. Without a sort they are written at once; else they are written and noted,
+ *        and put in order at the end, within the writer's own room.
+ * Order  Records that are equal under the sort stay in key order. */
+#ifndef PD_KV_COLLECT_H
+#define PD_KV_COLLECT_H
+
+#include "kv/answer.h"
+
+struct pd_kv_collected {
+    size_t at;
+    size_t size;
+    struct pd_span value; /* of the record, in the writer's bytes, as offset */
+    int64_t number;       /* what it is sorted by, when that is a number */
+    uint32_t order;
+};
+
+struct pd_kv_collect {
+    struct pd_kv_range range;
+    size_t begin; /* where its list begins in the writer */
+    struct pd_kv_collected *kept;
+    size_t kept_count;
+    size_t kept_max;
+    int64_t count;
+    int64_t given;
+    bool more;
+    bool no_memory;
+};
+
+void pd_kv_collect_begin(struct pd_kv_collect *collect, const struct pd_kv_range *range,
+                         const struct pd_kv_writer *writer);
+void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                          const struct pd_kv_record *record);
+/* Sort, cut, and write the list's end and tail. */
+void pd_kv_collect_end(struct pd_kv_collect *collect, struct pd_kv_writer *writer);
+void pd_kv_collect_deinit(struct pd_kv_collect *collect);
+
+#endif
