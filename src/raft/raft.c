@@ -143,8 +143,8 @@ enum pd_status pd_raft_restore_entry(struct pd_raft *raft, const struct pd_raft_
     }
     if (pd_log_last(log) == log->mark_index &&
         (entry->term < pd_log_last_id(log).term || entry->index > log->mark_index + 1)) {
-        /* Of a tail that was cut later by an entry that the store holds by now. If it is a gap instead,
-         * pd_raft_start finds that the log ends too early. */
+        /* Of a tail that was cut later by an entry that the store holds by now. If it is a gap
+         * instead, pd_raft_start finds that the log ends too early. */
         return PD_OK;
     }
     if (entry->index > pd_log_last(log) + 1) {

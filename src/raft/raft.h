@@ -219,8 +219,8 @@ void pd_raft_tick(struct pd_raft *raft, uint64_t now_ns);
 /* A message from a peer, already decoded, or an after_append message to this node itself.
  * PD_ERR_INVALID: malformed, foreign or of a local type; dropped. PD_ERR_UNKNOWN: an answer of
  * somebody who is no member; dropped. PD_ERR_CLOSED, PD_ERR_FULL: a forwarded proposal was refused,
- * as by pd_raft_propose; PD_ERR_FULL also: no room for any of an append, and no answer. Messages from
- * this node itself come from its own Ready only, never from the wire. */
+ * as by pd_raft_propose; PD_ERR_FULL also: no room for any of an append, and no answer. Messages
+ * from this node itself come from its own Ready only, never from the wire. */
 PD_NODISCARD enum pd_status pd_raft_step(struct pd_raft *raft,
                                          const struct pd_raft_message *message);
 
@@ -292,8 +292,7 @@ struct pd_raft_ready {
     uint32_t message_count;
     const struct pd_raft_message *after_append; /* own acks and votes (to == id) among them */
     uint32_t after_append_count;
-    uint64_t
-        append_ticket; /* not 0: there is something to write, or to send after a write. Counts up. */
+    uint64_t append_ticket; /* not 0: something to write, or to send after a write. Counts up. */
     struct pd_raft_append_mark
         append_mark; /* give it to pd_raft_append_done when that is durable */
 };

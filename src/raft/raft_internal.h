@@ -79,9 +79,8 @@ struct pd_raft {
     pd_raft_node transferee;
     uint64_t restart_applied;
     bool is_started;
-    bool is_restarted; /* with a term: it may have promised something before */
-    bool
-        has_sent_timeout_now; /* in this term: a lease can be broken by force at any time (item 7) */
+    bool is_restarted;         /* with a term: it may have promised something before */
+    bool has_sent_timeout_now; /* in this term: force may break a lease at any time (item 7) */
 
     uint32_t election_elapsed;
     uint32_t heartbeat_elapsed;
