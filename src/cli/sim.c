@@ -214,7 +214,8 @@ static int compare_numbers(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-/* Simulated seconds a wall second, three nodes at 100 operations a second: the median of 100 seeds. */
+/* Simulated seconds a wall second, three nodes at 100 operations a second: the median of 100
+ * seeds. */
 static int speed(struct arguments *arguments)
 {
     uint64_t ratios[SPEED_SEEDS];

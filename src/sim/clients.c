@@ -6,6 +6,9 @@
 #include "base/assert.h"
 
 #define TRIES_MAX 8u
+/* Operations a second after the healing: progress is asked for, not throughput under tiny
+ * limits. */
+#define CALM_RATE 20u
 
 void pd_sim_clients_init(struct pd_sim_world *world)
 {
@@ -47,6 +50,9 @@ static void wait_for_next(struct pd_sim_world *world, uint32_t index)
 {
     uint64_t mean =
         (uint64_t)PD_SIM_SECOND_NS * world->config.clients / world->config.op_per_second;
+    if (world->is_healed && world->config.op_per_second > CALM_RATE) {
+        mean = mean * world->config.op_per_second / CALM_RATE;
+    }
     uint64_t wait = mean / 2 + pd_random_below(&world->clients->random, mean);
     pd_sim_world_push(world, world->now_ns + wait, PD_SIM_EVENT_CLIENT, index, 0, NULL);
 }
@@ -109,10 +115,29 @@ static void give_up(struct pd_sim_world *world, struct pd_sim_client *client)
     wait_for_next(world, client->request.client);
 }
 
+/* Somebody whom a directory of the cluster would name: down or lagging, maybe, but not given up;
+ * sometimes a directory of long ago, which also names those who were removed. */
+static uint32_t somebody(struct pd_sim_world *world)
+{
+    uint32_t number = 1 + (uint32_t)pd_random_below(&world->clients->random, world->machine_count);
+    bool is_up_to_date = pd_random_below(&world->clients->random, 4) != 0;
+    struct pd_raft_conf conf;
+    pd_sim_world_conf(world, &conf);
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        const struct pd_sim_machine *machine = &world->machines[number];
+        if (machine->is_used && !machine->is_gone &&
+            (!is_up_to_date || pd_sim_conf_has(&conf, number))) {
+            break;
+        }
+        number = 1 + number % world->machine_count;
+    }
+    return number;
+}
+
 static void try_again(struct pd_sim_world *world, struct pd_sim_client *client, uint32_t machine)
 {
     if (machine == 0 || machine > world->machine_count) {
-        machine = 1 + (uint32_t)pd_random_below(&world->clients->random, world->machine_count);
+        machine = somebody(world);
     }
     client->machine = machine;
     world->counts.retries++;

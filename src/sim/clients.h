@@ -1,12 +1,14 @@
 /* clients - the load, and the record of what each client was told.
  *
- * Model      A client has one operation open at a time. It sends it to a machine that it takes for the leader, tries
- *            again elsewhere with the same session and sequence number when no answer comes, and after some tries
- *            gives up: the outcome stays unknown, and a new session begins.
- * Check      The store tells with each answer the revision at that point, and with each value when it was
- *            written. So the order is known, and must fit: with real time (what was answered before another
- *            began comes first), with the values (nothing was written between), and with the sessions (no value is
- *            written twice). This is linearizability of the whole store, decided in O(n log n). */
+ * Model      A client has one operation open at a time. It sends it to a machine that it takes for
+ *            the leader, tries again elsewhere with the same session and sequence number when no
+ *            answer comes, and after some tries gives up: the outcome stays unknown, and a new
+ *            session begins.
+ * Check      The store tells with each answer the revision at that point, and with each value when
+ *            it was written. So the order is known, and must fit: with real time (what was answered
+ *            before another began comes first), with the values (nothing was written between), and
+ *            with the sessions (no value is written twice). This is linearizability of the whole
+ *            store, decided in O(n log n). */
 #ifndef PD_SIM_CLIENTS_H
 #define PD_SIM_CLIENTS_H
 

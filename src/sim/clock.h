@@ -1,7 +1,8 @@
 /* clock - what one simulated machine takes for the time. Pure.
  *
- * Model      A boot clock that drifts, jumps or stands still, and a wall clock that lies beside it by an offset
- *            that may jump too. True time is the simulator's and never shown to a node. */
+ * Model      A boot clock that drifts, jumps or stands still, and a wall clock that lies beside it
+ *            by an offset that may jump too. True time is the simulator's and never shown to a
+ *            node. */
 #ifndef PD_SIM_CLOCK_H
 #define PD_SIM_CLOCK_H
 

@@ -65,7 +65,8 @@ static void draw_faults(struct pd_sim_config *config, struct pd_random *random, 
     rates->end_ns = config->safety_ns;
     rates->machines = config->nodes + config->spares;
     if (config->lease_reads) {
-        /* A lease trusts that clocks run alike (docs/raft.md): beyond that bound no answer is promised. */
+        /* A lease trusts that clocks run alike (docs/raft.md): beyond that bound no answer is
+         * promised. */
         rates->is_on[PD_SIM_FAULT_DRIFT] = false;
         rates->is_on[PD_SIM_FAULT_FREEZE] = false;
     }

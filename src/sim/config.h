@@ -1,7 +1,7 @@
 /* config - what one seed draws for its run: size, limits, load, timing and faults ("swarm"). Pure.
  *
- * Model      Some seeds run with everything on, most with some things off, and limits shrunk at random so that rare
- *            paths become common. */
+ * Model      Some seeds run with everything on, most with some things off, and limits shrunk at
+ *            random so that rare paths become common. */
 #ifndef PD_SIM_CONFIG_H
 #define PD_SIM_CONFIG_H
 

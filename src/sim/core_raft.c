@@ -1,5 +1,5 @@
-/* The raft core alone, over a plain log file and registers: it shows what consensus itself does, without the log format and
- * the store. Messages and records are encoded in core_raft_codec.c. */
+/* The raft core alone, over a plain log file and registers: it shows what consensus itself does,
+ * without the log format and the store. Messages and records are encoded in core_raft_codec.c. */
 #include "sim/core_raft.h"
 
 #include <string.h>
@@ -77,7 +77,7 @@ static struct pd_sim_register_store *store_of(struct pd_sim_machine *machine)
     return machine->store;
 }
 
-/* -- Applying ------------------------------------------------------------------------------------ */
+/* -- Applying ---------------------------------------------------------------------------------- */
 
 static void answer_write(struct raft_core *core, const struct pd_sim_request *command)
 {
@@ -162,7 +162,7 @@ static void answer_reads(struct raft_core *core)
     }
 }
 
-/* -- The store, which lags ----------------------------------------------------------------------- */
+/* -- The store, which lags --------------------------------------------------------------------- */
 
 static void store_later(struct raft_core *core)
 {
@@ -197,7 +197,7 @@ static void flushed(struct raft_core *core)
     pd_raft_compact(core->raft, store->durable.applied);
 }
 
-/* -- Readies ------------------------------------------------------------------------------------- */
+/* -- Readies ----------------------------------------------------------------------------------- */
 
 static void send_message(struct raft_core *core, const struct pd_raft_message *message)
 {
@@ -294,7 +294,8 @@ static void serve_ready(struct raft_core *core)
             }
         }
     }
-    /* Everything of the Ready is borrowed until the core is called again: sends and applies may call it. */
+    /* Everything of the Ready is borrowed until the core is called again: sends and applies may
+     * call it. */
     struct pd_sim_bytes out = {0};
     for (uint32_t i = 0; i < ready.message_count; i++) {
         pd_sim_message_append(&out, &ready.messages[i]);
@@ -372,7 +373,7 @@ static void synced(struct raft_core *core)
     }
 }
 
-/* -- Events -------------------------------------------------------------------------------------- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 static void core_tick(struct pd_sim_machine *machine, uint64_t boot_ns, uint64_t wall_ns)
 {
@@ -513,7 +514,7 @@ static void core_done(struct pd_sim_machine *machine, uint32_t what, uint64_t va
     pump(core);
 }
 
-/* -- Looking in ---------------------------------------------------------------------------------- */
+/* -- Looking in -------------------------------------------------------------------------------- */
 
 static void core_view(struct pd_sim_machine *machine, struct pd_sim_view *view_out)
 {
@@ -562,7 +563,7 @@ static void core_check(struct pd_sim_machine *machine)
     pd_raft_check(core_of(machine)->raft);
 }
 
-/* -- Life ---------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------- */
 
 static void core_close(struct pd_sim_machine *machine)
 {

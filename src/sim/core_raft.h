@@ -1,9 +1,10 @@
 /* core_raft - registers over the raft core alone, and how its messages and records look as bytes.
  *
- * Role       A core for worlds that look at consensus only: no log format, store or kv of the product is in it.
+ * Role       A core for worlds that look at consensus only: no log format, store or kv of the
+ *            product is in it.
  * Trust      Decoders accept any bytes.
- * Ownership  A pd_sim_bytes grows; who made it frees bytes. Decoded messages and entries borrow from what was
- *            decoded and from the pd_sim_decoded beside them. */
+ * Ownership  A pd_sim_bytes grows; who made it frees bytes. Decoded messages and entries borrow
+ *            from what was decoded and from the pd_sim_decoded beside them. */
 #ifndef PD_SIM_CORE_RAFT_H
 #define PD_SIM_CORE_RAFT_H
 

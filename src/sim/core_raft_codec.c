@@ -69,7 +69,7 @@ static struct pd_span get_span(struct reader *reader)
     return span;
 }
 
-/* -- Commands ------------------------------------------------------------------------------------ */
+/* -- Commands ---------------------------------------------------------------------------------- */
 
 void pd_sim_command_encode(const struct pd_sim_request *request, uint8_t bytes[PD_SIM_COMMAND_SIZE])
 {
@@ -98,7 +98,7 @@ bool pd_sim_command_decode(struct pd_span data, struct pd_sim_request *request_o
            request.key < PD_SIM_KEYS_MAX;
 }
 
-/* -- Configurations and messages ----------------------------------------------------------------- */
+/* -- Configurations and messages --------------------------------------------------------------- */
 
 static void put_nodes(struct pd_sim_bytes *bytes, const pd_raft_node *nodes, uint32_t count)
 {
@@ -272,7 +272,7 @@ bool pd_sim_message_next(const struct pd_sim_bytes *list, size_t *at,
     return pd_sim_message_decode(bytes, message_out, decoded, NULL);
 }
 
-/* -- Records ------------------------------------------------------------------------------------- */
+/* -- Records ----------------------------------------------------------------------------------- */
 
 static size_t begin_record(struct pd_sim_bytes *bytes)
 {

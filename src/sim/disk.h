@@ -1,13 +1,15 @@
 /* disk - base/disk.h in memory, with what a real one may do wrong.
  *
- * Model      A file is blocks of PD_DISK_BLOCK_SIZE. Each block has its content now and, while it is not
- *            synced, the content that is durable. Names are a list of their own, with the changes since the
- *            last sync_names() behind it. A power cut keeps, of every unsynced block, the new content, the old
- *            one, or some of its sectors; of every unsynced change of a name, some. A killed process loses
- *            only its open files.
- *            A failed sync leaves blocks that no later sync writes: their loss shows in the next power cut.
+ * Model      A file is blocks of PD_DISK_BLOCK_SIZE. Each block has its content now and, while it
+ *            is not synced, the content that is durable. Names are a list of their own, with the
+ *            changes since the last sync_names() behind it. A power cut keeps, of every unsynced
+ *            block, the new content, the old one, or some of its sectors; of every unsynced change
+ *            of a name, some. A killed process loses only its open files.
+ *            A failed sync leaves blocks that no later sync writes: their loss shows in the next
+ *            power cut.
  * Bounds     `capacity` bytes; PD_SIM_FILES_MAX files.
- * Ownership  The world owns it; a node's log borrows &disk->base. close_disk() closes the files only.
+ * Ownership  The world owns it; a node's log borrows &disk->base. close_disk() closes the files
+ *            only.
  * Time       None: the world lets time pass between the calls. */
 #ifndef PD_SIM_DISK_H
 #define PD_SIM_DISK_H

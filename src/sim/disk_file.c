@@ -55,8 +55,8 @@ static void grow(struct pd_sim_file *file, size_t wanted)
     file->block_count = wanted;
 }
 
-/* From here on `now` may change without the durable content changing with it. Its content is carried over
- * unless all of it is about to be written. */
+/* From here on `now` may change without the durable content changing with it. Its content is
+ * carried over unless all of it is about to be written. */
 static void make_dirty_for(struct pd_sim_file *file, size_t index, bool is_overwritten)
 {
     struct pd_sim_block *block = &file->blocks[index];

@@ -1,4 +1,5 @@
-/* What each fault does, the budget that keeps a quorum of good copies, the operator, and the healing. */
+/* What each fault does, the budget that keeps a quorum of good copies, the operator, and the
+ * healing. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -19,7 +20,7 @@ static struct pd_sim_machine *target_of(struct pd_sim_world *world,
     return number >= 1 && number <= world->machine_count ? &world->machines[number] : NULL;
 }
 
-/* -- Budget -------------------------------------------------------------------------------------- */
+/* -- Budget ------------------------------------------------------------------------------------ */
 
 static bool is_bad_copy(const struct pd_sim_world *world, pd_raft_node node)
 {
@@ -38,8 +39,8 @@ static bool half_survives(const struct pd_sim_world *world, const pd_raft_node *
     return count == 0 || bad <= (count - 1) / 2;
 }
 
-/* Whether a quorum of good copies is left when this one is lost too. Every configuration that anybody still goes
- * by counts. */
+/* Whether a quorum of good copies is left when this one is lost too. Every configuration that
+ * anybody still goes by counts. */
 static bool may_lose(struct pd_sim_world *world, const struct pd_sim_machine *machine)
 {
     for (uint32_t i = 1; i <= world->machine_count; i++) {
@@ -61,7 +62,7 @@ static bool may_lose(struct pd_sim_world *world, const struct pd_sim_machine *ma
            half_survives(world, conf.voters_outgoing, conf.voter_outgoing_count, machine->number);
 }
 
-/* -- Network ------------------------------------------------------------------------------------- */
+/* -- Network ----------------------------------------------------------------------------------- */
 
 static void cut(struct pd_sim_world *world, uint32_t from, uint32_t to, bool is_begin)
 {
@@ -137,7 +138,7 @@ static bool network_fault(struct pd_sim_world *world, const struct pd_sim_fault 
     }
 }
 
-/* -- Machines ------------------------------------------------------------------------------------ */
+/* -- Machines ---------------------------------------------------------------------------------- */
 
 static void restart_later(struct pd_sim_machine *machine, uint64_t after_ns)
 {
@@ -145,8 +146,8 @@ static void restart_later(struct pd_sim_machine *machine, uint64_t after_ns)
                       machine->number, 0, NULL);
 }
 
-/* Flip a bit and restart: the node must refuse, or cut a tail that it cannot tell from a torn one. Either way
- * this copy counts as lost. */
+/* Flip a bit and restart: the node must refuse, or cut a tail that it cannot tell from a torn one.
+ * Either way this copy counts as lost. */
 static bool rot(struct pd_sim_world *world, struct pd_sim_machine *machine)
 {
     struct pd_disk_name name;
@@ -160,8 +161,9 @@ static bool rot(struct pd_sim_world *world, struct pd_sim_machine *machine)
         machine->rebuilding_to = UINT64_MAX;
     }
     if (pd_sim_machine_start(machine)) {
-        /* It took the damage for a torn tail, or the bit lay in what nobody reads. What it promised may be
-         * forgotten: its disk is taken out, as that of any machine that reports a cut tail after a clean stop. */
+        /* It took the damage for a torn tail, or the bit lay in what nobody reads. What it promised
+         * may be forgotten: its disk is taken out, as that of any machine that reports a cut tail
+         * after a clean stop. */
         pd_sim_machine_stop(machine, false);
     }
     machine->is_gone = true;
@@ -300,7 +302,7 @@ static bool clock_fault(const struct pd_sim_fault *fault, struct pd_sim_machine 
     }
 }
 
-/* -- Cluster ------------------------------------------------------------------------------------- */
+/* -- Cluster ----------------------------------------------------------------------------------- */
 
 static bool wish(struct pd_sim_world *world, enum pd_sim_order_kind kind, pd_raft_node node)
 {
@@ -424,7 +426,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
     world->core->order(leader, &world->wishes[0]);
 }
 
-/* -- Begin, end, heal ---------------------------------------------------------------------------- */
+/* -- Begin, end, heal -------------------------------------------------------------------------- */
 
 static bool needs_process(enum pd_sim_fault_kind kind)
 {

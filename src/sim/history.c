@@ -50,7 +50,8 @@ static bool is_write(const struct pd_sim_operation *operation)
     return operation->op != PD_SIM_READ && !operation->is_failed_cas;
 }
 
-/* A value was seen at a revision: it was never seen at another, and somebody wrote it to that key. */
+/* A value was seen at a revision: it was never seen at another, and somebody wrote it to that
+ * key. */
 static bool see(struct pd_sim_world *world, struct written *values, uint64_t value, uint32_t key,
                 uint64_t revision)
 {
@@ -116,7 +117,8 @@ static const struct version *newest(const struct version *versions, size_t count
     return low > 0 && versions[low - 1].key == key ? &versions[low - 1] : NULL;
 }
 
-/* Nothing that is known to be written lies between what was found and the revision that was looked at. */
+/* Nothing that is known to be written lies between what was found and the revision that was looked
+ * at. */
 static bool check_values(struct pd_sim_world *world, const struct version *versions, size_t count)
 {
     const struct pd_sim_clients *clients = world->clients;
@@ -146,7 +148,8 @@ static bool check_values(struct pd_sim_world *world, const struct version *versi
     return true;
 }
 
-/* Who began after another had its answer sees at least that one's revision; a write, a later one. */
+/* Who began after another had its answer sees at least that one's revision; a write, a later
+ * one. */
 static bool check_real_time(struct pd_sim_world *world, struct bound *begins, struct bound *ends,
                             size_t count)
 {

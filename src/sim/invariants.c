@@ -44,7 +44,7 @@ static void check_never_back(struct pd_sim_machine *machine, const struct pd_sim
     }
 }
 
-/* -- The ledger: what is committed, once and for all --------------------------------------------- */
+/* -- The ledger: what is committed, once and for all ------------------------------------------- */
 
 static bool is_durable_at(const struct pd_sim_machine *machine, uint64_t index, uint64_t term)
 {
@@ -131,7 +131,7 @@ static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_vi
     machine->ledger_checked = view->commit;
 }
 
-/* -- Leaders ------------------------------------------------------------------------------------- */
+/* -- Leaders ----------------------------------------------------------------------------------- */
 
 static void check_completeness(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
@@ -180,7 +180,7 @@ static void new_leader(struct pd_sim_machine *machine, const struct pd_sim_view 
     check_completeness(machine, view);
 }
 
-/* -- State --------------------------------------------------------------------------------------- */
+/* -- State ------------------------------------------------------------------------------------- */
 
 static void check_state_hash(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
@@ -235,7 +235,7 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     }
 }
 
-/* -- Now and then -------------------------------------------------------------------------------- */
+/* -- Now and then ------------------------------------------------------------------------------ */
 
 /* Logs agree below every (index, term) that they share. */
 static void check_matching(struct pd_sim_machine *a, struct pd_sim_machine *b)

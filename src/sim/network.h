@@ -1,9 +1,10 @@
 /* network - simulated links between nodes: when, whether and how often a message arrives.
  *
- * Model      Each ordered pair of nodes is a link with a delay of its own: a base plus a heavy tail. A link may
- *            be cut (several faults at once may cut it; it heals when all are gone), may drop, duplicate or
- *            reorder. Without reordering a link delivers in the order of sending. A slow reader takes one
- *            message per `reader_ns` and drops what is beyond its backlog.
+ * Model      Each ordered pair of nodes is a link with a delay of its own: a base plus a heavy
+ *            tail. A link may be cut (several faults at once may cut it; it heals when all are
+ *            gone), may drop, duplicate or reorder. Without reordering a link delivers in the order
+ *            of sending. A slow reader takes one message per `reader_ns` and drops what is beyond
+ *            its backlog.
  * Time       Virtual; the world pushes a delivery for each time that send() gives.
  * Bounds     PD_SIM_NODES_MAX nodes. */
 #ifndef PD_SIM_NETWORK_H
@@ -49,7 +50,8 @@ void pd_sim_network_mend(struct pd_sim_network *network, uint32_t from, uint32_t
 bool pd_sim_network_is_cut(const struct pd_sim_network *network, uint32_t from, uint32_t to);
 /* No cut, drop, duplicate, reorder, storm or slow reader any more. */
 void pd_sim_network_heal(struct pd_sim_network *network);
-/* A draw with a heavy tail: at least base_ns / 2, twice as far half as often, up to base_ns << shift_max. */
+/* A draw with a heavy tail: at least base_ns / 2, twice as far half as often, up to base_ns <<
+ * shift_max. */
 uint64_t pd_sim_heavy_tail(struct pd_random *random, uint64_t base_ns, uint32_t shift_max);
 
 #endif

@@ -1,7 +1,7 @@
 /* queue - what will happen in a simulated world, ordered by (time, sequence number).
  *
- * Model      A four-way heap. Two events at one time happen in the order in which they were pushed, so that
- *            nothing but the seed decides.
+ * Model      A four-way heap. Two events at one time happen in the order in which they were pushed,
+ *            so that nothing but the seed decides.
  * Bounds     Grows; the world bounds what it pushes. Running out of memory stops the program.
  * Ownership  `data` is the world's: the queue only carries it. */
 #ifndef PD_SIM_QUEUE_H

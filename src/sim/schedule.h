@@ -1,10 +1,10 @@
-/* schedule - the faults of one run: a list that is drawn from the seed before the run begins, so that any part
- * of it can be replayed.
+/* schedule - the faults of one run: a list that is drawn from the seed before the run begins, so
+ * that any part of it can be replayed.
  *
- * Model      A fault is (time, kind, target, duration, amount). Nothing in it depends on what happens in the
- *            run: the target "leader" is looked up when the time comes, and a fault that the budget does not
- *            allow then is passed over. So leaving some out changes nothing about the others, which is what
- *            lets pd_sim_shrink() find the few that matter.
+ * Model      A fault is (time, kind, target, duration, amount). Nothing in it depends on what
+ *            happens in the run: the target "leader" is looked up when the time comes, and a fault
+ *            that the budget does not allow then is passed over. So leaving some out changes
+ *            nothing about the others, which is what lets pd_sim_shrink() find the few that matter.
  * Ownership  init/deinit; the faults belong to the schedule. */
 #ifndef PD_SIM_SCHEDULE_H
 #define PD_SIM_SCHEDULE_H
@@ -90,8 +90,8 @@ struct pd_sim_fault_rates {
 const char *pd_sim_fault_name(enum pd_sim_fault_kind kind);
 const char *pd_sim_fault_help(enum pd_sim_fault_kind kind);
 
-/* Switch on what a list of names, groups, "all" or "none" names. False: *unknown_out is a word of it that means
- * nothing (its size in *size_out). */
+/* Switch on what a list of names, groups, "all" or "none" names. False: *unknown_out is a word of
+ * it that means nothing (its size in *size_out). */
 bool pd_sim_fault_list(const char *list, bool is_on[PD_SIM_FAULT_COUNT], const char **unknown_out,
                        size_t *size_out);
 
@@ -118,9 +118,9 @@ PD_NODISCARD enum pd_status pd_sim_schedule_read(struct pd_sim_schedule *schedul
                                                  struct pd_sim_replay *replay_out, FILE *stream,
                                                  uint32_t *line_out);
 
-/* Delta debugging (Zeller and Hildebrandt 2002): leave out faults as long as `fails` holds, at most tries_max
- * times. `schedule` becomes a list of which no single fault can be left out, or the shortest found. Returns
- * the number of tries. */
+/* Delta debugging (Zeller and Hildebrandt 2002): leave out faults as long as `fails` holds, at most
+ * tries_max times. `schedule` becomes a list of which no single fault can be left out, or the
+ * shortest found. Returns the number of tries. */
 uint32_t pd_sim_shrink(struct pd_sim_schedule *schedule, uint32_t tries_max,
                        bool (*fails)(void *state, const struct pd_sim_schedule *schedule),
                        void *state);

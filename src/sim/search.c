@@ -128,7 +128,7 @@ bool pd_sim_run_one(const struct pd_sim_run *run, struct pd_sim_result *result_o
     return true;
 }
 
-/* -- Processes ----------------------------------------------------------------------------------- */
+/* -- Processes --------------------------------------------------------------------------------- */
 
 static bool write_all(int descriptor, const void *bytes, size_t size)
 {
@@ -198,7 +198,8 @@ static void start_worker(struct worker *worker, const struct pd_sim_run *run, ui
     _exit(0);
 }
 
-/* The result of the worker's seed, also when it died of it. False: it had no seed left and ended. */
+/* The result of the worker's seed, also when it died of it. False: it had no seed left and
+ * ended. */
 static bool take_result(struct worker *worker, uint64_t last, struct pd_sim_result *result_out)
 {
     if (read_all(worker->descriptor, result_out, sizeof *result_out)) {
@@ -285,7 +286,7 @@ void pd_sim_search(const struct pd_sim_run *run, uint64_t first, uint64_t last, 
     }
 }
 
-/* -- Shrinking ----------------------------------------------------------------------------------- */
+/* -- Shrinking --------------------------------------------------------------------------------- */
 
 /* The kind of a failure: its words without its numbers. */
 static uint64_t kind_of(const char *failure)
@@ -322,7 +323,7 @@ uint32_t pd_sim_run_shrink(const struct pd_sim_run *run, const struct pd_sim_res
     return pd_sim_shrink(schedule, tries_max, fails_alike, &shrinking);
 }
 
-/* -- Totals and floors --------------------------------------------------------------------------- */
+/* -- Totals and floors ------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -1,9 +1,10 @@
 /* search - runs of many seeds, in worker processes, and what they add up to.
  *
- * Model      A run is one world from beginning to end. A search gives seeds to workers (forked, so that a crash of the code
- *            under test is a failed seed and not the end), takes their results and checks floors: the work that a
- *            set of seeds must at least have done.
- * Floors     Lines "NAME COUNT": at least COUNT in 100 seeds. Names as pd_sim_total_name gives them. */
+ * Model      A run is one world from beginning to end. A search gives seeds to workers (forked, so
+ *            that a crash of the code under test is a failed seed and not the end), takes their
+ *            results and checks floors: the work that a set of seeds must at least have done.
+ * Floors     Lines "NAME COUNT": at least COUNT in 100 seeds. Names as pd_sim_total_name gives
+ *            them. */
 #ifndef PD_SIM_SEARCH_H
 #define PD_SIM_SEARCH_H
 
@@ -51,7 +52,8 @@ void pd_sim_search(const struct pd_sim_run *run, uint64_t first, uint64_t last, 
                    struct pd_sim_totals *totals_out,
                    void (*done)(void *state, const struct pd_sim_result *result), void *state);
 
-/* Leave out faults of a failed run as long as it fails in the same way. Returns the number of tries. */
+/* Leave out faults of a failed run as long as it fails in the same way. Returns the number of
+ * tries. */
 uint32_t pd_sim_run_shrink(const struct pd_sim_run *run, const struct pd_sim_result *failed,
                            uint32_t tries_max, struct pd_sim_schedule *schedule);
 
@@ -59,8 +61,8 @@ uint32_t pd_sim_run_shrink(const struct pd_sim_run *run, const struct pd_sim_res
 const char *pd_sim_total_name(uint32_t index, char *room, size_t room_size);
 uint64_t pd_sim_total_value(const struct pd_sim_counts *counts, uint32_t index);
 
-/* Compare with a file of floors; says on `stream` what lies below. PD_ERR_CORRUPT: a line of it means nothing;
- * PD_ERR_RANGE: something lies below. */
+/* Compare with a file of floors; says on `stream` what lies below. PD_ERR_CORRUPT: a line of it
+ * means nothing; PD_ERR_RANGE: something lies below. */
 PD_NODISCARD enum pd_status pd_sim_floors_check(const struct pd_sim_totals *totals, FILE *floors,
                                                 FILE *stream);
 

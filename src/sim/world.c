@@ -20,7 +20,8 @@ struct packet {
     uint8_t bytes[];
 };
 
-/* Whose core runs now: the hook of assert.h has no argument. One world runs at a time in a process. */
+/* Whose core runs now: the hook of assert.h has no argument. One world runs at a time in a
+ * process. */
 static struct pd_sim_world *current;
 
 static void last_words(bool is_bug, const char *text)
@@ -70,7 +71,7 @@ bool pd_sim_machine_is_up(const struct pd_sim_machine *machine)
     return machine->core != NULL && machine->paused_until_ns == 0;
 }
 
-/* -- What cores ask for -------------------------------------------------------------------------- */
+/* -- What cores ask for ------------------------------------------------------------------------ */
 
 void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
                        size_t size)
@@ -128,6 +129,9 @@ uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_n
 
 void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term)
 {
+    if (machine->rebuilding_to == UINT64_MAX) {
+        return; /* its disk was damaged on purpose: what it once promised, it promised */
+    }
     machine->durable_terms = pd_sim_grow(machine->durable_terms, &machine->durable_capacity,
                                          (size_t)index + 1, sizeof machine->durable_terms[0]);
     while (machine->durable_count <= index) {
@@ -143,7 +147,7 @@ void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, u
     machine->durable_vote = vote;
 }
 
-/* -- Machines ------------------------------------------------------------------------------------ */
+/* -- Machines ---------------------------------------------------------------------------------- */
 
 struct pd_sim_machine *pd_sim_world_leader(struct pd_sim_world *world)
 {
@@ -393,7 +397,7 @@ void pd_sim_world_deinit(struct pd_sim_world *world)
     }
 }
 
-/* -- Events -------------------------------------------------------------------------------------- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_event *event)
 {
@@ -413,8 +417,8 @@ static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_eve
     }
 }
 
-/* An event for the process of one machine: now, later when it is paused, never when it died. True: it was kept
- * for later. */
+/* An event for the process of one machine: now, later when it is paused, never when it died. True:
+ * it was kept for later. */
 static bool machine_event(struct pd_sim_world *world, const struct pd_sim_event *event)
 {
     struct pd_sim_machine *machine = &world->machines[event->node];
@@ -472,9 +476,15 @@ static void progress_event(struct pd_sim_world *world)
     }
 }
 
+static void resume(struct pd_sim_machine *machine, uint64_t life)
+{
+    if (life == machine->life && machine->paused_until_ns == machine->world->now_ns) {
+        machine->paused_until_ns = 0;
+    }
+}
+
 static void world_event(struct pd_sim_world *world, const struct pd_sim_event *event)
 {
-    struct pd_sim_machine *machine = &world->machines[event->node];
     switch ((enum pd_sim_event_kind)event->kind) {
     case PD_SIM_EVENT_CLIENT:
         pd_sim_client_go(world, event->node);
@@ -492,12 +502,10 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
         pd_sim_fault_end(world, &world->schedule->faults[event->value], event->value);
         break;
     case PD_SIM_EVENT_RESTART:
-        (void)pd_sim_machine_start(machine);
+        (void)pd_sim_machine_start(&world->machines[event->node]);
         break;
     case PD_SIM_EVENT_RESUME:
-        if (event->life == machine->life && machine->paused_until_ns == world->now_ns) {
-            machine->paused_until_ns = 0;
-        }
+        resume(&world->machines[event->node], event->life);
         break;
     case PD_SIM_EVENT_OPERATOR:
         world->in_core = true;

@@ -1,10 +1,10 @@
 /* world - machines, their network, the clients and the clock of one simulated run.
  *
- * Model      One queue of events. An event is given to one machine's core, the network, a client or the fault
- *            injector; after each the cheap invariants are checked, after every PD_SIM_HEAVY_EVERY-th the heavy ones. A run
- *            ends at its end or at the first violation.
- * Phases     Safety: faults as scheduled. Then a quorum is healed, and by config.progress_ns every client must have
- *            gone on. At the end all running machines must agree.
+ * Model      One queue of events. An event is given to one machine's core, the network, a client or
+ *            the fault injector; after each the cheap invariants are checked, after every
+ *            PD_SIM_HEAVY_EVERY-th the heavy ones. A run ends at its end or at the first violation.
+ * Phases     Safety: faults as scheduled. Then a quorum is healed, and by config.progress_ns every
+ *            client must have gone on. At the end all running machines must agree.
  * Same       Nothing but (configuration, schedule, build) decides: trace_hash folds every event.
  * Ownership  init/deinit. The schedule is borrowed. */
 #ifndef PD_SIM_WORLD_H
@@ -170,7 +170,8 @@ void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint3
 /* A time that this machine's disk takes now for something that usually takes `usual_ns`. */
 uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_ns);
 
-/* What a completed sync of the log holds: an entry (everything behind it is cut off), or term and vote. */
+/* What a completed sync of the log holds: an entry (everything behind it is cut off), or term and
+ * vote. */
 void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term);
 void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, uint64_t vote);
 
