@@ -69,5 +69,14 @@ PD_MUTANT_ENTRY(WAL_CUT_TOO_EARLY, "a segment is recycled while a group needs it
 PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE, "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
 
 /* kv */
+PD_MUTANT_ENTRY(KV_TIME_BACK, "state time goes back with a slower leader's clock (rule 2)")
+PD_MUTANT_ENTRY(KV_SESSION_UNKNOWN_APPLIED, "a command of an expired session is applied (rule 4)")
+PD_MUTANT_ENTRY(KV_RETRY_APPLIED, "a retry is applied again (rule 4)")
+PD_MUTANT_ENTRY(KV_ANSWER_LOST, "a session's answer is not stored (rule 4)")
+PD_MUTANT_ENTRY(KV_LEASE_EXPIRES_EARLY, "an expiry is honoured before its deadline (rule 2)")
+PD_MUTANT_ENTRY(KV_REVOKE_LEAVES_KEYS, "a revoked lease leaves its keys (etcd's data model)")
 
 /* node */
+
+/* store */
+PD_MUTANT_ENTRY(STORE_INDEX_APART, "the applied index is written after its rows, not with them (etcd#13766)")

@@ -139,6 +139,8 @@ struct pd_kv_apply {
     uint8_t *answer; /* ANSWER_HEAD bytes of room, then the body */
     struct pd_kv_writer body;
     size_t answer_begin;
+    struct pd_span answer_span;
+    bool revoke_done;
     uint32_t sub;
     uint64_t position; /* of its first row in the overlay */
     uint64_t written_bytes;
@@ -313,6 +315,10 @@ PD_NODISCARD enum pd_status pd_kv_apply_supply_ops(struct pd_kv *kv,
 bool pd_kv_write_put(struct pd_kv *kv, const struct pd_kv_put *put, const struct pd_kv_found *old);
 bool pd_kv_write_tombstone(struct pd_kv *kv, const struct pd_kv_found *old);
 bool pd_kv_is_compacted(const struct pd_kv *kv, int64_t revision);
+enum pd_kv_progress pd_kv_revoke_step(struct pd_kv *kv, uint32_t budget);
+PD_NODISCARD enum pd_status pd_kv_revoke_supply(struct pd_kv *kv, const struct pd_store_page *page);
+bool pd_kv_need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
+                bool with_value, struct pd_kv_found *found_out);
 PD_NODISCARD enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
                                               const struct pd_store_page *page);

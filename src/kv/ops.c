@@ -15,8 +15,8 @@ static void own_state(const struct pd_kv *kv, int64_t *revision, uint32_t *sub)
 }
 
 /* The row of a key, from memory or from the fetch that was made for it. false: it is being fetched. */
-static bool need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
-                 bool with_value, struct pd_kv_found *found_out)
+bool pd_kv_need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
+                bool with_value, struct pd_kv_found *found_out)
 {
     struct pd_kv_apply *apply = &kv->apply;
     if (pd_kv_lookup(kv, key, revision, sub, found_out) &&
@@ -237,8 +237,8 @@ static bool run_compare(struct pd_kv *kv, const struct pd_kv_compare *compare, b
     int64_t revision = kv->meta.revision;
     if (compare->range_end.size == 0) {
         struct pd_kv_found found;
-        if (!need(kv, compare->key, revision, PD_KV_SUB_LAST,
-                  compare->target == PD_KV_COMPARE_VALUE, &found)) {
+        if (!pd_kv_need(kv, compare->key, revision, PD_KV_SUB_LAST,
+                        compare->target == PD_KV_COMPARE_VALUE, &found)) {
             return false;
         }
         *holds_out = compare_holds(compare, &found.record);
@@ -334,7 +334,8 @@ static enum pd_kv_progress check_step(struct pd_kv *kv)
         const struct pd_kv_put *put = &op->as.put;
         struct pd_kv_found found;
         if (put->ignore_value || put->ignore_lease) {
-            if (!need(kv, put->key, kv->meta.revision, PD_KV_SUB_LAST, put->ignore_value, &found)) {
+            if (!pd_kv_need(kv, put->key, kv->meta.revision, PD_KV_SUB_LAST, put->ignore_value,
+                            &found)) {
                 return PD_KV_FETCH;
             }
             apply->held_valid = false;
@@ -373,7 +374,7 @@ static enum pd_kv_progress run_put(struct pd_kv *kv, const struct pd_kv_put *put
     uint32_t sub;
     own_state(kv, &revision, &sub);
     struct pd_kv_found old;
-    if (!need(kv, put->key, revision, sub, put->prev_kv || put->ignore_value, &old)) {
+    if (!pd_kv_need(kv, put->key, revision, sub, put->prev_kv || put->ignore_value, &old)) {
         return PD_KV_FETCH;
     }
     if (!pd_kv_write_put(kv, put, &old)) {
@@ -445,7 +446,7 @@ static enum pd_kv_progress run_delete(struct pd_kv *kv, const struct pd_kv_delet
         }
     } else {
         struct pd_kv_found old;
-        if (!need(kv, delete_range->key, revision, sub, delete_range->prev_kv, &old)) {
+        if (!pd_kv_need(kv, delete_range->key, revision, sub, delete_range->prev_kv, &old)) {
             return PD_KV_FETCH;
         }
         struct pd_kv_row row = {.found = old};
@@ -485,7 +486,7 @@ static enum pd_kv_progress run_range(struct pd_kv *kv, const struct pd_kv_range 
         }
     } else {
         struct pd_kv_row row = {0};
-        if (!need(kv, range->key, revision, sub, true, &row.found)) {
+        if (!pd_kv_need(kv, range->key, revision, sub, true, &row.found)) {
             return PD_KV_FETCH;
         }
         if (row.found.record.version != 0) {

@@ -1,0 +1,607 @@
+/* apply - one committed entry from its bytes to its answer. The operations themselves are in ops.c.
+ *
+ *   begin -> BEGIN -> SELECT -> CHECK -> RUN -> FINISH -> IDLE
+ *                  -> REVOKE ----------------> FINISH
+ *                  -> EXTEND ----------------> FINISH
+ *                  -> FINISH (refused, repeated, or a command of one step) */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/mutant.h"
+#include "base/sometimes.h"
+#include "kv/internal.h"
+
+#define ANSWER_HEAD 32u
+#define SECOND_NS UINT64_C(1000000000)
+
+void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct pd_span envelope)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    pd_assert(apply->phase == PD_KV_PHASE_IDLE);
+    pd_assert(index == kv->meta.index + 1);
+    apply->phase = PD_KV_PHASE_BEGIN;
+    apply->index = index;
+    apply->term = term;
+    apply->bytes = envelope;
+    apply->session = NULL;
+    apply->error = PD_KV_OK;
+    apply->kind = PD_KV_ANSWER_NONE;
+    apply->is_repeat = false;
+    apply->is_blocked = false;
+    apply->is_fetching = false;
+    apply->step_count = 0;
+    apply->step = 0;
+    apply->select = 0;
+    apply->compare = 0;
+    apply->op_open = false;
+    apply->scan.is_open = false;
+    apply->held_valid = false;
+    apply->victim.size = 0;
+    apply->revoke_done = false;
+    apply->extend_at = 0;
+    apply->sub = 0;
+    apply->written_bytes = 0;
+    apply->effect = 0;
+    apply->position = kv->overlay.head;
+    apply->next = kv->meta;
+    apply->next.index = index;
+    apply->next.term = term;
+    apply->event_count = 0;
+    apply->event_bytes_used = 0;
+    apply->events_cut = false;
+    apply->events_taken = false;
+    apply->body = (struct pd_kv_writer){.bytes = apply->answer + ANSWER_HEAD,
+                                        .bytes_max = kv->config.answer_bytes_max};
+}
+
+bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
+                     struct pd_span head, struct pd_span body, bool is_indexed)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    if (pd_kv_overlay_append(&kv->overlay, kind, key, head, body, is_indexed) == 0) {
+        return false;
+    }
+    apply->written_bytes += key.size + head.size + body.size;
+    uint64_t effect = pd_hash_u64(apply->effect, kind);
+    effect = pd_hash_bytes(effect, key.bytes, key.size);
+    effect = pd_hash_bytes(effect, head.bytes, head.size);
+    apply->effect = pd_hash_bytes(effect, body.bytes, body.size);
+    return true;
+}
+
+/* -- Time and session -------------------------------------------------------------------------- */
+
+static void take_time(struct pd_kv *kv)
+{
+    struct pd_kv_meta *next = &kv->apply.next;
+    uint64_t given = kv->apply.envelope.state_time_ns;
+    uint64_t most = next->state_time_ns + kv->config.state_time_step_max_ns;
+    given = given > most ? most : given;
+    if (given > next->state_time_ns || PD_MUTANT(KV_TIME_BACK)) {
+        next->state_time_ns = given;
+    }
+    next->wall_ns = kv->apply.envelope.wall_ns;
+}
+
+static enum pd_kv_error enter_session(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    const struct pd_kv_envelope *envelope = &apply->envelope;
+    if (envelope->session_id == 0) {
+        return PD_KV_OK;
+    }
+    struct pd_kv_session *session = pd_kv_session_find(kv, envelope->session_id);
+    if (session == NULL) {
+        return PD_MUTANT(KV_SESSION_UNKNOWN_APPLIED) ? PD_KV_OK : PD_KV_ERR_SESSION_UNKNOWN;
+    }
+    uint64_t sequence = envelope->sequence;
+    if (sequence == 0 || envelope->low > sequence) {
+        return PD_KV_ERR_INVALID;
+    }
+    pd_kv_timed_move(kv, &session->timed, apply->next.state_time_ns + session->duration_ns);
+    pd_kv_session_raise(kv, session, envelope->low);
+    if (sequence < session->low) {
+        return PD_KV_ERR_SESSION_STALE;
+    }
+    if (sequence - session->low >= session->window) {
+        return PD_KV_ERR_SESSION_AHEAD;
+    }
+    if (session->stored[sequence % session->window].sequence == sequence &&
+        !PD_MUTANT(KV_RETRY_APPLIED)) {
+        apply->is_repeat = true;
+        apply->session = session;
+        PD_SOMETIMES(KV_REPEATED, true);
+        return PD_KV_OK;
+    }
+    if (session->answers_bytes >= kv->config.session_answer_bytes_max ||
+        kv->answers_bytes >= kv->config.answers_bytes_max) {
+        return PD_KV_ERR_SESSION_ANSWERS_FULL;
+    }
+    apply->session = session;
+    return PD_KV_OK;
+}
+
+/* -- Commands of one step ---------------------------------------------------------------------- */
+
+static void write_id_row(struct pd_kv *kv, uint8_t letter, uint64_t id, const uint64_t *numbers,
+                         uint32_t count)
+{
+    uint8_t room[4 * PD_VARINT_SIZE_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    for (uint32_t i = 0; i < count; i++) {
+        pd_kv_write_u64(&writer, numbers[i]);
+    }
+    pd_kv_id_key(&kv->scratch_key, letter, id);
+    bool is_written = pd_kv_write_row(kv, count == 0 ? PD_KV_ENTRY_DELETE : PD_KV_ENTRY_PUT,
+                                      pd_kv_place_span(&kv->scratch_key),
+                                      pd_kv_span(room, writer.size), pd_kv_span(NULL, 0), false);
+    pd_assert(is_written);
+}
+
+static void write_lease(struct pd_kv *kv, const struct pd_kv_lease *lease)
+{
+    const uint64_t numbers[] = {(uint64_t)lease->ttl_s, lease->timed.deadline_ns};
+    write_id_row(kv, 'l', lease->timed.id, numbers, 2);
+}
+
+static void write_session(struct pd_kv *kv, const struct pd_kv_session *session)
+{
+    const uint64_t numbers[] = {session->duration_ns, session->timed.deadline_ns, session->window,
+                                session->low};
+    write_id_row(kv, 's', session->timed.id, numbers, 4);
+}
+
+static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *command)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    int64_t id = command->id;
+    if (id == 0) {
+        id = (int64_t)(apply->index & INT64_MAX);
+        while (pd_kv_lease_find(kv, id) != NULL) {
+            id = id == INT64_MAX ? 1 : id + 1;
+        }
+    } else if (pd_kv_lease_find(kv, id) != NULL) {
+        return PD_KV_ERR_LEASE_EXISTS;
+    }
+    int64_t ttl_s =
+        command->ttl_s < kv->config.lease_ttl_min_s ? kv->config.lease_ttl_min_s : command->ttl_s;
+    struct pd_kv_lease *lease =
+        pd_kv_lease_add(kv, id, ttl_s, apply->next.state_time_ns + (uint64_t)ttl_s * SECOND_NS);
+    if (lease == NULL) {
+        return PD_KV_ERR_LEASES_FULL;
+    }
+    pd_kv_hash_add(&apply->next.tables_hash, pd_kv_lease_hash(lease));
+    write_lease(kv, lease);
+    apply->kind = PD_KV_ANSWER_LEASE;
+    pd_kv_answer_put_number(&apply->body, id);
+    pd_kv_answer_put_number(&apply->body, ttl_s);
+    return PD_KV_OK;
+}
+
+static enum pd_kv_error keep_lease(struct pd_kv *kv, int64_t id)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    struct pd_kv_lease *lease = pd_kv_lease_find(kv, id);
+    if (lease != NULL) {
+        pd_kv_timed_move(kv, &lease->timed,
+                         apply->next.state_time_ns + (uint64_t)lease->ttl_s * SECOND_NS);
+        write_lease(kv, lease);
+    }
+    apply->kind = PD_KV_ANSWER_LEASE;
+    pd_kv_answer_put_number(&apply->body, id);
+    pd_kv_answer_put_number(&apply->body, lease == NULL ? 0 : lease->ttl_s);
+    return PD_KV_OK;
+}
+
+static enum pd_kv_error open_session(struct pd_kv *kv, const struct pd_kv_command *command)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    uint64_t duration_ns = command->duration_ns < kv->config.session_duration_max_ns
+                               ? command->duration_ns
+                               : kv->config.session_duration_max_ns;
+    uint32_t window = command->window == 0 || command->window > kv->config.session_window_max
+                          ? kv->config.session_window_max
+                          : command->window;
+    struct pd_kv_session *session = pd_kv_session_add(
+        kv, apply->index, duration_ns, apply->next.state_time_ns + duration_ns, window);
+    if (session == NULL) {
+        return PD_KV_ERR_SESSIONS_FULL;
+    }
+    pd_kv_hash_add(&apply->next.tables_hash, pd_kv_session_hash(session));
+    write_session(kv, session);
+    apply->kind = PD_KV_ANSWER_SESSION;
+    pd_kv_answer_put_number(&apply->body, (int64_t)apply->index);
+    return PD_KV_OK;
+}
+
+static void close_session(struct pd_kv *kv, struct pd_kv_session *session)
+{
+    pd_kv_hash_subtract(&kv->apply.next.tables_hash, pd_kv_session_hash(session));
+    uint64_t id = session->timed.id;
+    for (uint32_t slot = 0; slot < session->window; slot++) {
+        if (session->stored[slot].sequence != 0) {
+            pd_kv_id_key(&kv->scratch_key, 't', id);
+            kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
+            kv->scratch_key.bytes[10] = (uint8_t)slot;
+            kv->scratch_key.size = 11;
+            bool is_written =
+                pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
+                                pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), false);
+            pd_assert(is_written);
+        }
+    }
+    write_id_row(kv, 's', id, NULL, 0);
+    if (kv->apply.session == session) {
+        kv->apply.session = NULL;
+    }
+    pd_kv_session_remove(kv, session);
+}
+
+static enum pd_kv_error session_command(struct pd_kv *kv, const struct pd_kv_command *command)
+{
+    struct pd_kv_session *session = pd_kv_session_find(kv, (uint64_t)command->id);
+    uint64_t now_ns = kv->apply.next.state_time_ns;
+    if (session == NULL) {
+        return PD_KV_ERR_SESSION_UNKNOWN;
+    }
+    if (command->kind == PD_KV_SESSION_KEEPALIVE) {
+        pd_kv_timed_move(kv, &session->timed, now_ns + session->duration_ns);
+        write_session(kv, session);
+    } else if (command->kind == PD_KV_SESSION_CLOSE || session->timed.deadline_ns <= now_ns) {
+        close_session(kv, session);
+    }
+    return PD_KV_OK;
+}
+
+static enum pd_kv_error compact(struct pd_kv *kv, int64_t revision)
+{
+    if (revision > kv->meta.revision) {
+        return PD_KV_ERR_FUTURE_REVISION;
+    }
+    if (revision <= kv->meta.compacted) {
+        return PD_KV_ERR_COMPACTED;
+    }
+    kv->apply.next.compacted = revision;
+    return PD_KV_OK;
+}
+
+/* A lease whose keys go away with it; for an expiry only if its deadline has passed. */
+static enum pd_kv_error begin_revoke(struct pd_kv *kv, const struct pd_kv_command *command)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    struct pd_kv_lease *lease = pd_kv_lease_find(kv, command->id);
+    if (lease == NULL) {
+        return command->kind == PD_KV_LEASE_EXPIRE ? PD_KV_OK : PD_KV_ERR_LEASE_NOT_FOUND;
+    }
+    if (command->kind == PD_KV_LEASE_EXPIRE &&
+        lease->timed.deadline_ns > apply->next.state_time_ns &&
+        !PD_MUTANT(KV_LEASE_EXPIRES_EARLY)) {
+        return PD_KV_OK;
+    }
+    pd_kv_id_key(&apply->lease_at, 'a', (uint64_t)command->id);
+    apply->phase = PD_KV_PHASE_REVOKE;
+    return PD_KV_OK;
+}
+
+static void begin_command(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    const struct pd_kv_command *command = &apply->command;
+    apply->phase = PD_KV_PHASE_FINISH;
+    switch (command->kind) {
+    case PD_KV_NOOP:
+        break;
+    case PD_KV_OPS:
+        apply->phase = PD_KV_PHASE_SELECT;
+        break;
+    case PD_KV_COMPACT:
+        apply->error = compact(kv, command->revision);
+        break;
+    case PD_KV_LEASE_GRANT:
+        apply->error = grant(kv, command);
+        break;
+    case PD_KV_LEASE_REVOKE:
+    case PD_KV_LEASE_EXPIRE:
+        apply->error = begin_revoke(kv, command);
+        break;
+    case PD_KV_LEASE_KEEPALIVE:
+        apply->error = keep_lease(kv, command->id);
+        break;
+    case PD_KV_LEASES_EXTEND:
+        apply->phase = PD_KV_PHASE_EXTEND;
+        break;
+    case PD_KV_SESSION_OPEN:
+        apply->error = open_session(kv, command);
+        break;
+    case PD_KV_SESSION_CLOSE:
+    case PD_KV_SESSION_KEEPALIVE:
+    case PD_KV_SESSION_EXPIRE:
+        apply->error = session_command(kv, command);
+        break;
+    }
+}
+
+/* Room for what a command of one step and the end of any command write. */
+static bool has_room_to_end(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    uint64_t most = 2 * pd_kv_overlay_entry_size(64, apply->body.size + 64) +
+                    8 * pd_kv_overlay_entry_size(64, 256) +
+                    (uint64_t)kv->config.session_window_max * pd_kv_overlay_entry_size(16, 0);
+    apply->is_blocked = pd_kv_overlay_room_left(&kv->overlay) < most;
+    PD_SOMETIMES(KV_OVERLAY_FULL, apply->is_blocked);
+    return !apply->is_blocked;
+}
+
+static enum pd_kv_progress begin_step(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    if (!has_room_to_end(kv)) {
+        return PD_KV_FULL;
+    }
+    apply->phase = PD_KV_PHASE_FINISH;
+    if (pd_kv_envelope_decode(apply->bytes, &apply->envelope) != PD_OK) {
+        apply->envelope = (struct pd_kv_envelope){0};
+        apply->error = PD_KV_ERR_MALFORMED;
+        return PD_KV_MORE;
+    }
+    take_time(kv);
+    apply->error = enter_session(kv);
+    if (apply->error == PD_KV_OK && !apply->is_repeat) {
+        apply->error = pd_kv_command_decode(apply->envelope.command, &kv->config.limits,
+                                            &apply->room, &apply->command);
+        if (apply->error == PD_KV_OK) {
+            begin_command(kv);
+        }
+    }
+    return PD_KV_MORE;
+}
+
+/* A new leader's first command: what is alive gets its whole time again, a bounded number a step. */
+static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    uint64_t now_ns = apply->next.state_time_ns;
+    for (; budget > 0; budget--) {
+        if (!has_room_to_end(kv)) {
+            return PD_KV_FULL;
+        }
+        uint32_t at = apply->extend_at;
+        if (at < kv->lease_count) {
+            struct pd_kv_lease *lease = kv->lease_free[at];
+            pd_kv_timed_move(kv, &lease->timed, now_ns + (uint64_t)lease->ttl_s * SECOND_NS);
+            write_lease(kv, lease);
+        } else if (at - kv->lease_count < kv->session_count) {
+            struct pd_kv_session *session = kv->session_free[at - kv->lease_count];
+            pd_kv_timed_move(kv, &session->timed, now_ns + session->duration_ns);
+            write_session(kv, session);
+        } else {
+            apply->phase = PD_KV_PHASE_FINISH;
+            return PD_KV_MORE;
+        }
+        apply->extend_at++;
+    }
+    return PD_KV_MORE;
+}
+
+/* -- The end ----------------------------------------------------------------------------------- */
+
+/* An answer that does not fit: the writes are taken back, unless there are so many that some may be in the store
+ * already. How many is the same on all replicas. */
+static void settle_overflow(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    if (!apply->body.is_full) {
+        return;
+    }
+    apply->error = PD_KV_ERR_ANSWER_TOO_LARGE;
+    if (apply->written_bytes <= 2 * (uint64_t)kv->config.limits.request_bytes_max) {
+        pd_kv_overlay_take_back(&kv->overlay, apply->position);
+        apply->next.keys_hash = kv->meta.keys_hash;
+        apply->next.key_count = kv->meta.key_count;
+        apply->sub = 0;
+        apply->event_count = 0;
+        apply->events_cut = false;
+        apply->effect = 0;
+    }
+}
+
+static struct pd_span compose_answer(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    if (apply->error != PD_KV_OK) {
+        apply->kind = PD_KV_ANSWER_NONE;
+        apply->body.size = 0;
+        apply->body.is_full = false;
+    }
+    uint8_t room[ANSWER_HEAD];
+    struct pd_kv_writer head = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_answer_put_head(&head, &(struct pd_kv_answer_head){.error = apply->error,
+                                                             .revision = apply->next.revision,
+                                                             .kind = apply->kind});
+    apply->answer_begin = ANSWER_HEAD - head.size;
+    memcpy(apply->answer + apply->answer_begin, room, head.size);
+    return pd_kv_span(apply->answer + apply->answer_begin, head.size + apply->body.size);
+}
+
+static void store_answer(struct pd_kv *kv, struct pd_span answer)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    struct pd_kv_session *session = apply->session;
+    uint64_t sequence = apply->envelope.sequence;
+    if (PD_MUTANT(KV_ANSWER_LOST)) {
+        return;
+    }
+    pd_kv_session_store(kv, session, sequence, answer);
+    uint8_t room[3 * PD_VARINT_SIZE_MAX];
+    struct pd_kv_writer head = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_write_u64(&head, sequence);
+    pd_kv_write_u64(&head, session->low);
+    pd_kv_write_u64(&head, session->timed.deadline_ns);
+    uint32_t slot = (uint32_t)(sequence % session->window);
+    pd_kv_id_key(&kv->scratch_key, 't', session->timed.id);
+    kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
+    kv->scratch_key.bytes[10] = (uint8_t)slot;
+    kv->scratch_key.size = 11;
+    bool is_written = pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
+                                      pd_kv_span(room, head.size), answer, false);
+    pd_assert(is_written);
+}
+
+/* The command's records become what the cache shows; only now, when the command is whole. */
+static void publish(struct pd_kv *kv)
+{
+    uint64_t at = kv->apply.position;
+    at = at < kv->overlay.tail ? kv->overlay.tail : at;
+    while (kv->apply.sub > 0 && at < kv->overlay.head) {
+        const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
+        struct pd_span key = pd_kv_entry_key(entry);
+        struct pd_kv_row row;
+        if (entry->kind == PD_KV_ENTRY_PUT && key.bytes[0] == 'x' &&
+            pd_kv_x_parse(key, pd_kv_entry_value(entry), &kv->scratch_user, &row)) {
+            pd_kv_cache_put(&kv->cache, row.found.record.key, &row.found);
+        }
+        at = pd_kv_overlay_after(&kv->overlay, at);
+    }
+}
+
+static enum pd_kv_progress finish_step(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    settle_overflow(kv);
+    if (!has_room_to_end(kv)) {
+        return PD_KV_FULL;
+    }
+    if (apply->sub > 0) {
+        apply->next.revision = kv->meta.revision + 1;
+    }
+    if (apply->is_repeat) {
+        const struct pd_kv_stored *stored =
+            &apply->session->stored[apply->envelope.sequence % apply->session->window];
+        apply->answer_begin = 0;
+        memcpy(apply->answer, stored->bytes, stored->size);
+        apply->body.size = stored->size;
+        apply->answer_span = pd_kv_span(apply->answer, stored->size);
+    } else {
+        apply->answer_span = compose_answer(kv);
+        if (apply->session != NULL) {
+            store_answer(kv, apply->answer_span);
+        }
+    }
+    uint64_t fold = pd_hash_u64(pd_hash_u64(kv->meta.fold, apply->index), apply->effect);
+    fold = pd_hash_u64(fold, apply->next.state_time_ns);
+    apply->next.fold = pd_hash_bytes(fold, apply->answer_span.bytes, apply->answer_span.size);
+    kv->meta = apply->next;
+    pd_kv_write_meta(kv);
+    publish(kv);
+    kv->finished = kv->overlay.head;
+    apply->phase = PD_KV_PHASE_IDLE;
+    return PD_KV_DONE;
+}
+
+enum pd_kv_progress pd_kv_apply_step(struct pd_kv *kv, uint32_t budget)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    budget = budget == 0 ? 1 : budget;
+    enum pd_kv_progress progress = PD_KV_MORE;
+    /* Every phase spends of the budget; a few changes of phase are free. */
+    for (uint32_t turns = 0; turns < 8 && progress == PD_KV_MORE; turns++) {
+        if (apply->is_fetching) {
+            return PD_KV_FETCH;
+        }
+        switch (apply->phase) {
+        case PD_KV_PHASE_IDLE:
+            return PD_KV_DONE;
+        case PD_KV_PHASE_BEGIN:
+            progress = begin_step(kv);
+            break;
+        case PD_KV_PHASE_SELECT:
+        case PD_KV_PHASE_CHECK:
+        case PD_KV_PHASE_RUN:
+            progress = pd_kv_run_ops(kv, budget);
+            break;
+        case PD_KV_PHASE_REVOKE:
+            progress = pd_kv_revoke_step(kv, budget);
+            break;
+        case PD_KV_PHASE_EXTEND:
+            progress = extend_step(kv, budget);
+            break;
+        case PD_KV_PHASE_FINISH:
+            progress = finish_step(kv);
+            break;
+        }
+    }
+    return progress;
+}
+
+/* Entries without a command: the applied index moves, and nothing else. */
+static enum pd_status apply_plain(struct pd_kv *kv, uint64_t index, uint64_t term)
+{
+    pd_assert(kv->apply.phase == PD_KV_PHASE_IDLE);
+    pd_assert(index == kv->meta.index + 1);
+    kv->apply.body.size = 0;
+    if (!has_room_to_end(kv) || pd_kv_overlay_room_left(&kv->overlay) <
+                                    2 * pd_kv_overlay_entry_size(64, PD_KV_CONF_MAX) + 4096) {
+        return PD_ERR_FULL;
+    }
+    kv->meta.index = index;
+    kv->meta.term = term;
+    kv->apply.event_count = 0;
+    kv->apply.sub = 0;
+    return PD_OK;
+}
+
+enum pd_status pd_kv_apply_empty(struct pd_kv *kv, uint64_t index, uint64_t term)
+{
+    enum pd_status status = apply_plain(kv, index, term);
+    if (status == PD_OK) {
+        pd_kv_write_meta(kv);
+        kv->finished = kv->overlay.head;
+    }
+    return status;
+}
+
+enum pd_status pd_kv_apply_conf(struct pd_kv *kv, uint64_t index, uint64_t term,
+                                struct pd_span conf)
+{
+    pd_assert(conf.size <= PD_KV_CONF_MAX);
+    enum pd_status status = apply_plain(kv, index, term);
+    if (status == PD_OK) {
+        memcpy(kv->conf, conf.bytes, conf.size);
+        kv->conf_size = conf.size;
+        bool is_written = pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_span("r", 1),
+                                          pd_kv_span(NULL, 0), conf, false);
+        pd_assert(is_written);
+        pd_kv_write_meta(kv);
+        kv->finished = kv->overlay.head;
+    }
+    return status;
+}
+
+void pd_kv_applied(const struct pd_kv *kv, struct pd_kv_applied *applied_out)
+{
+    const struct pd_kv_apply *apply = &kv->apply;
+    *applied_out = (struct pd_kv_applied){
+        .index = apply->index,
+        .session_id = apply->envelope.session_id,
+        .sequence = apply->envelope.sequence,
+        .is_repeat = apply->is_repeat,
+        .answer = apply->answer_span,
+    };
+}
+
+void pd_kv_take_events(struct pd_kv *kv, struct pd_kv_events *events_out)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    *events_out = (struct pd_kv_events){0};
+    if (apply->phase == PD_KV_PHASE_IDLE && apply->sub > 0 && !apply->events_taken) {
+        apply->events_taken = true;
+        *events_out = (struct pd_kv_events){
+            .revision = kv->meta.revision,
+            .events = apply->events,
+            .count = apply->event_count,
+            .is_cut = apply->events_cut,
+        };
+    }
+}
