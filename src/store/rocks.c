@@ -1,0 +1,425 @@
+#include "store/rocks.h"
+
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/mutant.h"
+#include "store/ordered_map.h"
+
+#define PERSISTED_TIER 2 /* rocksdb::kPersistedTier: only what a crash would leave */
+
+static const char index_key[1] = {0};
+
+struct rocks {
+    struct pd_store base;
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_writeoptions_t *write;
+    rocksdb_readoptions_t *read;
+    rocksdb_readoptions_t *read_persisted;
+    rocksdb_flushoptions_t *flush;
+    rocksdb_writebatch_t *batch;
+    char *path;
+    uint64_t applied;       /* the writer's; others ask through __atomic */
+    enum pd_status failure; /* of an apply; PD_OK: none */
+};
+
+struct pd_store_view {
+    struct rocks *rocks;
+    const rocksdb_snapshot_t *snapshot;
+    rocksdb_readoptions_t *read;
+    uint64_t index;
+};
+
+static struct rocks *rocks_of(struct pd_store *store)
+{
+    return (struct rocks *)store;
+}
+
+/* What a text of RocksDB's means; it is freed. */
+static enum pd_status judge(char *error, char *text)
+{
+    if (error == NULL) {
+        return PD_OK;
+    }
+    enum pd_status status = PD_ERR_IO;
+    if (strstr(error, "Corruption") != NULL || strstr(error, "No such file") != NULL ||
+        strstr(error, "does not exist") != NULL || strstr(error, "checksum") != NULL) {
+        status = PD_ERR_CORRUPT;
+    } else if (strstr(error, "No space") != NULL || strstr(error, "NoSpace") != NULL) {
+        status = PD_ERR_FULL;
+    }
+    if (text != NULL) {
+        snprintf(text, PD_STORE_ROCKS_TEXT_MAX, "%s", error);
+    }
+    rocksdb_free(error);
+    return status;
+}
+
+/* The index in the row of that name, 0 when there is none. */
+static enum pd_status read_index(struct rocks *rocks, const rocksdb_readoptions_t *options,
+                                 uint64_t *index_out)
+{
+    char *error = NULL;
+    *index_out = 0;
+    rocksdb_pinnableslice_t *value =
+        rocksdb_get_pinned(rocks->db, options, index_key, sizeof index_key, &error);
+    if (value != NULL) {
+        size_t size = 0;
+        const char *bytes = rocksdb_pinnableslice_value(value, &size);
+        if (size == 8) {
+            uint8_t number[8];
+            memcpy(number, bytes, 8);
+            *index_out = pd_get_u64(number);
+        }
+        rocksdb_pinnableslice_destroy(value);
+    }
+    return judge(error, NULL);
+}
+
+static void add_index(rocksdb_writebatch_t *batch, uint64_t index)
+{
+    uint8_t bytes[8];
+    char value[8];
+    pd_put_u64(bytes, index);
+    memcpy(value, bytes, 8);
+    rocksdb_writebatch_put(batch, index_key, sizeof index_key, value, sizeof value);
+}
+
+static enum pd_status write_batch(struct rocks *rocks)
+{
+    char *error = NULL;
+    rocksdb_write(rocks->db, rocks->write, rocks->batch, &error);
+    rocksdb_writebatch_clear(rocks->batch);
+    return judge(error, NULL);
+}
+
+static enum pd_status apply_op(struct pd_store *store, const struct pd_store_write *writes,
+                               size_t count, uint64_t applied_index)
+{
+    struct rocks *rocks = rocks_of(store);
+    if (rocks->failure != PD_OK) {
+        return rocks->failure;
+    }
+    pd_assert(applied_index >= rocks->applied);
+    rocksdb_writebatch_clear(rocks->batch);
+    for (size_t i = 0; i < count; i++) {
+        const struct pd_store_write *write = &writes[i];
+        pd_assert(write->key.size > 0 && write->key.bytes[0] != 0);
+        if (write->kind == PD_STORE_PUT) {
+            rocksdb_writebatch_put(rocks->batch, (const char *)write->key.bytes, write->key.size,
+                                   (const char *)write->value.bytes, write->value.size);
+        } else {
+            rocksdb_writebatch_delete(rocks->batch, (const char *)write->key.bytes,
+                                      write->key.size);
+        }
+    }
+    if (PD_MUTANT(STORE_INDEX_APART)) {
+        rocks->failure = write_batch(rocks);
+    }
+    add_index(rocks->batch, applied_index);
+    rocks->failure = rocks->failure == PD_OK ? write_batch(rocks) : rocks->failure;
+    if (rocks->failure == PD_OK) {
+        __atomic_store_n(&rocks->applied, applied_index, __ATOMIC_RELEASE);
+    }
+    return rocks->failure;
+}
+
+static uint64_t applied_index_op(struct pd_store *store)
+{
+    return __atomic_load_n(&rocks_of(store)->applied, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t durable_index_op(struct pd_store *store)
+{
+    uint64_t index = 0;
+    enum pd_status status = read_index(rocks_of(store), rocks_of(store)->read_persisted, &index);
+    return status == PD_OK ? index : 0;
+}
+
+static enum pd_status flush_op(struct pd_store *store)
+{
+    struct rocks *rocks = rocks_of(store);
+    char *error = NULL;
+    rocksdb_flush(rocks->db, rocks->flush, &error);
+    return judge(error, NULL);
+}
+
+static enum pd_status get_op(struct pd_store *store, struct pd_span key, uint8_t *value,
+                             size_t value_max, size_t *size_out)
+{
+    struct rocks *rocks = rocks_of(store);
+    char *error = NULL;
+    rocksdb_pinnableslice_t *found =
+        rocksdb_get_pinned(rocks->db, rocks->read, (const char *)key.bytes, key.size, &error);
+    enum pd_status status = judge(error, NULL);
+    if (found == NULL) {
+        return status == PD_OK ? PD_ERR_UNKNOWN : status;
+    }
+    size_t size = 0;
+    const char *bytes = rocksdb_pinnableslice_value(found, &size);
+    *size_out = size;
+    if (size > value_max) {
+        status = PD_ERR_RANGE;
+    } else if (size > 0) {
+        memcpy(value, bytes, size);
+    }
+    rocksdb_pinnableslice_destroy(found);
+    return status;
+}
+
+/* The row under the iterator into the page. False: it does not fit. */
+static bool add_row(struct pd_store_page *page, struct pd_span key, rocksdb_iterator_t *at)
+{
+    size_t value_size = 0;
+    const char *value = rocksdb_iter_value(at, &value_size);
+    size_t size = 8 + key.size + value_size;
+    if (size > page->bytes_max - page->size ||
+        (page->rows_max > 0 && page->row_count == page->rows_max)) {
+        return false;
+    }
+    uint8_t *to = page->bytes + page->size;
+    pd_put_u32(to, (uint32_t)key.size);
+    pd_put_u32(to + 4, (uint32_t)value_size);
+    memcpy(to + 8, key.bytes, key.size);
+    if (value_size > 0) {
+        memcpy(to + 8 + key.size, value, value_size);
+    }
+    page->size += size;
+    page->row_count++;
+    return true;
+}
+
+/* To the first row of the range in its direction. */
+static void seek(rocksdb_iterator_t *at, struct pd_span low, struct pd_span high, bool descending)
+{
+    static const char first[1] = {1}; /* behind the row of the index */
+    if (!descending) {
+        bool has_low = low.size > 0;
+        rocksdb_iter_seek(at, has_low ? (const char *)low.bytes : first,
+                          has_low ? low.size : sizeof first);
+    } else if (high.size == 0) {
+        rocksdb_iter_seek_to_last(at);
+    } else {
+        rocksdb_iter_seek_for_prev(at, (const char *)high.bytes, high.size);
+        size_t size = 0;
+        const char *bytes = rocksdb_iter_valid(at) ? rocksdb_iter_key(at, &size) : NULL;
+        if (bytes != NULL &&
+            pd_ordered_compare((struct pd_span){(const uint8_t *)bytes, size}, high) == 0) {
+            rocksdb_iter_prev(at);
+        }
+    }
+}
+
+static enum pd_status scan_with(struct rocks *rocks, const rocksdb_readoptions_t *options,
+                                struct pd_span low, struct pd_span high, bool descending,
+                                struct pd_store_page *page)
+{
+    rocksdb_iterator_t *at = rocksdb_create_iterator(rocks->db, options);
+    page->size = 0;
+    page->row_count = 0;
+    page->is_complete = true;
+    for (seek(at, low, high, descending); rocksdb_iter_valid(at) != 0;
+         descending ? rocksdb_iter_prev(at) : rocksdb_iter_next(at)) {
+        size_t size = 0;
+        const char *bytes = rocksdb_iter_key(at, &size);
+        struct pd_span key = {(const uint8_t *)bytes, size};
+        bool is_inside = descending ? size > 0 && bytes[0] != 0 && pd_ordered_compare(key, low) >= 0
+                                    : high.size == 0 || pd_ordered_compare(key, high) < 0;
+        if (!is_inside) {
+            break;
+        }
+        if (!add_row(page, key, at)) {
+            page->is_complete = false;
+            break;
+        }
+    }
+    char *error = NULL;
+    rocksdb_iter_get_error(at, &error);
+    rocksdb_iter_destroy(at);
+    enum pd_status status = judge(error, NULL);
+    if (status == PD_OK && !page->is_complete && page->row_count == 0) {
+        return PD_ERR_RANGE;
+    }
+    return status;
+}
+
+static enum pd_status scan_op(struct pd_store *store, struct pd_span low, struct pd_span high,
+                              bool descending, struct pd_store_page *page)
+{
+    return scan_with(rocks_of(store), rocks_of(store)->read, low, high, descending, page);
+}
+
+static void view_close_op(struct pd_store_view *view)
+{
+    rocksdb_release_snapshot(view->rocks->db, view->snapshot);
+    rocksdb_readoptions_destroy(view->read);
+    pd_free(view);
+}
+
+static struct pd_store_view *view_open_op(struct pd_store *store)
+{
+    struct pd_store_view *view = pd_alloc_zeroed(1, sizeof *view);
+    if (view == NULL) {
+        return NULL;
+    }
+    view->rocks = rocks_of(store);
+    view->snapshot = rocksdb_create_snapshot(view->rocks->db);
+    view->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(view->read, view->snapshot);
+    rocksdb_readoptions_set_fill_cache(view->read, 0);
+    if (read_index(view->rocks, view->read, &view->index) != PD_OK) {
+        view_close_op(view);
+        return NULL;
+    }
+    return view;
+}
+
+static uint64_t view_index_op(struct pd_store_view *view)
+{
+    return view->index;
+}
+
+static enum pd_status view_scan_op(struct pd_store_view *view, struct pd_span low,
+                                   struct pd_span high, struct pd_store_page *page)
+{
+    return scan_with(view->rocks, view->read, low, high, false, page);
+}
+
+/* The database of the path; judged. */
+static enum pd_status open_database(struct rocks *rocks, char *text)
+{
+    char *error = NULL;
+    rocks->db = rocksdb_open(rocks->options, rocks->path, &error);
+    enum pd_status status = judge(error, text);
+    if (status != PD_OK) {
+        rocks->db = NULL;
+        return status;
+    }
+    return read_index(rocks, rocks->read, &rocks->applied);
+}
+
+static enum pd_status reset_op(struct pd_store *store)
+{
+    struct rocks *rocks = rocks_of(store);
+    char *error = NULL;
+    rocksdb_close(rocks->db);
+    rocks->db = NULL;
+    rocksdb_destroy_db(rocks->options, rocks->path, &error);
+    enum pd_status status = judge(error, NULL);
+    if (status == PD_OK) {
+        status = open_database(rocks, NULL);
+    }
+    pd_assert(status != PD_OK || rocks->applied == 0);
+    rocks->failure = status;
+    return status;
+}
+
+static void close_op(struct pd_store *store)
+{
+    struct rocks *rocks = rocks_of(store);
+    if (rocks->db != NULL) {
+        rocksdb_close(rocks->db);
+    }
+    rocksdb_writebatch_destroy(rocks->batch);
+    rocksdb_writeoptions_destroy(rocks->write);
+    rocksdb_readoptions_destroy(rocks->read);
+    rocksdb_readoptions_destroy(rocks->read_persisted);
+    rocksdb_flushoptions_destroy(rocks->flush);
+    rocksdb_options_destroy(rocks->options);
+    rocksdb_cache_destroy(rocks->cache);
+    pd_free(rocks->path);
+    pd_free(rocks);
+}
+
+static const struct pd_store_ops ops = {
+    .apply = apply_op,
+    .applied_index = applied_index_op,
+    .durable_index = durable_index_op,
+    .flush = flush_op,
+    .get = get_op,
+    .scan = scan_op,
+    .view_open = view_open_op,
+    .view_index = view_index_op,
+    .view_scan = view_scan_op,
+    .view_close = view_close_op,
+    .reset = reset_op,
+    .close = close_op,
+};
+
+struct pd_store_rocks_config pd_store_rocks_config_default(void)
+{
+    return (struct pd_store_rocks_config){.cache_bytes = 32u << 20,
+                                          .write_buffer_bytes = 8u << 20,
+                                          .open_files_max = 512,
+                                          .background_jobs = 2};
+}
+
+static void set_options(struct rocks *rocks, const struct pd_store_rocks_config *config)
+{
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocks->options = options;
+    rocks->cache = rocksdb_cache_create_lru(config->cache_bytes);
+    rocksdb_block_based_options_set_block_cache(table, rocks->cache);
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(options, table);
+    rocksdb_block_based_options_destroy(table); /* the options have their own share */
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    rocksdb_options_set_write_buffer_size(options, config->write_buffer_bytes);
+    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_max_open_files(options, (int)config->open_files_max);
+    rocksdb_options_set_max_background_jobs(options, (int)config->background_jobs);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
+    rocksdb_options_set_bytes_per_sync(options, 1u << 20);
+    rocksdb_options_set_keep_log_file_num(options, 2);
+    rocks->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(rocks->write, 1);
+    rocks->read = rocksdb_readoptions_create();
+    rocks->read_persisted = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(rocks->read_persisted, PERSISTED_TIER);
+    rocks->flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(rocks->flush, 1);
+    rocks->batch = rocksdb_writebatch_create();
+}
+
+enum pd_status pd_store_rocks_open(const char *path, const struct pd_store_rocks_config *config,
+                                   char text[PD_STORE_ROCKS_TEXT_MAX], struct pd_store **store_out)
+{
+    text[0] = '\0';
+    struct rocks *rocks = pd_alloc_zeroed(1, sizeof *rocks);
+    if (rocks == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    rocks->base.ops = &ops;
+    rocks->path = pd_alloc_text(path, strlen(path));
+    if (rocks->path == NULL) {
+        pd_free(rocks);
+        return PD_ERR_NO_MEMORY;
+    }
+    set_options(rocks, config);
+    enum pd_status status = open_database(rocks, text);
+    if (status != PD_OK) {
+        close_op(&rocks->base);
+        return status;
+    }
+    *store_out = &rocks->base;
+    return PD_OK;
+}
+
+enum pd_status pd_store_rocks_destroy(const char *path, char text[PD_STORE_ROCKS_TEXT_MAX])
+{
+    char *error = NULL;
+    text[0] = '\0';
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_destroy_db(options, path, &error);
+    rocksdb_options_destroy(options);
+    return judge(error, text);
+}

@@ -1,0 +1,299 @@
+/* The store on RocksDB: the contract of base/store.h, kill -9, damaged and missing files. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/random.h"
+#include "store/memory.h"
+#include "store/rocks.h"
+
+static char folder[64];
+static char text[PD_STORE_ROCKS_TEXT_MAX];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/pando-rocks-XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char path[400];
+    DIR *list = opendir(folder);
+    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        unlink(path);
+    }
+    closedir(list);
+    return rmdir(folder);
+}
+
+static struct pd_store *open_store(uint64_t buffer_bytes)
+{
+    struct pd_store_rocks_config config = pd_store_rocks_config_default();
+    config.write_buffer_bytes = buffer_bytes;
+    struct pd_store *store = NULL;
+    enum pd_status status = pd_store_rocks_open(folder, &config, text, &store);
+    if (status != PD_OK) {
+        fprintf(stderr, "%s\n", text);
+    }
+    assert_int_equal(status, PD_OK);
+    return store;
+}
+
+/* The same random batch to both. */
+static void apply_both(struct pd_store *left, struct pd_store *right, struct pd_random *random,
+                       uint64_t index)
+{
+    uint8_t keys[8][3];
+    uint8_t values[8][32];
+    struct pd_store_write writes[8];
+    size_t count = (size_t)pd_random_below(random, 8);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = (size_t)pd_random_below(random, 33);
+        keys[i][0] = (uint8_t)(1 + pd_random_below(random, 255));
+        keys[i][1] = (uint8_t)pd_random_below(random, 3);
+        pd_random_fill(random, values[i], 32);
+        writes[i] = (struct pd_store_write){
+            .kind = pd_random_below(random, 3) == 0 ? PD_STORE_DELETE : PD_STORE_PUT,
+            .key = {keys[i], 1 + (size_t)pd_random_below(random, 2)},
+            .value = {values[i], size}};
+    }
+    assert_int_equal(left->ops->apply(left, writes, count, index), PD_OK);
+    assert_int_equal(right->ops->apply(right, writes, count, index), PD_OK);
+}
+
+static void expect_equal_scans(struct pd_store *left, struct pd_store *right,
+                               struct pd_random *random)
+{
+    static uint8_t left_room[4096];
+    static uint8_t right_room[4096];
+    uint8_t low = (uint8_t)pd_random_below(random, 256);
+    uint8_t high = (uint8_t)pd_random_below(random, 256);
+    struct pd_span from = {&low, low == 0 ? 0 : 1};
+    struct pd_span to = {&high, high == 0 ? 0 : 1};
+    bool descending = pd_random_below(random, 2) == 0;
+    size_t room = 64 + (size_t)pd_random_below(random, sizeof left_room - 64);
+    uint32_t rows = (uint32_t)pd_random_below(random, 20);
+    struct pd_store_page a = {.bytes = left_room, .bytes_max = room, .rows_max = rows};
+    struct pd_store_page b = {.bytes = right_room, .bytes_max = room, .rows_max = rows};
+    enum pd_status status = left->ops->scan(left, from, to, descending, &a);
+    assert_int_equal(right->ops->scan(right, from, to, descending, &b), status);
+    assert_int_equal(a.row_count, b.row_count);
+    assert_int_equal(a.size, b.size);
+    assert_int_equal(a.is_complete, b.is_complete);
+    assert_memory_equal(left_room, right_room, a.size);
+}
+
+static void rows_are_those_of_the_store_in_memory(void **state)
+{
+    (void)state;
+    struct pd_store *rocks = open_store(1u << 20);
+    struct pd_store *memory = pd_store_memory_open();
+    struct pd_random random;
+    pd_random_init(&random, 1, "rocks");
+    for (uint64_t index = 1; index < 400; index++) {
+        apply_both(rocks, memory, &random, index);
+        expect_equal_scans(rocks, memory, &random);
+        if (pd_random_below(&random, 40) == 0) {
+            assert_int_equal(rocks->ops->flush(rocks), PD_OK);
+            assert_int_equal(rocks->ops->durable_index(rocks), index);
+        }
+        assert_int_equal(rocks->ops->applied_index(rocks), index);
+    }
+    struct pd_store_view *view = rocks->ops->view_open(rocks);
+    struct pd_store_view *other = memory->ops->view_open(memory);
+    for (uint64_t index = 400; index < 420; index++) {
+        apply_both(rocks, memory, &random, index);
+    }
+    static uint8_t room[2][65536];
+    struct pd_store_page a = {.bytes = room[0], .bytes_max = sizeof room[0]};
+    struct pd_store_page b = {.bytes = room[1], .bytes_max = sizeof room[1]};
+    assert_int_equal(rocks->ops->view_scan(view, (struct pd_span){0}, (struct pd_span){0}, &a),
+                     PD_OK);
+    assert_int_equal(memory->ops->view_scan(other, (struct pd_span){0}, (struct pd_span){0}, &b),
+                     PD_OK);
+    assert_int_equal(rocks->ops->view_index(view), 399);
+    assert_int_equal(a.size, b.size);
+    assert_memory_equal(room[0], room[1], a.size);
+    rocks->ops->view_close(view);
+    memory->ops->view_close(other);
+    uint8_t key = 'k';
+    uint8_t value[8];
+    size_t size = 0;
+    struct pd_store_write write = {.key = {&key, 1}, .value = {value, 0}};
+    assert_int_equal(rocks->ops->apply(rocks, &write, 1, 420), PD_OK);
+    assert_int_equal(rocks->ops->get(rocks, write.key, value, 8, &size), PD_OK);
+    assert_int_equal(size, 0);
+    assert_int_equal(rocks->ops->reset(rocks), PD_OK);
+    assert_int_equal(rocks->ops->get(rocks, write.key, value, 8, &size), PD_ERR_UNKNOWN);
+    assert_int_equal(rocks->ops->applied_index(rocks), 0);
+    assert_int_equal(rocks->ops->durable_index(rocks), 0);
+    rocks->ops->close(rocks);
+    memory->ops->close(memory);
+}
+
+/* Batch i sets both rows to i: they always tell the applied index, whatever moment it was killed at. */
+static void write_until_killed(struct pd_store *store, int pipe_end)
+{
+    static uint8_t fill[3000];
+    uint64_t index = store->ops->applied_index(store);
+    for (;;) {
+        index++;
+        uint8_t number[8];
+        pd_put_u64(number, index);
+        uint8_t row[3] = {'r', (uint8_t)(index % 251), (uint8_t)(index % 7)};
+        struct pd_store_write writes[3] = {
+            {.key = {(const uint8_t *)"a", 1}, .value = {number, 8}},
+            {.key = {row, 3}, .value = {fill, sizeof fill}},
+            {.key = {(const uint8_t *)"z", 1}, .value = {number, 8}}};
+        if (store->ops->apply(store, writes, 3, index) != PD_OK) {
+            _exit(1);
+        }
+        if (index % 64 == 0 && write(pipe_end, number, 8) != 8) {
+            _exit(1);
+        }
+    }
+}
+
+static uint64_t row_number(struct pd_store *store, const char *key)
+{
+    uint8_t number[8] = {0};
+    size_t size = 0;
+    enum pd_status status =
+        store->ops->get(store, (struct pd_span){(const uint8_t *)key, 1}, number, 8, &size);
+    assert_true(status == PD_OK || status == PD_ERR_UNKNOWN);
+    return pd_get_u64(number);
+}
+
+/* Open what a killed process left and judge it. Exits with 0 if all is well; the index goes into the pipe. */
+static void judge_and_exit(int pipe_end)
+{
+    struct pd_store *store = open_store(64u << 10);
+    uint8_t number[8];
+    uint64_t applied = store->ops->applied_index(store);
+    pd_put_u64(number, applied);
+    bool is_good = row_number(store, "a") == applied && row_number(store, "z") == applied &&
+                   store->ops->durable_index(store) == applied;
+    store->ops->close(store);
+    _exit(is_good && write(pipe_end, number, 8) == 8 ? 0 : 1);
+}
+
+/* A process of its own for each: RocksDB's threads do not survive a fork. Returns the pipe's end to read from. */
+static int fork_child(bool is_writer, pid_t *child_out)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    *child_out = fork();
+    assert_true(*child_out >= 0);
+    if (*child_out == 0) {
+        close(ends[0]);
+        if (is_writer) {
+            write_until_killed(open_store(64u << 10), ends[1]);
+        }
+        judge_and_exit(ends[1]);
+    }
+    close(ends[1]);
+    return ends[0];
+}
+
+static void a_killed_process_leaves_whole_batches(void **state)
+{
+    (void)state;
+    uint64_t before = 0;
+    for (uint32_t round = 0; round < 12; round++) {
+        pid_t child = 0;
+        int status = 1;
+        uint8_t number[8];
+        int from = fork_child(true, &child);
+        for (uint32_t i = 0; i < 3 + round; i++) {
+            assert_int_equal(read(from, number, 8), 8);
+        }
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        close(from);
+        from = fork_child(false, &child);
+        assert_int_equal(read(from, number, 8), 8);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        close(from);
+        assert_true(pd_get_u64(number) >= before);
+        before = pd_get_u64(number);
+    }
+    assert_true(before > 0);
+}
+
+/* Do something to each table file. Returns their number. */
+static uint32_t spoil_tables(bool is_removed)
+{
+    uint32_t count = 0;
+    char path[400];
+    DIR *list = opendir(folder);
+    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        if (strstr(entry->d_name, ".sst") == NULL) {
+            continue;
+        }
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        count++;
+        if (is_removed) {
+            assert_int_equal(unlink(path), 0);
+        } else {
+            assert_int_equal(truncate(path, 100), 0);
+        }
+    }
+    closedir(list);
+    return count;
+}
+
+static void damage_is_told(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 2; round++) {
+        struct pd_store *store = open_store(1u << 20);
+        struct pd_random random;
+        struct pd_store *memory = pd_store_memory_open();
+        pd_random_init(&random, 2, "rocks");
+        for (uint64_t index = 1; index < 100; index++) {
+            apply_both(store, memory, &random, index);
+        }
+        assert_int_equal(store->ops->flush(store), PD_OK);
+        store->ops->close(store);
+        memory->ops->close(memory);
+        assert_true(spoil_tables(round == 0) > 0);
+        struct pd_store_rocks_config config = pd_store_rocks_config_default();
+        assert_int_equal(pd_store_rocks_open(folder, &config, text, &store), PD_ERR_CORRUPT);
+        assert_true(text[0] != '\0');
+        assert_int_equal(pd_store_rocks_destroy(folder, text), PD_OK);
+        store = open_store(1u << 20);
+        assert_int_equal(store->ops->applied_index(store), 0);
+        store->ops->close(store);
+        assert_int_equal(pd_store_rocks_destroy(folder, text), PD_OK);
+        assert_int_equal(make_folder(NULL), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_killed_process_leaves_whole_batches, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(rows_are_those_of_the_store_in_memory, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(damage_is_told, make_folder, remove_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
