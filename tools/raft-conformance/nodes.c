@@ -120,7 +120,7 @@ static bool read_option(struct wish *wish, const char *key, const char *value)
             number < UNLIMITED_INFLIGHTS ? (uint32_t)number : UNLIMITED_INFLIGHTS;
         return true;
     }
-    if (strcmp(key, "read_only") == 0) {
+    if (strcmp(key, "read-only") == 0 || strcmp(key, "read_only") == 0) {
         wish->config.lease_reads = strcmp(value, "lease-based") == 0;
         wish->config.lease_ns = 1; /* no script reads */
         return wish->config.lease_reads || strcmp(value, "safe") == 0;
