@@ -204,6 +204,7 @@ struct pd_kv {
     struct pd_kv_session *sessions;
     struct pd_kv_session **session_free;
     uint32_t session_count;
+    struct pd_kv_stored *session_slots;
     struct pd_kv_timed **heap;
     uint32_t heap_count;
     uint64_t answers_bytes;
@@ -307,6 +308,7 @@ struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv);
 bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
                      struct pd_span head, struct pd_span body, bool is_indexed);
 void pd_kv_write_meta(struct pd_kv *kv);
+void pd_kv_start_empty(struct pd_kv *kv);
 bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
 enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget);
 PD_NODISCARD enum pd_status pd_kv_apply_supply_ops(struct pd_kv *kv,

@@ -1,0 +1,573 @@
+#include "kv/kv.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/mutant.h"
+#include "kv/internal.h"
+
+#define KIB 1024u
+#define SECOND_NS UINT64_C(1000000000)
+#define ANSWER_ROOM 32u
+
+struct pd_kv_config pd_kv_config_default(void)
+{
+    return (struct pd_kv_config){
+        .limits = {.key_bytes_max = 8 * KIB,
+                   .request_bytes_max = 8 * KIB * KIB,
+                   .txn_ops_max = 128},
+        .answer_bytes_max = 8 * KIB * KIB + 64 * KIB,
+        .leases_max = 100000,
+        .lease_ttl_min_s = 2,
+        .sessions_max = 4096,
+        .session_window_max = 64,
+        .session_duration_max_ns = 86400 * SECOND_NS,
+        .session_answer_bytes_max = 256 * KIB,
+        .answers_bytes_max = 256 * KIB * KIB,
+        .state_time_step_max_ns = 60 * SECOND_NS,
+        .overlay_bytes = 96 * KIB * KIB,
+        .cache_bytes = 32 * KIB * KIB,
+        .reads_max = 64,
+        .read_bytes_max = 64 * KIB * KIB,
+        .prefetch_max = 64,
+        .page_bytes = 64 * KIB,
+        .events_max = 4096,
+        .event_bytes_max = 18 * KIB * KIB,
+        .writes_max = 65536,
+        .hash_seed = 0x70616e646f,
+    };
+}
+
+static bool is_sound(const struct pd_kv_config *config)
+{
+    uint64_t row = (uint64_t)config->limits.request_bytes_max +
+                   2 * (uint64_t)config->limits.key_bytes_max + 64 * KIB;
+    return config->limits.key_bytes_max > 0 && config->limits.txn_ops_max > 0 &&
+           config->limits.txn_ops_max <= 4096 && config->overlay_bytes >= 4 * row &&
+           config->overlay_bytes >= 4 * (uint64_t)config->answer_bytes_max &&
+           config->answer_bytes_max >= 256 && config->sessions_max > 0 &&
+           config->session_window_max > 0 && config->session_window_max <= 1024 &&
+           config->leases_max > 0 && config->writes_max >= 16 && config->events_max > 0 &&
+           config->reads_max > 0 && config->reads_max + config->prefetch_max < 60000;
+}
+
+static bool place_init(struct pd_kv *kv, struct pd_kv_place *place)
+{
+    place->bytes = pd_alloc(kv->row_key_max);
+    place->size = 0;
+    return place->bytes != NULL;
+}
+
+static bool scan_init(struct pd_kv *kv, struct pd_kv_scan *scan)
+{
+    return place_init(kv, &scan->at) && place_init(kv, &scan->end) && place_init(kv, &scan->done);
+}
+
+static void scan_deinit(struct pd_kv_scan *scan)
+{
+    pd_free(scan->at.bytes);
+    pd_free(scan->end.bytes);
+    pd_free(scan->done.bytes);
+}
+
+static bool apply_init(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    uint32_t ops_max = pd_kv_command_ops_max(&kv->config.limits);
+    apply->room.ops_max = ops_max;
+    apply->room.compares_max = ops_max;
+    apply->room.ops = pd_alloc_zeroed(ops_max, sizeof *apply->room.ops);
+    apply->room.compares = pd_alloc_zeroed(ops_max, sizeof *apply->room.compares);
+    apply->steps = pd_alloc_zeroed(ops_max, sizeof *apply->steps);
+    apply->succeeded = pd_alloc_zeroed(ops_max, sizeof *apply->succeeded);
+    apply->held = pd_alloc(pd_kv_row_bytes_max(kv));
+    apply->answer = pd_alloc(ANSWER_ROOM + (size_t)kv->config.answer_bytes_max);
+    apply->events = pd_alloc_zeroed(kv->config.events_max, sizeof *apply->events);
+    apply->event_bytes = pd_alloc((size_t)kv->config.event_bytes_max + 1);
+    return apply->room.ops != NULL && apply->room.compares != NULL && apply->steps != NULL &&
+           apply->succeeded != NULL && apply->held != NULL && apply->answer != NULL &&
+           apply->events != NULL && apply->event_bytes != NULL && scan_init(kv, &apply->scan) &&
+           place_init(kv, &apply->lease_at) && place_init(kv, &apply->victim);
+}
+
+static bool tables_init(struct pd_kv *kv)
+{
+    const struct pd_kv_config *config = &kv->config;
+    kv->leases = pd_alloc_zeroed(config->leases_max, sizeof *kv->leases);
+    kv->lease_free = pd_alloc_zeroed(config->leases_max, sizeof *kv->lease_free);
+    kv->sessions = pd_alloc_zeroed(config->sessions_max, sizeof *kv->sessions);
+    kv->session_free = pd_alloc_zeroed(config->sessions_max, sizeof *kv->session_free);
+    kv->session_slots = pd_alloc_zeroed((size_t)config->sessions_max * config->session_window_max,
+                                        sizeof *kv->session_slots);
+    kv->heap = pd_alloc_zeroed((size_t)config->leases_max + config->sessions_max, sizeof *kv->heap);
+    if (kv->leases == NULL || kv->lease_free == NULL || kv->sessions == NULL ||
+        kv->session_free == NULL || kv->session_slots == NULL || kv->heap == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < config->leases_max; i++) {
+        kv->lease_free[i] = &kv->leases[i];
+    }
+    for (uint32_t i = 0; i < config->sessions_max; i++) {
+        kv->session_free[i] = &kv->sessions[i];
+        kv->sessions[i].stored = kv->session_slots + (size_t)i * config->session_window_max;
+    }
+    return true;
+}
+
+static bool slots_init(struct pd_kv *kv)
+{
+    kv->slot_count = PD_KV_SLOT_READS + kv->config.reads_max + kv->config.prefetch_max;
+    kv->slots = pd_alloc_zeroed(kv->slot_count, sizeof *kv->slots);
+    kv->reads = pd_alloc_zeroed(kv->config.reads_max, sizeof *kv->reads);
+    kv->writes = pd_alloc_zeroed(kv->config.writes_max, sizeof *kv->writes);
+    if (kv->slots == NULL || kv->reads == NULL || kv->writes == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < kv->slot_count; i++) {
+        if (!place_init(kv, &kv->slots[i].low) || !place_init(kv, &kv->slots[i].high) ||
+            !place_init(kv, &kv->slots[i].key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void pd_kv_start_empty(struct pd_kv *kv)
+{
+    pd_kv_tables_clear(kv);
+    pd_kv_overlay_clear(&kv->overlay);
+    pd_kv_cache_clear(&kv->cache);
+    for (uint32_t i = 0; i < kv->slot_count; i++) {
+        kv->slots[i].state = PD_KV_SLOT_FREE;
+    }
+    kv->meta = (struct pd_kv_meta){.revision = 1};
+    kv->conf_size = 0;
+    kv->taken = kv->overlay.head;
+    kv->visible = kv->overlay.head;
+    kv->finished = kv->overlay.head;
+    kv->batch_out = false;
+    kv->visible_index = 0;
+    kv->apply.phase = PD_KV_PHASE_IDLE;
+    kv->apply.sub = 0;
+    kv->apply.position = kv->overlay.head;
+}
+
+enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_out)
+{
+    if (!is_sound(config)) {
+        return PD_ERR_INVALID;
+    }
+    struct pd_kv *kv = pd_alloc_zeroed(1, sizeof *kv);
+    if (kv == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    kv->config = *config;
+    kv->row_key_max = 2 * (size_t)config->limits.key_bytes_max + 64;
+    bool is_made = pd_kv_overlay_init(&kv->overlay, config->overlay_bytes) == PD_OK &&
+                   pd_kv_cache_init(&kv->cache, config->cache_bytes, config->hash_seed) == PD_OK &&
+                   place_init(kv, &kv->scratch_key) && place_init(kv, &kv->scratch_user) &&
+                   place_init(kv, &kv->scratch_end) && place_init(kv, &kv->load_at) &&
+                   place_init(kv, &kv->sweep_at) && scan_init(kv, &kv->verify) && apply_init(kv) &&
+                   tables_init(kv) && slots_init(kv);
+    if (!is_made) {
+        pd_kv_close(kv);
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_kv_start_empty(kv);
+    *kv_out = kv;
+    return PD_OK;
+}
+
+static void apply_deinit(struct pd_kv_apply *apply)
+{
+    pd_free(apply->room.ops);
+    pd_free(apply->room.compares);
+    pd_free(apply->steps);
+    pd_free(apply->succeeded);
+    pd_free(apply->held);
+    pd_free(apply->answer);
+    pd_free(apply->events);
+    pd_free(apply->event_bytes);
+    pd_free(apply->lease_at.bytes);
+    pd_free(apply->victim.bytes);
+    pd_kv_collect_deinit(&apply->collect);
+    scan_deinit(&apply->scan);
+}
+
+void pd_kv_close(struct pd_kv *kv)
+{
+    if (kv == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; kv->reads != NULL && i < kv->config.reads_max; i++) {
+        pd_kv_read_end(kv, i);
+    }
+    for (uint32_t i = 0; kv->slots != NULL && i < kv->slot_count; i++) {
+        pd_free(kv->slots[i].low.bytes);
+        pd_free(kv->slots[i].high.bytes);
+        pd_free(kv->slots[i].key.bytes);
+    }
+    pd_kv_tables_clear(kv);
+    pd_table_deinit(&kv->lease_table);
+    pd_table_deinit(&kv->session_table);
+    apply_deinit(&kv->apply);
+    scan_deinit(&kv->verify);
+    pd_kv_overlay_deinit(&kv->overlay);
+    pd_kv_cache_deinit(&kv->cache);
+    struct pd_kv_place *places[] = {&kv->scratch_key, &kv->scratch_user, &kv->scratch_end,
+                                    &kv->load_at, &kv->sweep_at};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        pd_free(places[i]->bytes);
+    }
+    void *blocks[] = {kv->slots,    kv->reads,        kv->writes, kv->leases,       kv->lease_free,
+                      kv->sessions, kv->session_free, kv->heap,   kv->session_slots};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
+        pd_free(blocks[i]);
+    }
+    pd_free(kv);
+}
+
+size_t pd_kv_row_bytes_max(const struct pd_kv *kv)
+{
+    size_t value = kv->config.limits.request_bytes_max;
+    value = value > kv->config.answer_bytes_max ? value : kv->config.answer_bytes_max;
+    return value + kv->row_key_max + 256;
+}
+
+/* -- Fetches ----------------------------------------------------------------------------------- */
+
+bool pd_kv_next_fetch(struct pd_kv *kv, struct pd_kv_fetch *fetch_out)
+{
+    for (uint32_t i = 0; i < kv->slot_count; i++) {
+        struct pd_kv_slot *slot = &kv->slots[i];
+        if (slot->state != PD_KV_SLOT_QUEUED) {
+            continue;
+        }
+        slot->state = PD_KV_SLOT_OUT;
+        slot->mark = kv->visible;
+        *fetch_out = (struct pd_kv_fetch){
+            .id = slot->generation << 16 | i,
+            .low = pd_kv_place_span(&slot->low),
+            .high = pd_kv_place_span(&slot->high),
+            .is_urgent = i == PD_KV_SLOT_APPLY,
+            .rows_max = slot->rows_max,
+            .bytes_max = kv->config.page_bytes,
+        };
+        return true;
+    }
+    return false;
+}
+
+/* Overlay rows that the store shows go, unless a fetch may have looked before it did. */
+static void release_rows(struct pd_kv *kv)
+{
+    uint64_t least = kv->visible;
+    for (uint32_t i = 0; i < kv->slot_count; i++) {
+        const struct pd_kv_slot *slot = &kv->slots[i];
+        if (slot->state == PD_KV_SLOT_OUT && slot->mark < least) {
+            least = slot->mark;
+        }
+    }
+    /* Records of an unfinished command that leave memory before they count: the cache forgets what they
+     * replace, so that it is not taken for the command's own view. */
+    for (uint64_t at = kv->overlay.tail; at < least && least > kv->finished;
+         at = pd_kv_overlay_after(&kv->overlay, at)) {
+        const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
+        struct pd_span key = pd_kv_entry_key(entry);
+        struct pd_kv_row row;
+        if (at >= kv->finished && entry->kind == PD_KV_ENTRY_PUT && key.bytes[0] == 'x' &&
+            pd_kv_x_parse(key, pd_kv_entry_value(entry), &kv->scratch_user, &row)) {
+            pd_kv_cache_drop(&kv->cache, row.found.record.key);
+        }
+    }
+    if (least > kv->overlay.tail) {
+        pd_kv_overlay_release(&kv->overlay, least);
+    }
+}
+
+/* A prefetched row goes to the cache, unless something newer is known by now. */
+static enum pd_status supply_prefetch(struct pd_kv *kv, struct pd_kv_slot *slot,
+                                      const struct pd_store_page *page)
+{
+    struct pd_span key = {0};
+    struct pd_span value = {0};
+    size_t at = 0;
+    bool is_bad = false;
+    struct pd_kv_row row = {.found = {.has_value = true}};
+    if (pd_kv_page_row(page, &at, &key, &value, &is_bad)) {
+        is_bad = key.size > kv->row_key_max ||
+                 !pd_kv_x_parse(key, value, &kv->scratch_user, &row) ||
+                 !pd_kv_span_equal(row.found.record.key, pd_kv_place_span(&slot->key));
+    }
+    struct pd_kv_found known;
+    if (!is_bad && row.found.record.mod_revision <= kv->meta.revision &&
+        kv->apply.phase == PD_KV_PHASE_IDLE &&
+        !pd_kv_lookup(kv, pd_kv_place_span(&slot->key), INT64_MAX, PD_KV_SUB_LAST, &known)) {
+        pd_kv_cache_put(&kv->cache, pd_kv_place_span(&slot->key), &row.found);
+    }
+    return is_bad ? PD_ERR_CORRUPT : PD_OK;
+}
+
+enum pd_status pd_kv_supply(struct pd_kv *kv, uint32_t id, const struct pd_store_page *page)
+{
+    uint32_t index = id & UINT16_MAX;
+    if (index >= kv->slot_count || kv->slots[index].state != PD_KV_SLOT_OUT ||
+        kv->slots[index].generation != id >> 16) {
+        return PD_ERR_UNKNOWN;
+    }
+    struct pd_kv_slot *slot = &kv->slots[index];
+    slot->state = PD_KV_SLOT_FREE;
+    enum pd_status status = PD_OK;
+    if (index == PD_KV_SLOT_APPLY) {
+        status = pd_kv_apply_supply(kv, page);
+    } else if (index == PD_KV_SLOT_LOAD) {
+        status = pd_kv_load_supply(kv, page);
+    } else if (index == PD_KV_SLOT_VERIFY) {
+        status = pd_kv_verify_supply(kv, page);
+    } else if (index == PD_KV_SLOT_SWEEP) {
+        status = pd_kv_sweep_supply(kv, page);
+    } else if (index < PD_KV_SLOT_READS + kv->config.reads_max) {
+        status = pd_kv_read_supply(kv, index - PD_KV_SLOT_READS, page);
+    } else {
+        status = supply_prefetch(kv, slot, page);
+    }
+    release_rows(kv);
+    return status;
+}
+
+void pd_kv_prefetch(struct pd_kv *kv, struct pd_span envelope_bytes)
+{
+    struct pd_kv_envelope envelope;
+    if (kv->config.prefetch_max == 0 || kv->apply.phase != PD_KV_PHASE_IDLE ||
+        pd_kv_envelope_decode(envelope_bytes, &envelope) != PD_OK) {
+        return;
+    }
+    /* The apply machine is idle: its room serves. */
+    struct pd_kv_command command;
+    if (pd_kv_command_decode(envelope.command, &kv->config.limits, &kv->apply.room, &command) !=
+            PD_KV_OK ||
+        command.kind != PD_KV_OPS) {
+        return;
+    }
+    for (uint32_t i = 0; i < command.op_count; i++) {
+        const struct pd_kv_op *op = &command.ops[i];
+        struct pd_span key = op->kind == PD_KV_OP_PUT ? op->as.put.key : pd_kv_span(NULL, 0);
+        if (op->kind == PD_KV_OP_DELETE && op->as.delete_range.range_end.size == 0) {
+            key = op->as.delete_range.key;
+        }
+        struct pd_kv_found known;
+        if (key.size == 0 || pd_kv_lookup(kv, key, INT64_MAX, PD_KV_SUB_LAST, &known)) {
+            continue;
+        }
+        uint32_t first = PD_KV_SLOT_READS + kv->config.reads_max;
+        uint32_t index = first + kv->prefetch_next++ % kv->config.prefetch_max;
+        if (kv->slots[index].state != PD_KV_SLOT_FREE) {
+            return;
+        }
+        pd_kv_x_prefix(&kv->scratch_key, key);
+        pd_kv_x_prefix(&kv->scratch_end, key);
+        kv->scratch_end.bytes[kv->scratch_end.size - 1]++;
+        pd_kv_want(kv, index, pd_kv_place_span(&kv->scratch_key),
+                   pd_kv_place_span(&kv->scratch_end), 1);
+        pd_kv_place_set(&kv->slots[index].key, key);
+    }
+}
+
+/* -- Writes ------------------------------------------------------------------------------------ */
+
+#define META_NUMBERS 13u
+
+void pd_kv_write_meta(struct pd_kv *kv)
+{
+    const struct pd_kv_meta *meta = &kv->meta;
+    const uint64_t numbers[META_NUMBERS] = {meta->index,
+                                            meta->term,
+                                            (uint64_t)meta->revision,
+                                            (uint64_t)meta->compacted,
+                                            meta->state_time_ns,
+                                            meta->wall_ns,
+                                            meta->fold,
+                                            meta->keys_hash.low,
+                                            meta->keys_hash.high,
+                                            meta->tables_hash.low,
+                                            meta->tables_hash.high,
+                                            meta->key_count,
+                                            0};
+    uint8_t room[META_NUMBERS * 8];
+    for (uint32_t i = 0; i < META_NUMBERS; i++) {
+        pd_put_u64(room + (size_t)8 * i, numbers[i]);
+    }
+    uint64_t position =
+        pd_kv_overlay_append(&kv->overlay, PD_KV_ENTRY_PUT, pd_kv_span("m", 1),
+                             pd_kv_span(room, sizeof room), pd_kv_span(NULL, 0), false);
+    pd_assert(position != 0);
+}
+
+bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
+{
+    if (value.size != (size_t)META_NUMBERS * 8) {
+        return false;
+    }
+    uint64_t numbers[META_NUMBERS];
+    for (uint32_t i = 0; i < META_NUMBERS; i++) {
+        numbers[i] = pd_get_u64(value.bytes + (size_t)8 * i);
+    }
+    *meta_out = (struct pd_kv_meta){
+        .index = numbers[0],
+        .term = numbers[1],
+        .revision = (int64_t)numbers[2],
+        .compacted = (int64_t)numbers[3],
+        .state_time_ns = numbers[4],
+        .wall_ns = numbers[5],
+        .fold = numbers[6],
+        .keys_hash = {numbers[7], numbers[8]},
+        .tables_hash = {numbers[9], numbers[10]},
+        .key_count = numbers[11],
+    };
+    return meta_out->revision >= 1 && meta_out->compacted <= meta_out->revision;
+}
+
+bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
+{
+    if (kv->batch_out) {
+        return false;
+    }
+    /* Rows of an unfinished command go only when it cannot go on otherwise: their revision hides them. */
+    bool is_blocked = kv->apply.phase != PD_KV_PHASE_IDLE && kv->apply.is_blocked;
+    uint64_t end = is_blocked && kv->taken >= kv->finished ? kv->overlay.head : kv->finished;
+    size_t count = 0;
+    size_t whole = 0; /* rows up to the last 'm' row: a batch ends there */
+    uint64_t whole_end = kv->taken;
+    uint64_t index = kv->batch_index;
+    uint64_t at = kv->taken < kv->overlay.tail ? kv->overlay.tail : kv->taken;
+    for (; at < end && count < kv->config.writes_max; at = pd_kv_overlay_after(&kv->overlay, at)) {
+        const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
+        if (entry->kind == PD_KV_ENTRY_PAD) {
+            continue;
+        }
+        struct pd_span key = pd_kv_entry_key(entry);
+        kv->writes[count++] = (struct pd_store_write){
+            .kind = entry->kind == PD_KV_ENTRY_PUT ? PD_STORE_PUT : PD_STORE_DELETE,
+            .key = key,
+            .value = pd_kv_entry_value(entry),
+        };
+        struct pd_kv_meta meta;
+        if (key.bytes[0] == 'm' && pd_kv_meta_decode(pd_kv_entry_value(entry), &meta)) {
+            whole = count;
+            whole_end = pd_kv_overlay_after(&kv->overlay, at);
+            index = meta.index;
+        }
+    }
+    if (end > kv->finished || whole == 0) {
+        /* Part of a command that is larger than a batch, or that waits for room. */
+        whole = count;
+        whole_end = at;
+    }
+    if (whole == 0) {
+        return false;
+    }
+    kv->batch_out = true;
+    kv->batch_index = index;
+    kv->taken = whole_end;
+    *batch_out = (struct pd_kv_batch){.writes = kv->writes, .count = whole, .index = index};
+    return true;
+}
+
+void pd_kv_written(struct pd_kv *kv)
+{
+    pd_assert(kv->batch_out);
+    kv->batch_out = false;
+    kv->visible = kv->taken;
+    kv->visible_index = kv->batch_index;
+    release_rows(kv);
+}
+
+uint64_t pd_kv_overlay_room(const struct pd_kv *kv)
+{
+    return pd_kv_overlay_room_left(&kv->overlay);
+}
+
+/* -- What it is -------------------------------------------------------------------------------- */
+
+struct pd_span pd_kv_conf(const struct pd_kv *kv)
+{
+    return pd_kv_span(kv->conf, kv->conf_size);
+}
+
+enum pd_status pd_kv_get_hot(const struct pd_kv *kv, struct pd_span key, uint8_t *room,
+                             size_t room_max, struct pd_kv_record *record_out)
+{
+    return pd_kv_cache_get_shared(&kv->cache, key, room, room_max, record_out);
+}
+
+void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
+{
+    struct pd_kv_hash set_hash = kv->meta.keys_hash;
+    pd_kv_hash_add(&set_hash, kv->meta.tables_hash);
+    *status_out = (struct pd_kv_status){
+        .applied_index = kv->meta.index,
+        .applied_term = kv->meta.term,
+        .revision = kv->meta.revision,
+        .compacted_revision = kv->meta.compacted,
+        .compact_done = kv->compact_done,
+        .state_time_ns = kv->meta.state_time_ns,
+        .wall_ns = kv->meta.wall_ns,
+        .fold_hash = kv->meta.fold,
+        .set_hash = set_hash,
+        .visible_index = kv->visible_index,
+        .lease_count = kv->lease_count,
+        .session_count = kv->session_count,
+        .key_count = kv->meta.key_count,
+        .overlay_used = kv->overlay.head - kv->overlay.tail,
+        .answers_bytes = kv->answers_bytes,
+        .is_applying = kv->apply.phase != PD_KV_PHASE_IDLE,
+    };
+}
+
+uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv)
+{
+    return kv->heap_count == 0 ? UINT64_MAX : kv->heap[0]->deadline_ns;
+}
+
+bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
+                          struct pd_kv_writer *writer)
+{
+    /* Those that are due form the top of the heap; a bounded part of it is looked at. */
+    for (uint32_t i = 0; i < kv->heap_count && i < 4096; i++) {
+        const struct pd_kv_timed *timed = kv->heap[i];
+        if (timed->deadline_ns > state_time_ns) {
+            continue;
+        }
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        struct pd_kv_command command = {
+            .kind = timed->is_session ? PD_KV_SESSION_EXPIRE : PD_KV_LEASE_EXPIRE,
+            .id = (int64_t)timed->id,
+        };
+        pd_kv_command_encode(writer, &command);
+        return !writer->is_full;
+    }
+    return false;
+}
+
+void pd_kv_check(const struct pd_kv *kv)
+{
+    pd_kv_overlay_check(&kv->overlay);
+    pd_assert(kv->visible <= kv->taken);
+    pd_assert(kv->taken <= kv->overlay.head);
+    pd_assert(kv->meta.compacted <= kv->meta.revision);
+    pd_assert(kv->heap_count == kv->lease_count + kv->session_count);
+    for (uint32_t i = 0; i < kv->heap_count; i++) {
+        pd_assert(kv->heap[i]->heap_at == i);
+        pd_assert(i == 0 || kv->heap[(i - 1) / 2]->deadline_ns <= kv->heap[i]->deadline_ns);
+    }
+    if (kv->apply.phase == PD_KV_PHASE_IDLE) {
+        struct pd_kv_hash hash = pd_kv_tables_hash(kv);
+        pd_assert(hash.low == kv->meta.tables_hash.low);
+        pd_assert(hash.high == kv->meta.tables_hash.high);
+    }
+}
