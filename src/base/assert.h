@@ -14,9 +14,10 @@
 _Noreturn void pd_assert_failed(const char *condition, const char *file, int line);
 _Noreturn void pd_fatal(const char *format, ...) PD_PRINTF(1, 2);
 
-/* Tests and the simulator: called with the message before the process would abort, so that the failure of
- * one simulated node is an event and not the end. It may leave by longjmp; when it returns, the process
- * aborts as always. NULL in production. `is_bug`: an assertion, else pd_fatal. */
+/* Tests and the simulator: called with the message before the process would abort, so that the
+ * failure of one simulated node is an event and not the end. It may leave by longjmp; when it
+ * returns, the process aborts as always. NULL in production. `is_bug`: an assertion, else
+ * pd_fatal. */
 extern void (*pd_last_words)(bool is_bug, const char *text);
 
 #define pd_assert(condition)                                                                       \

@@ -1,14 +1,14 @@
-/* disk - one folder of files for the log: the interface whose real half is src/host/disk.c and whose
- * simulated half is in src/sim.
+/* disk - one folder of files for the log: the interface whose real half is src/host/disk.c and
+ * whose simulated half is in src/sim.
  *
  * Model      A disk is one folder; names have no slash. What was written is durable only after
- *            sync() of the file; that a name exists, was renamed or removed, only after sync_names().
- *            Every call blocks until it is done.
+ *            sync() of the file; that a name exists, was renamed or removed, only after
+ *            sync_names(). Every call blocks until it is done.
  * Ownership  The caller closes every file, then the disk. Buffers are borrowed for the call.
  * Threads    One thread uses a disk and its files at a time.
- * Errors     PD_ERR_FULL: no space left, nothing of this call counts. PD_ERR_IO: the device refused;
- *            after a failed sync the file's content is unknown: stop (pd_fatal), never retry.
- *            PD_ERR_UNKNOWN: no such file. PD_ERR_EXISTS: create of an existing name. */
+ * Errors     PD_ERR_FULL: no space left, nothing of this call counts. PD_ERR_IO: the device
+ *            refused; after a failed sync the file's content is unknown: stop (pd_fatal), never
+ *            retry. PD_ERR_UNKNOWN: no such file. PD_ERR_EXISTS: create of an existing name. */
 #ifndef PD_BASE_DISK_H
 #define PD_BASE_DISK_H
 
@@ -38,7 +38,8 @@ struct pd_disk_ops {
     enum pd_status (*open)(struct pd_disk *disk, const char *name, struct pd_disk_file *file_out,
                            uint64_t *size_out);
     void (*close)(struct pd_disk *disk, struct pd_disk_file file);
-    /* All of it, or an error. `bytes` aligned to PD_DISK_BLOCK_SIZE lets the real disk bypass the cache. */
+    /* All of it, or an error. `bytes` aligned to PD_DISK_BLOCK_SIZE lets the real disk bypass the
+     * cache. */
     enum pd_status (*write)(struct pd_disk *disk, struct pd_disk_file file, uint64_t offset,
                             const uint8_t *bytes, size_t size);
     /* *size_out < size only at the end of the file. */

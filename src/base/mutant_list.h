@@ -1,5 +1,6 @@
-/* mutant_list - every mutant: its name, what it breaks and where that failure was once found. Included by
- * mutant.h and by whatever prints the list; no include guard, on purpose. One line each, by folder. */
+/* mutant_list - every mutant: its name, what it breaks and where that failure was once found.
+ * Included by mutant.h and by whatever prints the list; no include guard, on purpose. One line
+ * each, by folder. */
 
 /* raft */
 PD_MUTANT_ENTRY(RAFT_OLD_TERM_COMMIT,
@@ -66,7 +67,8 @@ PD_MUTANT_ENTRY(WAL_NO_SYNC, "a batch is told durable without a sync (NATS 2.12.
 PD_MUTANT_ENTRY(WAL_NO_NAME_SYNC, "a new segment's name is not made durable (etcd#6368)")
 PD_MUTANT_ENTRY(WAL_VOTE_NOT_CARRIED, "a new segment begins without the hard states (storage.md)")
 PD_MUTANT_ENTRY(WAL_CUT_TOO_EARLY, "a segment is recycled while a group needs its entries")
-PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE, "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
+PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE,
+                "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
 
 /* kv */
 PD_MUTANT_ENTRY(KV_TIME_BACK, "state time goes back with a slower leader's clock (rule 2)")
@@ -79,4 +81,5 @@ PD_MUTANT_ENTRY(KV_REVOKE_LEAVES_KEYS, "a revoked lease leaves its keys (etcd's 
 /* node */
 
 /* store */
-PD_MUTANT_ENTRY(STORE_INDEX_APART, "the applied index is written after its rows, not with them (etcd#13766)")
+PD_MUTANT_ENTRY(STORE_INDEX_APART,
+                "the applied index is written after its rows, not with them (etcd#13766)")

@@ -1,11 +1,11 @@
-/* sometimes - marks on rare branches, counted by the simulator: a mark that a search never hit is a place
- * where the search is blind. Pure.
+/* sometimes - marks on rare branches, counted by the simulator: a mark that a search never hit is a
+ * place where the search is blind. Pure.
  *
- * Model  PD_SOMETIMES(NAME, condition) counts the times that the line is passed while the condition holds.
- *        Outside the simulator pd_sometimes_hits is NULL, the condition is not evaluated and nothing is
- *        counted. The list is sometimes_list.h; a name may be used in several places.
- * Use    PD_SOMETIMES(RAFT_CONFLICT_HINT, message->reject); - at a branch that only a fault reaches. The
- *        condition has no side effect. */
+ * Model  PD_SOMETIMES(NAME, condition) counts the times that the line is passed while the condition
+ *        holds. Outside the simulator pd_sometimes_hits is NULL, the condition is not evaluated and
+ *        nothing is counted. The list is sometimes_list.h; a name may be used in several places.
+ * Use    PD_SOMETIMES(RAFT_CONFLICT_HINT, message->reject); - at a branch that only a fault
+ *        reaches. The condition has no side effect. */
 #ifndef PD_BASE_SOMETIMES_H
 #define PD_BASE_SOMETIMES_H
 

@@ -1,12 +1,13 @@
-/* sometimes_list - every mark: its name and which rare branch it stands at. Included by sometimes.h and by
- * what prints the table; no include guard, on purpose. One line each, by folder. */
+/* sometimes_list - every mark: its name and which rare branch it stands at. Included by sometimes.h
+ * and by what prints the table; no include guard, on purpose. One line each, by folder. */
 
 /* raft */
 
 /* wal */
 
 /* kv */
-PD_SOMETIMES_ENTRY(KV_SCAN_MERGED, "a scan found rows in the overlay that the store did not show yet")
+PD_SOMETIMES_ENTRY(KV_SCAN_MERGED,
+                   "a scan found rows in the overlay that the store did not show yet")
 PD_SOMETIMES_ENTRY(KV_ROW_MISSING, "a command needed a row that was in no memory")
 PD_SOMETIMES_ENTRY(KV_OVERLAY_FULL, "apply waited because the overlay was full")
 PD_SOMETIMES_ENTRY(KV_REPEATED, "a retry was answered from its session")

@@ -15,7 +15,8 @@
 
 #define FILES_MAX 64
 
-/* Two descriptors of one file: writes of whole, aligned blocks go past the page cache, where the file system can. */
+/* Two descriptors of one file: writes of whole, aligned blocks go past the page cache, where the
+ * file system can. */
 struct file {
     int plain;  /* -1: the slot is free */
     int direct; /* -1: the file system has no O_DIRECT */

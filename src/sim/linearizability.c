@@ -229,7 +229,8 @@ static void place(struct search *search, uint32_t at, struct state after, bool i
     }
 }
 
-/* Undo the last step, and all before it that were forced. Where to go on, or NO_EVENT: all was tried. */
+/* Undo the last step, and all before it that were forced. Where to go on, or NO_EVENT: all was
+ * tried. */
 static uint32_t take_back(struct search *search)
 {
     while (search->depth > 0) {
@@ -304,9 +305,9 @@ static enum pd_status remember(struct search *search)
     return PD_OK;
 }
 
-/* Place every answered operation that could come first and can never change anything, such as a read of the
- * present value: whatever order is possible with it later is possible with it now. Not so a write: the value that
- * is there already may be wanted again later. */
+/* Place every answered operation that could come first and can never change anything, such as a
+ * read of the present value: whatever order is possible with it later is possible with it now. Not
+ * so a write: the value that is there already may be wanted again later. */
 static void place_harmless(struct search *search)
 {
     uint32_t at = search->events[0].next;
@@ -374,7 +375,8 @@ static enum pd_status run(struct search *search)
             at = search->events[0].next;
             continue;
         }
-        /* The first return in line is of an operation that must be placed before it, and none could. */
+        /* The first return in line is of an operation that must be placed before it, and none
+         * could. */
         if (search->depth >= search->report.placed) {
             search->report.placed = search->depth;
             search->report.blocked = event->operation;

@@ -1,21 +1,25 @@
-/* linearizability - could a recorded history of one key have happened one operation at a time? Pure.
+/* linearizability - could a recorded history of one key have happened one operation at a time?
+ * Pure.
  *
- * Model      One key is a register: empty, or holding a value. Linearizability composes, so a history over
- *            many keys is judged key by key. The search is Wing and Gong's, with Lowe's memory of the
- *            (operations done, state) pairs that led nowhere.
- * Unknown    An operation whose answer never came (timeout, crash) has finish_time PD_HISTORY_NEVER: it
- *            may take effect at any time after its invocation, or never. Reads without an answer say
- *            nothing; leave them out or in. An operation that certainly failed without effect (refused
- *            before it was proposed) must be left out.
- * Time       Only the order counts. finish < invoke means "before"; equal times mean "at once", which never
- *            accuses wrongly. Use event numbers where times are coarse.
- * Values     Numbers, compared for equality: give equal bytes equal numbers (PD_HISTORY_NONE: no key).
- * Revisions  Optional. An operation that reports its key's mod revision has it checked as well: revisions of
- *            one key's writes rise, and a read reports that of the write it saw. 0: not reported.
- * Bounds     Steps and memory, from the limits: beyond them the verdict is unknown. No clock: the same
- *            history always gets the same verdict.
- * Memory     States are remembered by fingerprints of 128 bits; two that collide could make a good history
- *            look bad, with a chance below 1 in 10^20 for a history that fits the limits. */
+ * Model      One key is a register: empty, or holding a value. Linearizability composes, so a
+ *            history over many keys is judged key by key. The search is Wing and Gong's, with
+ *            Lowe's memory of the (operations done, state) pairs that led nowhere.
+ * Unknown    An operation whose answer never came (timeout, crash) has finish_time
+ *            PD_HISTORY_NEVER: it may take effect at any time after its invocation, or never. Reads
+ *            without an answer say nothing; leave them out or in. An operation that certainly
+ *            failed without effect (refused before it was proposed) must be left out.
+ * Time       Only the order counts. finish < invoke means "before"; equal times mean "at once",
+ *            which never accuses wrongly. Use event numbers where times are coarse.
+ * Values     Numbers, compared for equality: give equal bytes equal numbers (PD_HISTORY_NONE: no
+ *            key).
+ * Revisions  Optional. An operation that reports its key's mod revision has it checked as well:
+ *            revisions of one key's writes rise, and a read reports that of the write it saw. 0:
+ *            not reported.
+ * Bounds     Steps and memory, from the limits: beyond them the verdict is unknown. No clock: the
+ *            same history always gets the same verdict.
+ * Memory     States are remembered by fingerprints of 128 bits; two that collide could make a good
+ *            history look bad, with a chance below 1 in 10^20 for a history that fits the
+ *            limits. */
 #ifndef PD_SIM_LINEARIZABILITY_H
 #define PD_SIM_LINEARIZABILITY_H
 

@@ -133,7 +133,8 @@ static enum pd_status flush_op(struct pd_store *store)
     while (memory->first != NULL) {
         enum pd_status status = replay(&memory->durable, memory->first);
         if (status != PD_OK) {
-            return status; /* a batch may be replayed again: it says what rows are, not how they change */
+            /* a batch may be replayed again: it says what rows are, not how they change */
+            return status;
         }
         memory->durable_index = memory->first->index;
         pd_free(take_batch(memory));

@@ -1,6 +1,8 @@
-/* ordered_map - byte strings to byte strings, in bytewise order of the keys: a skip list (Pugh 1990).
+/* ordered_map - byte strings to byte strings, in bytewise order of the keys: a skip list (Pugh
+ * 1990).
  *
- * Model      Levels come from a hash of the key, so that equal contents have equal shapes: nothing depends on chance.
+ * Model      Levels come from a hash of the key, so that equal contents have equal shapes: nothing
+ *            depends on chance.
  * Bounds     The heap's. PD_ERR_NO_MEMORY leaves the map as it was.
  * Ownership  The map copies keys and values. A row is good until it is put again or removed.
  * Threads    One at a time. */

@@ -1,9 +1,12 @@
-/* rocks - base/store.h on RocksDB: one column family, its own log off, the applied index in every batch.
+/* rocks - base/store.h on RocksDB: one column family, its own log off, the applied index in every
+ * batch.
  *
- * Durability What is not flushed is lost in a crash, always whole batches from the end; the log gives it again. The
+ * Durability What is not flushed is lost in a crash, always whole batches from the end; the log
+ * gives it again. The
  *            durable index is read back from what RocksDB has persisted.
  * Keys       Do not begin with a zero byte: that row is the applied index.
- * Errors     After a failed apply every further one fails alike: close, reopen, and go on from applied_index().
+ * Errors     After a failed apply every further one fails alike: close, reopen, and go on from
+ *            applied_index().
  * Threads    apply, flush and reset: one thread; the rest: any, but nothing beside reset. */
 #ifndef PD_STORE_ROCKS_H
 #define PD_STORE_ROCKS_H
@@ -25,7 +28,8 @@ struct pd_store_rocks_config pd_store_rocks_config_default(void);
 /* Open the store in a folder; an empty or missing folder becomes an empty store.
  *
  * PD_OK           *store_out is the caller's, to close.
- * PD_ERR_CORRUPT  the files are damaged or incomplete: remove the folder and rebuild. text: what RocksDB says.
+ * PD_ERR_CORRUPT  the files are damaged or incomplete: remove the folder and rebuild. text: what
+ *                 RocksDB says.
  * PD_ERR_FULL, PD_ERR_IO, PD_ERR_NO_MEMORY  text as well. */
 PD_NODISCARD enum pd_status pd_store_rocks_open(const char *path,
                                                 const struct pd_store_rocks_config *config,

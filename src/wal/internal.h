@@ -56,7 +56,8 @@ struct pd_wal {
 
 /* The group's slot; NULL: groups_max others are known. */
 struct pd_wal_group *pd_wal_group_at(struct pd_wal *wal, uint32_t group_id);
-/* Take notice of a record that the log now holds: hard states, marks, last indices. False: it cannot be held. */
+/* Take notice of a record that the log now holds: hard states, marks, last indices. False: it
+ * cannot be held. */
 bool pd_wal_note(struct pd_wal *wal, const struct pd_wal_record *record);
 /* Room for `size` bytes at wal->room. False: no memory. */
 bool pd_wal_room(struct pd_wal *wal, size_t size);

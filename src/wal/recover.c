@@ -1,4 +1,5 @@
-/* recover - reads a log from its first segment to its last sound batch, and tells a torn tail from damage. */
+/* recover - reads a log from its first segment to its last sound batch, and tells a torn tail from
+ * damage. */
 #include <stdio.h>
 #include <string.h>
 
@@ -126,7 +127,8 @@ static enum pd_status visit_batch(struct reader *reader)
     return PD_OK;
 }
 
-/* The batch at the offset is in `room`, sound, and *size_out long; PD_ERR_CORRUPT: there is none. */
+/* The batch at the offset is in `room`, sound, and *size_out long; PD_ERR_CORRUPT: there is
+ * none. */
 static enum pd_status read_batch(struct reader *reader, size_t *size_out)
 {
     struct pd_wal *wal = reader->wal;
@@ -192,8 +194,8 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return true;
 }
 
-/* Look behind the last sound batch. *torn_end_out: the end of what a torn batch left, or the offset.
- * PD_ERR_CORRUPT: a later batch was written, so the one in between was durable once. */
+/* Look behind the last sound batch. *torn_end_out: the end of what a torn batch left, or the
+ * offset. PD_ERR_CORRUPT: a later batch was written, so the one in between was durable once. */
 static enum pd_status judge_tail(struct reader *reader, uint64_t *torn_end_out)
 {
     struct pd_wal *wal = reader->wal;

@@ -1,7 +1,8 @@
 /* segment - a log file's name and first block. Pure.
  *
- * Format     Block 0: 0 magic "PANDOLOG"  8 version  12 zero  16 identity of the log  24 sequence  32 segment size
- *            40 sequence of its first batch  48 chain before that batch  56 crc32c of bytes 0..55; the rest zero. */
+ * Format     Block 0: 0 magic "PANDOLOG"  8 version  12 zero  16 identity of the log  24 sequence
+ *            32 segment size 40 sequence of its first batch  48 chain before that batch  56 crc32c
+ *            of bytes 0..55; the rest zero. */
 #ifndef PD_WAL_SEGMENT_H
 #define PD_WAL_SEGMENT_H
 

@@ -78,7 +78,8 @@ enum pd_status pd_wal_find_spares(struct pd_wal *wal)
     return PD_OK;
 }
 
-/* Every group's entries in the oldest segment are below what it needs, and a newer one is durable. */
+/* Every group's entries in the oldest segment are below what it needs, and a newer one is
+ * durable. */
 static bool oldest_is_past(const struct pd_wal *wal)
 {
     if (wal->segment_count < 2 || wal->is_dirty) {
@@ -102,8 +103,8 @@ static uint32_t missing_spare(const struct pd_wal *wal)
     return i;
 }
 
-/* The oldest segment becomes a spare, or goes. Its name is durably another before the next one's changes, so
- * that a crash never leaves a gap between segments. */
+/* The oldest segment becomes a spare, or goes. Its name is durably another before the next one's
+ * changes, so that a crash never leaves a gap between segments. */
 static enum pd_status recycle_oldest(struct pd_wal *wal)
 {
     struct pd_disk_name from;

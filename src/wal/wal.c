@@ -183,7 +183,8 @@ static enum pd_status take_spare(struct pd_wal *wal, uint32_t *spare_out)
     return status;
 }
 
-/* Write the beginning of a new segment and the batch behind it into a spare. It gets its name with the sync. */
+/* Write the beginning of a new segment and the batch behind it into a spare. It gets its name with
+ * the sync. */
 static enum pd_status write_in_new_segment(struct pd_wal *wal, const struct pd_wal_record *records,
                                            uint32_t count)
 {
@@ -288,7 +289,8 @@ enum pd_status pd_wal_write(struct pd_wal *wal, const struct pd_wal_record *reco
     return PD_OK;
 }
 
-/* The segment that was begun gets its name: durably, or the batch in it is not there after a crash. */
+/* The segment that was begun gets its name: durably, or the batch in it is not there after a
+ * crash. */
 static enum pd_status name_segment(struct pd_wal *wal)
 {
     struct pd_disk_name from;

@@ -1,4 +1,5 @@
-/* linearizability FILE... - judges recorded histories of one register, in the form of Jepsen's logs. */
+/* linearizability FILE... - judges recorded histories of one register, in the form of Jepsen's
+ * logs. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,8 +126,8 @@ static bool read_kind(struct line *line, const char *word)
     return false;
 }
 
-/* Where the event begins: behind "jepsen.util - " or another logger's name, or at the line's own beginning. NULL: a
- * log's line of another kind. */
+/* Where the event begins: behind "jepsen.util - " or another logger's name, or at the line's own
+ * beginning. NULL: a log's line of another kind. */
 static char *event_of(char *text)
 {
     static const char *const levels[] = {"INFO", "WARN", "ERROR", "DEBUG", "TRACE", "FATAL"};

@@ -1,4 +1,5 @@
-/* changes - configuration changes as the scripts write them: v1 (voter) l2 (learner) r3 (remove) u4 (update). */
+/* changes - configuration changes as the scripts write them: v1 (voter) l2 (learner) r3 (remove) u4
+ * (update). */
 #ifndef PD_CONFORMANCE_CHANGES_H
 #define PD_CONFORMANCE_CHANGES_H
 

@@ -1,4 +1,5 @@
-/* Configuration changes: `simple`, `enter-joint [autoleave=true]`, `leave-joint` over lines such as `v1 l2 r3 u4`. */
+/* Configuration changes: `simple`, `enter-joint [autoleave=true]`, `leave-joint` over lines such as
+ * `v1 l2 r3 u4`. */
 #include <inttypes.h>
 #include <string.h>
 

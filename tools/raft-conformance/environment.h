@@ -1,4 +1,5 @@
-/* environment - a group of nodes, the messages between them, and what was printed. For the interaction mode.
+/* environment - a group of nodes, the messages between them, and what was printed. For the
+ * interaction mode.
  *
  * Ownership  Copies of messages live in the environment's arena until it ends. */
 #ifndef PD_CONFORMANCE_ENVIRONMENT_H

@@ -1,4 +1,5 @@
-/* raft-conformance MODE PATH... - runs data-driven scripts against Pando's raft core, and compares strictly. */
+/* raft-conformance MODE PATH... - runs data-driven scripts against Pando's raft core, and compares
+ * strictly. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

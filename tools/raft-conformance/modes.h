@@ -1,4 +1,5 @@
-/* modes - what a script's commands mean. Each answers a command with the text that the script expects. */
+/* modes - what a script's commands mean. Each answers a command with the text that the script
+ * expects. */
 #ifndef PD_CONFORMANCE_MODES_H
 #define PD_CONFORMANCE_MODES_H
 

@@ -1,5 +1,5 @@
-/* Readys and the storage threads. A node whose storage is synchronous does what the threads would do at once, in the
- * same order. */
+/* Readys and the storage threads. A node whose storage is synchronous does what the threads would
+ * do at once, in the same order. */
 #include <string.h>
 
 #include "base/assert.h"

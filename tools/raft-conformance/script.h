@@ -1,8 +1,10 @@
-/* script - data-driven scripts: `command arguments`, optional input, `----`, expected output up to a blank line.
+/* script - data-driven scripts: `command arguments`, optional input, `----`, expected output up to
+ * a blank line.
  *
- * Format  A line that begins with # between the cases is a comment; a command line that ends with \ goes on in the
- *         next. An argument is `value`, `key=value` or `key=(value, value)`. Where the expected output has
- *         blank lines, a second `----` follows the first, and two of them end it. */
+ * Format  A line that begins with # between the cases is a comment; a command line that ends with \
+ *         goes on in the next. An argument is `value`, `key=value` or `key=(value, value)`. Where
+ *         the expected output has blank lines, a second `----` follows the first, and two of them
+ *         end it. */
 #ifndef PD_CONFORMANCE_SCRIPT_H
 #define PD_CONFORMANCE_SCRIPT_H
 
@@ -39,7 +41,8 @@ struct script {
 
 /* `bytes` ends with a zero byte, and is cut up. */
 void script_begin(struct script *script, char *bytes);
-/* False: no more, or *wrong_out says what is wrong. What the command points to is good until the next call. */
+/* False: no more, or *wrong_out says what is wrong. What the command points to is good until the
+ * next call. */
 bool script_next(struct script *script, struct command *command, const char **wrong_out);
 void script_end(struct script *script);
 

@@ -147,7 +147,8 @@ static void rows_are_those_of_the_store_in_memory(void **state)
     memory->ops->close(memory);
 }
 
-/* Batch i sets both rows to i: they always tell the applied index, whatever moment it was killed at. */
+/* Batch i sets both rows to i: they always tell the applied index, whatever moment it was killed
+ * at. */
 static void write_until_killed(struct pd_store *store, int pipe_end)
 {
     static uint8_t fill[3000];
@@ -180,7 +181,8 @@ static uint64_t row_number(struct pd_store *store, const char *key)
     return pd_get_u64(number);
 }
 
-/* Open what a killed process left and judge it. Exits with 0 if all is well; the index goes into the pipe. */
+/* Open what a killed process left and judge it. Exits with 0 if all is well; the index goes into
+ * the pipe. */
 static void judge_and_exit(int pipe_end)
 {
     struct pd_store *store = open_store(64u << 10);
@@ -193,7 +195,8 @@ static void judge_and_exit(int pipe_end)
     _exit(is_good && write(pipe_end, number, 8) == 8 ? 0 : 1);
 }
 
-/* A process of its own for each: RocksDB's threads do not survive a fork. Returns the pipe's end to read from. */
+/* A process of its own for each: RocksDB's threads do not survive a fork. Returns the pipe's end to
+ * read from. */
 static int fork_child(bool is_writer, pid_t *child_out)
 {
     int ends[2];

@@ -1,4 +1,5 @@
-/* The log over a simulated disk: rotation, recycling, power cuts at every moment, damage, full disks. */
+/* The log over a simulated disk: rotation, recycling, power cuts at every moment, damage, full
+ * disks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -219,7 +220,8 @@ static void segments_are_recycled_and_votes_carried(void **state)
     end(&world);
 }
 
-/* Nothing durable is lost, and nothing that was never written appears, whatever a power cut leaves. */
+/* Nothing durable is lost, and nothing that was never written appears, whatever a power cut
+ * leaves. */
 static void power_cut_at_any_moment(void **state)
 {
     (void)state;
