@@ -25,6 +25,7 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
     apply->term = term;
     apply->bytes = envelope;
     apply->session = NULL;
+    apply->touched = NULL;
     apply->error = PD_KV_OK;
     apply->kind = PD_KV_ANSWER_NONE;
     apply->is_repeat = false;
@@ -101,6 +102,7 @@ static enum pd_kv_error enter_session(struct pd_kv *kv)
     }
     pd_kv_timed_move(kv, &session->timed, apply->next.state_time_ns + session->duration_ns);
     pd_kv_session_raise(kv, session, envelope->low);
+    apply->touched = session;
     if (sequence < session->low) {
         return PD_KV_ERR_SESSION_STALE;
     }
@@ -219,21 +221,23 @@ static void close_session(struct pd_kv *kv, struct pd_kv_session *session)
 {
     pd_kv_hash_subtract(&kv->apply.next.tables_hash, pd_kv_session_hash(session));
     uint64_t id = session->timed.id;
+    /* All slots: a freed answer has left its row in the store. */
     for (uint32_t slot = 0; slot < session->window; slot++) {
-        if (session->stored[slot].sequence != 0) {
-            pd_kv_id_key(&kv->scratch_key, 't', id);
-            kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
-            kv->scratch_key.bytes[10] = (uint8_t)slot;
-            kv->scratch_key.size = 11;
-            bool is_written =
-                pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
-                                pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), false);
-            pd_assert(is_written);
-        }
+        pd_kv_id_key(&kv->scratch_key, 't', id);
+        kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
+        kv->scratch_key.bytes[10] = (uint8_t)slot;
+        kv->scratch_key.size = 11;
+        bool is_written =
+            pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
+                            pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), false);
+        pd_assert(is_written);
     }
     write_id_row(kv, 's', id, NULL, 0);
     if (kv->apply.session == session) {
         kv->apply.session = NULL;
+    }
+    if (kv->apply.touched == session) {
+        kv->apply.touched = NULL;
     }
     pd_kv_session_remove(kv, session);
 }
@@ -488,6 +492,9 @@ static enum pd_kv_progress finish_step(struct pd_kv *kv)
         if (apply->session != NULL) {
             store_answer(kv, apply->answer_span);
         }
+    }
+    if (apply->touched != NULL && (apply->session == NULL || apply->is_repeat)) {
+        write_session(kv, apply->touched);
     }
     uint64_t fold = pd_hash_u64(pd_hash_u64(kv->meta.fold, apply->index), apply->effect);
     fold = pd_hash_u64(fold, apply->next.state_time_ns);

@@ -115,7 +115,8 @@ struct pd_kv_apply {
     struct pd_kv_envelope envelope;
     struct pd_kv_command command;
     struct pd_kv_command_room room;
-    struct pd_kv_session *session;
+    struct pd_kv_session *session; /* whose answer is stored or repeated */
+    struct pd_kv_session *touched; /* renewed, without an answer that carries it to the store */
     enum pd_kv_error error;
     enum pd_kv_answer_kind kind;
     bool is_repeat;
@@ -181,6 +182,7 @@ struct pd_kv_reading {
     struct pd_kv_history history;
     struct pd_kv_event *events;
     uint32_t events_max;
+    size_t answer_begin;
     bool has_row; /* history: an 'h' row is in hand, its records are wanted */
 };
 
@@ -324,6 +326,9 @@ bool pd_kv_need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t
 PD_NODISCARD enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
                                               const struct pd_store_page *page);
+enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read);
+PD_NODISCARD enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t read,
+                                                 const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_load_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_verify_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_sweep_supply(struct pd_kv *kv, const struct pd_store_page *page);
