@@ -120,6 +120,8 @@ void pd_replica_answer_text(struct pd_replica *replica, uint64_t client, uint64_
     pd_replica_answer(replica, client, correlation, outcome, body);
 }
 
+static void say(struct pd_replica *replica, const char *format, va_list arguments) PD_PRINTF(2, 0);
+
 static void say(struct pd_replica *replica, const char *format, va_list arguments)
 {
     (void)vsnprintf(replica->text, sizeof(replica->text), format, arguments);
