@@ -362,7 +362,8 @@ static enum pd_kv_progress begin_step(struct pd_kv *kv)
     return PD_KV_MORE;
 }
 
-/* A new leader's first command: what is alive gets its whole time again, a bounded number a step. */
+/* A new leader's first command: what is alive gets its whole time again, a bounded number a step.
+ * */
 static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
 {
     struct pd_kv_apply *apply = &kv->apply;
@@ -391,8 +392,8 @@ static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
 
 /* -- The end ----------------------------------------------------------------------------------- */
 
-/* An answer that does not fit: the writes are taken back, unless there are so many that some may be in the store
- * already. How many is the same on all replicas. */
+/* An answer that does not fit: the writes are taken back, unless there are so many that some may
+ * be in the store already. How many is the same on all replicas. */
 static void settle_overflow(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;

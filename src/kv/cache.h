@@ -1,8 +1,9 @@
 /* cache - current records in memory, read by any thread without a lock. Private to kv.
  *
- * Model      Sets of four slots of fixed size, the set chosen by the key's hash; the slot used longest ago gives
- *            way. A slot holds a record, a record without its value (it was too large), or the knowledge that
- *            there is none. A set's sequence is odd while it is written; a reader that sees it move reads again.
+ * Model      Sets of four slots of fixed size, the set chosen by the key's hash; the slot used
+ *            longest ago gives way. A slot holds a record, a record without its value (it was too
+ *            large), or the knowledge that there is none. A set's sequence is odd while it is
+ *            written; a reader that sees it move reads again.
  * Threads    put, drop, clear: the owner. get: the owner. get_shared: any thread, beside them. */
 #ifndef PD_KV_CACHE_H
 #define PD_KV_CACHE_H

@@ -1,7 +1,7 @@
 /* codec - the small readers and writers under command, answer and rows. Pure; private to kv.
  *
- * Model  A writer that has no more room becomes full and stays so; a reader that meets what it cannot take
- *        becomes bad and reads zeros. So a sequence is checked once, at its end. */
+ * Model  A writer that has no more room becomes full and stays so; a reader that meets what it
+ *        cannot take becomes bad and reads zeros. So a sequence is checked once, at its end. */
 #ifndef PD_KV_CODEC_H
 #define PD_KV_CODEC_H
 

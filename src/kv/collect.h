@@ -1,8 +1,8 @@
-/* collect - the records of one range, filtered, sorted and cut as the request says, written as an answer's body.
- * Pure; private to kv.
+/* collect - the records of one range, filtered, sorted and cut as the request says, written as an
+ * answer's body. Pure; private to kv.
  *
- * Model  Records come in key order. Without a sort they are written at once; else they are written and noted,
- *        and put in order at the end, within the writer's own room.
+ * Model  Records come in key order. Without a sort they are written at once; else they are
+ *        written and noted, and put in order at the end, within the writer's own room.
  * Order  Records that are equal under the sort stay in key order. */
 #ifndef PD_KV_COLLECT_H
 #define PD_KV_COLLECT_H

@@ -7,7 +7,8 @@ struct text {
     uint32_t code;
 };
 
-/* gRPC's codes: 3 invalid argument, 5 not found, 8 exhausted, 9 failed precondition, 11 out of range. */
+/* gRPC's codes: 3 invalid argument, 5 not found, 8 exhausted, 9 failed precondition, 11 out of
+ * range. */
 static const struct text texts[] = {
     [PD_KV_OK] = {"ok", 0},
     [PD_KV_ERR_MALFORMED] = {"etcdserver: malformed request", 3},

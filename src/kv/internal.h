@@ -1,4 +1,5 @@
-/* internal - what the files of kv share: rows, scans, tables and the machine's own structure. Private to kv. */
+/* internal - what the files of kv share: rows, scans, tables and the machine's own structure.
+ * Private to kv. */
 #ifndef PD_KV_INTERNAL_H
 #define PD_KV_INTERNAL_H
 
@@ -315,7 +316,8 @@ bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
 enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget);
 PD_NODISCARD enum pd_status pd_kv_apply_supply_ops(struct pd_kv *kv,
                                                    const struct pd_store_page *page);
-/* PUT or DELETE of one key whose present row is known. false: no room in the overlay: nothing happened. */
+/* PUT or DELETE of one key whose present row is known. false: no room in the overlay: nothing
+ * happened. */
 bool pd_kv_write_put(struct pd_kv *kv, const struct pd_kv_put *put, const struct pd_kv_found *old);
 bool pd_kv_write_tombstone(struct pd_kv *kv, const struct pd_kv_found *old);
 bool pd_kv_is_compacted(const struct pd_kv *kv, int64_t revision);

@@ -270,8 +270,8 @@ static void release_rows(struct pd_kv *kv)
             least = slot->mark;
         }
     }
-    /* Records of an unfinished command that leave memory before they count: the cache forgets what they
-     * replace, so that it is not taken for the command's own view. */
+    /* Records of an unfinished command that leave memory before they count: the cache forgets
+     * what they replace, so that it is not taken for the command's own view. */
     for (uint64_t at = kv->overlay.tail; at < least && least > kv->finished;
          at = pd_kv_overlay_after(&kv->overlay, at)) {
         const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
@@ -434,7 +434,8 @@ bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
     if (kv->batch_out) {
         return false;
     }
-    /* Rows of an unfinished command go only when it cannot go on otherwise: their revision hides them. */
+    /* Rows of an unfinished command go only when it cannot go on otherwise: their revision hides
+     * them. */
     bool is_blocked = kv->apply.phase != PD_KV_PHASE_IDLE && kv->apply.is_blocked;
     uint64_t end = is_blocked && kv->taken >= kv->finished ? kv->overlay.head : kv->finished;
     size_t count = 0;

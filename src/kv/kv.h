@@ -80,7 +80,7 @@ struct pd_kv_fetch {
     bool is_urgent;    /* the loop's apply waits for it */
     uint32_t rows_max; /* 0: as many as fit */
     size_t
-        bytes_max; /* advice for the page. When the first row does not fit, scan again with a page of
+        bytes_max; /* advice for the page; when the first row does not fit, scan again with a page of
                            pd_kv_row_bytes_max() */
 };
 /* The next fetch that was not handed out yet. */
@@ -217,7 +217,8 @@ void pd_kv_written(struct pd_kv *kv);
 /* Bytes that the overlay can still take. A leader refuses proposals when little is left. */
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 
-/* Background work in bounded steps: removal of compacted rows. DONE: none to do now. */
+/* Background work in bounded steps: removal of compacted rows. DONE: none to do now. It does nothing
+ * yet (sweep.c). */
 enum pd_kv_progress pd_kv_background_step(struct pd_kv *kv, uint32_t budget);
 
 /* -- What it is

@@ -1,5 +1,5 @@
-/* load - what the store holds is taken up again: meta, configuration, leases, sessions, stored answers; and the
- * set hash is recomputed from all rows. */
+/* load - what the store holds is taken up again: meta, configuration, leases, sessions, stored
+ * answers; and the set hash is recomputed from all rows. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -91,7 +91,8 @@ static bool load_session(struct pd_kv *kv, struct pd_span key, struct pd_kv_read
     return session != NULL;
 }
 
-/* 's' rows come before 't' rows: the session is there. An answer carries its moment's low mark and deadline. */
+/* 's' rows come before 't' rows: the session is there. An answer carries its moment's low mark
+ * and deadline. */
 static bool load_answer(struct pd_kv *kv, struct pd_span key, struct pd_kv_reader *reader)
 {
     struct pd_kv_session *session =

@@ -1,4 +1,5 @@
-/* ops - put, range, delete and txn, as steps that can stop wherever a row is missing or the overlay is full. */
+/* ops - put, range, delete and txn, as steps that can stop wherever a row is missing or the
+ * overlay is full. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -14,7 +15,8 @@ static void own_state(const struct pd_kv *kv, int64_t *revision, uint32_t *sub)
     *sub = has_written ? kv->apply.sub - 1 : PD_KV_SUB_LAST;
 }
 
-/* The row of a key, from memory or from the fetch that was made for it. false: it is being fetched. */
+/* The row of a key, from memory or from the fetch that was made for it. false: it is being
+ * fetched. */
 bool pd_kv_need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
                 bool with_value, struct pd_kv_found *found_out)
 {

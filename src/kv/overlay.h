@@ -1,9 +1,9 @@
-/* overlay - the rows that were written and that the store does not show yet, in order of writing and in order of
- * key. Pure; private to kv.
+/* overlay - the rows that were written and that the store does not show yet, in order of writing
+ * and in order of key. Pure; private to kv.
  *
- * Model      A ring of entries, each {row key, value or deletion}. Positions only grow; the oldest are released
- *            first. A skip list through the entries orders the indexed ones by key; a later entry of the same
- *            key takes the earlier one's place in it.
+ * Model      A ring of entries, each {row key, value or deletion}. Positions only grow; the
+ *            oldest are released first. A skip list through the entries orders the indexed ones
+ *            by key; a later entry of the same key takes the earlier one's place in it.
  * Bounds     The ring's bytes, taken at init.
  * Ownership  Spans point into the ring, until the entry is released or taken back. */
 #ifndef PD_KV_OVERLAY_H
@@ -50,7 +50,8 @@ PD_NODISCARD enum pd_status pd_kv_overlay_init(struct pd_kv_overlay *overlay, ui
 void pd_kv_overlay_deinit(struct pd_kv_overlay *overlay);
 void pd_kv_overlay_clear(struct pd_kv_overlay *overlay);
 
-/* Bytes that surely can be appended as one entry are what is left less twice the entry: the ring's end may be lost. */
+/* Bytes that surely can be appended as one entry are what is left less twice the entry: the
+ * ring's end may be lost. */
 uint64_t pd_kv_overlay_room_left(const struct pd_kv_overlay *overlay);
 uint64_t pd_kv_overlay_entry_size(size_t key_size, size_t value_size);
 

@@ -53,7 +53,8 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
         return;
     }
     struct pd_kv_slot *slot = &kv->slots[PD_KV_SLOT_READS + read];
-    /* What was handed out and not supplied is not waited for: its answer will be of no known fetch. */
+    /* What was handed out and not supplied is not waited for: its answer will be of no known
+     * fetch. */
     slot->state = PD_KV_SLOT_FREE;
     slot->generation = (slot->generation + 1) & UINT16_MAX;
     pd_free(r->keys);

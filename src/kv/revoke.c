@@ -66,7 +66,8 @@ enum pd_kv_progress pd_kv_revoke_step(struct pd_kv *kv, uint32_t budget)
     return PD_KV_MORE;
 }
 
-/* The first attachment at or behind lease_at: the store's row and the overlay's view of it together. */
+/* The first attachment at or behind lease_at: the store's row and the overlay's view of it
+ * together. */
 enum pd_status pd_kv_revoke_supply(struct pd_kv *kv, const struct pd_store_page *page)
 {
     struct pd_kv_apply *apply = &kv->apply;

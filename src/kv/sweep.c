@@ -1,4 +1,6 @@
-/* sweep - the removal of compacted rows: background work of this store alone. */
+/* sweep - the removal of compacted rows: background work of this store alone.
+ *
+ * Not written yet: a compaction refuses reads below it, but its rows stay in the store. */
 #include "kv/internal.h"
 
 enum pd_status pd_kv_sweep_supply(struct pd_kv *kv, const struct pd_store_page *page)

@@ -6,7 +6,8 @@
 #include "base/mutant.h"
 #include "kv/internal.h"
 
-/* -- Deadlines: a heap by (deadline, id), so that the next is at hand and a renewal is cheap ------- */
+/* -- Deadlines: a heap by (deadline, id), so that the next is at hand and a renewal is cheap
+ * ------- */
 
 static bool is_before(const struct pd_kv_timed *a, const struct pd_kv_timed *b)
 {

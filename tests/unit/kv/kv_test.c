@@ -1,5 +1,5 @@
-/* The state machine over the plainest of stores, which shows its rows late and answers fetches late. Random commands
- * are compared with a model that is an array. */
+/* The state machine over the plainest of stores, which shows its rows late and answers fetches
+ * late. Random commands are compared with a model that is an array. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -443,7 +443,8 @@ static void a_txn_takes_one_branch_at_one_revision(void **state)
     rig_close(rig);
 }
 
-/* -- Random puts and deletes against an array ---------------------------------------------------- */
+/* -- Random puts and deletes against an array
+ * ---------------------------------------------------- */
 
 #define KEYS 40
 
