@@ -37,10 +37,9 @@ struct pd_kv_config {
     uint32_t sessions_max;
     uint32_t session_window_max; /* commands in flight or unacknowledged */
     uint64_t session_duration_max_ns;
-    uint32_t
-        session_answer_bytes_max; /* stored for one session, beyond which its commands are refused */
-    uint64_t answers_bytes_max;   /* stored for all */
-    uint64_t state_time_step_max_ns; /* of one command */
+    uint32_t session_answer_bytes_max; /* stored for one session; beyond: commands are refused */
+    uint64_t answers_bytes_max;        /* stored for all */
+    uint64_t state_time_step_max_ns;   /* of one command */
     /* Of this node alone. */
     uint64_t overlay_bytes; /* >= 4 * (request_bytes_max + 64 KiB) */
     uint64_t cache_bytes;
@@ -79,8 +78,7 @@ struct pd_kv_fetch {
     bool descending;
     bool is_urgent;    /* the loop's apply waits for it */
     uint32_t rows_max; /* 0: as many as fit */
-    size_t
-        bytes_max; /* advice for the page; when the first row does not fit, scan again with a page of
+    size_t bytes_max; /* advice for the page; when the first row does not fit, scan again: a page of
                            pd_kv_row_bytes_max() */
 };
 /* The next fetch that was not handed out yet. */
@@ -217,7 +215,7 @@ void pd_kv_written(struct pd_kv *kv);
 /* Bytes that the overlay can still take. A leader refuses proposals when little is left. */
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 
-/* Background work in bounded steps: removal of compacted rows. DONE: none to do now. It does nothing
+/* Background work in bounded steps: removal of compacted rows. DONE: none now. It does nothing
  * yet (sweep.c). */
 enum pd_kv_progress pd_kv_background_step(struct pd_kv *kv, uint32_t budget);
 
