@@ -281,6 +281,7 @@ static int run_schedule(struct arguments *arguments)
         arguments->no_shrink = true;
         code = run_single(arguments);
     }
+    arguments->run.schedule = NULL;
     pd_sim_schedule_deinit(&schedule);
     return code;
 }

@@ -11,6 +11,7 @@
 
 struct arguments {
     const char *verb;
+    bool is_inspect;
     const char *folder;
     bool is_json;
     bool has_group;
@@ -83,7 +84,7 @@ static void print_report(const struct arguments *arguments, const struct pd_wal_
 
 static int read_log(struct arguments *arguments)
 {
-    bool is_inspect = strcmp(arguments->verb, "inspect") == 0;
+    bool is_inspect = arguments->is_inspect;
     struct pd_disk *disk = NULL;
     struct pd_wal_report report;
     enum pd_status status = pd_host_disk_open(arguments->folder, false, &disk);
@@ -141,6 +142,7 @@ static int parse(int count, char **words, struct arguments *arguments)
         (strcmp(arguments->verb, "inspect") != 0 && strcmp(arguments->verb, "verify") != 0)) {
         return pd_command_usage(&pd_command_wal, "inspect or verify?");
     }
+    arguments->is_inspect = strcmp(arguments->verb, "inspect") == 0;
     return arguments->folder != NULL ? PD_EXIT_CODE_OK
                                      : pd_command_usage(&pd_command_wal, "which folder?");
 }

@@ -161,7 +161,9 @@ void pd_sim_file_truncate(struct pd_sim_file *file, uint64_t size)
     size_t within = (size_t)(size % BLOCK);
     if (size < file->size && within > 0 && file->blocks[kept - 1].now != NULL) {
         make_dirty(file, kept - 1);
-        memset(file->blocks[kept - 1].now + within, 0, BLOCK - within);
+        uint8_t *bytes = file->blocks[kept - 1].now;
+        pd_assert(bytes != NULL);
+        memset(bytes + within, 0, BLOCK - within);
     }
     file->size = size;
 }
@@ -274,6 +276,7 @@ bool pd_sim_file_rot(struct pd_sim_file *file, struct pd_random *random, uint64_
     }
     size_t within = 0;
     uint8_t *bytes = file->blocks[chosen].now;
+    pd_assert(bytes != NULL);
     do { /* a byte that says something: padding is not worth the fault */
         within = (size_t)pd_random_below(random, BLOCK);
     } while (bytes[within] == 0);
