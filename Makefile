@@ -12,8 +12,8 @@ FUZZ_SECONDS ?= 60
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store soak prove prove-mutants sim mutants \
-	power-loss kill-loop fuzz tidy format install package clean deps
+.PHONY: help build run test asan tsan bench bench-actors soak prove prove-mutants sim mutants \
+	fuzz tidy format install package clean deps
 
 help: ## list the targets
 	@echo "Pando. The first call of any target sets the machine up; later calls take seconds."
@@ -48,15 +48,12 @@ tsan: ## the same tests under ThreadSanitizer
 	@scripts/build.sh tsan $(JOBS)
 	@scripts/test.sh tsan
 
-bench: bench-actors bench-store ## all benchmarks
+bench: bench-actors ## all benchmarks: today those of the actors
 
 bench-actors: ## Pando, bare Wasmtime, Erlang and Lunatic side by side; BENCH_ARGS=--install-lunatic
 	@scripts/deps.sh build bench
 	@scripts/build.sh release $(JOBS)
 	@bench/actors/run.sh $(BENCH_ARGS)
-
-bench-store: build ## one node's writes, reads and recovery beside raw fdatasync
-	@bench/store/run.sh $(BENCH_ARGS)
 
 soak: build ## the long searches of tests/soak: minutes to hours
 	@scripts/soak.sh build/tests/soak
@@ -75,12 +72,6 @@ sim: build ## the long search of the simulator: SEEDS=10000 of one simulated min
 mutants: ## break the consensus, log, store and node code on purpose: some test must notice each
 	@scripts/deps.sh build test
 	@scripts/mutants.sh
-
-power-loss: build ## cut the power under the shipping binary: ROUNDS=200 images with unsynced blocks lost
-	@tests/power/run.sh
-
-kill-loop: build ## kill -9 a loaded node ROUNDS=500 times: nothing acknowledged may be lost
-	@scripts/kill_loop.sh
 
 fuzz: ## every fuzzer for FUZZ_SECONDS, from the corpus that is kept in tests/fuzz/corpus
 	@scripts/deps.sh build test
