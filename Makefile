@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors soak prove prove-mutants sim mutants \
+.PHONY: help build run test asan tsan bench bench-actors soak prove sim mutants \
 	fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -34,7 +34,7 @@ run: build ## count words with supervised actors, one of which crashes; FILES=..
 	@FILES="$(FILES)" scripts/run.sh
 
 test: ## the quick set of tests; ends with 'N passed, N failed'
-	@scripts/deps.sh build test
+	@scripts/deps.sh build test prove
 	@scripts/build.sh release $(JOBS)
 	@scripts/test.sh release
 
@@ -61,10 +61,6 @@ soak: build ## the long searches of tests/soak: minutes to hours
 prove: ## the proofs of the pure leaves, on the code that ships; ends with 'proved P of T goals in M modules'
 	@scripts/deps.sh prove
 	@scripts/prove.sh
-
-prove-mutants: ## break every proven function on purpose: no proof may survive
-	@scripts/deps.sh prove
-	@scripts/prove_mutants.sh
 
 sim: build ## the long search of the simulator: SEEDS=10000 of one simulated minute each
 	@scripts/sim.sh

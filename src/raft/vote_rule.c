@@ -7,6 +7,11 @@ bool pd_log_is_up_to_date(uint64_t last_term, uint64_t last_index, uint64_t thei
 }
 
 /* Whether nothing that the voter has said in this term binds it to another. */
+/*@ requires \valid_read(voter) && \valid_read(request);
+    assigns \nothing;
+    ensures exact: \result <==>
+      voter->vote == request->from || (voter->vote == 0 && voter->leader == 0) ||
+      (request->is_pre_vote && request->term > voter->term); */
 static bool is_free_to_vote(const struct pd_vote_voter *voter,
                             const struct pd_vote_request *request)
 {
