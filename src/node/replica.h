@@ -1,21 +1,30 @@
-/* replica - one node's share of one group: raft, log records, kv, sessions and store, put together. Deterministic:
- * no I/O, clock, randomness or thread of its own. The node's core thread drives it, and so does the simulator.
+/* replica - one node's share of one group: raft, log records, kv, sessions and store, put together.
+ * Deterministic: no I/O, clock, randomness or thread of its own. The node's core thread drives it,
+ * and so does the simulator.
  *
- * Model      Events go in through the functions below. What they cause comes out of pd_replica_next(), one output
- *            at a time; pd_replica_step() does the work that is due in bounded slices. The owner's loop:
+ * Model      Events go in through the functions below. What they cause comes out of
+ *            pd_replica_next(), one output at a time; pd_replica_step() does the work that is due
+ *            in bounded slices. The owner's loop:
  *                deliver one event;
- *                do { while (pd_replica_next(replica, &output)) serve(&output); } while (pd_replica_step(replica));
- *            Every output that says so is answered by exactly one call, in any later turn of the loop.
- * Life       loading (the store's rows) -> running, or -> restoring (there is no state here: it is fetched from a
- *            peer, piece by piece, and nothing is answered meanwhile) -> running. A fatal output ends it.
- * Order      LOG_WRITEs are made durable in the order given; STORE_WRITEs likewise; both beside each other. A message
- *            that must wait for a write is held back here: SENDs may leave as soon as they are seen.
- * Bounds     struct pd_replica_config. Outputs wait here until they are polled: what one event or slice causes.
- * Ownership  An output's bytes are borrowed until the next call of any function but pd_replica_next; those of
- *            STORE_WRITE until pd_replica_store_written. Bytes given with an event are borrowed for the call.
- * Time       now_ns: monotonic, counts suspended time; wall_ns: of the calendar, for schedules only. Both come with
- *            pd_replica_clock, which goes before other events of that moment.
- * Trust      A peer's and a client's bytes may be anything: what does not decode is counted and dropped. */
+ *                do { while (pd_replica_next(replica, &output)) serve(&output); } while
+ *                (pd_replica_step(replica));
+ *            Every output that says so is answered by exactly one call, in any later turn of the
+ *            loop.
+ * Life       loading (the store's rows) -> running, or -> restoring (there is no state here: it is
+ *            fetched from a peer, piece by piece, and nothing is answered meanwhile) -> running. A
+ *            fatal output ends it.
+ * Order      LOG_WRITEs are made durable in the order given; STORE_WRITEs likewise; both beside
+ *            each other. A message that must wait for a write is held back here: SENDs may leave as
+ *            soon as they are seen.
+ * Bounds     struct pd_replica_config. Outputs wait here until they are polled: what one event or
+ *            slice causes.
+ * Ownership  An output's bytes are borrowed until the next call of any function but
+ *            pd_replica_next; those of STORE_WRITE until pd_replica_store_written. Bytes given with
+ *            an event are borrowed for the call.
+ * Time       now_ns: monotonic, counts suspended time; wall_ns: of the calendar, for schedules
+ *            only. Both come with pd_replica_clock, which goes before other events of that moment.
+ * Trust      A peer's and a client's bytes may be anything: what does not decode is counted and
+ *            dropped. */
 #ifndef PD_NODE_REPLICA_H
 #define PD_NODE_REPLICA_H
 
@@ -29,7 +38,8 @@ struct pd_replica;
 
 enum pd_replica_start {
     PD_REPLICA_START_EXISTING = 0, /* the folder was used before: log and store must be there */
-    PD_REPLICA_START_BOOTSTRAP, /* a new folder of one of the first members: initial_conf is the cluster */
+    /* a new folder of one of the first members: initial_conf is the cluster */
+    PD_REPLICA_START_BOOTSTRAP,
     PD_REPLICA_START_JOIN /* a new folder of a node that the cluster is going to add */
 };
 
@@ -46,19 +56,22 @@ struct pd_replica_config {
     struct pd_raft_config raft;       /* id, group_id, seed, ticks and limits */
     struct pd_kv_config kv;
     const pd_raft_node *
-        peers; /* JOIN and restoring: who can be asked besides the known members; borrowed for open */
+        /* JOIN and restoring: who can be asked besides the known members; borrowed for open */
+        peers;
     uint32_t peer_count;
     /* Bounds of this node alone. */
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */
     uint64_t proposal_bytes_max; /* refused beyond, while they wait for a batch */
     uint32_t reads_max;          /* reads that wait for a round, for apply or for rows */
     uint64_t
-        log_batch_bytes_max; /* a LOG_WRITE takes up no more work beyond; at most one is under way */
+        /* a LOG_WRITE takes up no more work beyond; at most one is under way */
+        log_batch_bytes_max;
     uint32_t request_ticks_max; /* then an answer says that the outcome is unknown */
     uint32_t apply_budget;      /* rows about, of one slice */
     uint64_t overlay_reserve;   /* proposals are refused when the overlay has less room left */
     uint64_t
-        log_retain_entries; /* kept behind the durable index, for followers that are a little behind */
+        /* kept behind the durable index, for followers that are a little behind */
+        log_retain_entries;
     uint64_t flush_entries; /* the store is flushed when its durable index lags this far */
     uint64_t hash_interval; /* hashes are compared at indices that are multiples of it; 0: never */
     uint32_t hash_ticks;    /* between two exchanges */
@@ -76,34 +89,37 @@ struct pd_replica_config {
 /* A node as shipped; ids, seed and start are the caller's. */
 struct pd_replica_config pd_replica_config_default(void);
 
-/* -- Start ---------------------------------------------------------------------------------------- */
+/* -- Start ------------------------------------------------------------------------------------- */
 
-/* PD_ERR_INVALID: the configuration contradicts itself; PD_ERR_NO_MEMORY. Then: every record of the log in order
- * (pd_replica_recover, from pd_wal_open's visit), then pd_replica_start, then the loop. */
+/* PD_ERR_INVALID: the configuration contradicts itself; PD_ERR_NO_MEMORY. Then: every record of the
+ * log in order (pd_replica_recover, from pd_wal_open's visit), then pd_replica_start, then the
+ * loop. */
 PD_NODISCARD enum pd_status pd_replica_open(const struct pd_replica_config *config,
                                             struct pd_replica **replica_out);
 void pd_replica_close(struct pd_replica *replica);
 
-/* One record of this group. PD_ERR_CORRUPT: its payload is not what was written: stop, the log cannot be trusted. */
+/* One record of this group. PD_ERR_CORRUPT: its payload is not what was written: stop, the log
+ * cannot be trusted. */
 PD_NODISCARD enum pd_status pd_replica_recover(struct pd_replica *replica,
                                                const struct pd_wal_record *record);
 
-/* What the owner found when it opened the store. A store that cannot be opened or is damaged is given as is_lost,
- * after the owner has put an empty one in its place. */
+/* What the owner found when it opened the store. A store that cannot be opened or is damaged is
+ * given as is_lost, after the owner has put an empty one in its place. */
 struct pd_replica_store_state {
     uint64_t applied_index; /* 0: empty */
     uint64_t durable_index;
     bool is_lost;
 };
-/* The log is read. Decides what this node goes on with; the outputs tell the rest. PD_OK; PD_ERR_CORRUPT or
- * PD_ERR_INVALID: the node must not start: pd_replica_text says why and what to do. */
+/* The log is read. Decides what this node goes on with; the outputs tell the rest. PD_OK;
+ * PD_ERR_CORRUPT or PD_ERR_INVALID: the node must not start: pd_replica_text says why and what to
+ * do. */
 PD_NODISCARD enum pd_status pd_replica_start(struct pd_replica *replica,
                                              const struct pd_replica_store_state *store,
                                              uint64_t now_ns, uint64_t wall_ns);
 /* Of the last refusal or fatal output; never NULL. */
 const char *pd_replica_text(const struct pd_replica *replica);
 
-/* -- Events in ------------------------------------------------------------------------------------ */
+/* -- Events in --------------------------------------------------------------------------------- */
 
 void pd_replica_clock(struct pd_replica *replica, uint64_t now_ns, uint64_t wall_ns);
 /* The timer: one raft tick. */
@@ -113,8 +129,8 @@ void pd_replica_message(struct pd_replica *replica, pd_raft_node from, const uin
                         size_t size);
 /* The transport lost a peer. */
 void pd_replica_unreachable(struct pd_replica *replica, pd_raft_node node);
-/* A client's request (replica_request.h). Exactly one ANSWER with the same client and correlation follows (a watch:
- * many), unless the client is forgotten before. */
+/* A client's request (replica_request.h). Exactly one ANSWER with the same client and correlation
+ * follows (a watch: many), unless the client is forgotten before. */
 void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                         const uint8_t *bytes, size_t size);
 /* The client is gone: its answers are not wanted any more. What it proposed still happens. */
@@ -123,36 +139,43 @@ void pd_replica_client_gone(struct pd_replica *replica, uint64_t client);
 void pd_replica_log_durable(struct pd_replica *replica, uint64_t ticket);
 /* The log's disk is nearly full (or has room again). */
 void pd_replica_disk_low(struct pd_replica *replica, bool is_low);
-/* The STORE_WRITE that is under way is visible. A failed one is the owner's: retry it, or stop and catch up from the
- * log after a restart. */
+/* The STORE_WRITE that is under way is visible. A failed one is the owner's: retry it, or stop and
+ * catch up from the log after a restart. */
 void pd_replica_store_written(struct pd_replica *replica);
 /* Answers STORE_FLUSH; also given whenever the store tells a new durable index. */
 void pd_replica_store_durable(struct pd_replica *replica, uint64_t durable_index);
 /* Answers STORE_RESET: the store is empty, durably. */
 void pd_replica_store_was_reset(struct pd_replica *replica);
-/* Answers FETCH. status other than PD_OK: the store could not give the rows; PD_ERR_CORRUPT means it is damaged. */
+/* Answers FETCH. status other than PD_OK: the store could not give the rows; PD_ERR_CORRUPT means
+ * it is damaged. */
 void pd_replica_rows(struct pd_replica *replica, uint32_t fetch_id, enum pd_status status,
                      const struct pd_store_page *page);
-/* Answers SNAPSHOT_OPEN: a view at `index` is held, or status says why not (then nothing is held). */
+/* Answers SNAPSHOT_OPEN: a view at `index` is held, or status says why not (then nothing is
+ * held). */
 void pd_replica_snapshot_opened(struct pd_replica *replica, uint64_t transfer,
                                 enum pd_status status, uint64_t index);
-/* Answers SNAPSHOT_READ: the next rows of the view from the output's `low` on, as scan gives them. */
+/* Answers SNAPSHOT_READ: the next rows of the view from the output's `low` on, as scan gives
+ * them. */
 void pd_replica_snapshot_rows(struct pd_replica *replica, uint64_t transfer, enum pd_status status,
                               const struct pd_store_page *page);
 
-/* -- Outputs -------------------------------------------------------------------------------------- */
+/* -- Outputs ----------------------------------------------------------------------------------- */
 
 enum pd_replica_output_kind {
     PD_REPLICA_SEND = 0,  /* bytes to the peer `node`; may be lost, delayed, repeated */
     PD_REPLICA_LOG_WRITE, /* records as one batch; then pd_replica_log_durable(ticket) */
     PD_REPLICA_LOG_CUT,   /* the log's entries below `index` are not needed: pd_wal_cut */
-    PD_REPLICA_STORE_WRITE, /* writes with applied index `index`, as one batch; then pd_replica_store_written */
-    PD_REPLICA_STORE_FLUSH, /* make the store durable, when convenient; then pd_replica_store_durable */
+    /* writes with applied index `index`, as one batch; then pd_replica_store_written */
+    PD_REPLICA_STORE_WRITE,
+    /* make the store durable, when convenient; then pd_replica_store_durable */
+    PD_REPLICA_STORE_FLUSH,
     PD_REPLICA_STORE_RESET, /* empty the store; then pd_replica_store_was_reset */
     PD_REPLICA_FETCH,       /* rows: fetch; then pd_replica_rows */
     PD_REPLICA_ANSWER,      /* bytes to `client` for `correlation` */
-    PD_REPLICA_SNAPSHOT_OPEN, /* hold a view of the store for `transfer`; then pd_replica_snapshot_opened */
-    PD_REPLICA_SNAPSHOT_READ, /* of the view: rows from `fetch.low` on, into fetch.bytes_max; then ..._rows */
+    /* hold a view of the store for `transfer`; then pd_replica_snapshot_opened */
+    PD_REPLICA_SNAPSHOT_OPEN,
+    /* of the view: rows from `fetch.low` on, into fetch.bytes_max; then ..._rows */
+    PD_REPLICA_SNAPSHOT_READ,
     PD_REPLICA_SNAPSHOT_CLOSE, /* let the view go; no answer */
     PD_REPLICA_NOTE,           /* text for the node's log */
     PD_REPLICA_FATAL           /* text; the node must stop now, and nothing else may be served */
@@ -177,10 +200,11 @@ struct pd_replica_output {
 
 /* The next output; false: none is waiting. */
 bool pd_replica_next(struct pd_replica *replica, struct pd_replica_output *output_out);
-/* One bounded slice of work. true: there is more: serve the outputs, look for other events, and call again. */
+/* One bounded slice of work. true: there is more: serve the outputs, look for other events, and
+ * call again. */
 bool pd_replica_step(struct pd_replica *replica);
 
-/* -- What it is ----------------------------------------------------------------------------------- */
+/* -- What it is -------------------------------------------------------------------------------- */
 
 enum pd_replica_phase {
     PD_REPLICA_LOADING = 0,
@@ -214,7 +238,8 @@ struct pd_replica_status {
 };
 void pd_replica_status(const struct pd_replica *replica, struct pd_replica_status *status_out);
 
-/* For a leader with lease reads, on the core's thread: whether what is applied now may be read as linearizable. */
+/* For a leader with lease reads, on the core's thread: whether what is applied now may be read as
+ * linearizable. */
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns);
 /* For pd_kv_get_hot and tests. */
 const struct pd_kv *pd_replica_kv(const struct pd_replica *replica);

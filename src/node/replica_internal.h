@@ -11,7 +11,8 @@
 #define PD_REPLICA_WINDOW_MAX 16u
 #define PD_REPLICA_TRANSFERS_MAX 2u
 
-/* Of a message between replicas: version u8, kind u8, 0 u16, group u32, cluster u64, from u64, to u64. */
+/* Of a message between replicas: version u8, kind u8, 0 u16, group u32, cluster u64, from u64, to
+ * u64. */
 #define PD_REPLICA_FRAME_SIZE 32u
 #define PD_REPLICA_FRAME_VERSION 1u
 enum pd_replica_frame {
@@ -122,7 +123,8 @@ struct pd_replica_transfer {
 
 enum pd_replica_install_state {
     PD_REPLICA_INSTALL_NONE = 0,
-    PD_REPLICA_INSTALL_DRAINING, /* what the old state still has under way at the store comes first */
+    /* what the old state still has under way at the store comes first */
+    PD_REPLICA_INSTALL_DRAINING,
     PD_REPLICA_INSTALL_RESETTING,
     PD_REPLICA_INSTALL_READY, /* takes chunks */
     PD_REPLICA_INSTALL_WRITING,
@@ -225,7 +227,8 @@ struct pd_replica {
     uint64_t applying_term;
     struct pd_replica_bytes applying;
     bool
-        conf_is_made; /* the change at apply_raft + 1 was given to raft; its bytes wait for the overlay */
+        /* the change at apply_raft + 1 was given to raft; its bytes wait for the overlay */
+        conf_is_made;
     bool conf_is_refused;
     struct pd_replica_bytes conf_bytes;
     bool is_paused; /* waits for rows or for the store */

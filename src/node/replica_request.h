@@ -1,8 +1,10 @@
 /* replica_request - what a client asks of a replica and what it is told, as bytes. Pure.
  *
- * Model      A request is {kind, flags, session, sequence, low, body}; an answer {outcome, leader, body}. Fixed fields
- *            little endian. The body of a WRITE is a command (kv/command.h); of a READ a command with one range.
- * Outcomes   Three kinds, never mixed up: it happened (OK), it certainly did not (most), nobody knows (UNKNOWN).
+ * Model      A request is {kind, flags, session, sequence, low, body}; an answer {outcome, leader,
+ *            body}. Fixed fields little endian. The body of a WRITE is a command (kv/command.h); of
+ *            a READ a command with one range.
+ * Outcomes   Three kinds, never mixed up: it happened (OK), it certainly did not (most), nobody
+ *            knows (UNKNOWN).
  * Trust      Decoding accepts any bytes. */
 #ifndef PD_NODE_REPLICA_REQUEST_H
 #define PD_NODE_REPLICA_REQUEST_H
@@ -47,11 +49,13 @@ struct pd_replica_request_head {
 enum pd_replica_outcome {
     PD_REPLICA_OK = 0,
     PD_REPLICA_NOT_LEADER, /* nothing was done; `leader` may help */
-    PD_REPLICA_NOT_READY, /* nothing was done: no leader yet, or it is taking over, or state is being fetched */
+    /* nothing was done: no leader yet, or it is taking over, or state is being fetched */
+    PD_REPLICA_NOT_READY,
     PD_REPLICA_BUSY,     /* nothing was done: a bound is reached; again later */
     PD_REPLICA_DISK_LOW, /* nothing was done: the leader's disk is nearly full */
     PD_REPLICA_DROPPED,  /* it was proposed, and another entry took its place: it never happens */
-    PD_REPLICA_UNKNOWN, /* it was proposed, and may or may not happen: retry in the session, or look */
+    /* it was proposed, and may or may not happen: retry in the session, or look */
+    PD_REPLICA_UNKNOWN,
     PD_REPLICA_INVALID, /* nothing was done: the request can never be accepted; the body says why */
     PD_REPLICA_CANCELLED, /* of a watch: it ended; the body says why */
     PD_REPLICA_OUTCOME_COUNT

@@ -1,8 +1,9 @@
 /* inflights - the window of appends that a follower has not acknowledged yet. Pure.
  *
- * Model      A ring of (index of the append's last entry, its bytes), oldest first, in the order of sending. It
- *            is full by count, or by bytes once the sum has reached the limit: one append may pass the byte
- *            limit, so that an entry larger than the limit can travel (raft.md, item 12).
+ * Model      A ring of (index of the append's last entry, its bytes), oldest first, in the order of
+ *            sending. It is full by count, or by bytes once the sum has reached the limit: one
+ *            append may pass the byte limit, so that an entry larger than the limit can travel
+ *            (raft.md, item 12).
  * Bounds     size_max slots, the caller's memory; PD_INFLIGHTS_MAX at most.
  * Ownership  The caller keeps `ring` alive as long as the window. */
 #ifndef PD_RAFT_INFLIGHTS_H
@@ -40,8 +41,8 @@ uint64_t pd_inflights_bytes(const struct pd_raft_inflights *window);
 
 bool pd_inflights_is_full(const struct pd_raft_inflights *window);
 
-/* An append was sent whose last entry is `index`, not below that of the one before. Not when count ==
- * size_max. */
+/* An append was sent whose last entry is `index`, not below that of the one before. Not when count
+ * == size_max. */
 void pd_inflights_add(struct pd_raft_inflights *window, uint64_t index, uint64_t bytes);
 
 /* Everything up to `index` arrived. */

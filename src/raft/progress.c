@@ -89,7 +89,8 @@ bool pd_progress_maybe_update(struct pd_raft_progress *progress, uint64_t acked)
 bool pd_progress_maybe_decrease(struct pd_raft_progress *progress, uint64_t rejected, uint64_t hint)
 {
     if (progress->state == PD_RAFT_REPLICATE) {
-        /* Appends overtake each other: only what lies beyond the proven match can have been refused. */
+        /* Appends overtake each other: only what lies beyond the proven match can have been
+         * refused. */
         if (rejected <= progress->match) {
             return false;
         }

@@ -1,10 +1,12 @@
 /* wire - raft messages and configurations as bytes. Pure.
  *
- * Layout     wire_header.h, then the snapshot's mark {index u64, term u64, configuration}, then the entries, each {term
- *            u64, index u64, type u8, size u32, data}. Little endian. A configuration is four counts (u8), a flag
- *            (u8) and the node ids (u64) of its lists in the order of struct pd_raft_conf.
+ * Layout     wire_header.h, then the snapshot's mark {index u64, term u64, configuration}, then the
+ *            entries, each {term u64, index u64, type u8, size u32, data}. Little endian. A
+ *            configuration is four counts (u8), a flag (u8) and the node ids (u64) of its lists in
+ *            the order of struct pd_raft_conf.
  * Ownership  A decoded message points into the bytes and into the room that the caller gave.
- * Trust      Any bytes: what decodes is well-formed, and whether it makes sense is raft's to judge. */
+ * Trust      Any bytes: what decodes is well-formed, and whether it makes sense is raft's to
+ *            judge. */
 #ifndef PD_RAFT_WIRE_H
 #define PD_RAFT_WIRE_H
 

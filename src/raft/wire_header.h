@@ -1,7 +1,9 @@
-/* wire_header - the fixed part of a raft message on the wire. Pure; a provable leaf: any bytes may come in.
+/* wire_header - the fixed part of a raft message on the wire. Pure; a provable leaf: any bytes may
+ * come in.
  *
- * Layout  Little endian: version u8, type u8, flags u8, 0 u8, group u32, from, to, term, log term, index, commit,
- *         reject hint, session, token (u64 each), entry count u32, snapshot size u32 (0: none). */
+ * Layout  Little endian: version u8, type u8, flags u8, 0 u8, group u32, from, to, term, log term,
+ *         index, commit, reject hint, session, token (u64 each), entry count u32, snapshot size u32
+ *         (0: none). */
 #ifndef PD_RAFT_WIRE_HEADER_H
 #define PD_RAFT_WIRE_HEADER_H
 

@@ -68,9 +68,9 @@ struct pd_history_report {
     uint64_t steps;
     uint64_t states; /* remembered */
     uint32_t placed; /* most operations that could be put in order */
-    uint32_t
-        blocked; /* not linearizable: an operation (index in the array) that had answered, but could not
-                         be placed when most others were */
+    /* Not linearizable: an operation (index in the array) that had answered, but could not be placed
+     * when most others were. */
+    uint32_t blocked;
 };
 
 /* "linearizable", "not-linearizable", "unknown". */

@@ -199,7 +199,8 @@ static void run_committed(struct question *question, struct text *output)
     if (committed(question, 0, 0) != index) {
         add_index(output, committed(question, 0, 0), " <-- self-joint quorum");
     }
-    /* Who is behind the result does not decide it: neither one less nor nothing at all changes it. */
+    /* Who is behind the result does not decide it: neither one less nor nothing at all changes
+     * it. */
     for (uint32_t i = 0; i < question->ack_count; i++) {
         struct ack *ack = &question->acks[i];
         uint64_t value = ack->value;

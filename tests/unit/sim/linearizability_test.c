@@ -1,5 +1,5 @@
-/* The linearizability check: every kind by hand, limits and faults, and small random histories against a search
- * through all orders. */
+/* The linearizability check: every kind by hand, limits and faults, and small random histories
+ * against a search through all orders. */
 #include "sim/linearizability.h"
 
 #include <setjmp.h>
@@ -162,7 +162,8 @@ static void limits_and_bad_input(void **state)
     assert_string_equal(pd_history_verdict_text(report.verdict), "linearizable");
 }
 
-/* Plain register semantics, once more and without cleverness. An open operation may happen or not. */
+/* Plain register semantics, once more and without cleverness. An open operation may happen or
+ * not. */
 static bool happens(const struct pd_history_operation *operation, uint64_t *value)
 {
     bool is_open = operation->finish_time == NEVER;
