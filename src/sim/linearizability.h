@@ -68,8 +68,8 @@ struct pd_history_report {
     uint64_t steps;
     uint64_t states; /* remembered */
     uint32_t placed; /* most operations that could be put in order */
-    /* Not linearizable: an operation (index in the array) that had answered, but could not be placed
-     * when most others were. */
+    /* Not linearizable: an operation (index in the array) that had answered, but could not be
+     * placed when most others were. */
     uint32_t blocked;
 };
 
