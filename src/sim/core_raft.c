@@ -324,7 +324,7 @@ static void serve_ready(struct raft_core *core)
 
 static void pump(struct raft_core *core)
 {
-    while (pd_raft_has_ready(core->raft)) {
+    while (core->append_count < APPENDS_MAX && pd_raft_has_ready(core->raft)) {
         serve_ready(core);
     }
     sync_later(core);

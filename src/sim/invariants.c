@@ -89,8 +89,8 @@ static void check_durable_majority(struct pd_sim_machine *machine, uint64_t inde
     }
 }
 
-static void learn(struct pd_sim_machine *machine, uint64_t index, uint64_t term, uint64_t hash,
-                  bool is_own_commit)
+static void learn(struct pd_sim_machine *machine, uint64_t commit_term, uint64_t index,
+                  uint64_t term, uint64_t hash, bool is_own_commit)
 {
     struct pd_sim_world *world = machine->world;
     world->ledger = pd_sim_grow(world->ledger, &world->ledger_capacity, (size_t)index + 1,
@@ -100,7 +100,8 @@ static void learn(struct pd_sim_machine *machine, uint64_t index, uint64_t term,
     }
     struct pd_sim_ledger_entry *entry = &world->ledger[index];
     if (entry->term == UNKNOWN_TERM) {
-        *entry = (struct pd_sim_ledger_entry){.term = term, .hash = hash};
+        *entry =
+            (struct pd_sim_ledger_entry){.term = term, .hash = hash, .commit_term = commit_term};
         world->counts.commits++;
         if (is_own_commit) {
             check_durable_majority(machine, index, term);
@@ -125,7 +126,8 @@ static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_vi
         uint64_t hash = 0;
         if (world->core->entry(machine, index, &term, &hash) == PD_OK) {
             /* What it finds committed at its start it did not commit itself now. */
-            learn(machine, index, term, hash, !is_first && view->role == PD_RAFT_LEADER);
+            learn(machine, view->term, index, term, hash,
+                  !is_first && view->role == PD_RAFT_LEADER);
         }
     }
     machine->ledger_checked = view->commit;
@@ -133,17 +135,22 @@ static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_vi
 
 /* -- Leaders ----------------------------------------------------------------------------------- */
 
+/* Leader completeness (Raft, section 5.4.3): what was committed in a term is in the log of every
+ * leader of a later one. A machine that slept may come to lead an older term, and owes less. */
 static void check_completeness(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
     struct pd_sim_world *world = machine->world;
-    if (world->ledger_count > 0 && view->last_index + 1 < world->ledger_count) {
+    size_t owed = world->ledger_count;
+    while (owed > 0 && world->ledger[owed - 1].commit_term >= view->term) {
+        owed--;
+    }
+    if (owed > 0 && view->last_index + 1 < owed) {
         pd_sim_world_fail(world, "node %u leads term %llu, but its log ends at %llu, before %llu",
                           machine->number, (unsigned long long)view->term,
-                          (unsigned long long)view->last_index,
-                          (unsigned long long)world->ledger_count - 1);
+                          (unsigned long long)view->last_index, (unsigned long long)owed - 1);
         return;
     }
-    for (uint64_t index = view->first_index; index < world->ledger_count; index++) {
+    for (uint64_t index = view->first_index; index < owed; index++) {
         uint64_t term = 0;
         uint64_t hash = 0;
         const struct pd_sim_ledger_entry *entry = &world->ledger[index];

@@ -79,6 +79,7 @@ struct pd_sim_machine {
 struct pd_sim_ledger_entry {
     uint64_t term;
     uint64_t hash;
+    uint64_t commit_term; /* of the machine that was first seen to know it committed */
 };
 
 struct pd_sim_counts {
