@@ -423,7 +423,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
         drop_first_wish(world);
         return;
     }
-    world->core->order(leader, &world->wishes[0]);
+    pd_sim_world_order(leader, &world->wishes[0]);
 }
 
 /* -- Begin, end, heal -------------------------------------------------------------------------- */

@@ -240,6 +240,18 @@ static void panicked(struct pd_sim_machine *machine)
     process_stopped(machine, world->panic_text);
 }
 
+void pd_sim_world_order(struct pd_sim_machine *machine, const struct pd_sim_order *order)
+{
+    struct pd_sim_world *world = machine->world;
+    world->in_core = true;
+    if (setjmp(world->panic) != 0) {
+        panicked(machine);
+        return;
+    }
+    world->core->order(machine, order);
+    world->in_core = false;
+}
+
 static void refused_to_start(struct pd_sim_machine *machine, enum pd_status status,
                              const char *text)
 {
@@ -508,13 +520,7 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
         resume(&world->machines[event->node], event->life);
         break;
     case PD_SIM_EVENT_OPERATOR:
-        world->in_core = true;
-        if (setjmp(world->panic) == 0) {
-            pd_sim_operator_step(world);
-            world->in_core = false;
-        } else {
-            panicked(pd_sim_world_leader(world));
-        }
+        pd_sim_operator_step(world);
         pd_sim_world_push(world, world->now_ns + OPERATOR_EVERY_NS, PD_SIM_EVENT_OPERATOR, 0, 0,
                           NULL);
         break;

@@ -198,6 +198,8 @@ void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *f
 void pd_sim_fault_end(struct pd_sim_world *world, const struct pd_sim_fault *fault,
                       uint64_t number);
 void pd_sim_operator_step(struct pd_sim_world *world);
+/* Give a machine's core an order; a core that ends at it ends its process. */
+void pd_sim_world_order(struct pd_sim_machine *machine, const struct pd_sim_order *order);
 void pd_sim_heal(struct pd_sim_world *world);
 
 /* invariants.c */
