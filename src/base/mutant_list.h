@@ -79,16 +79,26 @@ PD_MUTANT_ENTRY(KV_LEASE_EXPIRES_EARLY, "an expiry is honoured before its deadli
 PD_MUTANT_ENTRY(KV_REVOKE_LEAVES_KEYS, "a revoked lease leaves its keys (etcd's data model)")
 
 /* node */
-PD_MUTANT_ENTRY(NODE_ANSWER_BEFORE_DURABLE, "acks and votes leave before the log write is durable (etcd#14370; items 1, 14, 17)")
-PD_MUTANT_ENTRY(NODE_SERVES_AFTER_TRANSFER, "goes on as a serving leader after it has lost the lead (TiKV#9208)")
-PD_MUTANT_ENTRY(NODE_LOG_CUT_TO_APPLIED, "cuts the log up to what is applied, not what the store holds durably (Redis-Raft: snapshot/log gap)")
-PD_MUTANT_ENTRY(NODE_RESTART_FORGETS_CONF, "the configuration is not kept with the applied index (dqlite#323)")
-PD_MUTANT_ENTRY(NODE_APPLIED_AHEAD_OF_DATA, "the store's applied index runs ahead of its rows (etcd#13766)")
-PD_MUTANT_ENTRY(NODE_READ_WITHOUT_ROUND, "reads what is applied here as if leadership were confirmed (etcd 2014)")
-PD_MUTANT_ENTRY(NODE_READ_BEFORE_APPLIED, "a confirmed read does not wait until its index is applied (item 23)")
+PD_MUTANT_ENTRY(
+    NODE_ANSWER_BEFORE_DURABLE,
+    "acks and votes leave before the log write is durable (etcd#14370; items 1, 14, 17)")
+PD_MUTANT_ENTRY(NODE_SERVES_AFTER_TRANSFER,
+                "goes on as a serving leader after it has lost the lead (TiKV#9208)")
+PD_MUTANT_ENTRY(NODE_LOG_CUT_TO_APPLIED, "cuts the log up to what is applied, not what the store "
+                                         "holds durably (Redis-Raft: snapshot/log gap)")
+PD_MUTANT_ENTRY(NODE_RESTART_FORGETS_CONF,
+                "the configuration is not kept with the applied index (dqlite#323)")
+PD_MUTANT_ENTRY(NODE_APPLIED_AHEAD_OF_DATA,
+                "the store's applied index runs ahead of its rows (etcd#13766)")
+PD_MUTANT_ENTRY(NODE_READ_WITHOUT_ROUND,
+                "reads what is applied here as if leadership were confirmed (etcd 2014)")
+PD_MUTANT_ENTRY(NODE_READ_BEFORE_APPLIED,
+                "a confirmed read does not wait until its index is applied (item 23)")
 PD_MUTANT_ENTRY(NODE_BLIND_RETRY, "a session's retry is proposed without its session (TiDB 2.1.7)")
 PD_MUTANT_ENTRY(NODE_UNKNOWN_IS_DROPPED, "tells a client that nothing happened when nobody knows")
-PD_MUTANT_ENTRY(NODE_STARTS_EMPTY, "a node whose store is gone starts with an empty one instead of fetching a snapshot")
+PD_MUTANT_ENTRY(
+    NODE_STARTS_EMPTY,
+    "a node whose store is gone starts with an empty one instead of fetching a snapshot")
 
 /* store */
 PD_MUTANT_ENTRY(STORE_INDEX_APART,

@@ -1,4 +1,7 @@
-/* Committed entries -> the kv machine, in bounded slices; its rows -> the store; its fetches -> the owner. */
+/* Committed entries -> the kv machine, in bounded slices; its rows -> the store; its fetches -> the
+ * owner. */
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "node/replica_internal.h"
@@ -22,7 +25,8 @@ static void applied(struct pd_replica *replica, uint64_t index, uint64_t term,
     pd_replica_hash_applied(replica);
 }
 
-/* A change of the configuration: raft first, once; then the kv, as often as it takes. false: it waits. */
+/* A change of the configuration: raft first, once; then the kv, as often as it takes. false: it
+ * waits. */
 static bool apply_conf(struct pd_replica *replica, const struct pd_raft_entry *entry,
                        bool kv_has_it)
 {
@@ -120,7 +124,7 @@ bool pd_replica_apply_step(struct pd_replica *replica)
                          "the command at index %llu could not be applied: the store's rows "
                          "are damaged. Remove the store folder and start again: it is "
                          "rebuilt from the log or from another member",
-                         (unsigned long long)(replica->apply_raft + 1));
+                         (unsigned long long)replica->apply_raft + 1);
         return false;
     case PD_KV_DONE:
         break;

@@ -1,5 +1,7 @@
-/* Ready -> one batch of log records; what must wait for its durability waits here. While a batch is under way the
- * next one gathers: group commit without a delay. */
+/* Ready -> one batch of log records; what must wait for its durability waits here. While a batch is
+ * under way the next one gathers: group commit without a delay. */
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutant.h"
@@ -60,7 +62,9 @@ static void send(struct pd_replica *replica, const struct pd_raft_message *messa
 static void after_append(struct pd_replica *replica, const struct pd_raft_message *message)
 {
     if (message->to == replica->config.raft.id) {
-        (void)pd_raft_step(replica->raft, message);
+        /* A refused acknowledgement of our own is one of an older term: nothing waits for it. */
+        enum pd_status status = pd_raft_step(replica->raft, message);
+        (void)status;
     } else {
         send(replica, message);
     }
@@ -245,8 +249,8 @@ bool pd_replica_log_step(struct pd_replica *replica)
     return true;
 }
 
-/* The store holds durably what lies before: let go of it in raft's window and on the disk, but for a tail that spares
- * a follower who is a little behind the snapshot. */
+/* The store holds durably what lies before: let go of it in raft's window and on the disk, but for
+ * a tail that spares a follower who is a little behind the snapshot. */
 void pd_replica_log_cut(struct pd_replica *replica)
 {
     if (replica->raft == NULL || replica->phase != PD_REPLICA_RUNNING) {
