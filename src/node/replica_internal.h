@@ -269,6 +269,8 @@ struct pd_replica {
     struct pd_replica_install install;
     uint64_t leader_seen_tick;
 
+    struct pd_replica_watches *watches; /* replica_watch.c */
+
     struct pd_replica_hash hashes[PD_REPLICA_HASHES_MAX];
     struct pd_replica_peer_hash peer_hashes[PD_RAFT_MEMBERS_MAX];
 
@@ -362,6 +364,22 @@ void pd_replica_install_flushed(struct pd_replica *replica);
 void pd_replica_install_logged(struct pd_replica *replica);
 void pd_replica_install_free(struct pd_replica *replica);
 void pd_replica_restore(struct pd_replica *replica);
+
+/* replica_watch.c: watches over the kv's hub */
+PD_NODISCARD enum pd_status pd_replica_watch_open(struct pd_replica *replica);
+void pd_replica_watch_free(struct pd_replica *replica);
+void pd_replica_watch(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                      const struct pd_replica_request_head *head);
+void pd_replica_unwatch(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                        const struct pd_replica_request_head *head);
+/* After each applied entry: its events (pd_kv_take_events) go to whom they concern. */
+void pd_replica_watch_applied(struct pd_replica *replica);
+/* A bounded slice of catching up and handing out. true: there is more. */
+bool pd_replica_watch_step(struct pd_replica *replica);
+void pd_replica_watch_tick(struct pd_replica *replica);
+void pd_replica_watch_client_gone(struct pd_replica *replica, uint64_t client);
+/* State is going away (a snapshot is installed): every watch is cancelled. */
+void pd_replica_watches_drop(struct pd_replica *replica);
 
 /* replica_hash.c */
 void pd_replica_hash_applied(struct pd_replica *replica);
