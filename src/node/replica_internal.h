@@ -372,6 +372,8 @@ void pd_replica_watch(struct pd_replica *replica, uint64_t client, uint64_t corr
                       const struct pd_replica_request_head *head);
 void pd_replica_unwatch(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                         const struct pd_replica_request_head *head);
+void pd_replica_watch_credit(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                             const struct pd_replica_request_head *head);
 /* After each applied entry: its events (pd_kv_take_events) go to whom they concern. */
 void pd_replica_watch_applied(struct pd_replica *replica);
 /* A bounded slice of catching up and handing out. true: there is more. */

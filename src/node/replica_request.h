@@ -28,7 +28,10 @@ enum pd_replica_request_kind {
     PD_REPLICA_REQUEST_REMOVE = 9,      /* number: node */
     PD_REPLICA_REQUEST_TRANSFER =
         10, /* number: node. Answered when asked for; the status tells the rest */
-    PD_REPLICA_REQUEST_STATUS = 11 /* Answer: JSON for people */
+    PD_REPLICA_REQUEST_STATUS = 11, /* Answer: JSON for people */
+    /* number: correlation of a watch; body: replica_watch.h. Room for more answers of that watch.
+     * It has no answer of its own unless its body is wrong: the watch's answers tell. */
+    PD_REPLICA_REQUEST_WATCH_CREDIT = 12
 };
 
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */
