@@ -13,6 +13,15 @@ PD_SOMETIMES_ENTRY(KV_OVERLAY_FULL, "apply waited because the overlay was full")
 PD_SOMETIMES_ENTRY(KV_REPEATED, "a retry was answered from its session")
 
 /* node */
+PD_SOMETIMES_ENTRY(NODE_PROPOSAL_DROPPED, "another entry took the place of a proposed one")
+PD_SOMETIMES_ENTRY(NODE_PROPOSAL_LOST,
+                   "a proposal's end could not be known: its client was told so")
+PD_SOMETIMES_ENTRY(NODE_READ_ROUND_LOST, "a read's round got no answer and was asked again")
+PD_SOMETIMES_ENTRY(NODE_BUSY, "a request was refused because a limit was reached")
+PD_SOMETIMES_ENTRY(NODE_EXPIRED, "a leader proposed the end of a lease or session")
+PD_SOMETIMES_ENTRY(NODE_HANDED_OVER, "a leader with a full disk handed the lead over")
+PD_SOMETIMES_ENTRY(NODE_STORE_REBUILT, "a lost store was rebuilt from a whole log")
+PD_SOMETIMES_ENTRY(NODE_STORE_FETCHED, "a store that was lost or too old was fetched from a peer")
 
 /* sim */
 PD_SOMETIMES_ENTRY(SIM_CRASH_DURING_WRITE, "a node crashed with an unsynced log write")

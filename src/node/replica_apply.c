@@ -120,6 +120,7 @@ bool pd_replica_apply_step(struct pd_replica *replica)
         replica->is_paused = true;
         return false;
     case PD_KV_FAILED:
+        replica->store_is_damaged = true;
         pd_replica_fatal(replica,
                          "the command at index %llu could not be applied: the store's rows "
                          "are damaged. Remove the store folder and start again: it is "
@@ -157,14 +158,17 @@ bool pd_replica_store_step(struct pd_replica *replica)
     return true;
 }
 
+/* The log can be cut up to what the store holds durably: it is flushed when that lags far, or when
+ * the log's window has little room left. */
 static void flush_if_due(struct pd_replica *replica)
 {
     if (replica->store_is_flushing || replica->phase != PD_REPLICA_RUNNING ||
-        replica->raft == NULL) {
+        replica->raft == NULL || replica->store_visible == replica->store_durable) {
         return;
     }
     uint64_t lag = replica->store_visible - replica->store_durable;
-    if (replica->store_visible > replica->store_durable && lag >= replica->config.flush_entries) {
+    if (lag >= replica->config.flush_entries ||
+        pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX) {
         replica->store_is_flushing = true;
         (void)pd_replica_emit(replica, PD_REPLICA_STORE_FLUSH);
     }
@@ -229,6 +233,7 @@ void pd_replica_rows(struct pd_replica *replica, uint32_t fetch_id, enum pd_stat
     }
     if (status != PD_OK && status != PD_ERR_UNKNOWN &&
         replica->install.state == PD_REPLICA_INSTALL_NONE) {
+        replica->store_is_damaged = true;
         pd_replica_fatal(replica,
                          "the store's rows cannot be read (%s): remove the store folder and "
                          "start again: it is rebuilt from the log or from another member",

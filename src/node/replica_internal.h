@@ -10,6 +10,8 @@
 #define PD_REPLICA_SAMPLES_MAX 16u
 #define PD_REPLICA_WINDOW_MAX 16u
 #define PD_REPLICA_TRANSFERS_MAX 2u
+#define PD_REPLICA_LOG_FILL_MAX                                                                    \
+    50u /* percent of raft's window: then the store is flushed, all cut */
 
 /* Of a message between replicas: version u8, kind u8, 0 u16, group u32, cluster u64, from u64, to
  * u64. */
@@ -73,12 +75,19 @@ struct pd_replica_proposal {
     uint64_t since_tick;
 };
 
+/* Every read stands in the line of its state. */
 enum pd_replica_read_state {
     PD_REPLICA_READ_FREE = 0,
     PD_REPLICA_READ_GATHERED, /* waits for the next round */
-    PD_REPLICA_READ_ASKED,    /* in a round that is under way */
+    PD_REPLICA_READ_ASKED,    /* in the round that is under way */
     PD_REPLICA_READ_APPLY,    /* waits until `index` is applied */
-    PD_REPLICA_READ_ROWS      /* holds a read of the kv */
+    PD_REPLICA_READ_OPENING,  /* waits for a read of the kv */
+    PD_REPLICA_READ_ROWS,     /* holds one */
+    PD_REPLICA_READ_STATES
+};
+struct pd_replica_read_line {
+    uint32_t head; /* 1 + its place; 0: nobody */
+    uint32_t tail;
 };
 struct pd_replica_read {
     enum pd_replica_read_state state;
@@ -86,13 +95,14 @@ struct pd_replica_read {
     enum pd_replica_request_kind kind;
     uint64_t client;
     uint64_t correlation;
-    uint64_t round;
     uint64_t index;
     uint64_t number;
     uint64_t since_tick;
     uint8_t *body;
     size_t body_size;
+    size_t body_capacity;
     uint32_t kv_read;
+    uint32_t next; /* in its line */
 };
 
 struct pd_replica_chunk {
@@ -240,6 +250,7 @@ struct pd_replica {
     uint64_t store_visible;
     uint64_t store_durable;
     uint32_t fetches_open;
+    bool store_is_damaged;
 
     /* proposals: a ring in order of index */
     struct pd_replica_proposal *proposals;
@@ -259,10 +270,10 @@ struct pd_replica {
 
     /* reads */
     struct pd_replica_read *reads;
+    struct pd_replica_read_line lines[PD_REPLICA_READ_STATES];
     uint64_t round;
     bool round_is_open;
     uint64_t round_tick;
-    uint32_t read_turn;
 
     struct pd_replica_transfer transfers[PD_REPLICA_TRANSFERS_MAX];
     uint64_t transfer_next;
@@ -322,6 +333,9 @@ bool pd_replica_fetch_step(struct pd_replica *replica);
 void pd_replica_conf_save(struct pd_replica *replica, const struct pd_raft_conf *conf);
 
 /* replica_propose.c */
+/* A command that can never be applied is answered as its apply would have answered it. */
+void pd_replica_answer_error(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                             enum pd_kv_error error);
 void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                       const struct pd_replica_request_head *head);
 void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, uint64_t term,
@@ -334,8 +348,14 @@ void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal
                             struct pd_span command);
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
 void pd_replica_duties_tick(struct pd_replica *replica);
+/* The reachable voter that has most of the log; 0: there is none. */
+pd_raft_node pd_replica_best_successor(struct pd_replica *replica);
 
 /* replica_read.c */
+/* Rounds of reads are numbered apart from those of this node's former lives: a late answer to one
+ * of them must not confirm a read of now (etcd#20418). */
+uint64_t pd_replica_first_round(const struct pd_replica *replica);
+void pd_replica_reads_init(struct pd_replica *replica);
 void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                      const struct pd_replica_request_head *head);
 void pd_replica_read_ready(struct pd_replica *replica, const struct pd_raft_read *read);

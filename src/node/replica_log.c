@@ -261,10 +261,14 @@ void pd_replica_log_cut(struct pd_replica *replica)
     if (durable > replica->apply_raft) {
         durable = replica->apply_raft;
     }
-    if (durable <= replica->config.log_retain_entries) {
+    /* Whoever is behind may be sent a snapshot; a full window would refuse every proposal. */
+    uint64_t retain = pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX
+                          ? 0
+                          : replica->config.log_retain_entries;
+    if (durable <= retain) {
         return;
     }
-    uint64_t index = durable - replica->config.log_retain_entries;
+    uint64_t index = durable - retain;
     struct pd_raft_entry entry;
     if (index <= replica->cut_index || pd_raft_entry_at(replica->raft, durable, &entry) != PD_OK) {
         return;

@@ -336,6 +336,14 @@ enum pd_status pd_raft_entry_at(const struct pd_raft *raft, uint64_t index,
     return PD_OK;
 }
 
+uint32_t pd_raft_log_fill(const struct pd_raft *raft)
+{
+    const struct pd_log_memory *memory = &raft->log.memory;
+    uint64_t entries = (uint64_t)memory->count * 100 / memory->slots_max;
+    uint64_t bytes = (memory->tail - memory->head) * 100 / memory->bytes_max;
+    return (uint32_t)(entries > bytes ? entries : bytes);
+}
+
 void pd_raft_set_election_timeout(struct pd_raft *raft, uint32_t ticks)
 {
     raft->election_timeout = ticks;

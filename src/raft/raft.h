@@ -364,6 +364,8 @@ void pd_raft_status(const struct pd_raft *raft, struct pd_raft_status *status_ou
 /* The entry at an index of the log in memory. PD_ERR_UNKNOWN: compacted or not there. */
 PD_NODISCARD enum pd_status pd_raft_entry_at(const struct pd_raft *raft, uint64_t index,
                                              struct pd_raft_entry *entry_out);
+/* How full the log's memory is, in percent: of its entries or its bytes, whichever is fuller. */
+uint32_t pd_raft_log_fill(const struct pd_raft *raft);
 /* Conformance and tests: fix the timeout that the next election waits for. */
 void pd_raft_set_election_timeout(struct pd_raft *raft, uint32_t ticks);
 /* Every invariant; asserts. */
