@@ -170,7 +170,8 @@ PD_NODISCARD enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_k
 PD_NODISCARD enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t lease, bool with_keys,
                                              uint32_t *read_out);
 PD_NODISCARD enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out);
-/* Events from (revision, sub) on, as many as fit into `bytes_max`, at least one if there is one. */
+/* Events from (revision, sub) on, until they have used `bytes_max`; at least one if there is one.
+ * When it ends before all were given, the next position is that of an event. */
 PD_NODISCARD enum pd_status pd_kv_read_history(struct pd_kv *kv, int64_t revision, uint32_t sub,
                                                size_t bytes_max, uint32_t *read_out);
 enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t budget);

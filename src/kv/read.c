@@ -347,7 +347,11 @@ enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
     if (!r->has_row && pd_kv_is_compacted(kv, r->history.next_revision)) {
         r->error = PD_KV_ERR_COMPACTED;
     }
-    if (r->error != PD_KV_OK || r->out.size >= ANSWER_HEAD + r->bytes_max) {
+    /* Full, and the next event is known to exist: whoever reads on knows whether it is of the same
+     * revision. */
+    size_t used = r->out.size - ANSWER_HEAD + r->history.count * sizeof *r->events;
+    bool is_full = r->has_row && r->history.count > 0 && used >= r->bytes_max;
+    if (r->error != PD_KV_OK || is_full) {
         history_end(r, 0);
         return PD_KV_DONE;
     }
@@ -509,6 +513,10 @@ enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t read,
                                     const struct pd_store_page *page)
 {
     struct pd_kv_reading *r = reading(kv, read);
+    if (pd_kv_is_compacted(kv, r->history.next_revision)) {
+        r->error = PD_KV_ERR_COMPACTED; /* the page may lack rows that were removed meanwhile */
+        return PD_OK;
+    }
     return r->has_row ? history_versions(kv, r, page) : history_row(kv, r, page);
 }
 
