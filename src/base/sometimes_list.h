@@ -11,6 +11,16 @@ PD_SOMETIMES_ENTRY(KV_SCAN_MERGED,
 PD_SOMETIMES_ENTRY(KV_ROW_MISSING, "a command needed a row that was in no memory")
 PD_SOMETIMES_ENTRY(KV_OVERLAY_FULL, "apply waited because the overlay was full")
 PD_SOMETIMES_ENTRY(KV_REPEATED, "a retry was answered from its session")
+PD_SOMETIMES_ENTRY(KV_WATCH_FELL_BEHIND,
+                   "a watcher did not take its events before the ring went on")
+PD_SOMETIMES_ENTRY(KV_WATCH_PAST_RING, "a command had more events than the ring can take")
+PD_SOMETIMES_ENTRY(KV_WATCH_PREVIOUS_UNKNOWN, "a watcher went to the store for a previous record")
+PD_SOMETIMES_ENTRY(KV_WATCH_WAITS_FOR_READER, "a watcher that is behind found no reader")
+PD_SOMETIMES_ENTRY(KV_WATCH_READ_RING, "a watcher caught up from the ring")
+PD_SOMETIMES_ENTRY(KV_WATCH_CAUGHT_UP, "a watcher that was behind stepped in")
+PD_SOMETIMES_ENTRY(KV_WATCH_REVISION_SPLIT, "a revision was larger than a page of history")
+PD_SOMETIMES_ENTRY(KV_WATCH_PAGE_YIELDS, "the ring went on while its revisions were given out")
+PD_SOMETIMES_ENTRY(KV_WATCH_PARKED, "a watcher that was behind ran out of credit")
 
 /* node */
 PD_SOMETIMES_ENTRY(NODE_PROPOSAL_DROPPED, "another entry took the place of a proposed one")
