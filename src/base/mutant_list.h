@@ -111,6 +111,20 @@ PD_MUTANT_ENTRY(NODE_UNKNOWN_IS_DROPPED, "tells a client that nothing happened w
 PD_MUTANT_ENTRY(
     NODE_STARTS_EMPTY,
     "a node whose store is gone starts with an empty one instead of fetching a snapshot")
+PD_MUTANT_ENTRY(NODE_CHUNK_CRC_IGNORED, "a snapshot's chunks are believed without their checksums")
+PD_MUTANT_ENTRY(NODE_INSTALL_INDEX_FIRST,
+                "an incoming snapshot's applied index is written with its first rows (etcd#13766)")
+PD_MUTANT_ENTRY(NODE_INSTALL_WITHOUT_DRAINING,
+                "a snapshot is installed over what the old state has under way")
+PD_MUTANT_ENTRY(NODE_INSTALL_BEFORE_LOG,
+                "the store holds a snapshot durably before the log knows of it (Redis-Raft)")
+PD_MUTANT_ENTRY(NODE_INSTALL_UNVERIFIED,
+                "an installed state is not compared with the hashes that it came with (rule 2)")
+PD_MUTANT_ENTRY(NODE_LOG_CUT_DURING_TRANSFER,
+                "the log is cut while a snapshot is on its way (item 18)")
+PD_MUTANT_ENTRY(NODE_WIPED_VOTER_SERVED,
+                "a voter that lost its log is given a state, and votes again (RethinkDB)")
+PD_MUTANT_ENTRY(NODE_HASH_MISMATCH_IGNORED, "replicas that differ go on (rule 2)")
 
 /* store */
 PD_MUTANT_ENTRY(STORE_INDEX_APART,

@@ -429,6 +429,17 @@ bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
     return meta_out->revision >= 1 && meta_out->compacted <= meta_out->revision;
 }
 
+bool pd_kv_meta_row(struct pd_span row, uint64_t *index_out, uint64_t *term_out)
+{
+    struct pd_kv_meta meta;
+    if (!pd_kv_meta_decode(row, &meta)) {
+        return false;
+    }
+    *index_out = meta.index;
+    *term_out = meta.term;
+    return true;
+}
+
 bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
 {
     if (kv->batch_out) {

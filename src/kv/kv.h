@@ -255,6 +255,9 @@ uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv);
 bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
                           struct pd_kv_writer *writer);
 
+/* What a meta row (key "m") says of the state that it belongs to. false: it is none. */
+bool pd_kv_meta_row(struct pd_span row, uint64_t *index_out, uint64_t *term_out);
+
 /* Every invariant that can be seen without the store; asserts. */
 void pd_kv_check(const struct pd_kv *kv);
 

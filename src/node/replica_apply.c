@@ -96,12 +96,14 @@ static bool apply_begin(struct pd_replica *replica)
 
 bool pd_replica_apply_step(struct pd_replica *replica)
 {
-    if (replica->phase != PD_REPLICA_RUNNING || replica->raft == NULL ||
-        replica->install.state != PD_REPLICA_INSTALL_NONE || replica->is_paused) {
+    if (replica->phase != PD_REPLICA_RUNNING || replica->raft == NULL || replica->is_paused ||
+        replica->install.state > PD_REPLICA_INSTALL_DRAINING) {
         return false;
     }
     if (!replica->is_applying) {
-        if (replica->apply_raft >= replica->apply_high) {
+        /* What is under way is finished before a snapshot takes its place; nothing new begins. */
+        if (replica->apply_raft >= replica->apply_high ||
+            replica->install.state != PD_REPLICA_INSTALL_NONE) {
             return false;
         }
         if (!apply_begin(replica)) {
@@ -140,8 +142,9 @@ bool pd_replica_apply_step(struct pd_replica *replica)
 /* One batch at a time goes to the store. */
 bool pd_replica_store_step(struct pd_replica *replica)
 {
-    if (replica->phase != PD_REPLICA_RUNNING || replica->store_is_writing ||
-        replica->install.state != PD_REPLICA_INSTALL_NONE) {
+    bool is_over = replica->install.state > PD_REPLICA_INSTALL_DRAINING ||
+                   (replica->install.state == PD_REPLICA_INSTALL_DRAINING && !replica->is_applying);
+    if (replica->phase != PD_REPLICA_RUNNING || replica->store_is_writing || is_over) {
         return false;
     }
     struct pd_kv_batch batch;
@@ -163,7 +166,8 @@ bool pd_replica_store_step(struct pd_replica *replica)
 static void flush_if_due(struct pd_replica *replica)
 {
     if (replica->store_is_flushing || replica->phase != PD_REPLICA_RUNNING ||
-        replica->raft == NULL || replica->store_visible == replica->store_durable) {
+        replica->raft == NULL || replica->store_visible == replica->store_durable ||
+        replica->install.state != PD_REPLICA_INSTALL_NONE) {
         return;
     }
     uint64_t lag = replica->store_visible - replica->store_durable;
@@ -197,7 +201,7 @@ void pd_replica_store_durable(struct pd_replica *replica, uint64_t durable_index
         return;
     }
     if (replica->install.state == PD_REPLICA_INSTALL_FLUSHING) {
-        pd_replica_install_flushed(replica);
+        pd_replica_install_flushed(replica, durable_index);
         return;
     }
     replica->store_is_flushing = false;
@@ -232,7 +236,11 @@ void pd_replica_rows(struct pd_replica *replica, uint32_t fetch_id, enum pd_stat
         status = pd_kv_supply(replica->kv, fetch_id, page);
     }
     if (status != PD_OK && status != PD_ERR_UNKNOWN &&
-        replica->install.state == PD_REPLICA_INSTALL_NONE) {
+        replica->install.state > PD_REPLICA_INSTALL_DRAINING) {
+        pd_replica_install_unreadable(replica);
+        return;
+    }
+    if (status != PD_OK && status != PD_ERR_UNKNOWN) {
         replica->store_is_damaged = true;
         pd_replica_fatal(replica,
                          "the store's rows cannot be read (%s): remove the store folder and "

@@ -3,6 +3,7 @@
 #define PD_NODE_REPLICA_INTERNAL_H
 
 #include "node/replica.h"
+#include "node/snapshot_format.h"
 #include "raft/wire.h"
 
 #define PD_REPLICA_TEXT_MAX 512u
@@ -19,10 +20,10 @@
 #define PD_REPLICA_FRAME_VERSION 1u
 enum pd_replica_frame {
     PD_REPLICA_FRAME_RAFT = 1,
-    PD_REPLICA_FRAME_CHUNK = 2,     /* transfer, number, flags, crc, rows: replica_snapshot.c */
-    PD_REPLICA_FRAME_CHUNK_ACK = 3, /* transfer, next number, what */
-    PD_REPLICA_FRAME_WANT = 4,      /* index: a snapshot at or after it is asked for */
-    PD_REPLICA_FRAME_HASH = 5       /* index, both hashes: replica_hash.c */
+    PD_REPLICA_FRAME_CHUNK = 2,     /* snapshot_format.h */
+    PD_REPLICA_FRAME_CHUNK_ACK = 3, /* transfer, next number, enum pd_replica_chunk_answer */
+    PD_REPLICA_FRAME_WANT = 4,      /* index, flags: a snapshot at or after it is asked for */
+    PD_REPLICA_FRAME_HASH = 5       /* replica_hash.c */
 };
 
 struct pd_replica_bytes {
@@ -106,13 +107,16 @@ struct pd_replica_read {
 };
 
 struct pd_replica_chunk {
-    uint8_t *frame; /* with its head, ready to be sent again; NULL: none */
+    uint8_t *bytes; /* owned; NULL: none */
     size_t size;
 };
+
+/* replica_snapshot.c */
 enum pd_replica_transfer_state {
     PD_REPLICA_TRANSFER_FREE = 0,
     PD_REPLICA_TRANSFER_OPENING,
-    PD_REPLICA_TRANSFER_SENDING
+    PD_REPLICA_TRANSFER_SENDING,
+    PD_REPLICA_TRANSFER_CLOSING /* over; the store still owes an answer */
 };
 /* A snapshot on its way to a peer. */
 struct pd_replica_transfer {
@@ -120,53 +124,89 @@ struct pd_replica_transfer {
     uint64_t id;
     pd_raft_node to;
     bool is_for_raft; /* raft asked for it, and is told how it ended */
+    uint64_t raft_term;
+    uint64_t raft_session;
+    bool is_view_open;
     bool is_reading;
     bool is_read; /* every row is in a chunk */
     uint64_t index;
-    uint64_t acked; /* chunks */
-    uint64_t made;
+    uint64_t acked; /* chunks that the peer has in its store */
+    struct pd_snapshot_chain chain; /* chain.number chunks are made */
+    size_t page_bytes;
     uint64_t progress_tick;
-    uint64_t begin_tick;
+    uint64_t sent_tick; /* the window as a whole */
     struct pd_replica_bytes low; /* where the next page begins */
     struct pd_replica_chunk window[PD_REPLICA_WINDOW_MAX];
 };
 
+/* replica_install.c has the diagram. */
 enum pd_replica_install_state {
     PD_REPLICA_INSTALL_NONE = 0,
     /* what the old state still has under way at the store comes first */
     PD_REPLICA_INSTALL_DRAINING,
     PD_REPLICA_INSTALL_RESETTING,
-    PD_REPLICA_INSTALL_READY, /* takes chunks */
-    PD_REPLICA_INSTALL_WRITING,
-    PD_REPLICA_INSTALL_FLUSHING,
-    PD_REPLICA_INSTALL_LOADING,
-    PD_REPLICA_INSTALL_LOGGING /* no raft yet: the log is told of the snapshot */
+    PD_REPLICA_INSTALL_READY,   /* the store is empty or holds the first chunks */
+    PD_REPLICA_INSTALL_WRITING, /* rows, the meta rows, or the applied index */
+    PD_REPLICA_INSTALL_LOADING, /* the kv takes the rows up and judges them */
+    PD_REPLICA_INSTALL_LOGGING, /* raft, or the log alone, is told of the snapshot */
+    PD_REPLICA_INSTALL_FLUSHING
+};
+enum pd_replica_install_write {
+    PD_REPLICA_INSTALL_ROWS = 0,
+    PD_REPLICA_INSTALL_META,
+    PD_REPLICA_INSTALL_INDEX
 };
 /* A snapshot that comes in. */
 struct pd_replica_install {
     enum pd_replica_install_state state;
-    uint64_t transfer;
+    enum pd_replica_install_write write;
+    uint64_t transfer; /* 0: nobody is sending */
     pd_raft_node from;
-    uint64_t next; /* chunk */
-    bool is_last;
-    uint64_t index;
+    struct pd_snapshot_chain chain;
+    struct pd_snapshot_end end;
+    uint64_t term;
+    uint64_t sender_term;
+    struct pd_raft_conf conf;
+    struct pd_replica_bytes conf_bytes;
+    struct pd_replica_bytes meta;
+    struct pd_replica_chunk queue[PD_REPLICA_WINDOW_MAX]; /* verified, not yet written */
+    uint32_t queue_head;
+    uint32_t queue_count;
+    struct pd_replica_chunk writing;
+    uint64_t written;    /* chunks, acknowledged */
+    bool is_dirty;       /* rows were written since the store was emptied */
+    bool reset_is_due;   /* once the write under way is done */
+    bool is_load_begun;
+    bool is_verifying;
+    bool is_told;        /* raft has taken the snapshot */
+    bool is_logged;
     uint64_t progress_tick;
-    uint64_t want_tick;
-    uint32_t want_turn;
-    struct pd_replica_bytes rows;
+    uint64_t asked_tick;
+    uint32_t asked_turn;
+    uint64_t done_transfer; /* the last one that was installed */
+    pd_raft_node done_from;
     struct pd_store_write *writes;
-    size_t write_count;
-    size_t write_capacity;
+    uint32_t write_capacity;
 };
 
+/* replica_hash.c */
 struct pd_replica_hash {
-    uint64_t index;
+    uint64_t index; /* 0: none */
     uint64_t fold;
     struct pd_kv_hash set;
 };
-struct pd_replica_peer_hash {
+struct pd_replica_vote_hash {
     pd_raft_node node;
     struct pd_replica_hash hash;
+};
+/* Two replicas differ, and the others are asked. */
+struct pd_replica_dispute {
+    bool is_open;
+    pd_raft_node with;
+    uint64_t since_tick;
+    struct pd_replica_hash own;
+    struct pd_replica_vote_hash votes[PD_RAFT_MEMBERS_MAX];
+    uint32_t vote_count;
 };
 
 struct pd_replica_sample {
@@ -228,6 +268,7 @@ struct pd_replica {
     bool is_log_used;
     bool is_rebuilding;
     bool had_store;
+    bool was_restored; /* the state came from a peer: its history counts, not that of the log */
     struct pd_replica_store_state store_state;
 
     /* apply */
@@ -283,7 +324,8 @@ struct pd_replica {
     struct pd_replica_watches *watches; /* replica_watch.c */
 
     struct pd_replica_hash hashes[PD_REPLICA_HASHES_MAX];
-    struct pd_replica_peer_hash peer_hashes[PD_RAFT_MEMBERS_MAX];
+    struct pd_replica_dispute dispute;
+    pd_raft_node odd[PD_RAFT_MEMBERS_MAX]; /* known to differ from the majority, 0: none */
 
     struct pd_raft_entry *entry_room;
     uint32_t entry_room_max;
@@ -317,6 +359,7 @@ void pd_replica_outputs_free(struct pd_replica *replica);
 bool pd_replica_log_step(struct pd_replica *replica);
 void pd_replica_log_flush(struct pd_replica *replica);
 void pd_replica_log_snapshot(struct pd_replica *replica, const struct pd_raft_snapshot_meta *meta);
+void pd_replica_log_hard_state(struct pd_replica *replica);
 void pd_replica_log_free(struct pd_replica *replica);
 void pd_replica_log_cut(struct pd_replica *replica);
 
@@ -369,20 +412,43 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
                        const struct pd_replica_request_head *head);
 
 /* replica_snapshot.c */
-void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool is_for_raft);
+/* raft_term, raft_session: of raft's own message, if it is raft that asks. */
+void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool is_for_raft,
+                               uint64_t raft_term, uint64_t raft_session);
 void pd_replica_transfer_ack(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
 void pd_replica_transfers_tick(struct pd_replica *replica);
 void pd_replica_transfers_free(struct pd_replica *replica);
+/* The state goes away: every transfer ends. */
+void pd_replica_transfers_stop(struct pd_replica *replica);
+/* Nothing is under way at the store for any of them. */
+bool pd_replica_transfers_are_over(const struct pd_replica *replica);
+/* The log must go on right behind this index, for those who are sent a snapshot; UINT64_MAX: no
+ * matter. */
+uint64_t pd_replica_transfers_hold(const struct pd_replica *replica);
 void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
 
 /* replica_install.c */
+#define PD_REPLICA_CHUNK_ACK_SIZE 17u
+enum pd_replica_chunk_answer {
+    PD_REPLICA_CHUNK_TAKEN = 1, /* all chunks below `next` are in the store */
+    PD_REPLICA_CHUNK_AGAIN = 2, /* the same, and one behind it was damaged or is missing */
+    PD_REPLICA_CHUNK_WORKING = 3,
+    PD_REPLICA_CHUNK_DONE = 4,   /* installed, or not needed */
+    PD_REPLICA_CHUNK_REFUSED = 5 /* it will not be taken: end it */
+};
+#define PD_REPLICA_WANT_SIZE 9u
+#define PD_REPLICA_WANT_HAS_LOG 1u /* what the node once promised is in its log */
 void pd_replica_chunk(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
 void pd_replica_install_tick(struct pd_replica *replica);
 bool pd_replica_install_step(struct pd_replica *replica);
 void pd_replica_install_written(struct pd_replica *replica);
-void pd_replica_install_flushed(struct pd_replica *replica);
+void pd_replica_install_flushed(struct pd_replica *replica, uint64_t durable_index);
+/* A snapshot's record is durable in the log. */
 void pd_replica_install_logged(struct pd_replica *replica);
+/* The store could not give the rows that are to be judged. */
+void pd_replica_install_unreadable(struct pd_replica *replica);
 void pd_replica_install_free(struct pd_replica *replica);
+/* There is no state, or none that the log goes on from: fetch one. */
 void pd_replica_restore(struct pd_replica *replica);
 
 /* replica_watch.c: watches over the kv's hub */
@@ -407,5 +473,7 @@ void pd_replica_watches_drop(struct pd_replica *replica);
 void pd_replica_hash_applied(struct pd_replica *replica);
 void pd_replica_hash_tick(struct pd_replica *replica);
 void pd_replica_hash_message(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+/* Another history begins: what was remembered of the old one says nothing any more. */
+void pd_replica_hash_forget(struct pd_replica *replica);
 
 #endif

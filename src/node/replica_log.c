@@ -26,7 +26,7 @@ static struct pd_wal_record *add_record(struct pd_replica_batch *batch, struct p
     return record;
 }
 
-static void add_hard_state(struct pd_replica *replica)
+void pd_replica_log_hard_state(struct pd_replica *replica)
 {
     struct pd_wal_record *record = add_record(&replica->gathering, (struct pd_span){NULL, 0});
     record->type = PD_WAL_HARD_STATE;
@@ -50,10 +50,7 @@ void pd_replica_log_snapshot(struct pd_replica *replica, const struct pd_raft_sn
 
 static void send(struct pd_replica *replica, const struct pd_raft_message *message)
 {
-    if (message->type == PD_RAFT_MSG_SNAP) {
-        pd_replica_transfer_begin(replica, message->to, true);
-        return;
-    }
+    pd_assert(message->type != PD_RAFT_MSG_SNAP); /* see pd_replica_log_step */
     size_t size = pd_raft_wire_size(message);
     pd_raft_wire_put(pd_replica_emit_frame(replica, PD_REPLICA_FRAME_RAFT, message->to, size),
                      message);
@@ -105,7 +102,7 @@ static void gather(struct pd_replica *replica, const struct pd_raft_ready *ready
     }
     /* A commit index alone is not worth a sync: it rides with the next batch. */
     if (replica->hard_state_is_due && (ready->must_sync || ready->entry_count > 0)) {
-        add_hard_state(replica);
+        pd_replica_log_hard_state(replica);
     }
     if (ready->append_ticket != 0) {
         gather_due(&replica->gathering, ready);
@@ -129,6 +126,9 @@ static void finish(struct pd_replica *replica, struct pd_replica_batch *batch)
             after_append(replica, &batch->messages[at++]);
         }
         pd_raft_append_done(replica->raft, &batch->dues[i].mark);
+        if (batch->dues[i].mark.snapshot_index != 0) {
+            pd_replica_install_logged(replica);
+        }
     }
     batch_clear(batch);
 }
@@ -227,23 +227,17 @@ bool pd_replica_log_step(struct pd_replica *replica)
         replica->apply_high = ready.snapshot->index;
         replica->conf_is_made = false;
     }
-    bool wants_snapshot = false;
-    pd_raft_node to[PD_RAFT_MEMBERS_MAX];
-    uint32_t to_count = 0;
+    struct pd_raft_message wanted[PD_RAFT_MEMBERS_MAX];
+    uint32_t wanted_count = 0;
     for (uint32_t i = 0; i < ready.message_count; i++) {
-        if (ready.messages[i].type == PD_RAFT_MSG_SNAP) {
-            wants_snapshot = true;
-            if (to_count < PD_RAFT_MEMBERS_MAX) {
-                to[to_count++] = ready.messages[i].to;
-            }
-        } else {
+        if (ready.messages[i].type != PD_RAFT_MSG_SNAP) {
             send(replica, &ready.messages[i]);
+        } else if (wanted_count < PD_RAFT_MEMBERS_MAX) {
+            wanted[wanted_count++] = ready.messages[i];
         }
     }
-    if (wants_snapshot) {
-        for (uint32_t i = 0; i < to_count; i++) {
-            pd_replica_transfer_begin(replica, to[i], true);
-        }
+    for (uint32_t i = 0; i < wanted_count; i++) {
+        pd_replica_transfer_begin(replica, wanted[i].to, true, wanted[i].term, wanted[i].session);
     }
     pd_replica_log_flush(replica);
     return true;
@@ -269,6 +263,10 @@ void pd_replica_log_cut(struct pd_replica *replica)
         return;
     }
     uint64_t index = durable - retain;
+    uint64_t hold = pd_replica_transfers_hold(replica);
+    if (index > hold && !PD_MUTANT(NODE_LOG_CUT_DURING_TRANSFER)) {
+        index = hold; /* who is being sent a snapshot goes on from the log behind it (item 18) */
+    }
     struct pd_raft_entry entry;
     if (index <= replica->cut_index || pd_raft_entry_at(replica->raft, durable, &entry) != PD_OK) {
         return;

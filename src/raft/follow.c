@@ -1,4 +1,5 @@
 /* A follower's side of replication. */
+#include "base/assert.h"
 #include "base/mutant.h"
 #include "raft/raft_internal.h"
 
@@ -146,4 +147,26 @@ void pd_core_handle_snapshot(struct pd_raft *raft, const struct pd_raft_message 
              (pd_ull)raft->config.id, (pd_ull)raft->log.committed,
              is_restored ? "restored" : "ignored", (pd_ull)meta->index, (pd_ull)meta->term);
     answer(raft, message, is_restored ? pd_log_last(&raft->log) : raft->log.committed);
+}
+
+enum pd_status pd_raft_restore(struct pd_raft *raft, const struct pd_raft_snapshot_meta *meta)
+{
+    pd_assert(raft->is_started);
+    if (meta->index == 0 || meta->index >= PD_RAFT_INDEX_END - UINT32_MAX ||
+        !pd_conf_is_valid(&meta->conf)) {
+        return PD_ERR_INVALID;
+    }
+    if (meta->term > raft->term) {
+        pd_core_become_follower(raft, meta->term, 0); /* somebody led in that term */
+    }
+    struct pd_log_id id = {.term = meta->term, .index = meta->index};
+    if (raft->role != PD_RAFT_FOLLOWER && meta->index > raft->log.committed &&
+        !pd_log_matches(&raft->log, id)) {
+        if (raft->role == PD_RAFT_LEADER) {
+            return PD_ERR_INVALID; /* a leader holds all that is committed */
+        }
+        pd_core_become_follower(raft, raft->term, 0);
+    }
+    (void)restore(raft, meta);
+    return raft->log.committed >= meta->index ? PD_OK : PD_ERR_INVALID;
 }
