@@ -32,6 +32,16 @@ PD_SOMETIMES_ENTRY(NODE_EXPIRED, "a leader proposed the end of a lease or sessio
 PD_SOMETIMES_ENTRY(NODE_HANDED_OVER, "a leader with a full disk handed the lead over")
 PD_SOMETIMES_ENTRY(NODE_STORE_REBUILT, "a lost store was rebuilt from a whole log")
 PD_SOMETIMES_ENTRY(NODE_STORE_FETCHED, "a store that was lost or too old was fetched from a peer")
+PD_SOMETIMES_ENTRY(NODE_CHUNK_RESENT, "chunks of a snapshot were sent again")
+PD_SOMETIMES_ENTRY(NODE_TRANSFER_GIVEN_UP, "a snapshot's receiver was silent for too long")
+PD_SOMETIMES_ENTRY(NODE_CHUNK_REFUSED, "a damaged, foreign or misplaced chunk came in")
+PD_SOMETIMES_ENTRY(NODE_INSTALL_RESTARTED,
+                   "a snapshot was given up half-way, and another one taken")
+PD_SOMETIMES_ENTRY(NODE_INSTALL_STALE_TERM,
+                   "a snapshot was installed though the term of its message was over")
+PD_SOMETIMES_ENTRY(NODE_HASHES_DIFFER, "two replicas that applied the same index were not equal")
+PD_SOMETIMES_ENTRY(NODE_INSTALL_FAST_FORWARD,
+                   "an installed snapshot's entry was in the log already")
 
 /* sim */
 PD_SOMETIMES_ENTRY(SIM_CRASH_DURING_WRITE, "a node crashed with an unsynced log write")

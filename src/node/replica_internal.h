@@ -130,11 +130,11 @@ struct pd_replica_transfer {
     bool is_reading;
     bool is_read; /* every row is in a chunk */
     uint64_t index;
-    uint64_t acked; /* chunks that the peer has in its store */
+    uint64_t acked;                 /* chunks that the peer has in its store */
     struct pd_snapshot_chain chain; /* chain.number chunks are made */
     size_t page_bytes;
     uint64_t progress_tick;
-    uint64_t sent_tick; /* the window as a whole */
+    uint64_t sent_tick;          /* the window as a whole */
     struct pd_replica_bytes low; /* where the next page begins */
     struct pd_replica_chunk window[PD_REPLICA_WINDOW_MAX];
 };
@@ -173,12 +173,12 @@ struct pd_replica_install {
     uint32_t queue_head;
     uint32_t queue_count;
     struct pd_replica_chunk writing;
-    uint64_t written;    /* chunks, acknowledged */
-    bool is_dirty;       /* rows were written since the store was emptied */
-    bool reset_is_due;   /* once the write under way is done */
+    uint64_t written;  /* chunks, acknowledged */
+    bool is_dirty;     /* rows were written since the store was emptied */
+    bool reset_is_due; /* once the write under way is done */
     bool is_load_begun;
     bool is_verifying;
-    bool is_told;        /* raft has taken the snapshot */
+    bool is_told; /* raft has taken the snapshot */
     bool is_logged;
     uint64_t progress_tick;
     uint64_t asked_tick;
@@ -318,6 +318,7 @@ struct pd_replica {
 
     struct pd_replica_transfer transfers[PD_REPLICA_TRANSFERS_MAX];
     uint64_t transfer_next;
+    pd_raft_node wiped_told; /* the voter without a log that was last told of */
     struct pd_replica_install install;
     uint64_t leader_seen_tick;
 
@@ -426,6 +427,10 @@ bool pd_replica_transfers_are_over(const struct pd_replica *replica);
  * matter. */
 uint64_t pd_replica_transfers_hold(const struct pd_replica *replica);
 void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+bool pd_replica_is_member(const struct pd_raft_conf *conf, pd_raft_node node);
+/* Whether a row of the store goes into a snapshot's chunks: not those of the head, nor the store's
+ * own. */
+bool pd_replica_row_travels(struct pd_span key);
 
 /* replica_install.c */
 #define PD_REPLICA_CHUNK_ACK_SIZE 17u

@@ -137,8 +137,7 @@ static bool is_of_chain(const struct pd_snapshot_chain *chain, const struct pd_s
     /* The head comes first and nothing else does. */
     return !chain->is_ended && peek->number == chain->number &&
            (peek->kind == PD_SNAPSHOT_HEAD) == (chain->number == 0) &&
-           peek->id.group_id == chain->id.group_id &&
-           peek->id.cluster_id == chain->id.cluster_id &&
+           peek->id.group_id == chain->id.group_id && peek->id.cluster_id == chain->id.cluster_id &&
            peek->id.transfer == chain->id.transfer && peek->id.index == chain->id.index;
 }
 
