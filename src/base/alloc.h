@@ -20,6 +20,7 @@ __attribute__((malloc)) void *pd_alloc_zeroed(size_t count, size_t size);
 void *pd_realloc(void *block, size_t size);
 
 /* NULL is allowed. */
+/*@ assigns \nothing; */
 void pd_free(void *block);
 
 /* A copy of `size` bytes with a zero byte behind them, or NULL. */

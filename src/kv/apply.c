@@ -11,9 +11,9 @@
 #include "base/mutant.h"
 #include "base/sometimes.h"
 #include "kv/internal.h"
+#include "kv/state_time.h"
 
 #define ANSWER_HEAD 32u
-#define SECOND_NS UINT64_C(1000000000)
 
 void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct pd_span envelope)
 {
@@ -77,11 +77,10 @@ static void take_time(struct pd_kv *kv)
 {
     struct pd_kv_meta *next = &kv->apply.next;
     uint64_t given = kv->apply.envelope.state_time_ns;
-    uint64_t most = next->state_time_ns + kv->config.state_time_step_max_ns;
-    given = given > most ? most : given;
-    if (given > next->state_time_ns || PD_MUTANT(KV_TIME_BACK)) {
-        next->state_time_ns = given;
-    }
+    next->state_time_ns =
+        PD_MUTANT(KV_TIME_BACK)
+            ? given
+            : pd_kv_state_time_next(next->state_time_ns, given, kv->config.state_time_step_max_ns);
     next->wall_ns = kv->apply.envelope.wall_ns;
 }
 
@@ -100,21 +99,24 @@ static enum pd_kv_error enter_session(struct pd_kv *kv)
     if (sequence == 0 || envelope->low > sequence) {
         return PD_KV_ERR_INVALID;
     }
-    pd_kv_timed_move(kv, &session->timed, apply->next.state_time_ns + session->duration_ns);
+    pd_kv_session_renew(kv, session, apply->next.state_time_ns);
     pd_kv_session_raise(kv, session, envelope->low);
     apply->touched = session;
-    if (sequence < session->low) {
+    switch (pd_kv_window_meaning(session->stored, session->window, session->low, sequence)) {
+    case PD_KV_SEQUENCE_STALE:
         return PD_KV_ERR_SESSION_STALE;
-    }
-    if (sequence - session->low >= session->window) {
+    case PD_KV_SEQUENCE_AHEAD:
         return PD_KV_ERR_SESSION_AHEAD;
-    }
-    if (session->stored[sequence % session->window].sequence == sequence &&
-        !PD_MUTANT(KV_RETRY_APPLIED)) {
+    case PD_KV_SEQUENCE_REPEAT:
+        if (PD_MUTANT(KV_RETRY_APPLIED)) {
+            break;
+        }
         apply->is_repeat = true;
         apply->session = session;
         PD_SOMETIMES(KV_REPEATED, true);
         return PD_KV_OK;
+    case PD_KV_SEQUENCE_NEW:
+        break;
     }
     if (session->answers_bytes >= kv->config.session_answer_bytes_max ||
         kv->answers_bytes >= kv->config.answers_bytes_max) {
@@ -168,8 +170,9 @@ static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *comm
     }
     int64_t ttl_s =
         command->ttl_s < kv->config.lease_ttl_min_s ? kv->config.lease_ttl_min_s : command->ttl_s;
-    struct pd_kv_lease *lease =
-        pd_kv_lease_add(kv, id, ttl_s, apply->next.state_time_ns + (uint64_t)ttl_s * SECOND_NS);
+    struct pd_kv_lease *lease = pd_kv_lease_add(
+        kv, id, ttl_s,
+        pd_kv_time_after(apply->next.state_time_ns, (uint64_t)ttl_s * PD_KV_SECOND_NS));
     if (lease == NULL) {
         return PD_KV_ERR_LEASES_FULL;
     }
@@ -186,8 +189,7 @@ static enum pd_kv_error keep_lease(struct pd_kv *kv, int64_t id)
     struct pd_kv_apply *apply = &kv->apply;
     struct pd_kv_lease *lease = pd_kv_lease_find(kv, id);
     if (lease != NULL) {
-        pd_kv_timed_move(kv, &lease->timed,
-                         apply->next.state_time_ns + (uint64_t)lease->ttl_s * SECOND_NS);
+        pd_kv_lease_renew(kv, lease, apply->next.state_time_ns);
         write_lease(kv, lease);
     }
     apply->kind = PD_KV_ANSWER_LEASE;
@@ -205,8 +207,9 @@ static enum pd_kv_error open_session(struct pd_kv *kv, const struct pd_kv_comman
     uint32_t window = command->window == 0 || command->window > kv->config.session_window_max
                           ? kv->config.session_window_max
                           : command->window;
-    struct pd_kv_session *session = pd_kv_session_add(
-        kv, apply->index, duration_ns, apply->next.state_time_ns + duration_ns, window);
+    struct pd_kv_session *session =
+        pd_kv_session_add(kv, apply->index, duration_ns,
+                          pd_kv_time_after(apply->next.state_time_ns, duration_ns), window);
     if (session == NULL) {
         return PD_KV_ERR_SESSIONS_FULL;
     }
@@ -250,9 +253,10 @@ static enum pd_kv_error session_command(struct pd_kv *kv, const struct pd_kv_com
         return PD_KV_ERR_SESSION_UNKNOWN;
     }
     if (command->kind == PD_KV_SESSION_KEEPALIVE) {
-        pd_kv_timed_move(kv, &session->timed, now_ns + session->duration_ns);
+        pd_kv_session_renew(kv, session, now_ns);
         write_session(kv, session);
-    } else if (command->kind == PD_KV_SESSION_CLOSE || session->timed.deadline_ns <= now_ns) {
+    } else if (command->kind == PD_KV_SESSION_CLOSE ||
+               pd_kv_is_due(session->timed.deadline_ns, now_ns)) {
         close_session(kv, session);
     }
     return PD_KV_OK;
@@ -279,7 +283,7 @@ static enum pd_kv_error begin_revoke(struct pd_kv *kv, const struct pd_kv_comman
         return command->kind == PD_KV_LEASE_EXPIRE ? PD_KV_OK : PD_KV_ERR_LEASE_NOT_FOUND;
     }
     if (command->kind == PD_KV_LEASE_EXPIRE &&
-        lease->timed.deadline_ns > apply->next.state_time_ns &&
+        !pd_kv_is_due(lease->timed.deadline_ns, apply->next.state_time_ns) &&
         !PD_MUTANT(KV_LEASE_EXPIRES_EARLY)) {
         return PD_KV_OK;
     }
@@ -375,11 +379,11 @@ static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
         uint32_t at = apply->extend_at;
         if (at < kv->lease_count) {
             struct pd_kv_lease *lease = kv->lease_free[at];
-            pd_kv_timed_move(kv, &lease->timed, now_ns + (uint64_t)lease->ttl_s * SECOND_NS);
+            pd_kv_lease_renew(kv, lease, now_ns);
             write_lease(kv, lease);
         } else if (at - kv->lease_count < kv->session_count) {
             struct pd_kv_session *session = kv->session_free[at - kv->lease_count];
-            pd_kv_timed_move(kv, &session->timed, now_ns + session->duration_ns);
+            pd_kv_session_renew(kv, session, now_ns);
             write_session(kv, session);
         } else {
             apply->phase = PD_KV_PHASE_FINISH;

@@ -9,10 +9,12 @@
 #include "kv/collect.h"
 #include "kv/kv.h"
 #include "kv/overlay.h"
+#include "kv/session_window.h"
 
 #define PD_KV_SUB_LAST UINT32_MAX
 #define PD_KV_X_TAIL 12u /* ~revision, ~sub behind an 'x' row's key */
 #define PD_KV_CONF_MAX 4096u
+#define PD_KV_SECOND_NS UINT64_C(1000000000)
 #define PD_KV_SLOT_APPLY 0u
 #define PD_KV_SLOT_LOAD 1u
 #define PD_KV_SLOT_VERIFY 2u
@@ -68,11 +70,6 @@ struct pd_kv_lease {
     struct pd_table_node node;
     struct pd_kv_timed timed;
     int64_t ttl_s;
-};
-struct pd_kv_stored {
-    uint64_t sequence; /* 0: none */
-    uint8_t *bytes;
-    uint32_t size;
 };
 struct pd_kv_session {
     struct pd_table_node node;
@@ -299,6 +296,9 @@ void pd_kv_session_store(struct pd_kv *kv, struct pd_kv_session *session, uint64
                          struct pd_span answer);
 void pd_kv_session_raise(struct pd_kv *kv, struct pd_kv_session *session, uint64_t low);
 void pd_kv_timed_move(struct pd_kv *kv, struct pd_kv_timed *timed, uint64_t deadline_ns);
+/* It lives its whole time again, from now on. */
+void pd_kv_lease_renew(struct pd_kv *kv, struct pd_kv_lease *lease, uint64_t now_ns);
+void pd_kv_session_renew(struct pd_kv *kv, struct pd_kv_session *session, uint64_t now_ns);
 void pd_kv_tables_clear(struct pd_kv *kv);
 /* Their hashes, without the deadlines that a keepalive moves: those are in the fold. */
 struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease);

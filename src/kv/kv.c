@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/mutant.h"
 #include "kv/internal.h"
+#include "kv/state_time.h"
 
 #define KIB 1024u
 #define SECOND_NS UINT64_C(1000000000)
@@ -48,9 +49,10 @@ static bool is_sound(const struct pd_kv_config *config)
            config->limits.txn_ops_max <= 4096 && config->overlay_bytes >= 4 * row &&
            config->overlay_bytes >= 4 * (uint64_t)config->answer_bytes_max &&
            config->answer_bytes_max >= 256 && config->sessions_max > 0 &&
-           config->session_window_max > 0 && config->session_window_max <= 1024 &&
-           config->leases_max > 0 && config->writes_max >= 16 && config->events_max > 0 &&
-           config->reads_max > 0 && config->reads_max + config->prefetch_max < 60000;
+           config->session_window_max > 0 &&
+           config->session_window_max <= PD_KV_SESSION_WINDOW_MAX && config->leases_max > 0 &&
+           config->writes_max >= 16 && config->events_max > 0 && config->reads_max > 0 &&
+           config->reads_max + config->prefetch_max < 60000;
 }
 
 static bool place_init(struct pd_kv *kv, struct pd_kv_place *place)
@@ -549,7 +551,7 @@ bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32
     /* Those that are due form the top of the heap; a bounded part of it is looked at. */
     for (uint32_t i = 0; i < kv->heap_count && i < 4096; i++) {
         const struct pd_kv_timed *timed = kv->heap[i];
-        if (timed->deadline_ns > state_time_ns) {
+        if (!pd_kv_is_due(timed->deadline_ns, state_time_ns)) {
             continue;
         }
         if (skip > 0) {

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mutant.h"
 #include "kv/internal.h"
+#include "kv/state_time.h"
 
 /* -- Deadlines: a heap by (deadline, id), so that the next is at hand and a renewal is cheap
  * ------- */
@@ -111,6 +112,12 @@ void pd_kv_lease_remove(struct pd_kv *kv, struct pd_kv_lease *lease)
     lease->timed.id = 0;
 }
 
+void pd_kv_lease_renew(struct pd_kv *kv, struct pd_kv_lease *lease, uint64_t now_ns)
+{
+    pd_kv_timed_move(kv, &lease->timed,
+                     pd_kv_time_after(now_ns, (uint64_t)lease->ttl_s * PD_KV_SECOND_NS));
+}
+
 struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease)
 {
     uint64_t parts[2] = {lease->timed.id, (uint64_t)lease->ttl_s};
@@ -153,19 +160,22 @@ struct pd_kv_session *pd_kv_session_add(struct pd_kv *kv, uint64_t id, uint64_t 
     return session;
 }
 
-static void forget(struct pd_kv *kv, struct pd_kv_session *session, struct pd_kv_stored *stored)
+void pd_kv_session_renew(struct pd_kv *kv, struct pd_kv_session *session, uint64_t now_ns)
 {
-    session->answers_bytes -= stored->size;
-    kv->answers_bytes -= stored->size;
-    pd_free(stored->bytes);
-    *stored = (struct pd_kv_stored){0};
+    pd_kv_timed_move(kv, &session->timed, pd_kv_time_after(now_ns, session->duration_ns));
+}
+
+static void count_answers(struct pd_kv *kv, struct pd_kv_session *session, uint64_t added,
+                          uint64_t freed)
+{
+    session->answers_bytes += added - freed;
+    kv->answers_bytes += added - freed;
 }
 
 void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session)
 {
-    for (uint32_t i = 0; i < session->window; i++) {
-        forget(kv, session, &session->stored[i]);
-    }
+    count_answers(kv, session, 0,
+                  pd_kv_window_forget_below(session->stored, session->window, UINT64_MAX));
     pd_table_remove(&kv->session_table, &session->node);
     heap_remove(kv, &session->timed);
     kv->session_free[--kv->session_count] = session;
@@ -175,8 +185,6 @@ void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session)
 void pd_kv_session_store(struct pd_kv *kv, struct pd_kv_session *session, uint64_t sequence,
                          struct pd_span answer)
 {
-    struct pd_kv_stored *stored = &session->stored[sequence % session->window];
-    forget(kv, session, stored);
     uint8_t *bytes = pd_alloc(answer.size == 0 ? 1 : answer.size);
     if (bytes == NULL) {
         /* An answer that one replica forgets would be applied twice by it alone. */
@@ -184,9 +192,9 @@ void pd_kv_session_store(struct pd_kv *kv, struct pd_kv_session *session, uint64
                  answer.size);
     }
     memcpy(bytes, answer.bytes, answer.size);
-    *stored = (struct pd_kv_stored){sequence, bytes, (uint32_t)answer.size};
-    session->answers_bytes += answer.size;
-    kv->answers_bytes += answer.size;
+    uint32_t replaced =
+        pd_kv_window_keep(session->stored, session->window, sequence, bytes, (uint32_t)answer.size);
+    count_answers(kv, session, answer.size, replaced);
 }
 
 void pd_kv_session_raise(struct pd_kv *kv, struct pd_kv_session *session, uint64_t low)
@@ -195,12 +203,7 @@ void pd_kv_session_raise(struct pd_kv *kv, struct pd_kv_session *session, uint64
         return;
     }
     session->low = low;
-    for (uint32_t i = 0; i < session->window; i++) {
-        struct pd_kv_stored *stored = &session->stored[i];
-        if (stored->sequence != 0 && stored->sequence < low) {
-            forget(kv, session, stored);
-        }
-    }
+    count_answers(kv, session, 0, pd_kv_window_forget_below(session->stored, session->window, low));
 }
 
 struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session)
