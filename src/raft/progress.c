@@ -1,10 +1,14 @@
 #include "raft/progress.h"
 
+/*@ assigns \nothing;
+    ensures exact: \result == smaller_of(a, b); */
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
+/*@ assigns \nothing;
+    ensures exact: \result == larger_of(a, b); */
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -22,6 +26,13 @@ void pd_progress_init(struct pd_raft_progress *progress, uint64_t match, uint64_
     pd_inflights_init(&progress->inflights, ring, size_max, bytes_max);
 }
 
+/*@ requires ok: progress_ok(progress);
+    requires state == PD_RAFT_PROBE || state == PD_RAFT_REPLICATE || state == PD_RAFT_SNAPSHOT;
+    assigns progress->state, progress->pending_snapshot, progress->is_flow_paused,
+      progress->inflights.start, progress->inflights.count, progress->inflights.bytes_added,
+      progress->inflights.bytes_removed;
+    ensures ok: progress_ok(progress) && progress_fresh(progress);
+    ensures entered: progress->state == state && progress->pending_snapshot == 0; */
 static void enter(struct pd_raft_progress *progress, enum pd_raft_progress_state state)
 {
     progress->state = state;
@@ -31,6 +42,11 @@ static void enter(struct pd_raft_progress *progress, enum pd_raft_progress_state
 }
 
 /* Entries from `next` on go out again, and what was told of the commit index with them. */
+/*@ requires ok: progress_ok(progress) && next > progress->match;
+    assigns progress->next, progress->sent_commit;
+    ensures ok: progress_ok(progress);
+    ensures next: progress->next == next;
+    ensures commit: progress->sent_commit == smaller_of(\old(progress->sent_commit), next - 1); */
 static void rewind_to(struct pd_raft_progress *progress, uint64_t next)
 {
     progress->next = next;
