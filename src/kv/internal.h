@@ -64,6 +64,7 @@ struct pd_kv_timed {
     uint64_t deadline_ns;
     uint64_t id;
     uint32_t heap_at;
+    uint32_t live_at; /* its place among the live ones: lease_free, session_free */
     bool is_session;
 };
 struct pd_kv_lease {
@@ -169,6 +170,7 @@ struct pd_kv_reading {
     uint8_t *keys;
     struct pd_kv_scan scan;
     struct pd_kv_writer out;
+    int64_t revision; /* of the store when it began: what its answer tells */
     bool is_done;
     bool is_fetching;
     enum pd_kv_error error;
@@ -199,10 +201,10 @@ struct pd_kv {
     struct pd_table lease_table;
     struct pd_table session_table;
     struct pd_kv_lease *leases;
-    struct pd_kv_lease **lease_free;
+    struct pd_kv_lease **lease_free; /* the live ones, lease_count of them; then the free ones */
     uint32_t lease_count;
     struct pd_kv_session *sessions;
-    struct pd_kv_session **session_free;
+    struct pd_kv_session **session_free; /* likewise */
     uint32_t session_count;
     struct pd_kv_stored *session_slots;
     struct pd_kv_timed **heap;

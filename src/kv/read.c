@@ -26,7 +26,7 @@ static enum pd_status take_slot(struct pd_kv *kv, enum pd_kv_read_kind kind, siz
             kv->slots[PD_KV_SLOT_READS + i].state != PD_KV_SLOT_FREE) {
             continue;
         }
-        *r = (struct pd_kv_reading){.kind = kind};
+        *r = (struct pd_kv_reading){.kind = kind, .revision = kv->meta.revision};
         /* One block: four places, two keys; then the answer's room. */
         r->keys = pd_alloc(6 * kv->row_key_max);
         r->out.bytes = pd_alloc(bytes);
@@ -64,7 +64,7 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
     *r = (struct pd_kv_reading){0};
 }
 
-static void finish(struct pd_kv *kv, struct pd_kv_reading *r, enum pd_kv_answer_kind kind)
+static void finish(struct pd_kv_reading *r, enum pd_kv_answer_kind kind)
 {
     uint8_t room[ANSWER_HEAD];
     struct pd_kv_writer head = {.bytes = room, .bytes_max = sizeof room};
@@ -77,7 +77,7 @@ static void finish(struct pd_kv *kv, struct pd_kv_reading *r, enum pd_kv_answer_
     }
     pd_kv_answer_put_head(&head,
                           &(struct pd_kv_answer_head){.error = r->error,
-                                                      .revision = kv->meta.revision,
+                                                      .revision = r->revision,
                                                       .kind = is_error ? PD_KV_ANSWER_NONE : kind});
     r->answer_begin = ANSWER_HEAD - head.size;
     memcpy(r->out.bytes + r->answer_begin, room, head.size);
@@ -115,7 +115,7 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
         r->error = PD_KV_ERR_COMPACTED;
     }
     if (r->error != PD_KV_OK) {
-        finish(kv, r, PD_KV_ANSWER_NONE);
+        finish(r, PD_KV_ANSWER_NONE);
         return PD_OK;
     }
     /* Its keys are not looked at again: only the options are. */
@@ -131,7 +131,7 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
             pd_kv_collect_record(&r->collect, &r->out, &found.record);
         }
         pd_kv_collect_end(&r->collect, &r->out);
-        finish(kv, r, PD_KV_ANSWER_RANGE);
+        finish(r, PD_KV_ANSWER_RANGE);
         return PD_OK;
     }
     pd_kv_scan_open(kv, &r->scan, range->key, range->range_end, revision, PD_KV_SUB_LAST);
@@ -160,7 +160,7 @@ enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t id, bool with_keys, ui
     pd_kv_id_key(&r->at, 'a', (uint64_t)id);
     if (!r->with_keys) {
         pd_kv_answer_put_end(&r->out);
-        finish(kv, r, PD_KV_ANSWER_LEASE_KEYS);
+        finish(r, PD_KV_ANSWER_LEASE_KEYS);
     }
     return PD_OK;
 }
@@ -177,7 +177,7 @@ enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out)
         pd_kv_answer_put_id(&r->out, (int64_t)kv->lease_free[i]->timed.id);
     }
     pd_kv_answer_put_end(&r->out);
-    finish(kv, r, PD_KV_ANSWER_LEASES);
+    finish(r, PD_KV_ANSWER_LEASES);
     return PD_OK;
 }
 
@@ -233,7 +233,7 @@ static enum pd_status lease_page(struct pd_kv *kv, struct pd_kv_reading *r,
     }
     if (!is_bad && page->is_complete) {
         pd_kv_answer_put_end(&r->out);
-        finish(kv, r, PD_KV_ANSWER_LEASE_KEYS);
+        finish(r, PD_KV_ANSWER_LEASE_KEYS);
     }
     return is_bad ? PD_ERR_CORRUPT : PD_OK;
 }
@@ -300,7 +300,7 @@ enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t bu
             grow(kv, r, r->out.size + FIRST_BYTES);
             pd_kv_collect_end(&r->collect, &r->out);
         }
-        finish(kv, r, PD_KV_ANSWER_RANGE);
+        finish(r, PD_KV_ANSWER_RANGE);
         return PD_KV_DONE;
     }
     pd_kv_want_scan(kv, PD_KV_SLOT_READS + read, &r->scan);

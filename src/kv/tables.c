@@ -96,9 +96,10 @@ struct pd_kv_lease *pd_kv_lease_add(struct pd_kv *kv, int64_t id, int64_t ttl_s,
     if (kv->lease_count == kv->config.leases_max) {
         return NULL;
     }
-    struct pd_kv_lease *lease = kv->lease_free[kv->lease_count++];
-    *lease = (struct pd_kv_lease){.timed = {.deadline_ns = deadline_ns, .id = (uint64_t)id},
-                                  .ttl_s = ttl_s};
+    uint32_t at = kv->lease_count++;
+    struct pd_kv_lease *lease = kv->lease_free[at];
+    *lease = (struct pd_kv_lease){
+        .timed = {.deadline_ns = deadline_ns, .id = (uint64_t)id, .live_at = at}, .ttl_s = ttl_s};
     pd_table_insert(&kv->lease_table, &lease->node, id_hash(kv, (uint64_t)id));
     heap_add(kv, &lease->timed);
     return lease;
@@ -108,7 +109,11 @@ void pd_kv_lease_remove(struct pd_kv *kv, struct pd_kv_lease *lease)
 {
     pd_table_remove(&kv->lease_table, &lease->node);
     heap_remove(kv, &lease->timed);
-    kv->lease_free[--kv->lease_count] = lease;
+    /* The last live one takes its place: what is live stays in front. */
+    struct pd_kv_lease *last = kv->lease_free[--kv->lease_count];
+    kv->lease_free[kv->lease_count] = lease;
+    kv->lease_free[lease->timed.live_at] = last;
+    last->timed.live_at = lease->timed.live_at;
     lease->timed.id = 0;
 }
 
@@ -145,11 +150,12 @@ struct pd_kv_session *pd_kv_session_add(struct pd_kv *kv, uint64_t id, uint64_t 
     if (kv->session_count == kv->config.sessions_max) {
         return NULL;
     }
-    struct pd_kv_session *session = kv->session_free[kv->session_count++];
+    uint32_t at = kv->session_count++;
+    struct pd_kv_session *session = kv->session_free[at];
     struct pd_kv_stored *stored = session->stored;
     memset(stored, 0, kv->config.session_window_max * sizeof *stored);
     *session = (struct pd_kv_session){
-        .timed = {.deadline_ns = deadline_ns, .id = id, .is_session = true},
+        .timed = {.deadline_ns = deadline_ns, .id = id, .live_at = at, .is_session = true},
         .duration_ns = duration_ns,
         .low = 1,
         .window = window,
@@ -178,7 +184,10 @@ void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session)
                   pd_kv_window_forget_below(session->stored, session->window, UINT64_MAX));
     pd_table_remove(&kv->session_table, &session->node);
     heap_remove(kv, &session->timed);
-    kv->session_free[--kv->session_count] = session;
+    struct pd_kv_session *last = kv->session_free[--kv->session_count];
+    kv->session_free[kv->session_count] = session;
+    kv->session_free[session->timed.live_at] = last;
+    last->timed.live_at = session->timed.live_at;
     session->timed.id = 0;
 }
 

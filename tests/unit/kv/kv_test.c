@@ -355,6 +355,59 @@ static void a_lease_takes_its_keys_along_when_it_is_due(void **state)
     rig_close(rig);
 }
 
+static struct pd_kv_answer_head lease_command(struct rig *rig, enum pd_kv_command_kind kind,
+                                              int64_t id, int64_t ttl_s)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_command c = {.kind = kind, .id = id, .ttl_s = ttl_s};
+    return run(rig, &c, 0, 0, 0, &reader);
+}
+
+/* Whichever leases are gone meanwhile. */
+static void a_new_leader_extends_every_live_lease(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(12);
+    for (int64_t id = 1; id <= 4; id++) {
+        assert_int_equal(lease_command(rig, PD_KV_LEASE_GRANT, id, 10).error, PD_KV_OK);
+    }
+    assert_int_equal(lease_command(rig, PD_KV_LEASE_REVOKE, 1, 0).error, PD_KV_OK);
+    assert_int_equal(lease_command(rig, PD_KV_LEASE_REVOKE, 3, 0).error, PD_KV_OK);
+    assert_int_equal(lease_command(rig, PD_KV_LEASE_GRANT, 5, 10).error, PD_KV_OK);
+    rig->now_ns += 9 * SECOND;
+    assert_int_equal(lease_command(rig, PD_KV_LEASES_EXTEND, 0, 0).error, PD_KV_OK);
+    assert_int_equal(pd_kv_next_deadline_ns(rig->kv), 19 * SECOND);
+    struct pd_kv_status status;
+    pd_kv_status(rig->kv, &status);
+    assert_int_equal(status.lease_count, 3);
+    rig_close(rig);
+}
+
+/* Else a watch from behind the revision that a list told would miss what was written meanwhile. */
+static void a_read_tells_the_revision_that_it_saw(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(13);
+    struct pd_kv_reader reader;
+    int64_t before = put(rig, "a", "1", 0, &reader).revision;
+    struct pd_kv_range range = {.key = text("a"), .range_end = text("c")};
+    uint32_t read;
+    assert_int_equal(pd_kv_read_range(rig->kv, &range, &read), PD_OK);
+    assert_int_equal(put(rig, "b", "2", 0, &reader).revision, before + 1);
+    while (pd_kv_read_step(rig->kv, read, 1) != PD_KV_DONE) {
+        serve(rig);
+    }
+    struct pd_kv_answer_head head;
+    struct pd_kv_record record;
+    pd_kv_reader_init(&reader, pd_kv_read_answer(rig->kv, read));
+    pd_kv_answer_head(&reader, &head);
+    assert_int_equal(head.revision, before);
+    assert_true(pd_kv_answer_record(&reader, &record));
+    assert_false(pd_kv_answer_record(&reader, &record));
+    pd_kv_read_end(rig->kv, read);
+    rig_close(rig);
+}
+
 static void a_retry_gets_the_first_answer(void **state)
 {
     (void)state;
@@ -533,6 +586,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_put_is_read_and_versions_count),
         cmocka_unit_test(a_lease_takes_its_keys_along_when_it_is_due),
+        cmocka_unit_test(a_new_leader_extends_every_live_lease),
+        cmocka_unit_test(a_read_tells_the_revision_that_it_saw),
         cmocka_unit_test(a_retry_gets_the_first_answer),
         cmocka_unit_test(a_txn_takes_one_branch_at_one_revision),
         cmocka_unit_test(random_commands_agree_with_an_array),
