@@ -67,6 +67,8 @@ PD_MUTANT_ENTRY(WAL_NO_SYNC, "a batch is told durable without a sync (NATS 2.12.
 PD_MUTANT_ENTRY(WAL_NO_NAME_SYNC, "a new segment's name is not made durable (etcd#6368)")
 PD_MUTANT_ENTRY(WAL_VOTE_NOT_CARRIED, "a new segment begins without the hard states (storage.md)")
 PD_MUTANT_ENTRY(WAL_CUT_TOO_EARLY, "a segment is recycled while a group needs its entries")
+PD_MUTANT_ENTRY(WAL_RECOVERY_NOT_SYNCED,
+                "what a killed process had not synced is gone on from, and not synced either")
 PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE,
                 "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
 

@@ -223,6 +223,18 @@ static enum pd_status judge_tail(struct reader *reader, uint64_t *torn_end_out)
     return PD_OK;
 }
 
+/* What a killed process left in the system's cache was read as if it were there: a later power cut
+ * must not take it, for the node goes on from it. */
+static enum pd_status make_durable(struct reader *reader)
+{
+    struct pd_disk *disk = reader->wal->disk;
+    if (PD_MUTANT(WAL_RECOVERY_NOT_SYNCED)) {
+        return PD_OK;
+    }
+    enum pd_status status = disk->ops->sync(disk, reader->file);
+    return status == PD_OK ? disk->ops->sync_names(disk) : status;
+}
+
 /* Zero what a torn batch left, durably, before anything is written behind the last sound one. */
 static enum pd_status cut_tail(struct reader *reader, uint64_t end)
 {
@@ -245,14 +257,15 @@ static enum pd_status end_log(struct reader *reader, bool may_change)
     reader->wal->offset = reader->offset;
     reader->report->torn_bytes = end - reader->offset;
     if (end == reader->offset) {
-        return PD_OK;
+        return may_change ? make_durable(reader) : PD_OK;
     }
     snprintf(
         reader->report->text, sizeof reader->report->text,
         "%s: the last batch was torn by a crash at offset %llu; nothing acknowledged was in it. %s",
         reader->name.text, (unsigned long long)reader->offset,
         may_change ? "It was cut." : "The next start cuts it.");
-    return may_change ? cut_tail(reader, end) : PD_OK;
+    status = may_change ? cut_tail(reader, end) : PD_OK;
+    return status == PD_OK && may_change ? make_durable(reader) : status;
 }
 
 /* The first segment of a new log, under its name only when it is whole. */

@@ -268,6 +268,31 @@ static void power_cut_at_any_moment(void **state)
     assert_true(kept > 0);
 }
 
+/* The process died between write and sync, then the power went: what the recovery in between told
+ * is there. */
+static void what_recovery_told_survives_a_power_cut(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world world;
+        begin(&world, seed, UINT64_MAX);
+        for (uint64_t i = 0; i < seed; i++) {
+            assert_int_equal(write_batch(&world, 0, 3, 3000), PD_OK);
+            sync_log(&world);
+        }
+        assert_int_equal(write_batch(&world, 0, 3, 3000), PD_OK);
+        pd_wal_close(world.wal);
+        pd_sim_disk_kill(&world.disk);
+        assert_int_equal(reopen(&world), PD_OK);
+        struct model told = world.found;
+        pd_wal_close(world.wal);
+        (void)pd_sim_disk_power_cut(&world.disk, &world.random);
+        assert_int_equal(reopen(&world), PD_OK);
+        assert_true(holds(&world.found, &told));
+        end(&world);
+    }
+}
+
 static void damage_before_the_tail_is_told(void **state)
 {
     (void)state;
@@ -398,6 +423,7 @@ int main(void)
         cmocka_unit_test(crc_of_the_rfc),
         cmocka_unit_test(segments_are_recycled_and_votes_carried),
         cmocka_unit_test(power_cut_at_any_moment),
+        cmocka_unit_test(what_recovery_told_survives_a_power_cut),
         cmocka_unit_test(damage_before_the_tail_is_told),
         cmocka_unit_test(a_missing_segment_is_damage),
         cmocka_unit_test(a_full_disk_refuses_and_recovers),
