@@ -20,6 +20,7 @@ static void applied(struct pd_replica *replica, uint64_t index, uint64_t term,
 {
     replica->apply_raft = index;
     replica->counters.applied++;
+    pd_replica_watch_applied(replica); /* its events are borrowed from the kv: they go first */
     pd_replica_proposals_applied(replica, index, term, answer, is_done);
     pd_raft_apply_done(replica->raft, index);
     pd_replica_hash_applied(replica);

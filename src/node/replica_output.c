@@ -8,7 +8,7 @@
 
 uint8_t *pd_replica_bytes_add(struct pd_replica_bytes *bytes, size_t size)
 {
-    if (bytes->capacity - bytes->size < size) {
+    if (bytes->bytes == NULL || bytes->capacity - bytes->size < size) {
         size_t capacity = bytes->capacity < 4096 ? 4096 : bytes->capacity;
         while (capacity - bytes->size < size) {
             capacity *= 2;
