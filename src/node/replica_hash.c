@@ -7,13 +7,12 @@
  *            remember of the same index.
  * Verdict    One flipped bit anywhere makes the fold differ from then on, so any later index shows
  *            it too. When two nodes differ, both ask all others for theirs of that index:
- *              a majority of the voters agrees against this node   it is the odd one: it stops, its
- *                                                                   state must be fetched anew
- *              a majority of the voters agrees with this node      it goes on, and says loudly who
- *                                                                   is odd; that one stops by itself
- *              nobody can tell (one of three is away, or two       after a grace both stop: one of
- *              voters only)                                        them is wrong, and a wrong answer
- *                                                                   is worse than none
+ *              a majority of voters agrees against this node: it is the odd one. It stops; its
+ *              state must be fetched anew.
+ *              a majority of voters agrees with this node: it goes on, and says loudly who is odd.
+ *              That one stops by itself.
+ *              nobody can tell (one of three is away, or there are two voters): after a grace both
+ *              stop. One of them is wrong, and a wrong answer is worse than none.
  *            A state that came with a snapshot is a new beginning: what was remembered is forgotten.
  * Frame      count u8, flags u8 (1: tell me yours), then {index, fold, set low, set high} u64
  *            each. */

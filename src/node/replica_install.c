@@ -9,9 +9,9 @@
  *
  * The order is what a crash makes of it:
  *   before the reset               the old log and the old store
- *   until the log's record         the old log and a store without an applied index: it counts as
+ *   until the log's record         the old log and a store without applied index: it counts as
  *                                  empty. The start rebuilds it from a whole log or fetches anew
- *   until the index                the log begins behind the snapshot and the store counts as empty:
+ *   until the index                the log begins behind the snapshot, the store counts as empty:
  *                                  fetched anew, at or after that index
  *   after the index                log and store go together
  * The store is never ahead of the log, never half a state under an applied index, and what the log
@@ -26,8 +26,8 @@
  *            already, raft only commits up to there, and apply finds that the kv has it all.
  * No raft    A node without a state has none yet: pd_replica_begin_raft makes it at the end. Until
  *            then it votes for nobody and acknowledges nothing.
- * Stalls     A sender that is silent for four times snapshot_ticks is given up; then peers are asked
- *            in turn (FRAME_WANT), and any snapshot that fits is taken. One of a later raft term
+ * Stalls     A sender that is silent for four times snapshot_ticks is given up; then peers are
+ *            asked in turn (FRAME_WANT), and any snapshot that fits is taken. One of a later raft term
  *            takes the place of another at once. */
 #include <string.h>
 
@@ -247,8 +247,8 @@ static bool takes_rows(const struct pd_replica_install *install)
             install->write == PD_REPLICA_INSTALL_ROWS);
 }
 
-/* Whether the snapshot that this head begins helps; if not, *what_out is for its sender, 0: silence,
- * it may ask again. */
+/* Whether the snapshot that this head begins helps; if not, *what_out is for its sender, 0:
+ * silence, it may ask again. */
 static bool is_welcome(struct pd_replica *replica, pd_raft_node from,
                        const struct pd_snapshot_head *head, uint64_t index, uint8_t *what_out)
 {

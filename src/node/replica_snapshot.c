@@ -13,7 +13,7 @@
  *             the transfer ends (item 18): pd_replica_log_cut asks pd_replica_transfers_hold. When
  *             the log's window fills up all the same, the hold is let go: a peer that then finds a
  *             gap is sent another snapshot, but no client waits.
- * Members     Only who is a member at the view's index is sent one, else raft there would refuse it.
+ * Members     Only who is a member at the view's index is sent one, else its raft would refuse it.
  *             A voter whose log is gone gets none: it could vote twice (RethinkDB). */
 #include <string.h>
 
