@@ -80,17 +80,16 @@ PD_MUTANT_ENTRY(KV_ANSWER_LOST, "a session's answer is not stored (rule 4)")
 PD_MUTANT_ENTRY(KV_LEASE_EXPIRES_EARLY, "an expiry is honoured before its deadline (rule 2)")
 PD_MUTANT_ENTRY(KV_REVOKE_LEAVES_KEYS, "a revoked lease leaves its keys (etcd's data model)")
 
-/* watch */
-PD_MUTANT_ENTRY(WATCH_JOIN_GAP, "steps in while one revision is still unread")
-PD_MUTANT_ENTRY(WATCH_BEHIND_TWICE, "falls behind to a revision that it was given already")
-PD_MUTANT_ENTRY(WATCH_BEHIND_DROPS, "what a slow watcher did not take in time is dropped")
-PD_MUTANT_ENTRY(WATCH_COMPACTION_IGNORED, "goes on behind what is compacted, without a word")
-PD_MUTANT_ENTRY(WATCH_FILTER_SWAPPED, "noput filters deletions, nodelete filters puts")
-PD_MUTANT_ENTRY(WATCH_START_IGNORED, "events below the position are given")
-PD_MUTANT_ENTRY(WATCH_PREVIOUS_LOST, "a previous record that is not in memory is left out")
-PD_MUTANT_ENTRY(WATCH_FRAGMENT_SILENT, "a part of a revision does not say that more follows")
-PD_MUTANT_ENTRY(WATCH_PROGRESS_EARLY, "progress is told while events wait")
-PD_MUTANT_ENTRY(WATCH_CREDIT_IGNORED, "answers leave without credit")
+PD_MUTANT_ENTRY(KV_WATCH_JOIN_GAP, "steps in while one revision is still unread")
+PD_MUTANT_ENTRY(KV_WATCH_BEHIND_TWICE, "falls behind to a revision that it was given already")
+PD_MUTANT_ENTRY(KV_WATCH_BEHIND_DROPS, "what a slow watcher did not take in time is dropped")
+PD_MUTANT_ENTRY(KV_WATCH_COMPACTION_IGNORED, "goes on behind what is compacted, without a word")
+PD_MUTANT_ENTRY(KV_WATCH_FILTER_SWAPPED, "noput filters deletions, nodelete filters puts")
+PD_MUTANT_ENTRY(KV_WATCH_START_IGNORED, "events below the position are given")
+PD_MUTANT_ENTRY(KV_WATCH_PREVIOUS_LOST, "a previous record that is not in memory is left out")
+PD_MUTANT_ENTRY(KV_WATCH_FRAGMENT_SILENT, "a part of a revision does not say that more follows")
+PD_MUTANT_ENTRY(KV_WATCH_PROGRESS_EARLY, "progress is told while events wait")
+PD_MUTANT_ENTRY(KV_WATCH_CREDIT_IGNORED, "answers leave without credit")
 
 /* node */
 PD_MUTANT_ENTRY(

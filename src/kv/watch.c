@@ -130,7 +130,7 @@ static struct pd_kv_watcher *find(const struct pd_kv_watch_hub *hub, uint64_t id
 
 bool pd_kv_watcher_has_credit(const struct pd_kv_watcher *watcher)
 {
-    return watcher->credit > 0 || PD_MUTANT(WATCH_CREDIT_IGNORED);
+    return watcher->credit > 0 || PD_MUTANT(KV_WATCH_CREDIT_IGNORED);
 }
 
 /* Into the hot list, if there may be something to give and it may be given. */
@@ -260,7 +260,7 @@ enum pd_status pd_kv_watch_add(struct pd_kv_watch_hub *hub, const struct pd_kv_w
     watcher->has_spoken = true;
     if (watcher->next.revision > hub->revision) {
         pd_kv_watcher_step_in(hub, watcher);
-    } else if (watcher->next.revision < hub->compacted && !PD_MUTANT(WATCH_COMPACTION_IGNORED)) {
+    } else if (watcher->next.revision < hub->compacted && !PD_MUTANT(KV_WATCH_COMPACTION_IGNORED)) {
         pd_kv_watcher_end(hub, watcher);
     } else {
         pd_kv_watcher_is_behind(hub, watcher);
@@ -326,13 +326,13 @@ static void evict_oldest(struct pd_kv_watch_hub *hub)
     while ((first = pd_list_first(&oldest->waiting)) != NULL) {
         struct pd_kv_watcher *watcher = pd_kv_watcher_of(first, place);
         PD_SOMETIMES(KV_WATCH_FELL_BEHIND, true);
-        if (PD_MUTANT(WATCH_BEHIND_DROPS)) {
+        if (PD_MUTANT(KV_WATCH_BEHIND_DROPS)) {
             pd_list_remove(&watcher->place);
             pd_list_remove(&watcher->turn);
             watcher->pending_revision = 0;
             continue;
         }
-        if (PD_MUTANT(WATCH_BEHIND_TWICE) && watcher->next.revision > 2) {
+        if (PD_MUTANT(KV_WATCH_BEHIND_TWICE) && watcher->next.revision > 2) {
             watcher->next.revision--;
         }
         fall_behind(hub, watcher);
@@ -522,7 +522,7 @@ static enum pd_kv_watch_turn hot_turn(struct pd_kv_watch_hub *hub,
     if (!pd_kv_watcher_has_credit(watcher)) {
         return PD_KV_WATCH_MORE; /* its credit was spent: a grant brings it back */
     }
-    bool is_told = watcher->is_progress_due && PD_MUTANT(WATCH_PROGRESS_EARLY);
+    bool is_told = watcher->is_progress_due && PD_MUTANT(KV_WATCH_PROGRESS_EARLY);
     if (watcher->pending_revision != 0 && !is_told) {
         return give_recent(hub, watcher, answer_out);
     }

@@ -153,7 +153,7 @@ static void step_in(struct pd_kv_watch_hub *hub, struct pd_kv_watch_reader *read
     for (uint32_t i = 0; i < MOVE_BUDGET && reader->member_count > 0; i++) {
         struct pd_kv_watcher *watcher = pd_kv_watcher_of(pd_list_first(&reader->members), place);
         pd_kv_watch_leave_reader(hub, watcher);
-        pd_assert(!watcher->is_in_fragment || PD_MUTANT(WATCH_JOIN_GAP));
+        pd_assert(!watcher->is_in_fragment || PD_MUTANT(KV_WATCH_JOIN_GAP));
         if (pd_kv_position_before(watcher->next, reader->at)) {
             watcher->next = reader->at;
         }
@@ -170,7 +170,8 @@ static void end_below(struct pd_kv_watch_hub *hub, struct pd_kv_watch_reader *re
     while (link != &reader->members) {
         struct pd_kv_watcher *watcher = pd_kv_watcher_of(link, place);
         link = link->next;
-        if (pd_kv_position_before(watcher->next, least) && !PD_MUTANT(WATCH_COMPACTION_IGNORED)) {
+        if (pd_kv_position_before(watcher->next, least) &&
+            !PD_MUTANT(KV_WATCH_COMPACTION_IGNORED)) {
             pd_kv_watch_leave_reader(hub, watcher);
             pd_kv_watcher_end(hub, watcher);
         }
@@ -194,7 +195,7 @@ static bool reader_turn(struct pd_kv_watch_hub *hub, uint32_t index)
     if (reader->state == PD_KV_WATCH_READER_WANTS) {
         return false;
     }
-    if (reader->at.revision + (PD_MUTANT(WATCH_JOIN_GAP) ? 1 : 0) > hub->revision) {
+    if (reader->at.revision + (PD_MUTANT(KV_WATCH_JOIN_GAP) ? 1 : 0) > hub->revision) {
         step_in(hub, reader);
         return true;
     }
@@ -322,16 +323,25 @@ static void match(struct pd_kv_watch_hub *hub)
     }
 }
 
+static void raise_to(struct pd_kv_position *position, struct pd_kv_position least)
+{
+    if (pd_kv_position_before(*position, least)) {
+        *position = least;
+    }
+}
+
+/* Where its revision begins: so that it is read as a whole. */
+static struct pd_kv_position revision_of(const struct pd_kv_event *event)
+{
+    return (struct pd_kv_position){event->record.mod_revision, 0};
+}
+
 /* A watcher leaves the page, and its reader, before it was given what is there for it. */
 static void put_off(struct pd_kv_watch_hub *hub, struct pd_kv_watcher *watcher)
 {
     const struct pd_kv_watch_source *source = &hub->page.source;
     if (!watcher->is_in_fragment && watcher->page_from < source->end) {
-        struct pd_kv_position from =
-            pd_kv_position_of(pd_kv_watch_event(hub, source, watcher->page_from));
-        if (pd_kv_position_before(watcher->next, from)) {
-            watcher->next = from;
-        }
+        raise_to(&watcher->next, revision_of(pd_kv_watch_event(hub, source, watcher->page_from)));
     }
     pd_kv_watch_leave_reader(hub, watcher);
     pd_kv_watcher_is_behind(hub, watcher);
@@ -349,10 +359,9 @@ void pd_kv_watch_page_yield(struct pd_kv_watch_hub *hub, uint64_t event_end)
         put_off(hub, pd_kv_watcher_of(first, turn));
     }
     struct pd_kv_watch_reader *reader = &hub->readers[page->reader];
-    reader->at = page->source.end_at;
-    if (page->matched < page->source.end) {
-        reader->at = pd_kv_position_of(pd_kv_watch_event(hub, &page->source, page->matched));
-    }
+    raise_to(&reader->at, page->matched < page->source.end
+                              ? revision_of(pd_kv_watch_event(hub, &page->source, page->matched))
+                              : page->source.end_at);
     page->is_open = false;
 }
 

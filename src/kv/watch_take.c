@@ -18,11 +18,11 @@ bool pd_kv_watcher_wants(const struct pd_kv_watcher *watcher, const struct pd_kv
 {
     const struct pd_kv_watch *asked = &watcher->asked;
     if (pd_kv_position_before(pd_kv_position_of(event), watcher->next) &&
-        !PD_MUTANT(WATCH_START_IGNORED)) {
+        !PD_MUTANT(KV_WATCH_START_IGNORED)) {
         return false;
     }
     bool is_filtered = event->is_delete ? asked->no_delete : asked->no_put;
-    if (PD_MUTANT(WATCH_FILTER_SWAPPED)) {
+    if (PD_MUTANT(KV_WATCH_FILTER_SWAPPED)) {
         is_filtered = event->is_delete ? asked->no_put : asked->no_delete;
     }
     return !is_filtered;
@@ -31,7 +31,7 @@ bool pd_kv_watcher_wants(const struct pd_kv_watcher *watcher, const struct pd_kv
 static bool lacks_previous(const struct pd_kv_watcher *watcher, const struct pd_kv_event *event)
 {
     return watcher->asked.with_previous && event->has_previous && !event->previous_known &&
-           !PD_MUTANT(WATCH_PREVIOUS_LOST);
+           !PD_MUTANT(KV_WATCH_PREVIOUS_LOST);
 }
 
 static uint64_t event_bytes(const struct pd_kv_watcher *watcher, const struct pd_kv_event *event)
@@ -148,7 +148,7 @@ enum pd_kv_watch_taken pd_kv_watch_take(struct pd_kv_watch_hub *hub, struct pd_k
         .owner = watcher->asked.owner,
         .revision = hub->revision,
         .through_revision = watcher->next.revision - 1,
-        .is_fragment = is_split && !PD_MUTANT(WATCH_FRAGMENT_SILENT),
+        .is_fragment = is_split && !PD_MUTANT(KV_WATCH_FRAGMENT_SILENT),
         .with_previous = watcher->asked.with_previous,
         .events = hub->taken,
         .count = g.count,
