@@ -126,6 +126,9 @@ PD_MUTANT_ENTRY(NODE_LOG_CUT_DURING_TRANSFER,
 PD_MUTANT_ENTRY(NODE_WIPED_VOTER_SERVED,
                 "a voter that lost its log is given a state, and votes again (RethinkDB)")
 PD_MUTANT_ENTRY(NODE_HASH_MISMATCH_IGNORED, "replicas that differ go on (rule 2)")
+PD_MUTANT_ENTRY(NODE_WATCH_CREDIT_NOT_SPENT, "a slow client's watch fills the node's outputs")
+PD_MUTANT_ENTRY(NODE_WATCH_SURVIVES_INSTALL,
+                "a snapshot takes the state away under a watch, without a word")
 
 /* store */
 PD_MUTANT_ENTRY(STORE_INDEX_APART,

@@ -106,6 +106,8 @@ struct pd_kv_watch_want {
 };
 /* The next history page that is wanted (pd_kv_read_history) and was not handed out yet. */
 bool pd_kv_watch_next_want(struct pd_kv_watch_hub *hub, struct pd_kv_watch_want *want_out);
+/* It could not be read now: it is wanted on. */
+void pd_kv_watch_want_again(struct pd_kv_watch_hub *hub, uint32_t reader);
 /* A page is being given out: it must stay as it is, and the next one waits. */
 bool pd_kv_watch_has_page(const struct pd_kv_watch_hub *hub);
 /* The page that reader wanted. Only while there is none. The compaction must have been told. */

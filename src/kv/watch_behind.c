@@ -242,6 +242,13 @@ bool pd_kv_watch_next_want(struct pd_kv_watch_hub *hub, struct pd_kv_watch_want 
     return false;
 }
 
+void pd_kv_watch_want_again(struct pd_kv_watch_hub *hub, uint32_t reader)
+{
+    pd_assert(reader < hub->config.readers_max);
+    pd_assert(hub->readers[reader].state == PD_KV_WATCH_READER_OUT);
+    hub->readers[reader].state = PD_KV_WATCH_READER_WANTS;
+}
+
 /* -- A page ------------------------------------------------------------------------------------ */
 
 bool pd_kv_watch_has_page(const struct pd_kv_watch_hub *hub)

@@ -60,7 +60,7 @@ enum pd_replica_outcome {
     /* it was proposed, and may or may not happen: retry in the session, or look */
     PD_REPLICA_UNKNOWN,
     PD_REPLICA_INVALID, /* nothing was done: the request can never be accepted; the body says why */
-    PD_REPLICA_CANCELLED, /* of a watch: it ended; the body says why */
+    PD_REPLICA_CANCELLED, /* of a watch: it ended; the body (replica_watch.h) says why */
     PD_REPLICA_OUTCOME_COUNT
 };
 const char *pd_replica_outcome_text(enum pd_replica_outcome outcome);
