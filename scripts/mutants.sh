@@ -19,7 +19,7 @@ for source in tests/unit/{base,raft,wal,kv,store,node,sim}/*_test.c; do
     folder=$(basename "$(dirname "$source")")
     name=$(basename "$source" _test.c)
     # What knows nothing of the log's side cannot notice.
-    if [ "$folder" = node ] && ! grep -q 'node/replica\|node/server' "$source"; then
+    if [ "$folder" = node ] && ! grep -q 'node/replica\|node/server\|node/snapshot' "$source"; then
         continue
     fi
     targets+=("test_${folder}_$name")

@@ -47,6 +47,7 @@ static bool is_sound(const struct pd_replica_config *config)
            config->peer_count <= PD_RAFT_MEMBERS_MAX && config->snapshot_window > 0 &&
            config->snapshot_window <= PD_REPLICA_WINDOW_MAX && config->snapshot_ticks > 0 &&
            config->snapshot_chunk_bytes >= 256 &&
+           config->snapshot_chunk_bytes <= PD_REPLICA_CHUNK_BYTES_MAX &&
            config->overlay_reserve < config->kv.overlay_bytes &&
            config->raft.log_bytes_max > 2 * (uint64_t)config->kv.limits.request_bytes_max &&
            (config->start != PD_REPLICA_START_BOOTSTRAP || config->initial_conf.voter_count > 0);

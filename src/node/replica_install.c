@@ -412,11 +412,19 @@ static void take_next(struct pd_replica *replica, const struct pd_snapshot_peek 
     install->queue_count++;
 }
 
+/* Whatever the sender's configuration: a chunk, or one row that is larger. */
+static size_t chunk_size_max(const struct pd_replica *replica)
+{
+    size_t row = pd_kv_row_bytes_max(replica->kv);
+    return PD_SNAPSHOT_ROWS_AT + PD_SNAPSHOT_ROW_HEAD_SIZE +
+           (row > PD_REPLICA_CHUNK_BYTES_MAX ? row : PD_REPLICA_CHUNK_BYTES_MAX);
+}
+
 void pd_replica_chunk(struct pd_replica *replica, pd_raft_node from, struct pd_span body)
 {
     const struct pd_replica_install *install = &replica->install;
     struct pd_snapshot_peek peek;
-    if (pd_snapshot_peek(body, &peek) != PD_OK ||
+    if (body.size > chunk_size_max(replica) || pd_snapshot_peek(body, &peek) != PD_OK ||
         peek.id.cluster_id != replica->config.cluster_id ||
         peek.id.group_id != replica->config.raft.group_id || peek.id.transfer == 0) {
         refused(replica);
@@ -734,7 +742,11 @@ static void finish(struct pd_replica *replica)
                     (unsigned long long)install->done_from);
     if (replica->raft == NULL) {
         pd_replica_begin_raft(replica);
+        return;
     }
+    /* What the store holds is what others can be sent, should this node lead. */
+    const struct pd_raft_snapshot_meta meta = meta_of(install);
+    pd_raft_snapshot_available(replica->raft, &meta);
 }
 
 void pd_replica_install_flushed(struct pd_replica *replica, uint64_t durable_index)

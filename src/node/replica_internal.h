@@ -10,6 +10,7 @@
 #define PD_REPLICA_HASHES_MAX 64u
 #define PD_REPLICA_SAMPLES_MAX 16u
 #define PD_REPLICA_WINDOW_MAX 16u
+#define PD_REPLICA_CHUNK_BYTES_MAX (16u << 20)
 #define PD_REPLICA_TRANSFERS_MAX 2u
 #define PD_REPLICA_LOG_FILL_MAX                                                                    \
     50u /* percent of raft's window: then the store is flushed, all cut */

@@ -5,6 +5,7 @@
  *            it causes until all is quiet.
  * Disks      node->hold_log and node->hold_store keep what the replica asked of them waiting, in
  *            order, until they are released. A crash forgets what waits, and what is not synced.
+ *            node->crash_at cuts its power at any moment of its life.
  * Network    In order and without loss, but for world->filter, which may drop or change a message,
  *            and world->is_cut. */
 #ifndef PD_TESTS_NODE_REPLICA_WORLD_H
@@ -81,8 +82,10 @@ struct world_node {
     struct world_tasks log;
     struct world_tasks tasks;
     struct world_view views[WORLD_VIEWS];
-    uint32_t resets; /* of the store */
-    char text[512];  /* of the last refusal or fatal output */
+    uint32_t resets;   /* of the store */
+    uint64_t actions;  /* messages, syncs and store tasks that it was served */
+    uint64_t crash_at; /* it loses its power after that many of them; 0: never */
+    char text[512];    /* of the last refusal or fatal output */
 };
 
 struct world_answer {
@@ -406,6 +409,20 @@ static inline void world_do_task(struct world *world, struct world_node *node)
     }
 }
 
+static inline void world_crash(struct world *world, pd_raft_node id);
+
+/* Something was done for this node; the replica sees to it, if it still may. */
+static inline void world_acted(struct world *world, struct world_node *node)
+{
+    node->actions++;
+    if (node->actions == node->crash_at) {
+        node->crash_at = 0;
+        world_crash(world, node->id);
+        return;
+    }
+    world_loop(world, node);
+}
+
 /* The oldest log write is synced. */
 static inline void world_do_log(struct world_node *node)
 {
@@ -436,7 +453,7 @@ static inline bool world_deliver_one(struct world *world)
         struct world_node *node = world_node(world, message->to);
         if (node->is_up && !node->is_fatal) {
             pd_replica_message(node->replica, message->from, message->bytes, message->size);
-            world_loop(world, node);
+            world_acted(world, node);
         }
     }
     free(message->bytes);
@@ -465,12 +482,12 @@ static inline void world_settle(struct world *world)
             struct world_node *node = &world->nodes[i];
             if (world_can_log(node)) {
                 world_do_log(node);
-                world_loop(world, node);
+                world_acted(world, node);
                 more = true;
             }
             if (world_can_store(node)) {
                 world_do_task(world, node);
-                world_loop(world, node);
+                world_acted(world, node);
                 more = true;
             }
         }

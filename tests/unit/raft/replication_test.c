@@ -435,6 +435,64 @@ static void item_19_snapshot_resets_the_configuration(void **state)
     one_close(&node);
 }
 
+/* The owner's store holds the state already: raft takes it whatever became of the message's term. */
+static void item_18_what_the_store_was_given_is_restored_in_any_term(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    one_open(&node, &config, one_conf(3));
+    struct pd_raft_entry entries[] = {{.term = 1, .index = 1}, {.term = 1, .index = 2}};
+    assert_int_equal(one_step(&node, append(1, 0, 0, entries, 2, 0)), PD_OK);
+    assert_int_equal(pd_raft_campaign(node.raft), PD_OK);
+    assert_int_equal(one_status(&node).role, PD_RAFT_CANDIDATE);
+    uint64_t term = one_status(&node).hard_state.term;
+    struct pd_raft_snapshot_meta meta = {.index = 9, .term = 1, .conf = one_conf(5)};
+    msg late = {.type = PD_RAFT_MSG_SNAP, .from = 2, .term = 1, .snapshot = &meta};
+    assert_int_equal(one_step(&node, late), PD_OK);
+    assert_int_equal(one_status(&node).hard_state.commit, 0); /* its term is over */
+    assert_int_equal(pd_raft_restore(node.raft, &meta), PD_OK);
+    pd_raft_check(node.raft);
+    assert_int_equal(one_status(&node).hard_state.commit, 9);
+    assert_int_equal(one_status(&node).hard_state.term, term);
+    assert_int_equal(one_status(&node).role, PD_RAFT_FOLLOWER);
+    assert_int_equal(one_status(&node).leader, 0);
+    assert_int_equal(one_status(&node).conf.voter_count, 5);
+    one_take(&node);
+    assert_int_equal(node.ready.snapshot->index, 9);
+    one_written(&node);
+    /* Again, and an older one: nothing changes. */
+    meta.index = 5;
+    assert_int_equal(pd_raft_restore(node.raft, &meta), PD_OK);
+    assert_int_equal(one_status(&node).hard_state.commit, 9);
+    /* One of a later term, or in which this node is nobody. */
+    meta.index = 12;
+    meta.term = term + 3;
+    assert_int_equal(pd_raft_restore(node.raft, &meta), PD_OK);
+    assert_int_equal(one_status(&node).hard_state.term, term + 3);
+    meta.index = 20;
+    meta.conf.voter_count = 1;
+    meta.conf.voters[0] = 2;
+    assert_int_equal(pd_raft_restore(node.raft, &meta), PD_ERR_INVALID);
+    assert_int_equal(one_status(&node).hard_state.commit, 12);
+    one_close(&node);
+}
+
+static void item_18_a_restored_snapshot_that_the_log_holds_only_commits(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    one_open(&node, &config, one_conf(3));
+    struct pd_raft_entry entries[] = {{.term = 1, .index = 1}, {.term = 1, .index = 2}};
+    assert_int_equal(one_step(&node, append(1, 0, 0, entries, 2, 0)), PD_OK);
+    struct pd_raft_snapshot_meta meta = {.index = 1, .term = 1, .conf = one_conf(3)};
+    assert_int_equal(pd_raft_restore(node.raft, &meta), PD_OK);
+    assert_int_equal(one_status(&node).hard_state.commit, 1);
+    assert_int_equal(one_status(&node).last_index, 2);
+    one_close(&node);
+}
+
 static void a_full_follower_takes_what_fits(void **state)
 {
     (void)state;
@@ -480,6 +538,8 @@ int main(void)
         cmocka_unit_test(item_17_single_voter_commits_after_its_write),
         cmocka_unit_test(item_18_snapshots_begin_and_end),
         cmocka_unit_test(item_18_a_snapshot_that_the_log_holds_only_commits),
+        cmocka_unit_test(item_18_what_the_store_was_given_is_restored_in_any_term),
+        cmocka_unit_test(item_18_a_restored_snapshot_that_the_log_holds_only_commits),
         cmocka_unit_test(item_19_snapshot_resets_the_configuration),
         cmocka_unit_test(a_full_follower_takes_what_fits),
     };
