@@ -7,7 +7,7 @@ set(PANDO_FOLDERS
 
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
 set(PANDO_EXTERNAL_store rocksdb)
-set(PANDO_EXTERNAL_host Threads::Threads)
+set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
@@ -63,7 +63,7 @@ if(pando_libraries)
 endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBYAML rocksdb Threads::Threads)
+  PkgConfig::LIBYAML PkgConfig::LIBUV rocksdb Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

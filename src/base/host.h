@@ -41,7 +41,8 @@ struct pd_thread {
 
 enum pd_thread_priority {
     PD_THREAD_NORMAL = 0,
-    PD_THREAD_LOW = 1 /* schedulers and helpers: guests never starve the rest of the process */
+    PD_THREAD_LOW = 1, /* schedulers and helpers: guests never starve the rest of the process */
+    PD_THREAD_HIGH = 2 /* the core and the log, whose delay is everybody's; where it is allowed */
 };
 
 enum pd_cpu_clock {

@@ -39,5 +39,8 @@ extern const struct pd_command pd_command_kill;
 extern const struct pd_command pd_command_trace;
 extern const struct pd_command pd_command_version;
 extern const struct pd_command pd_command_wal;
+extern const struct pd_command pd_command_start;
+extern const struct pd_command pd_command_kv;
+extern const struct pd_command pd_command_status;
 
 #endif

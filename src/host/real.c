@@ -21,6 +21,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LOW_PRIORITY_NICE 5
+#define HIGH_PRIORITY_NICE (-10)
 #define HELPERS_MAX 64u
 #define SPINS 100u
 
@@ -113,10 +114,11 @@ static void *thread_main(void *argument)
     struct thread_start start = *(struct thread_start *)argument;
     pd_free(argument);
     (void)pthread_setname_np(pthread_self(), start.name);
-    if (start.priority == PD_THREAD_LOW) {
+    if (start.priority != PD_THREAD_NORMAL) {
         /* On Linux niceness belongs to the thread. Refusal changes speed, not results. */
+        int change = start.priority == PD_THREAD_LOW ? LOW_PRIORITY_NICE : HIGH_PRIORITY_NICE;
         int nice_now = getpriority(PRIO_PROCESS, 0);
-        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice_now + LOW_PRIORITY_NICE);
+        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice_now + change);
     }
     start.run(start.argument);
     return NULL;

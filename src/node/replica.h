@@ -19,8 +19,8 @@
  * Bounds     struct pd_replica_config. Outputs wait here until they are polled: what one event or
  *            slice causes.
  * Ownership  An output's bytes are borrowed until the next call of any function but
- *            pd_replica_next; those of STORE_WRITE until pd_replica_store_written. Bytes given with
- *            an event are borrowed for the call.
+ *            pd_replica_next; those of LOG_WRITE until pd_replica_log_durable, those of STORE_WRITE
+ *            until pd_replica_store_written. Bytes given with an event are borrowed for the call.
  * Time       now_ns: monotonic, counts suspended time; wall_ns: of the calendar, for schedules
  *            only. Both come with pd_replica_clock, which goes before other events of that moment.
  * Trust      A peer's and a client's bytes may be anything: what does not decode is counted and

@@ -1,0 +1,438 @@
+#include "node/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "host/disk.h"
+#include "node/server_internal.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define MIB (UINT64_C(1) << 20)
+
+struct pd_server_config pd_server_config_default(void)
+{
+    return (struct pd_server_config){
+        .replica = pd_replica_config_default(),
+        .wal = pd_wal_config_default(),
+        .store = pd_store_rocks_config_default(),
+        .tick_ns = SECOND_NS / 50,
+        .disk_low_bytes = 256 * MIB,
+        .requests_max = 16384,
+        .request_bytes_max = 256 * MIB,
+        .clients_max = 4096,
+        .readers = 2,
+    };
+}
+
+/* -- Opening ----------------------------------------------------------------------------------- */
+
+static bool take_memory(struct pd_server *server)
+{
+    uint32_t places = server->config.clients_max;
+    server->folder = pd_alloc_text(server->config.folder, strlen(server->config.folder));
+    server->places = pd_alloc_zeroed(places, sizeof *server->places);
+    server->places_free = pd_alloc_zeroed(places, sizeof *server->places_free);
+    if (server->folder == NULL || server->places == NULL || server->places_free == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < places; i++) {
+        server->places_free[i] = places - 1 - i;
+    }
+    server->places_free_count = places;
+    return true;
+}
+
+static void prepare(struct pd_server *server)
+{
+    server->lease.generation = 1;
+    server->stop.kind = PD_SERVER_STOP;
+    server->log.durable.kind = PD_SERVER_LOG_DURABLE;
+    server->log.space.kind = PD_SERVER_LOG_SPACE;
+    server->log.group_id = server->config.replica.raft.group_id;
+    server->writer.write.kind = PD_SERVER_JOB_WRITE;
+    server->writer.flush.kind = PD_SERVER_JOB_FLUSH;
+    server->writer.reset.kind = PD_SERVER_JOB_RESET;
+    server->writer.write.message.kind = PD_SERVER_STORE_DONE;
+    server->writer.flush.message.kind = PD_SERVER_STORE_DONE;
+    server->writer.reset.message.kind = PD_SERVER_STORE_DONE;
+    server->reader_count = server->config.readers;
+    for (uint32_t i = 0; i < server->reader_count; i++) {
+        server->readers[i].server = server;
+    }
+}
+
+/* The one member of a new cluster, or a node that was here before. */
+static enum pd_status open_replica(struct pd_server *server, bool is_new)
+{
+    struct pd_replica_config *config = &server->config.replica;
+    config->cluster_id = server->identity.cluster_id;
+    config->raft.id = server->identity.node_id;
+    config->start = is_new ? PD_REPLICA_START_BOOTSTRAP : PD_REPLICA_START_EXISTING;
+    memset(&config->initial_conf, 0, sizeof config->initial_conf);
+    config->initial_conf.voters[0] = server->identity.node_id;
+    config->initial_conf.voter_count = 1;
+    server->host->ops->entropy(server->host, (uint8_t *)&config->raft.seed,
+                               sizeof config->raft.seed);
+    if (config->raft.lease_reads && config->raft.lease_ns == 0) {
+        /* Clocks of two nodes may differ in speed by a fifth, and the lease still ends first. */
+        config->raft.lease_ns = config->raft.election_ticks * server->config.tick_ns / 5 * 4;
+    }
+    return pd_replica_open(config, &server->replica);
+}
+
+/* The first record shows that this is a node that was here before. */
+static enum pd_status recover(void *state, const struct pd_wal_record *record)
+{
+    struct pd_server *server = state;
+    enum pd_status status = PD_OK;
+    if (server->replica == NULL) {
+        status = open_replica(server, false);
+    }
+    server->about.log_records++;
+    return status == PD_OK ? pd_replica_recover(server->replica, record) : status;
+}
+
+static enum pd_status open_log_disk(struct pd_server *server, char *text)
+{
+    char path[PD_SERVER_TEXT_MAX];
+    int size = snprintf(path, sizeof path, "%s/log", server->folder);
+    enum pd_status status = (size_t)size < sizeof path
+                                ? pd_host_disk_open(path, true, &server->log.disk)
+                                : PD_ERR_INVALID;
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot open '%s/log': %s", server->folder,
+                       status == PD_ERR_EXISTS    ? "another process reads it"
+                       : status == PD_ERR_INVALID ? "its path is too long"
+                                                  : strerror(errno));
+    }
+    return status;
+}
+
+static enum pd_status log_failed(const struct pd_server *server, const struct pd_wal_report *report,
+                                 enum pd_status status, char *text)
+{
+    const char *why = report->text[0] != '\0' ? report->text : pd_status_text(status);
+    if (server->replica != NULL && pd_replica_text(server->replica)[0] != '\0') {
+        why = pd_replica_text(server->replica);
+    }
+    (void)snprintf(text, PD_SERVER_TEXT_MAX, "the log in '%s/log' cannot be used: %s",
+                   server->folder, why);
+    return status;
+}
+
+static enum pd_status open_log(struct pd_server *server, char *text)
+{
+    struct pd_wal_report report;
+    enum pd_status status = open_log_disk(server, text);
+    if (status != PD_OK) {
+        return status;
+    }
+    server->config.wal.identity = server->identity.log_identity;
+    status = pd_wal_open(server->log.disk, &server->config.wal, recover, server, &report,
+                         &server->log.wal);
+    if (status != PD_OK) {
+        return log_failed(server, &report, status, text);
+    }
+    server->about.torn_bytes = report.torn_bytes;
+    if (report.identity != server->identity.log_identity) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX,
+                       "'%s/log' is another node's log: node.json names %016" PRIx64
+                       ", the log is %016" PRIx64 ". Put back what belongs here",
+                       server->folder, server->identity.log_identity, report.identity);
+        return PD_ERR_CORRUPT;
+    }
+    if (server->replica == NULL && server->identity.has_begun) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX,
+                       "'%s/log' is empty, but this node has written to it: the log is lost, and "
+                       "with it what was not in the store. Restore the folder from a backup",
+                       server->folder);
+        return PD_ERR_CORRUPT;
+    }
+    server->about.is_new = server->replica == NULL;
+    status = server->replica == NULL ? open_replica(server, true) : PD_OK;
+    for (bool more = true; more && status == PD_OK;) {
+        status = pd_wal_maintain(server->log.wal, &more);
+    }
+    /* Without room for spares it starts all the same, and refuses writes. */
+    return status == PD_OK || status == PD_ERR_FULL ? PD_OK
+                                                    : log_failed(server, &report, status, text);
+}
+
+static enum pd_status start_replica(struct pd_server *server, char *text)
+{
+    bool is_lost = false;
+    enum pd_status status = pd_server_store_open(server, &is_lost, text);
+    if (status != PD_OK) {
+        return status;
+    }
+    struct pd_store *store = server->store;
+    struct pd_replica_store_state state = {.applied_index = store->ops->applied_index(store),
+                                           .durable_index = store->ops->durable_index(store),
+                                           .is_lost = is_lost};
+    server->about.store_was_lost = is_lost;
+    server->about.cluster_id = server->identity.cluster_id;
+    server->about.node_id = server->identity.node_id;
+    if (server->about.is_new && state.applied_index != 0) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX,
+                       "'%s/store' is another node's: this one has written nothing yet. Remove it, "
+                       "or put back the log that belongs to it",
+                       server->folder);
+        return PD_ERR_CORRUPT;
+    }
+    server->row_bytes_max = pd_kv_row_bytes_max(pd_replica_kv(server->replica));
+    status = pd_replica_start(server->replica, &state, pd_host_now_ns(server->host),
+                              server->host->ops->wall_ns(server->host));
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX, "%s", pd_replica_text(server->replica));
+    }
+    return status;
+}
+
+static enum pd_status start(struct pd_server *server, const char *name,
+                            enum pd_thread_priority priority, void (*run)(void *), void *argument,
+                            struct pd_thread *thread, bool *is_started)
+{
+    enum pd_status status =
+        server->host->ops->thread_start(server->host, name, priority, run, argument, thread);
+    *is_started = status == PD_OK;
+    return status;
+}
+
+static enum pd_status start_threads(struct pd_server *server, char *text)
+{
+    enum pd_status status = start(server, "pando-log", PD_THREAD_HIGH, pd_server_log_main, server,
+                                  &server->log.thread, &server->log.is_started);
+    if (status == PD_OK) {
+        status = start(server, "pando-store", PD_THREAD_NORMAL, pd_server_writer_main, server,
+                       &server->writer.thread, &server->writer.is_started);
+    }
+    for (uint32_t i = 0; i < server->reader_count && status == PD_OK; i++) {
+        struct pd_server_reader *reader = &server->readers[i];
+        status = start(server, "pando-reader", PD_THREAD_NORMAL, pd_server_reader_main, reader,
+                       &reader->thread, &reader->is_started);
+    }
+    if (status == PD_OK) {
+        status = start(server, "pando-core", PD_THREAD_HIGH, pd_server_core_main, server,
+                       &server->core, &server->is_started);
+    }
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot start a thread: %s", strerror(errno));
+    }
+    return status;
+}
+
+enum pd_status pd_server_open(const struct pd_server_config *config, char text[PD_SERVER_TEXT_MAX],
+                              struct pd_server **server_out)
+{
+    text[0] = '\0';
+    pd_assert(config->clients_max > 0 && config->readers > 0 &&
+              config->readers <= PD_SERVER_READERS_MAX && config->tick_ns > 0);
+    struct pd_server *server = pd_alloc_zeroed(1, sizeof *server);
+    if (server == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    server->config = *config;
+    server->host = config->host;
+    prepare(server);
+    bool is_new = false;
+    enum pd_status status = take_memory(server) ? PD_OK : PD_ERR_NO_MEMORY;
+    if (status == PD_OK) {
+        status = pd_server_folder_open(server, &server->identity, &is_new, text);
+    }
+    status = status == PD_OK ? open_log(server, text) : status;
+    status = status == PD_OK ? start_replica(server, text) : status;
+    status = status == PD_OK ? start_threads(server, text) : status;
+    if (status != PD_OK) {
+        if (text[0] == '\0') {
+            (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot start the node in '%s': %s",
+                           config->folder, pd_status_text(status));
+        }
+        pd_server_close(server);
+        return status;
+    }
+    *server_out = server;
+    return PD_OK;
+}
+
+/* -- Closing ----------------------------------------------------------------------------------- */
+
+static void stop_thread(struct pd_server *server, bool *is_started, struct pd_thread thread,
+                        atomic_bool *stops, struct pd_server_queue *queue)
+{
+    if (*is_started) {
+        atomic_store(stops, true);
+        pd_server_wake(server->host, queue);
+        server->host->ops->thread_join(server->host, thread);
+        *is_started = false;
+    }
+}
+
+/* What nobody took: a server that never got as far as a core thread has none. */
+static void free_unread(struct pd_server *server)
+{
+    struct pd_server_message *message = pd_server_take(&server->inbox);
+    while (message != NULL) {
+        struct pd_server_message *next = message->next;
+        if (message->kind == PD_SERVER_REQUEST || message->kind == PD_SERVER_CLIENT_GONE) {
+            pd_free(pd_container_of(message, struct pd_server_request, message));
+        }
+        message = next;
+    }
+    struct pd_server_read *held = server->reads_held;
+    while (held != NULL) {
+        struct pd_server_message *next = held->message.next;
+        pd_server_read_free(held);
+        held = next == NULL ? NULL : pd_container_of(next, struct pd_server_read, message);
+    }
+}
+
+void pd_server_close(struct pd_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    atomic_store(&server->is_closed, true);
+    if (server->is_started) {
+        pd_server_wake_core(server, &server->stop);
+        server->host->ops->thread_join(server->host, server->core);
+        pd_assert(server->places_free_count == server->config.clients_max);
+    }
+    for (uint32_t i = 0; i < server->reader_count; i++) {
+        struct pd_server_reader *reader = &server->readers[i];
+        stop_thread(server, &reader->is_started, reader->thread, &reader->stops, &reader->queue);
+    }
+    stop_thread(server, &server->writer.is_started, server->writer.thread, &server->writer.stops,
+                &server->writer.queue);
+    stop_thread(server, &server->log.is_started, server->log.thread, &server->log.stops,
+                &server->log.queue);
+    if (server->store != NULL) {
+        if (server->is_started) {
+            (void)server->store->ops->flush(server->store); /* spares the next start the log */
+        }
+        server->store->ops->close(server->store);
+    }
+    free_unread(server);
+    pd_replica_close(server->replica);
+    pd_wal_close(server->log.wal);
+    if (server->log.disk != NULL) {
+        server->log.disk->ops->close_disk(server->log.disk);
+    }
+    if (server->root != NULL) {
+        server->root->ops->close_disk(server->root);
+    }
+    pd_free(server->places);
+    pd_free(server->places_free);
+    pd_free(server->folder);
+    pd_free(server);
+}
+
+/* -- Clients ----------------------------------------------------------------------------------- */
+
+enum pd_status pd_server_client_open(struct pd_server *server, struct pd_server_client *client)
+{
+    if (atomic_load(&server->is_closed)) {
+        return PD_ERR_CLOSED;
+    }
+    enum pd_status status = PD_ERR_FULL;
+    pd_spin_lock(&server->places_lock);
+    if (server->places_free_count > 0) {
+        uint32_t at = server->places_free[--server->places_free_count];
+        server->place_generation++;
+        client->id = (uint64_t)server->place_generation << 32 | at;
+        server->places[at] = (struct pd_server_place){.id = client->id, .client = client};
+        status = PD_OK;
+    }
+    pd_spin_unlock(&server->places_lock);
+    return status;
+}
+
+static struct pd_server_request *make_request(struct pd_server_client *client,
+                                              enum pd_server_kind kind, struct pd_span bytes)
+{
+    struct pd_server_request *request = pd_alloc(sizeof *request + bytes.size);
+    if (request != NULL) {
+        request->message = (struct pd_server_message){.kind = kind};
+        request->client = client;
+        request->client_id = client->id;
+        request->size = bytes.size;
+        if (bytes.size > 0) {
+            memcpy(request->bytes, bytes.bytes, bytes.size);
+        }
+    }
+    return request;
+}
+
+void pd_server_client_close(struct pd_server *server, struct pd_server_client *client)
+{
+    struct pd_server_request *request =
+        make_request(client, PD_SERVER_CLIENT_GONE, (struct pd_span){NULL, 0});
+    if (request == NULL) {
+        pd_fatal("no memory to close a client: give the node more memory");
+    }
+    pd_server_wake_core(server, &request->message);
+}
+
+enum pd_status pd_server_submit(struct pd_server *server, struct pd_server_client *client,
+                                uint64_t correlation, struct pd_span bytes)
+{
+    if (atomic_load_explicit(&server->is_closed, memory_order_relaxed)) {
+        return PD_ERR_CLOSED;
+    }
+    pd_server_count(&server->counters.requests, 1);
+    uint64_t count = atomic_fetch_add(&server->requests_waiting, 1);
+    uint64_t size = atomic_fetch_add(&server->request_bytes_waiting, bytes.size);
+    bool is_full = count >= server->config.requests_max ||
+                   size + bytes.size > server->config.request_bytes_max;
+    struct pd_server_request *request =
+        is_full ? NULL : make_request(client, PD_SERVER_REQUEST, bytes);
+    if (request == NULL) {
+        (void)atomic_fetch_sub(&server->requests_waiting, 1);
+        (void)atomic_fetch_sub(&server->request_bytes_waiting, bytes.size);
+        pd_server_count(&server->counters.requests_refused, 1);
+        return is_full ? PD_ERR_FULL : PD_ERR_NO_MEMORY;
+    }
+    request->correlation = correlation;
+    pd_server_wake_core(server, &request->message);
+    return PD_OK;
+}
+
+/* -- What it is -------------------------------------------------------------------------------- */
+
+void pd_server_about(const struct pd_server *server, struct pd_server_about *about_out)
+{
+    *about_out = server->about;
+}
+
+static uint64_t count_of(const atomic_uint_least64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void pd_server_counters(const struct pd_server *server, struct pd_server_counters *counters_out)
+{
+    *counters_out = (struct pd_server_counters){
+        .requests = count_of(&server->counters.requests),
+        .requests_refused = count_of(&server->counters.requests_refused),
+        .answers = count_of(&server->counters.answers),
+        .log_batches = count_of(&server->counters.log_batches),
+        .log_records = count_of(&server->counters.log_records),
+        .store_batches = count_of(&server->counters.store_batches),
+        .fetches = count_of(&server->counters.fetches),
+        .sends_dropped = count_of(&server->counters.sends_dropped),
+    };
+}
+
+bool pd_server_wait_ready(struct pd_server *server, uint64_t deadline_ns)
+{
+    while (!atomic_load(&server->is_ready)) {
+        if (atomic_load(&server->is_closed) ||
+            !server->host->ops->event_wait(server->host, &server->ready, deadline_ns)) {
+            break;
+        }
+    }
+    return atomic_load(&server->is_ready) && !atomic_load(&server->is_closed);
+}

@@ -1,0 +1,134 @@
+/* server - a node in a process: the threads, files and clock around one replica (replica.h).
+ *
+ * Model      The core thread owns the replica: it alone calls it, gives it the time and its ticks,
+ *            and serves its outputs. The log thread writes and syncs one batch at a time; what
+ *            comes in meanwhile is the next batch. The store thread writes behind; reader threads
+ *            fetch rows. They hand over through queues without locks, and sleep when they have
+ *            nothing to do.
+ * Folder     FOLDER/node.json (who this is), FOLDER/log, FOLDER/store. It is held against every
+ *            other process while the server is open. A store that cannot be read is put aside as
+ *            FOLDER/store.damaged-N, and rebuilt.
+ * Requests   replica_request.h. Any thread gives them; an answer comes back through the client's
+ *            function, on the core thread.
+ * Bounds     struct pd_server_config. Full is PD_ERR_FULL, and nothing was done.
+ * Failure    A log that cannot be written or synced ends the process at once (pd_fatal): what the
+ *            disk holds is unknown. Whatever else ends the replica is told to config.failed.
+ * Time       The host's: now_ns counts suspended time. */
+#ifndef PD_NODE_SERVER_H
+#define PD_NODE_SERVER_H
+
+#include "base/host.h"
+#include "node/replica.h"
+#include "store/rocks.h"
+
+#define PD_SERVER_TEXT_MAX 768u
+#define PD_SERVER_READERS_MAX 16u
+
+struct pd_server;
+
+struct pd_server_config {
+    const char *folder;
+    struct pd_host *host;
+    /* ids, seed, start and initial_conf come from the folder */
+    struct pd_replica_config replica;
+    struct pd_wal_config wal;
+    struct pd_store_rocks_config store;
+    uint64_t tick_ns;           /* of raft's ticks */
+    uint64_t disk_low_bytes;    /* free space below which clients' writes are refused */
+    uint32_t requests_max;      /* given and not yet taken up by the core */
+    uint64_t request_bytes_max; /* of all of them */
+    uint32_t clients_max;
+    uint32_t readers; /* threads that read the store */
+    /* On the core thread: the replica has ended and nothing is served any more; `text` says why and
+     * what to do. May be NULL. */
+    void (*failed)(void *state, const char *text);
+    /* A line for the node's log, from the core thread. May be NULL. */
+    void (*note)(void *state, const char *text);
+    void *state;
+};
+
+/* A node as shipped; folder and host are the caller's. */
+struct pd_server_config pd_server_config_default(void);
+
+/* Open the folder, recover its log and store, and start. An empty or missing folder becomes the one
+ * node of a new cluster.
+ *
+ * PD_OK            *server_out is the caller's, to close.
+ * PD_ERR_EXISTS    another process holds the folder.
+ * PD_ERR_DENIED    the system refuses, or the folder is not a node's.
+ * PD_ERR_CORRUPT   log or node.json cannot be trusted; nothing was changed.
+ * PD_ERR_FULL, PD_ERR_INVALID, PD_ERR_IO, PD_ERR_NO_MEMORY.
+ * text: what is wrong and what to do, for a person; empty with PD_OK. */
+PD_NODISCARD enum pd_status pd_server_open(const struct pd_server_config *config,
+                                           char text[PD_SERVER_TEXT_MAX],
+                                           struct pd_server **server_out);
+/* Take no more requests, finish what is under way, make the store durable, close. Every client has
+ * been closed before. */
+void pd_server_close(struct pd_server *server);
+
+/* -- Clients ----------------------------------------------------------------------------------- */
+
+/* Where answers go. Both functions run on the core thread: they must be short and never wait. */
+struct pd_server_client {
+    /* bytes: an answer of replica_request.h, borrowed for the call. May submit. */
+    void (*answer)(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes);
+    /* Nothing comes after it: the structure is the caller's again. */
+    void (*closed)(struct pd_server_client *client);
+    uint64_t id; /* the server's */
+};
+
+/* From now on `client` may submit. PD_ERR_FULL: clients_max. PD_ERR_CLOSED: the server ends. */
+PD_NODISCARD enum pd_status pd_server_client_open(struct pd_server *server,
+                                                  struct pd_server_client *client);
+/* Its answers are not wanted any more; what it proposed still happens. `closed` follows. */
+void pd_server_client_close(struct pd_server *server, struct pd_server_client *client);
+
+/* Any thread; the bytes are copied. Exactly one answer follows (a watch: many).
+ *
+ * PD_ERR_FULL    nothing was done: again when answers have come.
+ * PD_ERR_CLOSED  nothing was done: the server ends.
+ * PD_ERR_NO_MEMORY  nothing was done. */
+PD_NODISCARD enum pd_status pd_server_submit(struct pd_server *server,
+                                             struct pd_server_client *client, uint64_t correlation,
+                                             struct pd_span bytes);
+
+/* A linearizable read of one key by any thread, without a lock or a wait: of a key in memory, on a
+ * leader that holds a lease (config.replica.raft.lease_reads). Statuses as pd_kv_get_hot's:
+ *
+ * PD_OK           record_out, its spans in `room`.
+ * PD_ERR_UNKNOWN  there is no such key.
+ * PD_ERR_RANGE    not in memory, or no lease just now: submit a read. */
+PD_NODISCARD enum pd_status pd_server_read_hot(struct pd_server *server, struct pd_span key,
+                                               uint8_t *room, size_t room_max,
+                                               struct pd_kv_record *record_out);
+
+/* -- What it is -------------------------------------------------------------------------------- */
+
+struct pd_server_about {
+    uint64_t cluster_id;
+    uint64_t node_id;
+    bool is_new;          /* the folder was empty */
+    bool store_was_lost;  /* it was put aside, or gone */
+    uint64_t torn_bytes;  /* of the log's tail, cut */
+    uint64_t log_records; /* that recovery read */
+};
+void pd_server_about(const struct pd_server *server, struct pd_server_about *about_out);
+
+/* Any thread; relaxed counts. */
+struct pd_server_counters {
+    uint64_t requests;
+    uint64_t requests_refused; /* full */
+    uint64_t answers;
+    uint64_t log_batches;
+    uint64_t log_records;
+    uint64_t store_batches;
+    uint64_t fetches;
+    uint64_t sends_dropped; /* messages to peers: no transport yet */
+};
+void pd_server_counters(const struct pd_server *server, struct pd_server_counters *counters_out);
+
+/* Wait until the replica serves writes, or has failed, or now_ns passes the deadline. True: it
+ * serves. One waiter at a time. */
+bool pd_server_wait_ready(struct pd_server *server, uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,429 @@
+/* The core thread: what came in -> the replica, what the replica wants -> the other threads. */
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "node/server_internal.h"
+
+/* Between two looks at what came in: requests that are given to the replica before it works on
+ * them, so that they share a log write; and slices of its work. */
+#define EVENTS_A_TURN 256u
+#define SLICES_A_TURN 32u
+
+/* -- The queue --------------------------------------------------------------------------------- */
+
+void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
+                    struct pd_server_message *message)
+{
+    struct pd_server_message *newest = atomic_load_explicit(&queue->newest, memory_order_relaxed);
+    do {
+        message->next = newest;
+    } while (!atomic_compare_exchange_weak(&queue->newest, &newest, message));
+    pd_server_wake(host, queue);
+}
+
+void pd_server_wake(struct pd_host *host, struct pd_server_queue *queue)
+{
+    /* Sequentially consistent, as in pd_server_sleep: either the taker sees what was pushed, or we
+     * see that it sleeps. */
+    if (atomic_load(&queue->sleeps) && atomic_exchange(&queue->sleeps, false)) {
+        host->ops->event_set(host, &queue->event);
+    }
+}
+
+struct pd_server_message *pd_server_take(struct pd_server_queue *queue)
+{
+    if (atomic_load_explicit(&queue->newest, memory_order_relaxed) == NULL) {
+        return NULL;
+    }
+    struct pd_server_message *from =
+        atomic_exchange_explicit(&queue->newest, NULL, memory_order_acquire);
+    struct pd_server_message *oldest = NULL;
+    while (from != NULL) {
+        struct pd_server_message *next = from->next;
+        from->next = oldest;
+        oldest = from;
+        from = next;
+    }
+    return oldest;
+}
+
+void pd_server_sleep(struct pd_host *host, struct pd_server_queue *queue, uint64_t deadline_ns)
+{
+    atomic_store(&queue->sleeps, true);
+    if (atomic_load(&queue->newest) == NULL) {
+        (void)host->ops->event_wait(host, &queue->event, deadline_ns);
+    }
+    atomic_store(&queue->sleeps, false);
+}
+
+void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message)
+{
+    pd_server_push(server->host, &server->inbox, message);
+}
+
+/* -- Outputs ----------------------------------------------------------------------------------- */
+
+/* text NULL: nobody needs to be told, the server is being closed. */
+static void fail(struct pd_server *server, const char *text)
+{
+    if (server->has_failed) {
+        return;
+    }
+    server->has_failed = true;
+    atomic_store(&server->is_closed, true);
+    pd_server_lease_publish(server);
+    server->host->ops->event_set(server->host, &server->ready);
+    if (text != NULL && server->config.failed != NULL) {
+        server->config.failed(server->config.state, text);
+    }
+}
+
+static struct pd_server_place *place_of(struct pd_server *server, uint64_t id)
+{
+    uint32_t at = (uint32_t)id;
+    pd_assert(at < server->config.clients_max);
+    return server->places[at].id == id ? &server->places[at] : NULL;
+}
+
+static void answer(struct pd_server *server, const struct pd_replica_output *output)
+{
+    struct pd_server_place *place = place_of(server, output->client);
+    if (place != NULL) {
+        pd_server_count(&server->counters.answers, 1);
+        place->client->answer(place->client, output->correlation, output->bytes);
+    }
+}
+
+static void write_log(struct pd_server *server, const struct pd_replica_output *output)
+{
+    struct pd_server_log *log = &server->log;
+    pd_assert(!server->log_is_busy);
+    server->log_is_busy = true;
+    log->records = output->records;
+    log->record_count = output->record_count;
+    log->ticket = output->ticket;
+    pd_server_count(&server->counters.log_batches, 1);
+    pd_server_count(&server->counters.log_records, output->record_count);
+    pd_server_push(server->host, &log->queue, &log->write);
+}
+
+static void write_store(struct pd_server *server, const struct pd_replica_output *output)
+{
+    struct pd_server_store_job *job = &server->writer.write;
+    pd_assert(!server->store_is_busy);
+    server->store_is_busy = true;
+    job->writes = output->writes;
+    job->write_count = output->write_count;
+    job->index = output->index;
+    pd_server_count(&server->counters.store_batches, 1);
+    pd_server_push(server->host, &server->writer.queue, &job->message);
+}
+
+static void flush_store(struct pd_server *server)
+{
+    if (!server->flush_is_busy) {
+        server->flush_is_busy = true;
+        pd_server_push(server->host, &server->writer.queue, &server->writer.flush.message);
+    }
+}
+
+/* Nobody may read the store beside its reset. */
+static void reset_when_idle(struct pd_server *server)
+{
+    if (server->reset_waits && server->reads_under_way == 0) {
+        server->reset_waits = false;
+        pd_server_push(server->host, &server->writer.queue, &server->writer.reset.message);
+    }
+}
+
+static void serve(struct pd_server *server, const struct pd_replica_output *output)
+{
+    switch (output->kind) {
+    case PD_REPLICA_SEND:
+        pd_server_count(&server->counters.sends_dropped, 1);
+        return;
+    case PD_REPLICA_LOG_WRITE:
+        write_log(server, output);
+        return;
+    case PD_REPLICA_LOG_CUT:
+        atomic_store(&server->log.cut, output->index);
+        pd_server_wake(server->host, &server->log.queue);
+        return;
+    case PD_REPLICA_STORE_WRITE:
+        write_store(server, output);
+        return;
+    case PD_REPLICA_STORE_FLUSH:
+        flush_store(server);
+        return;
+    case PD_REPLICA_STORE_RESET:
+        server->reset_waits = true;
+        server->reset_runs = true;
+        reset_when_idle(server);
+        return;
+    case PD_REPLICA_FETCH:
+        pd_server_count(&server->counters.fetches, 1);
+        pd_server_read_rows(server, PD_SERVER_JOB_FETCH, output);
+        return;
+    case PD_REPLICA_SNAPSHOT_OPEN:
+        pd_server_read_rows(server, PD_SERVER_JOB_SNAPSHOT_OPEN, output);
+        return;
+    case PD_REPLICA_SNAPSHOT_READ:
+        pd_server_read_rows(server, PD_SERVER_JOB_SNAPSHOT_READ, output);
+        return;
+    case PD_REPLICA_SNAPSHOT_CLOSE:
+        pd_server_read_rows(server, PD_SERVER_JOB_SNAPSHOT_CLOSE, output);
+        return;
+    case PD_REPLICA_ANSWER:
+        answer(server, output);
+        return;
+    case PD_REPLICA_NOTE:
+        if (server->config.note != NULL) {
+            server->config.note(server->config.state, output->text);
+        }
+        return;
+    case PD_REPLICA_FATAL:
+        fail(server, output->text);
+        return;
+    }
+}
+
+/* -- Events ------------------------------------------------------------------------------------ */
+
+static void take_request(struct pd_server *server, struct pd_server_request *request)
+{
+    (void)atomic_fetch_sub(&server->requests_waiting, 1);
+    (void)atomic_fetch_sub(&server->request_bytes_waiting, request->size);
+    if (!server->has_failed && !server->is_stopping &&
+        place_of(server, request->client_id) != NULL) {
+        pd_replica_request(server->replica, request->client_id, request->correlation,
+                           request->bytes, request->size);
+    }
+    pd_free(request);
+}
+
+static void forget_client(struct pd_server *server, struct pd_server_request *request)
+{
+    struct pd_server_client *client = request->client;
+    struct pd_server_place *place = place_of(server, request->client_id);
+    pd_free(request);
+    pd_assert(place != NULL);
+    if (!server->has_failed) {
+        pd_replica_client_gone(server->replica, place->id);
+    }
+    place->id = 0;
+    pd_spin_lock(&server->places_lock);
+    server->places_free[server->places_free_count++] = (uint32_t)(place - server->places);
+    pd_spin_unlock(&server->places_lock);
+    client->closed(client);
+}
+
+static void log_is_durable(struct pd_server *server)
+{
+    pd_assert(server->log_is_busy);
+    server->log_is_busy = false;
+    if (server->log.gave_up) {
+        fail(server, NULL);
+        return;
+    }
+    if (server->identity.has_begun == false) {
+        /* From here on an empty log is a loss, and never a new node. */
+        server->identity.has_begun = true;
+        if (pd_server_identity_write(server, &server->identity) != PD_OK) {
+            server->identity.has_begun = false; /* with the next batch, then */
+        }
+    }
+    if (!server->has_failed) {
+        pd_replica_log_durable(server->replica, server->log.ticket);
+    }
+}
+
+static void judge_space(struct pd_server *server)
+{
+    bool is_low = atomic_load(&server->log.is_low) || atomic_load(&server->writer.is_full);
+    if (is_low != server->disk_is_low && !server->has_failed) {
+        server->disk_is_low = is_low;
+        pd_replica_disk_low(server->replica, is_low);
+    }
+}
+
+static void store_is_done(struct pd_server *server, struct pd_server_store_job *job)
+{
+    if (job->gave_up) {
+        fail(server, NULL);
+    }
+    bool lives = !server->has_failed;
+    judge_space(server);
+    switch (job->kind) {
+    case PD_SERVER_JOB_WRITE: {
+        server->store_is_busy = false;
+        uint64_t durable_index = job->durable_index;
+        if (lives) {
+            pd_replica_store_written(server->replica);
+        }
+        /* RocksDB flushes by itself, too. */
+        if (lives && durable_index > server->durable_told && !server->flush_is_busy) {
+            server->durable_told = durable_index;
+            pd_replica_store_durable(server->replica, durable_index);
+        }
+        return;
+    }
+    case PD_SERVER_JOB_FLUSH:
+        server->flush_is_busy = false;
+        if (lives) {
+            server->durable_told = job->durable_index;
+            pd_replica_store_durable(server->replica, job->durable_index);
+        }
+        return;
+    case PD_SERVER_JOB_RESET:
+        server->reset_runs = false;
+        server->durable_told = 0;
+        if (lives) {
+            pd_replica_store_was_reset(server->replica);
+        }
+        pd_server_reads_release(server);
+        return;
+    case PD_SERVER_JOB_FETCH:
+    case PD_SERVER_JOB_SNAPSHOT_OPEN:
+    case PD_SERVER_JOB_SNAPSHOT_READ:
+    case PD_SERVER_JOB_SNAPSHOT_CLOSE:
+        break;
+    }
+    pd_assert(false);
+}
+
+static void read_is_done(struct pd_server *server, struct pd_server_read *read)
+{
+    server->reads_under_way--;
+    server->readers[read->reader].under_way--;
+    if (read->status == PD_ERR_CORRUPT) {
+        pd_server_store_condemn(server);
+    }
+    if (!server->has_failed) {
+        switch (read->kind) {
+        case PD_SERVER_JOB_FETCH:
+            pd_replica_rows(server->replica, read->fetch_id, read->status, &read->page);
+            break;
+        case PD_SERVER_JOB_SNAPSHOT_OPEN:
+            pd_replica_snapshot_opened(server->replica, read->transfer, read->status, read->index);
+            break;
+        case PD_SERVER_JOB_SNAPSHOT_READ:
+            pd_replica_snapshot_rows(server->replica, read->transfer, read->status, &read->page);
+            break;
+        case PD_SERVER_JOB_SNAPSHOT_CLOSE:
+        case PD_SERVER_JOB_WRITE:
+        case PD_SERVER_JOB_FLUSH:
+        case PD_SERVER_JOB_RESET:
+            break;
+        }
+    }
+    pd_server_read_free(read);
+    reset_when_idle(server);
+}
+
+static void deliver(struct pd_server *server, struct pd_server_message *message)
+{
+    switch ((enum pd_server_kind)message->kind) {
+    case PD_SERVER_REQUEST:
+        take_request(server, pd_container_of(message, struct pd_server_request, message));
+        return;
+    case PD_SERVER_CLIENT_GONE:
+        forget_client(server, pd_container_of(message, struct pd_server_request, message));
+        return;
+    case PD_SERVER_LOG_DURABLE:
+        log_is_durable(server);
+        return;
+    case PD_SERVER_LOG_SPACE:
+        atomic_store(&server->log.space_is_told, false);
+        judge_space(server);
+        return;
+    case PD_SERVER_STORE_DONE:
+        store_is_done(server, pd_container_of(message, struct pd_server_store_job, message));
+        return;
+    case PD_SERVER_READ_DONE:
+        read_is_done(server, pd_container_of(message, struct pd_server_read, message));
+        return;
+    case PD_SERVER_STOP:
+        server->is_stopping = true;
+        return;
+    }
+}
+
+/* -- The loop ---------------------------------------------------------------------------------- */
+
+static void look_at_clock(struct pd_server *server)
+{
+    struct pd_host *host = server->host;
+    server->now_ns = pd_host_now_ns(host);
+    if (server->has_failed) {
+        return;
+    }
+    pd_replica_clock(server->replica, server->now_ns, host->ops->wall_ns(host));
+    if (server->now_ns >= server->tick_due_ns) {
+        /* A process that slept is not a clock that ran: ticks that were missed are not made up. */
+        server->tick_due_ns += server->config.tick_ns;
+        if (server->tick_due_ns <= server->now_ns) {
+            server->tick_due_ns = server->now_ns + server->config.tick_ns;
+        }
+        pd_replica_tick(server->replica);
+    }
+}
+
+/* True: there is more to do at once. */
+static bool work(struct pd_server *server)
+{
+    bool more = true;
+    for (uint32_t i = 0; i < SLICES_A_TURN && more && !server->has_failed; i++) {
+        pd_server_lease_publish(server);
+        struct pd_replica_output output;
+        while (!server->has_failed && pd_replica_next(server->replica, &output)) {
+            serve(server, &output);
+        }
+        more = !server->has_failed && pd_replica_step(server->replica);
+    }
+    return more;
+}
+
+static void tell_ready(struct pd_server *server)
+{
+    if (!atomic_load_explicit(&server->is_ready, memory_order_relaxed) && !server->has_failed) {
+        pd_replica_status(server->replica, &server->status);
+        if (server->status.serves_writes) {
+            atomic_store(&server->is_ready, true);
+            server->host->ops->event_set(server->host, &server->ready);
+        }
+    }
+}
+
+static bool is_finished(const struct pd_server *server)
+{
+    return server->is_stopping && server->unread == NULL && !server->log_is_busy &&
+           !server->store_is_busy && !server->flush_is_busy && !server->reset_waits &&
+           server->reads_under_way == 0;
+}
+
+void pd_server_core_main(void *argument)
+{
+    struct pd_server *server = argument;
+    server->tick_due_ns = pd_host_now_ns(server->host);
+    bool more = true;
+    for (;;) {
+        if (server->unread == NULL) {
+            server->unread = pd_server_take(&server->inbox);
+        }
+        if (server->unread == NULL && !more) {
+            tell_ready(server);
+            if (is_finished(server)) {
+                return;
+            }
+            uint64_t deadline_ns = server->has_failed ? PD_TIME_NEVER : server->tick_due_ns;
+            pd_server_sleep(server->host, &server->inbox, deadline_ns);
+            server->unread = pd_server_take(&server->inbox);
+        }
+        look_at_clock(server);
+        for (uint32_t i = 0; i < EVENTS_A_TURN && server->unread != NULL; i++) {
+            struct pd_server_message *message = server->unread;
+            server->unread = message->next;
+            deliver(server, message);
+        }
+        more = work(server);
+    }
+}

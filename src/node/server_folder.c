@@ -1,0 +1,261 @@
+/* A node's folder: who it belongs to, and its store. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "host/disk.h"
+#include "node/server_internal.h"
+
+#define NAME "node.json"
+#define NEW_NAME "node.json.new"
+#define CONDEMNED_NAME "store.is-damaged"
+#define FORMAT 1
+#define TEXT_MAX 512u
+#define NAMES_MAX 256u
+#define ASIDE_MAX 1000u
+
+static void say(char *text, const char *format, ...) PD_PRINTF(2, 3);
+
+static void say(char *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, PD_SERVER_TEXT_MAX, format, arguments);
+    va_end(arguments);
+}
+
+/* -- node.json --------------------------------------------------------------------------------- */
+
+static bool read_id(const json_t *object, const char *key, uint64_t *id_out)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    char *end = NULL;
+    if (text == NULL || *text == '\0') {
+        return false;
+    }
+    errno = 0;
+    *id_out = strtoull(text, &end, 16);
+    return errno == 0 && *end == '\0';
+}
+
+/* False: not what identity_write writes. */
+static bool parse(const char *bytes, size_t size, struct pd_server_identity *identity)
+{
+    json_t *object = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *begun = json_object_get(object, "has_begun");
+    bool is_good = object != NULL && json_is_boolean(begun) &&
+                   json_integer_value(json_object_get(object, "format")) == FORMAT &&
+                   read_id(object, "cluster", &identity->cluster_id) &&
+                   read_id(object, "node", &identity->node_id) &&
+                   read_id(object, "log", &identity->log_identity) && identity->node_id != 0;
+    identity->has_begun = json_is_true(begun);
+    json_decref(object);
+    return is_good;
+}
+
+enum pd_status pd_server_identity_write(struct pd_server *server,
+                                        const struct pd_server_identity *identity)
+{
+    char text[TEXT_MAX];
+    int size = snprintf(text, sizeof text,
+                        "{\n  \"format\": %d,\n  \"cluster\": \"%016" PRIx64
+                        "\",\n  \"node\": \"%016" PRIx64 "\",\n  \"log\": \"%016" PRIx64
+                        "\",\n  \"has_begun\": %s\n}\n",
+                        FORMAT, identity->cluster_id, identity->node_id, identity->log_identity,
+                        identity->has_begun ? "true" : "false");
+    struct pd_disk *root = server->root;
+    struct pd_disk_file file;
+    enum pd_status status = root->ops->remove(root, NEW_NAME);
+    if (status != PD_OK && status != PD_ERR_UNKNOWN) {
+        return status;
+    }
+    status = root->ops->create(root, NEW_NAME, &file);
+    if (status != PD_OK) {
+        return status;
+    }
+    status = root->ops->write(root, file, 0, (const uint8_t *)text, (size_t)size);
+    status = status == PD_OK ? root->ops->sync(root, file) : status;
+    root->ops->close(root, file);
+    status = status == PD_OK ? root->ops->rename(root, NEW_NAME, NAME) : status;
+    return status == PD_OK ? root->ops->sync_names(root) : status;
+}
+
+/* PD_ERR_UNKNOWN: there is none. */
+static enum pd_status read_identity(struct pd_server *server, struct pd_server_identity *identity,
+                                    char *text)
+{
+    struct pd_disk *root = server->root;
+    struct pd_disk_file file;
+    uint64_t whole = 0;
+    enum pd_status status = root->ops->open(root, NAME, &file, &whole);
+    if (status != PD_OK) {
+        if (status != PD_ERR_UNKNOWN) {
+            say(text, "cannot open '%s/" NAME "': %s", server->folder, strerror(errno));
+        }
+        return status;
+    }
+    char bytes[TEXT_MAX];
+    size_t size = 0;
+    status = root->ops->read(root, file, 0, (uint8_t *)bytes, sizeof bytes, &size);
+    root->ops->close(root, file);
+    if (status != PD_OK || whole >= TEXT_MAX || !parse(bytes, size, identity)) {
+        say(text,
+            "'%s/" NAME "' is not what this version writes: it is damaged, or of a newer version. "
+            "Restore it from a copy; nothing was changed",
+            server->folder);
+        return status == PD_OK ? PD_ERR_CORRUPT : status;
+    }
+    return PD_OK;
+}
+
+/* -- The folder -------------------------------------------------------------------------------- */
+
+/* Files that a node does not put there, in a folder without node.json. */
+static enum pd_status refuse_foreign(struct pd_server *server, char *text)
+{
+    struct pd_disk_name *names = pd_alloc_zeroed(NAMES_MAX, sizeof *names);
+    if (names == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    uint32_t count = 0;
+    enum pd_status status = server->root->ops->list(server->root, names, NAMES_MAX, &count);
+    for (uint32_t i = 0; i < count && status == PD_OK; i++) {
+        if (strcmp(names[i].text, NEW_NAME) != 0 && strcmp(names[i].text, "lost+found") != 0) {
+            say(text,
+                "'%s' holds '%s' and no " NAME ": it is not a node's folder. Choose an empty or a "
+                "new one",
+                server->folder, names[i].text);
+            status = PD_ERR_DENIED;
+        }
+    }
+    if (status == PD_ERR_RANGE) {
+        say(text, "'%s' is full of files that are not a node's. Choose an empty or a new folder",
+            server->folder);
+        status = PD_ERR_DENIED;
+    } else if (status != PD_OK && status != PD_ERR_DENIED) {
+        say(text, "cannot read the folder '%s': %s", server->folder, strerror(errno));
+    }
+    pd_free(names);
+    return status;
+}
+
+static enum pd_status hold(struct pd_server *server, char *text)
+{
+    enum pd_status status = pd_host_disk_open(server->folder, true, &server->root);
+    if (status == PD_ERR_EXISTS) {
+        say(text, "'%s' is in use by another node; stop it first, or choose another folder",
+            server->folder);
+    } else if (status == PD_ERR_UNKNOWN) {
+        say(text, "cannot make the folder '%s': the one above it does not exist", server->folder);
+    } else if (status != PD_OK) {
+        say(text, "cannot use the folder '%s': %s", server->folder, strerror(errno));
+    }
+    return status;
+}
+
+enum pd_status pd_server_folder_open(struct pd_server *server,
+                                     struct pd_server_identity *identity_out, bool *is_new_out,
+                                     char *text)
+{
+    *is_new_out = false;
+    enum pd_status status = hold(server, text);
+    status = status == PD_OK ? read_identity(server, identity_out, text) : status;
+    if (status != PD_ERR_UNKNOWN || server->root == NULL) {
+        return status;
+    }
+    status = refuse_foreign(server, text);
+    if (status != PD_OK) {
+        return status;
+    }
+    uint64_t random[2];
+    server->host->ops->entropy(server->host, (uint8_t *)random, sizeof random);
+    *is_new_out = true;
+    *identity_out = (struct pd_server_identity){
+        .cluster_id = random[0], .node_id = 1, .log_identity = random[1], .has_begun = false};
+    status = pd_server_identity_write(server, identity_out);
+    if (status != PD_OK) {
+        say(text, "cannot write '%s/" NAME "': %s", server->folder, strerror(errno));
+    }
+    return status;
+}
+
+/* -- The store --------------------------------------------------------------------------------- */
+
+/* The store's folder gets another name, and stays there for who wants to look into it. */
+static enum pd_status put_aside(struct pd_server *server)
+{
+    struct pd_disk *root = server->root;
+    enum pd_status status = PD_ERR_IO;
+    for (uint32_t i = 1; i < ASIDE_MAX && status != PD_OK; i++) {
+        char name[PD_DISK_NAME_MAX + 1];
+        (void)snprintf(name, sizeof name, "store.damaged-%" PRIu32, i);
+        status = root->ops->rename(root, "store", name); /* refused when that is there */
+        if (status == PD_ERR_UNKNOWN) {
+            return PD_OK; /* there is no store: nothing is in the way */
+        }
+    }
+    return status == PD_OK ? root->ops->sync_names(root) : status;
+}
+
+void pd_server_store_condemn(struct pd_server *server)
+{
+    struct pd_disk *root = server->root;
+    struct pd_disk_file file;
+    if (root->ops->create(root, CONDEMNED_NAME, &file) == PD_OK) {
+        root->ops->close(root, file);
+        (void)root->ops->sync_names(root); /* not durable: it is found damaged once more */
+    }
+}
+
+static bool is_condemned(struct pd_server *server)
+{
+    struct pd_disk_file file;
+    uint64_t size = 0;
+    if (server->root->ops->open(server->root, CONDEMNED_NAME, &file, &size) != PD_OK) {
+        return false;
+    }
+    server->root->ops->close(server->root, file);
+    return true;
+}
+
+static enum pd_status open_rocks(struct pd_server *server, char *text)
+{
+    char path[PD_SERVER_TEXT_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/store", server->folder) >= sizeof path) {
+        (void)snprintf(text, PD_STORE_ROCKS_TEXT_MAX, "its path is too long");
+        return PD_ERR_INVALID;
+    }
+    return pd_store_rocks_open(path, &server->config.store, text, &server->store);
+}
+
+enum pd_status pd_server_store_open(struct pd_server *server, bool *is_lost_out, char *text)
+{
+    char why[PD_STORE_ROCKS_TEXT_MAX] = "";
+    *is_lost_out = is_condemned(server);
+    enum pd_status status = *is_lost_out ? PD_ERR_CORRUPT : open_rocks(server, why);
+    if (status == PD_ERR_CORRUPT || status == PD_ERR_IO) {
+        /* RocksDB calls many a damage an I/O error. If it is the disk, the new store fails too. */
+        *is_lost_out = true;
+        status = put_aside(server);
+        if (status == PD_OK) {
+            char again[PD_STORE_ROCKS_TEXT_MAX] = "";
+            status = open_rocks(server, again);
+            if (status != PD_OK) {
+                (void)snprintf(why, sizeof why, "%s", again);
+            }
+        }
+        if (status == PD_OK) {
+            (void)server->root->ops->remove(server->root, CONDEMNED_NAME);
+        }
+    }
+    if (status != PD_OK) {
+        say(text, "cannot open the store '%s/store': %s", server->folder,
+            why[0] != '\0' ? why : pd_status_text(status));
+    }
+    return status;
+}

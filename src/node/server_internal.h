@@ -1,0 +1,275 @@
+/* server_internal - the inside of a server, for src/node/server*.c alone. */
+#ifndef PD_NODE_SERVER_INTERNAL_H
+#define PD_NODE_SERVER_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/disk.h"
+#include "base/list.h"
+#include "base/spin.h"
+#include "node/server.h"
+
+/* -- A queue that many threads put into and one takes from ------------------------------------- */
+
+struct pd_server_message {
+    struct pd_server_message *next;
+    uint32_t kind; /* enum pd_server_kind, or enum pd_server_job_kind */
+};
+
+/* Newest first; the taker turns it around. A pusher wakes the taker only when it sleeps. */
+struct pd_server_queue {
+    _Atomic(struct pd_server_message *) newest;
+    atomic_bool sleeps;
+    struct pd_event event;
+};
+void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
+                    struct pd_server_message *message);
+/* All that was pushed, oldest first; NULL: nothing. */
+struct pd_server_message *pd_server_take(struct pd_server_queue *queue);
+/* Until something is pushed, pd_server_wake is called, or the deadline. */
+void pd_server_sleep(struct pd_host *host, struct pd_server_queue *queue, uint64_t deadline_ns);
+void pd_server_wake(struct pd_host *host, struct pd_server_queue *queue);
+
+/* What comes in to the core. */
+enum pd_server_kind {
+    PD_SERVER_REQUEST = 0, /* struct pd_server_request; freed by the core */
+    PD_SERVER_CLIENT_GONE, /* likewise */
+    PD_SERVER_LOG_DURABLE, /* the log's */
+    PD_SERVER_LOG_SPACE,   /* the log's */
+    PD_SERVER_STORE_DONE,  /* the store's */
+    PD_SERVER_READ_DONE,   /* struct pd_server_read; freed by the core */
+    PD_SERVER_STOP
+};
+
+struct pd_server_request {
+    struct pd_server_message message;
+    struct pd_server_client *client;
+    uint64_t client_id;
+    uint64_t correlation;
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* -- Log thread: server_log.c ------------------------------------------------------------------ */
+
+struct pd_server_log {
+    struct pd_disk *disk;
+    struct pd_wal *wal;
+    struct pd_thread thread;
+    bool is_started;
+    struct pd_server_queue queue;
+    /* The core fills these, then pushes `write`; the log thread pushes `durable` back. */
+    struct pd_server_message write;
+    const struct pd_wal_record *records;
+    uint32_t record_count;
+    uint64_t ticket;
+    struct pd_server_message durable;
+    bool gave_up; /* told with `durable`: it is not; the server is closing on a full disk */
+    atomic_uint_least64_t cut;
+    atomic_bool stops;
+    /* The log thread's. Told to the core, which answers by taking `space` up. */
+    struct pd_server_message space;
+    atomic_bool space_is_told;
+    atomic_bool is_low;
+    bool low_told;
+    bool is_full;
+    uint64_t looked_ns;
+    bool space_is_low;
+    uint32_t group_id;
+};
+
+enum pd_server_job_kind {
+    PD_SERVER_JOB_WRITE = 0,
+    PD_SERVER_JOB_FLUSH,
+    PD_SERVER_JOB_RESET,
+    PD_SERVER_JOB_FETCH,
+    PD_SERVER_JOB_SNAPSHOT_OPEN,
+    PD_SERVER_JOB_SNAPSHOT_READ,
+    PD_SERVER_JOB_SNAPSHOT_CLOSE
+};
+
+/* -- Store thread: server_store.c -------------------------------------------------------------- */
+
+/* One of each kind at most is under way. */
+struct pd_server_store_job {
+    struct pd_server_message message; /* kind: the job's on the way there */
+    enum pd_server_job_kind kind;
+    const struct pd_store_write *writes;
+    size_t write_count;
+    uint64_t index;
+    uint64_t durable_index; /* told with the end of any job */
+    bool gave_up;           /* told likewise: the server is closing on a full disk */
+};
+
+struct pd_server_writer {
+    struct pd_thread thread;
+    bool is_started;
+    struct pd_server_queue queue;
+    struct pd_server_store_job write;
+    struct pd_server_store_job flush;
+    struct pd_server_store_job reset;
+    atomic_bool is_full;
+    atomic_bool stops;
+};
+
+/* Rows that are wanted: a job for a reader, and its answer for the core. */
+struct pd_server_read {
+    struct pd_server_message message;
+    enum pd_server_job_kind kind;
+    uint32_t reader;
+    uint32_t fetch_id;
+    uint64_t transfer;
+    uint64_t index;
+    enum pd_status status;
+    bool descending;
+    size_t low_size;
+    size_t high_size;
+    struct pd_store_page page;
+    uint8_t bounds[]; /* low, high */
+};
+
+#define PD_SERVER_VIEWS_MAX 4u
+
+struct pd_server_view {
+    uint64_t transfer;
+    struct pd_store_view *view; /* NULL: the place is free */
+};
+
+struct pd_server_reader {
+    struct pd_server *server;
+    struct pd_thread thread;
+    bool is_started;
+    struct pd_server_queue queue;
+    uint32_t under_way;                               /* the core's */
+    struct pd_server_view views[PD_SERVER_VIEWS_MAX]; /* the first reader's */
+    atomic_bool stops;
+};
+
+/* -- Clients ----------------------------------------------------------------------------------- */
+
+struct pd_server_place {
+    uint64_t id; /* 0: free */
+    struct pd_server_client *client;
+};
+
+/* What node.json holds. */
+struct pd_server_identity {
+    uint64_t cluster_id;
+    uint64_t node_id;
+    uint64_t log_identity;
+    bool has_begun; /* the log was written to */
+};
+
+/* -- All of it --------------------------------------------------------------------------------- */
+
+/* Apart from what is written often: hot readers share these two. */
+struct pd_server_lease {
+    uint8_t before[64];
+    atomic_uint_least64_t generation; /* odd: no hot reads */
+    atomic_uint_least64_t until_ns;
+    uint8_t behind[64];
+};
+
+struct pd_server {
+    struct pd_server_config config;
+    struct pd_host *host;
+    char *folder;
+    struct pd_disk *root;
+    struct pd_store *store;
+    struct pd_replica *replica;
+    struct pd_server_about about;
+    struct pd_server_identity identity; /* the core's, once it runs */
+
+    struct pd_server_queue inbox;
+    struct pd_thread core;
+    bool is_started;
+    struct pd_server_log log;
+    struct pd_server_writer writer;
+    struct pd_server_reader readers[PD_SERVER_READERS_MAX];
+    uint32_t reader_count;
+
+    atomic_uint_least64_t requests_waiting;
+    atomic_uint_least64_t request_bytes_waiting;
+    atomic_bool is_closed; /* nothing is taken any more */
+
+    struct pd_spin places_lock;
+    struct pd_server_place *places;
+    uint32_t *places_free;
+    uint32_t places_free_count;
+    uint32_t place_generation;
+
+    struct pd_server_lease lease;
+    atomic_bool is_ready;
+    struct pd_event ready;
+
+    /* The core's. */
+    uint64_t now_ns;
+    uint64_t tick_due_ns;
+    struct pd_server_message stop;
+    struct pd_server_message *unread; /* taken from the inbox, not yet delivered */
+    bool is_stopping;
+    bool has_failed;
+    bool log_is_busy;
+    bool store_is_busy;
+    bool flush_is_busy;
+    bool reset_waits; /* for readers to be done */
+    bool reset_runs;  /* asked for, and not yet answered */
+    uint64_t durable_told;
+    struct pd_replica_status status; /* scratch: too large for a frame */
+    uint32_t reads_under_way;
+    struct pd_server_read *reads_held; /* while a reset waits or runs */
+    bool disk_is_low;
+    size_t row_bytes_max;
+    struct {
+        atomic_uint_least64_t requests;
+        atomic_uint_least64_t requests_refused;
+        atomic_uint_least64_t answers;
+        atomic_uint_least64_t log_batches;
+        atomic_uint_least64_t log_records;
+        atomic_uint_least64_t store_batches;
+        atomic_uint_least64_t fetches;
+        atomic_uint_least64_t sends_dropped;
+    } counters;
+};
+
+static inline void pd_server_count(atomic_uint_least64_t *counter, uint64_t by)
+{
+    (void)atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+/* server_core.c */
+void pd_server_core_main(void *argument);
+void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
+
+/* server_log.c */
+void pd_server_log_main(void *argument);
+
+/* server_store.c */
+void pd_server_writer_main(void *argument);
+void pd_server_reader_main(void *argument);
+/* The core hands out a read of these rows; it comes back as READ_DONE. */
+void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
+                         const struct pd_replica_output *output);
+/* Reads that a reset held up go out. */
+void pd_server_reads_release(struct pd_server *server);
+void pd_server_read_free(struct pd_server_read *read);
+
+/* server_lease.c: what hot reads stand on */
+/* The core: let go of hot reads, or allow them for a while, as the replica stands now. Before
+ * anything that the replica said leaves this node. */
+void pd_server_lease_publish(struct pd_server *server);
+
+/* server_folder.c */
+/* Hold the folder, and say whose it is. *is_new_out: it was empty, and now has an identity. */
+PD_NODISCARD enum pd_status pd_server_folder_open(struct pd_server *server,
+                                                  struct pd_server_identity *identity_out,
+                                                  bool *is_new_out, char *text);
+PD_NODISCARD enum pd_status pd_server_identity_write(struct pd_server *server,
+                                                     const struct pd_server_identity *identity);
+/* FOLDER/store, open; one that cannot be read is put aside and *is_lost_out true. */
+PD_NODISCARD enum pd_status pd_server_store_open(struct pd_server *server, bool *is_lost_out,
+                                                 char *text);
+/* The store turned out to be damaged: the next start puts it aside. */
+void pd_server_store_condemn(struct pd_server *server);
+
+#endif

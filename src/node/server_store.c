@@ -1,0 +1,278 @@
+/* The store thread writes behind, and makes durable; the readers fetch rows and hold snapshots'
+ * views. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "node/server_internal.h"
+
+#define MS_NS UINT64_C(1000000)
+#define RETRY_NS (250 * MS_NS)
+#define PAGE_BYTES_MIN ((size_t)4096)
+
+/* -- The writer -------------------------------------------------------------------------------- */
+
+static enum pd_status run_job(struct pd_server *server, struct pd_server_store_job *job)
+{
+    struct pd_store *store = server->store;
+    switch (job->kind) {
+    case PD_SERVER_JOB_WRITE:
+        return store->ops->apply(store, job->writes, job->write_count, job->index);
+    case PD_SERVER_JOB_FLUSH:
+        return store->ops->flush(store);
+    case PD_SERVER_JOB_RESET:
+        return store->ops->reset(store);
+    case PD_SERVER_JOB_FETCH:
+    case PD_SERVER_JOB_SNAPSHOT_OPEN:
+    case PD_SERVER_JOB_SNAPSHOT_READ:
+    case PD_SERVER_JOB_SNAPSHOT_CLOSE:
+        break;
+    }
+    pd_assert(false);
+    return PD_ERR_INVALID;
+}
+
+/* A disk that is full is waited for: nothing of the batch is visible, and the log holds it. */
+static void do_job(struct pd_server *server, struct pd_server_store_job *job)
+{
+    struct pd_server_writer *writer = &server->writer;
+    enum pd_status status = run_job(server, job);
+    while (status == PD_ERR_FULL) {
+        if (!atomic_exchange(&writer->is_full, true) &&
+            !atomic_exchange(&server->log.space_is_told, true)) {
+            pd_server_wake_core(server, &server->log.space);
+        }
+        if (atomic_load(&server->is_closed)) {
+            job->gave_up = true;
+            return;
+        }
+        pd_server_sleep(server->host, &writer->queue, pd_host_now_ns(server->host) + RETRY_NS);
+        status = run_job(server, job);
+    }
+    if (status != PD_OK) {
+        pd_fatal("the store in '%s/store' could not be written (%s). The log holds everything: "
+                 "look at the disk, then start again",
+                 server->folder, pd_status_text(status));
+    }
+    atomic_store(&writer->is_full, false);
+    job->durable_index = server->store->ops->durable_index(server->store);
+}
+
+void pd_server_writer_main(void *argument)
+{
+    struct pd_server *server = argument;
+    struct pd_server_writer *writer = &server->writer;
+    for (;;) {
+        struct pd_server_message *message = pd_server_take(&writer->queue);
+        while (message != NULL) {
+            struct pd_server_message *next = message->next;
+            struct pd_server_store_job *job =
+                pd_container_of(message, struct pd_server_store_job, message);
+            do_job(server, job);
+            pd_server_wake_core(server, &job->message);
+            message = next;
+        }
+        if (atomic_load(&writer->stops)) {
+            return;
+        }
+        pd_server_sleep(server->host, &writer->queue, PD_TIME_NEVER);
+    }
+}
+
+/* -- Readers ----------------------------------------------------------------------------------- */
+
+void pd_server_read_free(struct pd_server_read *read)
+{
+    pd_free(read->page.bytes);
+    pd_free(read);
+}
+
+static struct pd_server_view *view_of(struct pd_server_reader *reader, uint64_t transfer)
+{
+    for (uint32_t i = 0; i < PD_SERVER_VIEWS_MAX; i++) {
+        struct pd_server_view *view = &reader->views[i];
+        if (view->view != NULL && view->transfer == transfer) {
+            return view;
+        }
+    }
+    return NULL;
+}
+
+static void close_view(struct pd_server_reader *reader, struct pd_server_view *view)
+{
+    reader->server->store->ops->view_close(view->view);
+    view->view = NULL;
+}
+
+static enum pd_status open_view(struct pd_server_reader *reader, struct pd_server_read *read)
+{
+    struct pd_store *store = reader->server->store;
+    for (uint32_t i = 0; i < PD_SERVER_VIEWS_MAX; i++) {
+        struct pd_server_view *place = &reader->views[i];
+        if (place->view == NULL) {
+            place->view = store->ops->view_open(store);
+            if (place->view == NULL) {
+                return PD_ERR_NO_MEMORY;
+            }
+            place->transfer = read->transfer;
+            read->index = store->ops->view_index(place->view);
+            return PD_OK;
+        }
+    }
+    return PD_ERR_FULL;
+}
+
+static bool give_room(struct pd_store_page *page, size_t bytes)
+{
+    uint8_t *room = pd_realloc(page->bytes, bytes);
+    if (room != NULL) {
+        page->bytes = room;
+        page->bytes_max = bytes;
+    }
+    return room != NULL;
+}
+
+static enum pd_status scan(struct pd_server_reader *reader, struct pd_server_read *read)
+{
+    struct pd_store *store = reader->server->store;
+    struct pd_span low = {read->bounds, read->low_size};
+    struct pd_span high = {read->bounds + read->low_size, read->high_size};
+    if (read->kind == PD_SERVER_JOB_FETCH) {
+        return store->ops->scan(store, low, high, read->descending, &read->page);
+    }
+    struct pd_server_view *view = view_of(reader, read->transfer);
+    return view == NULL ? PD_ERR_UNKNOWN
+                        : store->ops->view_scan(view->view, low, high, &read->page);
+}
+
+static enum pd_status fetch(struct pd_server_reader *reader, struct pd_server_read *read)
+{
+    size_t whole = reader->server->row_bytes_max;
+    size_t wanted = read->page.bytes_max;
+    if (!give_room(&read->page, wanted < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : wanted)) {
+        return PD_ERR_NO_MEMORY;
+    }
+    enum pd_status status = scan(reader, read);
+    if (status == PD_ERR_RANGE && read->page.bytes_max < whole) {
+        status = give_room(&read->page, whole) ? scan(reader, read) : PD_ERR_NO_MEMORY;
+    }
+    return status;
+}
+
+static void do_read(struct pd_server_reader *reader, struct pd_server_read *read)
+{
+    switch (read->kind) {
+    case PD_SERVER_JOB_FETCH:
+    case PD_SERVER_JOB_SNAPSHOT_READ:
+        read->status = fetch(reader, read);
+        return;
+    case PD_SERVER_JOB_SNAPSHOT_OPEN:
+        read->status = open_view(reader, read);
+        return;
+    case PD_SERVER_JOB_SNAPSHOT_CLOSE: {
+        struct pd_server_view *view = view_of(reader, read->transfer);
+        if (view != NULL) {
+            close_view(reader, view);
+        }
+        read->status = PD_OK;
+        return;
+    }
+    case PD_SERVER_JOB_WRITE:
+    case PD_SERVER_JOB_FLUSH:
+    case PD_SERVER_JOB_RESET:
+        break;
+    }
+    pd_assert(false);
+}
+
+void pd_server_reader_main(void *argument)
+{
+    struct pd_server_reader *reader = argument;
+    struct pd_server *server = reader->server;
+    for (;;) {
+        struct pd_server_message *message = pd_server_take(&reader->queue);
+        while (message != NULL) {
+            struct pd_server_message *next = message->next;
+            struct pd_server_read *read = pd_container_of(message, struct pd_server_read, message);
+            do_read(reader, read);
+            message->kind = PD_SERVER_READ_DONE;
+            pd_server_wake_core(server, message);
+            message = next;
+        }
+        if (atomic_load(&reader->stops)) {
+            for (uint32_t i = 0; i < PD_SERVER_VIEWS_MAX; i++) {
+                if (reader->views[i].view != NULL) {
+                    close_view(reader, &reader->views[i]);
+                }
+            }
+            return;
+        }
+        pd_server_sleep(server->host, &reader->queue, PD_TIME_NEVER);
+    }
+}
+
+/* -- The core's side --------------------------------------------------------------------------- */
+
+/* Views stay with the first reader; rows go to the one with the least to do. */
+static uint32_t choose_reader(const struct pd_server *server, enum pd_server_job_kind kind)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < server->reader_count && kind == PD_SERVER_JOB_FETCH; i++) {
+        if (server->readers[i].under_way <= server->readers[best].under_way) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void hand_out(struct pd_server *server, struct pd_server_read *read)
+{
+    struct pd_server_reader *reader = &server->readers[read->reader];
+    reader->under_way++;
+    server->reads_under_way++;
+    pd_server_push(server->host, &reader->queue, &read->message);
+}
+
+void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
+                         const struct pd_replica_output *output)
+{
+    size_t low_size = output->fetch.low.size;
+    size_t high_size = output->fetch.high.size;
+    struct pd_server_read *read = pd_alloc_zeroed(1, sizeof *read + low_size + high_size);
+    if (read == NULL) {
+        pd_fatal("no memory for a read of the store: give the node more memory");
+    }
+    read->kind = kind;
+    read->reader = choose_reader(server, kind);
+    read->fetch_id = output->fetch.id;
+    read->transfer = output->transfer;
+    read->descending = output->fetch.descending;
+    read->low_size = low_size;
+    read->high_size = high_size;
+    read->page.bytes_max = output->fetch.bytes_max;
+    read->page.rows_max = output->fetch.rows_max;
+    /* Copied: the replica may give the fetch up while a reader looks at it. */
+    if (low_size > 0) {
+        memcpy(read->bounds, output->fetch.low.bytes, low_size);
+    }
+    if (high_size > 0) {
+        memcpy(read->bounds + low_size, output->fetch.high.bytes, high_size);
+    }
+    if (server->reset_runs) {
+        read->message.next = server->reads_held == NULL ? NULL : &server->reads_held->message;
+        server->reads_held = read;
+    } else {
+        hand_out(server, read);
+    }
+}
+
+void pd_server_reads_release(struct pd_server *server)
+{
+    struct pd_server_read *read = server->reads_held;
+    server->reads_held = NULL;
+    while (read != NULL) {
+        struct pd_server_message *next = read->message.next;
+        hand_out(server, read);
+        read = next == NULL ? NULL : pd_container_of(next, struct pd_server_read, message);
+    }
+}
