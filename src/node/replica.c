@@ -421,7 +421,10 @@ void pd_replica_status(const struct pd_replica *replica, struct pd_replica_statu
 
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns)
 {
+    /* A follower may have applied, and answered a read with, whatever it knows to be committed: no
+     * more than this leader does. */
     return replica->phase == PD_REPLICA_RUNNING && replica->is_serving &&
+           pd_raft_committed(replica->raft) <= replica->apply_raft &&
            pd_raft_lease_valid(replica->raft, now_ns);
 }
 

@@ -402,6 +402,13 @@ void pd_replica_begin_raft(struct pd_replica *replica)
     replica->leader = 0;
     replica->leader_seen_tick = replica->tick;
     replica->phase = PD_REPLICA_RUNNING;
+    if (mark.conf.voter_count == 1 && mark.conf.voter_outgoing_count == 0 &&
+        mark.conf.voters[0] == replica->config.raft.id) {
+        /* Who is alone has nobody to wait for. When the log's end makes it more than one, it is
+         * refused here, or loses: no harm. */
+        enum pd_status campaign = pd_raft_campaign(replica->raft);
+        (void)campaign;
+    }
 }
 
 /* true: there is more. */

@@ -69,6 +69,9 @@ static void fail(struct pd_server *server, const char *text)
         return;
     }
     server->has_failed = true;
+    if (pd_replica_store_is_damaged(server->replica)) {
+        pd_server_store_condemn(server);
+    }
     atomic_store(&server->is_closed, true);
     pd_server_lease_publish(server);
     server->host->ops->event_set(server->host, &server->ready);
@@ -294,9 +297,6 @@ static void read_is_done(struct pd_server *server, struct pd_server_read *read)
 {
     server->reads_under_way--;
     server->readers[read->reader].under_way--;
-    if (read->status == PD_ERR_CORRUPT) {
-        pd_server_store_condemn(server);
-    }
     if (!server->has_failed) {
         switch (read->kind) {
         case PD_SERVER_JOB_FETCH:

@@ -304,6 +304,11 @@ void pd_core_member_status(const struct pd_raft_member *member,
     };
 }
 
+uint64_t pd_raft_committed(const struct pd_raft *raft)
+{
+    return raft->log.committed;
+}
+
 void pd_raft_status(const struct pd_raft *raft, struct pd_raft_status *status_out)
 {
     *status_out = (struct pd_raft_status){

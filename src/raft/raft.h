@@ -368,6 +368,8 @@ struct pd_raft_status {
 };
 
 void pd_raft_status(const struct pd_raft *raft, struct pd_raft_status *status_out);
+/* What this node knows to be committed. */
+uint64_t pd_raft_committed(const struct pd_raft *raft);
 /* The entry at an index of the log in memory. PD_ERR_UNKNOWN: compacted or not there. */
 PD_NODISCARD enum pd_status pd_raft_entry_at(const struct pd_raft *raft, uint64_t index,
                                              struct pd_raft_entry *entry_out);

@@ -1,0 +1,131 @@
+#include "store-load/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "host/frames.h"
+
+static void grow(uint8_t **bytes, size_t *capacity, size_t wanted)
+{
+    if (wanted > *capacity) {
+        size_t more = *capacity < 65536 ? 65536 : *capacity;
+        while (more < wanted) {
+            more *= 2;
+        }
+        uint8_t *grown = realloc(*bytes, more);
+        if (grown == NULL) {
+            (void)fprintf(stderr, "store-load: no memory for %zu bytes\n", more);
+            exit(2);
+        }
+        *bytes = grown;
+        *capacity = more;
+    }
+}
+
+bool wire_connect(struct wire *wire, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    wire->descriptor = -1;
+    if (strlen(path) >= sizeof address.sun_path) {
+        return false;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0) {
+        wire->descriptor = descriptor;
+        return true;
+    }
+    if (descriptor >= 0) {
+        (void)close(descriptor);
+    }
+    return false;
+}
+
+void wire_close(struct wire *wire)
+{
+    if (wire->descriptor >= 0) {
+        (void)close(wire->descriptor);
+    }
+    wire->descriptor = -1;
+    wire->out_size = 0;
+    wire->out_at = 0;
+    wire->in_size = 0;
+    wire->in_at = 0;
+}
+
+void wire_free(struct wire *wire)
+{
+    wire_close(wire);
+    free(wire->out);
+    free(wire->in);
+}
+
+void wire_send(struct wire *wire, uint64_t correlation, const struct pd_replica_request_head *head)
+{
+    size_t size = PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size;
+    grow(&wire->out, &wire->out_capacity, wire->out_size + PD_FRAME_HEAD_SIZE + size);
+    uint8_t *to = wire->out + wire->out_size;
+    pd_put_u32(to, (uint32_t)size);
+    pd_put_u64(to + 4, correlation);
+    pd_replica_request_put_head(to + PD_FRAME_HEAD_SIZE, head);
+    if (head->body.size > 0) {
+        memcpy(to + PD_FRAME_HEAD_SIZE + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes,
+               head->body.size);
+    }
+    wire->out_size += PD_FRAME_HEAD_SIZE + size;
+}
+
+bool wire_flush(struct wire *wire)
+{
+    while (wire->out_at < wire->out_size) {
+        ssize_t sent = send(wire->descriptor, wire->out + wire->out_at,
+                            wire->out_size - wire->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0) {
+            return errno == EAGAIN || errno == EINTR;
+        }
+        wire->out_at += (size_t)sent;
+    }
+    wire->out_at = 0;
+    wire->out_size = 0;
+    return true;
+}
+
+bool wire_fill(struct wire *wire)
+{
+    if (wire->in_at > 0) {
+        memmove(wire->in, wire->in + wire->in_at, wire->in_size - wire->in_at);
+        wire->in_size -= wire->in_at;
+        wire->in_at = 0;
+    }
+    grow(&wire->in, &wire->in_capacity, wire->in_size + 65536);
+    ssize_t got = recv(wire->descriptor, wire->in + wire->in_size,
+                       wire->in_capacity - wire->in_size, MSG_DONTWAIT);
+    if (got <= 0) {
+        return got < 0 && (errno == EAGAIN || errno == EINTR);
+    }
+    wire->in_size += (size_t)got;
+    return true;
+}
+
+bool wire_next(struct wire *wire, uint64_t *correlation_out, struct pd_span *bytes_out)
+{
+    size_t left = wire->in_size - wire->in_at;
+    if (left < PD_FRAME_HEAD_SIZE) {
+        return false;
+    }
+    const uint8_t *at = wire->in + wire->in_at;
+    uint32_t size = pd_get_u32(at);
+    if (left - PD_FRAME_HEAD_SIZE < size) {
+        return false;
+    }
+    *correlation_out = pd_get_u64(at + 4);
+    *bytes_out = (struct pd_span){at + PD_FRAME_HEAD_SIZE, size};
+    wire->in_at += PD_FRAME_HEAD_SIZE + size;
+    return true;
+}
