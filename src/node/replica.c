@@ -397,7 +397,8 @@ bool pd_replica_step(struct pd_replica *replica)
     }
     more = pd_replica_fetch_step(replica) || more;
     pd_replica_log_flush(replica);
-    return more;
+    /* What this slice gave to raft: a read's round, a proposal. It must not wait for a tick. */
+    return more || pd_replica_log_has_work(replica);
 }
 
 /* -- What it is -------------------------------------------------------------------------------- */

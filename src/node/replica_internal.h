@@ -358,6 +358,8 @@ void *pd_replica_grow(void *array, uint32_t *capacity, uint32_t count, size_t it
 void pd_replica_outputs_free(struct pd_replica *replica);
 
 /* replica_log.c */
+/* A Ready waits, and may be taken. */
+bool pd_replica_log_has_work(const struct pd_replica *replica);
 bool pd_replica_log_step(struct pd_replica *replica);
 void pd_replica_log_flush(struct pd_replica *replica);
 void pd_replica_log_snapshot(struct pd_replica *replica, const struct pd_raft_snapshot_meta *meta);

@@ -201,11 +201,16 @@ static void take_soft_state(struct pd_replica *replica, const struct pd_raft_rea
     }
 }
 
+bool pd_replica_log_has_work(const struct pd_replica *replica)
+{
+    return replica->raft != NULL &&
+           replica->gathering.payload.size <= replica->config.log_batch_bytes_max &&
+           pd_raft_has_ready(replica->raft);
+}
+
 bool pd_replica_log_step(struct pd_replica *replica)
 {
-    if (replica->raft == NULL ||
-        replica->gathering.payload.size > replica->config.log_batch_bytes_max ||
-        !pd_raft_has_ready(replica->raft)) {
+    if (!pd_replica_log_has_work(replica)) {
         return false;
     }
     struct pd_raft_ready ready;
