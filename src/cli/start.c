@@ -13,6 +13,11 @@
 #include "node/server_socket.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+#define SEGMENT_STEP (UINT64_C(1) << 20)
+#define SEGMENT_MIN (16 * SEGMENT_STEP)
+#define SEGMENT_MAX (1024 * SEGMENT_STEP)
+#define LAG_MIN 100u
+#define LAG_MAX 60000u /* what the log keeps in memory, with a margin */
 /* Recovery of a long log may take long, and says nothing meanwhile; a leader is there in a second.
  */
 #define READY_NS (60 * SECOND_NS)
@@ -21,6 +26,8 @@ struct arguments {
     const char *folder;
     const char *socket;
     uint64_t disk_low_bytes; /* UINT64_MAX: as shipped */
+    uint64_t segment_bytes;  /* 0: as shipped; so for the next */
+    uint64_t store_lag;
     bool is_quiet;
 };
 
@@ -73,9 +80,13 @@ static void say_ready(const struct arguments *arguments, const struct pd_server 
                  "  socket  %s\n",
                  about.node_id, about.cluster_id, about.is_new ? ", new" : "", arguments->folder,
                  socket);
-    bool is_usual = strcmp(arguments->folder, PD_NODE_FOLDER) == 0 && arguments->socket == NULL;
-    (void)printf("  try     pando kv put%s%s greeting hello\n", is_usual ? "" : " --socket ",
-                 is_usual ? "" : socket);
+    const char *option = arguments->socket != NULL                        ? " --socket "
+                         : strcmp(arguments->folder, PD_NODE_FOLDER) == 0 ? ""
+                                                                          : " --data ";
+    (void)printf("  try     pando kv put%s%s greeting hello\n", option,
+                 arguments->socket != NULL ? socket
+                 : option[0] != '\0'       ? arguments->folder
+                                           : "");
     (void)fflush(stdout);
 }
 
@@ -112,6 +123,20 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     return has_failed ? pd_command_failed("%s", ending->text) : PD_EXIT_CODE_OK;
 }
 
+static void configure(const struct arguments *arguments, struct pd_server_config *config)
+{
+    if (arguments->disk_low_bytes != UINT64_MAX) {
+        config->disk_low_bytes = arguments->disk_low_bytes;
+    }
+    if (arguments->segment_bytes != 0) {
+        config->wal.segment_bytes = arguments->segment_bytes;
+    }
+    if (arguments->store_lag != 0) {
+        config->replica.flush_entries = arguments->store_lag;
+        config->replica.log_retain_entries = arguments->store_lag / 4;
+    }
+}
+
 static int start(const struct arguments *arguments)
 {
     char path[PD_NODE_PATH_MAX];
@@ -133,9 +158,7 @@ static int start(const struct arguments *arguments)
     config.failed = on_failed;
     config.note = on_note;
     config.state = &ending;
-    if (arguments->disk_low_bytes != UINT64_MAX) {
-        config.disk_low_bytes = arguments->disk_low_bytes;
-    }
+    configure(arguments, &config);
     enum pd_status status = pd_server_open(&config, text, &server);
     int code = status == PD_OK ? serve(arguments, config.host, server, &ending, path)
                                : pd_command_failed("%s", text);
@@ -146,28 +169,60 @@ static int start(const struct arguments *arguments)
     return code;
 }
 
+static bool is_empty(const char *text)
+{
+    return text == NULL || text[0] == '\0';
+}
+
+/* The word at the cursor, an option with a value. NULL, or what is wrong with it; *is_any_out: it
+ * was such an option. */
+static const char *take_value(struct arguments *arguments, struct pd_option_cursor *cursor,
+                              bool *is_any_out)
+{
+    const char *value = NULL;
+    *is_any_out = true;
+    if (pd_option_value(cursor, "--data", &arguments->folder)) {
+        return is_empty(arguments->folder) ? "--data takes a folder" : NULL;
+    }
+    if (pd_option_value(cursor, "--socket", &arguments->socket)) {
+        return is_empty(arguments->socket) ? "--socket takes a path" : NULL;
+    }
+    if (pd_option_value(cursor, "--disk-low", &value)) {
+        return value == NULL || !pd_option_size(value, &arguments->disk_low_bytes)
+                   ? "--disk-low takes a size as 256MiB"
+                   : NULL;
+    }
+    if (pd_option_value(cursor, "--log-segment", &value)) {
+        bool is_good = value != NULL && pd_option_size(value, &arguments->segment_bytes) &&
+                       arguments->segment_bytes >= SEGMENT_MIN &&
+                       arguments->segment_bytes <= SEGMENT_MAX &&
+                       arguments->segment_bytes % SEGMENT_STEP == 0;
+        return is_good ? NULL : "--log-segment takes whole MiB, 16MiB to 1GiB";
+    }
+    if (pd_option_value(cursor, "--store-lag", &value)) {
+        bool is_good = value != NULL && pd_option_number(value, &arguments->store_lag) &&
+                       arguments->store_lag >= LAG_MIN && arguments->store_lag <= LAG_MAX;
+        return is_good ? NULL : "--store-lag takes 100 to 60000";
+    }
+    *is_any_out = false;
+    return NULL;
+}
+
 static int run_start(int count, char **words)
 {
     struct arguments arguments = {.folder = PD_NODE_FOLDER, .disk_low_bytes = UINT64_MAX};
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
     while (cursor.at < count) {
-        const char *value = NULL;
-        if (pd_option_value(&cursor, "--data", &arguments.folder)) {
-            if (arguments.folder == NULL || arguments.folder[0] == '\0') {
-                return pd_command_usage(&pd_command_start, "--data takes a folder");
-            }
-        } else if (pd_option_value(&cursor, "--socket", &arguments.socket)) {
-            if (arguments.socket == NULL || arguments.socket[0] == '\0') {
-                return pd_command_usage(&pd_command_start, "--socket takes a path");
-            }
-        } else if (pd_option_value(&cursor, "--disk-low", &value)) {
-            if (value == NULL || !pd_option_size(value, &arguments.disk_low_bytes)) {
-                return pd_command_usage(&pd_command_start, "--disk-low takes a size as 256MiB");
-            }
-        } else if (pd_option_flag(&cursor, "--quiet")) {
+        bool is_any = false;
+        const char *word = words[cursor.at];
+        const char *wrong = take_value(&arguments, &cursor, &is_any);
+        if (wrong != NULL) {
+            return pd_command_usage(&pd_command_start, "%s", wrong);
+        }
+        if (!is_any && pd_option_flag(&cursor, "--quiet")) {
             arguments.is_quiet = true;
-        } else {
-            return pd_command_usage(&pd_command_start, "no such option: '%s'", words[cursor.at]);
+        } else if (!is_any) {
+            return pd_command_usage(&pd_command_start, "no such option: '%s'", word);
         }
     }
     return start(&arguments);
@@ -175,7 +230,7 @@ static int run_start(int count, char **words)
 
 const struct pd_command pd_command_start = {
     .name = "start",
-    .arguments = "[--data DIR] [--socket PATH] [--disk-low SIZE] [--quiet]",
+    .arguments = "[--data DIR] [--socket PATH] [OPTION...]",
     .summary = "run a node in the foreground",
     .help =
         "An empty or missing folder becomes the one node of a new cluster; an existing one goes\n"

@@ -12,6 +12,8 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define MIB (UINT64_C(1) << 20)
+/* Headers of a batch's records. */
+#define BATCH_SLACK_BYTES (2 * MIB)
 
 struct pd_server_config pd_server_config_default(void)
 {
@@ -43,6 +45,41 @@ static bool take_memory(struct pd_server *server)
         server->places_free[i] = places - 1 - i;
     }
     server->places_free_count = places;
+    return true;
+}
+
+/* The log's files have the size that they began with, and what goes with it. */
+static void fit_segment(struct pd_server *server)
+{
+    struct pd_server_config *config = &server->config;
+    uint64_t bytes = server->identity.segment_bytes;
+    config->wal.segment_bytes = bytes;
+    if (config->wal.reserve_bytes > bytes / 4) {
+        config->wal.reserve_bytes = bytes / 4 / PD_DISK_BLOCK_SIZE * PD_DISK_BLOCK_SIZE;
+    }
+    if (config->replica.log_batch_bytes_max > bytes / 16) {
+        config->replica.log_batch_bytes_max = bytes / 16;
+    }
+}
+
+/* One batch must take what gathers while another one is under way: all that raft lets through
+ * uncommitted, behind a batch that was just not full, and one request more. */
+static bool fit_batch(struct pd_server *server, char *text)
+{
+    struct pd_replica_config *config = &server->config.replica;
+    uint64_t room = pd_wal_batch_bytes_max(&server->config.wal);
+    uint64_t taken =
+        config->log_batch_bytes_max + config->kv.limits.request_bytes_max + BATCH_SLACK_BYTES;
+    if (room < taken + BATCH_SLACK_BYTES) {
+        (void)snprintf(text, PD_SERVER_TEXT_MAX,
+                       "segments of the log of %" PRIu64
+                       " bytes are too small: one batch takes up to %" PRIu64 " bytes",
+                       server->config.wal.segment_bytes, taken + BATCH_SLACK_BYTES);
+        return false;
+    }
+    if (config->raft.uncommitted_bytes_max > room - taken) {
+        config->raft.uncommitted_bytes_max = room - taken;
+    }
     return true;
 }
 
@@ -238,10 +275,13 @@ enum pd_status pd_server_open(const struct pd_server_config *config, char text[P
     server->config = *config;
     server->host = config->host;
     prepare(server);
-    bool is_new = false;
     enum pd_status status = take_memory(server) ? PD_OK : PD_ERR_NO_MEMORY;
     if (status == PD_OK) {
-        status = pd_server_folder_open(server, &server->identity, &is_new, text);
+        status = pd_server_folder_open(server, &server->identity, text);
+    }
+    if (status == PD_OK) {
+        fit_segment(server);
+        status = fit_batch(server, text) ? PD_OK : PD_ERR_INVALID;
     }
     status = status == PD_OK ? open_log(server, text) : status;
     status = status == PD_OK ? start_replica(server, text) : status;

@@ -54,6 +54,7 @@ static bool parse(const char *bytes, size_t size, struct pd_server_identity *ide
                    read_id(object, "node", &identity->node_id) &&
                    read_id(object, "log", &identity->log_identity) && identity->node_id != 0;
     identity->has_begun = json_is_true(begun);
+    identity->segment_bytes = (uint64_t)json_integer_value(json_object_get(object, "segment"));
     json_decref(object);
     return is_good;
 }
@@ -65,9 +66,9 @@ enum pd_status pd_server_identity_write(struct pd_server *server,
     int size = snprintf(text, sizeof text,
                         "{\n  \"format\": %d,\n  \"cluster\": \"%016" PRIx64
                         "\",\n  \"node\": \"%016" PRIx64 "\",\n  \"log\": \"%016" PRIx64
-                        "\",\n  \"has_begun\": %s\n}\n",
+                        "\",\n  \"segment\": %" PRIu64 ",\n  \"has_begun\": %s\n}\n",
                         FORMAT, identity->cluster_id, identity->node_id, identity->log_identity,
-                        identity->has_begun ? "true" : "false");
+                        identity->segment_bytes, identity->has_begun ? "true" : "false");
     struct pd_disk *root = server->root;
     struct pd_disk_file file;
     enum pd_status status = root->ops->remove(root, NEW_NAME);
@@ -159,10 +160,8 @@ static enum pd_status hold(struct pd_server *server, char *text)
 }
 
 enum pd_status pd_server_folder_open(struct pd_server *server,
-                                     struct pd_server_identity *identity_out, bool *is_new_out,
-                                     char *text)
+                                     struct pd_server_identity *identity_out, char *text)
 {
-    *is_new_out = false;
     enum pd_status status = hold(server, text);
     status = status == PD_OK ? read_identity(server, identity_out, text) : status;
     if (status != PD_ERR_UNKNOWN || server->root == NULL) {
@@ -174,9 +173,11 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
     }
     uint64_t random[2];
     server->host->ops->entropy(server->host, (uint8_t *)random, sizeof random);
-    *is_new_out = true;
-    *identity_out = (struct pd_server_identity){
-        .cluster_id = random[0], .node_id = 1, .log_identity = random[1], .has_begun = false};
+    *identity_out = (struct pd_server_identity){.cluster_id = random[0],
+                                                .node_id = 1,
+                                                .log_identity = random[1],
+                                                .segment_bytes = server->config.wal.segment_bytes,
+                                                .has_begun = false};
     status = pd_server_identity_write(server, identity_out);
     if (status != PD_OK) {
         say(text, "cannot write '%s/" NAME "': %s", server->folder, strerror(errno));

@@ -157,7 +157,8 @@ struct pd_server_identity {
     uint64_t cluster_id;
     uint64_t node_id;
     uint64_t log_identity;
-    bool has_begun; /* the log was written to */
+    uint64_t segment_bytes; /* of the log's files, for ever */
+    bool has_begun;         /* the log was written to */
 };
 
 /* -- All of it --------------------------------------------------------------------------------- */
@@ -260,10 +261,10 @@ void pd_server_read_free(struct pd_server_read *read);
 void pd_server_lease_publish(struct pd_server *server);
 
 /* server_folder.c */
-/* Hold the folder, and say whose it is. *is_new_out: it was empty, and now has an identity. */
+/* Hold the folder, and say whose it is; an empty one is given an identity. */
 PD_NODISCARD enum pd_status pd_server_folder_open(struct pd_server *server,
                                                   struct pd_server_identity *identity_out,
-                                                  bool *is_new_out, char *text);
+                                                  char *text);
 PD_NODISCARD enum pd_status pd_server_identity_write(struct pd_server *server,
                                                      const struct pd_server_identity *identity);
 /* FOLDER/store, open; one that cannot be read is put aside and *is_lost_out true. */
