@@ -463,6 +463,9 @@ static void publish(struct pd_kv *kv)
 {
     uint64_t at = kv->apply.position;
     at = at < kv->overlay.tail ? kv->overlay.tail : at;
+    if (kv->apply.sub > 1) {
+        pd_kv_cache_together_begin(&kv->cache);
+    }
     while (kv->apply.sub > 0 && at < kv->overlay.head) {
         const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
         struct pd_span key = pd_kv_entry_key(entry);
@@ -472,6 +475,9 @@ static void publish(struct pd_kv *kv)
             pd_kv_cache_put(&kv->cache, row.found.record.key, &row.found);
         }
         at = pd_kv_overlay_after(&kv->overlay, at);
+    }
+    if (kv->apply.sub > 1) {
+        pd_kv_cache_together_end(&kv->cache);
     }
 }
 

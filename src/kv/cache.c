@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/hash.h"
 #include "kv/codec.h"
 
@@ -167,6 +168,19 @@ void pd_kv_cache_drop(struct pd_kv_cache *cache, struct pd_span key)
     }
 }
 
+void pd_kv_cache_together_begin(struct pd_kv_cache *cache)
+{
+    pd_assert((cache->together & 1) == 0);
+    __atomic_store_n(&cache->together, cache->together + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+void pd_kv_cache_together_end(struct pd_kv_cache *cache)
+{
+    pd_assert((cache->together & 1) == 1);
+    __atomic_store_n(&cache->together, cache->together + 1, __ATOMIC_RELEASE);
+}
+
 /* A slot as it was at one moment; false: none with this hash. */
 static bool copy_slot(const struct pd_kv_cache_set *set, uint64_t hash, struct pd_kv_cache_slot *to)
 {
@@ -194,10 +208,13 @@ enum pd_status pd_kv_cache_get_shared(const struct pd_kv_cache *cache, struct pd
     const struct pd_kv_cache_set *set = set_of(cache, hash);
     struct pd_kv_cache_slot slot = {0};
     for (uint32_t try = 0; try < SHARED_TRIES; try++) {
+        uint64_t together = __atomic_load_n(&cache->together, __ATOMIC_ACQUIRE);
         uint64_t before = __atomic_load_n(&set->sequence, __ATOMIC_ACQUIRE);
-        bool is_found = (before & 1) == 0 && copy_slot(set, hash, &slot);
+        bool is_still = ((together | before) & 1) == 0;
+        bool is_found = is_still && copy_slot(set, hash, &slot);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if ((before & 1) != 0 || __atomic_load_n(&set->sequence, __ATOMIC_RELAXED) != before) {
+        if (!is_still || __atomic_load_n(&set->sequence, __ATOMIC_RELAXED) != before ||
+            __atomic_load_n(&cache->together, __ATOMIC_RELAXED) != together) {
             continue;
         }
         if (!is_found || !pd_kv_span_equal(pd_kv_span(slot.bytes, slot.key_size), key)) {

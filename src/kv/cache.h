@@ -4,6 +4,8 @@
  *            longest ago gives way. A slot holds a record, a record without its value (it was too
  *            large), or the knowledge that there is none. A set's sequence is odd while it is
  *            written; a reader that sees it move reads again.
+ * Together   Between together_begin and together_end get_shared knows nothing: who reads one record
+ *            of a command, and then another, does not see half of it.
  * Threads    put, drop, clear: the owner. get: the owner. get_shared: any thread, beside them. */
 #ifndef PD_KV_CACHE_H
 #define PD_KV_CACHE_H
@@ -37,6 +39,7 @@ struct pd_kv_cache {
     struct pd_kv_cache_set *sets;
     uint64_t set_count;
     uint64_t seed;
+    uint64_t together; /* odd while the records of one command come in */
 };
 
 /* What is known of a key beside its record. */
@@ -55,6 +58,8 @@ bool pd_kv_cache_get(struct pd_kv_cache *cache, struct pd_span key, struct pd_kv
 void pd_kv_cache_put(struct pd_kv_cache *cache, struct pd_span key,
                      const struct pd_kv_found *found);
 void pd_kv_cache_drop(struct pd_kv_cache *cache, struct pd_span key);
+void pd_kv_cache_together_begin(struct pd_kv_cache *cache);
+void pd_kv_cache_together_end(struct pd_kv_cache *cache);
 /* As pd_kv_get_hot. */
 PD_NODISCARD enum pd_status pd_kv_cache_get_shared(const struct pd_kv_cache *cache,
                                                    struct pd_span key, uint8_t *room,

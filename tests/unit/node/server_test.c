@@ -1,0 +1,737 @@
+/* A server with its real threads, files and clock: what opening finds, requests, hot reads. */
+#include "node/server.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/list.h"
+#include "host/real.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define PATH_SIZE 512
+#define ANSWER_MAX 4096
+
+static struct pd_real_host *real;
+static struct pd_host *host;
+static char folder[PATH_SIZE];
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_int_equal(pd_real_host_create(1, 16, &real), PD_OK);
+    host = pd_real_host_interface(real);
+    (void)snprintf(folder, sizeof folder, "%s/pando-server-XXXXXX",
+                   getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+    return mkdtemp(folder) == NULL ? -1 : 0;
+}
+
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
+{
+    (void)about;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    remove_tree(folder);
+    pd_real_host_destroy(real);
+    return 0;
+}
+
+static const char *inside(const char *name)
+{
+    static char path[PATH_SIZE + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(inside(name), "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static struct pd_server_config small_config(void)
+{
+    struct pd_server_config config = pd_server_config_default();
+    config.folder = folder;
+    config.host = host;
+    config.wal.segment_bytes = 16u << 20;
+    config.disk_low_bytes = 0;
+    config.replica.kv.overlay_bytes = 64u << 20;
+    config.replica.kv.cache_bytes = 1u << 20;
+    return config;
+}
+
+static struct pd_server *open_with(const struct pd_server_config *config)
+{
+    char text[PD_SERVER_TEXT_MAX];
+    struct pd_server *server = NULL;
+    enum pd_status status = pd_server_open(config, text, &server);
+    if (status != PD_OK) {
+        print_error("%s: %s\n", pd_status_text(status), text);
+    }
+    assert_int_equal(status, PD_OK);
+    assert_string_equal(text, "");
+    assert_true(pd_server_wait_ready(server, pd_host_now_ns(host) + 60 * SECOND_NS));
+    return server;
+}
+
+static struct pd_server *open_server(void)
+{
+    struct pd_server_config config = small_config();
+    return open_with(&config);
+}
+
+/* Opening fails with this status, and the words hold `wanted`. */
+static void refuses(enum pd_status wanted_status, const char *wanted)
+{
+    struct pd_server_config config = small_config();
+    char text[PD_SERVER_TEXT_MAX];
+    struct pd_server *server = NULL;
+    enum pd_status status = pd_server_open(&config, text, &server);
+    if (status != wanted_status || strstr(text, wanted) == NULL) {
+        print_error("%d instead of %d: '%s' instead of '%s'\n", status, wanted_status, text,
+                    wanted);
+    }
+    assert_int_equal(status, wanted_status);
+    assert_non_null(strstr(text, wanted));
+    assert_null(server);
+}
+
+/* -- A client that waits ----------------------------------------------------------------------- */
+
+struct caller {
+    struct pd_server_client client;
+    struct pd_server *server;
+    struct pd_event event;
+    uint64_t correlation;
+    uint64_t answers; /* the core's, looked at when the event has come */
+    atomic_bool is_closed;
+    size_t size;
+    uint8_t bytes[ANSWER_MAX];
+};
+
+static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
+{
+    struct caller *caller = pd_container_of(client, struct caller, client);
+    assert_int_equal(correlation, caller->correlation);
+    assert_true(bytes.size <= sizeof caller->bytes);
+    memcpy(caller->bytes, bytes.bytes, bytes.size);
+    caller->size = bytes.size;
+    caller->answers++;
+    host->ops->event_set(host, &caller->event);
+}
+
+static void on_closed(struct pd_server_client *client)
+{
+    struct caller *caller = pd_container_of(client, struct caller, client);
+    assert_false(atomic_load(&caller->is_closed));
+    atomic_store(&caller->is_closed, true);
+    host->ops->event_set(host, &caller->event);
+}
+
+static void open_caller(struct pd_server *server, struct caller *caller)
+{
+    memset(caller, 0, sizeof *caller);
+    caller->client.answer = on_answer;
+    caller->client.closed = on_closed;
+    caller->server = server;
+    assert_int_equal(pd_server_client_open(server, &caller->client), PD_OK);
+}
+
+static void wait_for(struct caller *caller)
+{
+    assert_true(host->ops->event_wait(host, &caller->event, pd_host_now_ns(host) + 60 * SECOND_NS));
+}
+
+static void close_caller(struct caller *caller)
+{
+    pd_server_client_close(caller->server, &caller->client);
+    wait_for(caller);
+}
+
+static enum pd_status submit(struct caller *caller, const struct pd_replica_request_head *head)
+{
+    uint8_t bytes[ANSWER_MAX];
+    assert_true(PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size <= sizeof bytes);
+    pd_replica_request_put_head(bytes, head);
+    if (head->body.size > 0) {
+        memcpy(bytes + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes, head->body.size);
+    }
+    caller->correlation++;
+    return pd_server_submit(
+        caller->server, &caller->client, caller->correlation,
+        (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size});
+}
+
+static struct pd_replica_answer_head call(struct caller *caller, enum pd_replica_request_kind kind,
+                                          struct pd_span body)
+{
+    struct pd_replica_request_head head = {.kind = kind, .body = body};
+    struct pd_replica_answer_head answer;
+    assert_int_equal(submit(caller, &head), PD_OK);
+    wait_for(caller);
+    assert_int_equal(
+        pd_replica_answer_decode((struct pd_span){caller->bytes, caller->size}, &answer), PD_OK);
+    return answer;
+}
+
+static struct pd_span span(const char *text)
+{
+    return (struct pd_span){(const uint8_t *)text, strlen(text)};
+}
+
+static void put(struct caller *caller, const char *key, const char *value)
+{
+    uint8_t room[ANSWER_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = span(key), .value = span(value)});
+    struct pd_replica_answer_head answer =
+        call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+}
+
+static void del(struct caller *caller, const char *key)
+{
+    uint8_t room[ANSWER_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_encode_delete(&writer, &(struct pd_kv_delete){.key = span(key)});
+    struct pd_replica_answer_head answer =
+        call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+}
+
+/* NULL: there is no such key. Good until the next call. */
+static const char *get(struct caller *caller, const char *key)
+{
+    static char value[ANSWER_MAX];
+    uint8_t room[ANSWER_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    struct pd_kv_record record;
+    pd_kv_encode_range(&writer, &(struct pd_kv_range){.key = span(key)});
+    struct pd_replica_answer_head answer =
+        call(caller, PD_REPLICA_REQUEST_READ, (struct pd_span){room, writer.size});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+    pd_kv_reader_init(&reader, answer.body);
+    pd_kv_answer_head(&reader, &head);
+    assert_int_equal(head.error, PD_KV_OK);
+    if (!pd_kv_answer_record(&reader, &record)) {
+        return NULL;
+    }
+    (void)snprintf(value, sizeof value, "%.*s", (int)record.value.size,
+                   (const char *)record.value.bytes);
+    return value;
+}
+
+/* -- Opening ----------------------------------------------------------------------------------- */
+
+static void a_new_folder_becomes_a_node_and_stays_one(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct pd_server_about first;
+    struct pd_server_about again;
+    struct pd_server *server = open_server();
+    pd_server_about(server, &first);
+    assert_true(first.is_new);
+    open_caller(server, &caller);
+    put(&caller, "a", "1");
+    put(&caller, "b", "2");
+    assert_string_equal(get(&caller, "a"), "1");
+    assert_null(get(&caller, "c"));
+    close_caller(&caller);
+    pd_server_close(server);
+
+    server = open_server();
+    pd_server_about(server, &again);
+    assert_false(again.is_new);
+    assert_false(again.store_was_lost);
+    assert_true(again.log_records > 0);
+    assert_int_equal(again.cluster_id, first.cluster_id);
+    open_caller(server, &caller);
+    assert_string_equal(get(&caller, "b"), "2");
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
+static void a_folder_is_held_by_one_node(void **state)
+{
+    (void)state;
+    struct pd_server *server = open_server();
+    refuses(PD_ERR_EXISTS, "in use by another node");
+    pd_server_close(server);
+    server = open_server();
+    pd_server_close(server);
+}
+
+static void what_is_no_nodes_folder_is_left_alone(void **state)
+{
+    (void)state;
+    write_file("thesis.txt", "do not touch");
+    refuses(PD_ERR_DENIED, "thesis.txt");
+    assert_int_equal(access(inside("node.json"), F_OK), -1);
+    assert_int_equal(access(inside("log"), F_OK), -1);
+}
+
+static void a_folder_above_that_is_missing_is_named(void **state)
+{
+    (void)state;
+    struct pd_server_config config = small_config();
+    char text[PD_SERVER_TEXT_MAX];
+    struct pd_server *server = NULL;
+    config.folder = "/nonexistent-for-pando/node";
+    assert_int_equal(pd_server_open(&config, text, &server), PD_ERR_UNKNOWN);
+    assert_non_null(strstr(text, "/nonexistent-for-pando/node"));
+}
+
+static void a_damaged_identity_is_not_guessed(void **state)
+{
+    (void)state;
+    pd_server_close(open_server());
+    static const char *const bad[] = {"", "{", "{\"format\":1}",
+                                      "{\"format\":2,\"cluster\":\"1\",\"node\":\"1\",\"log\":"
+                                      "\"1\",\"segment\":16777216,\"has_begun\":true}",
+                                      "{\"format\":1,\"cluster\":\"1x\",\"node\":\"1\",\"log\":"
+                                      "\"1\",\"segment\":16777216,\"has_begun\":true}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        write_file("node.json", bad[i]);
+        refuses(PD_ERR_CORRUPT, "node.json");
+    }
+}
+
+static void a_log_that_is_gone_is_not_begun_anew(void **state)
+{
+    (void)state;
+    pd_server_close(open_server());
+    remove_tree(inside("log"));
+    refuses(PD_ERR_CORRUPT, "the log is lost");
+}
+
+static void another_nodes_log_is_refused(void **state)
+{
+    (void)state;
+    pd_server_close(open_server());
+    write_file("node.json", "{\"format\":1,\"cluster\":\"1\",\"node\":\"1\",\"log\":\"1\","
+                            "\"segment\":16777216,\"has_begun\":true}");
+    refuses(PD_ERR_CORRUPT, "another node's log");
+}
+
+static void segments_too_small_for_a_batch_are_refused(void **state)
+{
+    (void)state;
+    struct pd_server_config config = small_config();
+    char text[PD_SERVER_TEXT_MAX];
+    struct pd_server *server = NULL;
+    config.wal.segment_bytes = 1u << 20;
+    assert_int_equal(pd_server_open(&config, text, &server), PD_ERR_INVALID);
+    assert_non_null(strstr(text, "too small"));
+}
+
+/* -- The store --------------------------------------------------------------------------------- */
+
+static void fill(struct pd_server *server, int count)
+{
+    struct caller caller;
+    open_caller(server, &caller);
+    for (int i = 0; i < count; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "key%d", i);
+        put(&caller, key, key);
+    }
+    close_caller(&caller);
+}
+
+static void holds(struct pd_server *server, int count)
+{
+    struct caller caller;
+    open_caller(server, &caller);
+    for (int i = 0; i < count; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "key%d", i);
+        assert_string_equal(get(&caller, key), key);
+    }
+    close_caller(&caller);
+}
+
+static void a_store_that_is_gone_is_rebuilt(void **state)
+{
+    (void)state;
+    struct pd_server *server = open_server();
+    fill(server, 50);
+    pd_server_close(server);
+    remove_tree(inside("store"));
+    server = open_server();
+    holds(server, 50);
+    pd_server_close(server);
+}
+
+static void a_store_that_is_damaged_is_put_aside_and_rebuilt(void **state)
+{
+    (void)state;
+    struct pd_server_about about;
+    struct pd_server *server = open_server();
+    fill(server, 50);
+    pd_server_close(server);
+    for (int i = 1; i <= 2; i++) {
+        char name[64];
+        write_file("store/CURRENT", "MANIFEST-999999\n");
+        server = open_server();
+        pd_server_about(server, &about);
+        assert_true(about.store_was_lost);
+        holds(server, 50);
+        pd_server_close(server);
+        (void)snprintf(name, sizeof name, "store.damaged-%d", i);
+        assert_int_equal(access(inside(name), F_OK), 0);
+    }
+}
+
+static void a_store_that_was_condemned_is_put_aside(void **state)
+{
+    (void)state;
+    struct pd_server_about about;
+    struct pd_server *server = open_server();
+    fill(server, 5);
+    pd_server_close(server);
+    write_file("store.is-damaged", "");
+    server = open_server();
+    pd_server_about(server, &about);
+    assert_true(about.store_was_lost);
+    holds(server, 5);
+    pd_server_close(server);
+    assert_int_equal(access(inside("store.is-damaged"), F_OK), -1);
+    server = open_server();
+    pd_server_about(server, &about);
+    assert_false(about.store_was_lost);
+    pd_server_close(server);
+}
+
+/* -- Requests ---------------------------------------------------------------------------------- */
+
+static void what_cannot_be_read_is_refused_in_words(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct pd_replica_answer_head answer;
+    struct pd_server *server = open_server();
+    open_caller(server, &caller);
+    caller.correlation++;
+    assert_int_equal(
+        pd_server_submit(server, &caller.client, caller.correlation, span("not a request")), PD_OK);
+    wait_for(&caller);
+    assert_int_equal(pd_replica_answer_decode((struct pd_span){caller.bytes, caller.size}, &answer),
+                     PD_OK);
+    assert_int_equal(answer.outcome, PD_REPLICA_INVALID);
+    assert_true(answer.body.size > 0);
+    answer = call(&caller, PD_REPLICA_REQUEST_STATUS, (struct pd_span){NULL, 0});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+    assert_int_equal(answer.body.bytes[0], '{');
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
+static void a_full_queue_is_a_status(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct pd_server_counters counters;
+    struct pd_server_config config = small_config();
+    config.request_bytes_max = 100;
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &caller);
+    uint8_t large[101] = {0};
+    assert_int_equal(
+        pd_server_submit(server, &caller.client, 1, (struct pd_span){large, sizeof large}),
+        PD_ERR_FULL);
+    put(&caller, "a", "1"); /* and what fits goes on */
+    pd_server_counters(server, &counters);
+    assert_int_equal(counters.requests, 2);
+    assert_int_equal(counters.requests_refused, 1);
+    assert_int_equal(counters.answers, 1);
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
+static void clients_are_bounded_and_their_places_come_back(void **state)
+{
+    (void)state;
+    struct caller callers[3];
+    struct pd_server_config config = small_config();
+    config.clients_max = 2;
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &callers[0]);
+    open_caller(server, &callers[1]);
+    memset(&callers[2], 0, sizeof callers[2]);
+    assert_int_equal(pd_server_client_open(server, &callers[2].client), PD_ERR_FULL);
+    uint64_t old_id = callers[0].client.id;
+    close_caller(&callers[0]);
+    open_caller(server, &callers[2]);
+    assert_true(callers[2].client.id != old_id);
+    put(&callers[2], "a", "1");
+    assert_string_equal(get(&callers[1], "a"), "1");
+    close_caller(&callers[1]);
+    close_caller(&callers[2]);
+    pd_server_close(server);
+}
+
+static void a_client_that_goes_hears_nothing_more(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct caller other;
+    uint8_t room[256];
+    struct pd_server *server = open_server();
+    open_caller(server, &other);
+    for (int i = 0; i < 50; i++) {
+        struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+        open_caller(server, &caller);
+        pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = span("k"), .value = span("v")});
+        struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                               .body = {room, writer.size}};
+        assert_int_equal(submit(&caller, &head), PD_OK);
+        pd_server_client_close(server, &caller.client);
+        while (!atomic_load(&caller.is_closed)) { /* an answer may come before the end */
+            wait_for(&caller);
+        }
+        assert_true(caller.answers <= 1);
+    }
+    put(&other, "last", "1"); /* it stands behind the others in the log */
+    const char *value = get(&other, "k");
+    assert_non_null(value);
+    assert_string_equal(value, "v");
+    close_caller(&other);
+    pd_server_close(server);
+}
+
+/* -- Many threads ------------------------------------------------------------------------------ */
+
+#define WRITERS 4
+#define WRITES 200
+
+struct writer_thread {
+    struct pd_server *server;
+    uint32_t number;
+    struct pd_thread thread;
+    atomic_uint acknowledged;
+    struct caller caller;
+};
+
+static void write_numbers(void *argument)
+{
+    struct writer_thread *writer = argument;
+    char key[32];
+    char value[32];
+    open_caller(writer->server, &writer->caller);
+    (void)snprintf(key, sizeof key, "writer%u", writer->number);
+    for (unsigned i = 1; i <= WRITES; i++) {
+        (void)snprintf(value, sizeof value, "%u", i);
+        put(&writer->caller, key, value);
+        atomic_store(&writer->acknowledged, i);
+    }
+    close_caller(&writer->caller);
+}
+
+static unsigned read_number(const struct pd_kv_record *record)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.*s", (int)record->value.size,
+                   (const char *)record->value.bytes);
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+/* What was acknowledged before a hot read began is in it, while four threads write. */
+static void hot_reads_see_what_was_acknowledged(void **state)
+{
+    (void)state;
+    static struct writer_thread writers[WRITERS];
+    struct pd_server_config config = small_config();
+    config.replica.raft.lease_reads = true;
+    struct pd_server *server = open_with(&config);
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        writers[i].server = server;
+        writers[i].number = i;
+        atomic_store(&writers[i].acknowledged, 0);
+        assert_int_equal(host->ops->thread_start(host, "writer", PD_THREAD_NORMAL, write_numbers,
+                                                 &writers[i], &writers[i].thread),
+                         PD_OK);
+    }
+    uint64_t seen = 0;
+    bool is_over = false;
+    while (!is_over) {
+        is_over = true;
+        for (uint32_t i = 0; i < WRITERS; i++) {
+            char key[32];
+            uint8_t room[256];
+            struct pd_kv_record record;
+            (void)snprintf(key, sizeof key, "writer%u", i);
+            unsigned before = atomic_load(&writers[i].acknowledged);
+            enum pd_status status =
+                pd_server_read_hot(server, span(key), room, sizeof room, &record);
+            if (status == PD_OK) {
+                assert_true(read_number(&record) >= before);
+                assert_true(read_number(&record) <= atomic_load(&writers[i].acknowledged) + 1);
+                seen++;
+            } else {
+                /* Not in memory yet, or no lease at that moment; never "there is no such key". */
+                assert_true(status == PD_ERR_RANGE || before == 0);
+            }
+            is_over = is_over && before == WRITES;
+        }
+    }
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        host->ops->thread_join(host, writers[i].thread);
+    }
+    assert_true(seen > 0);
+    pd_server_close(server);
+}
+
+/* One transaction writes the same number to two keys. */
+static void put_both(struct caller *caller, const char *value)
+{
+    uint8_t room[ANSWER_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_op ops[3] = {
+        {.kind = PD_KV_OP_TXN}, {.kind = PD_KV_OP_PUT}, {.kind = PD_KV_OP_PUT}};
+    ops[0].end = 3;
+    ops[0].as.txn.then_count = 2;
+    ops[1].end = 2;
+    ops[1].as.put = (struct pd_kv_put){.key = span("first"), .value = span(value)};
+    ops[2].end = 3;
+    ops[2].as.put = (struct pd_kv_put){.key = span("second"), .value = span(value)};
+    struct pd_kv_command command = {.kind = PD_KV_OPS, .ops = ops, .op_count = 3};
+    pd_kv_command_encode(&writer, &command);
+    struct pd_replica_answer_head answer =
+        call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+}
+
+static void write_pairs(void *argument)
+{
+    struct writer_thread *writer = argument;
+    char value[32];
+    open_caller(writer->server, &writer->caller);
+    for (unsigned i = 1; i <= WRITES; i++) {
+        (void)snprintf(value, sizeof value, "%u", i);
+        put_both(&writer->caller, value);
+        atomic_store(&writer->acknowledged, i);
+    }
+    close_caller(&writer->caller);
+}
+
+static void hot_reads_never_see_half_a_transaction(void **state)
+{
+    (void)state;
+    static struct writer_thread writer;
+    struct pd_server_config config = small_config();
+    config.replica.raft.lease_reads = true;
+    struct pd_server *server = open_with(&config);
+    writer.server = server;
+    atomic_store(&writer.acknowledged, 0);
+    assert_int_equal(host->ops->thread_start(host, "writer", PD_THREAD_NORMAL, write_pairs, &writer,
+                                             &writer.thread),
+                     PD_OK);
+    uint64_t seen = 0;
+    while (atomic_load(&writer.acknowledged) < WRITES || seen == 0) {
+        uint8_t room[256];
+        struct pd_kv_record record;
+        if (pd_server_read_hot(server, span("first"), room, sizeof room, &record) != PD_OK) {
+            continue;
+        }
+        unsigned first = read_number(&record);
+        if (pd_server_read_hot(server, span("second"), room, sizeof room, &record) == PD_OK) {
+            assert_true(read_number(&record) >= first);
+            seen++;
+        }
+    }
+    host->ops->thread_join(host, writer.thread);
+    pd_server_close(server);
+}
+
+static void hot_reads_tell_a_key_that_was_deleted(void **state)
+{
+    (void)state;
+    struct caller caller;
+    uint8_t room[256];
+    struct pd_kv_record record;
+    struct pd_server_config config = small_config();
+    config.replica.raft.lease_reads = true;
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &caller);
+    put(&caller, "a", "1");
+    assert_int_equal(pd_server_read_hot(server, span("a"), room, sizeof room, &record), PD_OK);
+    assert_int_equal(record.value.size, 1);
+    assert_int_equal(record.version, 1);
+    assert_int_equal(pd_server_read_hot(server, span("a"), room, 1, &record), PD_ERR_RANGE);
+    assert_int_equal(pd_server_read_hot(server, span("b"), room, sizeof room, &record),
+                     PD_ERR_RANGE);
+    del(&caller, "a");
+    assert_int_equal(pd_server_read_hot(server, span("a"), room, sizeof room, &record),
+                     PD_ERR_UNKNOWN);
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
+static void without_leases_there_are_no_hot_reads(void **state)
+{
+    (void)state;
+    struct caller caller;
+    uint8_t room[256];
+    struct pd_kv_record record;
+    struct pd_server *server = open_server();
+    open_caller(server, &caller);
+    put(&caller, "a", "1");
+    assert_int_equal(pd_server_read_hot(server, span("a"), room, sizeof room, &record),
+                     PD_ERR_RANGE);
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_new_folder_becomes_a_node_and_stays_one),
+        TEST(a_folder_is_held_by_one_node),
+        TEST(what_is_no_nodes_folder_is_left_alone),
+        TEST(a_folder_above_that_is_missing_is_named),
+        TEST(a_damaged_identity_is_not_guessed),
+        TEST(a_log_that_is_gone_is_not_begun_anew),
+        TEST(another_nodes_log_is_refused),
+        TEST(segments_too_small_for_a_batch_are_refused),
+        TEST(a_store_that_is_gone_is_rebuilt),
+        TEST(a_store_that_is_damaged_is_put_aside_and_rebuilt),
+        TEST(a_store_that_was_condemned_is_put_aside),
+        TEST(what_cannot_be_read_is_refused_in_words),
+        TEST(a_full_queue_is_a_status),
+        TEST(clients_are_bounded_and_their_places_come_back),
+        TEST(a_client_that_goes_hears_nothing_more),
+        TEST(hot_reads_see_what_was_acknowledged),
+        TEST(hot_reads_never_see_half_a_transaction),
+        TEST(hot_reads_tell_a_key_that_was_deleted),
+        TEST(without_leases_there_are_no_hot_reads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
