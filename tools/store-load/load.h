@@ -3,8 +3,8 @@
  * Keys       PREFIX + "r" + number: registers, for linearizability; PREFIX + "u" + number: written
  *            once each, and looked at again in the end.
  * Values     Numbers that are never used twice, in digits, filled up with dots to value_bytes.
- * Outcomes   An operation whose answer never came stays open in the record. With sessions it is sent
- *            again instead, under its number, until it is answered. */
+ * Outcomes   An operation whose answer never came stays open in the record. With sessions it is
+ *            sent again instead, under its number, until it is answered. */
 #ifndef PD_TOOL_STORE_LOAD_LOAD_H
 #define PD_TOOL_STORE_LOAD_LOAD_H
 
