@@ -461,11 +461,12 @@ static bool read_history(struct pd_replica *replica)
     return more;
 }
 
-/* As many pages as there are slots for in the kv; the others are wanted on. */
-static void want_history(struct pd_replica *replica)
+/* As many pages as there are slots for in the kv; the others are wanted on. true: one was begun. */
+static bool want_history(struct pd_replica *replica)
 {
     struct pd_replica_watches *watches = replica->watches;
     struct pd_kv_watch_want want;
+    bool any = false;
     while (pd_kv_watch_next_want(watches->hub, &want)) {
         struct reader *reader = &watches->readers[want.reader];
         if (reader->is_open) {
@@ -474,10 +475,12 @@ static void want_history(struct pd_replica *replica)
         if (pd_kv_read_history(replica->kv, want.revision, want.sub, want.bytes_max,
                                &reader->read) != PD_OK) {
             pd_kv_watch_want_again(watches->hub, want.reader);
-            return;
+            break;
         }
         reader->is_open = true;
+        any = true;
     }
+    return any;
 }
 
 bool pd_replica_watch_step(struct pd_replica *replica)
@@ -496,7 +499,7 @@ bool pd_replica_watch_step(struct pd_replica *replica)
             bytes += give(replica, &given);
         }
     }
-    want_history(replica);
+    more = want_history(replica) || more;
     return more || turn != PD_KV_WATCH_IDLE;
 }
 
