@@ -197,7 +197,9 @@ static void take_soft_state(struct pd_replica *replica, const struct pd_raft_rea
     }
     if (ready->hard_state_changed && ready->hard_state.term != replica->term) {
         replica->term = ready->hard_state.term;
-        replica->is_serving = false;
+        if (!PD_MUTANT(NODE_SERVES_AFTER_TRANSFER)) {
+            replica->is_serving = false;
+        }
     }
 }
 

@@ -1,0 +1,724 @@
+/* What clients see of replicas: outcomes that are never mixed up, reads that are never old, retries
+ * that happen once, leases and time across leaders, full disks, changes of the membership. */
+#include "node/replica_world.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static struct pd_span span(const char *text)
+{
+    return (struct pd_span){(const uint8_t *)text, strlen(text)};
+}
+
+static uint64_t ask_command(struct world *world, pd_raft_node id,
+                            const struct pd_kv_command *command)
+{
+    uint8_t bytes[256];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    pd_kv_command_encode(&writer, command);
+    assert_false(writer.is_full);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .body = {writer.bytes, writer.size}};
+    return world_ask(world, id, &head);
+}
+
+/* A linearizable read. */
+static uint64_t ask_get(struct world *world, pd_raft_node id, const char *key)
+{
+    uint8_t bytes[128];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    const struct pd_kv_range range = {.key = span(key)};
+    pd_kv_encode_range(&writer, &range);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_READ,
+                                                 .body = {writer.bytes, writer.size}};
+    return world_ask(world, id, &head);
+}
+
+static uint64_t ask_member(struct world *world, pd_raft_node id, enum pd_replica_request_kind kind,
+                           pd_raft_node node)
+{
+    const struct pd_replica_request_head head = {.kind = kind, .number = node};
+    return world_ask(world, id, &head);
+}
+
+static struct pd_kv_answer_head head_of(const struct world_answer *answer,
+                                        struct pd_kv_reader *reader)
+{
+    struct pd_kv_answer_head head;
+    pd_kv_reader_init(reader, answer->body);
+    pd_kv_answer_head(reader, &head);
+    assert_false(reader->is_bad);
+    return head;
+}
+
+static void assert_value(const struct world_answer *answer, const char *value)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_record record;
+    assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    assert_int_equal(head_of(answer, &reader).error, PD_KV_OK);
+    bool is_there = pd_kv_answer_record(&reader, &record);
+    assert_int_equal(is_there, value != NULL);
+    if (value != NULL) {
+        assert_int_equal(record.value.size, strlen(value));
+        assert_memory_equal(record.value.bytes, value, record.value.size);
+    }
+}
+
+static pd_raft_node other_than(pd_raft_node node, pd_raft_node also)
+{
+    for (pd_raft_node id = 1; id <= 3; id++) {
+        if (id != node && id != also) {
+            return id;
+        }
+    }
+    return 0;
+}
+
+static void cut_off(struct world *world, pd_raft_node node, bool is_cut)
+{
+    for (pd_raft_node id = 1; id <= world->count; id++) {
+        world->is_cut[node][id] = is_cut;
+        world->is_cut[id][node] = is_cut;
+    }
+}
+
+/* Until somebody else than `node` serves. */
+static pd_raft_node elect_another(struct world *world, pd_raft_node node)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        pd_raft_node leader = world_leader(world);
+        if (leader != 0 && leader != node) {
+            return leader;
+        }
+        world_tick(world);
+    }
+    fail_msg("nobody else leads after 300 ticks");
+    return 0;
+}
+
+static struct world *three(uint64_t seed)
+{
+    struct world *world = world_open(3, 3, seed);
+    world_start_all(world, 3);
+    (void)world_elect(world);
+    return world;
+}
+
+/* -- Outcomes ---------------------------------------------------------------------------------- */
+
+static void an_answer_waits_for_the_log(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 1);
+    world_start_all(world, 1);
+    pd_raft_node leader = world_elect(world);
+    world_node(world, leader)->hold_log = true;
+    uint64_t put = world_ask_put(world, leader, "k", span("v"));
+    world_ticks(world, 3);
+    assert_null(world_answer(world, put));
+    assert_null(world_get(world, leader, "k"));
+    world_node(world, leader)->hold_log = false;
+    assert_int_equal(world_await(world, put)->outcome, PD_REPLICA_OK);
+    world_crash(world, leader);
+    world_start(world, leader);
+    (void)world_elect(world);
+    assert_string_equal(world_get(world, leader, "k"), "v");
+    world_close(world);
+}
+
+static void a_follower_names_the_leader(void **state)
+{
+    (void)state;
+    struct world *world = three(1);
+    pd_raft_node leader = world_elect(world);
+    const struct world_answer *answer =
+        world_await(world, world_ask_put(world, other_than(leader, 0), "k", span("v")));
+    assert_int_equal(answer->outcome, PD_REPLICA_NOT_LEADER);
+    assert_int_equal(answer->leader, leader);
+    world_close(world);
+}
+
+static void what_nobody_knows_is_told_as_that(void **state)
+{
+    (void)state;
+    struct world *world = three(2);
+    pd_raft_node old = world_elect(world);
+    world_node(world, old)->config.request_ticks_max = 5;
+    cut_off(world, old, true);
+    uint64_t put = world_ask_put(world, old, "k", span("old"));
+    for (uint32_t i = 0; i < 400 && world_answer(world, put) == NULL; i++) {
+        world_tick(world);
+    }
+    assert_non_null(world_answer(world, put));
+    /* It lies in that node's log and may yet be committed: no other word is right. */
+    assert_int_equal(world_answer(world, put)->outcome, PD_REPLICA_UNKNOWN);
+    world_close(world);
+}
+
+static void what_another_took_the_place_of_never_happens(void **state)
+{
+    (void)state;
+    struct world *world = three(3);
+    pd_raft_node old = world_elect(world);
+    world_put(world, "k", "before");
+    cut_off(world, old, true);
+    uint64_t put = world_ask_put(world, old, "k", span("old"));
+    pd_raft_node leader = elect_another(world, old);
+    assert_int_equal(world_await(world, world_ask_put(world, leader, "k", span("new")))->outcome,
+                     PD_REPLICA_OK);
+    cut_off(world, old, false);
+    assert_int_equal(world_await(world, put)->outcome, PD_REPLICA_DROPPED);
+    assert_true(world_converges(world, 100));
+    assert_string_equal(world_get(world, old, "k"), "new");
+    world_close(world);
+}
+
+static void a_full_line_of_proposals_is_busy_and_recovers(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 4);
+    world_start_all(world, 1);
+    pd_raft_node leader = world_elect(world);
+    world_node(world, leader)->hold_log = true;
+    uint32_t busy = 0;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < 600; i++) {
+        uint64_t put = world_ask_put(world, leader, "k", span("v"));
+        const struct world_answer *answer = world_answer(world, put);
+        if (answer == NULL) {
+            last = put;
+        } else {
+            assert_int_equal(answer->outcome, PD_REPLICA_BUSY);
+            busy++;
+        }
+    }
+    assert_true(busy > 0 && busy < 600);
+    world_node(world, leader)->hold_log = false;
+    assert_int_equal(world_await(world, last)->outcome, PD_REPLICA_OK);
+    world_put(world, "k", "again");
+    world_close(world);
+}
+
+static void a_small_window_with_large_values_never_sticks(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 5);
+    world_node(world, 1)->config.raft.log_bytes_max = 24000;
+    world_node(world, 1)->config.flush_entries = 100000;
+    world_node(world, 1)->config.log_retain_entries = 100000;
+    world_start_all(world, 1);
+    static uint8_t value[3000];
+    for (uint32_t i = 0; i < 200; i++) {
+        const struct pd_span bytes = {value, sizeof value};
+        const struct world_answer *answer =
+            world_await(world, world_ask_put(world, world_elect(world), "k", bytes));
+        assert_true(answer->outcome == PD_REPLICA_OK || answer->outcome == PD_REPLICA_BUSY);
+    }
+    world_put(world, "k", "end");
+    world_close(world);
+}
+
+static void refused_commands_are_answered_in_words(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 6);
+    world_start_all(world, 1);
+    pd_raft_node leader = world_elect(world);
+    struct pd_kv_reader reader;
+    const struct world_answer *answer =
+        world_await(world, world_ask_put(world, leader, "", span("v")));
+    assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    assert_int_equal(head_of(answer, &reader).error, PD_KV_ERR_EMPTY_KEY);
+    const enum pd_kv_command_kind own[] = {PD_KV_NOOP, PD_KV_LEASES_EXTEND, PD_KV_LEASE_EXPIRE,
+                                           PD_KV_SESSION_EXPIRE};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        answer = world_await(
+            world, ask_command(world, leader, &(struct pd_kv_command){.kind = own[i], .id = 1}));
+        assert_int_equal(answer->outcome, PD_REPLICA_INVALID);
+    }
+    const struct pd_replica_request_head garbage = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                    .body = span("\xff\xff\xff")};
+    answer = world_await(world, world_ask(world, leader, &garbage));
+    assert_int_equal(head_of(answer, &reader).error, PD_KV_ERR_MALFORMED);
+    pd_replica_request(world_node(world, leader)->replica, 1, 4711, (const uint8_t *)"", 1);
+    world_loop(world, world_node(world, leader));
+    assert_int_equal(world_answer(world, 4711)->outcome, PD_REPLICA_INVALID);
+    world_close(world);
+}
+
+/* -- Reads ------------------------------------------------------------------------------------- */
+
+static void a_cut_off_leader_answers_no_read(void **state)
+{
+    (void)state;
+    struct world *world = three(7);
+    pd_raft_node old = world_elect(world);
+    world_put(world, "k", "old");
+    cut_off(world, old, true);
+    pd_raft_node leader = elect_another(world, old);
+    assert_int_equal(world_await(world, world_ask_put(world, leader, "k", span("new")))->outcome,
+                     PD_REPLICA_OK);
+    uint64_t get = ask_get(world, old, "k");
+    world_ticks(world, 20);
+    assert_null(world_answer(world, get)); /* it cannot know, and waits */
+    cut_off(world, old, false);
+    assert_value(world_await(world, get), "new");
+    world_close(world);
+}
+
+static void a_read_at_a_follower_waits_until_it_has_applied(void **state)
+{
+    (void)state;
+    struct world *world = three(8);
+    world_put(world, "k", "old");
+    world_put_many(world, 100, 20, 20); /* the stores are flushed behind it */
+    assert_true(world_converges(world, 50));
+    pd_raft_node follower = other_than(world_elect(world), 0);
+    /* After a restart no row is in memory: the next write of k waits for the store there. */
+    world_crash(world, follower);
+    world_start(world, follower);
+    assert_true(world_converges(world, 100));
+    world_node(world, follower)->hold_store = true;
+    world_put(world, "k", "new");
+    uint64_t get = ask_get(world, follower, "k");
+    world_ticks(world, 3);
+    assert_null(world_answer(world, get));
+    world_node(world, follower)->hold_store = false;
+    assert_value(world_await(world, get), "new");
+    world_close(world);
+}
+
+static void many_reads_share_a_round(void **state)
+{
+    (void)state;
+    struct world *world = three(9);
+    pd_raft_node leader = world_elect(world);
+    world_put(world, "k", "v");
+    uint64_t before = world_status(world, leader).counters.read_rounds;
+    uint64_t first = 0;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < 40; i++) {
+        last = ask_get(world, leader, "k");
+        first = first == 0 ? last : first;
+    }
+    for (uint64_t get = first; get <= last; get++) {
+        assert_value(world_await(world, get), "v");
+    }
+    assert_true(world_status(world, leader).counters.read_rounds - before <= 2);
+    world_close(world);
+}
+
+static void too_many_reads_are_busy_and_late_ones_are_told(void **state)
+{
+    (void)state;
+    struct world *world = three(10);
+    pd_raft_node old = world_elect(world);
+    cut_off(world, old, true);
+    uint64_t first = ask_get(world, old, "k");
+    uint64_t last = first;
+    for (uint32_t i = 0; i < 100; i++) {
+        last = ask_get(world, old, "k");
+    }
+    assert_int_equal(world_await(world, last)->outcome, PD_REPLICA_BUSY);
+    assert_int_equal(world_await(world, first)->outcome, PD_REPLICA_NOT_READY);
+    cut_off(world, old, false);
+    assert_true(world_converges(world, 100));
+    assert_value(world_await(world, ask_get(world, old, "k")), NULL);
+    world_close(world);
+}
+
+/* -- Exactly once ------------------------------------------------------------------------------ */
+
+static uint64_t open_session(struct world *world)
+{
+    struct pd_kv_reader reader;
+    const struct world_answer *answer =
+        world_await(world, ask_command(world, world_elect(world),
+                                       &(struct pd_kv_command){.kind = PD_KV_SESSION_OPEN,
+                                                               .duration_ns = 1000 * SECOND}));
+    assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    assert_int_equal(head_of(answer, &reader).error, PD_KV_OK);
+    return (uint64_t)pd_kv_answer_number(&reader);
+}
+
+static uint64_t ask_in_session(struct world *world, pd_raft_node id, uint64_t session,
+                               uint64_t sequence, const char *key, const char *value)
+{
+    uint8_t bytes[128];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    const struct pd_kv_put put = {.key = span(key), .value = span(value)};
+    pd_kv_encode_put(&writer, &put);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .session = session,
+                                                 .sequence = sequence,
+                                                 .low = sequence,
+                                                 .body = {writer.bytes, writer.size}};
+    return world_ask(world, id, &head);
+}
+
+static void a_retry_at_a_new_leader_happens_once(void **state)
+{
+    (void)state;
+    struct world *world = three(11);
+    uint64_t session = open_session(world);
+    pd_raft_node old = world_elect(world);
+    uint64_t first = ask_in_session(world, old, session, 1, "k", "v");
+    struct pd_kv_reader reader;
+    int64_t revision = head_of(world_await(world, first), &reader).revision;
+    world_crash(world, old);
+    pd_raft_node leader = elect_another(world, old);
+    const struct world_answer *again =
+        world_await(world, ask_in_session(world, leader, session, 1, "k", "v"));
+    assert_int_equal(head_of(again, &reader).error, PD_KV_OK);
+    assert_int_equal(head_of(again, &reader).revision, revision);
+    assert_int_equal(world_status(world, leader).kv.revision, revision);
+    world_close(world);
+}
+
+/* -- Time -------------------------------------------------------------------------------------- */
+
+static int64_t grant(struct world *world, int64_t ttl_s)
+{
+    struct pd_kv_reader reader;
+    const struct world_answer *answer = world_await(
+        world, ask_command(world, world_elect(world),
+                           &(struct pd_kv_command){.kind = PD_KV_LEASE_GRANT, .ttl_s = ttl_s}));
+    assert_int_equal(head_of(answer, &reader).error, PD_KV_OK);
+    return pd_kv_answer_number(&reader);
+}
+
+static void put_with_lease(struct world *world, const char *key, int64_t lease)
+{
+    uint8_t bytes[128];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    const struct pd_kv_put put = {.key = span(key), .value = span("v"), .lease = lease};
+    pd_kv_encode_put(&writer, &put);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .body = {writer.bytes, writer.size}};
+    assert_int_equal(world_await(world, world_ask(world, world_elect(world), &head))->outcome,
+                     PD_REPLICA_OK);
+}
+
+static void a_lease_ends_by_the_leaders_clock_and_not_before(void **state)
+{
+    (void)state;
+    struct world *world = three(12);
+    put_with_lease(world, "k", grant(world, 5));
+    world_ticks(world, 45); /* of a tenth of a second */
+    assert_string_equal(world_get(world, world_elect(world), "k"), "v");
+    world_ticks(world, 10);
+    assert_null(world_get(world, world_elect(world), "k"));
+    assert_int_equal(world_status(world, world_elect(world)).kv.lease_count, 0);
+    world_close(world);
+}
+
+static void a_new_leader_gives_leases_their_whole_time_again(void **state)
+{
+    (void)state;
+    struct world *world = three(13);
+    put_with_lease(world, "k", grant(world, 8));
+    world_ticks(world, 60);
+    pd_raft_node old = world_elect(world);
+    world_crash(world, old);
+    pd_raft_node leader = elect_another(world, old);
+    world_ticks(world, 50); /* more than eight seconds since it was granted */
+    assert_string_equal(world_get(world, leader, "k"), "v");
+    world_ticks(world, 40);
+    assert_null(world_get(world, leader, "k"));
+    world_close(world);
+}
+
+static void hand_to(struct world *world, pd_raft_node to)
+{
+    pd_raft_node leader = world_elect(world);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_TRANSFER, to))->outcome,
+        PD_REPLICA_OK);
+    for (uint32_t i = 0; i < 100 && world_leader(world) != to; i++) {
+        world_tick(world);
+    }
+    assert_int_equal(world_leader(world), to);
+}
+
+static void a_leader_that_comes_back_begins_anew(void **state)
+{
+    (void)state;
+    struct world *world = three(24);
+    pd_raft_node first = world_elect(world);
+    put_with_lease(world, "k", grant(world, 8));
+    world_ticks(world, 10);
+    hand_to(world, other_than(first, 0));
+    world_ticks(world, 70);
+    hand_to(world, first);
+    world_ticks(world, 40); /* past what the other leader had given, not past what this one gives */
+    assert_string_equal(world_get(world, first, "k"), "v");
+    world_ticks(world, 60);
+    assert_null(world_get(world, first, "k"));
+    world_close(world);
+}
+
+static void history_is_compacted_by_itself(void **state)
+{
+    (void)state;
+    for (uint32_t mode = 0; mode < 2; mode++) {
+        struct world *world = world_open(3, 3, 14);
+        for (pd_raft_node id = 1; id <= 3; id++) {
+            struct pd_replica_config *config = &world_node(world, id)->config;
+            config->compaction =
+                mode == 0 ? PD_REPLICA_COMPACTION_PERIODIC : PD_REPLICA_COMPACTION_REVISION;
+            config->compaction_retention_ns = 10 * SECOND;
+            config->compaction_revisions = 30;
+        }
+        world_start_all(world, 3);
+        world_put_many(world, 100, 10, 8);
+        int64_t revision = world_status(world, world_elect(world)).kv.revision;
+        world_ticks(world, 90);
+        world_put(world, "later", "1");
+        if (mode == 0) {
+            /* Nine seconds are within what is kept. */
+            assert_int_equal(world_status(world, world_elect(world)).kv.compacted_revision, 0);
+        }
+        world_ticks(world, 60);
+        int64_t compacted = world_status(world, world_elect(world)).kv.compacted_revision;
+        assert_true(compacted > 0);
+        assert_true(mode == 0 ? compacted <= revision : compacted <= revision + 1 - 30);
+        world_close(world);
+    }
+}
+
+/* -- Disks ------------------------------------------------------------------------------------- */
+
+static void a_leader_with_a_full_disk_hands_over(void **state)
+{
+    (void)state;
+    struct world *world = three(15);
+    pd_raft_node old = world_elect(world);
+    pd_replica_disk_low(world_node(world, old)->replica, true);
+    (void)elect_another(world, old);
+    world_put(world, "k", "v");
+    pd_replica_disk_low(world_node(world, old)->replica, false);
+    assert_true(world_converges(world, 50));
+    world_close(world);
+}
+
+static void a_full_disk_alone_takes_what_frees_space(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 16);
+    world_start_all(world, 1);
+    put_with_lease(world, "leased", grant(world, 3));
+    world_put(world, "k", "v");
+    struct pd_replica *replica = world_node(world, 1)->replica;
+    pd_replica_disk_low(replica, true);
+    assert_int_equal(world_await(world, world_ask_put(world, 1, "k", span("w")))->outcome,
+                     PD_REPLICA_DISK_LOW);
+    uint8_t bytes[64];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    pd_kv_encode_delete(&writer, &(struct pd_kv_delete){.key = span("k")});
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .body = {writer.bytes, writer.size}};
+    assert_int_equal(world_await(world, world_ask(world, 1, &head))->outcome, PD_REPLICA_OK);
+    int64_t revision = world_status(world, 1).kv.revision;
+    struct pd_kv_reader reader;
+    const struct world_answer *compacted = world_await(
+        world, ask_command(world, 1,
+                           &(struct pd_kv_command){.kind = PD_KV_COMPACT, .revision = revision}));
+    assert_int_equal(head_of(compacted, &reader).error, PD_KV_OK);
+    world_ticks(world, 40);
+    assert_null(world_get(world, 1, "leased"));
+    pd_replica_disk_low(replica, false);
+    world_put(world, "k", "w");
+    world_close(world);
+}
+
+static void a_store_that_lags_is_caught_up_from_the_log(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 30; seed++) {
+        struct world *world = world_open(1, 1, seed);
+        world_start_all(world, 1);
+        for (uint32_t life = 0; life < 5; life++) {
+            char value[32];
+            (void)snprintf(value, sizeof value, "%u", life);
+            world_put_many(world, 37, 20, 50);
+            world_put(world, "life", value);
+            uint64_t applied = world_status(world, 1).kv.applied_index;
+            world_crash(world, 1);
+            world_start(world, 1);
+            (void)world_elect(world);
+            assert_true(world_status(world, 1).kv.applied_index >= applied);
+            assert_string_equal(world_get(world, 1, "life"), value);
+        }
+        world_close(world);
+    }
+}
+
+/* The log is needed as far as the store is not durable, whatever is applied. */
+static void the_log_is_cut_behind_the_durable_store_only(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 31);
+    world_start_all(world, 1);
+    struct world_node *node = world_node(world, world_elect(world));
+    world_put(world, "k", "0"); /* from now on its row is in memory */
+    node->hold_store = true;
+    for (uint32_t i = 1; i < 400; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof value, "%u", i);
+        world_put(world, "k", value);
+    }
+    uint64_t applied = world_status(world, 1).kv.applied_index;
+    for (uint32_t i = 0; i < 50 && world_status(world, 1).store_durable == 0; i++) {
+        world_do_task(world, node);
+        world_loop(world, node);
+    }
+    uint64_t durable = world_status(world, 1).store_durable;
+    assert_true(durable > 0 && durable + 100 < applied);
+    world_put(world, "k", "400"); /* behind it the log lets go of what it may */
+    world_crash(world, 1);
+    world_start(world, 1);
+    (void)world_elect(world);
+    assert_true(world_status(world, 1).kv.applied_index >= applied);
+    assert_string_equal(world_get(world, 1, "k"), "400");
+    world_close(world);
+}
+
+/* -- Membership -------------------------------------------------------------------------------- */
+
+static void a_member_comes_and_another_goes(void **state)
+{
+    (void)state;
+    struct world *world = world_open(4, 3, 17);
+    world_start_all(world, 4);
+    pd_raft_node leader = world_elect(world);
+    world_put_many(world, 60, 20, 40);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_PROMOTE, 4))->outcome,
+        PD_REPLICA_INVALID);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_ADD_LEARNER, 4))->outcome,
+        PD_REPLICA_OK);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_ADD_LEARNER, 4))->outcome,
+        PD_REPLICA_INVALID);
+    enum pd_replica_outcome outcome = PD_REPLICA_BUSY;
+    for (uint32_t i = 0; i < 100 && outcome == PD_REPLICA_BUSY; i++) {
+        world_tick(world);
+        outcome =
+            world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_PROMOTE, 4))->outcome;
+    }
+    assert_int_equal(outcome, PD_REPLICA_OK);
+    pd_raft_node gone = other_than(leader, 0);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_REMOVE, gone))->outcome,
+        PD_REPLICA_OK);
+    world_stop(world, gone, false);
+    /* The configuration is that of a restarted node, too. */
+    world_crash(world, 4);
+    world_start(world, 4);
+    assert_true(world_converges(world, 100));
+    assert_int_equal(world_status(world, 4).raft.conf.voter_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_not_equal(world_status(world, 4).raft.conf.voters[i], gone);
+    }
+    world_crash(world, leader);
+    (void)elect_another(world, leader); /* two of three are left */
+    world_close(world);
+}
+
+static void a_learner_without_a_log_is_not_promoted(void **state)
+{
+    (void)state;
+    struct world *world = world_open(4, 3, 18);
+    world_start_all(world, 3);
+    pd_raft_node leader = world_elect(world);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_ADD_LEARNER, 4))->outcome,
+        PD_REPLICA_OK);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_PROMOTE, 4))->outcome,
+        PD_REPLICA_BUSY);
+    world_close(world);
+}
+
+static void the_last_voter_stays(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 19);
+    world_start_all(world, 1);
+    pd_raft_node leader = world_elect(world);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_REMOVE, 1))->outcome,
+        PD_REPLICA_INVALID);
+    assert_int_equal(
+        world_await(world, ask_member(world, leader, PD_REPLICA_REQUEST_TRANSFER, 0))->outcome,
+        PD_REPLICA_INVALID);
+    world_close(world);
+}
+
+static void a_lead_that_was_handed_over_serves_no_more(void **state)
+{
+    (void)state;
+    struct world *world = three(21);
+    world_put(world, "k", "old");
+    pd_raft_node old = world_elect(world);
+    assert_int_equal(
+        world_await(world, ask_member(world, old, PD_REPLICA_REQUEST_TRANSFER, 0))->outcome,
+        PD_REPLICA_OK);
+    pd_raft_node leader = elect_another(world, old);
+    assert_int_equal(world_await(world, world_ask_put(world, leader, "k", span("new")))->outcome,
+                     PD_REPLICA_OK);
+    assert_false(world_status(world, old).serves_writes);
+    assert_false(pd_replica_may_read_now(world_node(world, old)->replica, world->now_ns));
+    assert_int_equal(world_await(world, world_ask_put(world, old, "k", span("older")))->outcome,
+                     PD_REPLICA_NOT_LEADER);
+    world_close(world);
+}
+
+static void the_status_is_json(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 22);
+    world_start_all(world, 1);
+    (void)world_elect(world);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_STATUS};
+    const struct world_answer *answer = world_await(world, world_ask(world, 1, &head));
+    assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    char text[2048] = {0};
+    memcpy(text, answer->body.bytes, answer->body.size);
+    assert_non_null(strstr(text, "\"role\":\"leader\""));
+    assert_non_null(strstr(text, "\"voters\":[1]"));
+    world_close(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_waits_for_the_log),
+        cmocka_unit_test(a_follower_names_the_leader),
+        cmocka_unit_test(what_nobody_knows_is_told_as_that),
+        cmocka_unit_test(what_another_took_the_place_of_never_happens),
+        cmocka_unit_test(a_full_line_of_proposals_is_busy_and_recovers),
+        cmocka_unit_test(a_small_window_with_large_values_never_sticks),
+        cmocka_unit_test(refused_commands_are_answered_in_words),
+        cmocka_unit_test(a_cut_off_leader_answers_no_read),
+        cmocka_unit_test(a_read_at_a_follower_waits_until_it_has_applied),
+        cmocka_unit_test(many_reads_share_a_round),
+        cmocka_unit_test(too_many_reads_are_busy_and_late_ones_are_told),
+        cmocka_unit_test(a_retry_at_a_new_leader_happens_once),
+        cmocka_unit_test(a_lease_ends_by_the_leaders_clock_and_not_before),
+        cmocka_unit_test(a_new_leader_gives_leases_their_whole_time_again),
+        cmocka_unit_test(a_leader_that_comes_back_begins_anew),
+        cmocka_unit_test(history_is_compacted_by_itself),
+        cmocka_unit_test(a_leader_with_a_full_disk_hands_over),
+        cmocka_unit_test(a_full_disk_alone_takes_what_frees_space),
+        cmocka_unit_test(a_store_that_lags_is_caught_up_from_the_log),
+        cmocka_unit_test(the_log_is_cut_behind_the_durable_store_only),
+        cmocka_unit_test(a_member_comes_and_another_goes),
+        cmocka_unit_test(a_learner_without_a_log_is_not_promoted),
+        cmocka_unit_test(the_last_voter_stays),
+        cmocka_unit_test(a_lead_that_was_handed_over_serves_no_more),
+        cmocka_unit_test(the_status_is_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
