@@ -28,7 +28,9 @@
  *            then it votes for nobody and acknowledges nothing.
  * Stalls     A sender that is silent for four times snapshot_ticks is given up; then peers are
  *            asked in turn (FRAME_WANT), and any snapshot that fits is taken. One of a later raft term
- *            takes the place of another at once. */
+ *            takes the place of another at once.
+ * Damage     Rows that are not what their hashes say are thrown away, and their sender is refused
+ *            for a while: with a damaged leader another member's snapshot must have its turn. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -39,6 +41,7 @@
 #include "node/replica_internal.h"
 
 #define PATIENCE 4u /* times snapshot_ticks */
+#define GRUDGE 16u  /* times snapshot_ticks: so long another sender's rows are preferred */
 
 static void answer(struct pd_replica *replica, pd_raft_node to, uint64_t transfer, uint64_t next,
                    enum pd_replica_chunk_answer what)
@@ -266,7 +269,10 @@ static bool is_welcome(struct pd_replica *replica, pd_raft_node from,
     if (install->state != PD_REPLICA_INSTALL_NONE && !takes_rows(install)) {
         return false;
     }
-    if (index < least_index(replica) ||
+    bool was_unsound =
+        install->unsound_from == from &&
+        replica->tick - install->unsound_tick < GRUDGE * (uint64_t)replica->config.snapshot_ticks;
+    if (was_unsound || index < least_index(replica) ||
         (replica->raft != NULL && head->sender_term < replica->term)) {
         *what_out = PD_REPLICA_CHUNK_REFUSED;
         return false;
@@ -531,6 +537,8 @@ static void is_unsound(struct pd_replica *replica, const char *why)
                     "asked",
                     (unsigned long long)replica->install.from,
                     (unsigned long long)replica->install.chain.id.index, why);
+    replica->install.unsound_from = replica->install.from;
+    replica->install.unsound_tick = replica->tick;
     answer_sender(replica, PD_REPLICA_CHUNK_REFUSED);
     give_up(replica);
 }

@@ -184,6 +184,8 @@ struct pd_replica_install {
     uint64_t progress_tick;
     uint64_t asked_tick;
     uint32_t asked_turn;
+    pd_raft_node unsound_from; /* whose rows were not what their hashes say */
+    uint64_t unsound_tick;
     uint64_t done_transfer; /* the last one that was installed */
     pd_raft_node done_from;
     struct pd_store_write *writes;

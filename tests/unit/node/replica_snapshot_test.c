@@ -328,6 +328,50 @@ static void what_is_under_way_ends_before_the_store_is_emptied(void **state)
     world_close(world);
 }
 
+/* One bit of one value in the store of `node` is another one. */
+static void damage_a_row(struct world *world, pd_raft_node id)
+{
+    struct world_node *node = world_node(world, id);
+    const struct pd_span low = {(const uint8_t *)"x", 1};
+    const struct pd_span high = {(const uint8_t *)"y", 1};
+    struct pd_store_page page = {.bytes = world->page, .bytes_max = WORLD_PAGE};
+    assert_int_equal(node->store->ops->scan(node->store, low, high, false, &page), PD_OK);
+    struct pd_snapshot_chunk rows = {.rows = {page.bytes, page.size}};
+    struct pd_span key;
+    struct pd_span value;
+    size_t at = 0;
+    assert_true(pd_snapshot_row(&rows, &at, &key, &value));
+    world->page[at - 1] ^= 1; /* the last byte of the value */
+    const struct pd_store_write write = {PD_STORE_PUT, key, value};
+    uint64_t index = node->store->ops->applied_index(node->store);
+    assert_int_equal(node->store->ops->apply(node->store, &write, 1, index), PD_OK);
+}
+
+static void rows_that_contradict_their_hashes_are_not_used(void **state)
+{
+    (void)state;
+    struct world *world = one_far_behind(44);
+    pd_raft_node leader = world_elect(world);
+    damage_a_row(world, leader);
+    world_start(world, 3);
+    assert_caught_up(world);
+    assert_int_equal(world_status(world, 3).counters.snapshots_installed, 1);
+    assert_true(world_node(world, 3)->resets > 1);
+    assert_int_equal(world_status(world, leader).counters.snapshots_sent, 0);
+    world_close(world);
+}
+
+/* The receiver's store stands still once rows come. */
+static bool halt_at_rows(struct world *world, struct world_message *message, void *state)
+{
+    bool *is_halted = state;
+    if (is_chunk(message) && chunk_kind(message) == PD_SNAPSHOT_ROWS && !*is_halted) {
+        *is_halted = true;
+        world_node(world, message->to)->hold_store = true;
+    }
+    return true;
+}
+
 /* The log is held for who is being sent a snapshot, but no client waits for that. */
 static void a_log_that_fills_up_is_not_held(void **state)
 {
@@ -348,9 +392,12 @@ static void a_log_that_fills_up_is_not_held(void **state)
     }
     world_crash(world, 3);
     world_put_many(world, 100, 40, 60);
+    bool is_halted = false;
+    world->filter = halt_at_rows;
+    world->filter_state = &is_halted;
     world_start(world, 3);
-    world_node(world, 3)->hold_store = true;
     world_ticks(world, 5);
+    assert_true(is_halted);
     pd_raft_node leader = world_elect(world);
     uint64_t first = world_status(world, leader).raft.first_index;
     for (uint32_t i = 0; i < 40; i++) {
@@ -362,6 +409,7 @@ static void a_log_that_fills_up_is_not_held(void **state)
     world_put(world, "late", "2");
     world_node(world, 3)->hold_store = false;
     assert_caught_up(world);
+    assert_int_equal(world_status(world, 3).counters.snapshots_installed, 2);
     world_close(world);
 }
 
@@ -534,6 +582,7 @@ int main(void)
         cmocka_unit_test(the_sender_may_die_half_way),
         cmocka_unit_test(a_snapshot_whose_term_is_over_is_still_taken),
         cmocka_unit_test(what_is_under_way_ends_before_the_store_is_emptied),
+        cmocka_unit_test(rows_that_contradict_their_hashes_are_not_used),
         cmocka_unit_test(a_log_that_fills_up_is_not_held),
         cmocka_unit_test(who_was_sent_a_snapshot_can_send_one),
         cmocka_unit_test(a_store_lost_alone_is_rebuilt_from_a_whole_log),
