@@ -266,6 +266,17 @@ static const struct pd_disk_ops ops = {
     .close_disk = close_disk_op,
 };
 
+/* The folder's own name is as much a part of the log as what is in it. */
+static bool sync_own_name(int folder)
+{
+    int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_synced = parent >= 0 && fsync(parent) == 0;
+    if (parent >= 0) {
+        close(parent);
+    }
+    return is_synced;
+}
+
 /* A descriptor of the folder, locked; -1 and *status_out otherwise. */
 static int hold_folder(const char *path, bool may_write, enum pd_status *status_out)
 {
@@ -280,6 +291,11 @@ static int hold_folder(const char *path, bool may_write, enum pd_status *status_
     }
     if (flock(folder, (may_write ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
         *status_out = errno == EWOULDBLOCK ? PD_ERR_EXISTS : PD_ERR_IO;
+        close(folder);
+        return -1;
+    }
+    if (may_write && !sync_own_name(folder)) {
+        *status_out = PD_ERR_IO;
         close(folder);
         return -1;
     }

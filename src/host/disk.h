@@ -5,7 +5,7 @@
 #include "base/disk.h"
 
 /* Open a folder, and hold it against every other process until close_disk. With `may_write` it is
- * made when it is missing (its parent must be there).
+ * made, durably, when it is missing (its parent must be there).
  *
  * PD_OK           *disk_out is the caller's, to close.
  * PD_ERR_EXISTS   another process holds the folder.

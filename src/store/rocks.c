@@ -1,8 +1,10 @@
 #include "store/rocks.h"
 
+#include <fcntl.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -291,6 +293,22 @@ static enum pd_status view_scan_op(struct pd_store_view *view, struct pd_span lo
     return scan_with(view->rocks, view->read, low, high, false, page);
 }
 
+/* RocksDB makes what is in its folder durable, and not the folder's own name: without that all of
+ * it is gone after a power cut, and the log is cut by then. */
+static enum pd_status sync_own_name(const char *path)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int parent = folder < 0 ? -1 : openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum pd_status status = parent >= 0 && fsync(parent) == 0 ? PD_OK : PD_ERR_IO;
+    if (parent >= 0) {
+        close(parent);
+    }
+    if (folder >= 0) {
+        close(folder);
+    }
+    return status;
+}
+
 /* The database of the path; judged. */
 static enum pd_status open_database(struct rocks *rocks, char *text)
 {
@@ -301,7 +319,8 @@ static enum pd_status open_database(struct rocks *rocks, char *text)
         rocks->db = NULL;
         return status;
     }
-    return read_index(rocks, rocks->read, &rocks->applied);
+    status = sync_own_name(rocks->path);
+    return status == PD_OK ? read_index(rocks, rocks->read, &rocks->applied) : status;
 }
 
 static enum pd_status reset_op(struct pd_store *store)
