@@ -9,10 +9,11 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 60
+ROUNDS ?= 200
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors soak prove sim mutants \
+.PHONY: help build run test asan tsan bench bench-actors soak prove sim mutants power-loss \
 	fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -68,6 +69,9 @@ sim: build ## the long search of the simulator: SEEDS=10000 of one simulated min
 mutants: ## break the consensus, log, store and node code on purpose: some test must notice each
 	@scripts/deps.sh build test
 	@scripts/mutants.sh
+
+power-loss: build ## cut the power of the running log and store ROUNDS times: nothing acknowledged may be lost
+	@scripts/power_loss.sh $(ROUNDS)
 
 fuzz: ## every fuzzer for FUZZ_SECONDS, from the corpus that is kept in tests/fuzz/corpus
 	@scripts/deps.sh build test

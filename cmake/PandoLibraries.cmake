@@ -78,6 +78,19 @@ foreach(folder IN LISTS tool_folders)
   endif()
 endforeach()
 
+# Preloaded by build/bin/power-loss into the program that it watches. It replaces libc's functions, so glibc's
+# checked variants must not be in their way. A sanitizer would have to come before it.
+if(NOT PANDO_SANITIZE)
+  add_library(pando-power SHARED
+    tools/power-loss/shim/files.c tools/power-loss/shim/names.c tools/power-loss/shim/trace.c)
+  target_compile_definitions(pando-power PRIVATE _GNU_SOURCE)
+  target_compile_options(pando-power PRIVATE -U_FORTIFY_SOURCE)
+  target_include_directories(pando-power PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/tools)
+  target_link_libraries(pando-power PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+  set_target_properties(pando-power PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+  add_dependencies(power-loss pando-power)
+endif()
+
 # The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
 # bring their own.
 add_library(pando_heap INTERFACE)
