@@ -7,6 +7,7 @@
 #include "kv/cache.h"
 #include "kv/codec.h"
 #include "kv/collect.h"
+#include "kv/deadlines.h"
 #include "kv/kv.h"
 #include "kv/overlay.h"
 #include "kv/session_window.h"
@@ -59,11 +60,11 @@ struct pd_kv_slot {
     struct pd_kv_place key; /* prefetch: the user's key */
 };
 
-/* In a heap by (deadline, id). */
+/* What ends at a deadline, and is an item of `deadlines` under (deadline, id). */
 struct pd_kv_timed {
     uint64_t deadline_ns;
     uint64_t id;
-    uint32_t heap_at;
+    uint32_t item;    /* of a lease: its slot; of a session: leases_max and its slot */
     uint32_t live_at; /* its place among the live ones: lease_free, session_free */
     bool is_session;
 };
@@ -207,8 +208,7 @@ struct pd_kv {
     struct pd_kv_session **session_free; /* likewise */
     uint32_t session_count;
     struct pd_kv_stored *session_slots;
-    struct pd_kv_timed **heap;
-    uint32_t heap_count;
+    struct pd_kv_deadlines deadlines;
     uint64_t answers_bytes;
     uint8_t conf[PD_KV_CONF_MAX];
     size_t conf_size;
@@ -301,6 +301,7 @@ void pd_kv_timed_move(struct pd_kv *kv, struct pd_kv_timed *timed, uint64_t dead
 /* It lives its whole time again, from now on. */
 void pd_kv_lease_renew(struct pd_kv *kv, struct pd_kv_lease *lease, uint64_t now_ns);
 void pd_kv_session_renew(struct pd_kv *kv, struct pd_kv_session *session, uint64_t now_ns);
+const struct pd_kv_timed *pd_kv_timed_of(const struct pd_kv *kv, uint32_t item);
 void pd_kv_tables_clear(struct pd_kv *kv);
 /* Their hashes, without the deadlines that a keepalive moves: those are in the fold. */
 struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease);

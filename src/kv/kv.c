@@ -51,7 +51,9 @@ static bool is_sound(const struct pd_kv_config *config)
            config->answer_bytes_max >= 256 && config->sessions_max > 0 &&
            config->session_window_max > 0 &&
            config->session_window_max <= PD_KV_SESSION_WINDOW_MAX && config->leases_max > 0 &&
-           config->writes_max >= 16 && config->events_max > 0 && config->reads_max > 0 &&
+           config->leases_max <= PD_KV_DEADLINES_MAX / 2 &&
+           config->sessions_max <= PD_KV_DEADLINES_MAX / 2 && config->writes_max >= 16 &&
+           config->events_max > 0 && config->reads_max > 0 &&
            config->reads_max + config->prefetch_max < 60000;
 }
 
@@ -103,11 +105,17 @@ static bool tables_init(struct pd_kv *kv)
     kv->session_free = pd_alloc_zeroed(config->sessions_max, sizeof *kv->session_free);
     kv->session_slots = pd_alloc_zeroed((size_t)config->sessions_max * config->session_window_max,
                                         sizeof *kv->session_slots);
-    kv->heap = pd_alloc_zeroed((size_t)config->leases_max + config->sessions_max, sizeof *kv->heap);
+    uint32_t items_max = config->leases_max + config->sessions_max;
+    struct pd_kv_deadline *keys = pd_alloc_zeroed(items_max, sizeof *keys);
+    uint32_t *heap = pd_alloc_zeroed(items_max, sizeof *heap);
+    int32_t *places = pd_alloc_zeroed(items_max, sizeof *places);
+    kv->deadlines = (struct pd_kv_deadlines){.keys = keys, .heap = heap, .places = places};
     if (kv->leases == NULL || kv->lease_free == NULL || kv->sessions == NULL ||
-        kv->session_free == NULL || kv->session_slots == NULL || kv->heap == NULL) {
+        kv->session_free == NULL || kv->session_slots == NULL || keys == NULL || heap == NULL ||
+        places == NULL) {
         return false;
     }
+    pd_kv_deadlines_init(&kv->deadlines, keys, heap, places, items_max);
     for (uint32_t i = 0; i < config->leases_max; i++) {
         kv->lease_free[i] = &kv->leases[i];
     }
@@ -223,8 +231,10 @@ void pd_kv_close(struct pd_kv *kv)
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         pd_free(places[i]->bytes);
     }
-    void *blocks[] = {kv->slots,    kv->reads,        kv->writes, kv->leases,       kv->lease_free,
-                      kv->sessions, kv->session_free, kv->heap,   kv->session_slots};
+    void *blocks[] = {kv->slots,          kv->reads,           kv->writes,
+                      kv->leases,         kv->lease_free,      kv->sessions,
+                      kv->session_free,   kv->session_slots,   kv->deadlines.keys,
+                      kv->deadlines.heap, kv->deadlines.places};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         pd_free(blocks[i]);
     }
@@ -542,15 +552,16 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
 
 uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv)
 {
-    return kv->heap_count == 0 ? UINT64_MAX : kv->heap[0]->deadline_ns;
+    uint32_t first = pd_kv_deadlines_first(&kv->deadlines);
+    return kv->deadlines.count == 0 ? UINT64_MAX : kv->deadlines.keys[first].deadline_ns;
 }
 
 bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
                           struct pd_kv_writer *writer)
 {
     /* Those that are due form the top of the heap; a bounded part of it is looked at. */
-    for (uint32_t i = 0; i < kv->heap_count && i < 4096; i++) {
-        const struct pd_kv_timed *timed = kv->heap[i];
+    for (uint32_t i = 0; i < kv->deadlines.count && i < 4096; i++) {
+        const struct pd_kv_timed *timed = pd_kv_timed_of(kv, kv->deadlines.heap[i]);
         if (!pd_kv_is_due(timed->deadline_ns, state_time_ns)) {
             continue;
         }
@@ -574,10 +585,16 @@ void pd_kv_check(const struct pd_kv *kv)
     pd_assert(kv->visible <= kv->taken);
     pd_assert(kv->taken <= kv->overlay.head);
     pd_assert(kv->meta.compacted <= kv->meta.revision);
-    pd_assert(kv->heap_count == kv->lease_count + kv->session_count);
-    for (uint32_t i = 0; i < kv->heap_count; i++) {
-        pd_assert(kv->heap[i]->heap_at == i);
-        pd_assert(i == 0 || kv->heap[(i - 1) / 2]->deadline_ns <= kv->heap[i]->deadline_ns);
+    const struct pd_kv_deadlines *deadlines = &kv->deadlines;
+    pd_assert(deadlines->count == kv->lease_count + kv->session_count);
+    for (uint32_t i = 0; i < deadlines->count; i++) {
+        const struct pd_kv_timed *timed = pd_kv_timed_of(kv, deadlines->heap[i]);
+        pd_assert(timed->item == deadlines->heap[i]);
+        pd_assert(deadlines->places[timed->item] == (int32_t)i);
+        pd_assert(deadlines->keys[timed->item].deadline_ns == timed->deadline_ns);
+        pd_assert(deadlines->keys[timed->item].id == timed->id);
+        pd_assert(deadlines->keys[deadlines->heap[i == 0 ? 0 : (i - 1) / 2]].deadline_ns <=
+                  timed->deadline_ns);
     }
     if (kv->apply.phase == PD_KV_PHASE_IDLE) {
         struct pd_kv_hash hash = pd_kv_tables_hash(kv);

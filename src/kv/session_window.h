@@ -1,9 +1,9 @@
 /* session_window - what a sequence number means to a session, and the answers it keeps. Pure.
  *
- * Model      A session takes sequence numbers in [low, low + window): below, the client has said that
- *            it needs no answer any more; from there on, it has too much under way. The answer to
- *            `sequence` lies in slot sequence % window until the low mark passes it, or the number
- *            one window later takes its place; a number with an answer is a repeat.
+ * Model      A session takes sequence numbers in [low, low + window): below, the client has said
+ *            that it needs no answer any more; from there on, it has too much under way. The
+ *            answer to `sequence` lies in slot sequence % window until the low mark passes it, or
+ *            the number one window later takes its place; a number with an answer is a repeat.
  * Bounds     1 to PD_KV_SESSION_WINDOW_MAX slots, the caller's memory.
  * Ownership  A slot owns its answer's bytes.
  * Proof      Proven: the meaning, when and only when; what a raise forgets, and that nothing else

@@ -1,8 +1,8 @@
 /* state_time - the one clock of the replicated state, and what is due by it. Pure.
  *
- * Model  Every command carries the time that its leader gave it. State time follows: never back, and
- *        by at most one step a command, so that a leader's wild clock expires nothing at a stroke.
- *        A deadline is reached when state time is.
+ * Model  Every command carries the time that its leader gave it. State time follows: never back,
+ *        and by at most one step a command, so that a leader's wild clock expires nothing at a
+ *        stroke. A deadline is reached when state time is.
  * Time   Nanoseconds. A sum that would pass the type's end stops at UINT64_MAX.
  * Proof  Proven: the whole effect, for all numbers. */
 #ifndef PD_KV_STATE_TIME_H

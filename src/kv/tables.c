@@ -7,67 +7,18 @@
 #include "kv/internal.h"
 #include "kv/state_time.h"
 
-/* -- Deadlines: a heap by (deadline, id), so that the next is at hand and a renewal is cheap
- * ------- */
-
-static bool is_before(const struct pd_kv_timed *a, const struct pd_kv_timed *b)
-{
-    if (a->deadline_ns != b->deadline_ns) {
-        return a->deadline_ns < b->deadline_ns;
-    }
-    return a->id != b->id ? a->id < b->id : a->is_session < b->is_session;
-}
-
-static void heap_set(struct pd_kv *kv, uint32_t at, struct pd_kv_timed *timed)
-{
-    kv->heap[at] = timed;
-    timed->heap_at = at;
-}
-
-static void heap_settle(struct pd_kv *kv, struct pd_kv_timed *timed)
-{
-    uint32_t at = timed->heap_at;
-    while (at > 0 && is_before(timed, kv->heap[(at - 1) / 2])) {
-        heap_set(kv, at, kv->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        if (child >= kv->heap_count) {
-            break;
-        }
-        if (child + 1 < kv->heap_count && is_before(kv->heap[child + 1], kv->heap[child])) {
-            child++;
-        }
-        if (!is_before(kv->heap[child], timed)) {
-            break;
-        }
-        heap_set(kv, at, kv->heap[child]);
-        at = child;
-    }
-    heap_set(kv, at, timed);
-}
-
-static void heap_add(struct pd_kv *kv, struct pd_kv_timed *timed)
-{
-    heap_set(kv, kv->heap_count++, timed);
-    heap_settle(kv, timed);
-}
-
-static void heap_remove(struct pd_kv *kv, struct pd_kv_timed *timed)
-{
-    uint32_t at = timed->heap_at;
-    struct pd_kv_timed *last = kv->heap[--kv->heap_count];
-    if (last != timed) {
-        heap_set(kv, at, last);
-        heap_settle(kv, last);
-    }
-}
+/* -- Deadlines --------------------------------------------------------------------------------- */
 
 void pd_kv_timed_move(struct pd_kv *kv, struct pd_kv_timed *timed, uint64_t deadline_ns)
 {
     timed->deadline_ns = deadline_ns;
-    heap_settle(kv, timed);
+    pd_kv_deadlines_set(&kv->deadlines, timed->item, deadline_ns, timed->id);
+}
+
+const struct pd_kv_timed *pd_kv_timed_of(const struct pd_kv *kv, uint32_t item)
+{
+    return item < kv->config.leases_max ? &kv->leases[item].timed
+                                        : &kv->sessions[item - kv->config.leases_max].timed;
 }
 
 /* -- Leases ------------------------------------------------------------------------------------ */
@@ -99,16 +50,17 @@ struct pd_kv_lease *pd_kv_lease_add(struct pd_kv *kv, int64_t id, int64_t ttl_s,
     uint32_t at = kv->lease_count++;
     struct pd_kv_lease *lease = kv->lease_free[at];
     *lease = (struct pd_kv_lease){
-        .timed = {.deadline_ns = deadline_ns, .id = (uint64_t)id, .live_at = at}, .ttl_s = ttl_s};
+        .timed = {.id = (uint64_t)id, .item = (uint32_t)(lease - kv->leases), .live_at = at},
+        .ttl_s = ttl_s};
     pd_table_insert(&kv->lease_table, &lease->node, id_hash(kv, (uint64_t)id));
-    heap_add(kv, &lease->timed);
+    pd_kv_timed_move(kv, &lease->timed, deadline_ns);
     return lease;
 }
 
 void pd_kv_lease_remove(struct pd_kv *kv, struct pd_kv_lease *lease)
 {
     pd_table_remove(&kv->lease_table, &lease->node);
-    heap_remove(kv, &lease->timed);
+    pd_kv_deadlines_remove(&kv->deadlines, lease->timed.item);
     /* The last live one takes its place: what is live stays in front. */
     struct pd_kv_lease *last = kv->lease_free[--kv->lease_count];
     kv->lease_free[kv->lease_count] = lease;
@@ -155,14 +107,17 @@ struct pd_kv_session *pd_kv_session_add(struct pd_kv *kv, uint64_t id, uint64_t 
     struct pd_kv_stored *stored = session->stored;
     memset(stored, 0, kv->config.session_window_max * sizeof *stored);
     *session = (struct pd_kv_session){
-        .timed = {.deadline_ns = deadline_ns, .id = id, .live_at = at, .is_session = true},
+        .timed = {.id = id,
+                  .item = kv->config.leases_max + (uint32_t)(session - kv->sessions),
+                  .live_at = at,
+                  .is_session = true},
         .duration_ns = duration_ns,
         .low = 1,
         .window = window,
         .stored = stored,
     };
     pd_table_insert(&kv->session_table, &session->node, id_hash(kv, id));
-    heap_add(kv, &session->timed);
+    pd_kv_timed_move(kv, &session->timed, deadline_ns);
     return session;
 }
 
@@ -183,7 +138,7 @@ void pd_kv_session_remove(struct pd_kv *kv, struct pd_kv_session *session)
     count_answers(kv, session, 0,
                   pd_kv_window_forget_below(session->stored, session->window, UINT64_MAX));
     pd_table_remove(&kv->session_table, &session->node);
-    heap_remove(kv, &session->timed);
+    pd_kv_deadlines_remove(&kv->deadlines, session->timed.item);
     struct pd_kv_session *last = kv->session_free[--kv->session_count];
     kv->session_free[kv->session_count] = session;
     kv->session_free[session->timed.live_at] = last;
@@ -224,31 +179,21 @@ struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session)
 struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv)
 {
     struct pd_kv_hash hash = {0};
-    for (uint32_t i = 0; i < kv->heap_count; i++) {
-        char *timed = (char *)kv->heap[i];
-        struct pd_kv_hash one =
-            kv->heap[i]->is_session
-                ? pd_kv_session_hash(
-                      (struct pd_kv_session *)(void *)(timed -
-                                                       offsetof(struct pd_kv_session, timed)))
-                : pd_kv_lease_hash(
-                      (struct pd_kv_lease *)(void *)(timed - offsetof(struct pd_kv_lease, timed)));
-        pd_kv_hash_add(&hash, one);
+    for (uint32_t i = 0; i < kv->lease_count; i++) {
+        pd_kv_hash_add(&hash, pd_kv_lease_hash(kv->lease_free[i]));
+    }
+    for (uint32_t i = 0; i < kv->session_count; i++) {
+        pd_kv_hash_add(&hash, pd_kv_session_hash(kv->session_free[i]));
     }
     return hash;
 }
 
 void pd_kv_tables_clear(struct pd_kv *kv)
 {
-    while (kv->heap_count > 0) {
-        char *timed = (char *)kv->heap[kv->heap_count - 1];
-        if (kv->heap[kv->heap_count - 1]->is_session) {
-            pd_kv_session_remove(
-                kv,
-                (struct pd_kv_session *)(void *)(timed - offsetof(struct pd_kv_session, timed)));
-        } else {
-            pd_kv_lease_remove(
-                kv, (struct pd_kv_lease *)(void *)(timed - offsetof(struct pd_kv_lease, timed)));
-        }
+    while (kv->lease_count > 0) {
+        pd_kv_lease_remove(kv, kv->lease_free[kv->lease_count - 1]);
+    }
+    while (kv->session_count > 0) {
+        pd_kv_session_remove(kv, kv->session_free[kv->session_count - 1]);
     }
 }
