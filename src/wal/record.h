@@ -1,4 +1,4 @@
-/* record - the bytes of a batch and its records. Pure, over any bytes.
+/* record - the bytes of a batch and its records: how they are written. Pure. decode.h reads them.
  *
  * Format     All numbers little-endian. A batch begins at a block, and is padded with zeroes to the
  *            next.
@@ -20,38 +20,29 @@
 #define PD_WAL_BATCH_HEADER_SIZE 32u
 #define PD_WAL_RECORD_HEADER_SIZE 48u
 
-struct pd_wal_batch_header {
-    uint32_t crc;
-    uint32_t size;
-    uint64_t sequence;
-    uint32_t record_count;
-    uint64_t chain;
-};
-
-struct pd_wal_record_header {
-    uint32_t crc;
-    uint32_t payload_size;
-    uint8_t type;
-    uint8_t kind;
-    uint32_t group_id;
-    uint64_t index;
-    uint64_t term;
-    uint64_t node;
-    uint64_t chain;
-};
-
-/* Read a header from `size` bytes. The checksum is not looked at.
- * PD_ERR_RANGE    fewer bytes than a header, or than it promises.
- * PD_ERR_CORRUPT  no record fits its size, or bytes that are zero in every batch are not. */
-PD_NODISCARD enum pd_status pd_wal_batch_header_decode(const uint8_t *bytes, size_t size,
-                                                       struct pd_wal_batch_header *header_out);
-/* PD_ERR_CORRUPT: no such type, or bytes that are zero in every record are not. */
-PD_NODISCARD enum pd_status pd_wal_record_header_decode(const uint8_t *bytes, size_t size,
-                                                        struct pd_wal_record_header *header_out);
+/* What the sums below are is not said to the prover, and nothing proven depends on it: only that
+ * they are functions of what they are given. */
+/*@ axiomatic Sums {
+      logic integer seed_of(integer identity, integer segment, integer batch);
+      logic integer sum_of{L}(integer seed, uint8_t *bytes, integer size)
+        reads bytes[0 .. size - 1];
+      logic integer chain_of{L}(integer chain, uint8_t *record, integer size)
+        reads record[0 .. size - 1];
+    } */
 
 /* What the checksums of a batch begin with. */
+/*@ assigns \nothing;
+    ensures exact: \result == seed_of(identity, segment, batch); */
 uint32_t pd_wal_seed(uint64_t identity, uint64_t segment, uint64_t batch);
+/* The checksum of some bytes of a batch. */
+/*@ requires \valid_read(bytes + (0 .. size - 1));
+    assigns \nothing;
+    ensures exact: \result == sum_of(seed, bytes, size); */
+uint32_t pd_wal_sum(uint32_t seed, const uint8_t *bytes, size_t size);
 /* Chain after a record; `record` are its bytes, header and payload. */
+/*@ requires size >= PD_WAL_RECORD_HEADER_SIZE && \valid_read(record + (0 .. size - 1));
+    assigns \nothing;
+    ensures exact: \result == chain_of(chain, record, size); */
 uint64_t pd_wal_chain(uint64_t chain, const uint8_t *record, size_t size);
 
 /* Write the batch of `records` to `to`, which has room for it and its padding. Returns the padded
@@ -60,15 +51,5 @@ size_t pd_wal_batch_encode(uint8_t *to, uint64_t identity, uint64_t segment, uin
                            const struct pd_wal_record *records, uint32_t count, uint64_t *chain);
 /* Padded size of a batch. */
 uint64_t pd_wal_batch_size(const struct pd_wal_record *records, uint32_t count);
-
-/* Whether `bytes` begin with the whole, sound batch `sequence`: every checksum, the chain, the
- * count. *chain as in encode; *size_out its padded size. PD_ERR_RANGE: the bytes end before it
- * does. */
-PD_NODISCARD enum pd_status pd_wal_batch_check(const uint8_t *bytes, size_t size, uint64_t identity,
-                                               uint64_t segment, uint64_t sequence, uint64_t *chain,
-                                               size_t *size_out);
-/* The record at `offset` of a batch that pd_wal_batch_check found sound. Returns the offset of the
- * next. */
-size_t pd_wal_batch_record(const uint8_t *bytes, size_t offset, struct pd_wal_record *record_out);
 
 #endif

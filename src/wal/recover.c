@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
+#include "wal/decode.h"
 #include "wal/internal.h"
 
 #define NAMES_MAX 66000u

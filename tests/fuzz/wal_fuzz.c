@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "sim/disk.h"
+#include "wal/decode.h"
 #include "wal/record.h"
 #include "wal/segment.h"
 

@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "sim/disk.h"
+#include "wal/decode.h"
 #include "wal/record.h"
 #include "wal/segment.h"
 #include "wal/wal.h"
