@@ -105,7 +105,8 @@ static void drop_oldest(struct pd_raft_inflights *window, uint32_t arrived)
     /*@ assert moved: \forall integer d; 0 <= d < window->count ==>
           inflight_at(window, d) == \at(inflight_at(window, arrived + d), Pre); */
     /*@ assert moved_bytes: \forall integer d; 0 <= d < window->count ==>
-          inflight_at(window, d)->bytes_sum == \at(inflight_at(window, arrived + d)->bytes_sum, Pre) &&
+          inflight_at(window, d)->bytes_sum ==
+            \at(inflight_at(window, arrived + d)->bytes_sum, Pre) &&
           inflight_at(window, d)->index == \at(inflight_at(window, arrived + d)->index, Pre); */
 }
 

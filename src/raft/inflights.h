@@ -35,7 +35,8 @@ struct pd_raft_inflights {
     logic struct pd_raft_inflight *inflight_at{L}(struct pd_raft_inflights *w, integer distance) =
       w->ring + slot_at(w->start, distance, w->size_max);
     predicate window_ring{L}(struct pd_raft_inflights *w) =
-      \valid(w) && 0 < w->size_max <= PD_INFLIGHTS_MAX && \valid(w->ring + (0 .. w->size_max - 1)) &&
+      \valid(w) && 0 < w->size_max <= PD_INFLIGHTS_MAX &&
+      \valid(w->ring + (0 .. w->size_max - 1)) &&
       \separated(w, w->ring + (0 .. w->size_max - 1));
     predicate window_shape{L}(struct pd_raft_inflights *w) =
       window_ring(w) && w->start < w->size_max && w->count <= w->size_max;
@@ -114,7 +115,8 @@ void pd_inflights_add(struct pd_raft_inflights *window, uint64_t index, uint64_t
     ensures fewer: window->count <= \old(window->count);
     ensures arrived: \forall integer d; 0 <= d < \old(window->count) - window->count ==>
       \at(inflight_at(window, d)->index, Pre) <= index;
-    ensures left: \forall integer d; \old(window->count) - window->count <= d < \old(window->count) ==>
+    ensures left: \forall integer d;
+      \old(window->count) - window->count <= d < \old(window->count) ==>
       \at(inflight_at(window, d)->index, Pre) > index;
     ensures kept: \forall integer d; 0 <= d < window->count ==>
       inflight_at(window, d) ==
