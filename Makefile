@@ -9,20 +9,20 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 60
-ROUNDS ?= 200
+ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors soak prove sim mutants power-loss \
+.PHONY: help build run test asan tsan bench bench-actors soak prove sim kill9 mutants power-loss \
 	fuzz tidy format install package clean deps
 
 help: ## list the targets
 	@echo "Pando. The first call of any target sets the machine up; later calls take seconds."
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 		while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 	@echo
-	@echo "Settings: FILES=... (run), JOBS=N, FUZZ_SECONDS=N, PREFIX= and DESTDIR= (install),"
+	@echo "Settings: FILES=... (run), JOBS=N, FUZZ_SECONDS=N, ROUNDS=N, PREFIX= and DESTDIR= (install),"
 	@echo "PANDO_WASMTIME_DIR=DIR (a released Wasmtime C API instead of building one)"
 
 deps: ## install the Debian packages that the build needs
@@ -66,12 +66,15 @@ prove: ## the proofs of the pure leaves, on the code that ships; ends with 'prov
 sim: build ## the long search of the simulator: SEEDS=10000 of one simulated minute each
 	@scripts/sim.sh
 
+kill9: build ## kill -9 a node under load, ROUNDS=500 times: nothing acknowledged is lost, no read is wrong
+	@scripts/kill9.sh $(or $(ROUNDS),500)
+
 mutants: ## break the consensus, log, store and node code on purpose: some test must notice each
 	@scripts/deps.sh build test
 	@scripts/mutants.sh
 
-power-loss: build ## cut the power of the running log and store ROUNDS times: nothing acknowledged may be lost
-	@scripts/power_loss.sh $(ROUNDS)
+power-loss: build ## cut the power of the running log and store, ROUNDS=200 times: nothing acknowledged may be lost
+	@scripts/power_loss.sh $(or $(ROUNDS),200)
 
 fuzz: ## every fuzzer for FUZZ_SECONDS, from the corpus that is kept in tests/fuzz/corpus
 	@scripts/deps.sh build test

@@ -16,6 +16,7 @@
 #define SEGMENT_STEP (UINT64_C(1) << 20)
 #define SEGMENT_MIN (16 * SEGMENT_STEP)
 #define SEGMENT_MAX (1024 * SEGMENT_STEP)
+#define REBUILDS_MAX 3
 #define LAG_MIN 100u
 #define LAG_MAX 60000u /* what the log keeps in memory, with a margin */
 /* Recovery of a long log may take long, and says nothing meanwhile; a leader is there in a second.
@@ -90,6 +91,18 @@ static void say_ready(const struct arguments *arguments, const struct pd_server 
     (void)fflush(stdout);
 }
 
+static void say_stopping(const struct pd_server_socket *socket)
+{
+    struct pd_frames_counters counters;
+    pd_server_socket_counters(socket, &counters);
+    (void)fprintf(stderr,
+                  "pando: stopping after %" PRIu64 " connections (%" PRIu64 " refused, %" PRIu64
+                  " cut off as too slow), %" PRIu64 " requests (%" PRIu64
+                  " bad frames): the store is made durable\n",
+                  counters.connections, counters.connections_refused, counters.cut_off,
+                  counters.frames, counters.bad_frames);
+}
+
 /* Until a signal comes, or the node ends by itself. */
 static int serve(const struct arguments *arguments, struct pd_host *host, struct pd_server *server,
                  struct ending *ending, const char *path)
@@ -117,7 +130,7 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     atomic_store(&ending->socket, NULL);
     bool has_failed = atomic_load(&ending->has_failed);
     if (!has_failed && !arguments->is_quiet) {
-        (void)fprintf(stderr, "pando: stopping: the store is made durable\n");
+        say_stopping(socket);
     }
     pd_server_socket_close(socket);
     return has_failed ? pd_command_failed("%s", ending->text) : PD_EXIT_CODE_OK;
@@ -137,13 +150,35 @@ static void configure(const struct arguments *arguments, struct pd_server_config
     }
 }
 
+/* A store that turns out to be damaged is no reason to stop: it is put aside, and rebuilt when the
+ * log is whole. Not for ever: then it is the disk, or the memory. */
+static int run_node(const struct arguments *arguments, const struct pd_server_config *config,
+                    struct ending *ending, const char *path)
+{
+    int code = PD_EXIT_CODE_FAILED;
+    bool again = true;
+    for (int i = 0; i < REBUILDS_MAX && again; i++) {
+        struct pd_server *server = NULL;
+        char text[PD_SERVER_TEXT_MAX];
+        atomic_store(&ending->has_failed, false);
+        if (pd_server_open(config, text, &server) != PD_OK) {
+            return pd_command_failed("%s", text);
+        }
+        code = serve(arguments, config->host, server, ending, path);
+        again = atomic_load(&ending->has_failed) && pd_server_store_is_condemned(server);
+        pd_server_close(server);
+        if (again) {
+            (void)fprintf(stderr, "pando: starting anew without the damaged store\n");
+        }
+    }
+    return code;
+}
+
 static int start(const struct arguments *arguments)
 {
     char path[PD_NODE_PATH_MAX];
     struct pd_real_host *real = NULL;
-    struct pd_server *server = NULL;
     static struct ending ending; /* the core thread writes to it as long as there is one */
-    char text[PD_SERVER_TEXT_MAX];
     if (!pd_node_socket_path(arguments->folder, arguments->socket, path)) {
         return pd_command_failed("the path of the socket is too long; choose one with --socket");
     }
@@ -159,12 +194,7 @@ static int start(const struct arguments *arguments)
     config.note = on_note;
     config.state = &ending;
     configure(arguments, &config);
-    enum pd_status status = pd_server_open(&config, text, &server);
-    int code = status == PD_OK ? serve(arguments, config.host, server, &ending, path)
-                               : pd_command_failed("%s", text);
-    if (status == PD_OK) {
-        pd_server_close(server);
-    }
+    int code = run_node(arguments, &config, &ending, path);
     pd_real_host_destroy(real);
     return code;
 }

@@ -447,6 +447,11 @@ void pd_server_about(const struct pd_server *server, struct pd_server_about *abo
     *about_out = server->about;
 }
 
+bool pd_server_store_is_condemned(const struct pd_server *server)
+{
+    return atomic_load(&server->store_is_condemned);
+}
+
 static uint64_t count_of(const atomic_uint_least64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);

@@ -114,6 +114,10 @@ struct pd_server_about {
 };
 void pd_server_about(const struct pd_server *server, struct pd_server_about *about_out);
 
+/* After config.failed: the store was to blame. A server that is opened anew puts it aside and
+ * rebuilds it, if the log is whole. */
+bool pd_server_store_is_condemned(const struct pd_server *server);
+
 /* Any thread; relaxed counts. */
 struct pd_server_counters {
     uint64_t requests;

@@ -71,6 +71,7 @@ static void fail(struct pd_server *server, const char *text)
     server->has_failed = true;
     if (pd_replica_store_is_damaged(server->replica)) {
         pd_server_store_condemn(server);
+        atomic_store(&server->store_is_condemned, true);
     }
     atomic_store(&server->is_closed, true);
     pd_server_lease_publish(server);

@@ -201,6 +201,7 @@ struct pd_server {
 
     struct pd_server_lease lease;
     atomic_bool is_ready;
+    atomic_bool store_is_condemned;
     struct pd_event ready;
 
     /* The core's. */

@@ -10,7 +10,6 @@
 struct pd_server_socket {
     struct pd_server *server;
     struct pd_frames *frames;
-    int signal;
 };
 
 struct peer {
@@ -102,7 +101,7 @@ static void on_closed(void *state, struct pd_frames_connection *connection)
 static void on_signal(void *state, int number)
 {
     struct pd_server_socket *socket = state;
-    socket->signal = number;
+    (void)number;
     pd_frames_stop(socket->frames);
 }
 
@@ -154,7 +153,8 @@ void pd_server_socket_close(struct pd_server_socket *socket)
     }
 }
 
-int pd_server_socket_signal(const struct pd_server_socket *socket)
+void pd_server_socket_counters(const struct pd_server_socket *socket,
+                               struct pd_frames_counters *counters_out)
 {
-    return socket->signal;
+    pd_frames_counters(socket->frames, counters_out);
 }

@@ -32,7 +32,8 @@ PD_NODISCARD enum pd_status pd_server_socket_open(const struct pd_server_socket_
 void pd_server_socket_run(struct pd_server_socket *socket);
 void pd_server_socket_stop(struct pd_server_socket *socket);
 void pd_server_socket_close(struct pd_server_socket *socket);
-/* The signal that stopped it; 0: none. */
-int pd_server_socket_signal(const struct pd_server_socket *socket);
+/* After run. */
+void pd_server_socket_counters(const struct pd_server_socket *socket,
+                               struct pd_frames_counters *counters_out);
 
 #endif
