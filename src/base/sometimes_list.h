@@ -21,6 +21,8 @@ PD_SOMETIMES_ENTRY(KV_WATCH_CAUGHT_UP, "a watcher that was behind stepped in")
 PD_SOMETIMES_ENTRY(KV_WATCH_REVISION_SPLIT, "a revision was larger than a page of history")
 PD_SOMETIMES_ENTRY(KV_WATCH_PAGE_YIELDS, "the ring went on while its revisions were given out")
 PD_SOMETIMES_ENTRY(KV_WATCH_PARKED, "a watcher that was behind ran out of credit")
+PD_SOMETIMES_ENTRY(KV_UNDONE, "a command's answer was too large when its rows had left memory")
+PD_SOMETIMES_ENTRY(KV_SWEPT, "compacted rows were all removed")
 
 /* node */
 PD_SOMETIMES_ENTRY(NODE_PROPOSAL_DROPPED, "another entry took the place of a proposed one")

@@ -3,7 +3,14 @@
  *   begin -> BEGIN -> SELECT -> CHECK -> RUN -> FINISH -> IDLE
  *                  -> REVOKE ----------------> FINISH
  *                  -> EXTEND ----------------> FINISH
- *                  -> FINISH (refused, repeated, or a command of one step) */
+ *                  -> FINISH (refused, repeated, or a command of one step)
+ *                     RUN -> UNDO -> DRAIN --> FINISH (the answer is too large)
+ *
+ * A command may be larger than the overlay: then its rows go to the store before it has finished,
+ * and a crash tears it. Therefore only 'x' and 'h' rows are written before the end: their revision
+ * hides them, and the command, applied again, writes each of them again. All other rows are joined
+ * to its 'm' row, in one batch; attachments that are too many for that are removed after it, which
+ * 'm' remembers, and before the next command. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -26,6 +33,12 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
     apply->bytes = envelope;
     apply->session = NULL;
     apply->touched = NULL;
+    apply->lease_row = 0;
+    apply->session_row = 0;
+    apply->attachments_size = 0;
+    apply->attachments_room = 0;
+    apply->left_bytes = 0;
+    apply->left_many = false;
     apply->error = PD_KV_OK;
     apply->kind = PD_KV_ANSWER_NONE;
     apply->is_repeat = false;
@@ -42,9 +55,7 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
     apply->revoke_done = false;
     apply->extend_at = 0;
     apply->sub = 0;
-    apply->written_bytes = 0;
     apply->effect = 0;
-    apply->position = kv->overlay.head;
     apply->next = kv->meta;
     apply->next.index = index;
     apply->next.term = term;
@@ -56,19 +67,13 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
                                         .bytes_max = kv->config.answer_bytes_max};
 }
 
-bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
-                     struct pd_span head, struct pd_span body, bool is_indexed)
+void pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
+                     struct pd_span head, struct pd_span body, uint32_t use)
 {
-    struct pd_kv_apply *apply = &kv->apply;
-    if (pd_kv_overlay_append(&kv->overlay, kind, key, head, body, is_indexed) == 0) {
-        return false;
-    }
-    apply->written_bytes += key.size + head.size + body.size;
-    uint64_t effect = pd_hash_u64(apply->effect, kind);
-    effect = pd_hash_bytes(effect, key.bytes, key.size);
-    effect = pd_hash_bytes(effect, head.bytes, head.size);
-    apply->effect = pd_hash_bytes(effect, body.bytes, body.size);
-    return true;
+    uint64_t position =
+        pd_kv_overlay_append(&kv->overlay, kind, key, head, body, (use & PD_KV_ROW_INDEXED) != 0);
+    pd_assert(position != 0);
+    pd_kv_overlay_at(&kv->overlay, position)->is_joined = (use & PD_KV_ROW_JOINED) != 0;
 }
 
 /* -- Time and session -------------------------------------------------------------------------- */
@@ -128,6 +133,7 @@ static enum pd_kv_error enter_session(struct pd_kv *kv)
 
 /* -- Commands of one step ---------------------------------------------------------------------- */
 
+/* A row of numbers, or none: it goes away. They are part of the command's effect. */
 static void write_id_row(struct pd_kv *kv, uint8_t letter, uint64_t id, const uint64_t *numbers,
                          uint32_t count)
 {
@@ -137,23 +143,48 @@ static void write_id_row(struct pd_kv *kv, uint8_t letter, uint64_t id, const ui
         pd_kv_write_u64(&writer, numbers[i]);
     }
     pd_kv_id_key(&kv->scratch_key, letter, id);
-    bool is_written = pd_kv_write_row(kv, count == 0 ? PD_KV_ENTRY_DELETE : PD_KV_ENTRY_PUT,
-                                      pd_kv_place_span(&kv->scratch_key),
-                                      pd_kv_span(room, writer.size), pd_kv_span(NULL, 0), false);
-    pd_assert(is_written);
+    struct pd_span key = pd_kv_place_span(&kv->scratch_key);
+    pd_kv_write_row(kv, count == 0 ? PD_KV_ENTRY_DELETE : PD_KV_ENTRY_PUT, key,
+                    pd_kv_span(room, writer.size), pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);
+    uint64_t effect = pd_hash_bytes(kv->apply.effect, key.bytes, key.size);
+    kv->apply.effect = pd_hash_bytes(effect, room, writer.size);
 }
 
-static void write_lease(struct pd_kv *kv, const struct pd_kv_lease *lease)
+static void write_lease_row(struct pd_kv *kv, int64_t id)
 {
-    const uint64_t numbers[] = {(uint64_t)lease->ttl_s, lease->timed.deadline_ns};
-    write_id_row(kv, 'l', lease->timed.id, numbers, 2);
+    const struct pd_kv_lease *lease = pd_kv_lease_find(kv, id);
+    uint64_t numbers[2] = {0};
+    if (lease != NULL) {
+        numbers[0] = (uint64_t)lease->ttl_s;
+        numbers[1] = lease->timed.deadline_ns;
+    }
+    write_id_row(kv, 'l', (uint64_t)id, numbers, lease != NULL ? 2 : 0);
 }
 
-static void write_session(struct pd_kv *kv, const struct pd_kv_session *session)
+static void slot_key(struct pd_kv *kv, uint64_t session, uint32_t slot)
 {
-    const uint64_t numbers[] = {session->duration_ns, session->timed.deadline_ns, session->window,
-                                session->low};
-    write_id_row(kv, 's', session->timed.id, numbers, 4);
+    pd_kv_id_key(&kv->scratch_key, 't', session);
+    kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
+    kv->scratch_key.bytes[10] = (uint8_t)slot;
+    kv->scratch_key.size = 11;
+}
+
+static void write_session_row(struct pd_kv *kv, uint64_t id, uint32_t window)
+{
+    const struct pd_kv_session *session = pd_kv_session_find(kv, id);
+    if (session != NULL) {
+        const uint64_t numbers[] = {session->duration_ns, session->timed.deadline_ns,
+                                    session->window, session->low};
+        write_id_row(kv, 's', id, numbers, 4);
+        return;
+    }
+    write_id_row(kv, 's', id, NULL, 0);
+    /* All slots: a freed answer has left its row in the store. */
+    for (uint32_t slot = 0; slot < window; slot++) {
+        slot_key(kv, id, slot);
+        pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
+                        pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);
+    }
 }
 
 static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *command)
@@ -177,7 +208,7 @@ static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *comm
         return PD_KV_ERR_LEASES_FULL;
     }
     pd_kv_hash_add(&apply->next.tables_hash, pd_kv_lease_hash(lease));
-    write_lease(kv, lease);
+    apply->lease_row = id;
     apply->kind = PD_KV_ANSWER_LEASE;
     pd_kv_answer_put_number(&apply->body, id);
     pd_kv_answer_put_number(&apply->body, ttl_s);
@@ -190,7 +221,7 @@ static enum pd_kv_error keep_lease(struct pd_kv *kv, int64_t id)
     struct pd_kv_lease *lease = pd_kv_lease_find(kv, id);
     if (lease != NULL) {
         pd_kv_lease_renew(kv, lease, apply->next.state_time_ns);
-        write_lease(kv, lease);
+        apply->lease_row = id;
     }
     apply->kind = PD_KV_ANSWER_LEASE;
     pd_kv_answer_put_number(&apply->body, id);
@@ -214,7 +245,7 @@ static enum pd_kv_error open_session(struct pd_kv *kv, const struct pd_kv_comman
         return PD_KV_ERR_SESSIONS_FULL;
     }
     pd_kv_hash_add(&apply->next.tables_hash, pd_kv_session_hash(session));
-    write_session(kv, session);
+    apply->session_row = apply->index;
     apply->kind = PD_KV_ANSWER_SESSION;
     pd_kv_answer_put_number(&apply->body, (int64_t)apply->index);
     return PD_KV_OK;
@@ -223,19 +254,8 @@ static enum pd_kv_error open_session(struct pd_kv *kv, const struct pd_kv_comman
 static void close_session(struct pd_kv *kv, struct pd_kv_session *session)
 {
     pd_kv_hash_subtract(&kv->apply.next.tables_hash, pd_kv_session_hash(session));
-    uint64_t id = session->timed.id;
-    /* All slots: a freed answer has left its row in the store. */
-    for (uint32_t slot = 0; slot < session->window; slot++) {
-        pd_kv_id_key(&kv->scratch_key, 't', id);
-        kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
-        kv->scratch_key.bytes[10] = (uint8_t)slot;
-        kv->scratch_key.size = 11;
-        bool is_written =
-            pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
-                            pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), false);
-        pd_assert(is_written);
-    }
-    write_id_row(kv, 's', id, NULL, 0);
+    kv->apply.session_row = session->timed.id;
+    kv->apply.session_row_window = session->window;
     if (kv->apply.session == session) {
         kv->apply.session = NULL;
     }
@@ -253,8 +273,8 @@ static enum pd_kv_error session_command(struct pd_kv *kv, const struct pd_kv_com
         return PD_KV_ERR_SESSION_UNKNOWN;
     }
     if (command->kind == PD_KV_SESSION_KEEPALIVE) {
+        kv->apply.session_row = session->timed.id;
         pd_kv_session_renew(kv, session, now_ns);
-        write_session(kv, session);
     } else if (command->kind == PD_KV_SESSION_CLOSE ||
                pd_kv_is_due(session->timed.deadline_ns, now_ns)) {
         close_session(kv, session);
@@ -271,6 +291,7 @@ static enum pd_kv_error compact(struct pd_kv *kv, int64_t revision)
         return PD_KV_ERR_COMPACTED;
     }
     kv->apply.next.compacted = revision;
+    kv->apply.effect = pd_hash_u64(kv->apply.effect, (uint64_t)revision);
     return PD_KV_OK;
 }
 
@@ -330,24 +351,46 @@ static void begin_command(struct pd_kv *kv)
     }
 }
 
-/* Room for what a command of one step and the end of any command write. */
+/* Rows of the end, without answer and attachments. */
+static uint64_t small_rows_max(const struct pd_kv_config *config)
+{
+    return 8 * pd_kv_overlay_entry_size(64, 256) +
+           (uint64_t)config->session_window_max * pd_kv_overlay_entry_size(16, 0);
+}
+
+uint64_t pd_kv_end_bytes_max(const struct pd_kv_config *config)
+{
+    size_t bytes = 0;
+    uint32_t count = pd_kv_attachments_max(config, &bytes);
+    return 2 * pd_kv_overlay_entry_size(64, (size_t)config->answer_bytes_max + 64) + bytes +
+           (uint64_t)count * pd_kv_overlay_entry_size(16, 0) + small_rows_max(config);
+}
+
+/* Room for all that is written at the end of the command. */
 static bool has_room_to_end(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
     uint64_t most = 2 * pd_kv_overlay_entry_size(64, apply->body.size + 64) +
-                    8 * pd_kv_overlay_entry_size(64, 256) +
-                    (uint64_t)kv->config.session_window_max * pd_kv_overlay_entry_size(16, 0);
+                    small_rows_max(&kv->config) + apply->attachments_room;
     apply->is_blocked = pd_kv_overlay_room_left(&kv->overlay) < most;
     PD_SOMETIMES(KV_OVERLAY_FULL, apply->is_blocked);
     return !apply->is_blocked;
 }
 
-static enum pd_kv_progress begin_step(struct pd_kv *kv)
+static enum pd_kv_progress begin_step(struct pd_kv *kv, uint32_t budget)
 {
     struct pd_kv_apply *apply = &kv->apply;
+    if (kv->meta.left_subs > 0) {
+        enum pd_kv_progress progress = pd_kv_detach_step(kv, budget);
+        if (progress != PD_KV_DONE) {
+            return progress;
+        }
+        apply->next.left_subs = 0;
+    }
     if (!has_room_to_end(kv)) {
         return PD_KV_FULL;
     }
+    apply->position = kv->overlay.head;
     apply->phase = PD_KV_PHASE_FINISH;
     if (pd_kv_envelope_decode(apply->bytes, &apply->envelope) != PD_OK) {
         apply->envelope = (struct pd_kv_envelope){0};
@@ -367,25 +410,22 @@ static enum pd_kv_progress begin_step(struct pd_kv *kv)
 }
 
 /* A new leader's first command: what is alive gets its whole time again, a bounded number a step.
- * */
+ * One number in 'm' says so for all of them. */
 static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
 {
     struct pd_kv_apply *apply = &kv->apply;
     uint64_t now_ns = apply->next.state_time_ns;
     for (; budget > 0; budget--) {
-        if (!has_room_to_end(kv)) {
-            return PD_KV_FULL;
-        }
         uint32_t at = apply->extend_at;
         if (at < kv->lease_count) {
-            struct pd_kv_lease *lease = kv->lease_free[at];
-            pd_kv_lease_renew(kv, lease, now_ns);
-            write_lease(kv, lease);
+            if (!PD_MUTANT(KV_LEASES_NOT_EXTENDED)) {
+                pd_kv_lease_renew(kv, kv->lease_free[at], now_ns);
+            }
         } else if (at - kv->lease_count < kv->session_count) {
-            struct pd_kv_session *session = kv->session_free[at - kv->lease_count];
-            pd_kv_session_renew(kv, session, now_ns);
-            write_session(kv, session);
+            pd_kv_session_renew(kv, kv->session_free[at - kv->lease_count], now_ns);
         } else {
+            apply->next.extended_ns = now_ns;
+            apply->effect = pd_hash_u64(apply->effect, now_ns);
             apply->phase = PD_KV_PHASE_FINISH;
             return PD_KV_MORE;
         }
@@ -395,26 +435,6 @@ static enum pd_kv_progress extend_step(struct pd_kv *kv, uint32_t budget)
 }
 
 /* -- The end ----------------------------------------------------------------------------------- */
-
-/* An answer that does not fit: the writes are taken back, unless there are so many that some may
- * be in the store already. How many is the same on all replicas. */
-static void settle_overflow(struct pd_kv *kv)
-{
-    struct pd_kv_apply *apply = &kv->apply;
-    if (!apply->body.is_full) {
-        return;
-    }
-    apply->error = PD_KV_ERR_ANSWER_TOO_LARGE;
-    if (apply->written_bytes <= 2 * (uint64_t)kv->config.limits.request_bytes_max) {
-        pd_kv_overlay_take_back(&kv->overlay, apply->position);
-        apply->next.keys_hash = kv->meta.keys_hash;
-        apply->next.key_count = kv->meta.key_count;
-        apply->sub = 0;
-        apply->event_count = 0;
-        apply->events_cut = false;
-        apply->effect = 0;
-    }
-}
 
 static struct pd_span compose_answer(struct pd_kv *kv)
 {
@@ -448,31 +468,31 @@ static void store_answer(struct pd_kv *kv, struct pd_span answer)
     pd_kv_write_u64(&head, sequence);
     pd_kv_write_u64(&head, session->low);
     pd_kv_write_u64(&head, session->timed.deadline_ns);
-    uint32_t slot = (uint32_t)(sequence % session->window);
-    pd_kv_id_key(&kv->scratch_key, 't', session->timed.id);
-    kv->scratch_key.bytes[9] = (uint8_t)(slot >> 8);
-    kv->scratch_key.bytes[10] = (uint8_t)slot;
-    kv->scratch_key.size = 11;
-    bool is_written = pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
-                                      pd_kv_span(room, head.size), answer, false);
-    pd_assert(is_written);
+    slot_key(kv, session->timed.id, (uint32_t)(sequence % session->window));
+    pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
+                    pd_kv_span(room, head.size), answer, PD_KV_ROW_JOINED);
 }
 
-/* The command's records become what the cache shows; only now, when the command is whole. */
+/* The command's records become what the cache shows; only now, when the command is whole. Those
+ * that are too many were dropped from it when they were written. */
 static void publish(struct pd_kv *kv)
 {
-    uint64_t at = kv->apply.position;
-    at = at < kv->overlay.tail ? kv->overlay.tail : at;
+    uint64_t at = pd_kv_overlay_from(&kv->overlay, kv->apply.position);
+    uint32_t left = kv->apply.sub < PD_KV_PUBLISHED_MAX ? kv->apply.sub : PD_KV_PUBLISHED_MAX;
     if (kv->apply.sub > 1) {
         pd_kv_cache_together_begin(&kv->cache);
     }
-    while (kv->apply.sub > 0 && at < kv->overlay.head) {
+    while (left > 0 && at < kv->overlay.head) {
         const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
         struct pd_span key = pd_kv_entry_key(entry);
         struct pd_kv_row row;
         if (entry->kind == PD_KV_ENTRY_PUT && key.bytes[0] == 'x' &&
             pd_kv_x_parse(key, pd_kv_entry_value(entry), &kv->scratch_user, &row)) {
+            if (row.found.sub >= PD_KV_PUBLISHED_MAX) {
+                break;
+            }
             pd_kv_cache_put(&kv->cache, row.found.record.key, &row.found);
+            left--;
         }
         at = pd_kv_overlay_after(&kv->overlay, at);
     }
@@ -481,10 +501,43 @@ static void publish(struct pd_kv *kv)
     }
 }
 
+/* Everything that is joined to the 'm' row, and that row. */
+static void write_end(struct pd_kv *kv)
+{
+    struct pd_kv_apply *apply = &kv->apply;
+    pd_kv_write_attachments(kv);
+    if (apply->lease_row != 0) {
+        write_lease_row(kv, apply->lease_row);
+    }
+    if (apply->session_row != 0) {
+        write_session_row(kv, apply->session_row, apply->session_row_window);
+    }
+    if (apply->session != NULL && !apply->is_repeat) {
+        store_answer(kv, apply->answer_span);
+    } else if (apply->touched != NULL) {
+        write_session_row(kv, apply->touched->timed.id, 0);
+    }
+    uint64_t fold = pd_hash_u64(pd_hash_u64(kv->meta.fold, apply->index), apply->effect);
+    fold = pd_hash_u64(fold, apply->next.state_time_ns);
+    apply->next.fold = pd_hash_bytes(fold, apply->answer_span.bytes, apply->answer_span.size);
+    apply->next.left_subs = apply->left_many && !PD_MUTANT(KV_TORN_ATTACHMENTS) ? apply->sub : 0;
+    bool is_compaction = apply->next.compacted > kv->meta.compacted;
+    kv->meta = apply->next;
+    pd_kv_write_meta(kv);
+    publish(kv);
+    kv->finished = kv->overlay.head;
+    if (is_compaction) {
+        kv->sweep.ready = kv->overlay.head;
+    }
+    if (apply->sub > 0) {
+        kv->may_be_torn = false;
+    }
+    pd_kv_detach_begin(kv);
+}
+
 static enum pd_kv_progress finish_step(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
-    settle_overflow(kv);
     if (!has_room_to_end(kv)) {
         return PD_KV_FULL;
     }
@@ -494,26 +547,12 @@ static enum pd_kv_progress finish_step(struct pd_kv *kv)
     if (apply->is_repeat) {
         const struct pd_kv_stored *stored =
             &apply->session->stored[apply->envelope.sequence % apply->session->window];
-        apply->answer_begin = 0;
         memcpy(apply->answer, stored->bytes, stored->size);
-        apply->body.size = stored->size;
         apply->answer_span = pd_kv_span(apply->answer, stored->size);
     } else {
         apply->answer_span = compose_answer(kv);
-        if (apply->session != NULL) {
-            store_answer(kv, apply->answer_span);
-        }
     }
-    if (apply->touched != NULL && (apply->session == NULL || apply->is_repeat)) {
-        write_session(kv, apply->touched);
-    }
-    uint64_t fold = pd_hash_u64(pd_hash_u64(kv->meta.fold, apply->index), apply->effect);
-    fold = pd_hash_u64(fold, apply->next.state_time_ns);
-    apply->next.fold = pd_hash_bytes(fold, apply->answer_span.bytes, apply->answer_span.size);
-    kv->meta = apply->next;
-    pd_kv_write_meta(kv);
-    publish(kv);
-    kv->finished = kv->overlay.head;
+    write_end(kv);
     apply->phase = PD_KV_PHASE_IDLE;
     return PD_KV_DONE;
 }
@@ -532,7 +571,7 @@ enum pd_kv_progress pd_kv_apply_step(struct pd_kv *kv, uint32_t budget)
         case PD_KV_PHASE_IDLE:
             return PD_KV_DONE;
         case PD_KV_PHASE_BEGIN:
-            progress = begin_step(kv);
+            progress = begin_step(kv, budget);
             break;
         case PD_KV_PHASE_SELECT:
         case PD_KV_PHASE_CHECK:
@@ -544,6 +583,12 @@ enum pd_kv_progress pd_kv_apply_step(struct pd_kv *kv, uint32_t budget)
             break;
         case PD_KV_PHASE_EXTEND:
             progress = extend_step(kv, budget);
+            break;
+        case PD_KV_PHASE_UNDO:
+            progress = pd_kv_undo_step(kv, budget);
+            break;
+        case PD_KV_PHASE_DRAIN:
+            progress = pd_kv_drain_step(kv);
             break;
         case PD_KV_PHASE_FINISH:
             progress = finish_step(kv);
@@ -559,6 +604,7 @@ static enum pd_status apply_plain(struct pd_kv *kv, uint64_t index, uint64_t ter
     pd_assert(kv->apply.phase == PD_KV_PHASE_IDLE);
     pd_assert(index == kv->meta.index + 1);
     kv->apply.body.size = 0;
+    kv->apply.attachments_room = 0;
     if (!has_room_to_end(kv) || pd_kv_overlay_room_left(&kv->overlay) <
                                     2 * pd_kv_overlay_entry_size(64, PD_KV_CONF_MAX) + 4096) {
         return PD_ERR_FULL;
@@ -588,9 +634,8 @@ enum pd_status pd_kv_apply_conf(struct pd_kv *kv, uint64_t index, uint64_t term,
     if (status == PD_OK) {
         memcpy(kv->conf, conf.bytes, conf.size);
         kv->conf_size = conf.size;
-        bool is_written = pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_span("r", 1),
-                                          pd_kv_span(NULL, 0), conf, false);
-        pd_assert(is_written);
+        pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_span("r", 1), pd_kv_span(NULL, 0), conf,
+                        PD_KV_ROW_JOINED);
         pd_kv_write_meta(kv);
         kv->finished = kv->overlay.head;
     }

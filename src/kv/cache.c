@@ -9,7 +9,7 @@
 
 _Static_assert(sizeof(struct pd_kv_cache_slot) == PD_KV_CACHE_SLOT_BYTES, "slot size");
 
-#define SLOT_ROOM (PD_KV_CACHE_SLOT_BYTES - 64u)
+#define SLOT_ROOM (PD_KV_CACHE_SLOT_BYTES - PD_KV_CACHE_SLOT_HEAD)
 #define SLOT_WORDS (sizeof(struct pd_kv_cache_slot) / 8)
 #define SHARED_TRIES 1000u
 
@@ -112,6 +112,7 @@ bool pd_kv_cache_get(struct pd_kv_cache *cache, struct pd_span key, struct pd_kv
     read_slot(slot, key, (const uint8_t *)slot->bytes, &found_out->record);
     found_out->value_hash[0] = slot->value_hash[0];
     found_out->value_hash[1] = slot->value_hash[1];
+    found_out->sub = slot->sub;
     found_out->has_value = slot->has_value;
     return true;
 }
@@ -140,6 +141,7 @@ void pd_kv_cache_put(struct pd_kv_cache *cache, struct pd_span key, const struct
     fresh.lease = record->lease;
     fresh.value_hash[0] = found->value_hash[0];
     fresh.value_hash[1] = found->value_hash[1];
+    fresh.sub = found->sub;
     fresh.key_size = (uint16_t)key.size;
     fresh.has_value = found->has_value && record->value.size <= SLOT_ROOM - key.size;
     fresh.value_size = fresh.has_value ? (uint32_t)record->value.size : 0;
@@ -147,7 +149,7 @@ void pd_kv_cache_put(struct pd_kv_cache *cache, struct pd_span key, const struct
     if (fresh.value_size > 0) {
         memcpy((uint8_t *)fresh.bytes + key.size, record->value.bytes, fresh.value_size);
     }
-    size_t used = 64 + key.size + fresh.value_size;
+    size_t used = PD_KV_CACHE_SLOT_HEAD + key.size + fresh.value_size;
     write_begin(set);
     store_slot(slot, &fresh, (used + 7) / 8);
     write_end(set);

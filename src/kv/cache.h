@@ -1,7 +1,7 @@
 /* cache - current records in memory, read by any thread without a lock. Private to kv.
  *
- * Model      Sets of four slots of fixed size, the set chosen by the key's hash; the slot used
- *            longest ago gives way. A slot holds a record, a record without its value (it was too
+ * Model      Sets of four slots of fixed size, the set chosen by the key's hash; they give way in
+ *            turn. A slot holds a record, a record without its value (it was too
  *            large), or the knowledge that there is none. A set's sequence is odd while it is
  *            written; a reader that sees it move reads again.
  * Together   Between together_begin and together_end get_shared knows nothing: who reads one record
@@ -13,6 +13,7 @@
 #include "kv/answer.h"
 
 #define PD_KV_CACHE_SLOT_BYTES 512u
+#define PD_KV_CACHE_SLOT_HEAD 72u
 #define PD_KV_CACHE_WAYS 4u
 
 struct pd_kv_cache_slot {
@@ -25,8 +26,10 @@ struct pd_kv_cache_slot {
     uint32_t value_size;
     uint16_t key_size;
     uint8_t has_value;
-    uint8_t used; /* when, by the set's counter; the owner's only */
-    uint64_t bytes[(PD_KV_CACHE_SLOT_BYTES - 64) / 8]; /* key, value */
+    uint8_t unused;
+    uint32_t sub;
+    uint32_t unused_too;
+    uint64_t bytes[(PD_KV_CACHE_SLOT_BYTES - PD_KV_CACHE_SLOT_HEAD) / 8]; /* key, value */
 };
 
 struct pd_kv_cache_set {
@@ -46,6 +49,7 @@ struct pd_kv_cache {
 struct pd_kv_found {
     struct pd_kv_record record; /* version 0: there is none */
     uint64_t value_hash[2];
+    uint32_t sub;   /* of its revision */
     bool has_value; /* else record.value is unknown */
 };
 

@@ -194,11 +194,10 @@ static enum pd_kv_error check_key(struct pd_span key, struct pd_span range_end,
 enum pd_kv_error pd_kv_range_check(const struct pd_kv_range *range,
                                    const struct pd_kv_limits *limits)
 {
-    if ((unsigned)range->sort_order > PD_KV_SORT_DESCEND ||
-        (unsigned)range->sort_target > PD_KV_SORT_VALUE) {
-        return PD_KV_ERR_INVALID_SORT;
-    }
-    return check_key(range->key, range->range_end, limits);
+    enum pd_kv_error error = check_key(range->key, range->range_end, limits);
+    bool is_sort = (unsigned)range->sort_order <= PD_KV_SORT_DESCEND &&
+                   (unsigned)range->sort_target <= PD_KV_SORT_VALUE;
+    return error == PD_KV_OK && !is_sort ? PD_KV_ERR_INVALID_SORT : error;
 }
 
 static void read_range(struct pd_kv_reader *reader, struct pd_kv_range *range)
@@ -406,9 +405,6 @@ static enum pd_kv_error check_plain(const struct pd_kv_command *command)
 {
     if (command->kind == PD_KV_LEASE_GRANT && command->ttl_s > PD_KV_LEASE_TTL_MAX_S) {
         return PD_KV_ERR_LEASE_TTL_TOO_LARGE;
-    }
-    if (command->kind == PD_KV_LEASE_GRANT && command->id < 0) {
-        return PD_KV_ERR_INVALID;
     }
     if (command->kind == PD_KV_SESSION_OPEN &&
         (command->duration_ns == 0 || command->duration_ns > NANOSECONDS_MAX)) {

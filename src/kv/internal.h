@@ -22,10 +22,32 @@
 #define PD_KV_SLOT_SWEEP 3u
 #define PD_KV_SLOT_READS 4u /* then reads_max of them, then prefetches */
 
+#define PD_KV_LEFT_BYTES 4096u /* of attachments that one command removes by itself */
+#define PD_KV_EXPIRY_SKIP_MAX 4096u
+#define PD_KV_PUBLISHED_MAX 64u /* records of one command that it brings to the cache */
+
 /* One row, taken apart. */
 struct pd_kv_row {
     struct pd_kv_found found; /* record.version 0: a tombstone */
+};
+
+/* What an 'h' row tells beside its key: what was written there, what that replaced and what it
+ * left behind. So old rows are removed without looking for them. */
+struct pd_kv_trace {
+    struct pd_span key;
+    int64_t revision;
     uint32_t sub;
+    int64_t replaced_revision; /* the version before, if it lived; 0: none */
+    uint32_t replaced_sub;
+    int64_t left_lease; /* the key was attached to it and is not any more; 0: none */
+    bool is_delete;
+};
+
+/* The rows of one revision, by sub, from overlay and store. */
+struct pd_kv_walk {
+    int64_t revision;
+    uint32_t at;
+    uint32_t end;
 };
 
 /* A place in the rows, as a growing row key. */
@@ -53,11 +75,20 @@ enum pd_kv_slot_state {
 struct pd_kv_slot {
     enum pd_kv_slot_state state;
     uint32_t generation;
+    uint32_t before; /* in the list of its state; PD_KV_SLOT_NONE: none */
+    uint32_t after;
     struct pd_kv_place low;
     struct pd_kv_place high;
     uint32_t rows_max;
     uint64_t mark;          /* overlay position from which rows may be unknown to it */
     struct pd_kv_place key; /* prefetch: the user's key */
+};
+
+#define PD_KV_SLOT_NONE UINT32_MAX
+/* Slots of one state, in the order in which they came to it. */
+struct pd_kv_slot_list {
+    uint32_t first;
+    uint32_t last;
 };
 
 /* What ends at a deadline, and is an item of `deadlines` under (deadline, id). */
@@ -94,6 +125,8 @@ struct pd_kv_meta {
     struct pd_kv_hash keys_hash;
     struct pd_kv_hash tables_hash; /* leases and sessions */
     uint64_t key_count;
+    uint64_t extended_ns; /* when every lease and session got its whole time again */
+    uint32_t left_subs;   /* rows of this revision whose attachments are still to be removed */
 };
 
 enum pd_kv_phase {
@@ -104,6 +137,8 @@ enum pd_kv_phase {
     PD_KV_PHASE_RUN,
     PD_KV_PHASE_REVOKE, /* keys of a lease */
     PD_KV_PHASE_EXTEND,
+    PD_KV_PHASE_UNDO,  /* the answer is too large: its rows go again */
+    PD_KV_PHASE_DRAIN, /* until the store shows that they are gone */
     PD_KV_PHASE_FINISH
 };
 
@@ -117,6 +152,16 @@ struct pd_kv_apply {
     struct pd_kv_command_room room;
     struct pd_kv_session *session; /* whose answer is stored or repeated */
     struct pd_kv_session *touched; /* renewed, without an answer that carries it to the store */
+    int64_t lease_row;             /* whose row changes with this command; 0: none */
+    uint64_t session_row;
+    uint32_t session_row_window;
+    uint8_t *attachments; /* rows to put or delete at the end: kind u8, size u32, row key */
+    size_t attachments_max;
+    size_t attachments_size;
+    uint64_t attachments_room; /* what they take in the overlay */
+    size_t left_bytes;         /* deletions among them */
+    bool left_many;            /* more than fit: they are removed afterwards */
+    struct pd_kv_walk walk;
     enum pd_kv_error error;
     enum pd_kv_answer_kind kind;
     bool is_repeat;
@@ -143,13 +188,13 @@ struct pd_kv_apply {
     struct pd_span answer_span;
     bool revoke_done;
     uint32_t sub;
-    uint64_t position; /* of its first row in the overlay */
-    uint64_t written_bytes;
+    uint64_t position;      /* of its first row in the overlay */
     struct pd_kv_meta next; /* the state when it has finished */
     uint64_t effect;        /* hash of its rows */
     struct pd_kv_place lease_at;
     struct pd_kv_place victim; /* user key of the attachment in hand */
-    uint32_t extend_at;
+    uint32_t extend_at;        /* place among all places for leases, then for sessions */
+    uint32_t extended;
     struct pd_kv_event *events;
     uint32_t event_count;
     bool events_cut;
@@ -164,6 +209,12 @@ enum pd_kv_read_kind {
     PD_KV_READ_LEASE,
     PD_KV_READ_LEASES,
     PD_KV_READ_HISTORY
+};
+/* What is due when, as it was when the read began. */
+struct pd_kv_due {
+    uint64_t deadline_ns;
+    uint64_t id;
+    bool is_session;
 };
 struct pd_kv_reading {
     enum pd_kv_read_kind kind;
@@ -184,7 +235,32 @@ struct pd_kv_reading {
     struct pd_kv_event *events;
     uint32_t events_max;
     size_t answer_begin;
+    struct pd_kv_due *due; /* leases: those still to come, a heap */
+    uint32_t due_count;
     bool has_row; /* history: an 'h' row is in hand, its records are wanted */
+};
+
+enum pd_kv_load_stage {
+    PD_KV_LOAD_META = 0,
+    PD_KV_LOAD_SWEEP,
+    PD_KV_LOAD_TABLES,
+    PD_KV_LOAD_DONE
+};
+
+/* Removal of compacted rows: sweep.c. */
+struct pd_kv_sweep {
+    int64_t done;     /* rows below it are removed */
+    int64_t target;   /* a removal is under way up to it; 0: none */
+    int64_t revision; /* where it goes on */
+    uint32_t sub;
+    uint64_t ready;   /* overlay position that must be visible before the next one begins */
+    uint64_t written; /* behind its last row in the overlay */
+    uint8_t *page;    /* rows that were read and wait for their turn */
+    size_t page_max;
+    size_t page_size;
+    size_t page_at;
+    bool page_is_last;
+    bool page_is_cut;
 };
 
 struct pd_kv {
@@ -195,7 +271,8 @@ struct pd_kv {
     struct pd_kv_cache cache;
     struct pd_kv_slot *slots;
     uint32_t slot_count;
-    uint32_t slot_next; /* prefetches go round */
+    struct pd_kv_slot_list slots_queued;
+    struct pd_kv_slot_list slots_out; /* the longest first, so the least mark is at its head */
     uint32_t prefetch_next;
     struct pd_kv_apply apply;
     struct pd_kv_reading *reads;
@@ -217,6 +294,7 @@ struct pd_kv {
     struct pd_kv_place scratch_end;
     /* Writes. */
     struct pd_store_write *writes;
+    uint32_t writes_room;
     uint64_t taken;    /* overlay position behind the last batch */
     uint64_t visible;  /* behind the last one that the store shows */
     uint64_t finished; /* behind the last finished command */
@@ -225,21 +303,18 @@ struct pd_kv {
     uint64_t visible_index;
     /* Load. */
     struct pd_kv_place load_at;
-    bool load_done;
+    enum pd_kv_load_stage load_stage;
     bool load_failed;
-    struct pd_kv_hash load_hash;
+    struct pd_kv_walk detach;
+    bool may_be_torn; /* the store may hold rows of the next command from before a crash */
     /* Verify. */
     struct pd_kv_scan verify;
     struct pd_kv_hash verify_hash;
     struct pd_kv_hash verify_want;
     uint64_t verify_count;
     bool verify_failed;
-    /* Removal of compacted rows. */
-    struct pd_kv_place sweep_at;
-    uint8_t *sweep_bytes;
-    size_t sweep_size;
-    size_t sweep_out;
-    int64_t compact_done;
+    struct pd_kv_sweep sweep;
+    uint32_t *expiry_front;
 };
 
 /* -- rows.c ------------------------------------------------------------------------------------ */
@@ -254,7 +329,12 @@ static inline struct pd_span pd_kv_place_span(const struct pd_kv_place *place)
 {
     return pd_kv_span(place->bytes, place->size);
 }
+void pd_kv_attachment_key(struct pd_kv_place *place, int64_t lease, struct pd_span key);
 uint64_t pd_kv_get_be64(const uint8_t *from);
+/* An 'h' row's value is this and then the key. At most PD_KV_H_HEAD_MAX bytes. */
+#define PD_KV_H_HEAD_MAX 32u
+size_t pd_kv_h_value_head(uint8_t *to, const struct pd_kv_trace *trace);
+bool pd_kv_h_parse(struct pd_span key, struct pd_span value, struct pd_kv_trace *trace_out);
 /* Take an 'x' row apart. The key is unescaped into `user`. false: damaged. */
 bool pd_kv_x_parse(struct pd_span key, struct pd_span value, struct pd_kv_place *user,
                    struct pd_kv_row *row_out);
@@ -280,6 +360,15 @@ PD_NODISCARD enum pd_status pd_kv_scan_page(struct pd_kv *kv, struct pd_kv_scan 
 /* The newest row of a key at (revision, sub) in overlay or cache. false: it must be fetched. */
 bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
                   struct pd_kv_found *found_out);
+
+/* -- fetch.c ----------------------------------------------------------------------------------- */
+
+void pd_kv_slots_clear(struct pd_kv *kv);
+/* Whatever state it is in; what was handed out for it will be of no known fetch. */
+void pd_kv_slot_cancel(struct pd_kv *kv, uint32_t slot);
+void pd_kv_cancel_prefetches(struct pd_kv *kv);
+/* Overlay rows that the store shows go, unless a fetch may have looked before it did. */
+void pd_kv_release_rows(struct pd_kv *kv);
 void pd_kv_want(struct pd_kv *kv, uint32_t slot, struct pd_span low, struct pd_span high,
                 uint32_t rows_max);
 void pd_kv_want_scan(struct pd_kv *kv, uint32_t slot, const struct pd_kv_scan *scan);
@@ -310,9 +399,16 @@ struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv);
 
 /* -- the machines ------------------------------------------------------------------------------ */
 
-/* Append a row of the command under way. false: no room. */
-bool pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
-                     struct pd_span head, struct pd_span body, bool is_indexed);
+/* Append a row: its room was looked at before. Joined rows go to the store in one batch with what
+ * follows them, up to the next 'm' row. */
+enum pd_kv_row_use {
+    PD_KV_ROW_INDEXED = 1,
+    PD_KV_ROW_JOINED = 2
+};
+void pd_kv_write_row(struct pd_kv *kv, enum pd_kv_entry_kind kind, struct pd_span key,
+                     struct pd_span head, struct pd_span body, uint32_t use);
+/* The bytes that the end of a command takes at most, for the configuration. */
+uint64_t pd_kv_end_bytes_max(const struct pd_kv_config *config);
 void pd_kv_write_meta(struct pd_kv *kv);
 void pd_kv_start_empty(struct pd_kv *kv);
 bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
@@ -326,9 +422,34 @@ bool pd_kv_write_tombstone(struct pd_kv *kv, const struct pd_kv_found *old);
 bool pd_kv_is_compacted(const struct pd_kv *kv, int64_t revision);
 enum pd_kv_progress pd_kv_revoke_step(struct pd_kv *kv, uint32_t budget);
 PD_NODISCARD enum pd_status pd_kv_revoke_supply(struct pd_kv *kv, const struct pd_store_page *page);
+/* -- torn.c ------------------------------------------------------------------------------------ */
+
+/* The attachment of the key changes when the command has finished. */
+void pd_kv_attach_later(struct pd_kv *kv, enum pd_kv_entry_kind kind, int64_t lease,
+                        struct pd_span key);
+uint32_t pd_kv_attachments_max(const struct pd_kv_config *config, size_t *bytes_out);
+void pd_kv_write_attachments(struct pd_kv *kv);
+/* Give up what the command wrote so far. */
+void pd_kv_undo_begin(struct pd_kv *kv);
+enum pd_kv_progress pd_kv_undo_step(struct pd_kv *kv, uint32_t budget);
+enum pd_kv_progress pd_kv_drain_step(struct pd_kv *kv);
+PD_NODISCARD enum pd_status pd_kv_undo_supply(struct pd_kv *kv, const struct pd_store_page *page);
+/* Remove the attachments that meta.left_subs tells of: before the next command, or in the
+ * background. */
+void pd_kv_detach_begin(struct pd_kv *kv);
+enum pd_kv_progress pd_kv_detach_step(struct pd_kv *kv, uint32_t budget);
+PD_NODISCARD enum pd_status pd_kv_detach_supply(struct pd_kv *kv, const struct pd_store_page *page);
+
+void pd_kv_sweep_clear(struct pd_kv *kv);
+bool pd_kv_sweep_load(struct pd_kv *kv, struct pd_span value);
+
 bool pd_kv_need(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
                 bool with_value, struct pd_kv_found *found_out);
 PD_NODISCARD enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd_store_page *page);
+/* What lies at a place of the heap. */
+struct pd_kv_due pd_kv_due_at(const struct pd_kv *kv, uint32_t place);
+/* The next lease by (deadline, id); 0: there is none. */
+int64_t pd_kv_due_take(struct pd_kv_due *due, uint32_t *count);
 PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
                                               const struct pd_store_page *page);
 enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read);

@@ -44,10 +44,11 @@ struct pd_kv_config pd_kv_config_default(void)
 static bool is_sound(const struct pd_kv_config *config)
 {
     uint64_t row = (uint64_t)config->limits.request_bytes_max +
-                   2 * (uint64_t)config->limits.key_bytes_max + 64 * KIB;
+                   2 * (uint64_t)config->limits.key_bytes_max + 8 * KIB;
     return config->limits.key_bytes_max > 0 && config->limits.txn_ops_max > 0 &&
            config->limits.txn_ops_max <= 4096 && config->overlay_bytes >= 4 * row &&
            config->overlay_bytes >= 4 * (uint64_t)config->answer_bytes_max &&
+           config->overlay_bytes >= pd_kv_end_bytes_max(config) &&
            config->answer_bytes_max >= 256 && config->sessions_max > 0 &&
            config->session_window_max > 0 &&
            config->session_window_max <= PD_KV_SESSION_WINDOW_MAX && config->leases_max > 0 &&
@@ -86,14 +87,17 @@ static bool apply_init(struct pd_kv *kv)
     apply->room.compares = pd_alloc_zeroed(ops_max, sizeof *apply->room.compares);
     apply->steps = pd_alloc_zeroed(ops_max, sizeof *apply->steps);
     apply->succeeded = pd_alloc_zeroed(ops_max, sizeof *apply->succeeded);
+    (void)pd_kv_attachments_max(&kv->config, &apply->attachments_max);
+    apply->attachments = pd_alloc(apply->attachments_max);
     apply->held = pd_alloc(pd_kv_row_bytes_max(kv));
     apply->answer = pd_alloc(ANSWER_ROOM + (size_t)kv->config.answer_bytes_max);
     apply->events = pd_alloc_zeroed(kv->config.events_max, sizeof *apply->events);
     apply->event_bytes = pd_alloc((size_t)kv->config.event_bytes_max + 1);
     return apply->room.ops != NULL && apply->room.compares != NULL && apply->steps != NULL &&
-           apply->succeeded != NULL && apply->held != NULL && apply->answer != NULL &&
-           apply->events != NULL && apply->event_bytes != NULL && scan_init(kv, &apply->scan) &&
-           place_init(kv, &apply->lease_at) && place_init(kv, &apply->victim);
+           apply->succeeded != NULL && apply->attachments != NULL && apply->held != NULL &&
+           apply->answer != NULL && apply->events != NULL && apply->event_bytes != NULL &&
+           scan_init(kv, &apply->scan) && place_init(kv, &apply->lease_at) &&
+           place_init(kv, &apply->victim);
 }
 
 static bool tables_init(struct pd_kv *kv)
@@ -131,8 +135,16 @@ static bool slots_init(struct pd_kv *kv)
     kv->slot_count = PD_KV_SLOT_READS + kv->config.reads_max + kv->config.prefetch_max;
     kv->slots = pd_alloc_zeroed(kv->slot_count, sizeof *kv->slots);
     kv->reads = pd_alloc_zeroed(kv->config.reads_max, sizeof *kv->reads);
-    kv->writes = pd_alloc_zeroed(kv->config.writes_max, sizeof *kv->writes);
-    if (kv->slots == NULL || kv->reads == NULL || kv->writes == NULL) {
+    /* What is joined to an 'm' row must fit, come what may. */
+    size_t unused = 0;
+    kv->writes_room = kv->config.writes_max + pd_kv_attachments_max(&kv->config, &unused) +
+                      kv->config.session_window_max + 16;
+    kv->writes = pd_alloc_zeroed(kv->writes_room, sizeof *kv->writes);
+    kv->sweep.page_max = kv->config.page_bytes + kv->row_key_max;
+    kv->sweep.page = pd_alloc(kv->sweep.page_max);
+    kv->expiry_front = pd_alloc_zeroed(PD_KV_EXPIRY_SKIP_MAX + 2, sizeof *kv->expiry_front);
+    if (kv->slots == NULL || kv->reads == NULL || kv->writes == NULL || kv->sweep.page == NULL ||
+        kv->expiry_front == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < kv->slot_count; i++) {
@@ -149,9 +161,7 @@ void pd_kv_start_empty(struct pd_kv *kv)
     pd_kv_tables_clear(kv);
     pd_kv_overlay_clear(&kv->overlay);
     pd_kv_cache_clear(&kv->cache);
-    for (uint32_t i = 0; i < kv->slot_count; i++) {
-        kv->slots[i].state = PD_KV_SLOT_FREE;
-    }
+    pd_kv_slots_clear(kv);
     kv->meta = (struct pd_kv_meta){.revision = 1};
     kv->conf_size = 0;
     kv->taken = kv->overlay.head;
@@ -162,6 +172,10 @@ void pd_kv_start_empty(struct pd_kv *kv)
     kv->apply.phase = PD_KV_PHASE_IDLE;
     kv->apply.sub = 0;
     kv->apply.position = kv->overlay.head;
+    kv->load_stage = PD_KV_LOAD_DONE;
+    kv->may_be_torn = false;
+    pd_kv_detach_begin(kv);
+    pd_kv_sweep_clear(kv);
 }
 
 enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_out)
@@ -179,8 +193,8 @@ enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_o
                    pd_kv_cache_init(&kv->cache, config->cache_bytes, config->hash_seed) == PD_OK &&
                    place_init(kv, &kv->scratch_key) && place_init(kv, &kv->scratch_user) &&
                    place_init(kv, &kv->scratch_end) && place_init(kv, &kv->load_at) &&
-                   place_init(kv, &kv->sweep_at) && scan_init(kv, &kv->verify) && apply_init(kv) &&
-                   tables_init(kv) && slots_init(kv);
+                   scan_init(kv, &kv->verify) && apply_init(kv) && tables_init(kv) &&
+                   slots_init(kv);
     if (!is_made) {
         pd_kv_close(kv);
         return PD_ERR_NO_MEMORY;
@@ -196,6 +210,7 @@ static void apply_deinit(struct pd_kv_apply *apply)
     pd_free(apply->room.compares);
     pd_free(apply->steps);
     pd_free(apply->succeeded);
+    pd_free(apply->attachments);
     pd_free(apply->held);
     pd_free(apply->answer);
     pd_free(apply->events);
@@ -227,14 +242,15 @@ void pd_kv_close(struct pd_kv *kv)
     pd_kv_overlay_deinit(&kv->overlay);
     pd_kv_cache_deinit(&kv->cache);
     struct pd_kv_place *places[] = {&kv->scratch_key, &kv->scratch_user, &kv->scratch_end,
-                                    &kv->load_at, &kv->sweep_at};
+                                    &kv->load_at};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         pd_free(places[i]->bytes);
     }
-    void *blocks[] = {kv->slots,          kv->reads,           kv->writes,
-                      kv->leases,         kv->lease_free,      kv->sessions,
-                      kv->session_free,   kv->session_slots,   kv->deadlines.keys,
-                      kv->deadlines.heap, kv->deadlines.places};
+    void *blocks[] = {
+        kv->slots,          kv->reads,          kv->writes,           kv->leases,
+        kv->lease_free,     kv->sessions,       kv->session_free,     kv->session_slots,
+        kv->deadlines.keys, kv->deadlines.heap, kv->deadlines.places, kv->sweep.page,
+        kv->expiry_front};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         pd_free(blocks[i]);
     }
@@ -248,148 +264,9 @@ size_t pd_kv_row_bytes_max(const struct pd_kv *kv)
     return value + kv->row_key_max + 256;
 }
 
-/* -- Fetches ----------------------------------------------------------------------------------- */
-
-bool pd_kv_next_fetch(struct pd_kv *kv, struct pd_kv_fetch *fetch_out)
-{
-    for (uint32_t i = 0; i < kv->slot_count; i++) {
-        struct pd_kv_slot *slot = &kv->slots[i];
-        if (slot->state != PD_KV_SLOT_QUEUED) {
-            continue;
-        }
-        slot->state = PD_KV_SLOT_OUT;
-        slot->mark = kv->visible;
-        *fetch_out = (struct pd_kv_fetch){
-            .id = slot->generation << 16 | i,
-            .low = pd_kv_place_span(&slot->low),
-            .high = pd_kv_place_span(&slot->high),
-            .is_urgent = i == PD_KV_SLOT_APPLY,
-            .rows_max = slot->rows_max,
-            .bytes_max = kv->config.page_bytes,
-        };
-        return true;
-    }
-    return false;
-}
-
-/* Overlay rows that the store shows go, unless a fetch may have looked before it did. */
-static void release_rows(struct pd_kv *kv)
-{
-    uint64_t least = kv->visible;
-    for (uint32_t i = 0; i < kv->slot_count; i++) {
-        const struct pd_kv_slot *slot = &kv->slots[i];
-        if (slot->state == PD_KV_SLOT_OUT && slot->mark < least) {
-            least = slot->mark;
-        }
-    }
-    /* Records of an unfinished command that leave memory before they count: the cache forgets
-     * what they replace, so that it is not taken for the command's own view. */
-    for (uint64_t at = kv->overlay.tail; at < least && least > kv->finished;
-         at = pd_kv_overlay_after(&kv->overlay, at)) {
-        const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
-        struct pd_span key = pd_kv_entry_key(entry);
-        struct pd_kv_row row;
-        if (at >= kv->finished && entry->kind == PD_KV_ENTRY_PUT && key.bytes[0] == 'x' &&
-            pd_kv_x_parse(key, pd_kv_entry_value(entry), &kv->scratch_user, &row)) {
-            pd_kv_cache_drop(&kv->cache, row.found.record.key);
-        }
-    }
-    if (least > kv->overlay.tail) {
-        pd_kv_overlay_release(&kv->overlay, least);
-    }
-}
-
-/* A prefetched row goes to the cache, unless something newer is known by now. */
-static enum pd_status supply_prefetch(struct pd_kv *kv, struct pd_kv_slot *slot,
-                                      const struct pd_store_page *page)
-{
-    struct pd_span key = {0};
-    struct pd_span value = {0};
-    size_t at = 0;
-    bool is_bad = false;
-    struct pd_kv_row row = {.found = {.has_value = true}};
-    if (pd_kv_page_row(page, &at, &key, &value, &is_bad)) {
-        is_bad = key.size > kv->row_key_max ||
-                 !pd_kv_x_parse(key, value, &kv->scratch_user, &row) ||
-                 !pd_kv_span_equal(row.found.record.key, pd_kv_place_span(&slot->key));
-    }
-    struct pd_kv_found known;
-    if (!is_bad && row.found.record.mod_revision <= kv->meta.revision &&
-        kv->apply.phase == PD_KV_PHASE_IDLE &&
-        !pd_kv_lookup(kv, pd_kv_place_span(&slot->key), INT64_MAX, PD_KV_SUB_LAST, &known)) {
-        pd_kv_cache_put(&kv->cache, pd_kv_place_span(&slot->key), &row.found);
-    }
-    return is_bad ? PD_ERR_CORRUPT : PD_OK;
-}
-
-enum pd_status pd_kv_supply(struct pd_kv *kv, uint32_t id, const struct pd_store_page *page)
-{
-    uint32_t index = id & UINT16_MAX;
-    if (index >= kv->slot_count || kv->slots[index].state != PD_KV_SLOT_OUT ||
-        kv->slots[index].generation != id >> 16) {
-        return PD_ERR_UNKNOWN;
-    }
-    struct pd_kv_slot *slot = &kv->slots[index];
-    slot->state = PD_KV_SLOT_FREE;
-    enum pd_status status = PD_OK;
-    if (index == PD_KV_SLOT_APPLY) {
-        status = pd_kv_apply_supply(kv, page);
-    } else if (index == PD_KV_SLOT_LOAD) {
-        status = pd_kv_load_supply(kv, page);
-    } else if (index == PD_KV_SLOT_VERIFY) {
-        status = pd_kv_verify_supply(kv, page);
-    } else if (index == PD_KV_SLOT_SWEEP) {
-        status = pd_kv_sweep_supply(kv, page);
-    } else if (index < PD_KV_SLOT_READS + kv->config.reads_max) {
-        status = pd_kv_read_supply(kv, index - PD_KV_SLOT_READS, page);
-    } else {
-        status = supply_prefetch(kv, slot, page);
-    }
-    release_rows(kv);
-    return status;
-}
-
-void pd_kv_prefetch(struct pd_kv *kv, struct pd_span envelope_bytes)
-{
-    struct pd_kv_envelope envelope;
-    if (kv->config.prefetch_max == 0 || kv->apply.phase != PD_KV_PHASE_IDLE ||
-        pd_kv_envelope_decode(envelope_bytes, &envelope) != PD_OK) {
-        return;
-    }
-    /* The apply machine is idle: its room serves. */
-    struct pd_kv_command command;
-    if (pd_kv_command_decode(envelope.command, &kv->config.limits, &kv->apply.room, &command) !=
-            PD_KV_OK ||
-        command.kind != PD_KV_OPS) {
-        return;
-    }
-    for (uint32_t i = 0; i < command.op_count; i++) {
-        const struct pd_kv_op *op = &command.ops[i];
-        struct pd_span key = op->kind == PD_KV_OP_PUT ? op->as.put.key : pd_kv_span(NULL, 0);
-        if (op->kind == PD_KV_OP_DELETE && op->as.delete_range.range_end.size == 0) {
-            key = op->as.delete_range.key;
-        }
-        struct pd_kv_found known;
-        if (key.size == 0 || pd_kv_lookup(kv, key, INT64_MAX, PD_KV_SUB_LAST, &known)) {
-            continue;
-        }
-        uint32_t first = PD_KV_SLOT_READS + kv->config.reads_max;
-        uint32_t index = first + kv->prefetch_next++ % kv->config.prefetch_max;
-        if (kv->slots[index].state != PD_KV_SLOT_FREE) {
-            return;
-        }
-        pd_kv_x_prefix(&kv->scratch_key, key);
-        pd_kv_x_prefix(&kv->scratch_end, key);
-        kv->scratch_end.bytes[kv->scratch_end.size - 1]++;
-        pd_kv_want(kv, index, pd_kv_place_span(&kv->scratch_key),
-                   pd_kv_place_span(&kv->scratch_end), 1);
-        pd_kv_place_set(&kv->slots[index].key, key);
-    }
-}
-
 /* -- Writes ------------------------------------------------------------------------------------ */
 
-#define META_NUMBERS 13u
+#define META_NUMBERS 14u
 
 void pd_kv_write_meta(struct pd_kv *kv)
 {
@@ -406,7 +283,8 @@ void pd_kv_write_meta(struct pd_kv *kv)
                                             meta->tables_hash.low,
                                             meta->tables_hash.high,
                                             meta->key_count,
-                                            0};
+                                            meta->extended_ns,
+                                            meta->left_subs};
     uint8_t room[META_NUMBERS * 8];
     for (uint32_t i = 0; i < META_NUMBERS; i++) {
         pd_put_u64(room + (size_t)8 * i, numbers[i]);
@@ -437,6 +315,8 @@ bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
         .keys_hash = {numbers[7], numbers[8]},
         .tables_hash = {numbers[9], numbers[10]},
         .key_count = numbers[11],
+        .extended_ns = numbers[12],
+        .left_subs = (uint32_t)numbers[13],
     };
     return meta_out->revision >= 1 && meta_out->compacted <= meta_out->revision;
 }
@@ -462,15 +342,19 @@ bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
     bool is_blocked = kv->apply.phase != PD_KV_PHASE_IDLE && kv->apply.is_blocked;
     uint64_t end = is_blocked && kv->taken >= kv->finished ? kv->overlay.head : kv->finished;
     size_t count = 0;
-    size_t whole = 0; /* rows up to the last 'm' row: a batch ends there */
-    uint64_t whole_end = kv->taken;
+    size_t whole = 0; /* rows up to the last 'm' row: a batch ends there if it can */
+    uint64_t whole_end = 0;
+    size_t loose = 0; /* rows up to the last one that is not joined to what follows it */
+    uint64_t loose_end = 0;
     uint64_t index = kv->batch_index;
-    uint64_t at = kv->taken < kv->overlay.tail ? kv->overlay.tail : kv->taken;
-    for (; at < end && count < kv->config.writes_max; at = pd_kv_overlay_after(&kv->overlay, at)) {
+    uint64_t at = pd_kv_overlay_from(&kv->overlay, kv->taken);
+    while (at < end && (count < kv->config.writes_max || loose == 0)) {
         const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, at);
+        at = pd_kv_overlay_after(&kv->overlay, at);
         if (entry->kind == PD_KV_ENTRY_PAD) {
             continue;
         }
+        pd_assert(count < kv->writes_room);
         struct pd_span key = pd_kv_entry_key(entry);
         kv->writes[count++] = (struct pd_store_write){
             .kind = entry->kind == PD_KV_ENTRY_PUT ? PD_STORE_PUT : PD_STORE_DELETE,
@@ -480,22 +364,22 @@ bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
         struct pd_kv_meta meta;
         if (key.bytes[0] == 'm' && pd_kv_meta_decode(pd_kv_entry_value(entry), &meta)) {
             whole = count;
-            whole_end = pd_kv_overlay_after(&kv->overlay, at);
+            whole_end = at;
             index = meta.index;
         }
+        if (!entry->is_joined) {
+            loose = count;
+            loose_end = at;
+        }
     }
-    if (end > kv->finished || whole == 0) {
-        /* Part of a command that is larger than a batch, or that waits for room. */
-        whole = count;
-        whole_end = at;
-    }
-    if (whole == 0) {
+    if (loose == 0) {
         return false;
     }
     kv->batch_out = true;
     kv->batch_index = index;
-    kv->taken = whole_end;
-    *batch_out = (struct pd_kv_batch){.writes = kv->writes, .count = whole, .index = index};
+    kv->taken = whole > 0 ? whole_end : loose_end;
+    *batch_out = (struct pd_kv_batch){
+        .writes = kv->writes, .count = whole > 0 ? whole : loose, .index = index};
     return true;
 }
 
@@ -505,7 +389,7 @@ void pd_kv_written(struct pd_kv *kv)
     kv->batch_out = false;
     kv->visible = kv->taken;
     kv->visible_index = kv->batch_index;
-    release_rows(kv);
+    pd_kv_release_rows(kv);
 }
 
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv)
@@ -535,7 +419,7 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
         .applied_term = kv->meta.term,
         .revision = kv->meta.revision,
         .compacted_revision = kv->meta.compacted,
-        .compact_done = kv->compact_done,
+        .compact_done = kv->sweep.done,
         .state_time_ns = kv->meta.state_time_ns,
         .wall_ns = kv->meta.wall_ns,
         .fold_hash = kv->meta.fold,
@@ -548,35 +432,6 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
         .answers_bytes = kv->answers_bytes,
         .is_applying = kv->apply.phase != PD_KV_PHASE_IDLE,
     };
-}
-
-uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv)
-{
-    uint32_t first = pd_kv_deadlines_first(&kv->deadlines);
-    return kv->deadlines.count == 0 ? UINT64_MAX : kv->deadlines.keys[first].deadline_ns;
-}
-
-bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
-                          struct pd_kv_writer *writer)
-{
-    /* Those that are due form the top of the heap; a bounded part of it is looked at. */
-    for (uint32_t i = 0; i < kv->deadlines.count && i < 4096; i++) {
-        const struct pd_kv_timed *timed = pd_kv_timed_of(kv, kv->deadlines.heap[i]);
-        if (!pd_kv_is_due(timed->deadline_ns, state_time_ns)) {
-            continue;
-        }
-        if (skip > 0) {
-            skip--;
-            continue;
-        }
-        struct pd_kv_command command = {
-            .kind = timed->is_session ? PD_KV_SESSION_EXPIRE : PD_KV_LEASE_EXPIRE,
-            .id = (int64_t)timed->id,
-        };
-        pd_kv_command_encode(writer, &command);
-        return !writer->is_full;
-    }
-    return false;
 }
 
 void pd_kv_check(const struct pd_kv *kv)

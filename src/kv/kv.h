@@ -8,8 +8,8 @@
  *            holds the rows that the store does not show yet. Rows that a command needs and that
  *            are not in memory are asked for with fetches. Reads see one revision throughout;
  *            rows of an unfinished command carry a revision that no read looks at.
- * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key, for
- *            history
+ * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key and
+ *            what it replaced, for history and for the removal of compacted rows
  *            'a' lease key : attachment     'l' lease     's' session     't' session slot :
  *            stored answer
  *            'm' : revision, compaction, state time, hashes, applied index and term     'r' :
@@ -41,7 +41,8 @@ struct pd_kv_config {
     uint64_t answers_bytes_max;        /* stored for all */
     uint64_t state_time_step_max_ns;   /* of one command */
     /* Of this node alone. */
-    uint64_t overlay_bytes; /* >= 4 * (request_bytes_max + 64 KiB) */
+    uint64_t overlay_bytes; /* >= 4 * (request_bytes_max + 2 * key_bytes_max + 8 KiB), and room for
+                               a command's end: pd_kv_open refuses less */
     uint64_t cache_bytes;
     uint32_t reads_max;      /* at once */
     uint32_t read_bytes_max; /* of one read's answer */
@@ -49,7 +50,7 @@ struct pd_kv_config {
     uint32_t page_bytes;      /* asked for with a fetch of many rows */
     uint32_t events_max;      /* of one command; more: is_cut */
     uint32_t event_bytes_max; /* of previous records kept for events */
-    uint32_t writes_max;      /* rows of one batch, but always at least one whole command */
+    uint32_t writes_max;      /* rows of one batch, about */
     uint64_t hash_seed;       /* of tables only: never shows */
 };
 struct pd_kv_config pd_kv_config_default(void);
@@ -169,6 +170,7 @@ PD_NODISCARD enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_k
 /* Time to live of a lease, and its keys: `answer.h` LEASE_KEYS. */
 PD_NODISCARD enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t lease, bool with_keys,
                                              uint32_t *read_out);
+/* All ids, the one that is due first first. */
 PD_NODISCARD enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out);
 /* Events from (revision, sub) on, until they have used `bytes_max`; at least one if there is one.
  * When it ends before all were given, the next position is that of an event. */
@@ -208,16 +210,19 @@ struct pd_kv_batch {
     uint64_t
         index; /* applied index; equal to the batch before when only background rows are in it */
 };
-/* Everything finished since the last batch, up to writes_max rows. false: nothing to write, or a
- * batch is under way. */
+/* Everything finished since the last batch, up to writes_max rows; of a command that waits for room
+ * what it has written so far. false: nothing to write, or a batch is under way. After a crash the
+ * store may hold some rows of the command behind its applied index: they are hidden, and applying
+ * that command comes to the same as if they were not there. */
 bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out);
 /* The batch that was taken is visible in the store. */
 void pd_kv_written(struct pd_kv *kv);
 /* Bytes that the overlay can still take. A leader refuses proposals when little is left. */
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 
-/* Background work in bounded steps: removal of compacted rows. DONE: none now. It does nothing
- * yet (sweep.c). */
+/* Background work in bounded steps, to be called whenever there is time and at least once per
+ * batch: the removal of compacted rows, and of attachments that a very large command left. DONE: none now;
+ * FETCH, FULL: as for apply. */
 enum pd_kv_progress pd_kv_background_step(struct pd_kv *kv, uint32_t budget);
 
 /* -- What it is
@@ -249,8 +254,8 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 
 /* The next deadline in state time, UINT64_MAX when there is none. When the leader's state time
  * has reached it, it proposes what pd_kv_expiry_command writes: one lease or session that is due
- * at `state_time_ns`. `skip` of them are passed over (they are proposed already). false: none is
- * due. */
+ * at `state_time_ns`, in the order of (deadline, id). `skip` of them, at most 4096, are passed over
+ * (they are proposed already). false: none is due. */
 uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv);
 bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
                           struct pd_kv_writer *writer);

@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "kv/internal.h"
+
+#define SECOND_NS UINT64_C(1000000000)
 
 void pd_kv_verify_begin(struct pd_kv *kv)
 {
@@ -42,7 +45,7 @@ enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget)
     if (kv->slots[PD_KV_SLOT_VERIFY].state != PD_KV_SLOT_FREE) {
         return PD_KV_FETCH;
     }
-    if (kv->verify.revision < kv->meta.compacted && !kv->verify.is_complete) {
+    if (kv->verify.revision < kv->meta.compacted) {
         if (kv->apply.phase != PD_KV_PHASE_IDLE) {
             return PD_KV_MORE;
         }
@@ -60,6 +63,29 @@ enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget)
 
 /* -- Load -------------------------------------------------------------------------------------- */
 
+/* 'm' comes first: deadlines and the removal of compacted rows are read in its light. */
+static const char *const load_ranges[PD_KV_LOAD_DONE][2] = {
+    [PD_KV_LOAD_META] = {"m", "n"},
+    [PD_KV_LOAD_SWEEP] = {"c", "d"},
+    [PD_KV_LOAD_TABLES] = {"l", "u"},
+};
+
+static void load_stage(struct pd_kv *kv, enum pd_kv_load_stage stage)
+{
+    kv->load_stage = stage;
+    if (stage != PD_KV_LOAD_DONE) {
+        pd_kv_place_set(&kv->load_at, pd_kv_span(load_ranges[stage][0], 1));
+    }
+}
+
+/* An extension of all has moved the deadline since the row was written. */
+static uint64_t deadline_after(const struct pd_kv *kv, uint64_t deadline_ns, uint64_t whole_ns)
+{
+    uint64_t extended_ns = kv->meta.extended_ns == 0 ? 0 : kv->meta.extended_ns + whole_ns;
+    return extended_ns > deadline_ns && !PD_MUTANT(KV_LOAD_FORGETS_EXTENSION) ? extended_ns
+                                                                              : deadline_ns;
+}
+
 static bool load_lease(struct pd_kv *kv, struct pd_span key, struct pd_kv_reader *reader)
 {
     if (key.size != 9) {
@@ -67,8 +93,11 @@ static bool load_lease(struct pd_kv *kv, struct pd_span key, struct pd_kv_reader
     }
     int64_t ttl_s = pd_kv_read_i64(reader);
     uint64_t deadline_ns = pd_kv_read_u64(reader);
-    return pd_kv_read_is_whole(reader) && ttl_s > 0 && ttl_s <= PD_KV_LEASE_TTL_MAX_S &&
-           pd_kv_lease_add(kv, (int64_t)pd_kv_get_be64(key.bytes + 1), ttl_s, deadline_ns) != NULL;
+    if (!pd_kv_read_is_whole(reader) || ttl_s <= 0 || ttl_s > PD_KV_LEASE_TTL_MAX_S) {
+        return false;
+    }
+    deadline_ns = deadline_after(kv, deadline_ns, (uint64_t)ttl_s * SECOND_NS);
+    return pd_kv_lease_add(kv, (int64_t)pd_kv_get_be64(key.bytes + 1), ttl_s, deadline_ns) != NULL;
 }
 
 static bool load_session(struct pd_kv *kv, struct pd_span key, struct pd_kv_reader *reader)
@@ -83,6 +112,7 @@ static bool load_session(struct pd_kv *kv, struct pd_span key, struct pd_kv_read
     if (!pd_kv_read_is_whole(reader) || window == 0 || low == 0) {
         return false;
     }
+    deadline_ns = deadline_after(kv, deadline_ns, duration_ns);
     struct pd_kv_session *session =
         pd_kv_session_add(kv, pd_kv_get_be64(key.bytes + 1), duration_ns, deadline_ns, window);
     if (session != NULL) {
@@ -120,6 +150,8 @@ static bool load_row(struct pd_kv *kv, struct pd_span key, struct pd_span value)
     struct pd_kv_reader reader;
     pd_kv_reader_init(&reader, value);
     switch (key.size == 0 ? 0 : key.bytes[0]) {
+    case 'c':
+        return key.size == 1 && pd_kv_sweep_load(kv, value);
     case 'm':
         return key.size == 1 && pd_kv_meta_decode(value, &kv->meta);
     case 'r':
@@ -154,7 +186,9 @@ enum pd_status pd_kv_load_supply(struct pd_kv *kv, const struct pd_store_page *p
         pd_kv_place_set(&kv->load_at, key);
         kv->load_at.bytes[kv->load_at.size++] = 0;
     }
-    kv->load_done = page->is_complete;
+    if (page->is_complete) {
+        load_stage(kv, (enum pd_kv_load_stage)(kv->load_stage + 1));
+    }
     kv->load_failed = kv->load_failed || is_bad;
     return is_bad ? PD_ERR_CORRUPT : PD_OK;
 }
@@ -166,9 +200,8 @@ void pd_kv_load_begin(struct pd_kv *kv)
         pd_kv_read_end(kv, i);
     }
     pd_kv_start_empty(kv);
-    kv->load_done = false;
     kv->load_failed = false;
-    pd_kv_place_set(&kv->load_at, pd_kv_span("l", 1));
+    load_stage(kv, PD_KV_LOAD_META);
 }
 
 enum pd_kv_progress pd_kv_load_step(struct pd_kv *kv, uint32_t budget)
@@ -180,8 +213,9 @@ enum pd_kv_progress pd_kv_load_step(struct pd_kv *kv, uint32_t budget)
     if (kv->slots[PD_KV_SLOT_LOAD].state != PD_KV_SLOT_FREE) {
         return PD_KV_FETCH;
     }
-    if (!kv->load_done) {
-        pd_kv_want(kv, PD_KV_SLOT_LOAD, pd_kv_place_span(&kv->load_at), pd_kv_span("u", 1), 0);
+    if (kv->load_stage != PD_KV_LOAD_DONE) {
+        pd_kv_want(kv, PD_KV_SLOT_LOAD, pd_kv_place_span(&kv->load_at),
+                   pd_kv_span(load_ranges[kv->load_stage][1], 1), 0);
         return PD_KV_FETCH;
     }
     struct pd_kv_hash hash = pd_kv_tables_hash(kv);
@@ -191,5 +225,7 @@ enum pd_kv_progress pd_kv_load_step(struct pd_kv *kv, uint32_t budget)
     kv->visible_index = kv->meta.index;
     kv->batch_index = kv->meta.index;
     kv->apply.next = kv->meta;
+    kv->may_be_torn = true;
+    pd_kv_detach_begin(kv);
     return PD_KV_DONE;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/mutant.h"
 #include "base/sometimes.h"
 #include "kv/internal.h"
@@ -104,8 +105,6 @@ static void write_version(struct pd_kv *kv, const struct pd_kv_found *found,
     struct pd_kv_apply *apply = &kv->apply;
     struct pd_kv_meta *next = &apply->next;
     const struct pd_kv_record *record = &found->record;
-    uint8_t head[64];
-    size_t head_size = pd_kv_x_value_head(head, found);
     if (old->record.version != 0) {
         pd_kv_hash_subtract(&next->keys_hash, pd_kv_record_hash(old));
         next->key_count--;
@@ -114,33 +113,36 @@ static void write_version(struct pd_kv *kv, const struct pd_kv_found *found,
         pd_kv_hash_add(&next->keys_hash, pd_kv_record_hash(found));
         next->key_count++;
     }
-    bool is_written = true;
-    struct pd_span none = {0};
-    if (old->record.lease != 0 && old->record.lease != record->lease) {
-        pd_kv_id_key(&kv->scratch_key, 'a', (uint64_t)old->record.lease);
-        memcpy(kv->scratch_key.bytes + 9, record->key.bytes, record->key.size);
-        kv->scratch_key.size += record->key.size;
-        is_written =
-            is_written && pd_kv_write_row(kv, PD_KV_ENTRY_DELETE,
-                                          pd_kv_place_span(&kv->scratch_key), none, none, true);
+    struct pd_kv_trace trace = {
+        .revision = record->mod_revision,
+        .sub = apply->sub,
+        .replaced_revision = old->record.version == 0 ? 0 : old->record.mod_revision,
+        .replaced_sub = old->record.version == 0 ? 0 : old->sub,
+        .left_lease = old->record.lease == record->lease ? 0 : old->record.lease,
+        .is_delete = record->version == 0,
+    };
+    if (trace.left_lease != 0) {
+        pd_kv_attach_later(kv, PD_KV_ENTRY_DELETE, old->record.lease, record->key);
     }
     if (record->lease != 0 && record->lease != old->record.lease) {
-        pd_kv_id_key(&kv->scratch_key, 'a', (uint64_t)record->lease);
-        memcpy(kv->scratch_key.bytes + 9, record->key.bytes, record->key.size);
-        kv->scratch_key.size += record->key.size;
-        is_written =
-            is_written && pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
-                                          none, none, true);
+        pd_kv_attach_later(kv, PD_KV_ENTRY_PUT, record->lease, record->key);
     }
-    pd_kv_h_key(&kv->scratch_key, record->mod_revision, apply->sub);
-    is_written =
-        is_written && pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key), none,
-                                      record->key, true);
+    uint8_t head[64];
+    size_t head_size = pd_kv_h_value_head(head, &trace);
+    pd_kv_h_key(&kv->scratch_key, trace.revision, trace.sub);
+    pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
+                    pd_kv_span(head, head_size), record->key, PD_KV_ROW_INDEXED);
+    head_size = pd_kv_x_value_head(head, found);
     pd_kv_x_key(&kv->scratch_key, record->key, record->mod_revision, apply->sub);
-    is_written =
-        is_written && pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_place_span(&kv->scratch_key),
-                                      pd_kv_span(head, head_size), record->value, true);
-    pd_assert(is_written);
+    struct pd_span row_key = pd_kv_place_span(&kv->scratch_key);
+    pd_kv_write_row(kv, PD_KV_ENTRY_PUT, row_key, pd_kv_span(head, head_size), record->value,
+                    PD_KV_ROW_INDEXED);
+    /* The value's hash is in the head. */
+    apply->effect = pd_hash_bytes(apply->effect, row_key.bytes, row_key.size);
+    apply->effect = pd_hash_bytes(apply->effect, head, head_size);
+    if (apply->sub >= PD_KV_PUBLISHED_MAX) {
+        pd_kv_cache_drop(&kv->cache, record->key);
+    }
     add_event(kv, record, old);
     apply->sub++;
 }
@@ -323,16 +325,19 @@ bool pd_kv_is_compacted(const struct pd_kv *kv, int64_t revision)
     return revision < kv->meta.compacted;
 }
 
+/* As etcd: first all puts, then all ranges. */
 static enum pd_kv_progress check_step(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
-    const struct pd_kv_op *op = &apply->command.ops[apply->steps[apply->step]];
-    if (op->kind == PD_KV_OP_RANGE && op->as.range.revision > 0) {
+    bool is_first_round = apply->step < apply->step_count;
+    uint32_t step = is_first_round ? apply->step : apply->step - apply->step_count;
+    const struct pd_kv_op *op = &apply->command.ops[apply->steps[step]];
+    if (op->kind == PD_KV_OP_RANGE && op->as.range.revision > 0 && !is_first_round) {
         int64_t revision = op->as.range.revision;
         apply->error = revision > kv->meta.revision       ? PD_KV_ERR_FUTURE_REVISION
                        : pd_kv_is_compacted(kv, revision) ? PD_KV_ERR_COMPACTED
                                                           : PD_KV_OK;
-    } else if (op->kind == PD_KV_OP_PUT) {
+    } else if (op->kind == PD_KV_OP_PUT && is_first_round) {
         const struct pd_kv_put *put = &op->as.put;
         struct pd_kv_found found;
         if (put->ignore_value || put->ignore_lease) {
@@ -350,7 +355,7 @@ static enum pd_kv_progress check_step(struct pd_kv *kv)
     }
     if (apply->error != PD_KV_OK) {
         apply->phase = PD_KV_PHASE_FINISH;
-    } else if (++apply->step == apply->step_count) {
+    } else if (++apply->step == 2 * apply->step_count) {
         apply->phase = PD_KV_PHASE_RUN;
         apply->step = 0;
     }
@@ -393,7 +398,7 @@ static enum pd_kv_progress run_put(struct pd_kv *kv, const struct pd_kv_put *put
 static bool take_delete(struct pd_kv *kv, void *context, const struct pd_kv_row *row)
 {
     const struct pd_kv_delete *delete_range = context;
-    if (!pd_kv_write_tombstone(kv, &row->found)) {
+    if (kv->apply.body.is_full || !pd_kv_write_tombstone(kv, &row->found)) {
         return false;
     }
     kv->apply.op_count++;
@@ -407,7 +412,12 @@ static bool take_range(struct pd_kv *kv, void *context, const struct pd_kv_row *
 {
     (void)context;
     pd_kv_collect_record(&kv->apply.collect, &kv->apply.body, &row->found.record);
-    return true;
+    if (kv->apply.collect.no_memory) {
+        /* One replica alone would refuse the command. */
+        pd_fatal("no memory to sort %zu records of a command: lower answer_bytes_max",
+                 kv->apply.collect.kept_count);
+    }
+    return !kv->apply.body.is_full;
 }
 
 /* The rows of a key or range, through `scan`; DONE when there are no more. */
@@ -503,6 +513,11 @@ static enum pd_kv_progress run_range(struct pd_kv *kv, const struct pd_kv_range 
 static enum pd_kv_progress run_step(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
+    if (apply->body.is_full) {
+        apply->error = PD_KV_ERR_ANSWER_TOO_LARGE;
+        pd_kv_undo_begin(kv);
+        return PD_KV_MORE;
+    }
     uint32_t index = apply->steps[apply->step];
     const struct pd_kv_op *op = &apply->command.ops[index];
     enum pd_kv_progress progress = PD_KV_DONE;
@@ -527,8 +542,10 @@ static enum pd_kv_progress run_step(struct pd_kv *kv)
         return progress;
     }
     apply->held_valid = false;
+    /* A full answer is met at the next step, which gives up. */
     if (++apply->step == apply->step_count) {
-        apply->phase = PD_KV_PHASE_FINISH;
+        apply->step -= apply->body.is_full;
+        apply->phase = apply->body.is_full ? PD_KV_PHASE_RUN : PD_KV_PHASE_FINISH;
     }
     return PD_KV_MORE;
 }
@@ -551,6 +568,8 @@ enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget)
         case PD_KV_PHASE_BEGIN:
         case PD_KV_PHASE_REVOKE:
         case PD_KV_PHASE_EXTEND:
+        case PD_KV_PHASE_UNDO:
+        case PD_KV_PHASE_DRAIN:
         case PD_KV_PHASE_FINISH:
             return PD_KV_MORE;
         }

@@ -217,6 +217,11 @@ uint64_t pd_kv_overlay_next(const struct pd_kv_overlay *overlay, uint64_t positi
     return pd_kv_overlay_at(overlay, position)->next[0];
 }
 
+uint64_t pd_kv_overlay_from(const struct pd_kv_overlay *overlay, uint64_t position)
+{
+    return skip_rest(overlay, position < overlay->tail ? overlay->tail : position);
+}
+
 uint64_t pd_kv_overlay_after(const struct pd_kv_overlay *overlay, uint64_t position)
 {
     position = skip_rest(overlay, position);

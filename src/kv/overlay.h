@@ -30,10 +30,10 @@ struct pd_kv_entry {
     uint32_t key_size;
     uint32_t value_size;
     uint8_t kind;
-    uint8_t height;  /* links that follow */
-    uint8_t indexed; /* it is in the skip list now */
-    uint8_t unused;
-    uint64_t next[]; /* then key, then value */
+    uint8_t height;    /* links that follow */
+    uint8_t indexed;   /* it is in the skip list now */
+    uint8_t is_joined; /* the owner's: goes to the store in one batch with what follows it */
+    uint64_t next[];   /* then key, then value */
 };
 
 struct pd_kv_overlay {
@@ -66,6 +66,8 @@ struct pd_span pd_kv_entry_value(const struct pd_kv_entry *entry);
 /* The first indexed entry with a key >= `key`, and the next one in key order; 0: none. */
 uint64_t pd_kv_overlay_seek(const struct pd_kv_overlay *overlay, struct pd_span key);
 uint64_t pd_kv_overlay_next(const struct pd_kv_overlay *overlay, uint64_t position);
+/* The entry that a position leads to which was the head once: the ring's end may lie between. */
+uint64_t pd_kv_overlay_from(const struct pd_kv_overlay *overlay, uint64_t position);
 /* The entry written after the one at `position` (pads included), or head. */
 uint64_t pd_kv_overlay_after(const struct pd_kv_overlay *overlay, uint64_t position);
 

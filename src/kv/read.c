@@ -52,14 +52,13 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
     if (r->kind == PD_KV_READ_FREE) {
         return;
     }
-    struct pd_kv_slot *slot = &kv->slots[PD_KV_SLOT_READS + read];
     /* What was handed out and not supplied is not waited for: its answer will be of no known
      * fetch. */
-    slot->state = PD_KV_SLOT_FREE;
-    slot->generation = (slot->generation + 1) & UINT16_MAX;
+    pd_kv_slot_cancel(kv, PD_KV_SLOT_READS + read);
     pd_free(r->keys);
     pd_free(r->out.bytes);
     pd_free(r->events);
+    pd_free(r->due);
     pd_kv_collect_deinit(&r->collect);
     *r = (struct pd_kv_reading){0};
 }
@@ -173,12 +172,32 @@ enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out)
         return status;
     }
     struct pd_kv_reading *r = reading(kv, *read_out);
-    for (uint32_t i = 0; i < kv->lease_count; i++) {
-        pd_kv_answer_put_id(&r->out, (int64_t)kv->lease_free[i]->timed.id);
+    uint32_t count = (uint32_t)kv->deadlines.count;
+    r->due = pd_alloc_zeroed((size_t)count + 1, sizeof *r->due);
+    if (r->due == NULL) {
+        pd_kv_read_end(kv, *read_out);
+        return PD_ERR_NO_MEMORY;
+    }
+    for (; r->due_count < count; r->due_count++) {
+        r->due[r->due_count] = pd_kv_due_at(kv, r->due_count);
+    }
+    return PD_OK;
+}
+
+static enum pd_kv_progress leases_step(struct pd_kv_reading *r, uint32_t budget)
+{
+    for (; budget > 0 && r->due_count > 0; budget--) {
+        int64_t id = pd_kv_due_take(r->due, &r->due_count);
+        if (id != 0) {
+            pd_kv_answer_put_id(&r->out, id);
+        }
+    }
+    if (r->due_count > 0) {
+        return PD_KV_MORE;
     }
     pd_kv_answer_put_end(&r->out);
     finish(r, PD_KV_ANSWER_LEASES);
-    return PD_OK;
+    return PD_KV_DONE;
 }
 
 /* -- Keys of a lease --------------------------------------------------------------------------- */
@@ -271,7 +290,6 @@ enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read, const struct p
 
 enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t budget)
 {
-    (void)budget;
     struct pd_kv_reading *r = reading(kv, read);
     pd_assert(r->kind != PD_KV_READ_FREE);
     if (r->is_done) {
@@ -283,8 +301,11 @@ enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t bu
     if (r->kind == PD_KV_READ_HISTORY) {
         return pd_kv_history_step(kv, read);
     }
+    if (r->kind == PD_KV_READ_LEASES) {
+        return leases_step(r, budget == 0 ? 1 : budget);
+    }
     if (r->kind == PD_KV_READ_LEASE) {
-        if (kv->apply.phase != PD_KV_PHASE_IDLE) {
+        if (kv->apply.phase != PD_KV_PHASE_IDLE || kv->meta.left_subs > 0) {
             return PD_KV_MORE; /* attachments have no revision: an unfinished command would show */
         }
         keys_end(kv, r);
@@ -393,19 +414,20 @@ static enum pd_status history_row(struct pd_kv *kv, struct pd_kv_reading *r,
             has_row = true;
         }
     }
-    if (is_bad || (has_row && (key.size != 13 || value.size > kv->config.limits.key_bytes_max))) {
+    struct pd_kv_trace trace = {.revision = INT64_MAX};
+    if (is_bad || (has_row && (!pd_kv_h_parse(key, value, &trace) ||
+                               trace.key.size > kv->config.limits.key_bytes_max))) {
         return PD_ERR_CORRUPT;
     }
-    int64_t revision = has_row ? (int64_t)pd_kv_get_be64(key.bytes + 1) : INT64_MAX;
-    if (revision > r->scan.revision) {
+    if (trace.revision > r->scan.revision) {
         r->history.next_revision = r->scan.revision + 1;
         r->history.next_sub = 0;
         return PD_OK;
     }
-    r->history.next_revision = revision;
-    r->history.next_sub = (uint32_t)(pd_kv_get_be64(key.bytes + 5) & UINT32_MAX);
+    r->history.next_revision = trace.revision;
+    r->history.next_sub = trace.sub;
     pd_kv_place_set(&r->at, key);
-    pd_kv_place_set(&r->scan.done, value);
+    pd_kv_place_set(&r->scan.done, trace.key);
     r->has_row = true;
     return PD_OK;
 }
@@ -480,7 +502,9 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
             event.record = row.found.record;
             event.is_delete = row.found.record.version == 0;
         } else {
-            event.has_previous = row.found.record.version != 0;
+            /* What a compacted revision replaced is gone, as in etcd, here or soon. */
+            event.has_previous =
+                row.found.record.version != 0 && r->history.next_revision > kv->meta.compacted;
             event.previous_known = true;
             event.previous = row.found.record;
         }

@@ -19,10 +19,7 @@ static void end_revoke(struct pd_kv *kv)
     struct pd_kv_lease *lease = pd_kv_lease_find(kv, apply->command.id);
     pd_assert(lease != NULL);
     pd_kv_hash_subtract(&apply->next.tables_hash, pd_kv_lease_hash(lease));
-    pd_kv_id_key(&kv->scratch_key, 'l', lease->timed.id);
-    bool is_written = pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
-                                      pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), false);
-    pd_assert(is_written);
+    apply->lease_row = apply->command.id;
     pd_kv_lease_remove(kv, lease);
     apply->phase = PD_KV_PHASE_FINISH;
 }
@@ -32,10 +29,6 @@ enum pd_kv_progress pd_kv_revoke_step(struct pd_kv *kv, uint32_t budget)
     struct pd_kv_apply *apply = &kv->apply;
     (void)budget;
     if (apply->revoke_done || PD_MUTANT(KV_REVOKE_LEAVES_KEYS)) {
-        if (pd_kv_overlay_room_left(&kv->overlay) < 4 * pd_kv_overlay_entry_size(64, 64)) {
-            apply->is_blocked = true;
-            return PD_KV_FULL;
-        }
         end_revoke(kv);
         return PD_KV_MORE;
     }
@@ -115,6 +108,9 @@ enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd_store_page *
 {
     struct pd_kv_apply *apply = &kv->apply;
     apply->is_fetching = false;
+    if (apply->phase == PD_KV_PHASE_UNDO) {
+        return pd_kv_undo_supply(kv, page);
+    }
     if (apply->phase == PD_KV_PHASE_REVOKE && apply->victim.size == 0) {
         return pd_kv_revoke_supply(kv, page);
     }

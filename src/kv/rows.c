@@ -82,6 +82,40 @@ void pd_kv_id_key(struct pd_kv_place *place, uint8_t letter, uint64_t id)
     place->size = 9;
 }
 
+void pd_kv_attachment_key(struct pd_kv_place *place, int64_t lease, struct pd_span key)
+{
+    pd_kv_id_key(place, 'a', (uint64_t)lease);
+    memcpy(place->bytes + place->size, key.bytes, key.size);
+    place->size += key.size;
+}
+
+size_t pd_kv_h_value_head(uint8_t *to, const struct pd_kv_trace *trace)
+{
+    size_t size = pd_varint_put(to, trace->is_delete);
+    size += pd_varint_put(to + size, (uint64_t)trace->replaced_revision);
+    size += pd_varint_put(to + size, trace->replaced_sub);
+    return size + pd_varint_put(to + size, (uint64_t)trace->left_lease);
+}
+
+bool pd_kv_h_parse(struct pd_span key, struct pd_span value, struct pd_kv_trace *trace_out)
+{
+    if (key.size != 13 || key.bytes[0] != 'h') {
+        return false;
+    }
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, value);
+    *trace_out = (struct pd_kv_trace){
+        .revision = (int64_t)pd_kv_get_be64(key.bytes + 1),
+        .sub = (uint32_t)(pd_kv_get_be64(key.bytes + 5) & UINT32_MAX),
+    };
+    trace_out->is_delete = pd_kv_read_below(&reader, 2) == 1;
+    trace_out->replaced_revision = pd_kv_read_i64(&reader);
+    trace_out->replaced_sub = pd_kv_read_below(&reader, UINT32_MAX);
+    trace_out->left_lease = pd_kv_read_i64(&reader);
+    trace_out->key = pd_kv_span(value.bytes + reader.at, value.size - reader.at);
+    return !reader.is_bad && trace_out->key.size > 0;
+}
+
 static bool unescape(struct pd_span escaped, struct pd_kv_place *user)
 {
     user->size = 0;
@@ -112,7 +146,7 @@ bool pd_kv_x_parse(struct pd_span key, struct pd_span value, struct pd_kv_place 
     struct pd_kv_record *record = &row_out->found.record;
     record->key = pd_kv_place_span(user);
     record->mod_revision = (int64_t)~pd_kv_get_be64(tail);
-    row_out->sub = ~(uint32_t)(pd_kv_get_be64(tail + 4) & UINT32_MAX);
+    row_out->found.sub = ~(uint32_t)(pd_kv_get_be64(tail + 4) & UINT32_MAX);
     struct pd_kv_reader reader;
     pd_kv_reader_init(&reader, value);
     record->version = pd_kv_read_i64(&reader);

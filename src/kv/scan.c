@@ -27,18 +27,6 @@ void pd_kv_scan_open(struct pd_kv *kv, struct pd_kv_scan *scan, struct pd_span k
         pd_kv_span_compare(pd_kv_place_span(&scan->at), pd_kv_place_span(&scan->end)) >= 0;
 }
 
-void pd_kv_want(struct pd_kv *kv, uint32_t slot_index, struct pd_span low, struct pd_span high,
-                uint32_t rows_max)
-{
-    struct pd_kv_slot *slot = &kv->slots[slot_index];
-    pd_assert(slot->state == PD_KV_SLOT_FREE);
-    slot->state = PD_KV_SLOT_QUEUED;
-    slot->generation = (slot->generation + 1) & UINT16_MAX;
-    pd_kv_place_set(&slot->low, low);
-    pd_kv_place_set(&slot->high, high);
-    slot->rows_max = rows_max;
-}
-
 void pd_kv_want_scan(struct pd_kv *kv, uint32_t slot, const struct pd_kv_scan *scan)
 {
     pd_kv_want(kv, slot, pd_kv_place_span(&scan->at), pd_kv_place_span(&scan->end), 0);
@@ -70,7 +58,7 @@ static bool look_at(struct pd_kv *kv, struct pd_kv_scan *scan, struct pd_span ro
         return true;
     }
     int64_t revision = row.found.record.mod_revision;
-    if (revision > scan->revision || (revision == scan->revision && row.sub > scan->sub)) {
+    if (revision > scan->revision || (revision == scan->revision && row.found.sub > scan->sub)) {
         pd_kv_place_set(&scan->at, row_key);
         scan->at.bytes[scan->at.size++] = 0; /* the next possible row key */
         return true;

@@ -148,9 +148,10 @@ bool pd_replica_store_step(struct pd_replica *replica)
     if (replica->phase != PD_REPLICA_RUNNING || replica->store_is_writing || is_over) {
         return false;
     }
+    /* Its rows go with the others: under load too, removal keeps up with writing. */
+    (void)pd_kv_background_step(replica->kv, replica->config.apply_budget);
     struct pd_kv_batch batch;
     if (!pd_kv_take_writes(replica->kv, &batch)) {
-        (void)pd_kv_background_step(replica->kv, replica->config.apply_budget);
         return false;
     }
     replica->store_is_writing = true;
