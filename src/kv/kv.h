@@ -221,8 +221,8 @@ void pd_kv_written(struct pd_kv *kv);
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 
 /* Background work in bounded steps, to be called whenever there is time and at least once per
- * batch: the removal of compacted rows, and of attachments that a very large command left. DONE: none now;
- * FETCH, FULL: as for apply. */
+ * batch: the removal of compacted rows, and of attachments that a very large command left.
+ * DONE: none now; FETCH, FULL: as for apply. */
 enum pd_kv_progress pd_kv_background_step(struct pd_kv *kv, uint32_t budget);
 
 /* -- What it is

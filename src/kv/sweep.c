@@ -6,7 +6,7 @@
  * from C still tells; neither does C's own 'h' row. The removal up to the next C begins with it.
  *
  *   idle -> a compaction is visible in the store -> pages of 'h' rows -> deletions into the
- *   overlay, when no command is under way and it is empty enough -> the 'c' row says how far -> done
+ *   overlay, when no command is under way and it is empty enough -> the 'c' row says how far
  *
  * Deletions are made once more after a crash; that does no harm. They are not indexed: a read that
  * may still look at what goes is refused at its next step. */
