@@ -108,9 +108,9 @@ static bool restore(struct pd_raft *raft, const struct pd_raft_snapshot_meta *me
     if (!pd_conf_is_voter(&meta->conf, raft->config.id) &&
         !pd_conf_is_learner(&meta->conf, raft->config.id)) {
         PD_TRACE(raft, WARN,
-                 "%llx attempted to restore snapshot but it is not in the ConfState; should never "
-                 "happen",
-                 (pd_ull)raft->config.id);
+                 "%llx attempted to restore snapshot but it is not in the ConfState %s; should "
+                 "never happen",
+                 (pd_ull)raft->config.id, pd_raft_conf_state_text(&meta->conf).text);
         return false;
     }
     struct pd_log_id id = {.term = meta->term, .index = meta->index};

@@ -171,10 +171,24 @@ void pd_core_check_quorum(struct pd_raft *raft)
     }
 }
 
+/* The member that a report is about; NULL: none that a leader keeps track of. */
+static struct pd_raft_member *reported(struct pd_raft *raft, pd_raft_node node)
+{
+    if (raft->role != PD_RAFT_LEADER) {
+        return NULL;
+    }
+    struct pd_raft_member *member = pd_core_member(raft, node);
+    if (member == NULL) {
+        PD_TRACE(raft, DEBUG, "%llx no progress available for %llx", (pd_ull)raft->config.id,
+                 (pd_ull)node);
+    }
+    return member;
+}
+
 void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node)
 {
-    struct pd_raft_member *member = pd_core_member(raft, node);
-    if (raft->role != PD_RAFT_LEADER || member == NULL) {
+    struct pd_raft_member *member = reported(raft, node);
+    if (member == NULL) {
         return;
     }
     if (member->progress.state == PD_RAFT_REPLICATE) {
@@ -190,9 +204,8 @@ void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node)
 
 void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, bool is_ok)
 {
-    struct pd_raft_member *member = pd_core_member(raft, node);
-    if (raft->role != PD_RAFT_LEADER || member == NULL ||
-        member->progress.state != PD_RAFT_SNAPSHOT) {
+    struct pd_raft_member *member = reported(raft, node);
+    if (member == NULL || member->progress.state != PD_RAFT_SNAPSHOT) {
         return;
     }
     if (!is_ok && !PD_MUTANT(RAFT_SNAPSHOT_FAILURE_KEPT)) {

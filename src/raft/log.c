@@ -244,7 +244,10 @@ static uint64_t varint_size(uint64_t value)
 
 uint64_t pd_log_entry_size(const struct pd_raft_entry *entry)
 {
-    uint64_t size = 2 + 1 + varint_size(entry->term) + 1 + varint_size(entry->index);
+    uint64_t size = 1 + varint_size(entry->term) + 1 + varint_size(entry->index);
+    if (entry->type != PD_RAFT_ENTRY_NORMAL) {
+        size += 2; /* the usual type is not written */
+    }
     if (entry->data.size > 0) {
         size += 1 + varint_size(entry->data.size) + entry->data.size;
     }

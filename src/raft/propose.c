@@ -90,8 +90,9 @@ enum pd_status pd_core_lead_proposal(struct pd_raft *raft, enum pd_raft_entry_ty
     return status;
 }
 
-static bool forward(struct pd_raft *raft, enum pd_raft_entry_type type, const struct pd_span *data,
-                    uint32_t count)
+/* `from`: who proposed it first, whatever way it takes. */
+static bool forward(struct pd_raft *raft, pd_raft_node from, enum pd_raft_entry_type type,
+                    const struct pd_span *data, uint32_t count)
 {
     struct pd_raft_outbox *outbox = pd_core_outbox(raft);
     uint64_t bytes = payload(data, count);
@@ -112,12 +113,13 @@ static bool forward(struct pd_raft *raft, enum pd_raft_entry_type type, const st
     }
     outbox->forward_count += count;
     return pd_core_send(raft, (struct pd_raft_message){.type = PD_RAFT_MSG_PROP,
+                                                       .from = from,
                                                        .to = raft->leader,
                                                        .entries = entries,
                                                        .entry_count = count});
 }
 
-static enum pd_status propose(struct pd_raft *raft, enum pd_raft_entry_type type,
+static enum pd_status propose(struct pd_raft *raft, pd_raft_node from, enum pd_raft_entry_type type,
                               const struct pd_span *data, uint32_t count)
 {
     pd_ull id = raft->config.id;
@@ -134,7 +136,7 @@ static enum pd_status propose(struct pd_raft *raft, enum pd_raft_entry_type type
                  id, (pd_ull)raft->leader, (pd_ull)raft->term);
         return PD_ERR_CLOSED;
     }
-    return forward(raft, type, data, count) ? PD_OK : PD_ERR_FULL;
+    return forward(raft, from, type, data, count) ? PD_OK : PD_ERR_FULL;
 }
 
 enum pd_status pd_core_step_proposal(struct pd_raft *raft, const struct pd_raft_message *message)
@@ -149,7 +151,7 @@ enum pd_status pd_core_step_proposal(struct pd_raft *raft, const struct pd_raft_
         }
         data[i] = message->entries[i].data;
     }
-    return propose(raft, type, data, message->entry_count);
+    return propose(raft, message->from, type, data, message->entry_count);
 }
 
 enum pd_status pd_raft_propose(struct pd_raft *raft, const struct pd_span *data, uint32_t count,
@@ -161,7 +163,7 @@ enum pd_status pd_raft_propose(struct pd_raft *raft, const struct pd_span *data,
     if (count == 0) {
         return PD_ERR_INVALID;
     }
-    enum pd_status status = propose(raft, PD_RAFT_ENTRY_NORMAL, data, count);
+    enum pd_status status = propose(raft, raft->config.id, PD_RAFT_ENTRY_NORMAL, data, count);
     if (status == PD_OK && raft->role == PD_RAFT_LEADER) {
         *index_out = next;
     }
@@ -182,8 +184,8 @@ enum pd_status pd_raft_propose_conf_change(struct pd_raft *raft,
     if (status != PD_OK) {
         return PD_ERR_INVALID;
     }
-    status =
-        propose(raft, is_v1 ? PD_RAFT_ENTRY_CONF_CHANGE : PD_RAFT_ENTRY_CONF_CHANGE_V2, &data, 1);
+    status = propose(raft, raft->config.id,
+                     is_v1 ? PD_RAFT_ENTRY_CONF_CHANGE : PD_RAFT_ENTRY_CONF_CHANGE_V2, &data, 1);
     if (status == PD_OK && raft->role == PD_RAFT_LEADER) {
         *index_out = next;
     }

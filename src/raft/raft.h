@@ -345,6 +345,7 @@ struct pd_raft_member_status {
     uint64_t next;
     enum pd_raft_progress_state state;
     uint64_t pending_snapshot;
+    uint64_t session; /* what answers must echo (item 22) */
     uint32_t inflight_count;
     bool inflight_full;
     bool is_paused;

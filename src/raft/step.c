@@ -54,7 +54,8 @@ bool pd_core_is_well_formed(const struct pd_raft *raft, const struct pd_raft_mes
     case PD_RAFT_MSG_TIMEOUT_NOW:
         return message->term > 0 && !is_own;
     case PD_RAFT_MSG_PROP:
-        return message->term == 0 && !is_own && message->entry_count > 0 &&
+        /* It may come back to who proposed it, over somebody who takes this node for the leader. */
+        return message->term == 0 && message->entry_count > 0 &&
                message->entry_count <= PD_RAFT_FORWARD_MAX && entries_are_well_formed(message);
     case PD_RAFT_MSG_READ_INDEX:
         return message->term == 0 && !is_own;

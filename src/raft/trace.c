@@ -33,7 +33,7 @@ static size_t add_set(struct pd_raft_text *text, size_t used, const pd_raft_node
 {
     used = add(text, used, "(");
     for (uint32_t i = 0; i < count; i++) {
-        used = add(text, used, i == 0 ? "%llu" : " %llu", (unsigned long long)nodes[i]);
+        used = add(text, used, i == 0 ? "%llx" : " %llx", (unsigned long long)nodes[i]);
     }
     return add(text, used, ")");
 }
@@ -58,6 +58,27 @@ struct pd_raft_text pd_raft_conf_text(const struct pd_raft_conf *conf)
     if (conf->auto_leave) {
         (void)add(&text, used, " autoleave");
     }
+    return text;
+}
+
+static size_t add_list(struct pd_raft_text *text, size_t used, const char *name,
+                       const pd_raft_node *nodes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        used = add(text, used, "%s:%llu ", name, (unsigned long long)nodes[i]);
+    }
+    return used;
+}
+
+struct pd_raft_text pd_raft_conf_state_text(const struct pd_raft_conf *conf)
+{
+    struct pd_raft_text text = {.text = ""};
+    size_t used = add_list(&text, 0, "voters", conf->voters, conf->voter_count);
+    used = add_list(&text, used, "learners", conf->learners, conf->learner_count);
+    used =
+        add_list(&text, used, "voters_outgoing", conf->voters_outgoing, conf->voter_outgoing_count);
+    used = add_list(&text, used, "learners_next", conf->learners_next, conf->learner_next_count);
+    (void)add(&text, used, "auto_leave:%s", conf->auto_leave ? "true" : "false");
     return text;
 }
 

@@ -14,8 +14,10 @@ struct pd_raft_text {
     char text[PD_RAFT_TEXT_MAX];
 };
 
-/* "voters=(1 2)&&(1) learners=(3) autoleave" */
+/* "voters=(1 2)&&(1) learners=(3) autoleave"; ids in hexadecimal, as in log lines. */
 struct pd_raft_text pd_raft_conf_text(const struct pd_raft_conf *conf);
+/* "voters:1 voters:2 learners:3 auto_leave:false" */
+struct pd_raft_text pd_raft_conf_state_text(const struct pd_raft_conf *conf);
 /* "StateProbe match=0 next=1 paused" */
 struct pd_raft_text pd_raft_member_text(const struct pd_raft_member_status *member);
 /* "transition:ConfChangeTransitionAuto changes:{type:ConfChangeAddNode node_id:2}" */
