@@ -1,43 +1,66 @@
 #include "raft-conformance/changes.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "raft-conformance/script.h"
 
 /* In the order of enum pd_raft_conf_change_type. */
 static const char letters[] = "vrul";
 
+static bool read_change(const char *token, struct pd_raft_conf_change_single *single,
+                        struct text *output)
+{
+    const char *letter = strchr(letters, token[0]);
+    if (strlen(token) < 2) {
+        text_add(output, "unknown token %s", token);
+        return false;
+    }
+    if (letter == NULL) {
+        text_add(output, "unknown input: %s", token);
+        return false;
+    }
+    single->type = (enum pd_raft_conf_change_type)(letter - letters);
+    const char *number = token + 1;
+    if (!read_u64(number, &single->node)) {
+        bool is_number = number[strspn(number, "0123456789")] == '\0';
+        text_add(output, "strconv.ParseUint: parsing ");
+        text_add_quoted(output, number, strlen(number));
+        text_add(output, ": %s", is_number ? "value out of range" : "invalid syntax");
+        return false;
+    }
+    return true;
+}
+
 bool changes_read(const char *input, struct pd_raft_conf_change *changes, struct text *output)
 {
+    static const char blanks[] = " \t\v\f\r\n";
     changes->count = 0;
-    for (;;) {
-        input += strspn(input, " \t\n");
-        size_t size = strcspn(input, " \t\n");
-        if (size == 0) {
-            return true;
-        }
-        char word[32];
-        (void)snprintf(word, sizeof word, "%.*s", (int)size, input);
-        const char *letter = strchr(letters, word[0]);
-        struct pd_raft_conf_change_single *single = &changes->changes[changes->count];
-        if (size < 2) {
-            text_add(output, "unknown token %s", word);
-            return false;
-        }
-        if (letter == NULL || size >= sizeof word || changes->count == PD_RAFT_MEMBERS_MAX) {
-            text_add(output, "unknown input: %s", word);
-            return false;
-        }
-        single->type = (enum pd_raft_conf_change_type)(letter - letters);
-        if (!read_u64(word + 1, &single->node)) {
-            text_add(output, "strconv.ParseUint: parsing \"%s\": invalid syntax", word + 1);
-            return false;
-        }
-        changes->count++;
-        input += size;
+    input += strspn(input, blanks);
+    size_t size = strlen(input);
+    while (size > 0 && strchr(blanks, input[size - 1]) != NULL) {
+        size--;
     }
+    const char *end = input + size;
+    while (input < end) {
+        size = 0;
+        while (input + size < end && input[size] != ' ') {
+            size++;
+        }
+        if (changes->count == PD_RAFT_MEMBERS_MAX) {
+            text_add(output, "more than %u changes", PD_RAFT_MEMBERS_MAX);
+            return false;
+        }
+        char *token = must_copy(input, size);
+        bool is_read = read_change(token, &changes->changes[changes->count++], output);
+        pd_free(token);
+        if (!is_read) {
+            return false;
+        }
+        input += size + (input + size < end ? 1 : 0);
+    }
+    return true;
 }
 
 void changes_write(const struct pd_raft_conf_change *changes, struct text *output)

@@ -5,31 +5,13 @@
 #include "raft-conformance/changes.h"
 #include "raft/trace.h"
 
-static void add_quoted(struct text *output, struct pd_span data)
-{
-    text_add(output, "\"");
-    for (size_t i = 0; i < data.size; i++) {
-        uint8_t byte = data.bytes[i];
-        if (byte == '"' || byte == '\\') {
-            text_add(output, "\\%c", byte);
-        } else if (byte == '\n' || byte == '\t' || byte == '\r') {
-            text_add(output, "\\%c", byte == '\n' ? 'n' : byte == '\t' ? 't' : 'r');
-        } else if (byte < 0x20 || byte == 0x7f) {
-            text_add(output, "\\x%02x", byte);
-        } else {
-            text_add_bytes(output, &byte, 1);
-        }
-    }
-    text_add(output, "\"");
-}
-
 static void add_entry(struct text *output, const struct pd_raft_entry *entry)
 {
     static const char *const names[] = {"EntryNormal", "EntryConfChange", "EntryConfChangeV2"};
     text_add(output, "%" PRIu64 "/%" PRIu64 " %s", entry->term, entry->index, names[entry->type]);
     if (entry->type == PD_RAFT_ENTRY_NORMAL) {
         text_add(output, " ");
-        add_quoted(output, entry->data);
+        text_add_quoted(output, entry->data.bytes, entry->data.size);
         return;
     }
     struct pd_raft_conf_change change;

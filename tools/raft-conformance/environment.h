@@ -48,7 +48,6 @@ struct node {
     struct pd_raft_snapshot_meta applied; /* what a snapshot of this node would be */
     struct packets append_work;
     struct packets apply_work;
-    uint64_t sessions[NODES_MAX + 1]; /* last seen in a message to that node */
 };
 
 struct environment {

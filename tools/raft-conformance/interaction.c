@@ -70,15 +70,22 @@ static const char *run_compact(struct environment *environment, const struct com
 
 static int message_type(const char *name)
 {
-    static const char *const storage_names[] = {"", "MsgStorageAppend", "MsgStorageAppendResp",
-                                                "MsgStorageApply", "MsgStorageApplyResp"};
+    /* The storage's, and those that never leave a node. */
+    static const char *const other_names[] = {"",
+                                              "MsgStorageAppend",
+                                              "MsgStorageAppendResp",
+                                              "MsgStorageApply",
+                                              "MsgStorageApplyResp",
+                                              "MsgHup",
+                                              "MsgBeat",
+                                              "MsgCheckQuorum"};
     for (int i = PD_RAFT_MSG_APP; i <= PD_RAFT_MSG_UNREACHABLE; i++) {
         if (strcmp(pd_raft_message_text((enum pd_raft_message_type)i), name) == 0) {
             return i;
         }
     }
-    for (int i = 1; i < 5; i++) {
-        if (strcmp(storage_names[i], name) == 0) {
+    for (int i = 1; i < 8; i++) {
+        if (strcmp(other_names[i], name) == 0) {
             return 100 + i;
         }
     }
@@ -190,9 +197,10 @@ static const char *run_propose_conf_change(struct environment *environment,
         return wrong;
     }
     if (!changes_read(command->input, &change, &reason)) {
-        print(environment, "%s", reason.bytes);
+        char *copy = arena_alloc(environment, reason.size + 1);
+        memcpy(copy, reason.bytes, reason.size + 1);
         text_free(&reason);
-        return NULL;
+        return copy;
     }
     if (is_v1 && (change.count != 1 || change.transition != PD_RAFT_TRANSITION_AUTO)) {
         return "v1 conf change can only have one operation and no transition";
@@ -232,10 +240,21 @@ static const char *run_report_unreachable(struct environment *environment,
     struct node *from = node_at(environment, command, 0);
     struct node *to = node_at(environment, command, 1);
     if (from == NULL || to == NULL) {
-        return "must specify exactly two node indexes";
+        return "must specify exactly two node indexes: node on which to report, and reported node";
     }
     pd_raft_report_unreachable(from->raft, to->id);
     return NULL;
+}
+
+/* 0: the node does not lead the other. */
+static uint64_t session_of(const struct pd_raft_status *status, pd_raft_node node)
+{
+    for (uint32_t i = 0; i < status->member_count; i++) {
+        if (status->members[i].node == node) {
+            return status->members[i].session;
+        }
+    }
+    return 0;
 }
 
 /* As if the transport had sent one by itself. */
@@ -253,7 +272,7 @@ static const char *run_send_snapshot(struct environment *environment, const stru
                                       .from = from->id,
                                       .to = to->id,
                                       .term = status.hard_state.term,
-                                      .session = from->sessions[to->id],
+                                      .session = session_of(&status, to->id),
                                       .snapshot = &from->applied};
     struct packet packet = copy_message(environment, &message);
     struct text line = {0};

@@ -26,7 +26,7 @@ static const char usage[] =
 
 static bool is_verbose;
 
-static char *read_file(const char *path)
+static char *read_file(const char *path, size_t *size_out)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -45,6 +45,7 @@ static char *read_file(const char *path)
         return NULL;
     }
     text_add(&text, "%s", "");
+    *size_out = text.size;
     return text.bytes;
 }
 
@@ -111,12 +112,17 @@ static bool run_commands(const struct mode *mode, const char *path, char *bytes)
 
 static bool run_file(const struct mode *mode, const char *path)
 {
-    char *bytes = read_file(path);
+    size_t size = 0;
+    char *bytes = read_file(path, &size);
     if (bytes == NULL) {
         printf("FAIL %s\n  cannot be read: %s\n", path, strerror(errno));
         return false;
     }
-    bool is_ok = run_commands(mode, path, bytes);
+    bool is_text = strlen(bytes) == size;
+    if (!is_text) {
+        printf("FAIL %s\n  a zero byte in it: no script\n", path);
+    }
+    bool is_ok = is_text && run_commands(mode, path, bytes);
     pd_free(bytes);
     fflush(stdout);
     return is_ok;

@@ -14,6 +14,7 @@ struct wish {
     struct pd_raft_config config;
     struct pd_raft_snapshot_meta snapshot;
     bool is_async;
+    bool has_content;
     bool is_bootstrapped;
 };
 
@@ -56,7 +57,8 @@ static bool add_member(pd_raft_node *nodes, uint32_t *count, const char *value)
     return true;
 }
 
-static bool read_flag(struct wish *wish, const char *key, const char *value)
+/* NULL: no such flag. */
+static bool *find_flag(struct wish *wish, const char *key)
 {
     const struct {
         const char *key;
@@ -71,61 +73,82 @@ static bool read_flag(struct wish *wish, const char *key, const char *value)
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(flags[i].key, key) == 0) {
-            return read_bool(value, flags[i].flag);
+            return flags[i].flag;
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool read_size(struct wish *wish, const char *key, const char *value)
+/* NULL: no such limit. */
+static uint64_t *find_limit(struct wish *wish, const char *key)
 {
     struct pd_raft_config *config = &wish->config;
     const struct {
         const char *key;
-        uint64_t *size;
-    } sizes[] = {
-        {"index", &wish->snapshot.index},
+        uint64_t *limit;
+    } limits[] = {
         {"max-committed-size-per-ready", &config->committed_bytes_max},
         {"max-inflight-bytes", &config->inflight_bytes_max},
         {"max-size-per-msg", &config->append_bytes_max},
         {"max-uncommitted-entries-size", &config->uncommitted_bytes_max},
     };
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (strcmp(sizes[i].key, key) == 0) {
-            wish->is_bootstrapped = wish->is_bootstrapped || i == 0;
-            return read_u64(value, sizes[i].size);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (strcmp(limits[i].key, key) == 0) {
+            return limits[i].limit;
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool read_option(struct wish *wish, const char *key, const char *value)
+static bool read_snapshot_option(struct wish *wish, const char *key, const char *value)
 {
     struct pd_raft_conf *conf = &wish->snapshot.conf;
-    uint64_t number = 0;
     if (strcmp(key, "voters") == 0) {
-        wish->is_bootstrapped = true;
         return add_member(conf->voters, &conf->voter_count, value);
     }
     if (strcmp(key, "learners") == 0) {
-        wish->is_bootstrapped = true;
         return add_member(conf->learners, &conf->learner_count, value);
     }
-    if (strcmp(key, "content") == 0) {
-        wish->is_bootstrapped = true; /* of the state machine, which nothing prints */
-        return true;
+    if (strcmp(key, "index") == 0) {
+        return read_u64(value, &wish->snapshot.index);
     }
-    if (strcmp(key, "inflight") == 0 && read_u64(value, &number) && number > 0) {
+    wish->has_content = true;
+    return true; /* content: of the state machine, which nothing prints */
+}
+
+/* False: a value that cannot be. What is no option here is passed over, as those that the scripts
+ * were made for do it. */
+static bool read_option(struct wish *wish, const char *key, const char *value)
+{
+    static const char *const of_snapshot[] = {"voters", "learners", "index", "content"};
+    uint64_t number = 0;
+    for (size_t i = 0; i < sizeof of_snapshot / sizeof of_snapshot[0]; i++) {
+        if (strcmp(of_snapshot[i], key) == 0) {
+            return read_snapshot_option(wish, key, value);
+        }
+    }
+    if (strcmp(key, "inflight") == 0) {
+        bool is_read = read_u64(value, &number) && number > 0;
         wish->config.inflight_max =
             number < UNLIMITED_INFLIGHTS ? (uint32_t)number : UNLIMITED_INFLIGHTS;
-        return true;
+        return is_read;
     }
-    if (strcmp(key, "read-only") == 0 || strcmp(key, "read_only") == 0) {
+    if (strcmp(key, "read-only") == 0) {
         wish->config.lease_reads = strcmp(value, "lease-based") == 0;
         wish->config.lease_ns = 1; /* no script reads */
         return wish->config.lease_reads || strcmp(value, "safe") == 0;
     }
-    return read_flag(wish, key, value) || read_size(wish, key, value);
+    bool *flag = find_flag(wish, key);
+    if (flag != NULL) {
+        return read_bool(value, flag);
+    }
+    uint64_t *limit = find_limit(wish, key);
+    if (limit == NULL) {
+        return true;
+    }
+    bool is_read = read_u64(value, limit);
+    *limit = *limit == 0 && limit == &wish->config.committed_bytes_max ? PD_RAFT_NO_LIMIT : *limit;
+    return is_read;
 }
 
 static const char *add_node(struct environment *environment, const struct wish *wish)
@@ -177,10 +200,12 @@ const char *add_nodes(struct environment *environment, const struct command *com
         const struct argument *argument = &command->arguments[i];
         for (uint32_t v = 0; v < argument->value_count; v++) {
             if (!read_option(&wish, argument->key, argument->values[v])) {
-                return "an option of add-nodes is unknown, or its value";
+                return "an option of add-nodes has a value that cannot be";
             }
         }
     }
+    wish.is_bootstrapped = wish.snapshot.index > 0 || wish.snapshot.conf.voter_count > 0 ||
+                           wish.snapshot.conf.learner_count > 0 || wish.has_content;
     if (wish.is_bootstrapped && wish.snapshot.index <= 1) {
         return "index must be specified as > 1 due to bootstrap";
     }

@@ -148,13 +148,19 @@ static uint64_t committed(const struct question *question, uint32_t first, uint3
                                      question->half[second].count);
 }
 
-static void add_index(struct text *output, uint64_t index, const char *remark)
+static void add_index(struct text *output, uint64_t index)
 {
     if (index == UINT64_MAX) {
-        text_add(output, "∞%s\n", remark);
+        text_add(output, "∞");
     } else {
-        text_add(output, "%" PRIu64 "%s\n", index, remark);
+        text_add(output, "%" PRIu64, index);
     }
+}
+
+static void add_index_line(struct text *output, uint64_t index, const char *remark)
+{
+    add_index(output, index);
+    text_add(output, "%s\n", remark);
 }
 
 /* How many acks lie below each. */
@@ -180,7 +186,7 @@ static void describe(const struct question *question, struct text *output)
             }
             text_add(output, ">%*s", (int)(count - bar), "");
         }
-        text_add(output, " %5" PRIu64 "    (id=%" PRIu64 ")\n", ack->value, ack->id);
+        text_add(output, " %5" PRIu64 "    (id=%" PRIx64 ")\n", ack->value, ack->id);
     }
 }
 
@@ -190,14 +196,14 @@ static void run_committed(struct question *question, struct text *output)
     if (question->is_joint) {
         uint64_t index = committed(question, 0, 1);
         if (committed(question, 1, 0) != index) {
-            add_index(output, committed(question, 1, 0), " <-- via symmetry");
+            add_index_line(output, committed(question, 1, 0), " <-- via symmetry");
         }
-        add_index(output, index, "");
+        add_index_line(output, index, "");
         return;
     }
     uint64_t index = committed(question, 0, 1); /* the other half is empty */
     if (committed(question, 0, 0) != index) {
-        add_index(output, committed(question, 0, 0), " <-- self-joint quorum");
+        add_index_line(output, committed(question, 0, 0), " <-- self-joint quorum");
     }
     /* Who is behind the result does not decide it: neither one less nor nothing at all changes
      * it. */
@@ -214,7 +220,7 @@ static void run_committed(struct question *question, struct text *output)
         }
         ack->value = value;
     }
-    add_index(output, index, "");
+    add_index_line(output, index, "");
 }
 
 static enum pd_vote_result half_vote(struct question *question, uint32_t which)
@@ -269,7 +275,8 @@ static void run(void *state, const struct command *command, struct text *output)
         }
         text_add(output, "]: [");
         for (uint32_t i = 0; i < question.value_count; i++) {
-            text_add(output, "%s%" PRIu64, i == 0 ? "" : " ", question.values[i]);
+            text_add(output, i == 0 ? "" : " ");
+            add_index(output, question.values[i]);
         }
         text_add(output, "]\n");
     } else if (strcmp(command->name, "committed") == 0) {

@@ -5,11 +5,11 @@
 #include "base/assert.h"
 #include "raft-conformance/describe.h"
 
-static const char *write_down(struct environment *environment, struct node *node,
-                              const struct pd_raft_snapshot_meta *snapshot,
+/* A node's own snapshot is what it applied alone, its configuration too, even when it began with
+ * another's snapshot: so do the nodes that the scripts were made with. */
+static const char *write_down(struct node *node, const struct pd_raft_snapshot_meta *snapshot,
                               const struct pd_raft_entry *entries, uint32_t count)
 {
-    (void)environment;
     if (snapshot != NULL && snapshot->index != 0) {
         if (count > 0) {
             return "can't apply snapshot and entries at the same time";
@@ -17,11 +17,9 @@ static const char *write_down(struct environment *environment, struct node *node
         if (!storage_install(&node->storage, snapshot)) {
             return "requested index is older than the existing snapshot";
         }
-        node->applied = *snapshot;
         return NULL;
     }
-    storage_append(&node->storage, entries, count);
-    return NULL;
+    return storage_append(&node->storage, entries, count);
 }
 
 static void apply(struct node *node, const struct pd_raft_entry *entries, uint32_t count)
@@ -37,13 +35,6 @@ static void apply(struct node *node, const struct pd_raft_entry *entries, uint32
         node->applied.index = entry->index;
         node->applied.term = entry->term;
         pd_raft_snapshot_available(node->raft, &node->applied);
-    }
-}
-
-static void note_session(struct node *node, const struct pd_raft_message *message)
-{
-    if (message->to <= NODES_MAX && message->session != 0) {
-        node->sessions[message->to] = message->session;
     }
 }
 
@@ -140,7 +131,6 @@ static void send_out(struct environment *environment, struct node *node,
         } else if (packet->kind == PACKET_APPLY) {
             packets_add(&node->apply_work, packet);
         } else {
-            note_session(node, &packet->message);
             packets_add(&environment->messages, packet);
         }
     }
@@ -170,12 +160,14 @@ const char *process_ready(struct environment *environment, struct node *node)
         describe_ready(environment->output, &ready, &messages);
     }
     if (!node->is_async) {
-        wrong = write_down(environment, node, ready.snapshot, ready.entries, ready.entry_count);
-        apply(node, ready.committed, ready.committed_count);
+        wrong = write_down(node, ready.snapshot, ready.entries, ready.entry_count);
     }
-    send_out(environment, node, &messages);
-    if (!node->is_async) {
+    if (wrong == NULL && !node->is_async) {
+        apply(node, ready.committed, ready.committed_count);
+        send_out(environment, node, &messages);
         finish_at_once(node, &ready, &own);
+    } else if (wrong == NULL) {
+        send_out(environment, node, &messages);
     }
     pd_raft_check(node->raft);
     packets_free(&messages);
@@ -203,13 +195,11 @@ static struct packet begin_work(struct environment *environment, struct packets 
     return packet;
 }
 
-static void end_work(struct environment *environment, struct node *node,
-                     const struct packet *packet)
+static void end_work(struct environment *environment, const struct packet *packet)
 {
     print(environment, "Responses:\n");
     for (uint32_t i = 0; i < packet->response_count; i++) {
         print_packet(environment, &packet->responses[i]);
-        note_session(node, &packet->responses[i].message);
         packets_add(&environment->messages, &packet->responses[i]);
     }
 }
@@ -221,9 +211,11 @@ const char *process_append_thread(struct environment *environment, struct node *
         return NULL;
     }
     struct packet packet = begin_work(environment, &node->append_work);
-    const char *wrong = write_down(environment, node, packet.message.snapshot,
-                                   packet.message.entries, packet.message.entry_count);
-    end_work(environment, node, &packet);
+    const char *wrong = write_down(node, packet.message.snapshot, packet.message.entries,
+                                   packet.message.entry_count);
+    if (wrong == NULL) {
+        end_work(environment, &packet);
+    }
     return wrong;
 }
 
@@ -235,6 +227,6 @@ const char *process_apply_thread(struct environment *environment, struct node *n
     }
     struct packet packet = begin_work(environment, &node->apply_work);
     apply(node, packet.message.entries, packet.message.entry_count);
-    end_work(environment, node, &packet);
+    end_work(environment, &packet);
     return NULL;
 }

@@ -1,10 +1,11 @@
 /* script - data-driven scripts: `command arguments`, optional input, `----`, expected output up to
  * a blank line.
  *
- * Format  A line that begins with # between the cases is a comment; a command line that ends with \
- *         goes on in the next. An argument is `value`, `key=value` or `key=(value, value)`. Where
- *         the expected output has blank lines, a second `----` follows the first, and two of them
- *         end it. */
+ * Format  Between the cases a line that begins with # is a comment, and one that begins with
+ *         `subtest` names a group. A command line that ends with \ goes on in the next. An argument
+ *         is `value`, `key=value` or `key=(value, value)`. Where the expected output has blank
+ *         lines, a second `----` follows the first; two of them and a blank line end it. A carriage
+ *         return before the end of a line belongs to the end. */
 #ifndef PD_CONFORMANCE_SCRIPT_H
 #define PD_CONFORMANCE_SCRIPT_H
 

@@ -10,13 +10,16 @@ static uint64_t last_index(const struct storage *storage)
     return storage->index + storage->count;
 }
 
-void storage_append(struct storage *storage, const struct pd_raft_entry *entries, uint32_t count)
+const char *storage_append(struct storage *storage, const struct pd_raft_entry *entries,
+                           uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (entries[i].index <= storage->index) {
             continue; /* compacted already */
         }
-        pd_assert(entries[i].index <= last_index(storage) + 1);
+        if (entries[i].index > last_index(storage) + 1) {
+            return "missing log entry";
+        }
         storage->count = (uint32_t)(entries[i].index - storage->index - 1);
         if (storage->count == storage->room) {
             uint32_t room = storage->room == 0 ? 64 : storage->room * 2;
@@ -28,6 +31,7 @@ void storage_append(struct storage *storage, const struct pd_raft_entry *entries
         }
         storage->entries[storage->count++] = entries[i];
     }
+    return NULL;
 }
 
 bool storage_install(struct storage *storage, const struct pd_raft_snapshot_meta *snapshot)

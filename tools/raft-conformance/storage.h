@@ -14,8 +14,9 @@ struct storage {
     uint32_t room;
 };
 
-/* Entries' data must live as long as the storage. They may overwrite a tail. */
-void storage_append(struct storage *storage, const struct pd_raft_entry *entries, uint32_t count);
+/* Entries' data must live as long as the storage. They may overwrite a tail. NULL, or why not. */
+const char *storage_append(struct storage *storage, const struct pd_raft_entry *entries,
+                           uint32_t count);
 /* False: it is older than the one that is there. */
 bool storage_install(struct storage *storage, const struct pd_raft_snapshot_meta *snapshot);
 /* Forget up to `index`. NULL, or why not. */

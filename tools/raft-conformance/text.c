@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 
 static void reserve(struct text *text, size_t size)
 {
@@ -53,6 +54,71 @@ void text_add(struct text *text, const char *format, ...)
     va_start(arguments, format);
     text_add_list(text, format, arguments);
     va_end(arguments);
+}
+
+/* The bytes of the UTF-8 character at `bytes`, or 0; *rune_out is its number. */
+static size_t decode_rune(const uint8_t *bytes, size_t size, uint32_t *rune_out)
+{
+    size_t count = bytes[0] < 0x80 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
+    if (count > size || !pd_utf8_is_valid(bytes, count)) {
+        return 0;
+    }
+    uint32_t rune = count == 1 ? bytes[0] : bytes[0] & (0x7fu >> count);
+    for (size_t i = 1; i < count; i++) {
+        rune = (rune << 6) | (bytes[i] & 0x3fu);
+    }
+    *rune_out = rune;
+    return count;
+}
+
+/* Controls, blanks other than the space, formats, and what is nobody's or private. */
+static bool is_printable(uint32_t rune)
+{
+    static const uint32_t hidden[][2] = {
+        {0x00, 0x1f},     {0x7f, 0xa0},     {0xad, 0xad},     {0x1680, 0x1680},    {0x180e, 0x180e},
+        {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000},    {0xe000, 0xf8ff},
+        {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0x10ffff},
+    };
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        if (rune >= hidden[i][0] && rune <= hidden[i][1]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_escaped(struct text *text, uint32_t rune)
+{
+    static const char named[] = "\aa\bb\ff\nn\rr\tt\vv";
+    for (size_t i = 0; i < sizeof named - 1; i += 2) {
+        if (rune == (uint32_t)(unsigned char)named[i]) {
+            text_add(text, "\\%c", named[i + 1]);
+            return;
+        }
+    }
+    text_add(text, rune < 0x80 ? "\\x%02x" : rune < 0x10000 ? "\\u%04x" : "\\U%08x", rune);
+}
+
+void text_add_quoted(struct text *text, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    text_add(text, "\"");
+    while (size > 0) {
+        uint32_t rune = 0;
+        size_t count = decode_rune(at, size, &rune);
+        if (count == 0) {
+            text_add(text, "\\x%02x", at[0]);
+            count = 1;
+        } else if (!is_printable(rune)) {
+            add_escaped(text, rune);
+        } else {
+            text_add(text, rune == '"' || rune == '\\' ? "\\" : "");
+            text_add_bytes(text, at, count);
+        }
+        at += count;
+        size -= count;
+    }
+    text_add(text, "\"");
 }
 
 void text_add_indented(struct text *text, const char *lines, const char *indent)

@@ -17,6 +17,8 @@ struct text {
 void text_add(struct text *text, const char *format, ...) PD_PRINTF(2, 3);
 void text_add_list(struct text *text, const char *format, va_list arguments) PD_PRINTF(2, 0);
 void text_add_bytes(struct text *text, const void *bytes, size_t size);
+/* In double quotes, what is not printable escaped as Go's %q does. */
+void text_add_quoted(struct text *text, const void *bytes, size_t size);
 /* Each line of `lines` behind `indent`. */
 void text_add_indented(struct text *text, const char *lines, const char *indent);
 const char *text_of(const struct text *text);
