@@ -13,7 +13,7 @@
  *              That one stops by itself.
  *              nobody can tell (one of three is away, or there are two voters): after a grace both
  *              stop. One of them is wrong, and a wrong answer is worse than none.
- *            A state that came with a snapshot is a new beginning: what was remembered is forgotten.
+ *            A state that came with a snapshot is a new beginning: nothing older is compared.
  * Frame      count u8, flags u8 (1: tell me yours), then {index, fold, set low, set high} u64
  *            each. */
 #include <string.h>

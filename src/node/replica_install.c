@@ -27,8 +27,8 @@
  * No raft    A node without a state has none yet: pd_replica_begin_raft makes it at the end. Until
  *            then it votes for nobody and acknowledges nothing.
  * Stalls     A sender that is silent for four times snapshot_ticks is given up; then peers are
- *            asked in turn (FRAME_WANT), and any snapshot that fits is taken. One of a later raft term
- *            takes the place of another at once.
+ *            asked in turn (FRAME_WANT), and any snapshot that fits is taken. One of a later raft
+ *            term takes the place of another at once.
  * Damage     Rows that are not what their hashes say are thrown away, and their sender is refused
  *            for a while: with a damaged leader another member's snapshot must have its turn. */
 #include <string.h>

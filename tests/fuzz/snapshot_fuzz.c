@@ -1,5 +1,5 @@
-/* The snapshot's chunks from any bytes: nothing outside of them is read, what is accepted is encoded
- * alike again, and a chain never ends but with totals that fit. */
+/* The snapshot's chunks from any bytes: nothing outside of them is read, what is accepted is
+ * encoded alike again, and a chain never ends but with totals that fit. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* replica_world - replicas in a test's hands, all in one thread: each over a real log on a
- * simulated disk and the store in memory; the test is the network, the disks' pace, the timer and the client.
+ * simulated disk and the store in memory; the test is the network, the disks' pace, the timer and
+ * the client.
  *
  * Time       Nothing happens by itself: world_tick lets one tick pass on every node and serves what
  *            it causes until all is quiet.
