@@ -249,8 +249,8 @@ void pd_raft_forget_leader(struct pd_raft *raft);
 void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node);
 void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, bool is_ok);
 
-/* The owner's store has been given the state at meta->index by another member. What a snapshot holds
- * is committed, whatever the term is now: the log is replaced, or committed up to there if it holds
+/* The owner's store was given the state at meta->index by another member. What a snapshot holds is
+ * committed, whatever the term is now: the log is replaced, or committed up to there if it holds
  * that entry. For what pd_raft_step of the snapshot's message does not do: its term may be over.
  * PD_ERR_INVALID: it contradicts what is committed here, or this node is no member in it. */
 PD_NODISCARD enum pd_status pd_raft_restore(struct pd_raft *raft,

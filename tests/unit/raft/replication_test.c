@@ -435,7 +435,7 @@ static void item_19_snapshot_resets_the_configuration(void **state)
     one_close(&node);
 }
 
-/* The owner's store holds the state already: raft takes it whatever became of the message's term. */
+/* The owner's store holds the state already: raft takes it though the message's term is over. */
 static void item_18_what_the_store_was_given_is_restored_in_any_term(void **state)
 {
     (void)state;
