@@ -140,6 +140,9 @@ static inline void world_serve(struct world *world, bool is_urgent)
     }
 }
 
+/* Everything that is due, but at most `turns` answers and pieces of work. false: idle. */
+static inline bool world_turn(struct world *world, uint32_t turns);
+
 /* -- Commands, and the model's list ------------------------------------------------------------ */
 
 static inline void world_note(struct world *world, uint32_t key, uint32_t value, bool is_delete,
@@ -177,6 +180,7 @@ static inline void world_run(struct world *world, const struct pd_kv_command *co
         if (progress == PD_KV_FULL) {
             world_write(world);
         }
+        (void)world_turn(world, 1 + world_below(world, 3));
     }
     struct pd_kv_applied applied;
     pd_kv_applied(world->kv, &applied);
@@ -282,6 +286,7 @@ static inline void world_check_event(const struct world *world, const struct wor
 {
     uint8_t key[4];
     uint8_t value[WORLD_VALUE];
+    pd_assert(wanted->revision <= world->revision); /* of a finished command */
     pd_assert(event->record.mod_revision == wanted->revision);
     pd_assert(event->sub == wanted->sub);
     pd_assert(event->is_delete == wanted->is_delete);
@@ -375,7 +380,6 @@ static inline void world_take(struct world *world, const struct pd_kv_watch_answ
 
 /* -- Driving ----------------------------------------------------------------------------------- */
 
-/* Everything that is due, but at most `turns` answers and pieces of work. false: idle. */
 static inline bool world_turn(struct world *world, uint32_t turns)
 {
     bool any = false;
