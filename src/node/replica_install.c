@@ -250,19 +250,28 @@ static bool takes_rows(const struct pd_replica_install *install)
             install->write == PD_REPLICA_INSTALL_ROWS);
 }
 
+/* Whether nothing of it is needed: applied already, or in the log, from which apply goes on. */
+static bool is_held(const struct pd_replica *replica, const struct pd_snapshot_head *head,
+                    uint64_t index)
+{
+    struct pd_kv_status kv;
+    struct pd_raft_entry entry;
+    pd_kv_status(replica->kv, &kv);
+    return index <= kv.applied_index ||
+           (pd_raft_entry_at(replica->raft, index, &entry) == PD_OK && entry.term == head->term);
+}
+
 /* Whether the snapshot that this head begins helps; if not, *what_out is for its sender, 0:
  * silence, it may ask again. */
 static bool is_welcome(struct pd_replica *replica, pd_raft_node from,
                        const struct pd_snapshot_head *head, uint64_t index, uint8_t *what_out)
 {
-    struct pd_replica_install *install = &replica->install;
-    struct pd_kv_status kv;
-    pd_kv_status(replica->kv, &kv);
+    const struct pd_replica_install *install = &replica->install;
     *what_out = 0;
     if (install->state == PD_REPLICA_INSTALL_NONE && replica->phase != PD_REPLICA_RUNNING) {
         return false; /* it is starting, and will know soon what it has */
     }
-    if (install->state == PD_REPLICA_INSTALL_NONE && index <= kv.applied_index) {
+    if (install->state == PD_REPLICA_INSTALL_NONE && is_held(replica, head, index)) {
         *what_out = PD_REPLICA_CHUNK_DONE;
         return false;
     }

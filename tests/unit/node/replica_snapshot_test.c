@@ -328,6 +328,88 @@ static void what_is_under_way_ends_before_the_store_is_emptied(void **state)
     world_close(world);
 }
 
+struct ear {
+    enum pd_replica_chunk_answer heard;
+};
+
+static bool listen(struct world *world, struct world_message *message, void *state)
+{
+    (void)world;
+    if (message->bytes[1] == PD_REPLICA_FRAME_CHUNK_ACK) {
+        ((struct ear *)state)->heard =
+            (enum pd_replica_chunk_answer)message->bytes[PD_REPLICA_FRAME_SIZE + 16];
+    }
+    return true;
+}
+
+/* The head of a snapshot of what the store of `from` holds, as it would be sent to `to`. */
+static void send_head(struct world *world, pd_raft_node from, pd_raft_node to)
+{
+    const struct world_node *sender = world_node(world, from);
+    struct pd_replica_status status = world_status(world, from);
+    uint8_t meta[256];
+    uint8_t conf[PD_RAFT_WIRE_CONF_SIZE_MAX];
+    size_t meta_size = 0;
+    assert_int_equal(sender->store->ops->get(sender->store,
+                                             (struct pd_span){(const uint8_t *)"m", 1}, meta,
+                                             sizeof meta, &meta_size),
+                     PD_OK);
+    const struct pd_snapshot_id id = {.cluster_id = sender->config.cluster_id,
+                                      .group_id = sender->config.raft.group_id,
+                                      .transfer = 4711,
+                                      .index = status.kv.applied_index};
+    const struct pd_snapshot_head head = {
+        .term = status.kv.applied_term,
+        .sender_term = status.raft.hard_state.term,
+        .conf = {conf, pd_raft_wire_conf_put(conf, &status.raft.conf)},
+        .meta = {meta, meta_size},
+    };
+    struct pd_snapshot_chain chain;
+    uint8_t frame[2048];
+    pd_snapshot_chain_init(&chain, &id);
+    pd_snapshot_put_head(&chain, frame + PD_REPLICA_FRAME_SIZE, &head);
+    pd_replica_frame_put(sender->replica, PD_REPLICA_FRAME_CHUNK, to, frame);
+    world_send(world, from, to,
+               (struct pd_span){frame, PD_REPLICA_FRAME_SIZE + pd_snapshot_head_size(&head)});
+}
+
+/* Item 18: who holds the snapshot's entry in its log needs no rows, however late its apply is. */
+static void what_the_log_holds_is_not_installed(void **state)
+{
+    (void)state;
+    struct world *world = world_open(3, 3, 43);
+    world_start_all(world, 3);
+    world_put(world, "early", "1");
+    assert_true(world_converges(world, 50));
+    while (world_elect(world) == 3) {
+        world_crash(world, 3);
+        (void)world_elect(world);
+        world_start(world, 3);
+        world_ticks(world, 20);
+    }
+    world_crash(world, 3);
+    world_ticks(world, 2);
+    world_start(world, 3);
+    assert_true(world_converges(world, 50));
+    world_node(world, 3)->hold_store = true; /* its apply waits for a row */
+    world_put(world, "early", "1");
+    world_put(world, "late", "2");
+    world_ticks(world, 3);
+    pd_raft_node leader = world_elect(world);
+    assert_true(world_status(world, 3).kv.applied_index <
+                world_status(world, leader).kv.applied_index);
+    struct ear ear = {0};
+    world->filter = listen;
+    world->filter_state = &ear;
+    send_head(world, leader, 3);
+    world_settle(world);
+    assert_int_equal(ear.heard, PD_REPLICA_CHUNK_DONE);
+    world_node(world, 3)->hold_store = false;
+    assert_caught_up(world);
+    assert_int_equal(world_node(world, 3)->resets, 0);
+    world_close(world);
+}
+
 /* One bit of one value in the store of `node` is another one. */
 static void damage_a_row(struct world *world, pd_raft_node id)
 {
@@ -646,6 +728,7 @@ int main(void)
         cmocka_unit_test(the_sender_may_die_half_way),
         cmocka_unit_test(a_snapshot_whose_term_is_over_is_still_taken),
         cmocka_unit_test(what_is_under_way_ends_before_the_store_is_emptied),
+        cmocka_unit_test(what_the_log_holds_is_not_installed),
         cmocka_unit_test(rows_that_contradict_their_hashes_are_not_used),
         cmocka_unit_test(a_log_that_fills_up_is_not_held),
         cmocka_unit_test(who_was_sent_a_snapshot_can_send_one),
