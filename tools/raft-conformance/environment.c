@@ -34,6 +34,19 @@ void print(struct environment *environment, const char *format, ...)
     va_end(arguments);
 }
 
+const char *error_text(struct environment *environment, const char *format, ...)
+{
+    struct text text = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    text_add_list(&text, format, arguments);
+    va_end(arguments);
+    char *copy = arena_alloc(environment, text.size + 1);
+    memcpy(copy, text.bytes, text.size + 1);
+    text_free(&text);
+    return copy;
+}
+
 void print_trace(void *state, enum pd_raft_log_level level, const char *line)
 {
     struct environment *environment = state;

@@ -65,6 +65,8 @@ struct environment {
 void *arena_alloc(struct environment *environment, size_t size);
 /* Printed unless the level is NONE. */
 void print(struct environment *environment, const char *format, ...) PD_PRINTF(2, 3);
+/* An error's text, good as long as the environment. */
+const char *error_text(struct environment *environment, const char *format, ...) PD_PRINTF(2, 3);
 /* What is printed between the two goes two columns to the right. */
 struct text *indent_begin(struct environment *environment, struct text *inner);
 void indent_end(struct environment *environment, struct text *outer);

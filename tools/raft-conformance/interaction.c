@@ -160,7 +160,7 @@ static const char *run_propose(const struct command *command, struct node *node)
     return status == PD_OK ? NULL : DROPPED;
 }
 
-static const char *read_transition(const struct command *command,
+static const char *read_transition(struct environment *environment, const struct command *command,
                                    struct pd_raft_conf_change *change, bool *is_v1)
 {
     for (uint32_t i = 1; i < command->argument_count; i++) {
@@ -168,9 +168,12 @@ static const char *read_transition(const struct command *command,
         for (uint32_t v = 0; v < argument->value_count; v++) {
             const char *value = argument->values[v];
             if (strcmp(argument->key, "v1") == 0) {
-                (void)read_bool(value, is_v1);
+                if (!read_bool(value, is_v1)) {
+                    return error_text(environment,
+                                      "strconv.ParseBool: parsing \"%s\": invalid syntax", value);
+                }
             } else if (strcmp(argument->key, "transition") != 0) {
-                return "unknown command";
+                return error_text(environment, "unknown command %s", argument->key);
             } else if (strcmp(value, "auto") == 0) {
                 change->transition = PD_RAFT_TRANSITION_AUTO;
             } else if (strcmp(value, "implicit") == 0) {
@@ -178,7 +181,7 @@ static const char *read_transition(const struct command *command,
             } else if (strcmp(value, "explicit") == 0) {
                 change->transition = PD_RAFT_TRANSITION_JOINT_EXPLICIT;
             } else {
-                return "unknown transition";
+                return error_text(environment, "unknown transition %s", value);
             }
         }
     }
@@ -191,16 +194,15 @@ static const char *run_propose_conf_change(struct environment *environment,
     struct pd_raft_conf_change change = {0};
     bool is_v1 = false;
     uint64_t index = 0;
-    const char *wrong = read_transition(command, &change, &is_v1);
-    struct text reason = {0};
-    if (wrong != NULL) {
-        return wrong;
+    const char *reason = read_transition(environment, command, &change, &is_v1);
+    struct text unread = {0};
+    if (reason != NULL) {
+        return reason;
     }
-    if (!changes_read(command->input, &change, &reason)) {
-        char *copy = arena_alloc(environment, reason.size + 1);
-        memcpy(copy, reason.bytes, reason.size + 1);
-        text_free(&reason);
-        return copy;
+    if (!changes_read(command->input, &change, &unread)) {
+        reason = error_text(environment, "%s", unread.bytes);
+        text_free(&unread);
+        return reason;
     }
     if (is_v1 && (change.count != 1 || change.transition != PD_RAFT_TRANSITION_AUTO)) {
         return "v1 conf change can only have one operation and no transition";

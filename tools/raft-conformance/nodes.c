@@ -200,7 +200,10 @@ const char *add_nodes(struct environment *environment, const struct command *com
         const struct argument *argument = &command->arguments[i];
         for (uint32_t v = 0; v < argument->value_count; v++) {
             if (!read_option(&wish, argument->key, argument->values[v])) {
-                return "an option of add-nodes has a value that cannot be";
+                return strcmp(argument->key, "read-only") == 0
+                           ? error_text(environment, "invalid read-only option \"%s\"",
+                                        argument->values[v])
+                           : "an option of add-nodes has a value that cannot be";
             }
         }
     }

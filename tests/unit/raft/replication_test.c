@@ -522,6 +522,26 @@ static void a_full_follower_takes_what_fits(void **state)
     one_close(&node);
 }
 
+/* As in etcd-io/raft: whatever way it takes, a proposal names who made it; it may even come back. */
+static void a_proposal_keeps_its_proposer(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    one_open(&node, &config, one_conf(3));
+    struct pd_raft_entry entry = {.data = {.bytes = (const uint8_t *)"x", .size = 1}};
+    msg proposal = {.type = PD_RAFT_MSG_PROP, .from = 3, .entries = &entry, .entry_count = 1};
+    assert_int_equal(one_step(&node, proposal), PD_ERR_CLOSED); /* no leader is known */
+    assert_int_equal(one_step(&node, append(1, 0, 0, NULL, 0, 0)), PD_OK);
+    assert_int_equal(one_step(&node, proposal), PD_OK);
+    proposal.from = 1;
+    assert_int_equal(one_step(&node, proposal), PD_OK);
+    one_take(&node);
+    assert_int_equal(one_sent(&node, PD_RAFT_MSG_PROP, 2)->from, 3);
+    assert_int_equal(one_sent(&node, PD_RAFT_MSG_PROP, 2)[1].from, 1);
+    one_close(&node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +562,7 @@ int main(void)
         cmocka_unit_test(item_18_a_restored_snapshot_that_the_log_holds_only_commits),
         cmocka_unit_test(item_19_snapshot_resets_the_configuration),
         cmocka_unit_test(a_full_follower_takes_what_fits),
+        cmocka_unit_test(a_proposal_keeps_its_proposer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
