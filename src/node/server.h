@@ -1,7 +1,7 @@
 /* server - a node in a process: the threads, files and clock around one replica (replica.h).
  *
- * Model      The core thread owns the replica: it alone calls it, gives it the time and its ticks,
- *            and serves its outputs. The log thread writes and syncs one batch at a time; what
+ * Model      Who holds the core calls the replica, gives it the time and its ticks, and serves its
+ *            outputs: the core thread, or for a moment the log thread. The log thread writes and syncs one batch at a time; what
  *            comes in meanwhile is the next batch. The store thread writes behind; reader threads
  *            fetch rows. They hand over through queues without locks, and sleep when they have
  *            nothing to do.
@@ -9,7 +9,7 @@
  *            other process while the server is open. A store that cannot be read is put aside as
  *            FOLDER/store.damaged-N, and rebuilt.
  * Requests   replica_request.h. Any thread gives them; an answer comes back through the client's
- *            function, on the core thread.
+ *            function, while the core is held.
  * Bounds     struct pd_server_config. Full is PD_ERR_FULL, and nothing was done.
  * Failure    A log that cannot be written or synced ends the process at once (pd_fatal): what the
  *            disk holds is unknown. Whatever else ends the replica is told to config.failed.
@@ -39,10 +39,10 @@ struct pd_server_config {
     uint64_t request_bytes_max; /* of all of them */
     uint32_t clients_max;
     uint32_t readers; /* threads that read the store */
-    /* On the core thread: the replica has ended and nothing is served any more; `text` says why and
+    /* While the core is held: the replica has ended and nothing is served any more; `text` says why and
      * what to do. May be NULL. */
     void (*failed)(void *state, const char *text);
-    /* A line for the node's log, from the core thread. May be NULL. */
+    /* A line for the node's log, likewise. May be NULL. */
     void (*note)(void *state, const char *text);
     void *state;
 };
@@ -68,7 +68,8 @@ void pd_server_close(struct pd_server *server);
 
 /* -- Clients ----------------------------------------------------------------------------------- */
 
-/* Where answers go. Both functions run on the core thread: they must be short and never wait. */
+/* Where answers go. Both functions are called while the core is held, one at a time: they must be
+ * short and never wait. */
 struct pd_server_client {
     /* bytes: an answer of replica_request.h, borrowed for the call. May submit. */
     void (*answer)(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes);

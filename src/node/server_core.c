@@ -1,4 +1,9 @@
-/* The core thread: what came in -> the replica, what the replica wants -> the other threads. */
+/* The core: what came in -> the replica, what the replica wants -> the other threads.
+ *
+ * One thread at a time holds it: the core thread, or the log thread when a batch has become durable.
+ * That one has just been woken by the disk; handing the news to a sleeping core thread, and getting
+ * the next batch back, would cost two wake-ups for each write of a client that waits for it. It goes
+ * back to the disk as soon as there is a batch to write, and leaves the rest to the core thread. */
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/server_internal.h"
@@ -7,16 +12,22 @@
  * them, so that they share a log write; and slices of its work. */
 #define EVENTS_A_TURN 256u
 #define SLICES_A_TURN 32u
+#define STORE_ROWS_AT_ONCE 1024u
 
 /* -- The queue --------------------------------------------------------------------------------- */
 
-void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
-                    struct pd_server_message *message)
+void pd_server_put(struct pd_server_queue *queue, struct pd_server_message *message)
 {
     struct pd_server_message *newest = atomic_load_explicit(&queue->newest, memory_order_relaxed);
     do {
         message->next = newest;
     } while (!atomic_compare_exchange_weak(&queue->newest, &newest, message));
+}
+
+void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
+                    struct pd_server_message *message)
+{
+    pd_server_put(queue, message);
     pd_server_wake(host, queue);
 }
 
@@ -53,11 +64,6 @@ void pd_server_sleep(struct pd_host *host, struct pd_server_queue *queue, uint64
         (void)host->ops->event_wait(host, &queue->event, deadline_ns);
     }
     atomic_store(&queue->sleeps, false);
-}
-
-void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message)
-{
-    pd_server_push(server->host, &server->inbox, message);
 }
 
 /* -- Outputs ----------------------------------------------------------------------------------- */
@@ -119,7 +125,14 @@ static void write_store(struct pd_server *server, const struct pd_replica_output
     job->write_count = output->write_count;
     job->index = output->index;
     pd_server_count(&server->counters.store_batches, 1);
-    pd_server_push(server->host, &server->writer.queue, &job->message);
+    /* Behind the answer, and not beside the next one: small batches wait for the next tick, and what
+     * is applied meanwhile makes up the batch after them. */
+    pd_server_put(&server->writer.queue, &job->message);
+    if (job->write_count >= STORE_ROWS_AT_ONCE || server->is_stopping) {
+        pd_server_wake(server->host, &server->writer.queue);
+    } else {
+        server->store_waits = true;
+    }
 }
 
 static void flush_store(struct pd_server *server)
@@ -354,17 +367,23 @@ static void look_at_clock(struct pd_server *server)
 {
     struct pd_host *host = server->host;
     server->now_ns = pd_host_now_ns(host);
-    if (server->has_failed) {
-        return;
-    }
-    pd_replica_clock(server->replica, server->now_ns, host->ops->wall_ns(host));
-    if (server->now_ns >= server->tick_due_ns) {
+    uint64_t due_ns = atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
+    bool is_due = server->now_ns >= due_ns;
+    if (is_due) {
         /* A process that slept is not a clock that ran: ticks that were missed are not made up. */
-        server->tick_due_ns += server->config.tick_ns;
-        if (server->tick_due_ns <= server->now_ns) {
-            server->tick_due_ns = server->now_ns + server->config.tick_ns;
+        due_ns += server->config.tick_ns;
+        due_ns = due_ns <= server->now_ns ? server->now_ns + server->config.tick_ns : due_ns;
+        atomic_store_explicit(&server->tick_due_ns, due_ns, memory_order_relaxed);
+    }
+    if (server->store_waits && (is_due || server->is_stopping)) {
+        server->store_waits = false;
+        pd_server_wake(host, &server->writer.queue);
+    }
+    if (!server->has_failed) {
+        pd_replica_clock(server->replica, server->now_ns, host->ops->wall_ns(host));
+        if (is_due) {
+            pd_replica_tick(server->replica);
         }
-        pd_replica_tick(server->replica);
     }
 }
 
@@ -383,6 +402,20 @@ static bool work(struct pd_server *server)
     return more;
 }
 
+static void turn(struct pd_server *server)
+{
+    if (server->unread == NULL) {
+        server->unread = pd_server_take(&server->inbox);
+    }
+    look_at_clock(server);
+    for (uint32_t i = 0; i < EVENTS_A_TURN && server->unread != NULL; i++) {
+        struct pd_server_message *message = server->unread;
+        server->unread = message->next;
+        deliver(server, message);
+    }
+    server->more = work(server);
+}
+
 static void tell_ready(struct pd_server *server)
 {
     if (!atomic_load_explicit(&server->is_ready, memory_order_relaxed) && !server->has_failed) {
@@ -394,6 +427,18 @@ static void tell_ready(struct pd_server *server)
     }
 }
 
+static bool has_news(struct pd_server *server)
+{
+    return atomic_load(&server->inbox.newest) != NULL;
+}
+
+static bool has_work(struct pd_server *server)
+{
+    return server->more || server->unread != NULL || has_news(server) ||
+           pd_host_now_ns(server->host) >=
+               atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
+}
+
 static bool is_finished(const struct pd_server *server)
 {
     return server->is_stopping && server->unread == NULL && !server->log_is_busy &&
@@ -401,30 +446,73 @@ static bool is_finished(const struct pd_server *server)
            server->reads_under_way == 0;
 }
 
+/* Hold the core while there is something to do. It is let go before the last look at the inbox, and
+ * who pushes looks whether it is held after that: so nothing stays behind. True: the server is
+ * finished, and the core stays held for ever. */
+static bool run_core(struct pd_server *server)
+{
+    do {
+        if (atomic_exchange(&server->core_is_held, true)) {
+            return false;
+        }
+        atomic_store(&server->has_rest, false);
+        while (has_work(server)) {
+            turn(server);
+        }
+        tell_ready(server);
+        if (is_finished(server)) {
+            return true;
+        }
+        atomic_store(&server->core_is_held, false);
+    } while (has_news(server));
+    return false;
+}
+
+void pd_server_core_from_log(struct pd_server *server)
+{
+    struct pd_server_queue *batches = &server->log.queue;
+    do {
+        if (atomic_exchange(&server->core_is_held, true)) {
+            return;
+        }
+        while (has_work(server) && atomic_load(&batches->newest) == NULL) {
+            turn(server);
+        }
+        bool has_rest = server->more || server->unread != NULL;
+        if (has_rest) {
+            atomic_store(&server->has_rest, true);
+        }
+        atomic_store(&server->core_is_held, false);
+        if (has_rest || (has_news(server) && atomic_load(&batches->newest) != NULL)) {
+            pd_server_wake(server->host, &server->inbox);
+            return;
+        }
+    } while (has_news(server));
+}
+
+void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message)
+{
+    pd_server_put(&server->inbox, message);
+    if (!atomic_load(&server->core_is_held)) {
+        pd_server_wake(server->host, &server->inbox);
+    }
+}
+
+static void sleep_until_tick(struct pd_server *server)
+{
+    struct pd_server_queue *inbox = &server->inbox;
+    uint64_t due_ns = atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
+    atomic_store(&inbox->sleeps, true);
+    if (!has_news(server) && !atomic_load(&server->has_rest)) {
+        (void)server->host->ops->event_wait(server->host, &inbox->event, due_ns);
+    }
+    atomic_store(&inbox->sleeps, false);
+}
+
 void pd_server_core_main(void *argument)
 {
     struct pd_server *server = argument;
-    server->tick_due_ns = pd_host_now_ns(server->host);
-    bool more = true;
-    for (;;) {
-        if (server->unread == NULL) {
-            server->unread = pd_server_take(&server->inbox);
-        }
-        if (server->unread == NULL && !more) {
-            tell_ready(server);
-            if (is_finished(server)) {
-                return;
-            }
-            uint64_t deadline_ns = server->has_failed ? PD_TIME_NEVER : server->tick_due_ns;
-            pd_server_sleep(server->host, &server->inbox, deadline_ns);
-            server->unread = pd_server_take(&server->inbox);
-        }
-        look_at_clock(server);
-        for (uint32_t i = 0; i < EVENTS_A_TURN && server->unread != NULL; i++) {
-            struct pd_server_message *message = server->unread;
-            server->unread = message->next;
-            deliver(server, message);
-        }
-        more = work(server);
+    while (!run_core(server)) {
+        sleep_until_tick(server);
     }
 }

@@ -22,6 +22,8 @@ struct pd_server_queue {
     atomic_bool sleeps;
     struct pd_event event;
 };
+void pd_server_put(struct pd_server_queue *queue, struct pd_server_message *message);
+/* And wake the taker, if it sleeps. */
 void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
                     struct pd_server_message *message);
 /* All that was pushed, oldest first; NULL: nothing. */
@@ -74,6 +76,7 @@ struct pd_server_log {
     bool low_told;
     bool is_full;
     uint64_t looked_ns;
+    uint64_t cut_done;
     bool space_is_low;
     uint32_t group_id;
 };
@@ -204,15 +207,20 @@ struct pd_server {
     atomic_bool store_is_condemned;
     struct pd_event ready;
 
-    /* The core's. */
+    atomic_bool core_is_held;          /* by the core thread or the log thread */
+    atomic_bool has_rest;              /* the log thread left work to the core thread */
+    atomic_uint_least64_t tick_due_ns; /* written by who holds the core */
+
+    /* What follows belongs to who holds the core. */
     uint64_t now_ns;
-    uint64_t tick_due_ns;
+    bool more; /* the replica has more to do */
     struct pd_server_message stop;
     struct pd_server_message *unread; /* taken from the inbox, not yet delivered */
     bool is_stopping;
     bool has_failed;
     bool log_is_busy;
     bool store_is_busy;
+    bool store_waits; /* its thread was not woken yet */
     bool flush_is_busy;
     bool reset_waits; /* for readers to be done */
     bool reset_runs;  /* asked for, and not yet answered */
@@ -241,6 +249,9 @@ static inline void pd_server_count(atomic_uint_least64_t *counter, uint64_t by)
 
 /* server_core.c */
 void pd_server_core_main(void *argument);
+/* The log thread has put its news into the inbox: it runs the core, unless that is held, until a
+ * batch waits to be written. */
+void pd_server_core_from_log(struct pd_server *server);
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
 
 /* server_log.c */

@@ -48,7 +48,8 @@ static void look_at_space(struct pd_server *server)
 static bool maintain(struct pd_server *server)
 {
     struct pd_server_log *log = &server->log;
-    pd_wal_cut(log->wal, log->group_id, atomic_load(&log->cut));
+    log->cut_done = atomic_load(&log->cut);
+    pd_wal_cut(log->wal, log->group_id, log->cut_done);
     bool more = false;
     enum pd_status status = pd_wal_maintain(log->wal, &more);
     if (status != PD_OK && status != PD_ERR_FULL) {
@@ -59,6 +60,13 @@ static bool maintain(struct pd_server *server)
     look_at_space(server);
     tell_space(server);
     return more;
+}
+
+/* A log that never rests is looked after all the same. */
+static bool is_overdue(const struct pd_server *server)
+{
+    const struct pd_server_log *log = &server->log;
+    return log->cut_done != atomic_load(&log->cut) || now(server) - log->looked_ns >= LOOK_NS;
 }
 
 /* False: there is no room for it, and the server is closing: it is given up. */
@@ -95,19 +103,21 @@ void pd_server_log_main(void *argument)
 {
     struct pd_server *server = argument;
     struct pd_server_log *log = &server->log;
-    bool more = true;
     for (;;) {
         struct pd_server_message *message = pd_server_take(&log->queue);
         if (message != NULL) {
             log->gave_up = !write_batch(server);
-            pd_server_wake_core(server, &log->durable);
-            continue; /* the next one may have gathered by now */
+            pd_server_put(&server->inbox, &log->durable);
+            pd_server_core_from_log(server);
+            if (!is_overdue(server)) {
+                continue; /* the next one may be there by now */
+            }
         }
         if (atomic_load(&log->stops)) {
             return;
         }
-        more = maintain(server);
-        if (!more) {
+        bool more = maintain(server);
+        if (!more && atomic_load(&log->queue.newest) == NULL) {
             /* Low: room may come back without anything happening here. */
             uint64_t deadline_ns = log->low_told ? now(server) + LOOK_NS : PD_TIME_NEVER;
             pd_server_sleep(server->host, &log->queue, deadline_ns);
