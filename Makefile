@@ -13,7 +13,7 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors soak prove sim kill9 mutants power-loss \
+.PHONY: help build run test asan tsan bench bench-actors bench-store soak prove sim kill9 mutants power-loss \
 	fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -49,12 +49,17 @@ tsan: ## the same tests under ThreadSanitizer
 	@scripts/build.sh tsan $(JOBS)
 	@scripts/test.sh tsan
 
-bench: bench-actors ## all benchmarks: today those of the actors
+bench: bench-actors bench-store ## all benchmarks
 
 bench-actors: ## Pando, bare Wasmtime, Erlang and Lunatic side by side; BENCH_ARGS=--install-lunatic
 	@scripts/deps.sh build bench
 	@scripts/build.sh release $(JOBS)
 	@bench/actors/run.sh $(BENCH_ARGS)
+
+bench-store: ## durable puts beside raw fdatasync, hot reads, growth, recovery; STORE_BENCH_ARGS="--keys 10000000"
+	@scripts/deps.sh build
+	@scripts/build.sh release $(JOBS)
+	@bench/store/run.sh $(STORE_BENCH_ARGS)
 
 soak: build ## the long searches of tests/soak: minutes to hours
 	@scripts/soak.sh build/tests/soak

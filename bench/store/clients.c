@@ -8,6 +8,7 @@
 #include "node/replica_watch.h"
 
 #define ROOM ((size_t)64 * 1024)
+#define AGAIN_NS UINT64_C(5000000)
 #define READY_NS (UINT64_C(3600) * 1000000000u)
 
 struct client;
@@ -25,12 +26,16 @@ struct run {
     uint8_t *room;
     struct client *clients;
     struct pd_event done;
+    atomic_uint_least64_t busy; /* answers that said so */
+    atomic_bool is_over;
+    struct pd_thread again;
 };
 
 struct client {
     struct pd_server_client base;
     struct run *run;
     uint64_t sent_ns;
+    atomic_bool is_busy;
     struct pd_event answered; /* a thread's */
     struct pd_event closed;
 };
@@ -117,12 +122,15 @@ static void send_next(struct client *client)
     }
 }
 
-static void check(struct pd_span bytes)
+/* False: it is to be asked again. */
+static bool check(struct pd_span bytes)
 {
     struct pd_replica_answer_head answer;
-    if (pd_replica_answer_decode(bytes, &answer) != PD_OK || answer.outcome != PD_REPLICA_OK) {
+    if (pd_replica_answer_decode(bytes, &answer) != PD_OK ||
+        (answer.outcome != PD_REPLICA_OK && answer.outcome != PD_REPLICA_BUSY)) {
         die("the node answers '%s'", pd_replica_outcome_text(answer.outcome));
     }
+    return answer.outcome == PD_REPLICA_OK;
 }
 
 static bool is_over(const struct run *run, uint64_t now_ns)
@@ -143,7 +151,11 @@ static void on_answer(struct pd_server_client *base, uint64_t correlation, struc
     struct client *client = pd_container_of(base, struct client, base);
     struct run *run = client->run;
     (void)correlation;
-    check(bytes);
+    if (!check(bytes)) {
+        (void)atomic_fetch_add(&run->busy, 1);
+        atomic_store(&client->is_busy, true);
+        return;
+    }
     uint64_t now_ns = pd_host_now_ns(run->bench->host);
     note(run, client, now_ns);
     if (!is_over(run, now_ns)) {
@@ -207,13 +219,51 @@ static void close_client(struct run *run, struct client *client)
     (void)host->ops->event_wait(host, &client->closed, PD_TIME_NEVER);
 }
 
+/* Clients that were told that the node is busy ask the same again, a little later. A STATUS brings
+ * them back to the core thread, where all of `run` lives. */
+static void on_again(struct pd_server_client *base, uint64_t correlation, struct pd_span bytes)
+{
+    struct client *starter = pd_container_of(base, struct client, base);
+    struct run *run = starter->run;
+    (void)correlation;
+    (void)check(bytes);
+    for (uint32_t i = 0; i < run->load->clients; i++) {
+        if (atomic_exchange(&run->clients[i].is_busy, false)) {
+            run->sent--;
+            send_next(&run->clients[i]);
+        }
+    }
+    run->bench->host->ops->event_set(run->bench->host, &starter->answered);
+}
+
+static void ask_again(void *argument)
+{
+    struct run *run = argument;
+    struct pd_host *host = run->bench->host;
+    struct client starter = {.base = {0}};
+    struct pd_event never = {0};
+    uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE];
+    struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_STATUS};
+    pd_replica_request_put_head(bytes, &head);
+    open_client(run, &starter, on_again);
+    while (!atomic_load(&run->is_over)) {
+        (void)host->ops->event_wait(host, &never, pd_host_now_ns(host) + AGAIN_NS);
+        if (atomic_exchange(&run->busy, 0) > 0 &&
+            pd_server_submit(run->bench->server, &starter.base, 0,
+                             (struct pd_span){bytes, sizeof bytes}) == PD_OK) {
+            (void)host->ops->event_wait(host, &starter.answered, PD_TIME_NEVER);
+        }
+    }
+    close_client(run, &starter);
+}
+
 /* The first requests of all clients, sent on the core thread like all others. */
 static void on_start(struct pd_server_client *base, uint64_t correlation, struct pd_span bytes)
 {
     struct client *starter = pd_container_of(base, struct client, base);
     struct run *run = starter->run;
     (void)correlation;
-    check(bytes);
+    (void)check(bytes);
     run->begin_ns = pd_host_now_ns(run->bench->host);
     run->end_ns = run->begin_ns + (uint64_t)(run->load->seconds * 1e9);
     for (uint32_t i = 0; i < run->load->clients; i++) {
@@ -252,7 +302,13 @@ void load_run(struct bench *bench, const struct load *load, struct load_figures 
     pd_server_counters(bench->server, &before);
     uint64_t cpu_ns = host->ops->cpu_ns(host, PD_CPU_PROCESS);
     start_all(run, &starter);
+    if (host->ops->thread_start(host, "again", PD_THREAD_NORMAL, ask_again, run, &run->again) !=
+        PD_OK) {
+        die("no thread");
+    }
     (void)host->ops->event_wait(host, &run->done, PD_TIME_NEVER);
+    atomic_store(&run->is_over, true);
+    host->ops->thread_join(host, run->again);
     sum_up(run, &before, cpu_ns, figures_out);
     close_client(run, &starter);
     if (load->kind == LOAD_WATCH) {
@@ -276,7 +332,9 @@ static void on_answer_thread(struct pd_server_client *base, uint64_t correlation
     struct client *client = pd_container_of(base, struct client, base);
     struct pd_host *host = client->run->bench->host;
     (void)correlation;
-    check(bytes);
+    if (!check(bytes)) {
+        die("the node is busy with one client");
+    }
     host->ops->event_set(host, &client->answered);
 }
 

@@ -12,16 +12,20 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define MIB (UINT64_C(1) << 20)
+#define TICKS_A_SECOND 50u
+#define REQUEST_S 10u /* a disk that stalls that long is told of */
 /* Headers of a batch's records. */
 #define BATCH_SLACK_BYTES (2 * MIB)
 
 struct pd_server_config pd_server_config_default(void)
 {
+    struct pd_replica_config replica = pd_replica_config_default();
+    replica.request_ticks_max = REQUEST_S * TICKS_A_SECOND;
     return (struct pd_server_config){
-        .replica = pd_replica_config_default(),
+        .replica = replica,
         .wal = pd_wal_config_default(),
         .store = pd_store_rocks_config_default(),
-        .tick_ns = SECOND_NS / 50,
+        .tick_ns = SECOND_NS / TICKS_A_SECOND,
         .disk_low_bytes = 256 * MIB,
         .requests_max = 16384,
         .request_bytes_max = 256 * MIB,

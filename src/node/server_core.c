@@ -1,9 +1,10 @@
 /* The core: what came in -> the replica, what the replica wants -> the other threads.
  *
- * One thread at a time holds it: the core thread, or the log thread when a batch has become durable.
- * That one has just been woken by the disk; handing the news to a sleeping core thread, and getting
- * the next batch back, would cost two wake-ups for each write of a client that waits for it. It goes
- * back to the disk as soon as there is a batch to write, and leaves the rest to the core thread. */
+ * One thread at a time holds it: the core thread, or the log thread when a batch has become
+ * durable. That one has just been woken by the disk; handing the news to a sleeping core thread,
+ * and getting the next batch back, would cost two wake-ups for each write of a client that waits
+ * for it. It goes back to the disk as soon as there is a batch to write, and leaves the rest to the
+ * core thread. */
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/server_internal.h"
@@ -125,8 +126,8 @@ static void write_store(struct pd_server *server, const struct pd_replica_output
     job->write_count = output->write_count;
     job->index = output->index;
     pd_server_count(&server->counters.store_batches, 1);
-    /* Behind the answer, and not beside the next one: small batches wait for the next tick, and what
-     * is applied meanwhile makes up the batch after them. */
+    /* Behind the answer, and not beside the next one: small batches wait for the next tick, and
+     * what is applied meanwhile makes up the batch after them. */
     pd_server_put(&server->writer.queue, &job->message);
     if (job->write_count >= STORE_ROWS_AT_ONCE || server->is_stopping) {
         pd_server_wake(server->host, &server->writer.queue);
