@@ -83,10 +83,14 @@ struct world_node {
     struct world_tasks log;
     struct world_tasks tasks;
     struct world_view views[WORLD_VIEWS];
-    uint32_t resets;   /* of the store */
-    uint64_t actions;  /* messages, syncs and store tasks that it was served */
-    uint64_t crash_at; /* it loses its power after that many of them; 0: never */
-    char text[512];    /* of the last refusal or fatal output */
+    uint32_t resets;    /* of the store */
+    uint64_t actions;   /* messages, syncs and store tasks that it was served */
+    bool no_flush;      /* a flush takes longer than anything else */
+    uint64_t flush_lag; /* actions between a flush and the word of it */
+    uint64_t flushed;   /* not told yet */
+    uint64_t tell_at;   /* 0: nothing to tell */
+    uint64_t crash_at;  /* it loses its power after that many of them; 0: never */
+    char text[512];     /* of the last refusal or fatal output */
 };
 
 struct world_answer {
@@ -389,9 +393,10 @@ static inline void world_do_task(struct world *world, struct world_node *node)
     if (task.kind == PD_REPLICA_STORE_WRITE) {
         assert_int_equal(ops->apply(node->store, task.writes, task.write_count, task.index), PD_OK);
         pd_replica_store_written(node->replica);
-    } else if (task.kind == PD_REPLICA_STORE_FLUSH) {
+    } else if (task.kind == PD_REPLICA_STORE_FLUSH && !node->no_flush) {
         assert_int_equal(ops->flush(node->store), PD_OK);
-        pd_replica_store_durable(node->replica, ops->durable_index(node->store));
+        node->flushed = ops->durable_index(node->store);
+        node->tell_at = node->actions + node->flush_lag + 1;
     } else if (task.kind == PD_REPLICA_STORE_RESET) {
         world_do_reset(node);
     } else if (task.kind == PD_REPLICA_FETCH) {
@@ -404,13 +409,25 @@ static inline void world_do_task(struct world *world, struct world_node *node)
                                    ops->view_index(view->view));
     } else if (task.kind == PD_REPLICA_SNAPSHOT_READ) {
         world_do_read(world, node, &task);
-    } else {
+    } else if (task.kind != PD_REPLICA_STORE_FLUSH) {
         assert_int_equal(task.kind, PD_REPLICA_SNAPSHOT_CLOSE);
         world_view_close(node, world_view(node, task.transfer));
     }
 }
 
 static inline void world_crash(struct world *world, pd_raft_node id);
+
+/* The store has told how far it is durable, if it is time. */
+static inline bool world_tell(struct world *world, struct world_node *node)
+{
+    if (!node->is_up || node->is_fatal || node->tell_at == 0 || node->actions < node->tell_at) {
+        return false;
+    }
+    node->tell_at = 0;
+    pd_replica_store_durable(node->replica, node->flushed);
+    world_loop(world, node);
+    return true;
+}
 
 /* Something was done for this node; the replica sees to it, if it still may. */
 static inline void world_acted(struct world *world, struct world_node *node)
@@ -491,6 +508,7 @@ static inline void world_settle(struct world *world)
                 world_acted(world, node);
                 more = true;
             }
+            more = world_tell(world, node) || more;
         }
     }
 }
@@ -596,6 +614,7 @@ static inline void world_stop(struct world *world, pd_raft_node id, bool is_powe
     node->wal = NULL;
     node->log.count = 0;
     node->tasks.count = 0;
+    node->tell_at = 0;
     node->hold_log = false;
     node->hold_store = false;
     for (uint32_t i = 0; i < WORLD_VIEWS; i++) {
