@@ -78,7 +78,7 @@ mutants: ## break the consensus, log, store and node code on purpose: some test 
 	@scripts/deps.sh build test
 	@scripts/mutants.sh
 
-power-loss: build ## cut the power of the running log and store, ROUNDS=200 times: nothing acknowledged may be lost
+power-loss: build ## cut the power of a running node ROUNDS=200 times: nothing acknowledged may be lost
 	@scripts/power_loss.sh $(or $(ROUNDS),200)
 
 fuzz: ## every fuzzer for FUZZ_SECONDS, from the corpus that is kept in tests/fuzz/corpus

@@ -78,6 +78,9 @@ foreach(folder IN LISTS tool_folders)
   endif()
 endforeach()
 
+# It speaks to a node as store-load does.
+target_sources(power-loss PRIVATE tools/store-load/wire.c)
+
 # Preloaded by build/bin/power-loss into the program that it watches. It replaces libc's functions, so glibc's
 # checked variants must not be in their way. A sanitizer would have to come before it.
 if(NOT PANDO_SANITIZE)

@@ -21,10 +21,12 @@ static const char usage[] =
     "starts the\n"
     "program on that. Everything that was acknowledged before that moment must be there.\n"
     "\n"
-    "  --subject NAME   parts (log and store, default)\n"
+    "  --subject NAME   node (`pando start` and clients, default), or parts (log and store alone)\n"
     "  --rounds N       starts, 200 by default\n"
     "  --seed N         where chance begins, 1 by default\n"
     "  --work DIR       for the folders; removed at the end unless something fails\n"
+    "  --chain N        power cuts until an empty folder is begun, 12 by default\n"
+    "  --pando FILE     the node's program; beside this one by default\n"
     "  --shim FILE      the library that records; beside this program by default\n"
     "\n"
     "Exit status: 0 nothing was lost, 1 something was, 2 it could not be looked at.\n";
@@ -33,7 +35,9 @@ struct options {
     const char *subject;
     const char *work;
     const char *shim;
+    const char *pando;
     uint64_t rounds;
+    uint64_t chain;
     uint64_t seed;
 };
 
@@ -50,6 +54,7 @@ struct search {
     char trace[PATH_MAX + 32];
     uint64_t images;
     uint64_t cuts;
+    uint64_t cuts_in_chain;
     uint64_t kills;
 };
 
@@ -104,10 +109,7 @@ static int cut_power(struct search *search)
 {
     char image[sizeof search->folder];
     uint64_t records = search->log.record_count;
-    /* Often at the very end, where most is under way. */
-    uint64_t at = pd_random_below(&search->random, 4) == 0
-                      ? records
-                      : pd_random_below(&search->random, records + 1);
+    uint64_t at = pd_power_log_moment(&search->log, &search->random);
     snprintf(image, sizeof image, "%s/image-%" PRIu64, search->work, ++search->images);
     if (pd_power_model_replay(search->model, &search->log, at) != PD_OK ||
         pd_power_model_cut(search->model, &search->random, style(&search->random),
@@ -123,6 +125,7 @@ static int cut_power(struct search *search)
     end_folder(search);
     memcpy(search->folder, image, sizeof image);
     search->cuts++;
+    search->cuts_in_chain++;
     return begin_folder(search);
 }
 
@@ -136,6 +139,7 @@ static bool goes_on(struct search *search)
 static int run_round(struct search *search, uint64_t round)
 {
     struct pd_power_run run = {.shim = search->options->shim,
+                               .program = search->options->pando,
                                .work = search->work,
                                .folder = search->folder,
                                .trace = search->trace,
@@ -157,15 +161,30 @@ static int run_round(struct search *search, uint64_t round)
     return cut_power(search);
 }
 
+static const struct pd_power_subject *const subjects[] = {&pd_power_parts, &pd_power_node};
+
+/* What is known of a folder goes with it. */
+static int begin_chain(struct search *search)
+{
+    if (search->state != NULL) {
+        end_folder(search);
+        search->subject->close(search->state);
+    }
+    search->state = search->subject->open(&search->random);
+    search->cuts_in_chain = 0;
+    snprintf(search->folder, sizeof search->folder, "%s/image-%" PRIu64, search->work,
+             ++search->images);
+    return mkdir(search->folder, 0700) == 0 ? begin_folder(search) : 2;
+}
+
 static int search_all(struct search *search)
 {
-    snprintf(search->folder, sizeof search->folder, "%s/image-0", search->work);
-    if (mkdir(search->folder, 0700) != 0 || begin_folder(search) != 0) {
-        return failed("the working folder cannot be used");
-    }
-    int result = 0;
+    int result = begin_chain(search);
     for (uint64_t round = 1; result == 0 && round <= search->options->rounds; round++) {
         result = run_round(search, round);
+        if (result == 0 && search->cuts_in_chain == search->options->chain) {
+            result = begin_chain(search);
+        }
     }
     if (result == 0) {
         printf("%" PRIu64 " rounds: the power was cut %" PRIu64
@@ -176,8 +195,6 @@ static int search_all(struct search *search)
     pd_power_log_close(&search->log);
     return result;
 }
-
-static const struct pd_power_subject *const subjects[] = {&pd_power_parts};
 
 static int run_search(const struct options *options)
 {
@@ -199,7 +216,6 @@ static int run_search(const struct options *options)
         return failed("the working folder cannot be made");
     }
     pd_random_init(&search.random, options->seed, "power");
-    search.state = search.subject->open(&search.random);
     int result = search_all(&search);
     search.subject->close(search.state);
     if (result == 0) {
@@ -236,8 +252,14 @@ static bool parse(int count, char **words, struct options *options)
             options->work = value;
         } else if ((value = value_of(count, words, &at, "--shim")) != NULL) {
             options->shim = value;
+        } else if ((value = value_of(count, words, &at, "--pando")) != NULL) {
+            options->pando = value;
         } else if ((value = value_of(count, words, &at, "--rounds")) != NULL) {
             if (!read_number(value, &options->rounds)) {
+                return false;
+            }
+        } else if ((value = value_of(count, words, &at, "--chain")) != NULL) {
+            if (!read_number(value, &options->chain)) {
                 return false;
             }
         } else if ((value = value_of(count, words, &at, "--seed")) == NULL ||
@@ -251,14 +273,21 @@ static bool parse(int count, char **words, struct options *options)
 int main(int count, char **words)
 {
     char shim[PATH_MAX];
+    char pando[PATH_MAX];
     char self[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
     self[size < 0 ? 0 : size] = '\0';
     char *slash = strrchr(self, '/');
     snprintf(shim, sizeof shim, "%.*s/../lib/libpando-power.so",
              slash == NULL ? 0 : (int)(slash - self), self);
-    struct options options = {
-        .subject = "parts", .work = "/tmp", .shim = shim, .rounds = 200, .seed = 1};
+    snprintf(pando, sizeof pando, "%.*s/pando", slash == NULL ? 0 : (int)(slash - self), self);
+    struct options options = {.subject = "node",
+                              .work = "/tmp",
+                              .shim = shim,
+                              .pando = pando,
+                              .rounds = 200,
+                              .chain = 12,
+                              .seed = 1};
     uint64_t seed = 0;
     if (count == 4 && strcmp(words[1], "--as-parts") == 0 && read_number(words[3], &seed)) {
         return pd_power_parts_main(words[2], seed);

@@ -86,6 +86,31 @@ struct pd_power_rest pd_power_log_rest(const struct pd_power_log *log)
     return rest;
 }
 
+uint64_t pd_power_log_moment(const struct pd_power_log *log, struct pd_random *random)
+{
+    struct pd_power_record record;
+    uint64_t at = pd_random_below(random, log->record_count + 1);
+    uint64_t number = 0;
+    uint64_t renames = 0;
+    uint64_t chosen = 0;
+    for (size_t offset = 0; offset < log->size; offset += record.size) {
+        memcpy(&record, log->bytes + offset, sizeof record);
+        number++;
+        if (record.kind == PD_POWER_RENAME && pd_random_below(random, ++renames) == 0) {
+            chosen = number; /* each with the same chance */
+        }
+    }
+    switch (pd_random_below(random, 4)) {
+    case 0:
+        return log->record_count; /* where most is under way */
+    case 1:
+        chosen += 1 + pd_random_below(random, 100);
+        return renames == 0 || chosen > log->record_count ? at : chosen;
+    default:
+        return at;
+    }
+}
+
 /* -- The model --------------------------------------------------------------------------------- */
 
 enum pd_status pd_power_fail(struct pd_power_model *model, enum pd_status status,

@@ -42,6 +42,9 @@ struct pd_power_rest {
     uint64_t files;
 };
 struct pd_power_rest pd_power_log_rest(const struct pd_power_log *log);
+/* How many records to read up to a moment to cut the power at: any, or one soon after a name was
+ * changed, where a name that is not durable shows. */
+uint64_t pd_power_log_moment(const struct pd_power_log *log, struct pd_random *random);
 
 /* All that the folder holds now counts as durable. PD_ERR_IO. */
 PD_NODISCARD enum pd_status pd_power_model_open(const char *folder,

@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -11,16 +13,42 @@
 #include "power-loss/trace.h"
 #include "subject.h"
 
+static void errors_path(const struct pd_power_run *run, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s/errors", run->work);
+}
+
+const char *pd_power_last_words(const struct pd_power_run *run, char line[PD_POWER_WHY_MAX])
+{
+    char path[PATH_MAX];
+    char next[PD_POWER_WHY_MAX];
+    errors_path(run, path);
+    snprintf(line, PD_POWER_WHY_MAX, "it says nothing");
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fgets(next, sizeof next, file) != NULL) {
+        next[strcspn(next, "\n")] = '\0';
+        memcpy(line, next, sizeof next);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return line;
+}
+
 pid_t pd_power_spawn(const struct pd_power_run *run, char *const words[], int *output_out)
 {
     int ends[2];
+    char path[PATH_MAX];
+    errors_path(run, path);
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return -1;
     }
     pid_t process = fork();
     if (process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (dup2(ends[1], STDOUT_FILENO) < 0 || setenv("LD_PRELOAD", run->shim, 1) != 0 ||
+        int errors = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (errors < 0 || dup2(errors, STDERR_FILENO) < 0 || dup2(ends[1], STDOUT_FILENO) < 0 ||
+            setenv("LD_PRELOAD", run->shim, 1) != 0 ||
             setenv(PD_POWER_FOLDER, run->folder, 1) != 0 ||
             setenv(PD_POWER_TRACE, run->trace, 1) != 0) {
             _exit(126);

@@ -36,9 +36,13 @@ struct pd_power_subject {
 };
 
 extern const struct pd_power_subject pd_power_parts;
+extern const struct pd_power_subject pd_power_node;
 
-/* Start `words` under the shim, its output into a pipe whose end is *output_out. -1: errno. */
+/* Start `words` under the shim, its output into a pipe whose end is *output_out, its errors into a
+ * file beside the folder. -1: errno. */
 pid_t pd_power_spawn(const struct pd_power_run *run, char *const words[], int *output_out);
+/* The last line of those errors. */
+const char *pd_power_last_words(const struct pd_power_run *run, char line[PD_POWER_WHY_MAX]);
 /* Until it has ended. */
 void pd_power_wait(pid_t process);
 /* kill -9 and wait. */
