@@ -192,7 +192,7 @@ static void test_lost_store_is_rebuilt_from_a_whole_log(void **state)
 {
     (void)state;
     struct rig rig;
-    open_rig(&rig, PD_REPLICA_START_EXISTING, 1, false);
+    open_rig(&rig, PD_REPLICA_START_EXISTING, 3, false);
     give_mark(&rig, 0, 0);
     give_state(&rig, 1, 8);
     give_entries(&rig, 1, 10, 1);
@@ -211,7 +211,7 @@ static void test_whole_log_larger_than_the_window_is_taken(void **state)
 {
     (void)state;
     struct rig rig;
-    open_rig(&rig, PD_REPLICA_START_EXISTING, 1, false);
+    open_rig(&rig, PD_REPLICA_START_EXISTING, 3, false);
     give_mark(&rig, 0, 0);
     give_state(&rig, 1, 1000);
     give_entries(&rig, 1, 2000, 1);
@@ -301,7 +301,7 @@ static void test_tail_that_was_replaced_is_gone(void **state)
 {
     (void)state;
     struct rig rig;
-    open_rig(&rig, PD_REPLICA_START_EXISTING, 1, false);
+    open_rig(&rig, PD_REPLICA_START_EXISTING, 3, false);
     give_mark(&rig, 0, 0);
     give_entries(&rig, 1, 10, 1);
     give_entries(&rig, 6, 7, 2);
