@@ -391,6 +391,7 @@ bool pd_replica_step(struct pd_replica *replica)
         more = pd_replica_read_step(replica) || more;
         more = pd_replica_watch_step(replica) || more;
         more = pd_replica_store_step(replica) || more;
+        pd_replica_verify_step(replica);
     }
     if (replica->phase == PD_REPLICA_DEAD) {
         return false;

@@ -223,6 +223,7 @@ struct pd_replica_counters {
     uint64_t snapshots_installed;
     uint64_t hashes_compared;
     uint64_t log_batches;
+    uint64_t verifications; /* of the rows that a start found */
 };
 
 struct pd_replica_status {

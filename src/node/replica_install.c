@@ -100,6 +100,7 @@ static void reset(struct pd_replica *replica)
 static void begin_draining(struct pd_replica *replica)
 {
     replica->install.state = PD_REPLICA_INSTALL_DRAINING;
+    replica->is_verifying = false;
     pd_replica_reads_drop(replica);
     pd_replica_watches_drop(replica);
     pd_replica_transfers_stop(replica);

@@ -295,6 +295,7 @@ struct pd_replica {
     uint64_t store_durable;
     uint32_t fetches_open;
     bool store_is_damaged;
+    bool is_verifying; /* the store's rows are read beside everything else, against their hash */
 
     /* proposals: a ring in order of index */
     struct pd_replica_proposal *proposals;
@@ -374,6 +375,8 @@ void pd_replica_recovered_free(struct pd_replica *replica);
 /* The kv is loaded: start raft over it. */
 void pd_replica_begin_raft(struct pd_replica *replica);
 bool pd_replica_load_step(struct pd_replica *replica);
+/* The rows that a start found, against the set hash: a page at a time, beside everything else. */
+void pd_replica_verify_step(struct pd_replica *replica);
 
 /* replica_apply.c */
 bool pd_replica_apply_step(struct pd_replica *replica);

@@ -411,6 +411,30 @@ void pd_replica_begin_raft(struct pd_replica *replica)
     }
 }
 
+void pd_replica_verify_step(struct pd_replica *replica)
+{
+    if (!replica->is_verifying) {
+        return;
+    }
+    switch (pd_kv_verify_step(replica->kv, replica->config.apply_budget)) {
+    case PD_KV_MORE:
+    case PD_KV_FETCH:
+    case PD_KV_FULL:
+        return;
+    case PD_KV_FAILED:
+        replica->store_is_damaged = true;
+        pd_replica_fatal(replica,
+                         "the store's rows are not what their hash says: a row was lost or changed "
+                         "since the last start. Remove the store folder and start again: it is "
+                         "rebuilt from the log or from another member");
+        return;
+    case PD_KV_DONE:
+        replica->is_verifying = false;
+        replica->counters.verifications++;
+        return;
+    }
+}
+
 /* true: there is more. */
 bool pd_replica_load_step(struct pd_replica *replica)
 {
@@ -441,5 +465,10 @@ bool pd_replica_load_step(struct pd_replica *replica)
         return false;
     }
     pd_replica_begin_raft(replica);
-    return replica->phase == PD_REPLICA_RUNNING;
+    if (replica->phase != PD_REPLICA_RUNNING) {
+        return false;
+    }
+    pd_kv_verify_begin(replica->kv);
+    replica->is_verifying = true;
+    return true;
 }
