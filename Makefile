@@ -13,8 +13,8 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store soak prove sim kill9 mutants power-loss \
-	fuzz tidy format install package clean deps
+.PHONY: help build run test asan tsan bench bench-actors bench-store soak prove prove-mutants sim kill9 mutants \
+	power-loss fuzz tidy format install package clean deps
 
 help: ## list the targets
 	@echo "Pando. The first call of any target sets the machine up; later calls take seconds."
@@ -67,6 +67,10 @@ soak: build ## the long searches of tests/soak: minutes to hours
 prove: ## the proofs of the pure leaves, on the code that ships; ends with 'proved P of T goals in M modules'
 	@scripts/deps.sh prove
 	@scripts/prove.sh
+
+prove-mutants: ## slips in every proven function, each of which must leave a goal open; about an hour
+	@scripts/deps.sh prove
+	@scripts/prove_mutants.py
 
 sim: build ## the long search of the simulator: SEEDS=10000 of one simulated minute each
 	@scripts/sim.sh
