@@ -554,40 +554,6 @@ static void a_store_that_lags_is_caught_up_from_the_log(void **state)
     }
 }
 
-/* The log is needed as far as the store is not durable, whatever is applied. */
-static void the_log_is_cut_behind_the_durable_store_only(void **state)
-{
-    (void)state;
-    struct world *world = world_open(1, 1, 31);
-    world_start_all(world, 1);
-    struct world_node *node = world_node(world, world_elect(world));
-    world_put(world, "k", "0"); /* from now on its row is in memory */
-    node->hold_store = true;
-    for (uint32_t i = 1; i < 400; i++) {
-        char value[16];
-        (void)snprintf(value, sizeof value, "%u", i);
-        world_put(world, "k", value);
-    }
-    uint64_t applied = world_status(world, 1).kv.applied_index;
-    for (uint32_t i = 0; i < 50 && world_status(world, 1).store_durable == 0; i++) {
-        if (node->tasks.count > 0) {
-            world_do_task(world, node);
-            world_loop(world, node);
-        } else {
-            world_tick(world);
-        }
-    }
-    uint64_t durable = world_status(world, 1).store_durable;
-    assert_true(durable > 0 && durable + 100 < applied);
-    world_put(world, "k", "400"); /* behind it the log lets go of what it may */
-    world_crash(world, 1);
-    world_start(world, 1);
-    (void)world_elect(world);
-    assert_true(world_status(world, 1).kv.applied_index >= applied);
-    assert_string_equal(world_get(world, 1, "k"), "400");
-    world_close(world);
-}
-
 /* Flip one bit of a live value in a store that is at rest. */
 static void rot(struct world_node *node, const char *value)
 {
@@ -768,7 +734,6 @@ int main(void)
         cmocka_unit_test(a_full_disk_alone_takes_what_frees_space),
         cmocka_unit_test(a_store_that_lags_is_caught_up_from_the_log),
         cmocka_unit_test(a_start_compares_the_rows_with_their_hash),
-        cmocka_unit_test(the_log_is_cut_behind_the_durable_store_only),
         cmocka_unit_test(a_member_comes_and_another_goes),
         cmocka_unit_test(a_learner_without_a_log_is_not_promoted),
         cmocka_unit_test(the_last_voter_stays),
