@@ -60,16 +60,16 @@ void pd_kv_write_attachments(struct pd_kv *kv)
 /* What is done with each row; false: there is no room. */
 typedef bool (*walk_act)(struct pd_kv *kv, const struct pd_kv_trace *trace);
 
-static bool has_room(struct pd_kv *kv, const struct pd_kv_trace *trace)
+static bool has_room(const struct pd_kv *kv, size_t key_size)
 {
-    uint64_t need = 4 * pd_kv_overlay_entry_size(2 * trace->key.size + 64, 0) + 4096;
+    uint64_t need = 4 * pd_kv_overlay_entry_size(2 * key_size + 64, 0) + 4096;
     return pd_kv_overlay_room_left(&kv->overlay) >= need;
 }
 
 static bool undo_row(struct pd_kv *kv, const struct pd_kv_trace *trace)
 {
     struct pd_span none = {0};
-    if (!has_room(kv, trace)) {
+    if (!has_room(kv, trace->key.size)) {
         return false;
     }
     pd_kv_x_key(&kv->scratch_key, trace->key, trace->revision, trace->sub);
@@ -82,7 +82,7 @@ static bool undo_row(struct pd_kv *kv, const struct pd_kv_trace *trace)
 static bool detach_row(struct pd_kv *kv, const struct pd_kv_trace *trace)
 {
     struct pd_span none = {0};
-    if (!has_room(kv, trace)) {
+    if (!has_room(kv, trace->key.size)) {
         return false;
     }
     if (trace->left_lease != 0) {
@@ -109,6 +109,9 @@ static enum pd_kv_progress walk_step(struct pd_kv *kv, struct pd_kv_walk *walk, 
             position == 0 ? NULL : pd_kv_overlay_at(&kv->overlay, position);
         struct pd_kv_trace trace;
         if (entry == NULL || !pd_kv_span_equal(pd_kv_entry_key(entry), key)) {
+            if (!has_room(kv, kv->config.limits.key_bytes_max)) {
+                return PD_KV_FULL; /* a page would be read for nothing, again and again */
+            }
             pd_kv_h_key(&kv->scratch_end, walk->revision, walk->end);
             pd_kv_want(kv, slot, key, pd_kv_place_span(&kv->scratch_end), 0);
             return PD_KV_FETCH;
@@ -130,11 +133,17 @@ static enum pd_status walk_page(struct pd_kv *kv, struct pd_kv_walk *walk, walk_
     struct pd_span value = {0};
     size_t at = 0;
     bool is_bad = page->row_count == 0;
+    uint32_t first = walk->at;
     while (pd_kv_page_row(page, &at, &key, &value, &is_bad)) {
         struct pd_kv_trace trace;
         if (!pd_kv_h_parse(key, value, &trace) || trace.revision != walk->revision ||
-            trace.key.size > kv->config.limits.key_bytes_max || trace.sub != walk->at) {
+            trace.key.size > kv->config.limits.key_bytes_max) {
             return PD_ERR_CORRUPT;
+        }
+        if (trace.sub != walk->at) {
+            /* Not the one that was asked for is damage; further on, the overlay has it. */
+            is_bad = walk->at == first;
+            break;
         }
         if (!act(kv, &trace)) {
             break; /* the rest is fetched again */

@@ -78,6 +78,7 @@ struct world {
     uint32_t batches;     /* written since the last command began */
     uint32_t batches_max; /* the crash comes after so many; 0: never */
     bool has_crashed;
+    bool keeps_durable; /* what is durable stays as it is */
 };
 
 static inline struct pd_kv_config world_config(void)
@@ -146,7 +147,7 @@ static inline bool world_write(struct world *world)
     model_check(world->store->ops->apply(world->store, batch.writes, batch.count, batch.index) ==
                 PD_OK);
     pd_kv_written(world->kv);
-    if (choose(world->chooser, 16) == 0) {
+    if (!world->keeps_durable && choose(world->chooser, 16) == 0) {
         model_check(world->store->ops->flush(world->store) == PD_OK);
     }
     world->batches++;
