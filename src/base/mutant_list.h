@@ -84,6 +84,16 @@ PD_MUTANT_ENTRY(KV_LOAD_FORGETS_EXTENSION, "a restart forgets a new leader's ext
 PD_MUTANT_ENTRY(KV_SWEEP_TAKES_NEWEST, "compaction removes the version that reads still see")
 PD_MUTANT_ENTRY(KV_SWEEP_TOMBSTONE_KEPT, "compaction leaves tombstones for ever")
 PD_MUTANT_ENTRY(KV_TORN_ATTACHMENTS, "attachments of a very large command are not removed")
+PD_MUTANT_ENTRY(KV_JOINED_ROWS_APART,
+                "rows without a revision go to the store before their command "
+                "has finished (etcd#13766)")
+PD_MUTANT_ENTRY(KV_UNDO_SKIPPED, "rows of a refused command stay in the store")
+PD_MUTANT_ENTRY(KV_READ_SEES_UNFINISHED, "a read sees rows of a command that has not finished")
+PD_MUTANT_ENTRY(KV_TOMBSTONE_VISIBLE, "a deleted key shows in ranges")
+PD_MUTANT_ENTRY(KV_COUNT_OF_GIVEN, "a limited range counts what it gives (etcd's data model)")
+PD_MUTANT_ENTRY(KV_SESSION_LOW_IGNORED, "answers below the low mark are kept (rule 4)")
+PD_MUTANT_ENTRY(KV_WINDOW_ONE_MORE, "one command more than the window is taken (rule 4)")
+PD_MUTANT_ENTRY(KV_TIME_STEP_UNBOUNDED, "one command may move state time by any step (rule 2)")
 
 PD_MUTANT_ENTRY(KV_WATCH_JOIN_GAP, "steps in while one revision is still unread")
 PD_MUTANT_ENTRY(KV_WATCH_BEHIND_TWICE, "falls behind to a revision that it was given already")

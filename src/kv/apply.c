@@ -82,10 +82,11 @@ static void take_time(struct pd_kv *kv)
 {
     struct pd_kv_meta *next = &kv->apply.next;
     uint64_t given = kv->apply.envelope.state_time_ns;
-    next->state_time_ns =
-        PD_MUTANT(KV_TIME_BACK)
-            ? given
-            : pd_kv_state_time_next(next->state_time_ns, given, kv->config.state_time_step_max_ns);
+    uint64_t step_max_ns =
+        PD_MUTANT(KV_TIME_STEP_UNBOUNDED) ? UINT64_MAX / 2 : kv->config.state_time_step_max_ns;
+    next->state_time_ns = PD_MUTANT(KV_TIME_BACK)
+                              ? given
+                              : pd_kv_state_time_next(next->state_time_ns, given, step_max_ns);
     next->wall_ns = kv->apply.envelope.wall_ns;
 }
 
@@ -105,12 +106,17 @@ static enum pd_kv_error enter_session(struct pd_kv *kv)
         return PD_KV_ERR_INVALID;
     }
     pd_kv_session_renew(kv, session, apply->next.state_time_ns);
-    pd_kv_session_raise(kv, session, envelope->low);
+    if (!PD_MUTANT(KV_SESSION_LOW_IGNORED)) {
+        pd_kv_session_raise(kv, session, envelope->low);
+    }
     apply->touched = session;
     switch (pd_kv_window_meaning(session->stored, session->window, session->low, sequence)) {
     case PD_KV_SEQUENCE_STALE:
         return PD_KV_ERR_SESSION_STALE;
     case PD_KV_SEQUENCE_AHEAD:
+        if (PD_MUTANT(KV_WINDOW_ONE_MORE) && sequence - session->low == session->window) {
+            break;
+        }
         return PD_KV_ERR_SESSION_AHEAD;
     case PD_KV_SEQUENCE_REPEAT:
         if (PD_MUTANT(KV_RETRY_APPLIED)) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/mutant.h"
 #include "kv/codec.h"
 
 static bool is_sorted(const struct pd_kv_range *range)
@@ -79,6 +80,9 @@ void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *wr
 {
     const struct pd_kv_range *range = &collect->range;
     collect->count++;
+    if (PD_MUTANT(KV_COUNT_OF_GIVEN) && range->limit > 0 && collect->count > range->limit) {
+        collect->count--;
+    }
     if (range->count_only || writer->is_full || !passes(range, record)) {
         return;
     }

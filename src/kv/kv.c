@@ -367,7 +367,7 @@ bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out)
             whole_end = at;
             index = meta.index;
         }
-        if (!entry->is_joined) {
+        if (!entry->is_joined || PD_MUTANT(KV_JOINED_ROWS_APART)) {
             loose = count;
             loose_end = at;
         }

@@ -133,6 +133,7 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
         finish(r, PD_KV_ANSWER_RANGE);
         return PD_OK;
     }
+    revision += PD_MUTANT(KV_READ_SEES_UNFINISHED);
     pd_kv_scan_open(kv, &r->scan, range->key, range->range_end, revision, PD_KV_SUB_LAST);
     return PD_OK;
 }

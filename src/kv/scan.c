@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "base/sometimes.h"
 #include "kv/internal.h"
 
@@ -63,7 +64,8 @@ static bool look_at(struct pd_kv *kv, struct pd_kv_scan *scan, struct pd_span ro
         scan->at.bytes[scan->at.size++] = 0; /* the next possible row key */
         return true;
     }
-    if (row.found.record.version != 0 && !take(kv, context, &row)) {
+    bool is_seen = row.found.record.version != 0 || PD_MUTANT(KV_TOMBSTONE_VISIBLE);
+    if (is_seen && !take(kv, context, &row)) {
         return false;
     }
     pd_kv_place_set(&scan->done, key_part(row_key));

@@ -161,11 +161,12 @@ void pd_kv_undo_begin(struct pd_kv *kv)
     apply->scan.is_open = false;
     apply->op_open = false;
     apply->phase = PD_KV_PHASE_FINISH;
-    if (apply->sub > 0 && (kv->may_be_torn || kv->taken > apply->position)) {
+    bool is_in_store = kv->may_be_torn || kv->taken > apply->position;
+    if (apply->sub > 0 && is_in_store && !PD_MUTANT(KV_UNDO_SKIPPED)) {
         PD_SOMETIMES(KV_UNDONE, true);
         apply->phase = PD_KV_PHASE_UNDO;
         apply->walk = (struct pd_kv_walk){.revision = kv->meta.revision + 1, .end = apply->sub};
-    } else {
+    } else if (kv->taken <= apply->position) {
         pd_kv_overlay_take_back(&kv->overlay, apply->position);
     }
     apply->next.keys_hash = kv->meta.keys_hash;

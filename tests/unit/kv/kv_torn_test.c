@@ -235,6 +235,45 @@ static void a_torn_txn_in_a_session(void **state)
     rig_close(rig);
 }
 
+/* A read beside a command that has written half of its rows to the store. */
+static void nothing_shows_of_an_unfinished_command(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    fill(rig);
+    world_catch_up(&rig->torn);
+    world_drain(&rig->torn);
+    struct pd_kv_op op = {
+        .kind = PD_KV_OP_DELETE,
+        .as.delete_range = {.key = pd_kv_span("k", 1), .range_end = pd_kv_span("l", 1)}};
+    struct pd_kv_range all = {.key = pd_kv_span("k", 1), .range_end = pd_kv_span("l", 1)};
+    struct pd_kv_range one = {.key = pd_kv_span("k0000", 5)};
+    struct pd_kv_writer inner = {.bytes = rig->inner, .bytes_max = sizeof rig->inner};
+    pd_kv_command_encode(&inner,
+                         &(struct pd_kv_command){.kind = PD_KV_OPS, .ops = &op, .op_count = 1});
+    struct pd_kv_writer outer = {.bytes = rig->room, .bytes_max = sizeof rig->room};
+    pd_kv_envelope_encode(&outer, &(struct pd_kv_envelope){.command = {rig->inner, inner.size}});
+    script_add(&rig->script, pd_kv_span(rig->room, outer.size));
+    rig->torn.batches_max = 20;
+    assert_false(world_apply_one(&rig->torn, rig->script.count));
+    rig->torn.has_crashed = false; /* it goes on */
+    rig->torn.batches_max = 0;
+    assert_true(world_applied(&rig->torn) < rig->script.count);
+    world_compare_range(&rig->torn, rig->model, &all);
+    world_compare_range(&rig->torn, rig->model, &one);
+    world_compare_history(&rig->torn, rig->model, rig->model->revision - 2);
+    uint8_t bytes[64];
+    struct pd_kv_record record;
+    assert_int_not_equal(pd_kv_get_hot(rig->torn.kv, one.key, bytes, sizeof bytes, &record),
+                         PD_ERR_UNKNOWN);
+    model_apply(rig->model, rig->script.count, pd_kv_span(rig->room, outer.size));
+    while (pd_kv_apply_step(rig->torn.kv, 8) != PD_KV_DONE) {
+        world_turn(&rig->torn, true);
+    }
+    world_compare_range(&rig->torn, rig->model, &all);
+    rig_close(rig);
+}
+
 static void torn_commands_without_records(void **state)
 {
     (void)state;
@@ -264,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_torn_deletion_whose_answer_is_too_large),
         cmocka_unit_test(a_torn_revoke_of_many_keys),
         cmocka_unit_test(a_torn_txn_in_a_session),
+        cmocka_unit_test(nothing_shows_of_an_unfinished_command),
         cmocka_unit_test(torn_commands_without_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "kv_model.h"
 #include "store/memory.h"
 
-#define WORLD_LOG_MAX 4096u
+#define WORLD_LOG_MAX 12288u
 #define WORLD_HELD_MAX 6u
 
 /* What decides: a seed, or the bytes of a fuzzer and, when they are used up, a seed. */
