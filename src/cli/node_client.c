@@ -281,11 +281,13 @@ static enum pd_status judge(struct pd_node_client *client,
                             const struct pd_replica_answer_head *answer,
                             struct pd_kv_answer_head *head_out, struct pd_kv_reader *reader_out)
 {
+    client->outcome = answer->outcome;
     if (answer->outcome != PD_REPLICA_OK) {
         bool has_text = answer->body.size > 0 && answer->body.size < PD_NODE_TEXT_MAX;
-        return fail(client, PD_ERR_DENIED, "%s%s%.*s", pd_replica_outcome_text(answer->outcome),
-                    has_text ? ": " : "", has_text ? (int)answer->body.size : 0,
-                    has_text ? (const char *)answer->body.bytes : "");
+        return has_text
+                   ? fail(client, PD_ERR_DENIED, "%.*s", (int)answer->body.size,
+                          (const char *)answer->body.bytes)
+                   : fail(client, PD_ERR_DENIED, "%s", pd_replica_outcome_text(answer->outcome));
     }
     pd_kv_reader_init(reader_out, answer->body);
     pd_kv_answer_head(reader_out, head_out);

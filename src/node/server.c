@@ -359,6 +359,9 @@ void pd_server_close(struct pd_server *server)
         }
         server->store->ops->close(server->store);
     }
+    if (server->writer.disk != NULL) {
+        server->writer.disk->ops->close_disk(server->writer.disk);
+    }
     free_unread(server);
     pd_replica_close(server->replica);
     pd_wal_close(server->log.wal);

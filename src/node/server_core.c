@@ -400,7 +400,7 @@ static bool work(struct pd_server *server)
         }
         more = !server->has_failed && pd_replica_step(server->replica);
     }
-    return more;
+    return more && !server->has_failed;
 }
 
 static void turn(struct pd_server *server)
@@ -420,8 +420,11 @@ static void turn(struct pd_server *server)
 static void tell_ready(struct pd_server *server)
 {
     if (!atomic_load_explicit(&server->is_ready, memory_order_relaxed) && !server->has_failed) {
+        const struct pd_replica_status *status = &server->status;
         pd_replica_status(server->replica, &server->status);
-        if (server->status.serves_writes) {
+        /* A leader whose disk is nearly full serves all that it can. */
+        bool leads = status->phase == PD_REPLICA_RUNNING && status->raft.role == PD_RAFT_LEADER;
+        if (status->serves_writes || (leads && status->disk_is_low)) {
             atomic_store(&server->is_ready, true);
             server->host->ops->event_set(server->host, &server->ready);
         }

@@ -231,7 +231,12 @@ static enum pd_status open_rocks(struct pd_server *server, char *text)
         (void)snprintf(text, PD_STORE_ROCKS_TEXT_MAX, "its path is too long");
         return PD_ERR_INVALID;
     }
-    return pd_store_rocks_open(path, &server->config.store, text, &server->store);
+    enum pd_status status = pd_store_rocks_open(path, &server->config.store, text, &server->store);
+    if (status == PD_OK && pd_host_disk_open(path, true, &server->writer.disk) != PD_OK) {
+        (void)snprintf(text, PD_STORE_ROCKS_TEXT_MAX, "%s", strerror(errno));
+        return PD_ERR_DENIED;
+    }
+    return status;
 }
 
 enum pd_status pd_server_store_open(struct pd_server *server, bool *is_lost_out, char *text)

@@ -105,6 +105,7 @@ struct pd_server_store_job {
 };
 
 struct pd_server_writer {
+    struct pd_disk *disk; /* the store's folder, for its free space */
     struct pd_thread thread;
     bool is_started;
     struct pd_server_queue queue;

@@ -8,6 +8,7 @@
 
 #define MS_NS UINT64_C(1000000)
 #define RETRY_NS (250 * MS_NS)
+#define ROOM_PART 8u /* of what is low: below, the store waits as well */
 #define PAGE_BYTES_MIN ((size_t)4096)
 
 /* -- The writer -------------------------------------------------------------------------------- */
@@ -32,11 +33,26 @@ static enum pd_status run_job(struct pd_server *server, struct pd_server_store_j
     return PD_ERR_INVALID;
 }
 
+/* RocksDB copes badly with a disk that is full to the last byte: it has assertions that it ends the
+ * process with. So it is given nothing to write then. */
+static bool has_room(const struct pd_server *server)
+{
+    uint64_t free_bytes = 0;
+    struct pd_disk *disk = server->writer.disk;
+    return disk->ops->free_bytes(disk, &free_bytes) != PD_OK ||
+           free_bytes >= server->config.disk_low_bytes / ROOM_PART;
+}
+
+static enum pd_status try_job(struct pd_server *server, struct pd_server_store_job *job)
+{
+    return has_room(server) ? run_job(server, job) : PD_ERR_FULL;
+}
+
 /* A disk that is full is waited for: nothing of the batch is visible, and the log holds it. */
 static void do_job(struct pd_server *server, struct pd_server_store_job *job)
 {
     struct pd_server_writer *writer = &server->writer;
-    enum pd_status status = run_job(server, job);
+    enum pd_status status = try_job(server, job);
     while (status == PD_ERR_FULL) {
         if (!atomic_exchange(&writer->is_full, true) &&
             !atomic_exchange(&server->log.space_is_told, true)) {
@@ -47,7 +63,7 @@ static void do_job(struct pd_server *server, struct pd_server_store_job *job)
             return;
         }
         pd_server_sleep(server->host, &writer->queue, pd_host_now_ns(server->host) + RETRY_NS);
-        status = run_job(server, job);
+        status = try_job(server, job);
     }
     if (status != PD_OK) {
         pd_fatal("the store in '%s/store' could not be written (%s). The log holds everything: "

@@ -121,15 +121,18 @@ static enum pd_status apply_op(struct pd_store *store, const struct pd_store_wri
                                       write->key.size);
         }
     }
+    enum pd_status status = PD_OK;
     if (PD_MUTANT(STORE_INDEX_APART)) {
-        rocks->failure = write_batch(rocks);
+        status = write_batch(rocks);
     }
     add_index(rocks->batch, applied_index);
-    rocks->failure = rocks->failure == PD_OK ? write_batch(rocks) : rocks->failure;
-    if (rocks->failure == PD_OK) {
+    status = status == PD_OK ? write_batch(rocks) : status;
+    if (status == PD_OK) {
         __atomic_store_n(&rocks->applied, applied_index, __ATOMIC_RELEASE);
     }
-    return rocks->failure;
+    /* Refused for want of space before anything of it was taken: the same may be tried again. */
+    rocks->failure = status == PD_ERR_FULL ? PD_OK : status;
+    return status;
 }
 
 static uint64_t applied_index_op(struct pd_store *store)

@@ -5,7 +5,8 @@
  * gives it again. The
  *            durable index is read back from what RocksDB has persisted.
  * Keys       Do not begin with a zero byte: that row is the applied index.
- * Errors     After a failed apply every further one fails alike: close, reopen, and go on from
+ * Errors     After PD_ERR_FULL the same batch may be applied again, when there is room. After any
+ *            other failure of apply every further one fails alike: close, reopen, and go on from
  *            applied_index().
  * Threads    apply, flush and reset: one thread; the rest: any, but nothing beside reset. */
 #ifndef PD_STORE_ROCKS_H

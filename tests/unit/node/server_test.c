@@ -203,14 +203,19 @@ static struct pd_span span(const char *text)
     return (struct pd_span){(const uint8_t *)text, strlen(text)};
 }
 
-static void put(struct caller *caller, const char *key, const char *value)
+static enum pd_replica_outcome try_put(struct caller *caller, const char *key, const char *value,
+                                       int64_t lease)
 {
     uint8_t room[ANSWER_MAX];
     struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = span(key), .value = span(value)});
-    struct pd_replica_answer_head answer =
-        call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
-    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+    pd_kv_encode_put(&writer,
+                     &(struct pd_kv_put){.key = span(key), .value = span(value), .lease = lease});
+    return call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size}).outcome;
+}
+
+static void put(struct caller *caller, const char *key, const char *value)
+{
+    assert_int_equal(try_put(caller, key, value, 0), PD_REPLICA_OK);
 }
 
 static void del(struct caller *caller, const char *key)
@@ -500,29 +505,82 @@ static void clients_are_bounded_and_their_places_come_back(void **state)
 static void a_client_that_goes_hears_nothing_more(void **state)
 {
     (void)state;
-    struct caller caller;
+    static struct caller callers[50]; /* the end of one may be told while the next one begins */
     struct caller other;
     uint8_t room[256];
     struct pd_server *server = open_server();
     open_caller(server, &other);
     for (int i = 0; i < 50; i++) {
         struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-        open_caller(server, &caller);
+        struct caller *caller = &callers[i];
+        open_caller(server, caller);
         pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = span("k"), .value = span("v")});
         struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
                                                .body = {room, writer.size}};
-        assert_int_equal(submit(&caller, &head), PD_OK);
-        pd_server_client_close(server, &caller.client);
-        while (!atomic_load(&caller.is_closed)) { /* an answer may come before the end */
-            wait_for(&caller);
+        assert_int_equal(submit(caller, &head), PD_OK);
+        pd_server_client_close(server, &caller->client);
+        while (!atomic_load(&caller->is_closed)) { /* an answer may come before the end */
+            wait_for(caller);
         }
-        assert_true(caller.answers <= 1);
+        assert_true(caller->answers <= 1);
     }
     put(&other, "last", "1"); /* it stands behind the others in the log */
     const char *value = get(&other, "k");
     assert_non_null(value);
     assert_string_equal(value, "v");
     close_caller(&other);
+    pd_server_close(server);
+}
+
+/* -- A disk that is nearly full ----------------------------------------------------------------- */
+
+static void grant(struct caller *caller, int64_t lease, int64_t ttl_s)
+{
+    uint8_t room[ANSWER_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_command_encode(
+        &writer, &(struct pd_kv_command){.kind = PD_KV_LEASE_GRANT, .id = lease, .ttl_s = ttl_s});
+    struct pd_replica_answer_head answer =
+        call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
+    assert_int_equal(answer.outcome, PD_REPLICA_OK);
+}
+
+/* Writes are refused; reads, deletes and the end of leases are not. With room it takes writes again. */
+static void a_disk_that_is_low_refuses_what_takes_space(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct pd_server_config config = small_config();
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &caller);
+    grant(&caller, 7, 2);
+    assert_int_equal(try_put(&caller, "leased", "1", 7), PD_REPLICA_OK);
+    put(&caller, "a", "1");
+    close_caller(&caller);
+    pd_server_close(server);
+
+    config.disk_low_bytes = UINT64_MAX / 4; /* no disk has so much */
+    server = open_with(&config);
+    open_caller(server, &caller);
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    while (outcome == PD_REPLICA_OK) { /* until the log thread has looked */
+        outcome = try_put(&caller, "b", "1", 0);
+    }
+    assert_int_equal(outcome, PD_REPLICA_DISK_LOW);
+    assert_string_equal(get(&caller, "a"), "1");
+    del(&caller, "a");
+    assert_null(get(&caller, "a"));
+    while (get(&caller, "leased") != NULL) { /* two seconds of state time */
+    }
+    close_caller(&caller);
+    pd_server_close(server);
+
+    config.disk_low_bytes = 0;
+    server = open_with(&config);
+    open_caller(server, &caller);
+    put(&caller, "b", "2");
+    assert_null(get(&caller, "leased"));
+    close_caller(&caller);
     pd_server_close(server);
 }
 
@@ -728,6 +786,7 @@ int main(void)
         TEST(a_full_queue_is_a_status),
         TEST(clients_are_bounded_and_their_places_come_back),
         TEST(a_client_that_goes_hears_nothing_more),
+        TEST(a_disk_that_is_low_refuses_what_takes_space),
         TEST(hot_reads_see_what_was_acknowledged),
         TEST(hot_reads_never_see_half_a_transaction),
         TEST(hot_reads_tell_a_key_that_was_deleted),
