@@ -237,7 +237,8 @@ struct pd_kv_reading {
     size_t answer_begin;
     struct pd_kv_due *due; /* leases: those still to come, a heap */
     uint32_t due_count;
-    bool has_row; /* history: an 'h' row is in hand, its records are wanted */
+    bool has_version; /* history: the last event's record is there, the one before it is wanted */
+    bool has_row;     /* history: an 'h' row is in hand, its records are wanted */
 };
 
 enum pd_kv_load_stage {

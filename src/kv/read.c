@@ -372,7 +372,7 @@ enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
     /* Full, and the next event is known to exist: whoever reads on knows whether it is of the same
      * revision. */
     size_t used = r->out.size - ANSWER_HEAD + r->history.count * sizeof *r->events;
-    bool is_full = r->has_row && r->history.count > 0 && used >= r->bytes_max;
+    bool is_full = r->has_row && !r->has_version && r->history.count > 0 && used >= r->bytes_max;
     if (r->error != PD_KV_OK || is_full) {
         history_end(r, 0);
         return PD_KV_DONE;
@@ -384,10 +384,13 @@ enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
     if (r->has_row) {
         struct pd_span key = pd_kv_place_span(&r->scan.done);
         pd_kv_x_key(&kv->scratch_key, key, r->history.next_revision, r->history.next_sub);
+        if (r->has_version) {
+            kv->scratch_key.bytes[kv->scratch_key.size++] = 0; /* behind it */
+        }
         pd_kv_x_prefix(&kv->scratch_end, key);
         kv->scratch_end.bytes[kv->scratch_end.size - 1]++;
         pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&kv->scratch_key),
-                   pd_kv_place_span(&kv->scratch_end), 2);
+                   pd_kv_place_span(&kv->scratch_end), r->has_version ? 1 : 2);
     } else {
         pd_kv_h_key(&kv->scratch_end, r->scan.revision + 1, 0);
         pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&r->at),
@@ -455,37 +458,50 @@ static bool add_history(struct pd_kv_reading *r, const struct pd_kv_event *event
     *to = *event;
     to->record.key = keep_bytes(r, event->record.key);
     to->record.value = keep_bytes(r, event->record.value);
-    if (event->has_previous && event->previous_known) {
-        to->previous.key = to->record.key;
-        to->previous.value = keep_bytes(r, event->previous.value);
-    }
     return true;
 }
 
-/* The version that the 'h' row names, and the one before it. */
+static void add_previous(struct pd_kv *kv, struct pd_kv_reading *r, struct pd_kv_event *event,
+                         const struct pd_kv_record *record)
+{
+    event->previous_known = true;
+    /* What a compacted revision replaced is gone, as in etcd, here or soon. */
+    event->has_previous = record->version != 0 && r->history.next_revision > kv->meta.compacted;
+    if (event->has_previous) {
+        event->previous = *record;
+        event->previous.key = event->record.key;
+        event->previous.value = keep_bytes(r, record->value);
+    }
+}
+
+/* The version that the 'h' row names, and the one before it: perhaps of another page, when both do
+ * not fit into one. */
 static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r,
                                        const struct pd_store_page *page)
 {
     struct pd_span user = pd_kv_place_span(&r->scan.done);
-    struct pd_kv_event event = {.sub = r->history.next_sub};
     pd_kv_x_key(&kv->scratch_key, user, r->history.next_revision, r->history.next_sub);
+    size_t key_size = kv->scratch_key.size;
+    if (r->has_version) {
+        kv->scratch_key.bytes[kv->scratch_key.size++] = 0;
+    }
     uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&kv->scratch_key));
     size_t at = 0;
     bool is_bad = false;
     struct pd_span key = {0};
     struct pd_span value = {0};
     bool has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-    uint32_t found = 0;
-    while (found < 2 && !is_bad) {
+    bool is_over = false;
+    while (!is_over && !is_bad) {
         const struct pd_kv_entry *entry =
             position == 0 ? NULL : pd_kv_overlay_at(&kv->overlay, position);
-        if (entry != NULL && (entry->key_size != kv->scratch_key.size ||
+        if (entry != NULL && (entry->key_size != key_size ||
                               memcmp(pd_kv_entry_key(entry).bytes, kv->scratch_key.bytes,
-                                     kv->scratch_key.size - PD_KV_X_TAIL) != 0)) {
+                                     key_size - PD_KV_X_TAIL) != 0)) {
             entry = NULL;
         }
-        if (entry == NULL && !has_row) {
-            break;
+        if (!has_row && (entry == NULL || !page->is_complete)) {
+            break; /* what the store has here may come before the overlay's */
         }
         int order = entry == NULL ? 1
                     : !has_row    ? -1
@@ -499,15 +515,19 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
             return PD_ERR_CORRUPT;
         }
         row.found.record.key = user;
-        if (found++ == 0) {
-            event.record = row.found.record;
-            event.is_delete = row.found.record.version == 0;
+        if (r->has_version) {
+            add_previous(kv, r, &r->events[r->history.count - 1], &row.found.record);
+            is_over = true;
+        } else if (row.found.record.mod_revision == r->history.next_revision) {
+            const struct pd_kv_event event = {.sub = r->history.next_sub,
+                                              .record = row.found.record,
+                                              .is_delete = row.found.record.version == 0};
+            if (!add_history(r, &event)) {
+                return PD_ERR_NO_MEMORY;
+            }
+            r->has_version = true;
         } else {
-            /* What a compacted revision replaced is gone, as in etcd, here or soon. */
-            event.has_previous =
-                row.found.record.version != 0 && r->history.next_revision > kv->meta.compacted;
-            event.previous_known = true;
-            event.previous = row.found.record;
+            break; /* its rows were removed meanwhile */
         }
         if (order <= 0) {
             position = pd_kv_overlay_next(&kv->overlay, position);
@@ -519,18 +539,14 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
     if (is_bad) {
         return PD_ERR_CORRUPT;
     }
-    bool is_named = found > 0 && event.record.mod_revision == r->history.next_revision;
-    if (!is_named) {
-        /* Its rows were removed meanwhile: then it is compacted. */
+    if (!r->has_version) {
         r->error = PD_KV_ERR_COMPACTED;
-        return PD_OK;
+    } else if (is_over || page->is_complete) {
+        r->has_version = false;
+        r->has_row = false;
+        r->history.next_sub++;
+        r->at.bytes[r->at.size++] = 0;
     }
-    if (!add_history(r, &event)) {
-        return PD_ERR_NO_MEMORY;
-    }
-    r->has_row = false;
-    r->history.next_sub++;
-    r->at.bytes[r->at.size++] = 0;
     return PD_OK;
 }
 

@@ -109,8 +109,9 @@ static void serve(struct rig *rig)
     while (pd_kv_next_fetch(rig->kv, &fetch)) {
         struct pd_store_page page = {.bytes = rig->page, .bytes_max = sizeof rig->page};
         size_t at = find(rig, fetch.low);
+        /* A page may be full before it has the rows that were wanted. */
         uint32_t rows_max =
-            fetch.rows_max != 0 ? fetch.rows_max : 1 + (uint32_t)pd_random_below(&rig->random, 9);
+            1 + (uint32_t)pd_random_below(&rig->random, fetch.rows_max != 0 ? fetch.rows_max : 9);
         page.is_complete = true;
         for (; at < rig->row_count && order(&rig->rows[at], fetch.high) < 0; at++) {
             const struct row *row = &rig->rows[at];

@@ -126,7 +126,8 @@ static inline void world_serve(struct world *world, bool is_urgent)
             size_t max = pd_kv_row_bytes_max(world->kv) + 64;
             *page = (struct world_page){.is_out = true, .id = fetch.id};
             page->page = (struct pd_store_page){.bytes = malloc(max), .bytes_max = max};
-            page->page.rows_max = fetch.rows_max == 0 ? 1 + world_below(world, 5) : fetch.rows_max;
+            /* It may be full before it has the rows that were wanted. */
+            page->page.rows_max = 1 + world_below(world, fetch.rows_max == 0 ? 5 : fetch.rows_max);
             enum pd_status status = world->store->ops->scan(world->store, fetch.low, fetch.high,
                                                             fetch.descending, &page->page);
             pd_assert(status == PD_OK);
