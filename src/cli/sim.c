@@ -9,7 +9,7 @@
 #include "build_info.h"
 #include "cli/command.h"
 #include "cli/options.h"
-#include "sim/core_raft.h"
+#include "sim/core.h"
 #include "sim/search.h"
 
 #define SHRINK_TRIES_MAX 400u
@@ -372,7 +372,7 @@ static int run_sim(int count, char **words)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct arguments arguments = {
-        .run = {.options = {.seed = 1, .minutes = 1}, .core = &pd_sim_core_raft},
+        .run = {.options = {.seed = 1, .minutes = 1}, .core = &pd_sim_core_replica},
         .workers = cores > 0 ? (uint64_t)cores : 2,
     };
     struct pd_option_cursor cursor = {.count = count, .arguments = words};

@@ -440,10 +440,17 @@ const struct pd_kv *pd_replica_kv(const struct pd_replica *replica)
     return replica->kv;
 }
 
+const struct pd_raft *pd_replica_raft(const struct pd_replica *replica)
+{
+    return replica->raft;
+}
+
 void pd_replica_check(const struct pd_replica *replica)
 {
     const struct pd_replica_config *config = &replica->config;
-    pd_kv_check(replica->kv);
+    if (replica->phase == PD_REPLICA_RUNNING && replica->install.state == PD_REPLICA_INSTALL_NONE) {
+        pd_kv_check(replica->kv); /* what is half loaded is not whole yet */
+    }
     pd_assert(replica->queue_head <= replica->queue_count);
     pd_assert(replica->proposal_count <= config->proposals_max);
     pd_assert(replica->expiries <= config->expiries_max);

@@ -247,6 +247,8 @@ bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns);
 bool pd_replica_store_is_damaged(const struct pd_replica *replica);
 /* For pd_kv_get_hot and tests. */
 const struct pd_kv *pd_replica_kv(const struct pd_replica *replica);
+/* For tests and the simulator; NULL: there is none yet. */
+const struct pd_raft *pd_replica_raft(const struct pd_replica *replica);
 
 /* Every invariant; asserts. */
 void pd_replica_check(const struct pd_replica *replica);

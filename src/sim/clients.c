@@ -4,7 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "kv/answer.h"
 
+#define MS PD_SIM_MS_NS
 #define TRIES_MAX 8u
 /* Operations a second after the healing: progress is asked for, not throughput under tiny
  * limits. */
@@ -16,8 +18,6 @@ void pd_sim_clients_init(struct pd_sim_world *world)
     pd_random_init(&world->clients->random, world->config.seed, "clients");
     for (uint32_t i = 0; i < world->config.clients; i++) {
         struct pd_sim_client *client = &world->clients->clients[i];
-        client->request.client = i;
-        client->session_count = 1;
         client->machine =
             1 + (uint32_t)pd_random_below(&world->clients->random, world->config.nodes);
         uint64_t begin = pd_random_below(&world->clients->random, PD_SIM_SECOND_NS);
@@ -27,22 +27,30 @@ void pd_sim_clients_init(struct pd_sim_world *world)
 
 void pd_sim_clients_deinit(struct pd_sim_world *world)
 {
+    for (size_t i = 0; i < world->clients->history_count; i++) {
+        pd_free(world->clients->history[i].answer);
+    }
     pd_free(world->clients->history);
     pd_free(world->clients);
+}
+
+static struct pd_sim_operation *operation_of(struct pd_sim_world *world,
+                                             const struct pd_sim_client *client)
+{
+    return &world->clients->history[client->operation];
 }
 
 static void send(struct pd_sim_world *world, struct pd_sim_client *client)
 {
     struct pd_sim_clients *clients = world->clients;
-    client->request.token = ++clients->next_token;
-    struct pd_sim_request *copy = pd_sim_alloc(sizeof *copy);
-    *copy = client->request;
-    uint64_t delay = pd_sim_heavy_tail(&clients->random, world->config.network_delay_ns,
-                                       world->config.network_tail);
-    pd_sim_world_push(world, world->now_ns + delay, PD_SIM_EVENT_REQUEST, client->machine,
-                      client->request.token, copy);
+    const struct pd_sim_operation *operation = operation_of(world, client);
+    uint8_t bytes[PD_SIM_REQUEST_BYTES_MAX];
+    size_t size = pd_sim_operation_encode(operation, bytes);
+    client->token = ++clients->next_token;
+    pd_sim_world_request(world, &clients->random, client->machine, operation->client, client->token,
+                         (struct pd_span){bytes, size});
     pd_sim_world_push(world, world->now_ns + world->config.client_timeout_ns, PD_SIM_EVENT_TIMEOUT,
-                      client->request.client, client->request.token, NULL);
+                      operation->client, client->token, NULL);
 }
 
 /* When the next operation is due, so that all clients together keep the rate. */
@@ -57,23 +65,96 @@ static void wait_for_next(struct pd_sim_world *world, uint32_t index)
     pd_sim_world_push(world, world->now_ns + wait, PD_SIM_EVENT_CLIENT, index, 0, NULL);
 }
 
-static struct pd_sim_operation *record(struct pd_sim_world *world, struct pd_sim_client *client)
+/* -- What to do next --------------------------------------------------------------------------- */
+
+static enum pd_sim_op draw_op(struct pd_sim_world *world, const struct pd_sim_client *client)
 {
-    struct pd_sim_clients *clients = world->clients;
-    clients->history = pd_sim_grow(clients->history, &clients->history_capacity,
-                                   clients->history_count + 1, sizeof clients->history[0]);
-    client->operation = clients->history_count++;
-    struct pd_sim_operation *operation = &clients->history[client->operation];
-    *operation = (struct pd_sim_operation){
-        .invoked_ns = world->now_ns,
-        .returned_ns = UINT64_MAX,
-        .client = client->request.client,
-        .op = client->request.op,
-        .key = client->request.key,
-        .value = client->request.value,
-        .expected = client->request.expected,
-    };
-    return operation;
+    const struct pd_sim_config *config = &world->config;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < PD_SIM_OP_COUNT; i++) {
+        total += config->op_weights[i];
+    }
+    uint64_t left = pd_random_below(&world->clients->random, total);
+    uint32_t op = 0;
+    for (; left >= config->op_weights[op]; op++) {
+        left -= config->op_weights[op];
+    }
+    if (client->session == 0 && !pd_sim_op_is_read((enum pd_sim_op)op)) {
+        return PD_SIM_OPEN;
+    }
+    bool needs_lease = op == PD_SIM_ATTACH || op == PD_SIM_KEEP || op == PD_SIM_REVOKE;
+    if (needs_lease && client->lease == 0) {
+        return config->op_weights[PD_SIM_GRANT] > 0 ? PD_SIM_GRANT : PD_SIM_WRITE;
+    }
+    return (enum pd_sim_op)op;
+}
+
+static uint32_t draw_end(struct pd_sim_world *world, uint32_t key)
+{
+    return key + 1 + (uint32_t)pd_random_below(&world->clients->random, world->config.keys - key);
+}
+
+/* Some revision that this client has seen pass. */
+static int64_t draw_past(struct pd_sim_world *world, const struct pd_sim_client *client,
+                         uint64_t back)
+{
+    uint64_t most = client->seen_revision > 1 ? (uint64_t)client->seen_revision - 1 : 1;
+    back = 1 + pd_random_below(&world->clients->random, back);
+    return back < most ? (int64_t)(most - back) + 1 : 1;
+}
+
+static void draw_details(struct pd_sim_world *world, struct pd_sim_client *client,
+                         struct pd_sim_operation *operation)
+{
+    struct pd_random *random = &world->clients->random;
+    uint32_t key_count = world->config.keys;
+    operation->key = (uint32_t)pd_random_below(random, key_count);
+    operation->prev_kv = pd_random_below(random, 4) == 0;
+    switch (operation->op) {
+    case PD_SIM_READ_LOCAL:
+    case PD_SIM_READ_RANGE:
+        operation->end = draw_end(world, operation->key);
+        operation->limit = pd_random_below(random, 3) == 0 ? 2 : 0;
+        break;
+    case PD_SIM_READ_PAST:
+        operation->end = draw_end(world, operation->key);
+        operation->at_revision = draw_past(world, client, 60);
+        break;
+    case PD_SIM_CAS:
+        operation->expected = client->seen[operation->key];
+        if (client->lease != 0 && pd_random_below(random, 2) == 0) {
+            operation->expected = -1;
+            operation->lease = client->lease;
+        }
+        break;
+    case PD_SIM_TXN:
+        operation->key = (uint32_t)pd_random_below(random, PD_SIM_KEYS_MAX - 3);
+        break;
+    case PD_SIM_DELETE:
+        operation->end = pd_random_below(random, 3) == 0 ? draw_end(world, operation->key) : 0;
+        break;
+    case PD_SIM_COMPACT:
+        operation->at_revision = draw_past(world, client, 200);
+        break;
+    case PD_SIM_GRANT:
+        client->lease = ((int64_t)operation->client + 1) << 32 | ++client->lease_count;
+        operation->ttl_s = 1 + (int64_t)pd_random_below(random, 8);
+        operation->lease = client->lease;
+        break;
+    case PD_SIM_ATTACH:
+    case PD_SIM_KEEP:
+    case PD_SIM_REVOKE:
+        operation->lease = client->lease;
+        client->lease = operation->op == PD_SIM_REVOKE ? 0 : client->lease;
+        break;
+    case PD_SIM_OPEN:
+        operation->duration_ns = world->config.session_ns;
+        break;
+    case PD_SIM_READ:
+    case PD_SIM_WRITE:
+    case PD_SIM_OP_COUNT:
+        break;
+    }
 }
 
 void pd_sim_client_go(struct pd_sim_world *world, uint32_t index)
@@ -83,44 +164,67 @@ void pd_sim_client_go(struct pd_sim_world *world, uint32_t index)
     if (client->is_open || clients->has_ended) {
         return;
     }
-    struct pd_sim_request *request = &client->request;
-    uint64_t draw = pd_random_below(&clients->random, 100);
-    request->op = draw < world->config.read_percent ? PD_SIM_READ : PD_SIM_WRITE;
-    if (request->op == PD_SIM_WRITE &&
-        pd_random_below(&clients->random, 100) < world->config.cas_percent) {
-        request->op = PD_SIM_CAS;
+    clients->history = pd_sim_grow(clients->history, &clients->history_capacity,
+                                   clients->history_count + 1, sizeof clients->history[0]);
+    client->operation = clients->history_count++;
+    struct pd_sim_operation *operation = operation_of(world, client);
+    *operation = (struct pd_sim_operation){
+        .invoked_ns = world->now_ns,
+        .returned_ns = UINT64_MAX,
+        .client = index,
+        .op = draw_op(world, client),
+        .value = 2 * client->operation + 1,
+    };
+    draw_details(world, client, operation);
+    if (!pd_sim_op_is_read(operation->op) && operation->op != PD_SIM_OPEN) {
+        operation->session = client->session;
+        operation->sequence = ++client->sequence;
     }
-    request->key = (uint32_t)pd_random_below(&clients->random, world->config.keys);
-    request->session = (uint64_t)(index + 1) << 32 | client->session_count;
-    if (request->op != PD_SIM_READ) {
-        request->sequence++;
-    }
-    request->low = request->sequence;
-    request->value = clients->history_count + 1; /* no two operations share it */
-    request->expected = client->last_seen[request->key];
     client->is_open = true;
+    client->is_unresolved = false;
     client->tries = 0;
     world->counts.operations++;
-    (void)record(world, client);
     send(world, client);
 }
 
+/* -- The end of an operation ------------------------------------------------------------------- */
+
+static void close_operation(struct pd_sim_world *world, struct pd_sim_client *client)
+{
+    client->is_open = false;
+    wait_for_next(world, operation_of(world, client)->client);
+}
+
+static void leave_session(struct pd_sim_client *client)
+{
+    client->session = 0;
+    client->sequence = 0;
+}
+
+/* Nobody will answer any more. */
 static void give_up(struct pd_sim_world *world, struct pd_sim_client *client)
 {
     PD_SOMETIMES(SIM_CLIENT_UNKNOWN, true);
     world->counts.unknown++;
-    client->is_open = false;
-    client->session_count++;
-    client->request.sequence = 0;
-    wait_for_next(world, client->request.client);
+    leave_session(client);
+    close_operation(world, client);
+}
+
+/* Every node that was asked has said that it did nothing. */
+static void abandon(struct pd_sim_world *world, struct pd_sim_client *client)
+{
+    struct pd_sim_operation *operation = operation_of(world, client);
+    PD_SOMETIMES(SIM_CLIENT_ABANDONED, operation->session != 0);
+    operation->is_void = operation->session != 0;
+    close_operation(world, client);
 }
 
 /* Somebody whom a directory of the cluster would name: down or lagging, maybe, but not given up;
  * sometimes a directory of long ago, which also names those who were removed. */
-static uint32_t somebody(struct pd_sim_world *world)
+uint32_t pd_sim_somebody(struct pd_sim_world *world, struct pd_random *random)
 {
-    uint32_t number = 1 + (uint32_t)pd_random_below(&world->clients->random, world->machine_count);
-    bool is_up_to_date = pd_random_below(&world->clients->random, 4) != 0;
+    uint32_t number = 1 + (uint32_t)pd_random_below(random, world->machine_count);
+    bool is_up_to_date = pd_random_below(random, 4) != 0;
     struct pd_raft_conf conf;
     pd_sim_world_conf(world, &conf);
     for (uint32_t i = 0; i < world->machine_count; i++) {
@@ -134,23 +238,24 @@ static uint32_t somebody(struct pd_sim_world *world)
     return number;
 }
 
-static void try_again(struct pd_sim_world *world, struct pd_sim_client *client, uint32_t machine)
+static void try_again(struct pd_sim_world *world, struct pd_sim_client *client, uint64_t machine)
 {
     if (machine == 0 || machine > world->machine_count) {
-        machine = somebody(world);
+        machine = pd_sim_somebody(world, &world->clients->random);
     }
-    client->machine = machine;
+    client->machine = (uint32_t)machine;
     world->counts.retries++;
-    PD_SOMETIMES(SIM_CLIENT_RETRY, client->request.op != PD_SIM_READ);
+    PD_SOMETIMES(SIM_CLIENT_RETRY, operation_of(world, client)->session != 0);
     send(world, client);
 }
 
 void pd_sim_client_timeout(struct pd_sim_world *world, uint32_t index, uint64_t token)
 {
     struct pd_sim_client *client = &world->clients->clients[index];
-    if (!client->is_open || client->request.token != token) {
+    if (!client->is_open || client->token != token) {
         return;
     }
+    client->is_unresolved = true;
     if (++client->tries >= TRIES_MAX) {
         give_up(world, client);
         return;
@@ -158,37 +263,150 @@ void pd_sim_client_timeout(struct pd_sim_world *world, uint32_t index, uint64_t 
     try_again(world, client, 0);
 }
 
-void pd_sim_client_answer(struct pd_sim_world *world, const struct pd_sim_answer *answer)
+/* Soon again, elsewhere. */
+static void refused(struct pd_sim_world *world, struct pd_sim_client *client, uint64_t leader)
 {
-    struct pd_sim_client *client = &world->clients->clients[answer->client];
-    if (!client->is_open || client->request.token != answer->token) {
-        return; /* of an earlier try: the client does not listen there any more */
-    }
-    if (answer->status == PD_SIM_NOT_LEADER || answer->status == PD_SIM_BUSY) {
-        /* Soon again, elsewhere: the timeout of this try does it, brought forward. */
-        client->tries -= client->tries > 0 ? 1 : 0; /* it is not silence that it counts */
-        uint64_t pause = 20u * (uint64_t)PD_SIM_MS_NS +
-                         pd_random_below(&world->clients->random, 50u * (uint64_t)PD_SIM_MS_NS);
-        if (answer->leader_hint != 0 && pd_random_below(&world->clients->random, 4) != 0) {
-            try_again(world, client, answer->leader_hint);
-        } else {
-            client->request.token = ++world->clients->next_token;
-            pd_sim_world_push(world, world->now_ns + pause, PD_SIM_EVENT_TIMEOUT,
-                              client->request.client, client->request.token, NULL);
-        }
+    struct pd_random *random = &world->clients->random;
+    if (!client->is_unresolved && pd_random_below(random, 20) == 0) {
+        abandon(world, client);
         return;
     }
-    struct pd_sim_operation *operation = &world->clients->history[client->operation];
+    if (leader != 0 && leader != client->machine && pd_random_below(random, 4) != 0) {
+        try_again(world, client, leader);
+        return;
+    }
+    client->token = ++world->clients->next_token;
+    uint64_t pause = (20 + pd_random_below(random, 50)) * (uint64_t)MS;
+    pd_sim_world_push(world, world->now_ns + pause, PD_SIM_EVENT_RETRY,
+                      operation_of(world, client)->client, client->token, NULL);
+}
+
+void pd_sim_client_retry(struct pd_sim_world *world, uint32_t index, uint64_t token)
+{
+    struct pd_sim_client *client = &world->clients->clients[index];
+    if (client->is_open && client->token == token) {
+        try_again(world, client, 0);
+    }
+}
+
+/* Mod revisions that the next CAS may compare with. */
+static void look(struct pd_sim_client *client, const struct pd_sim_operation *operation,
+                 struct pd_span answer)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    struct pd_kv_record record;
+    pd_kv_reader_init(&reader, answer);
+    pd_kv_answer_head(&reader, &head);
+    if (head.revision > client->seen_revision) {
+        client->seen_revision = head.revision;
+    }
+    if (operation->op == PD_SIM_READ && head.kind == PD_KV_ANSWER_RANGE) {
+        client->seen[operation->key] = 0;
+        while (pd_kv_answer_record(&reader, &record)) {
+            client->seen[operation->key] = record.mod_revision;
+        }
+    } else if (operation->op == PD_SIM_WRITE) {
+        client->seen[operation->key] = head.revision;
+    } else if (operation->op == PD_SIM_CAS && head.kind == PD_KV_ANSWER_TXN) {
+        bool has_succeeded = false;
+        uint32_t count = 0;
+        pd_kv_answer_txn(&reader, &has_succeeded, &count);
+        (void)pd_kv_answer_response(&reader);
+        client->seen[operation->key] = has_succeeded ? head.revision : 0;
+        while (!has_succeeded && pd_kv_answer_record(&reader, &record)) {
+            client->seen[operation->key] = record.mod_revision;
+        }
+    } else if (operation->op == PD_SIM_OPEN && head.kind == PD_KV_ANSWER_SESSION) {
+        client->session = (uint64_t)pd_kv_answer_number(&reader);
+        client->sequence = 0;
+    } else if (head.error == PD_KV_ERR_LEASE_NOT_FOUND) {
+        client->lease = 0;
+    }
+}
+
+static void done(struct pd_sim_world *world, struct pd_sim_client *client,
+                 const struct pd_kv_answer_head *head, struct pd_span answer)
+{
+    struct pd_sim_operation *operation = operation_of(world, client);
     operation->returned_ns = world->now_ns;
-    operation->revision = answer->revision;
-    operation->found = answer->value;
-    operation->mod_revision = answer->mod_revision;
-    operation->is_failed_cas = answer->status == PD_SIM_CAS_FAILED;
-    bool is_write = operation->op != PD_SIM_READ && !operation->is_failed_cas;
-    client->last_seen[operation->key] = is_write ? operation->value : operation->found;
-    client->is_open = false;
+    operation->revision = head->revision;
     world->counts.answered++;
-    wait_for_next(world, answer->client);
+    look(client, operation, answer);
+    if (pd_sim_judge(world, operation, answer) == PD_SIM_NOT_YET) {
+        operation->answer = pd_sim_alloc(answer.size);
+        memcpy(operation->answer, answer.bytes, answer.size);
+        operation->answer_size = answer.size;
+    }
+    close_operation(world, client);
+}
+
+/* The session did not take this try. */
+static bool is_of_session(enum pd_kv_error error)
+{
+    return error == PD_KV_ERR_SESSION_UNKNOWN || error == PD_KV_ERR_SESSION_STALE ||
+           error == PD_KV_ERR_SESSION_AHEAD || error == PD_KV_ERR_SESSION_ANSWERS_FULL;
+}
+
+static void answered(struct pd_sim_world *world, struct pd_sim_client *client,
+                     struct pd_span answer, uint64_t leader)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    pd_kv_reader_init(&reader, answer);
+    pd_kv_answer_head(&reader, &head);
+    if (reader.is_bad) {
+        pd_sim_world_fail(world, "client %u was given an answer that is none",
+                          operation_of(world, client)->client);
+    } else if (head.error == PD_KV_ERR_SESSIONS_FULL) {
+        refused(world, client, leader);
+    } else if (!is_of_session(head.error)) {
+        done(world, client, &head, answer);
+    } else if (client->is_unresolved) {
+        give_up(world, client);
+    } else {
+        PD_SOMETIMES(SIM_SESSION_LOST, head.error == PD_KV_ERR_SESSION_UNKNOWN);
+        abandon(world, client);
+        leave_session(client);
+    }
+}
+
+void pd_sim_client_answer(struct pd_sim_world *world, uint32_t index, uint64_t token,
+                          struct pd_span bytes)
+{
+    struct pd_sim_client *client = &world->clients->clients[index];
+    struct pd_replica_answer_head head;
+    if (!client->is_open || client->token != token) {
+        return; /* of an earlier try: the client does not listen there any more */
+    }
+    if (pd_replica_answer_decode(bytes, &head) != PD_OK) {
+        pd_sim_world_fail(world, "client %u was given bytes that are no answer", index);
+        return;
+    }
+    switch (head.outcome) {
+    case PD_REPLICA_OK:
+        answered(world, client, head.body, head.leader);
+        break;
+    case PD_REPLICA_NOT_LEADER:
+    case PD_REPLICA_NOT_READY:
+    case PD_REPLICA_BUSY:
+    case PD_REPLICA_DISK_LOW:
+    case PD_REPLICA_DROPPED:
+        refused(world, client, head.leader);
+        break;
+    case PD_REPLICA_UNKNOWN:
+        client->is_unresolved = true;
+        try_again(world, client, head.leader);
+        break;
+    case PD_REPLICA_INVALID:
+    case PD_REPLICA_CANCELLED:
+    case PD_REPLICA_OUTCOME_COUNT:
+        pd_sim_world_fail(world, "client %u was told '%s' (%.*s) about a %s", index,
+                          pd_replica_outcome_text(head.outcome), (int)head.body.size,
+                          (const char *)head.body.bytes,
+                          pd_sim_op_name(operation_of(world, client)->op));
+        break;
+    }
 }
 
 void pd_sim_clients_check_progress(struct pd_sim_world *world)
@@ -197,10 +415,8 @@ void pd_sim_clients_check_progress(struct pd_sim_world *world)
     bool has_gone_on[PD_SIM_CLIENTS_MAX] = {false};
     for (size_t i = clients->history_count; i-- > 0;) {
         const struct pd_sim_operation *operation = &clients->history[i];
-        if (operation->invoked_ns < clients->healed_at_ns) {
-            break;
-        }
-        if (operation->returned_ns != UINT64_MAX) {
+        if (operation->returned_ns != UINT64_MAX &&
+            operation->returned_ns > clients->healed_at_ns) {
             has_gone_on[operation->client] = true;
         }
     }

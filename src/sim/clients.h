@@ -1,41 +1,35 @@
 /* clients - the load, and the record of what each client was told.
  *
- * Model      A client has one operation open at a time. It sends it to a machine that it takes for
- *            the leader, tries again elsewhere with the same session and sequence number when no
- *            answer comes, and after some tries gives up: the outcome stays unknown, and a new
- *            session begins.
- * Check      The store tells with each answer the revision at that point, and with each value when
- *            it was written. So the order is known, and must fit: with real time (what was answered
- *            before another began comes first), with the values (nothing was written between), and
- *            with the sessions (no value is written twice). This is linearizability of the whole
- *            store, decided in O(n log n). */
+ * Model      A client opens a session and has one operation open at a time. It sends it to a
+ *            machine that it takes for the leader, tries again elsewhere with the same session and
+ *            sequence number when no answer comes, and after some tries gives up: the outcome
+ *            stays unknown, and a new session begins. What was refused by every node that was
+ *            asked it may also leave: then it must never happen.
+ * Check      Each answer is held against the model, byte for byte, as soon as the model knows of
+ *            it (operations of sessions: the answer of that number; reads: the store at the
+ *            revision that was told). What was told as done and is not committed in the end, and
+ *            what was told as not done and is committed, is a failure. The revisions then give the
+ *            order of all operations, which must fit real time: linearizability of the whole
+ *            store, decided in O(n log n) (history.c). */
 #ifndef PD_SIM_CLIENTS_H
 #define PD_SIM_CLIENTS_H
 
+#include "sim/operation.h"
 #include "sim/world.h"
 
-struct pd_sim_operation {
-    uint64_t invoked_ns;
-    uint64_t returned_ns; /* UINT64_MAX: never */
-    uint32_t client;
-    enum pd_sim_op op;
-    uint32_t key;
-    bool is_failed_cas;
-    uint64_t value; /* written */
-    uint64_t expected;
-    uint64_t revision;
-    uint64_t found; /* value */
-    uint64_t mod_revision;
-};
-
 struct pd_sim_client {
-    struct pd_sim_request request;
-    size_t operation; /* in the history */
+    size_t operation; /* in the history, while is_open */
     bool is_open;
+    bool is_unresolved; /* a try of it may still happen */
+    uint64_t token;     /* of this try: comes back with the answer */
     uint32_t tries;
     uint32_t machine; /* that it takes for the leader */
-    uint64_t session_count;
-    uint64_t last_seen[PD_SIM_KEYS_MAX]; /* for expected values of CAS */
+    uint64_t session; /* 0: none */
+    uint64_t sequence;
+    int64_t lease; /* 0: none */
+    uint32_t lease_count;
+    int64_t seen_revision;
+    int64_t seen[PD_SIM_KEYS_MAX]; /* mod revisions, for CAS */
 };
 
 struct pd_sim_clients {
@@ -54,9 +48,24 @@ void pd_sim_clients_deinit(struct pd_sim_world *world);
 /* Begin the client's next operation. */
 void pd_sim_client_go(struct pd_sim_world *world, uint32_t client);
 void pd_sim_client_timeout(struct pd_sim_world *world, uint32_t client, uint64_t token);
-void pd_sim_client_answer(struct pd_sim_world *world, const struct pd_sim_answer *answer);
+/* After a refusal and a pause. */
+void pd_sim_client_retry(struct pd_sim_world *world, uint32_t client, uint64_t token);
+void pd_sim_client_answer(struct pd_sim_world *world, uint32_t client, uint64_t token,
+                          struct pd_span bytes);
 /* Each client has gone on since the healing, or the world fails. */
 void pd_sim_clients_check_progress(struct pd_sim_world *world);
+/* Somebody whom a directory of the cluster would name. */
+uint32_t pd_sim_somebody(struct pd_sim_world *world, struct pd_random *random);
+
+/* history.c */
+
+enum pd_sim_verdict {
+    PD_SIM_RIGHT,
+    PD_SIM_NOT_YET, /* the model does not know of it */
+    PD_SIM_WRONG    /* the world has failed */
+};
+enum pd_sim_verdict pd_sim_judge(struct pd_sim_world *world, struct pd_sim_operation *operation,
+                                 struct pd_span answer);
 /* The whole history; the world fails when it cannot be. */
 void pd_sim_history_check(struct pd_sim_world *world);
 

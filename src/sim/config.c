@@ -33,11 +33,58 @@ static void draw_limits(struct pd_sim_config *config, struct pd_random *random)
     config->append_bytes_max = shrunk(random, 64 << 10, between(random, 0, 200));
     config->committed_bytes_max = shrunk(random, 1 << 20, between(random, 1, 300));
     config->uncommitted_bytes_max = shrunk(random, 1 << 20, 400);
-    config->segment_bytes = (uint32_t)shrunk(random, 256 << 10, 32 << 10);
+    config->segment_bytes = (uint32_t)shrunk(random, 512 << 10, 192 << 10);
     config->reads_max = (uint32_t)shrunk(random, 64, 2);
     config->apply_unstable = percent(random, 50);
-    config->forwards = percent(random, 40);
     config->lease_reads = percent(random, 20);
+    config->log_batch_bytes_max = shrunk(random, 64 << 10, 1);
+    config->log_retain_entries = shrunk(random, between(random, 0, 500), between(random, 0, 3));
+    config->apply_budget = (uint32_t)shrunk(random, 1024, between(random, 1, 3));
+    config->slices_max = (uint32_t)shrunk(random, 64, between(random, 1, 3));
+    config->snapshot_chunk_bytes = (uint32_t)shrunk(random, 16 << 10, between(random, 1000, 2000));
+    config->snapshot_window = (uint32_t)between(random, 2, 5);
+    config->hash_interval = (uint32_t)between(random, 10, 200);
+}
+
+static void draw_store(struct pd_sim_config *config, struct pd_random *random)
+{
+    config->kv_writes_max = (uint32_t)shrunk(random, 1024, between(random, 16, 24));
+    config->kv_cache_bytes = shrunk(random, 64 << 10, 2 << 10);
+    config->kv_overlay_bytes = shrunk(random, 512 << 10, 272 << 10);
+    config->kv_page_bytes = (uint32_t)shrunk(random, 4096, 100);
+    config->kv_events_max = (uint32_t)shrunk(random, 128, between(random, 1, 2));
+    config->kv_reads_max = (uint32_t)shrunk(random, 32, between(random, 1, 2));
+    config->store_lag_ns = shrunk(random, between(random, 1, 20) * MS, 60 * MS);
+    if (config->kv_writes_max < 100 || config->snapshot_chunk_bytes < 4000) {
+        config->store_lag_ns = between(random, 1, 4) * MS; /* else it never follows the load */
+    }
+    config->store_flush_ns = between(random, 1, 30) * 10 * MS;
+    config->store_read_ns = between(random, 1, 20) * MS / 20;
+}
+
+/* A mix of operations: some are left out, so that what remains happens often. */
+static void draw_load(struct pd_sim_config *config, struct pd_random *random)
+{
+    static const struct {
+        uint32_t usual;
+        uint32_t chance; /* that a seed has it */
+    } mix[PD_SIM_OP_COUNT] = {
+        [PD_SIM_READ] = {30, 90},     [PD_SIM_READ_RANGE] = {6, 60}, [PD_SIM_READ_LOCAL] = {8, 60},
+        [PD_SIM_READ_PAST] = {4, 50}, [PD_SIM_WRITE] = {30, 100},    [PD_SIM_CAS] = {15, 70},
+        [PD_SIM_TXN] = {8, 60},       [PD_SIM_DELETE] = {4, 60},     [PD_SIM_COMPACT] = {1, 50},
+        [PD_SIM_GRANT] = {2, 60},     [PD_SIM_ATTACH] = {6, 90},     [PD_SIM_KEEP] = {2, 70},
+        [PD_SIM_REVOKE] = {1, 60},    [PD_SIM_OPEN] = {1, 40},
+    };
+    for (uint32_t i = 0; i < PD_SIM_OP_COUNT; i++) {
+        uint32_t weight = mix[i].usual * (uint32_t)between(random, 1, 3);
+        config->op_weights[i] = percent(random, mix[i].chance) ? weight : 0;
+    }
+    config->clients = (uint32_t)between(random, 3, PD_SIM_CLIENTS_MAX);
+    config->watchers = percent(random, 60) ? (uint32_t)between(random, 1, PD_SIM_WATCHERS_MAX) : 0;
+    config->keys = (uint32_t)between(random, 2, percent(random, 50) ? 6 : PD_SIM_KEYS_MAX);
+    config->op_per_second = (uint32_t)between(random, 20, 200);
+    config->client_timeout_ns = between(random, 3, 20) * 100 * MS;
+    config->session_ns = between(random, 3, 40) * PD_SIM_SECOND_NS;
 }
 
 static void draw_machines(struct pd_sim_config *config, struct pd_random *random)
@@ -45,8 +92,6 @@ static void draw_machines(struct pd_sim_config *config, struct pd_random *random
     config->network_delay_ns = between(random, 1, 20) * MS / 10;
     config->network_tail = (uint32_t)between(random, 0, 8);
     config->disk_sync_ns = between(random, 1, 30) * MS / 10;
-    config->store_lag_ns = shrunk(random, between(random, 1, 20) * MS, 300 * MS);
-    config->store_flush_ns = between(random, 1, 50) * 100 * MS;
 }
 
 static void draw_faults(struct pd_sim_config *config, struct pd_random *random, bool is_given)
@@ -83,16 +128,12 @@ bool pd_sim_config_draw(struct pd_sim_config *config, const struct pd_sim_option
         config->nodes = options->nodes;
     }
     config->spares = 4;
-    config->clients = (uint32_t)between(&random, 3, PD_SIM_CLIENTS_MAX);
-    config->keys = (uint32_t)between(&random, 1, 12);
-    config->op_per_second = (uint32_t)between(&random, 20, 200);
+    draw_load(config, &random);
     if (options->op_per_second > 0) {
         config->op_per_second = options->op_per_second;
     }
-    config->read_percent = (uint32_t)between(&random, 10, 70);
-    config->cas_percent = (uint32_t)between(&random, 0, 30);
-    config->client_timeout_ns = between(&random, 3, 20) * 100 * MS;
     draw_limits(config, &random);
+    draw_store(config, &random);
     draw_machines(config, &random);
     config->end_ns = options->minutes * 60 * PD_SIM_SECOND_NS;
     config->safety_ns = config->end_ns / 10 * 6;

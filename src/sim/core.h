@@ -1,56 +1,22 @@
 /* core - what the simulated world asks of the code that it drives: one node's deterministic core
- * behind its events. Whatever stands behind it (the whole replica, or raft alone) runs unchanged in
- * production.
+ * behind its events, as it runs in production.
  *
  * Model      The world calls in with one event at a time. What the core wants done leaves through
  *            pd_sim_world_send / _answer / _after, and comes back later as another event. Between
  *            two events the process may be killed: then only what lies on the machine's disk and
  *            store remains.
+ * Clients    Speak the replica's protocol (node/replica_request.h) as bytes.
  * Ownership  A core belongs to its machine. Buffers are borrowed for the call. */
 #ifndef PD_SIM_CORE_H
 #define PD_SIM_CORE_H
 
+#include "base/store.h"
+#include "kv/kv.h"
 #include "raft/raft.h"
 #include "sim/config.h"
 #include "sim/disk.h"
 
 struct pd_sim_machine;
-
-enum pd_sim_op {
-    PD_SIM_READ,
-    PD_SIM_WRITE,
-    PD_SIM_CAS, /* writes `value` if the key holds `expected` (0: absent) */
-    PD_SIM_OP_COUNT
-};
-
-struct pd_sim_request {
-    uint32_t client;
-    uint64_t token; /* of this try: comes back with the answer */
-    uint64_t session;
-    uint64_t sequence;
-    uint64_t low;
-    enum pd_sim_op op;
-    uint32_t key;
-    uint64_t value; /* never 0, never used twice */
-    uint64_t expected;
-};
-
-enum pd_sim_answer_status {
-    PD_SIM_DONE,
-    PD_SIM_CAS_FAILED, /* done, and nothing was written */
-    PD_SIM_NOT_LEADER, /* surely not applied by this try */
-    PD_SIM_BUSY        /* the same */
-};
-
-struct pd_sim_answer {
-    uint32_t client;
-    uint64_t token;
-    enum pd_sim_answer_status status;
-    uint32_t leader_hint;  /* machine number; 0: none */
-    uint64_t revision;     /* of the whole store at that point */
-    uint64_t value;        /* found: of READ and of a failed CAS; 0: absent */
-    uint64_t mod_revision; /* when the value found was written; 0: absent */
-};
 
 enum pd_sim_order_kind {
     PD_SIM_ORDER_ADD_LEARNER,
@@ -67,6 +33,7 @@ struct pd_sim_order {
 
 /* What invariants are checked on. */
 struct pd_sim_view {
+    bool has_raft; /* else nothing below but store_index is known: it loads, or fetches its state */
     enum pd_raft_role role;
     uint64_t term;
     uint64_t vote;
@@ -75,37 +42,47 @@ struct pd_sim_view {
     uint64_t applied;
     uint64_t first_index; /* of the log in memory */
     uint64_t last_index;
-    uint64_t state_hash; /* of the state at `applied` */
+    bool has_state; /* what follows is the state at `applied` */
+    int64_t revision;
+    int64_t compacted;
     uint64_t state_time_ns;
+    uint64_t fold_hash;
+    struct pd_kv_hash set_hash;
+    uint32_t lease_count;
+    uint32_t session_count;
+    uint64_t key_count;
     uint64_t snapshots_installed;
     uint64_t store_index; /* held by the store, durably */
 };
 
 struct pd_sim_core_ops {
     const char *name;
-    /* Recover from machine->disk and what the store kept, as machine->start says. Any other status
-     * than PD_OK: it will not run, for the reason in *text_out; nothing is left open. */
+    /* Recover from machine->disk and machine->store, as machine->start says. Any other status than
+     * PD_OK: it will not run, for the reason in *text_out (borrowed until the next open); nothing
+     * is left open. */
     enum pd_status (*open)(struct pd_sim_machine *machine, const char **text_out);
     /* Free everything in memory; no I/O. After a panic inside of the core as well. */
     void (*close)(struct pd_sim_machine *machine);
-    void (*tick)(struct pd_sim_machine *machine, uint64_t boot_ns, uint64_t wall_ns);
+    void (*tick)(struct pd_sim_machine *machine);
     void (*message)(struct pd_sim_machine *machine, pd_raft_node from, const uint8_t *bytes,
                     size_t size);
-    void (*request)(struct pd_sim_machine *machine, const struct pd_sim_request *request);
+    void (*request)(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
+                    const uint8_t *bytes, size_t size);
+    /* The client's connection to this node is gone. */
+    void (*gone)(struct pd_sim_machine *machine, uint64_t client);
     void (*order)(struct pd_sim_machine *machine, const struct pd_sim_order *order);
     /* What pd_sim_world_after announced. */
     void (*done)(struct pd_sim_machine *machine, uint32_t what, uint64_t value);
     void (*view)(struct pd_sim_machine *machine, struct pd_sim_view *view_out);
     void (*conf)(struct pd_sim_machine *machine, struct pd_raft_conf *conf_out);
-    /* PD_ERR_UNKNOWN: not in memory. */
-    enum pd_status (*entry)(struct pd_sim_machine *machine, uint64_t index, uint64_t *term_out,
-                            uint64_t *hash_out);
+    /* PD_ERR_UNKNOWN: not in memory. The data is borrowed until the next call. */
+    enum pd_status (*entry)(struct pd_sim_machine *machine, uint64_t index,
+                            struct pd_raft_entry *entry_out);
     void (*check)(struct pd_sim_machine *machine);
-    /* The store's part of what a machine keeps. */
-    void (*store_power_cut)(struct pd_sim_machine *machine, struct pd_random *random);
-    void (*store_wipe)(struct pd_sim_machine *machine);
-    void (*store_free)(struct pd_sim_machine *machine);
 };
+
+/* The configuration of kv that all machines of a world share: limits decide what applies. */
+void pd_sim_core_kv_config(const struct pd_sim_config *config, struct pd_kv_config *kv_out);
 
 /* The shipping replica over the shipping log. */
 extern const struct pd_sim_core_ops pd_sim_core_replica;

@@ -25,7 +25,8 @@ static struct pd_sim_machine *target_of(struct pd_sim_world *world,
 static bool is_bad_copy(const struct pd_sim_world *world, pd_raft_node node)
 {
     const struct pd_sim_machine *machine = &world->machines[node];
-    return machine->is_gone || machine->rebuilding_to > machine->seen.applied ||
+    return machine->is_gone || machine->is_forgetful || machine->store_is_damaged ||
+           machine->store_was_lost || machine->rebuilding_to > machine->seen.applied ||
            (machine->rebuilding_to > 0 && machine->core == NULL);
 }
 
@@ -187,6 +188,8 @@ static bool copy_disk(struct pd_sim_world *world, struct pd_sim_machine *machine
     return true;
 }
 
+/* It comes back under its old name and knows nothing: it must not vote before it is removed and
+ * added anew, for it has forgotten its votes and what it promised to hold (RethinkDB). */
 static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
 {
     if (!may_lose(world, machine)) {
@@ -194,27 +197,30 @@ static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
     }
     pd_sim_machine_stop(machine, true);
     pd_sim_disk_wipe(&machine->disk);
-    world->core->store_wipe(machine);
+    pd_sim_machine_lose_store(machine);
     machine->durable_term = 0;
     machine->rebuilding_to = UINT64_MAX;
     machine->may_stop = true;
-    if (pd_sim_machine_start(machine)) {
-        pd_sim_world_fail(world, "node %u started as a member with an empty disk", machine->number);
-    }
-    machine->is_gone = true;
+    machine->is_forgetful = true;
+    (void)pd_sim_machine_start(machine);
     return true;
 }
 
-static bool lose_store(struct pd_sim_world *world, struct pd_sim_machine *machine)
+/* The store is gone, or its rows turn out to be unreadable when they are read next. */
+static bool hurt_store(struct pd_sim_world *world, struct pd_sim_machine *machine, bool is_gone)
 {
     if (!may_lose(world, machine) || machine->seen.commit == 0) {
         return false;
     }
     machine->rebuilding_to = machine->seen.commit;
     machine->may_stop = true; /* where nothing can rebuild it, it stops and says so */
-    pd_sim_machine_stop(machine, false);
-    world->core->store_wipe(machine);
-    (void)pd_sim_machine_start(machine);
+    if (is_gone) {
+        pd_sim_machine_stop(machine, false);
+        pd_sim_machine_lose_store(machine);
+        (void)pd_sim_machine_start(machine);
+    } else {
+        machine->store_is_damaged = true;
+    }
     return true;
 }
 
@@ -250,7 +256,8 @@ static bool process_fault(struct pd_sim_world *world, const struct pd_sim_fault 
     case PD_SIM_FAULT_DISK_ROT:
         return rot(world, machine);
     case PD_SIM_FAULT_STORE_LOSS:
-        return lose_store(world, machine);
+    case PD_SIM_FAULT_STORE_ROT:
+        return hurt_store(world, machine, fault->kind == PD_SIM_FAULT_STORE_LOSS);
     default:
         return false;
     }
@@ -358,7 +365,7 @@ static bool cluster_fault(struct pd_sim_world *world, const struct pd_sim_fault 
             .kind = PD_SIM_ORDER_TRANSFER,
             .node = machine != leader ? machine->number
                                       : 1 + (machine->number + fault->amount) % conf.voter_count};
-        world->core->order(leader, &order);
+        pd_sim_world_order(leader, &order);
         return true;
     }
     default:
@@ -393,7 +400,8 @@ static void drop_first_wish(struct pd_sim_world *world)
 static void replace_lost(struct pd_sim_world *world, const struct pd_raft_conf *conf)
 {
     for (uint32_t i = 0; i < conf->voter_count; i++) {
-        if (world->machines[conf->voters[i]].is_gone && !world->is_healed) {
+        const struct pd_sim_machine *machine = &world->machines[conf->voters[i]];
+        if ((machine->is_gone || machine->is_forgetful) && !world->is_healed) {
             (void)wish_addition(world);
             (void)wish(world, PD_SIM_ORDER_REMOVE, conf->voters[i]);
             return;
@@ -432,7 +440,8 @@ static bool needs_process(enum pd_sim_fault_kind kind)
 {
     return kind == PD_SIM_FAULT_CRASH || kind == PD_SIM_FAULT_POWER || kind == PD_SIM_FAULT_PAUSE ||
            kind == PD_SIM_FAULT_WIPE || kind == PD_SIM_FAULT_COPY ||
-           kind == PD_SIM_FAULT_DISK_ROT || kind == PD_SIM_FAULT_STORE_LOSS;
+           kind == PD_SIM_FAULT_DISK_ROT || kind == PD_SIM_FAULT_STORE_LOSS ||
+           kind == PD_SIM_FAULT_STORE_ROT;
 }
 
 void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *fault,
@@ -506,6 +515,7 @@ void pd_sim_heal(struct pd_sim_world *world)
         break_for_good(world);
     }
     world->is_healed = true;
+    world->healed_revision = world->model.now.revision;
     world->clients->healed_at_ns = world->now_ns;
     pd_sim_network_heal(&world->network);
     for (uint32_t i = 1; i <= world->machine_count; i++) {

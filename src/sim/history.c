@@ -1,27 +1,14 @@
-/* The clients' record against the order that the store told. */
+/* The clients' answers against the model, and their order against real time. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "sim/clients.h"
 
-/* One value that was written, as far as anybody saw it. */
-struct written {
-    uint64_t revision; /* 0: never seen */
-    uint32_t key;
-};
-
-/* A write whose revision is known. */
-struct version {
-    uint32_t key;
-    uint64_t revision;
-    uint64_t value;
-};
-
 struct bound {
     uint64_t time_ns;
-    uint64_t revision;
-    bool is_write;
+    int64_t revision;
+    bool has_written;
     size_t operation;
 };
 
@@ -35,188 +22,154 @@ static int by_time(const void *left, const void *right)
     return a->operation < b->operation ? -1 : a->operation > b->operation;
 }
 
-static int by_key_and_revision(const void *left, const void *right)
+/* -- One answer -------------------------------------------------------------------------------- */
+
+static enum pd_sim_verdict differs(struct pd_sim_world *world,
+                                   const struct pd_sim_operation *operation, struct pd_span answer,
+                                   struct pd_span expected)
 {
-    const struct version *a = left;
-    const struct version *b = right;
-    if (a->key != b->key) {
-        return a->key < b->key ? -1 : 1;
+    if (answer.size == expected.size && memcmp(answer.bytes, expected.bytes, answer.size) == 0) {
+        return PD_SIM_RIGHT;
     }
-    return a->revision < b->revision ? -1 : a->revision > b->revision;
+    pd_sim_world_fail(world,
+                      "client %u was answered wrongly: %s of key %u at revision %lld: %zu bytes "
+                      "that differ from the %zu expected",
+                      operation->client, pd_sim_op_name(operation->op), operation->key,
+                      (long long)operation->revision, answer.size, expected.size);
+    return PD_SIM_WRONG;
 }
 
-static bool is_write(const struct pd_sim_operation *operation)
+static enum pd_sim_verdict judge_read(struct pd_sim_world *world,
+                                      const struct pd_sim_operation *operation,
+                                      struct pd_span answer, enum pd_kv_error error)
 {
-    return operation->op != PD_SIM_READ && !operation->is_failed_cas;
+    struct pd_sim_model *model = &world->model;
+    if (operation->revision > model->now.revision) {
+        return PD_SIM_NOT_YET;
+    }
+    int64_t revision = operation->at_revision > 0 ? operation->at_revision : operation->revision;
+    if (error == PD_KV_ERR_COMPACTED && operation->at_revision > 0 &&
+        operation->at_revision < model->now.compacted) {
+        return PD_SIM_RIGHT;
+    }
+    if (error != PD_KV_OK) {
+        pd_sim_world_fail(world, "client %u was refused a %s at revision %lld: %s",
+                          operation->client, pd_sim_op_name(operation->op), (long long)revision,
+                          pd_kv_error_text(error));
+        return PD_SIM_WRONG;
+    }
+    return differs(world, operation, answer,
+                   pd_sim_model_range(model, operation->key, operation->end, operation->limit,
+                                      revision, operation->revision));
 }
 
-/* A value was seen at a revision: it was never seen at another, and somebody wrote it to that
- * key. */
-static bool see(struct pd_sim_world *world, struct written *values, uint64_t value, uint32_t key,
-                uint64_t revision)
+enum pd_sim_verdict pd_sim_judge(struct pd_sim_world *world, struct pd_sim_operation *operation,
+                                 struct pd_span answer)
 {
-    const struct pd_sim_clients *clients = world->clients;
-    if (value == 0 || value > clients->history_count ||
-        clients->history[value - 1].op == PD_SIM_READ || clients->history[value - 1].key != key) {
-        pd_sim_world_fail(world, "key %u held %llu, which nobody wrote there", key,
-                          (unsigned long long)value);
-        return false;
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    pd_kv_reader_init(&reader, answer);
+    pd_kv_answer_head(&reader, &head);
+    if (pd_sim_op_is_read(operation->op)) {
+        return judge_read(world, operation, answer, head.error);
     }
-    struct written *written = &values[value];
-    if (written->revision != 0 && written->revision != revision) {
-        pd_sim_world_fail(world,
-                          "value %llu of key %u was written twice: at revisions %llu and %llu",
-                          (unsigned long long)value, key, (unsigned long long)written->revision,
-                          (unsigned long long)revision);
-        return false;
+    if (operation->op == PD_SIM_OPEN) {
+        uint64_t id = (uint64_t)pd_kv_answer_number(&reader);
+        return head.kind != PD_KV_ANSWER_SESSION || pd_sim_model_session(&world->model, id) == NULL
+                   ? PD_SIM_NOT_YET
+                   : PD_SIM_RIGHT;
     }
-    *written = (struct written){.revision = revision, .key = key};
-    return true;
+    const struct pd_sim_outcome *outcome =
+        pd_sim_model_outcome(&world->model, operation->session, operation->sequence);
+    if (outcome == NULL) {
+        return PD_SIM_NOT_YET;
+    }
+    operation->has_written = outcome->has_written;
+    return differs(world, operation, answer,
+                   (struct pd_span){world->model.answers + outcome->offset, outcome->size});
 }
 
-static bool see_all(struct pd_sim_world *world, struct written *values)
-{
-    const struct pd_sim_clients *clients = world->clients;
-    for (size_t i = 0; i < clients->history_count; i++) {
-        const struct pd_sim_operation *operation = &clients->history[i];
-        if (operation->returned_ns == UINT64_MAX) {
-            continue;
-        }
-        if (is_write(operation) &&
-            !see(world, values, operation->value, operation->key, operation->revision)) {
-            return false;
-        }
-        if (operation->found != 0 &&
-            !see(world, values, operation->found, operation->key, operation->mod_revision)) {
-            return false;
-        }
-        if (operation->is_failed_cas && operation->found == operation->expected) {
-            pd_sim_world_fail(world, "a comparison of key %u with %llu failed, yet it held that",
-                              operation->key, (unsigned long long)operation->expected);
-            return false;
-        }
-    }
-    return true;
-}
+/* -- All of them ------------------------------------------------------------------------------- */
 
-/* The newest version of a key at or before a revision; NULL: none is known. */
-static const struct version *newest(const struct version *versions, size_t count, uint32_t key,
-                                    uint64_t revision)
+static bool check_outcomes(struct pd_sim_world *world)
 {
-    size_t low = 0;
-    size_t high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct version *version = &versions[middle];
-        if (version->key < key || (version->key == key && version->revision <= revision)) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    struct pd_sim_clients *clients = world->clients;
+    for (size_t i = 0; i < clients->history_count && !world->is_failed; i++) {
+        struct pd_sim_operation *operation = &clients->history[i];
+        if (operation->answer != NULL) {
+            const struct pd_span answer = {operation->answer, operation->answer_size};
+            if (pd_sim_judge(world, operation, answer) == PD_SIM_NOT_YET) {
+                pd_sim_world_fail(world,
+                                  "client %u was told that its %s is done (revision %lld), yet "
+                                  "nothing of it is committed",
+                                  operation->client, pd_sim_op_name(operation->op),
+                                  (long long)operation->revision);
+            }
         }
-    }
-    return low > 0 && versions[low - 1].key == key ? &versions[low - 1] : NULL;
-}
-
-/* Nothing that is known to be written lies between what was found and the revision that was looked
- * at. */
-static bool check_values(struct pd_sim_world *world, const struct version *versions, size_t count)
-{
-    const struct pd_sim_clients *clients = world->clients;
-    for (size_t i = 0; i < clients->history_count; i++) {
-        const struct pd_sim_operation *operation = &clients->history[i];
-        if (operation->returned_ns == UINT64_MAX) {
-            continue;
-        }
-        bool writes = is_write(operation);
-        if (writes && operation->op != PD_SIM_CAS) {
-            continue;
-        }
-        uint64_t at = writes ? operation->revision - 1 : operation->revision;
-        const struct version *version = newest(versions, count, operation->key, at);
-        uint64_t found = writes ? operation->expected : operation->found;
-        if ((version == NULL ? 0 : version->value) != found) {
+        if (operation->is_void &&
+            pd_sim_model_outcome(&world->model, operation->session, operation->sequence) != NULL) {
             pd_sim_world_fail(world,
-                              "client %u found %llu in key %u at revision %llu, where %llu (of "
-                              "revision %llu) was",
-                              operation->client, (unsigned long long)found, operation->key,
-                              (unsigned long long)at,
-                              (unsigned long long)(version == NULL ? 0 : version->value),
-                              (unsigned long long)(version == NULL ? 0 : version->revision));
-            return false;
+                              "client %u was told that nothing of its %s was done, yet it is "
+                              "committed",
+                              operation->client, pd_sim_op_name(operation->op));
         }
     }
-    return true;
+    return !world->is_failed;
 }
 
 /* Who began after another had its answer sees at least that one's revision; a write, a later
  * one. */
-static bool check_real_time(struct pd_sim_world *world, struct bound *begins, struct bound *ends,
+static void check_real_time(struct pd_sim_world *world, struct bound *begins, struct bound *ends,
                             size_t count)
 {
     qsort(begins, count, sizeof begins[0], by_time);
     qsort(ends, count, sizeof ends[0], by_time);
-    uint64_t newest_revision = 0;
+    int64_t newest = 0;
     size_t ended = 0;
     for (size_t i = 0; i < count; i++) {
         while (ended < count && ends[ended].time_ns < begins[i].time_ns) {
-            if (ends[ended].revision > newest_revision) {
-                newest_revision = ends[ended].revision;
-            }
+            newest = ends[ended].revision > newest ? ends[ended].revision : newest;
             ended++;
         }
-        if (begins[i].revision < newest_revision ||
-            (begins[i].is_write && begins[i].revision == newest_revision)) {
+        if (begins[i].revision < newest ||
+            (begins[i].has_written && begins[i].revision == newest)) {
             const struct pd_sim_operation *operation =
                 &world->clients->history[begins[i].operation];
             pd_sim_world_fail(world,
                               "not linearizable: client %u began a %s of key %u at %llu ns and was "
-                              "given revision %llu, after %llu had been told to somebody",
-                              operation->client, begins[i].is_write ? "write" : "read",
-                              operation->key, (unsigned long long)operation->invoked_ns,
-                              (unsigned long long)begins[i].revision,
-                              (unsigned long long)newest_revision);
-            return false;
+                              "given revision %lld, after %lld had been told to somebody",
+                              operation->client, pd_sim_op_name(operation->op), operation->key,
+                              (unsigned long long)operation->invoked_ns,
+                              (long long)begins[i].revision, (long long)newest);
+            return;
         }
     }
-    return true;
 }
 
 void pd_sim_history_check(struct pd_sim_world *world)
 {
     const struct pd_sim_clients *clients = world->clients;
     size_t count = clients->history_count;
-    struct written *values = pd_sim_alloc((count + 1) * sizeof values[0]);
-    struct version *versions = pd_sim_alloc((count + 1) * sizeof versions[0]);
+    if (!check_outcomes(world)) {
+        return;
+    }
     struct bound *begins = pd_sim_alloc((count + 1) * sizeof begins[0]);
     struct bound *ends = pd_sim_alloc((count + 1) * sizeof ends[0]);
-    size_t version_count = 0;
     size_t answered = 0;
-    if (see_all(world, values)) {
-        for (size_t value = 1; value <= count; value++) {
-            if (values[value].revision != 0) {
-                versions[version_count++] = (struct version){
-                    .key = values[value].key, .revision = values[value].revision, .value = value};
-            }
+    for (size_t i = 0; i < count; i++) {
+        const struct pd_sim_operation *operation = &clients->history[i];
+        if (operation->returned_ns == UINT64_MAX || operation->op == PD_SIM_READ_LOCAL) {
+            continue; /* a serializable read promises no order */
         }
-        qsort(versions, version_count, sizeof versions[0], by_key_and_revision);
-        for (size_t i = 0; i < count; i++) {
-            const struct pd_sim_operation *operation = &clients->history[i];
-            if (operation->returned_ns != UINT64_MAX) {
-                struct bound bound = {.time_ns = operation->invoked_ns,
-                                      .revision = operation->revision,
-                                      .is_write = is_write(operation),
-                                      .operation = i};
-                begins[answered] = bound;
-                bound.time_ns = operation->returned_ns;
-                ends[answered++] = bound;
-            }
-        }
-        if (check_values(world, versions, version_count)) {
-            (void)check_real_time(world, begins, ends, answered);
-        }
+        struct bound bound = {.time_ns = operation->invoked_ns,
+                              .revision = operation->revision,
+                              .has_written = operation->has_written,
+                              .operation = i};
+        begins[answered] = bound;
+        bound.time_ns = operation->returned_ns;
+        ends[answered++] = bound;
     }
-    pd_free(values);
-    pd_free(versions);
+    check_real_time(world, begins, ends, answered);
     pd_free(begins);
     pd_free(ends);
 }

@@ -2,10 +2,17 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "sim/clients.h"
 #include "sim/world.h"
 
 #define UNKNOWN_TERM 0u
+#define EXPIRY_SLACK_NS (10 * (uint64_t)PD_SIM_SECOND_NS)
+
+static uint64_t entry_hash(const struct pd_raft_entry *entry)
+{
+    return pd_hash_bytes((uint64_t)entry->type, entry->data.bytes, entry->data.size);
+}
 
 static void check_never_back(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
@@ -25,7 +32,7 @@ static void check_never_back(struct pd_sim_machine *machine, const struct pd_sim
         pd_sim_world_fail(world, "node %u: applied index went back from %llu to %llu",
                           machine->number, (unsigned long long)seen->applied,
                           (unsigned long long)view->applied);
-    } else if (view->state_time_ns < seen->state_time_ns) {
+    } else if (view->has_state && view->state_time_ns < seen->state_time_ns) {
         pd_sim_world_fail(world, "node %u: state time went back", machine->number);
     } else if (view->applied > view->commit) {
         pd_sim_world_fail(world, "node %u: applied %llu beyond commit %llu", machine->number,
@@ -89,10 +96,13 @@ static void check_durable_majority(struct pd_sim_machine *machine, uint64_t inde
     }
 }
 
-static void learn(struct pd_sim_machine *machine, uint64_t commit_term, uint64_t index,
-                  uint64_t term, uint64_t hash, bool is_own_commit)
+/* The model follows as soon as the next index is known. */
+static void learn(struct pd_sim_machine *machine, uint64_t commit_term,
+                  const struct pd_raft_entry *known, bool is_own_commit)
 {
     struct pd_sim_world *world = machine->world;
+    uint64_t index = known->index;
+    uint64_t hash = entry_hash(known);
     world->ledger = pd_sim_grow(world->ledger, &world->ledger_capacity, (size_t)index + 1,
                                 sizeof world->ledger[0]);
     while (world->ledger_count <= index) {
@@ -100,18 +110,24 @@ static void learn(struct pd_sim_machine *machine, uint64_t commit_term, uint64_t
     }
     struct pd_sim_ledger_entry *entry = &world->ledger[index];
     if (entry->term == UNKNOWN_TERM) {
-        *entry =
-            (struct pd_sim_ledger_entry){.term = term, .hash = hash, .commit_term = commit_term};
+        *entry = (struct pd_sim_ledger_entry){
+            .term = known->term, .hash = hash, .commit_term = commit_term};
         world->counts.commits++;
         if (is_own_commit) {
-            check_durable_majority(machine, index, term);
+            check_durable_majority(machine, index, known->term);
         }
-    } else if (entry->term != term || entry->hash != hash) {
+        if (world->model.index != 0 && index != world->model.index + 1) {
+            pd_sim_world_fail(world, "entry %llu is committed, and nobody saw what came after %llu",
+                              (unsigned long long)index, (unsigned long long)world->model.index);
+        } else if (!pd_sim_model_apply(&world->model, known)) {
+            pd_sim_world_fail(world, "the committed log makes no sense: %s", world->model.text);
+        }
+    } else if (entry->term != known->term || entry->hash != hash) {
         pd_sim_world_fail(world,
                           "node %u committed another entry at %llu (term %llu) than was committed "
                           "before (term %llu)",
-                          machine->number, (unsigned long long)index, (unsigned long long)term,
-                          (unsigned long long)entry->term);
+                          machine->number, (unsigned long long)index,
+                          (unsigned long long)known->term, (unsigned long long)entry->term);
     }
 }
 
@@ -122,12 +138,10 @@ static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_vi
     uint64_t from = machine->ledger_checked + 1;
     from = from < view->first_index ? view->first_index : from;
     for (uint64_t index = from; index <= view->commit && !world->is_failed; index++) {
-        uint64_t term = 0;
-        uint64_t hash = 0;
-        if (world->core->entry(machine, index, &term, &hash) == PD_OK) {
+        struct pd_raft_entry entry;
+        if (world->core->entry(machine, index, &entry) == PD_OK) {
             /* What it finds committed at its start it did not commit itself now. */
-            learn(machine, view->term, index, term, hash,
-                  !is_first && view->role == PD_RAFT_LEADER);
+            learn(machine, view->term, &entry, !is_first && view->role == PD_RAFT_LEADER);
         }
     }
     machine->ledger_checked = view->commit;
@@ -151,12 +165,10 @@ static void check_completeness(struct pd_sim_machine *machine, const struct pd_s
         return;
     }
     for (uint64_t index = view->first_index; index < owed; index++) {
-        uint64_t term = 0;
-        uint64_t hash = 0;
+        struct pd_raft_entry held;
         const struct pd_sim_ledger_entry *entry = &world->ledger[index];
-        if (entry->term != UNKNOWN_TERM &&
-            world->core->entry(machine, index, &term, &hash) == PD_OK &&
-            (entry->term != term || entry->hash != hash)) {
+        if (entry->term != UNKNOWN_TERM && world->core->entry(machine, index, &held) == PD_OK &&
+            (entry->term != held.term || entry->hash != entry_hash(&held))) {
             pd_sim_world_fail(world, "node %u leads term %llu without the committed entry %llu",
                               machine->number, (unsigned long long)view->term,
                               (unsigned long long)index);
@@ -192,9 +204,6 @@ static void new_leader(struct pd_sim_machine *machine, const struct pd_sim_view 
 static void check_state_hash(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
     struct pd_sim_world *world = machine->world;
-    if (view->applied == 0 || view->state_hash == 0) {
-        return;
-    }
     size_t old = world->state_hash_capacity;
     world->state_hashes = pd_sim_grow(world->state_hashes, &world->state_hash_capacity,
                                       (size_t)view->applied + 1, sizeof world->state_hashes[0]);
@@ -202,13 +211,53 @@ static void check_state_hash(struct pd_sim_machine *machine, const struct pd_sim
         memset(&world->state_hashes[old], 0,
                (world->state_hash_capacity - old) * sizeof world->state_hashes[0]);
     }
-    uint64_t *hash = &world->state_hashes[view->applied];
-    if (*hash == 0) {
-        *hash = view->state_hash;
-    } else if (*hash != view->state_hash) {
-        pd_sim_world_fail(world, "node %u: another state at %llu than a node had before",
-                          machine->number, (unsigned long long)view->applied);
+    struct pd_sim_state_hash *hash = &world->state_hashes[view->applied];
+    if (hash->fold == 0) {
+        *hash = (struct pd_sim_state_hash){.fold = view->fold_hash, .set = view->set_hash};
+    } else if (hash->fold != view->fold_hash || hash->set.low != view->set_hash.low ||
+               hash->set.high != view->set_hash.high) {
+        pd_sim_world_fail(world, "node %u: another state at %llu than a node had before (%s)",
+                          machine->number, (unsigned long long)view->applied,
+                          hash->fold != view->fold_hash ? "fold" : "set");
     }
+}
+
+/* The state stands as the committed log says. */
+static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    const struct pd_sim_standing *standing = pd_sim_model_at(&machine->world->model, view->applied);
+    if (standing == NULL) {
+        return;
+    }
+    const struct {
+        const char *name;
+        uint64_t has;
+        uint64_t expected;
+    } numbers[] = {
+        {"revision", (uint64_t)view->revision, (uint64_t)standing->revision},
+        {"compacted revision", (uint64_t)view->compacted, (uint64_t)standing->compacted},
+        {"state time", view->state_time_ns, standing->state_time_ns},
+        {"number of keys", view->key_count, standing->key_count},
+        {"number of leases", view->lease_count, standing->lease_count},
+        {"number of sessions", view->session_count, standing->session_count},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (numbers[i].has != numbers[i].expected) {
+            pd_sim_world_fail(
+                machine->world, "node %u at index %llu: %s %llu, where the log means %llu",
+                machine->number, (unsigned long long)view->applied, numbers[i].name,
+                (unsigned long long)numbers[i].has, (unsigned long long)numbers[i].expected);
+            return;
+        }
+    }
+}
+
+/* It has no log to speak of yet: its store is all that it has. */
+static void check_without_raft(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    machine->seen.role = PD_RAFT_FOLLOWER;
+    machine->seen.store_index = view->store_index;
+    machine->seen.has_raft = false;
 }
 
 void pd_sim_check_machine(struct pd_sim_machine *machine)
@@ -216,17 +265,26 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     struct pd_sim_world *world = machine->world;
     struct pd_sim_view view = {0};
     world->core->view(machine, &view);
+    world->counts.snapshots_installed +=
+        view.snapshots_installed - machine->seen.snapshots_installed;
+    machine->seen.snapshots_installed = view.snapshots_installed;
+    if (!view.has_raft) {
+        check_without_raft(machine, &view);
+        return;
+    }
     bool is_first = machine->seen.term == 0 && machine->seen.last_index == 0;
     if (!is_first) {
         check_never_back(machine, &view);
     }
     bool leads_anew = view.role == PD_RAFT_LEADER &&
                       (machine->seen.role != PD_RAFT_LEADER || machine->seen.term != view.term);
-    world->counts.snapshots_installed +=
-        view.snapshots_installed - machine->seen.snapshots_installed;
     bool has_applied = view.applied != machine->seen.applied;
     bool has_committed = view.commit != machine->seen.commit;
+    uint64_t state_time_ns = machine->seen.state_time_ns;
     machine->seen = view;
+    if (!view.has_state) {
+        machine->seen.state_time_ns = state_time_ns;
+    }
     if (machine->rebuilding_to != 0 && view.applied >= machine->rebuilding_to) {
         machine->rebuilding_to = 0;
     }
@@ -238,7 +296,14 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     }
     if (has_applied || machine->conf.voter_count == 0) {
         world->core->conf(machine, &machine->conf);
+    }
+    if (machine->is_forgetful && pd_sim_conf_has_voter(&machine->conf, machine->number)) {
+        pd_sim_world_fail(world, "node %u takes part as a voter, though its disk was wiped",
+                          machine->number);
+    }
+    if (has_applied && view.has_state && view.applied > 0) {
         check_state_hash(machine, &view);
+        check_standing(machine, &view);
     }
 }
 
@@ -254,21 +319,19 @@ static void check_matching(struct pd_sim_machine *a, struct pd_sim_machine *b)
         a->seen.first_index > b->seen.first_index ? a->seen.first_index : b->seen.first_index;
     bool must_agree = false;
     for (uint64_t index = last; index >= first && index > 0; index--) {
-        uint64_t term_a = 0;
-        uint64_t term_b = 0;
-        uint64_t hash_a = 0;
-        uint64_t hash_b = 0;
-        if (world->core->entry(a, index, &term_a, &hash_a) != PD_OK ||
-            world->core->entry(b, index, &term_b, &hash_b) != PD_OK) {
+        struct pd_raft_entry of_a;
+        struct pd_raft_entry of_b;
+        if (world->core->entry(a, index, &of_a) != PD_OK ||
+            world->core->entry(b, index, &of_b) != PD_OK) {
             return;
         }
-        must_agree = must_agree || term_a == term_b;
-        if (must_agree && (term_a != term_b || hash_a != hash_b)) {
+        must_agree = must_agree || of_a.term == of_b.term;
+        if (must_agree && (of_a.term != of_b.term || entry_hash(&of_a) != entry_hash(&of_b))) {
             pd_sim_world_fail(world, "the logs of nodes %u and %u differ at %llu below a match",
                               a->number, b->number, (unsigned long long)index);
             return;
         }
-        PD_SOMETIMES(SIM_ENTRY_LOST, term_a != term_b);
+        PD_SOMETIMES(SIM_ENTRY_LOST, of_a.term != of_b.term);
     }
 }
 
@@ -288,13 +351,31 @@ void pd_sim_check_heavy(struct pd_sim_world *world)
     }
 }
 
+/* What has run out is gone: the leader has had all the time to say so. */
+static void check_expired(struct pd_sim_world *world)
+{
+    const struct pd_sim_model *model = &world->model;
+    for (size_t i = 0; i < model->lease_count; i++) {
+        const struct pd_sim_model_lease *lease = &model->leases[i];
+        if (lease->deadline_ns + EXPIRY_SLACK_NS < model->now.state_time_ns) {
+            pd_sim_world_fail(world, "lease %lld ran out %llu s of state time ago, and lives",
+                              (long long)lease->id,
+                              (unsigned long long)((model->now.state_time_ns - lease->deadline_ns) /
+                                                   PD_SIM_SECOND_NS));
+            return;
+        }
+    }
+}
+
 void pd_sim_check_end(struct pd_sim_world *world)
 {
+    check_expired(world);
     struct pd_raft_conf conf;
     pd_sim_world_conf(world, &conf);
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[i];
-        if (machine->core != NULL && pd_sim_conf_has(&conf, machine->number) &&
+        if (machine->core != NULL && !machine->is_forgetful &&
+            pd_sim_conf_has(&conf, machine->number) &&
             machine->seen.applied < world->commit_at_progress) {
             pd_sim_world_fail(world,
                               "node %u is at %llu in the end, behind %llu, which was "

@@ -37,6 +37,7 @@
     X(DISK_ROT, disk_rot, disk, "a synced bit flips, then the node restarts", 3, false, 1)         \
     X(STORE_LOSS, store_loss, disk, "the store's folder is gone, then the node restarts", 3,       \
       false, 1)                                                                                    \
+    X(STORE_ROT, store_rot, disk, "the store's rows cannot be read any more", 3, false, 1)         \
     X(CRASH, crash, process, "the process is killed; the system lives on", 10, true, 1)            \
     X(POWER, power, process, "the power goes: unsynced blocks and names are lost or torn", 10,     \
       true, 1)                                                                                     \

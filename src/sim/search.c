@@ -24,7 +24,8 @@ static const char *event_name(uint32_t kind)
 {
     static const char *const names[] = {"?",      "tick",   "deliver",  "done",  "request",
                                         "answer", "client", "timeout",  "fault", "fault end",
-                                        "start",  "resume", "operator", "heal",  "progress"};
+                                        "start",  "resume", "operator", "heal",  "progress",
+                                        "retry",  "gone",   "watcher"};
     return kind < sizeof names / sizeof names[0] ? names[kind] : "?";
 }
 
@@ -337,6 +338,11 @@ static const struct {
     {"crashes", offsetof(struct pd_sim_counts, crashes)},
     {"operations", offsetof(struct pd_sim_counts, operations)},
     {"answered", offsetof(struct pd_sim_counts, answered)},
+    {"watched", offsetof(struct pd_sim_counts, watched)},
+    {"rewatched", offsetof(struct pd_sim_counts, rewatched)},
+    {"expiries", offsetof(struct pd_sim_counts, expiries)},
+    {"repeats", offsetof(struct pd_sim_counts, repeats)},
+    {"sessions", offsetof(struct pd_sim_counts, sessions)},
     {"retries", offsetof(struct pd_sim_counts, retries)},
     {"unknown", offsetof(struct pd_sim_counts, unknown)},
     {"faults_skipped", offsetof(struct pd_sim_counts, faults_skipped)},

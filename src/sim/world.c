@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "sim/clients.h"
+#include "sim/watchers.h"
+#include "store/memory.h"
 
 #define MS PD_SIM_MS_NS
 #define WALL_START_NS 1700000000000000000u
@@ -17,6 +19,14 @@ struct packet {
     uint32_t from;
     size_t size;
     uint64_t digest;
+    uint8_t bytes[];
+};
+
+/* A request or an answer on its way. */
+struct letter {
+    uint64_t client;
+    uint64_t correlation;
+    size_t size;
     uint8_t bytes[];
 };
 
@@ -103,15 +113,49 @@ void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const ui
     }
 }
 
-void pd_sim_world_answer(struct pd_sim_machine *machine, const struct pd_sim_answer *answer)
+static struct letter *write_letter(uint64_t client, uint64_t correlation, struct pd_span bytes)
+{
+    struct letter *letter = pd_sim_alloc(sizeof *letter + bytes.size);
+    *letter = (struct letter){.client = client, .correlation = correlation, .size = bytes.size};
+    if (bytes.size > 0) {
+        memcpy(letter->bytes, bytes.bytes, bytes.size);
+    }
+    return letter;
+}
+
+void pd_sim_world_answer(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
+                         struct pd_span bytes)
 {
     struct pd_sim_world *world = machine->world;
-    struct pd_sim_answer *copy = pd_sim_alloc(sizeof *copy);
-    *copy = *answer;
+    if (client == PD_SIM_CLIENT_OPERATOR) {
+        return; /* it looks at the configuration instead */
+    }
     uint64_t delay = pd_sim_heavy_tail(&world->clients->random, world->config.network_delay_ns,
                                        world->config.network_tail);
-    pd_sim_world_push(world, world->now_ns + delay, PD_SIM_EVENT_ANSWER, machine->number,
-                      answer->revision, copy);
+    uint64_t at_ns = world->now_ns + delay;
+    if (client >= PD_SIM_CLIENT_WATCHERS) {
+        at_ns = pd_sim_watcher_arrival(world, client, at_ns);
+    }
+    pd_sim_world_push(world, at_ns, PD_SIM_EVENT_ANSWER, machine->number,
+                      pd_hash_bytes(correlation, bytes.bytes, bytes.size),
+                      write_letter(client, correlation, bytes));
+}
+
+void pd_sim_world_request(struct pd_sim_world *world, struct pd_random *random, uint32_t machine,
+                          uint64_t client, uint64_t correlation, struct pd_span bytes)
+{
+    uint64_t delay =
+        pd_sim_heavy_tail(random, world->config.network_delay_ns, world->config.network_tail);
+    pd_sim_world_push(world, world->now_ns + delay, PD_SIM_EVENT_REQUEST, machine, correlation,
+                      write_letter(client, correlation, bytes));
+}
+
+void pd_sim_world_gone(struct pd_sim_world *world, struct pd_random *random, uint32_t machine,
+                       uint64_t client)
+{
+    uint64_t delay =
+        pd_sim_heavy_tail(random, world->config.network_delay_ns, world->config.network_tail);
+    pd_sim_world_push(world, world->now_ns + delay, PD_SIM_EVENT_GONE, machine, client, NULL);
 }
 
 void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint32_t what,
@@ -145,6 +189,40 @@ void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, u
 {
     machine->durable_term = term;
     machine->durable_vote = vote;
+}
+
+void pd_sim_world_recovered(struct pd_sim_machine *machine, const struct pd_sim_mark *entries,
+                            size_t count, const struct pd_sim_mark *snapshot)
+{
+    if (machine->rebuilding_to == UINT64_MAX) {
+        return;
+    }
+    uint64_t promised = machine->durable_count > 0 ? machine->durable_count - 1 : 0;
+    uint64_t term = promised > 0 ? machine->durable_terms[promised] : 0;
+    const struct pd_sim_mark last = count > 0 ? entries[count - 1] : (struct pd_sim_mark){0};
+    bool is_held =
+        last.term > term || (last.term == term && last.index >= promised) ||
+        snapshot->index >= promised ||
+        (machine->store != NULL && machine->store->ops->durable_index(machine->store) >= promised);
+    if (!is_held) {
+        pd_sim_world_fail(machine->world,
+                          "node %u: its log ends at %llu (term %llu), though %llu (term %llu) was "
+                          "durable",
+                          machine->number, (unsigned long long)last.index,
+                          (unsigned long long)last.term, (unsigned long long)promised,
+                          (unsigned long long)term);
+    }
+    for (size_t i = 0; i < count; i++) {
+        pd_sim_world_durable_entry(machine, entries[i].index, entries[i].term);
+    }
+}
+
+void pd_sim_world_note(struct pd_sim_machine *machine, const char *text)
+{
+    struct pd_sim_world *world = machine->world;
+    if (world->trace_stream != NULL) {
+        (void)fprintf(world->trace_stream, "        node %u: %s\n", machine->number, text);
+    }
 }
 
 /* -- Machines ---------------------------------------------------------------------------------- */
@@ -299,9 +377,30 @@ bool pd_sim_machine_start(struct pd_sim_machine *machine)
     struct pd_sim_view view = {0};
     world->core->view(machine, &view);
     machine->seen.store_index = view.store_index;
-    machine->start = PD_SIM_START_EXISTING;
     next_tick(machine);
     return true;
+}
+
+static void crash_store(struct pd_sim_machine *machine)
+{
+    if (machine->store == NULL) {
+        return;
+    }
+    uint64_t before = machine->store->ops->applied_index(machine->store);
+    if (pd_store_memory_crash(machine->store, &machine->random) != PD_OK) {
+        pd_sim_world_fail(machine->world, "the simulator has no memory left");
+        return;
+    }
+    PD_SOMETIMES(SIM_STORE_FELL_BACK, machine->store->ops->applied_index(machine->store) < before);
+}
+
+void pd_sim_machine_lose_store(struct pd_sim_machine *machine)
+{
+    if (machine->store != NULL) {
+        machine->store->ops->close(machine->store);
+    }
+    machine->store = NULL;
+    machine->store_is_damaged = false;
 }
 
 void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
@@ -321,8 +420,8 @@ void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
     } else {
         pd_sim_disk_kill(&machine->disk);
     }
-    /* The store has no log of its own: what it had not flushed is gone with the process. */
-    world->core->store_power_cut(machine, &machine->random);
+    /* The store has no log of its own: what it had not flushed may be gone with the process. */
+    crash_store(machine);
 }
 
 static void init_machine(struct pd_sim_world *world, uint32_t number)
@@ -361,7 +460,11 @@ void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *c
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         init_machine(world, i);
     }
+    struct pd_kv_config kv;
+    pd_sim_core_kv_config(config, &kv);
+    pd_sim_model_init(&world->model, &kv);
     pd_sim_clients_init(world);
+    pd_sim_watchers_init(world);
     for (size_t i = 0; i < schedule->count; i++) {
         pd_sim_world_push(world, schedule->faults[i].at_ns, PD_SIM_EVENT_FAULT, 0, i, NULL);
     }
@@ -394,11 +497,13 @@ void pd_sim_world_deinit(struct pd_sim_world *world)
         if (machine->core != NULL) {
             world->core->close(machine);
         }
-        world->core->store_free(machine);
+        pd_sim_machine_lose_store(machine);
         pd_sim_disk_deinit(&machine->disk);
         pd_free(machine->durable_terms);
     }
     pd_sim_clients_deinit(world);
+    pd_sim_watchers_deinit(world);
+    pd_sim_model_deinit(&world->model);
     pd_free(world->fault_targets);
     pd_free(world->ledger);
     pd_free(world->state_hashes);
@@ -416,14 +521,16 @@ static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_eve
     struct pd_sim_world *world = machine->world;
     const struct pd_sim_core_ops *core = world->core;
     if (event->kind == PD_SIM_EVENT_TICK) {
-        core->tick(machine, pd_sim_clock_boot_ns(&machine->clock, world->now_ns),
-                   pd_sim_clock_wall_ns(&machine->clock, world->now_ns));
+        core->tick(machine);
         next_tick(machine);
     } else if (event->kind == PD_SIM_EVENT_DELIVER) {
         const struct packet *packet = event->data;
         core->message(machine, packet->from, packet->bytes, packet->size);
     } else if (event->kind == PD_SIM_EVENT_REQUEST) {
-        core->request(machine, event->data);
+        const struct letter *letter = event->data;
+        core->request(machine, letter->client, letter->correlation, letter->bytes, letter->size);
+    } else if (event->kind == PD_SIM_EVENT_GONE) {
+        core->gone(machine, event->value);
     } else {
         core->done(machine, (uint32_t)(uintptr_t)event->data, event->value);
     }
@@ -479,6 +586,7 @@ static void note_recent(struct pd_sim_world *world, const struct pd_sim_event *e
 static void progress_event(struct pd_sim_world *world)
 {
     pd_sim_clients_check_progress(world);
+    pd_sim_watchers_check_progress(world);
     world->clients->has_ended = true;
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[i];
@@ -495,6 +603,18 @@ static void resume(struct pd_sim_machine *machine, uint64_t life)
     }
 }
 
+static void answer_event(struct pd_sim_world *world, const struct pd_sim_event *event)
+{
+    const struct letter *letter = event->data;
+    const struct pd_span bytes = {letter->bytes, letter->size};
+    if (letter->client >= PD_SIM_CLIENT_WATCHERS) {
+        pd_sim_watcher_answer(world, (uint32_t)(letter->client - PD_SIM_CLIENT_WATCHERS),
+                              letter->correlation, bytes);
+    } else {
+        pd_sim_client_answer(world, (uint32_t)letter->client, letter->correlation, bytes);
+    }
+}
+
 static void world_event(struct pd_sim_world *world, const struct pd_sim_event *event)
 {
     switch ((enum pd_sim_event_kind)event->kind) {
@@ -504,8 +624,14 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
     case PD_SIM_EVENT_TIMEOUT:
         pd_sim_client_timeout(world, event->node, event->value);
         break;
+    case PD_SIM_EVENT_RETRY:
+        pd_sim_client_retry(world, event->node, event->value);
+        break;
     case PD_SIM_EVENT_ANSWER:
-        pd_sim_client_answer(world, event->data);
+        answer_event(world, event);
+        break;
+    case PD_SIM_EVENT_WATCHER:
+        pd_sim_watcher_go(world, event->node, event->value);
         break;
     case PD_SIM_EVENT_FAULT:
         pd_sim_fault_begin(world, &world->schedule->faults[event->value], event->value);
@@ -534,6 +660,7 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
     case PD_SIM_EVENT_DELIVER:
     case PD_SIM_EVENT_DONE:
     case PD_SIM_EVENT_REQUEST:
+    case PD_SIM_EVENT_GONE:
         break;
     }
 }
@@ -558,7 +685,8 @@ static void serve(struct pd_sim_world *world, const struct pd_sim_event *event)
     note_recent(world, event);
     bool is_kept = false;
     if (event->kind == PD_SIM_EVENT_TICK || event->kind == PD_SIM_EVENT_DELIVER ||
-        event->kind == PD_SIM_EVENT_DONE || event->kind == PD_SIM_EVENT_REQUEST) {
+        event->kind == PD_SIM_EVENT_DONE || event->kind == PD_SIM_EVENT_REQUEST ||
+        event->kind == PD_SIM_EVENT_GONE) {
         is_kept = machine_event(world, event);
     } else {
         world_event(world, event);
@@ -592,5 +720,8 @@ bool pd_sim_world_run(struct pd_sim_world *world)
     if (!world->is_failed) {
         pd_sim_history_check(world);
     }
+    world->counts.expiries = world->model.expiries;
+    world->counts.repeats = world->model.repeats;
+    world->counts.sessions = world->model.session_count;
     return !world->is_failed;
 }

@@ -15,6 +15,7 @@
 #include "base/sometimes.h"
 #include "sim/clock.h"
 #include "sim/core.h"
+#include "sim/model.h"
 #include "sim/network.h"
 #include "sim/queue.h"
 
@@ -37,8 +38,14 @@ enum pd_sim_event_kind {
     PD_SIM_EVENT_RESUME,
     PD_SIM_EVENT_OPERATOR,
     PD_SIM_EVENT_HEAL,
-    PD_SIM_EVENT_PROGRESS
+    PD_SIM_EVENT_PROGRESS,
+    PD_SIM_EVENT_RETRY,
+    PD_SIM_EVENT_GONE,
+    PD_SIM_EVENT_WATCHER
 };
+
+#define PD_SIM_CLIENT_OPERATOR 999u
+#define PD_SIM_CLIENT_WATCHERS 1000u /* clients from here on are watchers */
 
 struct pd_sim_world;
 
@@ -48,6 +55,12 @@ enum pd_sim_start {
     PD_SIM_START_EXISTING   /* it ran before */
 };
 
+/* An entry, as far as durability goes. */
+struct pd_sim_mark {
+    uint64_t index; /* 0: none */
+    uint64_t term;
+};
+
 struct pd_sim_machine {
     struct pd_sim_world *world;
     uint32_t number; /* from 1: also the node's id */
@@ -55,14 +68,17 @@ struct pd_sim_machine {
     struct pd_sim_clock clock;
     struct pd_random random; /* of its disk and its power cuts */
     enum pd_sim_start start;
-    void *core;  /* NULL: no process runs */
-    void *store; /* the core's, kept across restarts */
+    void *core;             /* NULL: no process runs */
+    struct pd_store *store; /* kept across restarts; NULL: its folder is not there */
+    bool store_was_lost;    /* since the process last ran */
+    bool store_is_damaged;  /* its rows cannot be read */
     uint64_t life;
     uint64_t paused_until_ns; /* 0: it runs */
     uint32_t disk_slow;       /* factor - 1 */
     bool is_used;             /* it runs, ran or was asked to join */
     bool is_gone;             /* its data is lost or it was left broken: never started again */
     bool may_stop;            /* a fault justifies that it stops or refuses to start */
+    bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
     struct pd_sim_view seen;  /* in this life, for what may never go back */
     struct pd_raft_conf conf; /* as of the last event but the one that is checked */
@@ -73,6 +89,7 @@ struct pd_sim_machine {
     size_t durable_capacity;
     uint64_t durable_term; /* of its hard state */
     uint64_t durable_vote;
+    char refusal[PD_SIM_TEXT_MAX]; /* why it did not start */
 };
 
 /* A committed entry, once and for all. */
@@ -91,6 +108,11 @@ struct pd_sim_counts {
     uint64_t crashes;
     uint64_t operations;
     uint64_t answered;
+    uint64_t watched; /* events that watchers were given */
+    uint64_t rewatched;
+    uint64_t expiries;
+    uint64_t repeats;
+    uint64_t sessions;
     uint64_t retries;
     uint64_t unknown;
     uint64_t faults_used[PD_SIM_FAULT_COUNT];
@@ -107,7 +129,13 @@ struct pd_sim_recent {
     uint64_t value;
 };
 
-struct pd_sim_clients; /* clients.h */
+struct pd_sim_clients;  /* clients.h */
+struct pd_sim_watchers; /* watchers.h */
+
+struct pd_sim_state_hash {
+    uint64_t fold;
+    struct pd_kv_hash set;
+};
 
 struct pd_sim_leader {
     uint64_t term;
@@ -123,6 +151,8 @@ struct pd_sim_world {
     struct pd_sim_machine machines[PD_SIM_NODES_MAX + 1]; /* [0] is unused */
     uint32_t machine_count;
     struct pd_sim_clients *clients;
+    struct pd_sim_watchers *watchers;
+    struct pd_sim_model model;
     struct pd_random faults_random; /* details of a fault: which set, which sector */
     uint64_t now_ns;
     uint64_t trace_hash;
@@ -132,7 +162,7 @@ struct pd_sim_world {
     struct pd_sim_ledger_entry *ledger; /* by index */
     size_t ledger_count;                /* indexes below it are known */
     size_t ledger_capacity;
-    uint64_t *state_hashes; /* by applied index; 0: not seen */
+    struct pd_sim_state_hash *state_hashes; /* by applied index; fold 0: not seen */
     size_t state_hash_capacity;
     struct pd_sim_leader *leaders; /* every (term, machine) that led */
     size_t leader_count;
@@ -144,6 +174,7 @@ struct pd_sim_world {
     uint32_t wish_count;
     uint32_t wish_tries;
     uint64_t commit_at_progress;
+    int64_t healed_revision; /* committed when a quorum was healed */
     /* Failure. */
     bool is_failed;
     char failure[PD_SIM_TEXT_MAX];
@@ -164,7 +195,8 @@ bool pd_sim_world_run(struct pd_sim_world *world);
 /* -- For cores */
 void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
                        size_t size);
-void pd_sim_world_answer(struct pd_sim_machine *machine, const struct pd_sim_answer *answer);
+void pd_sim_world_answer(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
+                         struct pd_span bytes);
 /* core->done(machine, what, value) after a while, if the process still lives. */
 void pd_sim_world_after(struct pd_sim_machine *machine, uint64_t delay_ns, uint32_t what,
                         uint64_t value);
@@ -175,6 +207,18 @@ uint64_t pd_sim_world_disk_time(struct pd_sim_machine *machine, uint64_t usual_n
  * vote. */
 void pd_sim_world_durable_entry(struct pd_sim_machine *machine, uint64_t index, uint64_t term);
 void pd_sim_world_durable_state(struct pd_sim_machine *machine, uint64_t term, uint64_t vote);
+/* What the log of a process that starts holds: its entries in the order of the log, each replacing
+ * all at or behind it, and the last mark of a snapshot. */
+void pd_sim_world_recovered(struct pd_sim_machine *machine, const struct pd_sim_mark *entries,
+                            size_t count, const struct pd_sim_mark *snapshot);
+/* A line of the node's own log: for the trace. */
+void pd_sim_world_note(struct pd_sim_machine *machine, const char *text);
+
+/* -- For clients: a request on its way to a machine, and word that the client is gone. */
+void pd_sim_world_request(struct pd_sim_world *world, struct pd_random *random, uint32_t machine,
+                          uint64_t client, uint64_t correlation, struct pd_span bytes);
+void pd_sim_world_gone(struct pd_sim_world *world, struct pd_random *random, uint32_t machine,
+                       uint64_t client);
 
 /* -- For the parts of the simulator */
 void pd_sim_world_fail(struct pd_sim_world *world, const char *format, ...) PD_PRINTF(2, 3);
@@ -187,6 +231,8 @@ struct pd_sim_machine *pd_sim_world_leader(struct pd_sim_world *world);
 bool pd_sim_machine_start(struct pd_sim_machine *machine);
 /* End its process. `cuts_power`: with what that may lose. */
 void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power);
+/* Its store's folder is not there any more. No process may run. */
+void pd_sim_machine_lose_store(struct pd_sim_machine *machine);
 /* The configuration that whoever has applied most knows. */
 void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out);
 bool pd_sim_conf_has_voter(const struct pd_raft_conf *conf, pd_raft_node node);
