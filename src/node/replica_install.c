@@ -262,6 +262,15 @@ static bool is_held(const struct pd_replica *replica, const struct pd_snapshot_h
            (pd_raft_entry_at(replica->raft, index, &entry) == PD_OK && entry.term == head->term);
 }
 
+/* This node voted, and its log is gone: whatever it promised is forgotten, so it takes no state under
+ * its old name. Its sender may not know: the transfer began before the log was lost, or by raft. */
+static bool has_forgotten(const struct pd_replica *replica, const struct pd_raft_conf *conf)
+{
+    return replica->raft == NULL && !replica->is_log_used &&
+           pd_replica_is_voter(conf, replica->config.raft.id) &&
+           !PD_MUTANT(NODE_WIPED_VOTER_SERVED);
+}
+
 /* Whether the snapshot that this head begins helps; if not, *what_out is for its sender, 0:
  * silence, it may ask again. */
 static bool is_welcome(struct pd_replica *replica, pd_raft_node from,
@@ -362,7 +371,8 @@ static void take_head(struct pd_replica *replica, pd_raft_node from,
     if (pd_snapshot_take(&chain, body, &chunk) != PD_OK ||
         pd_raft_wire_conf_get(chunk.head.conf, &conf) != PD_OK ||
         !pd_kv_meta_row(chunk.head.meta, &index, &term) || index != peek->id.index ||
-        term != chunk.head.term || !pd_replica_is_member(&conf, replica->config.raft.id)) {
+        term != chunk.head.term || !pd_replica_is_member(&conf, replica->config.raft.id) ||
+        has_forgotten(replica, &conf)) {
         refused(replica);
         return;
     }

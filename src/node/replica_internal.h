@@ -435,6 +435,7 @@ bool pd_replica_transfers_are_over(const struct pd_replica *replica);
  * matter. */
 uint64_t pd_replica_transfers_hold(const struct pd_replica *replica);
 void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+bool pd_replica_is_voter(const struct pd_raft_conf *conf, pd_raft_node node);
 bool pd_replica_is_member(const struct pd_raft_conf *conf, pd_raft_node node);
 /* Whether a row of the store goes into a snapshot's chunks: not those of the head, nor the store's
  * own. */

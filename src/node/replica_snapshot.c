@@ -36,7 +36,7 @@ static bool is_among(const pd_raft_node *nodes, uint32_t count, pd_raft_node nod
     return false;
 }
 
-static bool is_voter(const struct pd_raft_conf *conf, pd_raft_node node)
+bool pd_replica_is_voter(const struct pd_raft_conf *conf, pd_raft_node node)
 {
     return is_among(conf->voters, conf->voter_count, node) ||
            is_among(conf->voters_outgoing, conf->voter_outgoing_count, node);
@@ -44,7 +44,7 @@ static bool is_voter(const struct pd_raft_conf *conf, pd_raft_node node)
 
 bool pd_replica_is_member(const struct pd_raft_conf *conf, pd_raft_node node)
 {
-    return is_voter(conf, node) || is_among(conf->learners, conf->learner_count, node);
+    return pd_replica_is_voter(conf, node) || is_among(conf->learners, conf->learner_count, node);
 }
 
 static struct pd_replica_transfer *find(struct pd_replica *replica, uint64_t id)
@@ -198,7 +198,7 @@ void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_sp
         return; /* it asks somebody else, or again */
     }
     bool has_log = body.bytes[8] == PD_REPLICA_WANT_HAS_LOG;
-    if (!has_log && is_voter(&replica->conf, from) && !PD_MUTANT(NODE_WIPED_VOTER_SERVED)) {
+    if (!has_log && pd_replica_is_voter(&replica->conf, from) && !PD_MUTANT(NODE_WIPED_VOTER_SERVED)) {
         if (replica->wiped_told != from) {
             pd_replica_note(replica,
                             "node %llu is a voter and has lost its log: it could vote twice, so it "

@@ -683,6 +683,24 @@ static void a_wiped_voter_is_not_served(void **state)
     world_close(world);
 }
 
+/* Raft had asked for the transfer, before it was known. */
+static void a_wiped_voter_takes_no_state(void **state)
+{
+    (void)state;
+    struct world *world = one_far_behind(73);
+    pd_raft_node leader = world_leader(world);
+    world_wipe(world, 3);
+    world_start(world, 3);
+    world_ticks(world, 5);
+    struct world_node *node = world_node(world, leader);
+    pd_replica_transfer_begin(node->replica, 3, true, node->replica->term, 1);
+    world_loop(world, node);
+    world_ticks(world, 50);
+    assert_int_equal(world_status(world, 3).phase, PD_REPLICA_RESTORING);
+    assert_int_equal(world_status(world, 3).counters.snapshots_installed, 0);
+    world_close(world);
+}
+
 /* -- Anything ---------------------------------------------------------------------------------- */
 
 /* Whether the node said that it was done; it may lose its power before. */
@@ -765,6 +783,7 @@ int main(void)
         cmocka_unit_test(a_store_lost_in_a_cluster_is_fetched_and_promises_stay),
         cmocka_unit_test(a_new_node_is_given_the_state_once_it_is_added),
         cmocka_unit_test(a_wiped_voter_is_not_served),
+        cmocka_unit_test(a_wiped_voter_takes_no_state),
         cmocka_unit_test(a_receiver_may_crash_at_every_step),
         cmocka_unit_test(power_may_go_at_any_moment),
     };
