@@ -117,7 +117,7 @@ static void machines_and_model_agree(void **state)
     uint64_t seeds = count != NULL ? strtoull(count, NULL, 10) : given != NULL ? 1 : 6;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         print_message("replay with PD_TEST_SEED=%llu\n", (unsigned long long)seed);
-        run(seed, 600);
+        run(seed, 500);
     }
     /* Otherwise the search is blind. */
     static const enum pd_sometimes_id wanted[] = {
