@@ -497,6 +497,11 @@ void pd_server_core_from_log(struct pd_server *server)
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message)
 {
     pd_server_put(&server->inbox, message);
+    pd_server_nudge_core(server);
+}
+
+void pd_server_nudge_core(struct pd_server *server)
+{
     if (!atomic_load(&server->core_is_held)) {
         pd_server_wake(server->host, &server->inbox);
     }

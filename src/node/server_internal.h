@@ -126,6 +126,7 @@ struct pd_server_read {
     uint64_t index;
     enum pd_status status;
     bool descending;
+    bool is_urgent;
     size_t low_size;
     size_t high_size;
     struct pd_store_page page;
@@ -253,7 +254,9 @@ void pd_server_core_main(void *argument);
 /* The log thread has put its news into the inbox: it runs the core, unless that is held, until a
  * batch waits to be written. */
 void pd_server_core_from_log(struct pd_server *server);
+/* Put it into the inbox, and see that somebody looks there. */
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
+void pd_server_nudge_core(struct pd_server *server);
 
 /* server_log.c */
 void pd_server_log_main(void *argument);

@@ -210,9 +210,13 @@ void pd_server_reader_main(void *argument)
         while (message != NULL) {
             struct pd_server_message *next = message->next;
             struct pd_server_read *read = pd_container_of(message, struct pd_server_read, message);
+            bool is_urgent = read->is_urgent;
             do_read(reader, read);
             message->kind = PD_SERVER_READ_DONE;
-            pd_server_wake_core(server, message);
+            pd_server_put(&server->inbox, message);
+            if (is_urgent || next == NULL) {
+                pd_server_nudge_core(server); /* not for each of many rows */
+            }
             message = next;
         }
         if (atomic_load(&reader->stops)) {
@@ -263,6 +267,7 @@ void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
     read->fetch_id = output->fetch.id;
     read->transfer = output->transfer;
     read->descending = output->fetch.descending;
+    read->is_urgent = output->fetch.is_urgent;
     read->low_size = low_size;
     read->high_size = high_size;
     read->page.bytes_max = output->fetch.bytes_max;

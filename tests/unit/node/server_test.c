@@ -532,7 +532,7 @@ static void a_client_that_goes_hears_nothing_more(void **state)
     pd_server_close(server);
 }
 
-/* -- A disk that is nearly full ----------------------------------------------------------------- */
+/* -- A disk that is nearly full ---------------------------------------------------------------- */
 
 static void grant(struct caller *caller, int64_t lease, int64_t ttl_s)
 {
@@ -545,7 +545,8 @@ static void grant(struct caller *caller, int64_t lease, int64_t ttl_s)
     assert_int_equal(answer.outcome, PD_REPLICA_OK);
 }
 
-/* Writes are refused; reads, deletes and the end of leases are not. With room it takes writes again. */
+/* Writes are refused; reads, deletes and the end of leases are not. With room it takes writes
+ * again. */
 static void a_disk_that_is_low_refuses_what_takes_space(void **state)
 {
     (void)state;
