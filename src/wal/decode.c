@@ -53,7 +53,8 @@ enum pd_status pd_wal_record_header_decode(const uint8_t *bytes, size_t size,
 /* The size of the record at `bytes` if it is sound and continues the chain, else 0. */
 /*@ requires \valid_read(bytes + (0 .. size - 1));
     assigns \nothing;
-    ensures sound: \result != 0 <==> record_sound(bytes, size, seed, chain);
+    ensures sound: \result != 0 ==> record_sound(bytes, size, seed, chain);
+    ensures unsound: \result == 0 ==> !record_sound(bytes, size, seed, chain);
     ensures size: \result != 0 ==> \result == record_size(bytes) && \result <= size; */
 static size_t sound_record_size(const uint8_t *bytes, size_t size, uint32_t seed, uint64_t chain)
 {
@@ -62,6 +63,9 @@ static size_t sound_record_size(const uint8_t *bytes, size_t size, uint32_t seed
         return 0;
     }
     size_t whole = PD_WAL_RECORD_HEADER_SIZE + (size_t)header.payload_size;
+    //@ assert whole: whole == record_size(bytes) && whole <= size;
+    //@ assert crc: header.crc == fixed32(bytes);
+    //@ assert link: header.chain == fixed64(bytes + 40);
     if (pd_wal_sum(seed, bytes + 4, whole - 4) != header.crc && !PD_MUTANT(WAL_CRC_IGNORED)) {
         return 0;
     }
