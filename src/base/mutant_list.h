@@ -71,6 +71,15 @@ PD_MUTANT_ENTRY(WAL_RECOVERY_NOT_SYNCED,
                 "what a killed process had not synced is gone on from, and not synced either")
 PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE,
                 "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
+PD_MUTANT_ENTRY(WAL_SEED_WITHOUT_SEGMENT,
+                "what a recycled segment still holds verifies in its new place")
+PD_MUTANT_ENTRY(WAL_FIRST_NOT_CARRIED, "a new segment does not say where each group begins")
+PD_MUTANT_ENTRY(WAL_BEGINNING_MAY_BE_TORN,
+                "damage in a segment's beginning, with the votes in it, is cut like a torn tail")
+PD_MUTANT_ENTRY(WAL_TAIL_NOT_ZEROED, "a torn tail is told and left where it is")
+PD_MUTANT_ENTRY(WAL_RECYCLE_NOT_SYNCED,
+                "the next segment is recycled before the last one's name is durably another")
+PD_MUTANT_ENTRY(WAL_RESERVE_KEPT, "a full disk does not get the reserve back")
 
 /* kv */
 PD_MUTANT_ENTRY(KV_TIME_BACK, "state time goes back with a slower leader's clock (rule 2)")

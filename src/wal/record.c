@@ -3,12 +3,13 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "base/mutant.h"
 
 uint32_t pd_wal_seed(uint64_t identity, uint64_t segment, uint64_t batch)
 {
     uint8_t bytes[24];
     pd_put_u64(bytes, identity);
-    pd_put_u64(bytes + 8, segment);
+    pd_put_u64(bytes + 8, PD_MUTANT(WAL_SEED_WITHOUT_SEGMENT) ? 0 : segment);
     pd_put_u64(bytes + 16, batch);
     return pd_crc32c(0, bytes, sizeof bytes);
 }

@@ -1,5 +1,6 @@
 /* recover - reads a log from its first segment to its last sound batch, and tells a torn tail from
  * damage. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,8 +90,14 @@ static enum pd_status open_segment(struct reader *reader, uint64_t sequence)
         }
     }
     if (header.segment_bytes != reader->size || header.segment_bytes != wal->config.segment_bytes) {
-        damaged(reader, "the segment has another size than is configured");
-        return header.segment_bytes == reader->size ? PD_ERR_INVALID : PD_ERR_CORRUPT;
+        if (header.segment_bytes != reader->size) {
+            return damaged(reader, "the file has another size than the segment's header says");
+        }
+        snprintf(reader->report->text, sizeof reader->report->text,
+                 "%s: the log has segments of %" PRIu64 " bytes, and %" PRIu64
+                 " are configured. Nothing was changed. Configure the size that it has.",
+                 reader->name.text, header.segment_bytes, wal->config.segment_bytes);
+        return PD_ERR_INVALID;
     }
     if (header.identity != wal->identity || header.sequence != sequence) {
         return damaged(reader, "the segment belongs to another log or place");
@@ -165,6 +172,7 @@ static enum pd_status read_batch(struct reader *reader, size_t *size_out)
 static enum pd_status read_segment(struct reader *reader)
 {
     size_t size = 0;
+    uint64_t before = reader->wal->batch_sequence;
     enum pd_status status = PD_OK;
     while ((status = read_batch(reader, &size)) == PD_OK) {
         status = visit_batch(reader);
@@ -172,6 +180,11 @@ static enum pd_status read_segment(struct reader *reader)
             return status;
         }
         reader->offset += size;
+    }
+    if (status == PD_ERR_CORRUPT && reader->sequence > 1 && before == reader->wal->batch_sequence &&
+        !PD_MUTANT(WAL_BEGINNING_MAY_BE_TORN)) {
+        /* It was durable before the file had this name. */
+        return damaged(reader, "the segment's first batch does not verify");
     }
     return status == PD_ERR_CORRUPT ? PD_OK : status;
 }
@@ -241,6 +254,9 @@ static enum pd_status cut_tail(struct reader *reader, uint64_t end)
 {
     struct pd_wal *wal = reader->wal;
     enum pd_status status = PD_OK;
+    if (PD_MUTANT(WAL_TAIL_NOT_ZEROED)) {
+        return PD_OK;
+    }
     for (uint64_t at = reader->offset; status == PD_OK && at < end; at += FILL_BYTES) {
         status = wal->disk->ops->write(wal->disk, reader->file, at, wal->fill,
                                        end - at < FILL_BYTES ? (size_t)(end - at) : FILL_BYTES);
@@ -322,6 +338,10 @@ static enum pd_status read_log(struct reader *reader, const struct pd_disk_name 
             }
         }
         if (wal->segment_count == wal->config.segments_max) {
+            snprintf(reader->report->text, sizeof reader->report->text,
+                     "%s: the log has more than the %" PRIu32
+                     " segments that are configured. Nothing was changed. Allow more of them.",
+                     names[i].text, wal->config.segments_max);
             return PD_ERR_INVALID;
         }
         enum pd_status status = open_segment(reader, sequence);

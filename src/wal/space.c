@@ -115,7 +115,7 @@ static enum pd_status recycle_oldest(struct pd_wal *wal)
     pd_wal_spare_name(spare, &to);
     enum pd_status status = is_kept ? wal->disk->ops->rename(wal->disk, from.text, to.text)
                                     : wal->disk->ops->remove(wal->disk, from.text);
-    if (status == PD_OK) {
+    if (status == PD_OK && !PD_MUTANT(WAL_RECYCLE_NOT_SYNCED)) {
         status = wal->disk->ops->sync_names(wal->disk);
     }
     if (status != PD_OK) {
@@ -147,7 +147,7 @@ enum pd_status pd_wal_maintain(struct pd_wal *wal, bool *more_out)
     uint32_t spare = missing_spare(wal);
     if (spare < wal->config.spare_segments) {
         status = pd_wal_make_spare(wal, spare);
-        if (status == PD_ERR_FULL && wal->has_reserve) {
+        if (status == PD_ERR_FULL && wal->has_reserve && !PD_MUTANT(WAL_RESERVE_KEPT)) {
             /* What frees space elsewhere may need some first. */
             wal->has_reserve = false;
             if (wal->disk->ops->remove(wal->disk, RESERVE_NAME) != PD_OK ||

@@ -159,7 +159,7 @@ static uint32_t start_records(struct pd_wal *wal)
                                        .payload = {.bytes = group->mark, .size = group->mark_size}};
             wal->start[count++] = record;
         }
-        if (group->first > 0) {
+        if (group->first > 0 && !PD_MUTANT(WAL_FIRST_NOT_CARRIED)) {
             record = (struct pd_wal_record){
                 .type = PD_WAL_FIRST, .group_id = group->group_id, .index = group->first};
             wal->start[count++] = record;
