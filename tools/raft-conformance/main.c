@@ -11,20 +11,19 @@
 #include "raft-conformance/modes.h"
 
 static const char usage[] =
-    "Usage: raft-conformance interaction|confchange|quorum PATH...\n"
+    "Usage: raft-conformance [-p] interaction|confchange|quorum PATH...\n"
     "\n"
-    "Runs data-driven scripts against Pando's raft core and compares strictly. PATH is a script, "
-    "or a\n"
-    "folder of scripts (all files in it). Prints a line a file, `ok FILE` or `FAIL FILE`, the "
-    "latter "
-    "with the\n"
-    "first difference.\n"
+    "Runs data-driven scripts against Pando's raft core and compares strictly. PATH is a script,\n"
+    "or a folder of scripts (all files in it). Prints a line a file, `ok FILE` or `FAIL FILE`, "
+    "the\n"
+    "latter with the first difference.\n"
     "\n"
-    "  -v  print every command with the text that it really gave\n"
+    "  -p  print the scripts with what they really give, and compare nothing; comments are left\n"
+    "      out\n"
     "\n"
     "Exit status: 0 all are ok, 1 one failed or could not be read, 2 usage.\n";
 
-static bool is_verbose;
+static bool is_printing; /* -p */
 
 static char *read_file(const char *path, size_t *size_out)
 {
@@ -76,6 +75,25 @@ static void print_difference(const char *path, const struct command *command, co
     }
 }
 
+static bool has_blank_line(const char *lines)
+{
+    while (*lines != '\0') {
+        size_t size = strcspn(lines, "\n");
+        if (strspn(lines, " \t") >= size) {
+            return true;
+        }
+        lines += size + (lines[size] == '\n' ? 1 : 0);
+    }
+    return false;
+}
+
+/* As a case of a script. */
+static void print_case(const struct command *command, const char *got)
+{
+    printf("%s\n%s----\n", command->line, command->input);
+    printf(has_blank_line(got) ? "----\n%s----\n----\n\n" : "%s\n", got);
+}
+
 static bool run_commands(const struct mode *mode, const char *path, char *bytes)
 {
     static struct command command;
@@ -89,10 +107,9 @@ static bool run_commands(const struct mode *mode, const char *path, char *bytes)
         text_clear(&output);
         mode->run(state, &command, &output);
         text_end_line(&output);
-        if (is_verbose) {
-            printf("%s\n%s----\n%s\n", command.line, command.input, text_of(&output));
-        }
-        if (strcmp(text_of(&output), command.expected) != 0) {
+        if (is_printing) {
+            print_case(&command, text_of(&output));
+        } else if (strcmp(text_of(&output), command.expected) != 0) {
             print_difference(path, &command, text_of(&output));
             is_ok = false;
         }
@@ -101,7 +118,7 @@ static bool run_commands(const struct mode *mode, const char *path, char *bytes)
         printf("FAIL %s\n  line %u: %s\n", path, script.line_number, wrong);
         is_ok = false;
     }
-    if (is_ok) {
+    if (is_ok && !is_printing) {
         printf("ok %s\n", path);
     }
     script_end(&script);
@@ -165,8 +182,8 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
-    if (argc > 1 && strcmp(argv[1], "-v") == 0) {
-        is_verbose = true;
+    if (argc > 1 && strcmp(argv[1], "-p") == 0) {
+        is_printing = true;
         argc--;
         argv++;
     }
