@@ -40,10 +40,30 @@ static bool half_survives(const struct pd_sim_world *world, const pd_raft_node *
     return count == 0 || bad <= (count - 1) / 2;
 }
 
+/* A change of the membership is in some log and not applied there: who will be a voter is open. */
+static bool is_changing(struct pd_sim_world *world)
+{
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        struct pd_sim_machine *machine = &world->machines[i];
+        struct pd_raft_entry entry;
+        for (uint64_t index = machine->seen.applied + 1;
+             machine->core != NULL && index <= machine->seen.last_index; index++) {
+            if (world->core->entry(machine, index, &entry) == PD_OK &&
+                entry.type != PD_RAFT_ENTRY_NORMAL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Whether a quorum of good copies is left when this one is lost too. Every configuration that
  * anybody still goes by counts. */
 static bool may_lose(struct pd_sim_world *world, const struct pd_sim_machine *machine)
 {
+    if (is_changing(world)) {
+        return false;
+    }
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         struct pd_sim_machine *other = &world->machines[i];
         if (other->core == NULL) {
@@ -389,6 +409,18 @@ static bool is_settled(const struct pd_raft_conf *conf, const struct pd_sim_orde
     return true;
 }
 
+/* An operator removes no good copy when that leaves no quorum of good ones. */
+static bool is_unwise(const struct pd_sim_world *world, const struct pd_raft_conf *conf,
+                      const struct pd_sim_order *order)
+{
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < conf->voter_count; i++) {
+        bad += conf->voters[i] != order->node && is_bad_copy(world, conf->voters[i]) ? 1 : 0;
+    }
+    return order->kind == PD_SIM_ORDER_REMOVE && pd_sim_conf_has_voter(conf, order->node) &&
+           (conf->voter_count < 2 || bad > (conf->voter_count - 2) / 2);
+}
+
 static void drop_first_wish(struct pd_sim_world *world)
 {
     world->wish_count--;
@@ -427,7 +459,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
     if (world->wish_count == 0) {
         return;
     }
-    if (++world->wish_tries > WISH_TRIES_MAX) {
+    if (++world->wish_tries > WISH_TRIES_MAX || is_unwise(world, &conf, &world->wishes[0])) {
         drop_first_wish(world);
         return;
     }
