@@ -2,8 +2,27 @@
  * and by what prints the table; no include guard, on purpose. One line each, by folder. */
 
 /* raft */
+PD_SOMETIMES_ENTRY(RAFT_APPEND_LATE, "an append came that ends before the commit index")
+PD_SOMETIMES_ENTRY(RAFT_APPEND_REJECTED, "an append did not fit the follower's log")
+PD_SOMETIMES_ENTRY(RAFT_CONFLICT_HINT, "a rejection's hint skipped entries")
+PD_SOMETIMES_ENTRY(RAFT_STALE_REJECTION, "a rejection came that was old news")
+PD_SOMETIMES_ENTRY(RAFT_WINDOW_FULL, "a follower's window was full")
+PD_SOMETIMES_ENTRY(RAFT_VOTE_IGNORED, "a vote request was ignored while a leader was known")
+PD_SOMETIMES_ENTRY(RAFT_STALE_LEADER_TOLD, "a leader of an older term was told the newer one")
+PD_SOMETIMES_ENTRY(RAFT_CAMPAIGN_HELD_BACK, "a node with an unapplied change did not campaign")
+PD_SOMETIMES_ENTRY(RAFT_LEADER_REMOVED, "a leader applied its own removal")
+PD_SOMETIMES_ENTRY(RAFT_PROPOSAL_IN_TRANSFER, "a proposal came while the lead was handed over")
+PD_SOMETIMES_ENTRY(RAFT_STABLE_ACK_OF_REPLACED,
+                   "a write was done of an entry that had been replaced meanwhile")
+PD_SOMETIMES_ENTRY(RAFT_SNAPSHOT_FAST_FORWARD, "a snapshot was of an entry that the log held")
 
 /* wal */
+PD_SOMETIMES_ENTRY(WAL_SEGMENT_BEGUN, "a batch began a new segment")
+PD_SOMETIMES_ENTRY(WAL_RECYCLED, "an old segment became a spare")
+PD_SOMETIMES_ENTRY(WAL_NO_SPARE, "a segment was due and could not be had")
+PD_SOMETIMES_ENTRY(WAL_RESERVE_GIVEN, "the reserve was given back to a full disk")
+PD_SOMETIMES_ENTRY(WAL_RESERVE_BACK, "the reserve was taken again")
+PD_SOMETIMES_ENTRY(WAL_TAIL_CUT, "recovery cut a torn tail")
 
 /* kv */
 PD_SOMETIMES_ENTRY(KV_SCAN_MERGED,

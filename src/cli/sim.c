@@ -214,11 +214,22 @@ static int compare_numbers(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-/* Simulated seconds a wall second, three nodes at 100 operations a second: the median of 100
- * seeds. */
+/* Tenths of simulated seconds a second: the median, and both ends. */
+static void print_speed(const char *what, uint64_t *ratios)
+{
+    qsort(ratios, SPEED_SEEDS, sizeof ratios[0], compare_numbers);
+    uint64_t median = ratios[SPEED_SEEDS / 2];
+    (void)printf("%" PRIu64 ".%" PRIu64 " simulated seconds a %s second (slowest %" PRIu64
+                 ", fastest %" PRIu64 ")\n",
+                 median / 10, median % 10, what, ratios[0] / 10, ratios[SPEED_SEEDS - 1] / 10);
+}
+
+/* Simulated seconds a second, three nodes at 100 operations a simulated second: the median of 100
+ * seeds. On a machine that does other things too, the processor's second is the one to look at. */
 static int speed(struct arguments *arguments)
 {
-    uint64_t ratios[SPEED_SEEDS];
+    uint64_t by_wall[SPEED_SEEDS];
+    uint64_t by_cpu[SPEED_SEEDS];
     struct pd_sim_run run = arguments->run;
     run.options.nodes = run.options.nodes == 0 ? 3 : run.options.nodes;
     run.options.op_per_second = 100;
@@ -226,15 +237,13 @@ static int speed(struct arguments *arguments)
         struct pd_sim_result result;
         run.options.seed = arguments->run.options.seed + i;
         (void)pd_sim_run_one(&run, &result);
-        ratios[i] = result.wall_ns == 0 ? 0 : result.time_ns * 10 / result.wall_ns;
+        by_wall[i] = result.wall_ns == 0 ? 0 : result.time_ns * 10 / result.wall_ns;
+        by_cpu[i] = result.cpu_ns == 0 ? 0 : result.time_ns * 10 / result.cpu_ns;
     }
-    qsort(ratios, SPEED_SEEDS, sizeof ratios[0], compare_numbers);
-    uint64_t median = ratios[SPEED_SEEDS / 2];
-    (void)printf("%" PRIu64 ".%" PRIu64 " simulated seconds a wall second (median of %u seeds, %u "
-                 "nodes, 100 operations a simulated second; slowest %" PRIu64 ", fastest %" PRIu64
-                 "; goal 200)\n",
-                 median / 10, median % 10, SPEED_SEEDS, run.options.nodes, ratios[0] / 10,
-                 ratios[SPEED_SEEDS - 1] / 10);
+    (void)printf("median of %u seeds, %u nodes, 100 operations a simulated second; goal 200\n",
+                 SPEED_SEEDS, run.options.nodes);
+    print_speed("wall", by_wall);
+    print_speed("processor", by_cpu);
     return PD_EXIT_CODE_OK;
 }
 

@@ -1,6 +1,7 @@
 /* What a leader sends: appends, snapshots, heartbeats; and the commit index. */
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static struct pd_raft_text member_text(const struct pd_raft_member *member)
@@ -75,8 +76,11 @@ bool pd_core_maybe_send_append(struct pd_raft *raft, struct pd_raft_member *memb
     if (progress->state != PD_RAFT_REPLICATE || !pd_inflights_is_full(&progress->inflights)) {
         count = pd_log_page(&raft->log, progress->next, pd_log_last(&raft->log),
                             raft->config.append_bytes_max);
-    } else if (PD_MUTANT(RAFT_FULL_WINDOW_SILENT)) {
-        return false;
+    } else {
+        PD_SOMETIMES(RAFT_WINDOW_FULL, true);
+        if (PD_MUTANT(RAFT_FULL_WINDOW_SILENT)) {
+            return false;
+        }
     }
     if (count == 0 && !send_if_empty) {
         return false;

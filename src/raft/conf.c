@@ -1,6 +1,7 @@
 /* Configuration changes: who is a member, from when on, and what a leader keeps of each. */
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static void init_progress(struct pd_raft *raft, struct pd_raft_member *member, uint64_t match,
@@ -83,6 +84,7 @@ void pd_core_switch_conf(struct pd_raft *raft, const struct pd_conf_result *resu
         return;
     }
     if (own == NULL || own->is_learner) {
+        PD_SOMETIMES(RAFT_LEADER_REMOVED, true);
         if (raft->config.step_down_on_removal && !PD_MUTANT(RAFT_REMOVED_STILL_LEADS)) {
             pd_core_become_follower(raft, raft->term, 0);
         }

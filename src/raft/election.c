@@ -1,6 +1,7 @@
 /* Roles, campaigns and votes. */
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 bool pd_core_promotable(const struct pd_raft *raft)
@@ -92,6 +93,7 @@ static bool has_unapplied_conf_change(const struct pd_raft *raft)
         /* What a pending snapshot covers cannot be seen; such a node is not promotable. */
         if (index >= pd_log_first(&raft->log) &&
             pd_log_memory_at(&raft->log.memory, index)->type != PD_RAFT_ENTRY_NORMAL) {
+            PD_SOMETIMES(RAFT_CAMPAIGN_HELD_BACK, true);
             return !PD_MUTANT(RAFT_CAMPAIGN_UNAPPLIED_CONF);
         }
     }

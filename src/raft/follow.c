@@ -1,6 +1,7 @@
 /* A follower's side of replication. */
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -45,6 +46,7 @@ enum pd_status pd_core_handle_append(struct pd_raft *raft, const struct pd_raft_
 {
     struct pd_raft_log *log = &raft->log;
     if (message->index < log->committed) {
+        PD_SOMETIMES(RAFT_APPEND_LATE, message->entry_count > 0);
         answer(raft, message, log->committed);
         return PD_OK;
     }
@@ -53,6 +55,7 @@ enum pd_status pd_core_handle_append(struct pd_raft *raft, const struct pd_raft_
     enum pd_status status =
         pd_log_follow(log, previous, message->entries, message->entry_count, &verified);
     if (status == PD_ERR_UNKNOWN) {
+        PD_SOMETIMES(RAFT_APPEND_REJECTED, true);
         reject(raft, message);
         return PD_OK;
     }
@@ -115,6 +118,7 @@ static bool restore(struct pd_raft *raft, const struct pd_raft_snapshot_meta *me
     }
     struct pd_log_id id = {.term = meta->term, .index = meta->index};
     if (pd_log_matches(log, id)) {
+        PD_SOMETIMES(RAFT_SNAPSHOT_FAST_FORWARD, true);
         struct pd_log_id last = pd_log_last_id(log);
         PD_TRACE(raft, INFO,
                  "%llx [commit: %llu, lastindex: %llu, lastterm: %llu] fast-forwarded commit to "

@@ -1,5 +1,6 @@
 /* What a leader does with answers. */
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static void trace_member(struct pd_raft *raft, const char *what,
@@ -26,12 +27,14 @@ static void handle_rejection(struct pd_raft *raft, struct pd_raft_member *member
     uint64_t hint = message->reject_hint;
     if (message->log_term > 0) {
         uint64_t term = 0;
+        PD_SOMETIMES(RAFT_CONFLICT_HINT, hint + 1 < message->index);
         hint = pd_log_conflict_by_term(&raft->log, hint, message->log_term, &term);
     }
     if (PD_MUTANT(RAFT_STALE_REJECT) && progress->state == PD_RAFT_REPLICATE) {
         progress->match = message->index < progress->match ? message->index : progress->match;
     }
     if (!pd_progress_maybe_decrease(progress, message->index, hint)) {
+        PD_SOMETIMES(RAFT_STALE_REJECTION, true);
         return;
     }
     if (raft->config.trace.line != NULL) {

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/trace.h"
 
 void pd_log_init(struct pd_raft_log *log, uint64_t mark_index, uint64_t mark_term,
@@ -181,6 +182,7 @@ void pd_log_stable_to(struct pd_raft_log *log, struct pd_log_id id)
                       (unsigned long long)id.index);
         return;
     }
+    PD_SOMETIMES(RAFT_STABLE_ACK_OF_REPLACED, term != id.term);
     if (term != id.term && !PD_MUTANT(RAFT_STABLE_ACK_WITHOUT_TERM)) {
         pd_trace_line(log->trace, PD_RAFT_LOG_INFO,
                       "entry at (index,term)=(%llu,%llu) mismatched with entry at (%llu,%llu) in "

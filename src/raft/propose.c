@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static uint64_t payload(const struct pd_span *data, uint32_t count)
@@ -59,6 +60,7 @@ enum pd_status pd_core_lead_proposal(struct pd_raft *raft, enum pd_raft_entry_ty
     if (pd_core_member(raft, raft->config.id) == NULL) {
         return PD_ERR_CLOSED; /* removed while leading */
     }
+    PD_SOMETIMES(RAFT_PROPOSAL_IN_TRANSFER, raft->transferee != 0);
     if (raft->transferee != 0 && !PD_MUTANT(RAFT_PROPOSES_IN_TRANSFER)) {
         PD_TRACE(raft, DEBUG,
                  "%llx [term %llu] transfer leadership to %llx is in progress; dropping proposal",

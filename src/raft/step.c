@@ -1,6 +1,7 @@
 /* A message comes in: its form, its term, then what the role makes of it. */
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "raft/raft_internal.h"
 
 static bool entries_are_well_formed(const struct pd_raft_message *message)
@@ -102,6 +103,7 @@ static bool ignores_request(struct pd_raft *raft, const struct pd_raft_message *
     if (PD_MUTANT(RAFT_VOTE_IN_LEASE) || (!is_leased && !is_in_start_grace(raft, message))) {
         return false;
     }
+    PD_SOMETIMES(RAFT_VOTE_IGNORED, true);
     struct pd_log_id last = pd_log_last_id(&raft->log);
     PD_TRACE(raft, INFO,
              "%llx [logterm: %llu, index: %llu, vote: %llx] ignored %s from %llx [logterm: %llu, "
@@ -137,6 +139,7 @@ static void answer_earlier_term(struct pd_raft *raft, const struct pd_raft_messa
     bool is_guarded = raft->config.check_quorum || raft->config.pre_vote;
     bool is_leader_word =
         message->type == PD_RAFT_MSG_HEARTBEAT || message->type == PD_RAFT_MSG_APP;
+    PD_SOMETIMES(RAFT_STALE_LEADER_TOLD, is_guarded && is_leader_word);
     if (is_guarded && is_leader_word && !PD_MUTANT(RAFT_STALE_TERM_SILENT)) {
         /* Else a node whose term ran ahead could never come back: nobody would listen to its votes,
          * nor it to the leader (item 4). */

@@ -19,6 +19,7 @@ struct pd_sim_result {
     uint64_t event_number; /* of the failure */
     uint64_t time_ns;      /* virtual, at the end */
     uint64_t wall_ns;      /* that it took; not part of anything that is compared */
+    uint64_t cpu_ns;
     struct pd_sim_counts counts;
     uint64_t marks[PD_SOMETIMES_COUNT];
     char failure[PD_SIM_TEXT_MAX];

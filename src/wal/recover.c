@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "wal/decode.h"
 #include "wal/internal.h"
 
@@ -273,6 +274,7 @@ static enum pd_status end_log(struct reader *reader, bool may_change)
     }
     reader->wal->offset = reader->offset;
     reader->report->torn_bytes = end - reader->offset;
+    PD_SOMETIMES(WAL_TAIL_CUT, end > reader->offset && may_change);
     if (end == reader->offset) {
         return may_change ? make_durable(reader) : PD_OK;
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "wal/internal.h"
 
 #define FILL_BYTES (64u * PD_DISK_BLOCK_SIZE)
@@ -112,6 +113,7 @@ static enum pd_status recycle_oldest(struct pd_wal *wal)
     pd_wal_segment_name(wal->segments[0].sequence, &from);
     uint32_t spare = missing_spare(wal);
     bool is_kept = spare < wal->config.spare_segments;
+    PD_SOMETIMES(WAL_RECYCLED, is_kept);
     pd_wal_spare_name(spare, &to);
     enum pd_status status = is_kept ? wal->disk->ops->rename(wal->disk, from.text, to.text)
                                     : wal->disk->ops->remove(wal->disk, from.text);
@@ -149,6 +151,7 @@ enum pd_status pd_wal_maintain(struct pd_wal *wal, bool *more_out)
         status = pd_wal_make_spare(wal, spare);
         if (status == PD_ERR_FULL && wal->has_reserve && !PD_MUTANT(WAL_RESERVE_KEPT)) {
             /* What frees space elsewhere may need some first. */
+            PD_SOMETIMES(WAL_RESERVE_GIVEN, true);
             wal->has_reserve = false;
             if (wal->disk->ops->remove(wal->disk, RESERVE_NAME) != PD_OK ||
                 wal->disk->ops->sync_names(wal->disk) != PD_OK) {
@@ -158,6 +161,7 @@ enum pd_status pd_wal_maintain(struct pd_wal *wal, bool *more_out)
     } else if (wal->config.reserve_bytes > 0 && !wal->has_reserve) {
         status = make_zero_file(wal, RESERVE_NAME, wal->config.reserve_bytes);
         wal->has_reserve = status == PD_OK;
+        PD_SOMETIMES(WAL_RESERVE_BACK, wal->has_reserve && wal->is_low);
     } else {
         wal->is_low = false;
         return PD_OK;

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "wal/internal.h"
 
 #define FILL_BYTES (64u * PD_DISK_BLOCK_SIZE)
@@ -179,6 +180,7 @@ static enum pd_status take_spare(struct pd_wal *wal, uint32_t *spare_out)
     }
     *spare_out = 0;
     enum pd_status status = pd_wal_make_spare(wal, 0);
+    PD_SOMETIMES(WAL_NO_SPARE, status != PD_OK);
     wal->is_low = wal->is_low || status == PD_ERR_FULL;
     return status;
 }
@@ -196,6 +198,7 @@ static enum pd_status write_in_new_segment(struct pd_wal *wal, const struct pd_w
     if (status != PD_OK) {
         return status;
     }
+    PD_SOMETIMES(WAL_SEGMENT_BEGUN, true);
     uint32_t start_count = start_records(wal);
     uint64_t sequence = wal->segments[wal->segment_count - 1].sequence + 1;
     uint64_t batch = wal->batch_sequence;
