@@ -612,7 +612,7 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->snapshot_chunk_bytes = limits->snapshot_chunk_bytes;
     config->snapshot_window = limits->snapshot_window;
     /* A chunk is acknowledged when it is in the store, however slow that is here. */
-    config->snapshot_ticks = 6 + (uint32_t)(4 * limits->store_lag_ns / limits->tick_ns);
+    config->snapshot_ticks = 6 + (uint32_t)(8 * limits->store_lag_ns / limits->tick_ns);
     config->expiries_max = 8;
     config->watches_max = 64;
     config->watch_bytes_max = 1024;

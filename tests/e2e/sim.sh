@@ -28,6 +28,10 @@ runs 0 sim --schedule "$work/one.schedule" --json
 grep -q '"fault:crash":1' "$out" || fail 'the schedule has a crash'
 grep -q '"crashes":[1-9]' "$out" || fail 'the crash did not happen'
 
+for scenario in "$PANDO_SOURCE_DIR"/tests/sim/scenarios/*.schedule; do
+    runs 0 sim --schedule "$scenario"
+done
+
 echo 'no schedule' >"$work/bad.schedule"
 runs 1 sim --schedule "$work/bad.schedule"
 runs 2 sim --faults earthquake
