@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/node_client.h"
 #include "cli/options.h"
@@ -246,6 +247,7 @@ static int run(const struct arguments *arguments)
     if (!pd_node_socket_path(arguments->folder, arguments->socket, path)) {
         return pd_command_failed("the path of the socket is too long");
     }
+    pd_assert(arguments->words[0] != NULL); /* parse has seen to it */
     size_t room_size = VALUE_MAX + 2 * strlen(arguments->words[0]) + 1024;
     uint8_t *value_room = pd_alloc(VALUE_MAX);
     uint8_t *room = pd_alloc(room_size);

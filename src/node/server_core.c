@@ -388,11 +388,18 @@ static void look_at_clock(struct pd_server *server)
     }
 }
 
-/* True: there is more to do at once. */
-static bool work(struct pd_server *server)
+static bool batch_waits(struct pd_server *server)
+{
+    return atomic_load(&server->log.queue.newest) != NULL;
+}
+
+/* True: there is more to do at once. The log thread leaves it where a batch waits. */
+static bool work(struct pd_server *server, bool is_log)
 {
     bool more = true;
-    for (uint32_t i = 0; i < SLICES_A_TURN && more && !server->has_failed; i++) {
+    for (uint32_t i = 0; i < SLICES_A_TURN && more && !server->has_failed &&
+                         !(is_log && i > 0 && batch_waits(server));
+         i++) {
         pd_server_lease_publish(server);
         struct pd_replica_output output;
         while (!server->has_failed && pd_replica_next(server->replica, &output)) {
@@ -403,7 +410,7 @@ static bool work(struct pd_server *server)
     return more && !server->has_failed;
 }
 
-static void turn(struct pd_server *server)
+static void turn(struct pd_server *server, bool is_log)
 {
     if (server->unread == NULL) {
         server->unread = pd_server_take(&server->inbox);
@@ -414,7 +421,7 @@ static void turn(struct pd_server *server)
         server->unread = message->next;
         deliver(server, message);
     }
-    server->more = work(server);
+    server->more = work(server, is_log);
 }
 
 static void tell_ready(struct pd_server *server)
@@ -422,8 +429,9 @@ static void tell_ready(struct pd_server *server)
     if (!atomic_load_explicit(&server->is_ready, memory_order_relaxed) && !server->has_failed) {
         const struct pd_replica_status *status = &server->status;
         pd_replica_status(server->replica, &server->status);
-        /* A leader whose disk is nearly full serves all that it can. */
-        bool leads = status->phase == PD_REPLICA_RUNNING && status->raft.role == PD_RAFT_LEADER;
+        /* A leader that has taken over serves what it can, also when its disk is nearly full. */
+        bool leads = status->phase == PD_REPLICA_RUNNING && status->raft.role == PD_RAFT_LEADER &&
+                     status->kv.applied_term == status->raft.hard_state.term;
         if (status->serves_writes || (leads && status->disk_is_low)) {
             atomic_store(&server->is_ready, true);
             server->host->ops->event_set(server->host, &server->ready);
@@ -461,7 +469,7 @@ static bool run_core(struct pd_server *server)
         }
         atomic_store(&server->has_rest, false);
         while (has_work(server)) {
-            turn(server);
+            turn(server, false);
         }
         tell_ready(server);
         if (is_finished(server)) {
@@ -474,20 +482,19 @@ static bool run_core(struct pd_server *server)
 
 void pd_server_core_from_log(struct pd_server *server)
 {
-    struct pd_server_queue *batches = &server->log.queue;
     do {
         if (atomic_exchange(&server->core_is_held, true)) {
             return;
         }
-        while (has_work(server) && atomic_load(&batches->newest) == NULL) {
-            turn(server);
+        while (has_work(server) && !batch_waits(server)) {
+            turn(server, true);
         }
         bool has_rest = server->more || server->unread != NULL;
         if (has_rest) {
             atomic_store(&server->has_rest, true);
         }
         atomic_store(&server->core_is_held, false);
-        if (has_rest || (has_news(server) && atomic_load(&batches->newest) != NULL)) {
+        if (has_rest || (has_news(server) && batch_waits(server))) {
             pd_server_wake(server->host, &server->inbox);
             return;
         }
@@ -507,13 +514,19 @@ void pd_server_nudge_core(struct pd_server *server)
     }
 }
 
+/* Until there is news, or a tick. While the log thread holds the core, news are its own: when it
+ * leaves some behind it wakes this one. */
 static void sleep_until_tick(struct pd_server *server)
 {
     struct pd_server_queue *inbox = &server->inbox;
-    uint64_t due_ns = atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
+    uint64_t deadline_ns = atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
     atomic_store(&inbox->sleeps, true);
-    if (!has_news(server) && !atomic_load(&server->has_rest)) {
-        (void)server->host->ops->event_wait(server->host, &inbox->event, due_ns);
+    bool is_held = atomic_load(&server->core_is_held);
+    if (is_held) { /* and so may a tick be that is due */
+        deadline_ns = pd_host_now_ns(server->host) + server->config.tick_ns;
+    }
+    if (is_held || (!has_news(server) && !atomic_load(&server->has_rest))) {
+        (void)server->host->ops->event_wait(server->host, &inbox->event, deadline_ns);
     }
     atomic_store(&inbox->sleeps, false);
 }
