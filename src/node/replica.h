@@ -242,8 +242,9 @@ void pd_replica_status(const struct pd_replica *replica, struct pd_replica_statu
 /* For a leader with lease reads, on the core's thread: whether what is applied now may be read as
  * linearizable. */
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns);
-/* After a fatal output: the store's rows are to blame. An owner that puts an empty store in its place
- * and opens anew with is_lost goes on without a person: from the log, or from another member. */
+/* After a fatal output: the store's rows are to blame. An owner that puts an empty store in its
+ * place and opens anew with is_lost goes on without a person: from the log, or from another
+ * member. */
 bool pd_replica_store_is_damaged(const struct pd_replica *replica);
 /* For pd_kv_get_hot and tests. */
 const struct pd_kv *pd_replica_kv(const struct pd_replica *replica);

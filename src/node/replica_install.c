@@ -262,8 +262,9 @@ static bool is_held(const struct pd_replica *replica, const struct pd_snapshot_h
            (pd_raft_entry_at(replica->raft, index, &entry) == PD_OK && entry.term == head->term);
 }
 
-/* This node voted, and its log is gone: whatever it promised is forgotten, so it takes no state under
- * its old name. Its sender may not know: the transfer began before the log was lost, or by raft. */
+/* This node voted, and its log is gone: whatever it promised is forgotten, so it takes no state
+ * under its old name. Its sender may not know: the transfer began before the log was lost, or by
+ * raft. */
 static bool has_forgotten(const struct pd_replica *replica, const struct pd_raft_conf *conf)
 {
     return replica->raft == NULL && !replica->is_log_used &&

@@ -198,7 +198,8 @@ void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_sp
         return; /* it asks somebody else, or again */
     }
     bool has_log = body.bytes[8] == PD_REPLICA_WANT_HAS_LOG;
-    if (!has_log && pd_replica_is_voter(&replica->conf, from) && !PD_MUTANT(NODE_WIPED_VOTER_SERVED)) {
+    if (!has_log && pd_replica_is_voter(&replica->conf, from) &&
+        !PD_MUTANT(NODE_WIPED_VOTER_SERVED)) {
         if (replica->wiped_told != from) {
             pd_replica_note(replica,
                             "node %llu is a voter and has lost its log: it could vote twice, so it "

@@ -1,6 +1,7 @@
 /* Any frames from peers and any requests from clients, between ticks, late disks and late stores: a
- * replica never trips an assertion, and its invariants hold. The input is a script: one byte chooses
- * what happens, others follow. Node 1 of three is real; it may win elections by made-up votes. */
+ * replica never trips an assertion, and its invariants hold. The input is a script: one byte
+ * chooses what happens, others follow. Node 1 of three is real; it may win elections by made-up
+ * votes. */
 #include <stdlib.h>
 #include <string.h>
 

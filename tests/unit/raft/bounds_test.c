@@ -1,4 +1,5 @@
-/* What is full, lost, replaced or claimed without truth: the rules of docs/raft.md at their edges. */
+/* What is full, lost, replaced or claimed without truth: the rules of docs/raft.md at their
+ * edges. */
 #include "raft/one_node.h"
 
 typedef struct pd_raft_message msg;

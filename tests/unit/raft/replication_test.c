@@ -522,7 +522,8 @@ static void a_full_follower_takes_what_fits(void **state)
     one_close(&node);
 }
 
-/* As in etcd-io/raft: whatever way it takes, a proposal names who made it; it may even come back. */
+/* As in etcd-io/raft: whatever way it takes, a proposal names who made it; it may even come
+ * back. */
 static void a_proposal_keeps_its_proposer(void **state)
 {
     (void)state;
