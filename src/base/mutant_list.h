@@ -18,6 +18,8 @@ PD_MUTANT_ENTRY(RAFT_JOINT_ONE_HALF_COMMITS,
                 "a joint configuration commits with the incoming half alone (item 21; Redis-Raft)")
 PD_MUTANT_ENTRY(RAFT_STALE_REJECT,
                 "an old rejection takes back what is known to match (item 12; cockroach#106793)")
+PD_MUTANT_ENTRY(RAFT_REJECTION_IGNORED,
+                "what a follower refused is sent again as it was (item 11; yugabyte#32876)")
 PD_MUTANT_ENTRY(RAFT_COMMIT_ON_NACK, "a rejection counts as an acknowledgement (CCF)")
 PD_MUTANT_ENTRY(RAFT_SNAPSHOT_FAILURE_KEPT, "a failed snapshot counts as arrived (item 18)")
 PD_MUTANT_ENTRY(RAFT_COMMIT_UNVERIFIED,
@@ -87,6 +89,8 @@ PD_MUTANT_ENTRY(KV_SESSION_UNKNOWN_APPLIED, "a command of an expired session is 
 PD_MUTANT_ENTRY(KV_RETRY_APPLIED, "a retry is applied again (rule 4)")
 PD_MUTANT_ENTRY(KV_ANSWER_LOST, "a session's answer is not stored (rule 4)")
 PD_MUTANT_ENTRY(KV_LEASE_EXPIRES_EARLY, "an expiry is honoured before its deadline (rule 2)")
+PD_MUTANT_ENTRY(KV_DEAD_LEASE_TAKEN,
+                "a key is put under a lease that has ended: a lock without its holder (etcd 3.4.3)")
 PD_MUTANT_ENTRY(KV_REVOKE_LEAVES_KEYS, "a revoked lease leaves its keys (etcd's data model)")
 PD_MUTANT_ENTRY(KV_LEASES_NOT_EXTENDED, "a new leader's extension does nothing (rule 2)")
 PD_MUTANT_ENTRY(KV_LOAD_FORGETS_EXTENSION, "a restart forgets a new leader's extension (rule 2)")

@@ -349,7 +349,7 @@ static enum pd_kv_progress check_step(struct pd_kv *kv)
             apply->error = found.record.version == 0 ? PD_KV_ERR_KEY_NOT_FOUND : PD_KV_OK;
         }
         if (apply->error == PD_KV_OK && put->lease != 0 &&
-            pd_kv_lease_find(kv, put->lease) == NULL) {
+            pd_kv_lease_find(kv, put->lease) == NULL && !PD_MUTANT(KV_DEAD_LEASE_TAKEN)) {
             apply->error = PD_KV_ERR_LEASE_NOT_FOUND;
         }
     }

@@ -33,7 +33,8 @@ static void handle_rejection(struct pd_raft *raft, struct pd_raft_member *member
     if (PD_MUTANT(RAFT_STALE_REJECT) && progress->state == PD_RAFT_REPLICATE) {
         progress->match = message->index < progress->match ? message->index : progress->match;
     }
-    if (!pd_progress_maybe_decrease(progress, message->index, hint)) {
+    if (PD_MUTANT(RAFT_REJECTION_IGNORED) ||
+        !pd_progress_maybe_decrease(progress, message->index, hint)) {
         PD_SOMETIMES(RAFT_STALE_REJECTION, true);
         return;
     }

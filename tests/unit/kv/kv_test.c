@@ -374,6 +374,8 @@ static void a_new_leader_extends_every_live_lease(void **state)
     }
     assert_int_equal(lease_command(rig, PD_KV_LEASE_REVOKE, 1, 0).error, PD_KV_OK);
     assert_int_equal(lease_command(rig, PD_KV_LEASE_REVOKE, 3, 0).error, PD_KV_OK);
+    struct pd_kv_reader reader;
+    assert_int_equal(put(rig, "lock", "mine", 3, &reader).error, PD_KV_ERR_LEASE_NOT_FOUND);
     assert_int_equal(lease_command(rig, PD_KV_LEASE_GRANT, 5, 10).error, PD_KV_OK);
     rig->now_ns += 9 * SECOND;
     assert_int_equal(lease_command(rig, PD_KV_LEASES_EXTEND, 0, 0).error, PD_KV_OK);
