@@ -100,11 +100,8 @@ static void txn(struct pd_kv_command *command, struct parts *parts,
 
 static void encode_ops(struct pd_kv_writer *writer, const struct pd_sim_operation *operation)
 {
-    struct parts parts = {
-        .key = pd_sim_key_make(operation->key),
-        .next = pd_sim_key_make(operation->key + 1),
-        .behind = pd_sim_key_make(operation->key + 2),
-        .end = pd_sim_key_make(operation->op == PD_SIM_TXN ? operation->key + 3 : operation->end)};
+    struct parts parts = {.key = pd_sim_key_make(operation->key),
+                          .end = pd_sim_key_make(operation->end)};
     struct pd_kv_command command = {
         .kind = PD_KV_OPS, .ops = parts.ops, .compares = parts.compares, .op_count = 1};
     pd_sim_value_make(operation->value, &parts.value);
