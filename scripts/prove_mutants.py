@@ -71,15 +71,17 @@ def constants(kind, module_text):
 
 def statements(lines):
     """(first, last) of statements that have an effect beyond the function's own variables."""
-    at = 0
+    at, before = 0, "{"
     while at < len(lines):
         call = CALL.match(lines[at])
-        if WRITE.match(lines[at]) or (call and call.group(1) not in KEYWORDS | UNSEEN):
+        begins = before.endswith((";", "{", "}", ":"))
+        before = lines[at].rstrip() or before
+        if begins and (WRITE.match(lines[at]) or (call and call.group(1) not in KEYWORDS | UNSEEN)):
             end = at
             while not lines[end].rstrip().endswith(";"):
                 end += 1
             yield at, end
-            at = end
+            at, before = end, lines[end].rstrip()
         at += 1
 
 

@@ -2,7 +2,13 @@
 
 #include <stdbool.h>
 
-/*@ predicate heap_ready{L}(struct pd_kv_deadlines *d) =
+/*@ lemma place_above: \forall integer p; 0 < p ==> 0 <= above(p) < p;
+    lemma order_is_transitive{L}:
+      \forall struct pd_kv_deadline *keys, integer a, b, c;
+        !is_before(keys, b, a) && !is_before(keys, c, b) ==> !is_before(keys, c, a);
+    predicate keys_same{L1,L2}(struct pd_kv_deadline *keys, integer max) =
+      \forall integer i; 0 <= i < max ==> key_same{L1,L2}(keys + i);
+    predicate heap_ready{L}(struct pd_kv_deadlines *d) =
       deadlines_shape(d) && d->count <= d->items_max &&
       heap_placed(d->heap, d->places, d->count, d->items_max);
     predicate ordered_but{L}(struct pd_kv_deadlines *d, integer place) =
@@ -185,6 +191,7 @@ void pd_kv_deadlines_init(struct pd_kv_deadlines *deadlines, struct pd_kv_deadli
 
 /* `item`, which is not in, takes the last place, out of order. */
 /*@ requires ok: deadlines_ok(d) && item < d->items_max && !is_in(d, item);
+    requires room: d->count < d->items_max;
     assigns d->count, d->heap[d->count], d->places[item];
     ensures ready: heap_ready(d);
     ensures order: ordered_but(d, \result) && below_fits_above(d, \result);
@@ -196,9 +203,17 @@ void pd_kv_deadlines_init(struct pd_kv_deadlines *deadlines, struct pd_kv_deadli
 static uint32_t append(struct pd_kv_deadlines *d, uint32_t item)
 {
     uint32_t place = (uint32_t)d->count;
-    d->heap[place] = item;
-    d->places[item] = (int32_t)place;
     d->count++;
+    //@ assert keys: keys_same{Pre,Here}(d->keys, d->items_max);
+    /*@ assert links_stay: \forall integer p;
+          0 < p < place && link_ordered{Pre}(d->keys, d->heap, p) ==>
+          link_ordered(d->keys, d->heap, p); */
+    //@ assert links: heap_ordered(d->keys, d->heap, place);
+    d->heap[place] = item;
+    //@ assert heap: \forall integer p; 0 <= p < place ==> d->heap[p] == \at(d->heap[p], Pre);
+    //@ assert places: \forall integer p; 0 < p < place ==> 0 <= above(p) < place;
+    //@ assert links_stay_too: heap_ordered(d->keys, d->heap, place);
+    d->places[item] = (int32_t)place;
     return place;
 }
 
@@ -218,12 +233,29 @@ static void change_key(struct pd_kv_deadlines *d, uint32_t place, uint32_t item,
     d->keys[item].id = id;
 }
 
+/* In an ordered heap what is below a place is not before what is above it. */
+/*@ ghost
+  /@ requires ok: deadlines_ok(d) && place < d->count;
+     assigns \nothing;
+     ensures fits: below_fits_above(d, place); @/
+  void lemma_fits(const struct pd_kv_deadlines *d, uint32_t place)
+  {
+    /@ assert above: place > 0 ==> !is_before(d->keys, d->heap[place], d->heap[above(place)]); @/
+    /@ assert below: \forall integer p; 0 < p < d->count && above(p) == place ==>
+         link_ordered(d->keys, d->heap, p) && !is_before(d->keys, d->heap[p], d->heap[place]); @/
+  }
+*/
+
 void pd_kv_deadlines_set(struct pd_kv_deadlines *deadlines, uint32_t item, uint64_t deadline_ns,
                          uint64_t id)
 {
-    uint32_t place = deadlines->places[item] == PD_KV_DEADLINE_OUT
-                         ? append(deadlines, item)
-                         : (uint32_t)deadlines->places[item];
+    uint32_t place = 0;
+    if (deadlines->places[item] == PD_KV_DEADLINE_OUT) {
+        place = append(deadlines, item);
+    } else {
+        place = (uint32_t)deadlines->places[item];
+        //@ ghost lemma_fits(deadlines, place);
+    }
     change_key(deadlines, place, item, deadline_ns, id);
     settle(deadlines, place);
 }
@@ -233,12 +265,32 @@ void pd_kv_deadlines_set(struct pd_kv_deadlines *deadlines, uint32_t item, uint6
     assigns d->count, d->places[item];
     ensures ready: heap_ready(d);
     ensures out: !is_in(d, item) && d->count == \old(d->count) - 1;
+    ensures keys: keys_same{Pre,Post}(d->keys, d->items_max);
+    ensures links: \forall integer p; 0 < p < d->count && link_ordered{Pre}(d->keys, d->heap, p) ==>
+      link_ordered(d->keys, d->heap, p);
     ensures others: \forall integer i; 0 <= i < d->items_max && i != item ==>
       d->places[i] == \old(d->places[i]); */
 static void drop_last(struct pd_kv_deadlines *d, uint32_t item)
 {
     d->count--;
     d->places[item] = PD_KV_DEADLINE_OUT;
+    //@ assert keys: keys_same{Pre,Here}(d->keys, d->items_max);
+}
+
+/* `item` goes; the item of the last place takes its place, out of order. */
+/*@ requires ok: deadlines_ok(d) && place < d->count - 1 && item == d->heap[place];
+    assigns d->count, d->heap[0 .. d->items_max - 1], d->places[0 .. d->items_max - 1];
+    ensures ready: heap_ready(d);
+    ensures order: ordered_but(d, place);
+    ensures fits: below_fits_above(d, place);
+    ensures out: !is_in(d, item) && d->count == \old(d->count) - 1;
+    ensures others: \forall integer i; 0 <= i < d->items_max && i != item ==>
+      (is_in{Pre}(d, i) <==> is_in{Post}(d, i)); */
+static void take_out(struct pd_kv_deadlines *d, uint32_t place, uint32_t item)
+{
+    //@ ghost lemma_fits(d, place);
+    swap(d, place, (uint32_t)d->count - 1);
+    drop_last(d, item);
 }
 
 void pd_kv_deadlines_remove(struct pd_kv_deadlines *deadlines, uint32_t item)
@@ -247,14 +299,12 @@ void pd_kv_deadlines_remove(struct pd_kv_deadlines *deadlines, uint32_t item)
         return;
     }
     uint32_t place = (uint32_t)deadlines->places[item];
-    uint32_t last = (uint32_t)deadlines->count - 1;
-    if (place == last) {
+    if (place == deadlines->count - 1) {
         drop_last(deadlines, item);
-        return;
+    } else {
+        take_out(deadlines, place, item);
+        settle(deadlines, place);
     }
-    swap(deadlines, place, last);
-    drop_last(deadlines, item);
-    settle(deadlines, place);
 }
 
 /* No item of an ordered heap is before the one at its top. */
@@ -270,6 +320,9 @@ void pd_kv_deadlines_remove(struct pd_kv_deadlines *deadlines, uint32_t item)
        loop assigns n;
        loop variant d->count - n; @/
     for (uint32_t n = 0; n < d->count; n++) {
+      /@ assert n > 0 ==> 0 <= above(n) < n; @/
+      /@ assert n > 0 ==> !is_before(d->keys, d->heap[above(n)], d->heap[0]); @/
+      /@ assert n > 0 ==> link_ordered(d->keys, d->heap, n); @/
     }
   }
 */

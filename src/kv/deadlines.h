@@ -77,8 +77,10 @@ struct pd_kv_deadlines {
 void pd_kv_deadlines_init(struct pd_kv_deadlines *deadlines, struct pd_kv_deadline *keys,
                           uint32_t *heap, int32_t *places, uint32_t items_max);
 
-/* Put `item` in under this key, or give it this key if it is in. */
+/* Put `item` in under this key, or give it this key if it is in. There is room: of items_max items
+ * one that is not in leaves at most the others. */
 /*@ requires ok: deadlines_ok(deadlines) && item < deadlines->items_max;
+    requires room: is_in(deadlines, item) || deadlines->count < deadlines->items_max;
     assigns deadlines->count, deadlines->keys[item], deadlines->heap[0 .. deadlines->items_max - 1],
       deadlines->places[0 .. deadlines->items_max - 1];
     ensures ok: deadlines_ok(deadlines);
