@@ -195,17 +195,24 @@ static void item_18_snapshots_go_to_the_living_and_help(void **state)
 {
     (void)state;
     struct pd_raft_config config = one_config();
+    config.check_quorum = true;
     struct one_node node;
-    /* It began with a snapshot of another's, and has none of its own. */
+    /* Its own snapshot is older than the one of another's that its log begins with. */
+    struct pd_raft_restart restart = {
+        .hard_state = {.term = 1, .commit = 2},
+        .snapshot = {.index = 2, .term = 1, .conf = one_conf(3)},
+        .applied = 2,
+    };
     struct pd_raft_snapshot_meta meta = {.index = 5, .term = 1, .conf = one_conf(3)};
-    one_open(&node, &config, one_conf(3));
+    one_restart(&node, &config, &restart, NULL, 0);
     msg snapshot = {
         .type = PD_RAFT_MSG_SNAP, .from = 2, .term = 1, .session = 77, .snapshot = &meta};
     assert_int_equal(one_step(&node, snapshot), PD_OK);
     one_settle(&node);
     one_elect(&node);
-    one_take(&node);
-    one_written(&node);
+    one_settle(&node);
+    assert_int_equal(one_ack(&node, 2, one_session(&node, 2, NULL), 6), PD_OK);
+    one_settle(&node);
     uint64_t session = one_session(&node, 3, NULL);
     msg no = {.type = PD_RAFT_MSG_APP_RESP,
               .from = 3,
@@ -216,15 +223,13 @@ static void item_18_snapshots_go_to_the_living_and_help(void **state)
     assert_int_equal(one_step(&node, no), PD_OK);
     one_take(&node);
     assert_null(one_sent(&node, PD_RAFT_MSG_SNAP, 3));
-    /* Node 2 was not heard of: it is sent none even when there is one. */
+    /* Now there is one that helps, but node 3 was not heard of since the last look at the quorum. */
+    one_tick(&node, config.election_ticks);
     pd_raft_snapshot_available(node.raft, &meta);
-    uint64_t token = 0;
-    (void)one_session(&node, 3, &token);
-    msg heard = {.type = PD_RAFT_MSG_HEARTBEAT_RESP,
-                 .from = 3,
-                 .term = 2,
-                 .token = token,
-                 .session = session};
+    (void)one_propose(&node, "x");
+    one_take(&node);
+    assert_null(one_sent(&node, PD_RAFT_MSG_SNAP, 3));
+    msg heard = {.type = PD_RAFT_MSG_HEARTBEAT_RESP, .from = 3, .term = 2, .session = session};
     assert_int_equal(one_step(&node, heard), PD_OK);
     one_take(&node);
     assert_int_equal(one_sent(&node, PD_RAFT_MSG_SNAP, 3)->snapshot->index, 5);
