@@ -309,7 +309,9 @@ enum pd_status pd_raft_step(struct pd_raft *raft, const struct pd_raft_message *
     if (!pd_core_is_well_formed(raft, message)) {
         return PD_ERR_INVALID;
     }
-    if (is_answer(message->type) && pd_core_member(raft, message->from) == NULL) {
+    /* Its own may come when it is a member no more: what is made of that is the role's to say. */
+    if (is_answer(message->type) && message->from != raft->config.id &&
+        pd_core_member(raft, message->from) == NULL) {
         return PD_ERR_UNKNOWN;
     }
     return pd_core_step(raft, message);

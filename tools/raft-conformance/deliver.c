@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "raft-conformance/describe.h"
+#include "raft/conf_change.h"
 
 /* Two nodes that take each other for the leader pass a proposal on forever. */
 #define ROUNDS_MAX 10000u
@@ -47,11 +48,26 @@ static const char *step_text(enum pd_status status, const struct packet *packet)
     return "raft: cannot step raft local message";
 }
 
+/* The scripts' nodes take an own answer that comes by way of the storage for a peer's: none of a
+ * stranger's. */
+static bool is_own_of_stranger(const struct node *node, const struct pd_raft_message *message)
+{
+    struct pd_raft_status status;
+    pd_raft_status(node->raft, &status);
+    bool is_answer = message->type == PD_RAFT_MSG_APP_RESP ||
+                     message->type == PD_RAFT_MSG_VOTE_RESP ||
+                     message->type == PD_RAFT_MSG_PRE_VOTE_RESP;
+    return is_answer && message->from == node->id && !pd_conf_is_member(&status.conf, node->id);
+}
+
 static const char *step(struct node *node, const struct packet *packet)
 {
     const struct pd_raft_message *message = &packet->message;
     switch (packet->kind) {
     case PACKET_RAFT:
+        if (is_own_of_stranger(node, message)) {
+            return step_text(PD_ERR_UNKNOWN, packet);
+        }
         return step_text(pd_raft_step(node->raft, message), packet);
     case PACKET_APPEND_DONE:
         pd_raft_append_done(node->raft, &packet->mark);
