@@ -223,7 +223,7 @@ static void item_18_snapshots_go_to_the_living_and_help(void **state)
     assert_int_equal(one_step(&node, no), PD_OK);
     one_take(&node);
     assert_null(one_sent(&node, PD_RAFT_MSG_SNAP, 3));
-    /* Now there is one that helps, but node 3 was not heard of since the last look at the quorum. */
+    /* Now there is one that helps, but node 3 was not heard of since the quorum was looked at. */
     one_tick(&node, config.election_ticks);
     pd_raft_snapshot_available(node.raft, &meta);
     (void)one_propose(&node, "x");
