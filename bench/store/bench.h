@@ -65,7 +65,7 @@ enum load_kind {
     LOAD_LEASE,   /* grant one */
     LOAD_WATCH    /* one that matches nothing; stays when its client has gone on */
 };
-#define FILL_KEYS 100u
+#define FILL_KEYS 50u
 
 /* Clients that have one request under way each. They send the next one where the answer comes, on
  * the core thread: what is measured is the node, from a request in its queue to its answer. */

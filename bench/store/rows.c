@@ -187,7 +187,7 @@ void section_hot_reads(struct pd_host *host, const char *folder, double seconds)
     bench_open(&bench, host, path, true);
     load_run(&bench,
              &(struct load){
-                 .kind = LOAD_FILL, .clients = 4, .keys = HOT_KEYS, .operations = HOT_KEYS / 100},
+                 .kind = LOAD_FILL, .clients = 4, .keys = HOT_KEYS, .operations = HOT_KEYS / FILL_KEYS},
              &figures);
     measure_hot(&bench, seconds, "linearizable read, leader's lease");
     struct writer writer = {.bench = &bench, .seconds = seconds * 1.2};

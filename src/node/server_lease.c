@@ -21,8 +21,9 @@
  * a sequentially consistent store, before any send. */
 #include "node/server_internal.h"
 
-/* How far ahead a lease is promised: a few ticks, which renew it. */
-#define PROMISE_TICKS 3u
+/* How far ahead a lease is promised at most; every tick renews it. As long as it can be, since the
+ * core may have to wait for a processor: what ends a lease earlier is published when it comes. */
+#define PROMISE_TICKS 32u
 
 static bool holds(const struct pd_server *server, uint64_t at_ns)
 {
@@ -43,10 +44,10 @@ void pd_server_lease_publish(struct pd_server *server)
         return;
     }
     /* Valid at a later time as things stand means valid until then. */
-    uint64_t until_ns = server->now_ns + server->config.tick_ns * PROMISE_TICKS;
-    if (!holds(server, until_ns)) {
-        until_ns = server->now_ns + server->config.tick_ns;
-        until_ns = holds(server, until_ns) ? until_ns : server->now_ns;
+    uint64_t until_ns = server->now_ns;
+    for (uint32_t ticks = PROMISE_TICKS; ticks > 0 && until_ns == server->now_ns; ticks /= 2) {
+        uint64_t later_ns = server->now_ns + server->config.tick_ns * ticks;
+        until_ns = holds(server, later_ns) ? later_ns : until_ns;
     }
     if (!is_open || until_ns > atomic_load_explicit(&lease->until_ns, memory_order_relaxed)) {
         atomic_store_explicit(&lease->until_ns, until_ns, memory_order_release);
