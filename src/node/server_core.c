@@ -80,12 +80,13 @@ static void fail(struct pd_server *server, const char *text)
         pd_server_store_condemn(server);
         atomic_store(&server->store_is_condemned, true);
     }
-    atomic_store(&server->is_closed, true);
-    pd_server_lease_publish(server);
-    server->host->ops->event_set(server->host, &server->ready);
+    /* Before anybody sees that it is closed, and asks why. */
     if (text != NULL && server->config.failed != NULL) {
         server->config.failed(server->config.state, text);
     }
+    atomic_store(&server->is_closed, true);
+    pd_server_lease_publish(server);
+    server->host->ops->event_set(server->host, &server->ready);
 }
 
 static struct pd_server_place *place_of(struct pd_server *server, uint64_t id)
