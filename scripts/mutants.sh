@@ -78,7 +78,8 @@ look() { # NAME: prints its verdict
 
 killed=0
 total=0
-names=${MUTANTS:-$(sed -n 's/^PD_MUTANT_ENTRY(\([A-Z0-9_]*\),.*/\1/p' src/base/mutant_list.h)}
+# A name may stand on a line of its own behind the parenthesis.
+names=${MUTANTS:-$(tr '\n' ' ' <src/base/mutant_list.h | grep -o 'PD_MUTANT_ENTRY( *[A-Z0-9_]*' | sed 's/.*( *//')}
 for name in $names; do
     verdict=$(look "$name")
     echo "$verdict"

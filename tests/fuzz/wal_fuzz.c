@@ -64,6 +64,39 @@ static void check_batch(const uint8_t *bytes, size_t size)
     free(again);
 }
 
+/* The first block of a file, as it is and with a checksum that fits. */
+static void check_segment(const uint8_t *bytes, size_t size)
+{
+    uint8_t block[PD_DISK_BLOCK_SIZE] = {0};
+    uint8_t again[PD_DISK_BLOCK_SIZE];
+    struct pd_wal_segment_header header;
+    memcpy(block, bytes, size < 60 ? size : 60);
+    for (int is_mended = 0; is_mended <= 1; is_mended++) {
+        if (is_mended) {
+            memcpy(block, "PANDOLOG", 8);
+            pd_put_u32(block + 56, pd_crc32c(0, block, 56));
+        }
+        enum pd_status status = pd_wal_segment_decode(block, &header);
+        if (status == PD_OK) {
+            pd_wal_segment_encode(again, &header);
+            memcpy(again + 12, block + 12, 4); /* not looked at */
+            pd_put_u32(again + 56, pd_crc32c(0, again, 56));
+            pd_assert(memcmp(again, block, sizeof block) == 0);
+        } else {
+            pd_assert(status == PD_ERR_CORRUPT || (is_mended && status == PD_ERR_UNSUPPORTED));
+        }
+    }
+    /* A name is a segment's in just one way. */
+    char text[PD_DISK_NAME_MAX + 1] = {0};
+    struct pd_disk_name name;
+    uint64_t sequence = 0;
+    memcpy(text, bytes, size < PD_DISK_NAME_MAX ? size : PD_DISK_NAME_MAX);
+    if (pd_wal_segment_parse(text, &sequence)) {
+        pd_wal_segment_name(sequence, &name);
+        pd_assert(strcmp(name.text, text) == 0);
+    }
+}
+
 /* A folder whose only segment holds the bytes: opening it gives a status, whatever they are. */
 static void check_log(const uint8_t *bytes, size_t size)
 {
@@ -114,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     mend(copy, size, 5);
     check_batch(copy, size);
     check_log(copy, size);
+    check_segment(copy, size);
     free(copy);
     return 0;
 }

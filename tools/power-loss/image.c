@@ -242,13 +242,15 @@ static enum pd_status write_file(struct pd_power_model *model, const struct pd_p
 }
 
 /* The names that the cut leaves of a folder. */
-static void cut_names(const struct pd_power_file *folder, struct pd_random *random,
+static void cut_names(const struct pd_power_file *folder, bool is_ordered, struct pd_random *random,
                       enum pd_power_style style, struct pd_power_names *names)
 {
+    size_t first = choose(random, style, folder->change_count); /* that is lost, and all after */
     pd_power_names_copy(names, &folder->durable);
     for (size_t i = 0; i < folder->change_count; i++) {
         bool is_kept = style == PD_POWER_KEEPS_ALL ||
                        (style == PD_POWER_MIXES && pd_random_below(random, 2) == 0);
+        is_kept = is_ordered ? i < first : is_kept;
         if (is_kept) {
             pd_power_names_apply(names, &folder->changes[i]);
         }
@@ -278,7 +280,7 @@ static enum pd_status write_entry(struct pd_power_model *model, struct visits *v
 
 enum pd_status pd_power_model_cut(struct pd_power_model *model, struct pd_random *random,
                                   enum pd_power_style blocks, enum pd_power_style names,
-                                  const char *folder)
+                                  const char *ordered, const char *folder)
 {
     struct visits visits = {.entries = NULL};
     struct pd_power_names chosen = {.entries = NULL};
@@ -289,9 +291,10 @@ enum pd_status pd_power_model_cut(struct pd_power_model *model, struct pd_random
     add_visit(&visits, model->root, join(folder, "."));
     while (status == PD_OK && visits.count > 0) {
         struct visit visit = visits.entries[--visits.count];
-        cut_names(visit.folder, random, names, &chosen);
+        cut_names(visit.folder, visit.folder->is_ordered, random, names, &chosen);
         for (size_t i = 0; status == PD_OK && i < chosen.count; i++) {
             char *path = join(visit.path, chosen.entries[i].text);
+            chosen.entries[i].file->is_ordered = strcmp(chosen.entries[i].text, ordered) == 0;
             status = write_entry(model, &visits, chosen.entries[i].file, random, blocks, path);
             pd_free(path);
         }

@@ -51,6 +51,7 @@ struct pd_power_file {
     struct pd_power_file *next;
     uint64_t inode;
     bool is_folder;
+    bool is_ordered; /* of a folder, in a cut: names are lost from the end */
     bool is_unknown; /* content that the trace does not tell */
     /* Of a file. */
     struct pd_power_block *blocks;

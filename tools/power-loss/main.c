@@ -12,6 +12,10 @@
 #include "power-loss/model.h"
 #include "subject.h"
 
+/* RocksDB's folder: it renames CURRENT before the MANIFEST that CURRENT names is durable, and counts
+ * on names becoming so in the order in which they were changed. The log counts on nothing. */
+#define ORDERED "store"
+
 static const char usage[] =
     "Usage: power-loss [OPTION]...\n"
     "\n"
@@ -22,7 +26,7 @@ static const char usage[] =
     "program on that. Everything that was acknowledged before that moment must be there.\n"
     "\n"
     "  --subject NAME   node (`pando start` and clients, default), or parts (log and store alone)\n"
-    "  --rounds N       starts, 200 by default\n"
+    "  --rounds N       power cuts, 200 by default\n"
     "  --seed N         where chance begins, 1 by default\n"
     "  --work DIR       for the folders; removed at the end unless something fails\n"
     "  --chain N        power cuts until an empty folder is begun, 12 by default\n"
@@ -53,7 +57,8 @@ struct search {
     char folder[PATH_MAX + 32];
     char trace[PATH_MAX + 32];
     uint64_t images;
-    uint64_t cuts;
+    bool is_image; /* the folder is what a cut left, and nothing was started on it yet */
+    uint64_t rounds;
     uint64_t cuts_in_chain;
     uint64_t kills;
 };
@@ -113,7 +118,7 @@ static int cut_power(struct search *search)
     snprintf(image, sizeof image, "%s/image-%" PRIu64, search->work, ++search->images);
     if (pd_power_model_replay(search->model, &search->log, at) != PD_OK ||
         pd_power_model_cut(search->model, &search->random, style(&search->random),
-                           style(&search->random), image) != PD_OK) {
+                           style(&search->random), ORDERED, image) != PD_OK) {
         return model_failed(search);
     }
     search->subject->cut(search->state, pd_power_model_time_ns(search->model));
@@ -124,7 +129,7 @@ static int cut_power(struct search *search)
     }
     end_folder(search);
     memcpy(search->folder, image, sizeof image);
-    search->cuts++;
+    search->is_image = true;
     search->cuts_in_chain++;
     return begin_folder(search);
 }
@@ -135,33 +140,6 @@ static bool goes_on(struct search *search)
     struct pd_power_rest rest = pd_power_log_rest(&search->log);
     return pd_random_below(&search->random, 3) == 0 && rest.names == 0 && rest.files == 0;
 }
-
-static int run_round(struct search *search, uint64_t round)
-{
-    struct pd_power_run run = {.shim = search->options->shim,
-                               .program = search->options->pando,
-                               .work = search->work,
-                               .folder = search->folder,
-                               .trace = search->trace,
-                               .random = &search->random};
-    if (!search->subject->run(search->state, &run)) {
-        printf("FAILED round %" PRIu64 ": %s\n", round, run.why);
-        printf("the folder is %s; again with --subject %s --seed %" PRIu64 "\n", search->folder,
-               search->subject->name, search->options->seed);
-        return 1;
-    }
-    pd_power_log_close(&search->log);
-    if (pd_power_log_open(search->trace, &search->log) != PD_OK) {
-        return failed("the program left no trace: is it preloaded?");
-    }
-    if (goes_on(search)) {
-        search->kills++;
-        return 0;
-    }
-    return cut_power(search);
-}
-
-static const struct pd_power_subject *const subjects[] = {&pd_power_parts, &pd_power_node};
 
 /* What is known of a folder goes with it. */
 static int begin_chain(struct search *search)
@@ -177,24 +155,56 @@ static int begin_chain(struct search *search)
     return mkdir(search->folder, 0700) == 0 ? begin_folder(search) : 2;
 }
 
+static int run_round(struct search *search, uint64_t start)
+{
+    struct pd_power_run run = {.shim = search->options->shim,
+                               .program = search->options->pando,
+                               .work = search->work,
+                               .folder = search->folder,
+                               .trace = search->trace,
+                               .random = &search->random};
+    if (!search->subject->run(search->state, &run)) {
+        printf("FAILED start %" PRIu64 ": %s\n", start, run.why);
+        printf("the folder is %s; again with --subject %s --seed %" PRIu64 "\n", search->folder,
+               search->subject->name, search->options->seed);
+        return 1;
+    }
+    search->rounds += search->is_image;
+    search->is_image = false;
+    if (search->rounds == search->options->rounds) {
+        return 0;
+    }
+    if (search->cuts_in_chain == search->options->chain) {
+        return begin_chain(search);
+    }
+    pd_power_log_close(&search->log);
+    if (pd_power_log_open(search->trace, &search->log) != PD_OK) {
+        return failed("the program left no trace: is it preloaded?");
+    }
+    if (goes_on(search)) {
+        search->kills++;
+        return 0;
+    }
+    return cut_power(search);
+}
+
 static int search_all(struct search *search)
 {
     int result = begin_chain(search);
-    for (uint64_t round = 1; result == 0 && round <= search->options->rounds; round++) {
-        result = run_round(search, round);
-        if (result == 0 && search->cuts_in_chain == search->options->chain) {
-            result = begin_chain(search);
-        }
+    for (uint64_t start = 1; result == 0 && search->rounds < search->options->rounds; start++) {
+        result = run_round(search, start);
     }
     if (result == 0) {
-        printf("%" PRIu64 " rounds: the power was cut %" PRIu64
-               " times and the process killed %" PRIu64 " times; nothing was lost\n",
-               search->options->rounds, search->cuts, search->kills);
+        printf("%" PRIu64 " rounds: started on as many images of a power cut, and %" PRIu64
+               " times after a kill alone; nothing was lost\n",
+               search->rounds, search->kills);
     }
     pd_power_model_close(search->model);
     pd_power_log_close(&search->log);
     return result;
 }
+
+static const struct pd_power_subject *const subjects[] = {&pd_power_parts, &pd_power_node};
 
 static int run_search(const struct options *options)
 {

@@ -66,10 +66,12 @@ enum pd_power_style {
     PD_POWER_MIXES
 };
 /* Write the folder as a power cut at this moment may leave it, to `folder`, which must not exist.
- * PD_ERR_IO. */
+ * Of the changes of names any may be lost; in the folders called `ordered` only the last ones, as
+ * file systems with a journal have it. PD_ERR_IO. */
 PD_NODISCARD enum pd_status pd_power_model_cut(struct pd_power_model *model,
                                                struct pd_random *random, enum pd_power_style blocks,
-                                               enum pd_power_style names, const char *folder);
+                                               enum pd_power_style names, const char *ordered,
+                                               const char *folder);
 /* Whether the folder of a trace without a rest of names, all of it read, holds just what the trace
  * says: the proof that nothing was missed. Files under a call that was not over, and those that
  * stdio writes, are left out. PD_ERR_CORRUPT: it does not; PD_ERR_IO. */
