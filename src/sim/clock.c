@@ -54,6 +54,13 @@ void pd_sim_clock_jump_boot(struct pd_sim_clock *clock, uint64_t true_ns, int64_
     clock->boot_base_ns += (uint64_t)by_ns;
 }
 
+void pd_sim_clock_reboot(struct pd_sim_clock *clock, uint64_t true_ns, uint64_t boot_ns)
+{
+    rebase(clock, true_ns);
+    clock->wall_offset_ns += (int64_t)(clock->boot_base_ns - boot_ns);
+    clock->boot_base_ns = boot_ns;
+}
+
 void pd_sim_clock_jump_wall(struct pd_sim_clock *clock, int64_t by_ns)
 {
     clock->wall_offset_ns += by_ns;

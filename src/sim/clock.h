@@ -24,6 +24,8 @@ void pd_sim_clock_set_drift(struct pd_sim_clock *clock, uint64_t true_ns, int64_
 void pd_sim_clock_freeze(struct pd_sim_clock *clock, uint64_t true_ns, bool is_frozen);
 /* Neither clock goes below zero. */
 void pd_sim_clock_jump_boot(struct pd_sim_clock *clock, uint64_t true_ns, int64_t by_ns);
+/* The machine starts anew: its boot clock begins at boot_ns, its wall clock goes on. */
+void pd_sim_clock_reboot(struct pd_sim_clock *clock, uint64_t true_ns, uint64_t boot_ns);
 void pd_sim_clock_jump_wall(struct pd_sim_clock *clock, int64_t by_ns);
 
 #endif

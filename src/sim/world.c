@@ -417,6 +417,8 @@ void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
     machine->paused_until_ns = 0;
     if (cuts_power) {
         (void)pd_sim_disk_power_cut(&machine->disk, &machine->random);
+        pd_sim_clock_reboot(&machine->clock, world->now_ns,
+                            pd_random_below(&machine->random, PD_SIM_SECOND_NS));
     } else {
         pd_sim_disk_kill(&machine->disk);
     }

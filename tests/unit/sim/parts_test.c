@@ -53,6 +53,10 @@ static void clocks_drift_jump_and_freeze(void **state)
     assert_int_equal(pd_sim_clock_boot_ns(&clock, 51 * second), 18 * second);
     pd_sim_clock_jump_boot(&clock, 51 * second, (int64_t)(2 * second));
     assert_int_equal(pd_sim_clock_boot_ns(&clock, 51 * second), 20 * second);
+    uint64_t wall_ns = pd_sim_clock_wall_ns(&clock, 52 * second);
+    pd_sim_clock_reboot(&clock, 52 * second, second);
+    assert_int_equal(pd_sim_clock_boot_ns(&clock, 53 * second), 2 * second);
+    assert_int_equal(pd_sim_clock_wall_ns(&clock, 53 * second), wall_ns + second);
     pd_sim_clock_jump_wall(&clock, -(int64_t)(1000 * second));
     assert_int_equal(pd_sim_clock_wall_ns(&clock, 51 * second), 0);
 }
