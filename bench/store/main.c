@@ -134,7 +134,8 @@ static int measure_all(const char *program, struct pd_host *host, const struct a
         section_hot_reads(host, folder, arguments->seconds);
     }
     if (wants(arguments, "growth")) {
-        (void)printf("\nGrowth, 64 clients; the ratio is that of the CPU time of one put\n");
+        (void)printf(
+            "\nGrowth, 64 clients; the ratio is the median of those of the CPU time of one put\n");
         section_growth(host, folder, arguments->seconds, arguments->keys);
     }
     if (wants(arguments, "recovery")) {

@@ -8,6 +8,7 @@
 #include "bench.h"
 
 #define ROUNDS 20
+#define TURNS 7
 #define HOT_KEYS 1000u
 #define COMMIT_GOAL 1.25
 #define HOT_GOAL_US 1.0
@@ -185,10 +186,11 @@ void section_hot_reads(struct pd_host *host, const char *folder, double seconds)
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/hot", folder);
     bench_open(&bench, host, path, true);
-    load_run(&bench,
-             &(struct load){
-                 .kind = LOAD_FILL, .clients = 4, .keys = HOT_KEYS, .operations = HOT_KEYS / FILL_KEYS},
-             &figures);
+    load_run(
+        &bench,
+        &(struct load){
+            .kind = LOAD_FILL, .clients = 4, .keys = HOT_KEYS, .operations = HOT_KEYS / FILL_KEYS},
+        &figures);
     measure_hot(&bench, seconds, "linearizable read, leader's lease");
     struct writer writer = {.bench = &bench, .seconds = seconds * 1.2};
     struct pd_thread thread;
@@ -205,26 +207,49 @@ void section_hot_reads(struct pd_host *host, const char *folder, double seconds)
 
 struct growth {
     const char *name;
-    double cpu_us[2];
+    double cpu_us[2]; /* means */
     double p50_us[2];
+    double ratios[TURNS]; /* of CPU times, by turn */
 };
 
-static void measure(struct bench *bench, double seconds, uint64_t first, uint64_t keys,
-                    struct growth *growth, int which)
+static void measure(struct bench *bench, double seconds, uint64_t keys, struct growth *growth,
+                    int which, double *cpu_us_out)
 {
     struct samples samples;
     struct load_figures figures;
     samples_init(&samples);
-    struct load load = {.kind = LOAD_PUT,
-                        .clients = 64,
-                        .first_key = first,
-                        .keys = keys,
-                        .seconds = seconds,
-                        .samples = &samples};
+    struct load load = {
+        .kind = LOAD_PUT, .clients = 64, .keys = keys, .seconds = seconds, .samples = &samples};
     load_run(bench, &load, &figures);
-    growth->cpu_us[which] = figures.cpu_us;
-    growth->p50_us[which] = samples_us(&samples, 0.5);
+    growth->cpu_us[which] += figures.cpu_us / TURNS;
+    growth->p50_us[which] += samples_us(&samples, 0.5) / TURNS;
     samples_free(&samples);
+    *cpu_us_out = figures.cpu_us;
+}
+
+static int compare_ratios(const void *left, const void *right)
+{
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* Two nodes take turns, so that a machine that is slow for a while is slow for both. The first
+ * turn of each is not counted. */
+static void compare(struct bench *few, uint64_t few_keys, struct bench *many, uint64_t many_keys,
+                    double seconds, struct growth *growth)
+{
+    struct growth unused = {.name = NULL};
+    double few_us = 0;
+    double many_us = 0;
+    measure(few, seconds / TURNS, few_keys, &unused, 0, &few_us);
+    measure(many, seconds / TURNS, many_keys, &unused, 1, &many_us);
+    for (int turn = 0; turn < TURNS; turn++) {
+        measure(few, seconds / TURNS, few_keys, growth, 0, &few_us);
+        measure(many, seconds / TURNS, many_keys, growth, 1, &many_us);
+        growth->ratios[turn] = many_us / few_us;
+    }
+    qsort(growth->ratios, TURNS, sizeof growth->ratios[0], compare_ratios);
 }
 
 static void print_growth(const struct growth *growth, double goal)
@@ -234,25 +259,23 @@ static void print_growth(const struct growth *growth, double goal)
                    "CPU %6.1f -> %6.1f us a put  p50 %8.1f -> %8.1f us (%4.2f)", growth->cpu_us[0],
                    growth->cpu_us[1], growth->p50_us[0], growth->p50_us[1],
                    growth->p50_us[1] / growth->p50_us[0]);
-    row(growth->name, figures, growth->cpu_us[1] / growth->cpu_us[0], goal);
+    row(growth->name, figures, growth->ratios[TURNS / 2], goal);
 }
 
-static void fill(struct bench *bench, uint64_t first, uint64_t keys)
+/* A node with this many keys. */
+static void open_filled(struct bench *bench, struct pd_host *host, const char *folder,
+                        const char *name, uint64_t keys)
 {
     struct load_figures figures;
+    static char paths[4][4096];
+    static int used;
+    char *path = paths[used++ % 4]; /* as many as are open at once */
+    (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    bench_open(bench, host, path, false);
     load_run(bench,
-             &(struct load){.kind = LOAD_FILL,
-                            .clients = 16,
-                            .first_key = first,
-                            .keys = keys,
-                            .operations = keys / FILL_KEYS},
+             &(struct load){
+                 .kind = LOAD_FILL, .clients = 16, .keys = keys, .operations = keys / FILL_KEYS},
              &figures);
-}
-
-static void settle(struct bench *bench, double seconds)
-{
-    struct growth unused;
-    measure(bench, seconds, 0, HOT_KEYS, &unused, 0);
 }
 
 void section_growth(struct pd_host *host, const char *folder, double seconds, uint64_t keys)
@@ -260,39 +283,44 @@ void section_growth(struct pd_host *host, const char *folder, double seconds, ui
     struct growth watchers = {.name = "0 -> 10,000 watchers that do not match"};
     struct growth leases = {.name = "0 -> 99,000 leases"};
     struct growth hot = {.name = "1,000 -> all keys, 1,000 of them written (hot)"};
-    struct growth cold = {.name = "a tenth of the keys -> all, all written (cold)"};
-    struct bench bench;
+    struct growth cold = {.name = "half of the keys -> all, all written (cold)"};
+    struct growth memory = {.name = "1,000 written (hot) -> all written (cold)"};
+    struct bench few;
+    struct bench many;
     struct load_figures figures;
-    char path[4096];
-    (void)snprintf(path, sizeof path, "%s/growth", folder);
-    bench_open(&bench, host, path, false);
-    fill(&bench, 0, HOT_KEYS);
-    settle(&bench, seconds / 2);
-    measure(&bench, seconds, 0, HOT_KEYS, &watchers, 0);
-    load_run(&bench,
+    open_filled(&few, host, folder, "few", HOT_KEYS);
+
+    open_filled(&many, host, folder, "watchers", HOT_KEYS);
+    load_run(&many,
              &(struct load){.kind = LOAD_WATCH, .clients = 16, .keys = 1, .operations = 10000},
              &figures);
-    measure(&bench, seconds, 0, HOT_KEYS, &watchers, 1);
+    compare(&few, HOT_KEYS, &many, HOT_KEYS, seconds, &watchers);
     print_growth(&watchers, GROWTH_GOAL);
-    bench_close(&bench);
-    bench_open(&bench, host, path, false);
-    settle(&bench, seconds / 2);
-    measure(&bench, seconds, 0, HOT_KEYS, &leases, 0);
-    load_run(&bench,
+    bench_close(&many);
+
+    open_filled(&many, host, folder, "leases", HOT_KEYS);
+    load_run(&many,
              &(struct load){.kind = LOAD_LEASE, .clients = 256, .keys = 1, .operations = 99000},
              &figures);
-    settle(&bench, seconds / 2);
-    measure(&bench, seconds, 0, HOT_KEYS, &leases, 1);
+    compare(&few, HOT_KEYS, &many, HOT_KEYS, seconds, &leases);
     print_growth(&leases, GROWTH_GOAL);
-    measure(&bench, seconds, 0, HOT_KEYS, &hot, 0);
-    fill(&bench, HOT_KEYS, keys / 10);
-    settle(&bench, seconds);
-    measure(&bench, seconds, HOT_KEYS, keys / 10, &cold, 0);
-    fill(&bench, HOT_KEYS + keys / 10, keys - keys / 10);
-    settle(&bench, seconds);
-    measure(&bench, seconds, 0, HOT_KEYS, &hot, 1);
+    bench_close(&many);
+
+    open_filled(&many, host, folder, "many", keys);
+    compare(&few, HOT_KEYS, &many, HOT_KEYS, seconds, &hot);
     print_growth(&hot, GROWTH_GOAL);
-    measure(&bench, seconds, HOT_KEYS, keys, &cold, 1);
+    bench_close(&few);
+
+    open_filled(&few, host, folder, "half", keys / 2);
+    compare(&few, keys / 2, &many, keys, seconds, &cold);
     print_growth(&cold, GROWTH_GOAL);
-    bench_close(&bench);
+    memory.cpu_us[0] = hot.cpu_us[1];
+    memory.p50_us[0] = hot.p50_us[1];
+    memory.cpu_us[1] = cold.cpu_us[1];
+    memory.p50_us[1] = cold.p50_us[1];
+    memory.ratios[TURNS / 2] = memory.cpu_us[1] / memory.cpu_us[0];
+    print_growth(&memory,
+                 0); /* what a row costs that is not in memory: not a matter of their number */
+    bench_close(&few);
+    bench_close(&many);
 }
