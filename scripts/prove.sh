@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# scripts/prove.sh [--replay] [SOURCE...]: proves every module that proofs/goals.txt names, on the source that ships;
+# scripts/prove.sh [--replay|--tidy] [SOURCE...]: proves every module that proofs/goals.txt names, on the source that ships;
 # with SOURCE, only those.
 #
 # --replay uses only the results in proofs/session, runs no prover, and so does not depend on the machine's load.
+# --tidy, without SOURCE, removes from proofs/session what no goal uses any more.
 # Ends with "proved P of T goals in M modules"; exits with 1 unless every goal is proved and each module has just
 # the number of goals that the list names: a contract that was lost is noticed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=update jobs=1
-if [ "${1:-}" = --replay ]; then
-    cache=offline jobs=$(nproc)
-    shift
-fi
+case ${1:-} in
+    --replay) cache=offline jobs=$(nproc); shift ;;
+    --tidy)
+        cache=cleanup
+        [ $# -eq 1 ] || { echo "--tidy looks at all modules: name none"; exit 1; } ;;
+esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 why3 config list-provers 2>/dev/null | grep -q Z3 || why3 config detect >"$work/why3" 2>&1
@@ -20,14 +23,15 @@ why3 config list-provers 2>/dev/null | grep -q Z3 || why3 config detect >"$work/
 prove_one() {
     local source=$1 wanted=$2 name valid goals failed=0
     name=$work/${source//\//_}
-    # A replay must leave the session as it is, whatever the tools write into it.
+    # A replay must leave the session as it is, whatever the tools write into it; and what one module does not
+    # use may be another's.
     local session=proofs/session
-    if [ "$cache" = offline ]; then
+    if [ "$cache" != update ]; then
         session=$name.session
         cp -r proofs/session "$session"
     fi
     if ! frama-c -machdep gcc_x86_64 -cpp-extra-args="-Isrc" -warn-unsigned-overflow -wp -wp-rte \
-        -wp-prover z3,cvc4 -wp-timeout 20 -wp-par 2 -wp-session "$session" -wp-cache "$cache" \
+        -wp-prover z3,cvc4 -wp-timeout 60 -wp-par 2 -wp-session "$session" -wp-cache "$cache" \
         -wp-report-json "$name.json" "$source" >"$name.log" 2>&1; then
         tail -n 20 "$name.log"
         echo "$source: Frama-C failed"
@@ -53,7 +57,7 @@ print(main.get("valid", 0), main["total"])' "$name.json")
 running=0
 while read -r source wanted; do
     [[ $source != \#* && -n $source ]] || continue
-    [[ $# -eq 0 || " $* " == *" $source "* ]] || continue
+    [[ $# -eq 0 || $cache = cleanup || " $* " == *" $source "* ]] || continue
     if [ "$running" -ge "$jobs" ]; then
         wait -n
     fi
@@ -62,5 +66,13 @@ while read -r source wanted; do
 done <proofs/goals.txt
 wait
 
-cat "$work"/*.counts | awk '{ proved += $1; total += $2; failed += $3 }
+if cat "$work"/*.counts | awk '{ proved += $1; total += $2; failed += $3 }
     END { printf "proved %d of %d goals in %d modules\n", proved, total, NR; exit failed > 0 || NR == 0 || proved != total }'
+then
+    [ "$cache" = cleanup ] || exit 0
+    rm -r proofs/session/cache
+    mkdir proofs/session/cache
+    cp "$work"/*.session/cache/* proofs/session/cache/
+else
+    exit 1
+fi
