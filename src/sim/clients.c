@@ -267,7 +267,7 @@ void pd_sim_client_timeout(struct pd_sim_world *world, uint32_t index, uint64_t 
 static void refused(struct pd_sim_world *world, struct pd_sim_client *client, uint64_t leader)
 {
     struct pd_random *random = &world->clients->random;
-    if (!client->is_unresolved && pd_random_below(random, 20) == 0) {
+    if (!client->is_unresolved && pd_random_below(random, 8) == 0) {
         abandon(world, client);
         return;
     }

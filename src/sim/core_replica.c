@@ -288,6 +288,14 @@ static void close_view(struct replica_core *core, struct pd_sim_view_held *held)
 
 static void serve_log_cut(struct replica_core *core, uint64_t index)
 {
+    uint64_t durable = store_of(core)->ops->durable_index(store_of(core));
+    if (index > durable) {
+        pd_sim_world_fail(core->machine->world,
+                          "node %u cuts its log below %llu, though its store holds no more than "
+                          "%llu durably",
+                          core->machine->number, (unsigned long long)index,
+                          (unsigned long long)durable);
+    }
     pd_wal_cut(core->wal, 0, index);
     core->needs_care = true;
 }
@@ -602,7 +610,7 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->proposal_bytes_max = 64 * KIB;
     config->reads_max = limits->reads_max;
     config->log_batch_bytes_max = limits->log_batch_bytes_max;
-    config->request_ticks_max = 100;
+    config->request_ticks_max = 2 * limits->election_ticks;
     config->apply_budget = limits->apply_budget;
     config->overlay_reserve = limits->kv_overlay_bytes / 4;
     config->log_retain_entries = limits->log_retain_entries;

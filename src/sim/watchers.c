@@ -98,6 +98,7 @@ static void begin(struct pd_sim_world *world, uint32_t index)
     watcher->machine = pd_sim_somebody(world, &watchers->random);
     watcher->at = watcher->next_event;
     watcher->taken = 0;
+    watcher->balance = watcher->credit;
     watcher->heard_ns = world->now_ns;
     world->counts.rewatched++;
     request(world, index, PD_REPLICA_REQUEST_WATCH, watcher->token, 0, &body, bytes);
@@ -112,6 +113,7 @@ static void give_credit(struct pd_sim_world *world, uint32_t index)
                                 .bytes_max = REQUEST_MAX - PD_REPLICA_REQUEST_HEAD_SIZE};
     const struct pd_replica_watch_credit credit = {.credit = (uint32_t)watcher->taken};
     pd_replica_watch_credit_put(&body, &credit);
+    watcher->balance += (int64_t)watcher->taken;
     watcher->taken = 0;
     request(world, index, PD_REPLICA_REQUEST_WATCH_CREDIT, ++world->watchers->next_token,
             watcher->token, &body, bytes);
@@ -308,6 +310,12 @@ static void take_answer(struct pd_sim_world *world, uint32_t index, struct pd_sp
         }
         return;
     }
+    if (watcher->balance <= 0) {
+        pd_sim_world_fail(world, "watcher %u on node %u was given an answer without credit", index,
+                          watcher->machine);
+        return;
+    }
+    watcher->balance -= (int64_t)body.size;
     watcher->taken += body.size;
     while (!world->is_failed && pd_replica_watch_event_get(&reader, &event)) {
         take_event(world, index, &event);

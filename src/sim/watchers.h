@@ -25,6 +25,7 @@ struct pd_sim_watcher {
     size_t next_event;     /* in the model's list: where next_revision begins */
     size_t at;             /* the next one to be given */
     uint64_t taken;        /* bytes since credit was given back */
+    int64_t balance;       /* credit given, less what was taken */
     uint64_t heard_ns;     /* when it last was told something new */
     uint64_t arrival_ns;   /* of the last answer under way: a stream keeps its order */
 };
