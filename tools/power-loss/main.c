@@ -12,8 +12,8 @@
 #include "power-loss/model.h"
 #include "subject.h"
 
-/* RocksDB's folder: it renames CURRENT before the MANIFEST that CURRENT names is durable, and counts
- * on names becoming so in the order in which they were changed. The log counts on nothing. */
+/* RocksDB's folder: it renames CURRENT before the name of the MANIFEST in it is durable, and counts
+ * on names becoming so in the order of their changes. The log counts on nothing. */
 #define ORDERED "store"
 
 static const char usage[] =
