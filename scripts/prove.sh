@@ -72,7 +72,9 @@ then
     [ "$cache" = cleanup ] || exit 0
     rm -r proofs/session/cache
     mkdir proofs/session/cache
-    cp "$work"/*.session/cache/* proofs/session/cache/
+    for session in "$work"/*.session; do
+        cp "$session"/cache/* proofs/session/cache/
+    done
 else
     exit 1
 fi
