@@ -49,6 +49,9 @@ PD_SOMETIMES_ENTRY(NODE_PROPOSAL_LOST,
                    "a proposal's end could not be known: its client was told so")
 PD_SOMETIMES_ENTRY(NODE_READ_ROUND_LOST, "a read's round got no answer and was asked again")
 PD_SOMETIMES_ENTRY(NODE_BUSY, "a request was refused because a limit was reached")
+PD_SOMETIMES_ENTRY(NODE_APPEND_DROPPED,
+                   "entries were not taken from the leader because the log's disk was behind")
+PD_SOMETIMES_ENTRY(NODE_READ_AGAIN, "a read of now was overtaken by a compaction and read again")
 PD_SOMETIMES_ENTRY(NODE_EXPIRED, "a leader proposed the end of a lease or session")
 PD_SOMETIMES_ENTRY(NODE_HANDED_OVER, "a leader with a full disk handed the lead over")
 PD_SOMETIMES_ENTRY(NODE_STORE_REBUILT, "a lost store was rebuilt from a whole log")

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/sometimes.h"
 #include "node/replica_internal.h"
 
 #define KIB 1024u
@@ -178,6 +179,13 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
     if (message.from != from || message.to != replica->config.raft.id ||
         message.type == PD_RAFT_MSG_SNAP || message.type == PD_RAFT_MSG_PROP) {
         return PD_ERR_INVALID;
+    }
+    if (message.type == PD_RAFT_MSG_APP && message.entry_count > 0 &&
+        replica->gathering.payload.size > replica->config.log_batch_bytes_max) {
+        /* The disk is behind: what came in now would make one write larger than the log takes. The
+         * leader sends it again. */
+        PD_SOMETIMES(NODE_APPEND_DROPPED, true);
+        return PD_ERR_FULL;
     }
     return pd_raft_step(replica->raft, &message);
 }

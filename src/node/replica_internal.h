@@ -94,6 +94,7 @@ struct pd_replica_read_line {
 struct pd_replica_read {
     enum pd_replica_read_state state;
     bool is_wanted;
+    bool is_of_now; /* of no certain revision */
     enum pd_replica_request_kind kind;
     uint64_t client;
     uint64_t correlation;

@@ -162,6 +162,7 @@ void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t corre
     read->number = head->number;
     read->since_tick = replica->tick;
     read->index = 0;
+    read->is_of_now = false;
     line_up(replica, read,
             needs_round(replica, head) ? PD_REPLICA_READ_GATHERED : PD_REPLICA_READ_OPENING);
 }
@@ -221,6 +222,7 @@ static enum pd_status open_rows(struct pd_replica *replica, struct pd_replica_re
     if (read->kind == PD_REPLICA_REQUEST_READ) {
         enum pd_kv_error error = decode_range(replica, body, &range);
         pd_assert(error == PD_KV_OK); /* it was when it came */
+        read->is_of_now = range.revision <= 0;
         return pd_kv_read_range(replica->kv, &range, &read->kv_read);
     }
     if (read->kind == PD_REPLICA_REQUEST_LEASE) {
@@ -261,6 +263,17 @@ static void damaged(struct pd_replica *replica)
                               "again: it is rebuilt from the log or from another member");
 }
 
+/* A read of the current revision that took so long that a compaction passed it: it sees a newer
+ * one. */
+static bool was_overtaken(const struct pd_replica *replica, const struct pd_replica_read *read)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    pd_kv_reader_init(&reader, pd_kv_read_answer(replica->kv, read->kv_read));
+    pd_kv_answer_head(&reader, &head);
+    return head.error == PD_KV_ERR_COMPACTED && read->is_of_now;
+}
+
 /* One slice of one read. true: it goes on at once. */
 static bool read_slice(struct pd_replica *replica, struct pd_replica_read *read)
 {
@@ -278,6 +291,12 @@ static bool read_slice(struct pd_replica *replica, struct pd_replica_read *read)
             damaged(replica);
             return false;
         case PD_KV_DONE:
+            if (was_overtaken(replica, read)) {
+                PD_SOMETIMES(NODE_READ_AGAIN, true);
+                pd_kv_read_end(replica->kv, read->kv_read);
+                line_up(replica, read, PD_REPLICA_READ_OPENING);
+                return true;
+            }
             tell(replica, read, PD_REPLICA_OK, pd_kv_read_answer(replica->kv, read->kv_read));
             break;
         }

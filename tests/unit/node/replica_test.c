@@ -289,6 +289,62 @@ static void a_read_at_a_follower_waits_until_it_has_applied(void **state)
     world_close(world);
 }
 
+static void a_read_of_now_is_not_too_old_for_a_compaction(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 34);
+    world_start_all(world, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        world_put(world, "k", "old");
+    }
+    world_put_many(world, 100, 20, 20);
+    world_stop(world, 1, false);
+    world_start(world, 1); /* no row is in memory: the read waits for the store */
+    (void)world_elect(world);
+    world_put(world, "other", "1");
+    world_settle(world);
+    world_node(world, 1)->hold_store = true;
+    uint64_t get = ask_get(world, 1, "k");
+    world_ticks(world, 2);
+    assert_null(world_answer(world, get));
+    world_put(world, "other", "2");
+    const struct world_answer *compacted = world_await(
+        world,
+        ask_command(world, 1,
+                    &(struct pd_kv_command){.kind = PD_KV_COMPACT,
+                                            .revision = world_status(world, 1).kv.revision}));
+    struct pd_kv_reader reader;
+    assert_int_equal(head_of(compacted, &reader).error, PD_KV_OK);
+    world_node(world, 1)->hold_store = false;
+    assert_value(world_await(world, get), "old");
+    world_close(world);
+}
+
+/* A follower whose disk stands still takes no more than one write can hold, and catches up. */
+static void a_slow_disk_does_not_gather_without_bound(void **state)
+{
+    (void)state;
+    struct world *world = world_open(3, 3, 35);
+    for (pd_raft_node id = 1; id <= 3; id++) {
+        world_node(world, id)->config.log_batch_bytes_max = 16384;
+    }
+    world_start_all(world, 3);
+    pd_raft_node follower = other_than(world_elect(world), 0);
+    world_node(world, follower)->hold_log = true;
+    static uint8_t value[4000];
+    for (uint32_t i = 0; i < 120; i++) {
+        const struct pd_span bytes = {value, sizeof value};
+        assert_int_equal(
+            world_await(world, world_ask_put(world, world_elect(world), "k", bytes))->outcome,
+            PD_REPLICA_OK);
+    }
+    uint64_t dropped = world_status(world, follower).counters.messages_dropped;
+    world_node(world, follower)->hold_log = false;
+    assert_true(dropped > 0);
+    assert_true(world_converges(world, 200));
+    world_close(world);
+}
+
 static void many_reads_share_a_round(void **state)
 {
     (void)state;
@@ -723,6 +779,8 @@ int main(void)
         cmocka_unit_test(refused_commands_are_answered_in_words),
         cmocka_unit_test(a_cut_off_leader_answers_no_read),
         cmocka_unit_test(a_read_at_a_follower_waits_until_it_has_applied),
+        cmocka_unit_test(a_read_of_now_is_not_too_old_for_a_compaction),
+        cmocka_unit_test(a_slow_disk_does_not_gather_without_bound),
         cmocka_unit_test(many_reads_share_a_round),
         cmocka_unit_test(too_many_reads_are_busy_and_late_ones_are_told),
         cmocka_unit_test(a_retry_at_a_new_leader_happens_once),
