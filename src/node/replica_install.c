@@ -131,6 +131,10 @@ void pd_replica_store_was_reset(struct pd_replica *replica)
     if (replica->phase == PD_REPLICA_DEAD) {
         return;
     }
+    if (replica->load_waits_for_reset) {
+        pd_replica_load_was_reset(replica);
+        return;
+    }
     pd_assert(replica->install.state == PD_REPLICA_INSTALL_RESETTING);
     replica->store_visible = 0;
     replica->store_durable = 0;

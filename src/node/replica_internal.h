@@ -268,10 +268,8 @@ struct pd_replica {
     uint64_t mark_term;
     struct pd_raft_conf mark_conf;
     bool has_mark;
-    bool has_conf_mark;
     bool is_log_used;
-    bool is_rebuilding;
-    bool had_store;
+    bool load_waits_for_reset;
     bool was_restored; /* the state came from a peer: its history counts, not that of the log */
     struct pd_replica_store_state store_state;
 
@@ -376,6 +374,8 @@ void pd_replica_recovered_free(struct pd_replica *replica);
 /* The kv is loaded: start raft over it. */
 void pd_replica_begin_raft(struct pd_replica *replica);
 bool pd_replica_load_step(struct pd_replica *replica);
+/* The store that a start found without an applied index is empty now. */
+void pd_replica_load_was_reset(struct pd_replica *replica);
 /* The rows that a start found, against the set hash: a page at a time, beside everything else. */
 void pd_replica_verify_step(struct pd_replica *replica);
 

@@ -160,6 +160,18 @@ static bool has_others(const struct pd_replica *replica)
 static void load(struct pd_replica *replica)
 {
     replica->phase = PD_REPLICA_LOADING;
+    if (replica->is_log_used && replica->store_state.applied_index == 0) {
+        /* It counts as empty, and may hold rows of a snapshot that was never complete. */
+        replica->load_waits_for_reset = true;
+        (void)pd_replica_emit(replica, PD_REPLICA_STORE_RESET);
+        return;
+    }
+    pd_kv_load_begin(replica->kv);
+}
+
+void pd_replica_load_was_reset(struct pd_replica *replica)
+{
+    replica->load_waits_for_reset = false;
     pd_kv_load_begin(replica->kv);
 }
 
@@ -438,6 +450,9 @@ void pd_replica_verify_step(struct pd_replica *replica)
 /* true: there is more. */
 bool pd_replica_load_step(struct pd_replica *replica)
 {
+    if (replica->load_waits_for_reset) {
+        return false;
+    }
     switch (pd_kv_load_step(replica->kv, replica->config.apply_budget)) {
     case PD_KV_MORE:
         return true;
