@@ -23,6 +23,7 @@ struct pd_replica_config pd_replica_config_default(void)
         .proposal_bytes_max = 32 * KIB * KIB,
         .reads_max = 8192,
         .log_batch_bytes_max = 4 * KIB * KIB,
+        .log_backlog_bytes_max = 16 * KIB * KIB,
         .request_ticks_max = 100,
         .apply_budget = 512,
         .overlay_reserve = 40 * KIB * KIB,
@@ -182,10 +183,12 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
     }
     if (message.type == PD_RAFT_MSG_APP && message.entry_count > 0 &&
         replica->gathering.payload.size > replica->config.log_batch_bytes_max) {
-        /* The disk is behind: what came in now would make one write larger than the log takes. The
-         * leader sends it again. */
-        PD_SOMETIMES(NODE_APPEND_DROPPED, true);
-        return PD_ERR_FULL;
+        /* The disk is behind: what comes in now waits in raft and is one write later on. */
+        if (replica->backlog_bytes > replica->config.log_backlog_bytes_max) {
+            PD_SOMETIMES(NODE_APPEND_DROPPED, true);
+            return PD_ERR_FULL; /* the leader sends it again */
+        }
+        replica->backlog_bytes += body.size;
     }
     return pd_raft_step(replica->raft, &message);
 }

@@ -253,6 +253,7 @@ struct pd_replica {
 
     /* log */
     struct pd_replica_batch gathering;
+    uint64_t backlog_bytes; /* of entries that wait in raft behind it */
     struct pd_replica_batch writing;
     bool is_writing;
     uint64_t ticket;

@@ -217,6 +217,7 @@ bool pd_replica_log_step(struct pd_replica *replica)
     }
     struct pd_raft_ready ready;
     pd_raft_ready(replica->raft, &ready);
+    replica->backlog_bytes = 0;
     take_soft_state(replica, &ready);
     gather(replica, &ready);
     /* Borrowed parts of the Ready first: whatever steps raft comes last. */

@@ -84,6 +84,11 @@ static bool fit_batch(struct pd_server *server, char *text)
     if (config->raft.uncommitted_bytes_max > room - taken) {
         config->raft.uncommitted_bytes_max = room - taken;
     }
+    uint64_t message = config->raft.append_bytes_max + config->kv.limits.request_bytes_max;
+    uint64_t backlog = room - taken > message ? room - taken - message : 0;
+    if (config->log_backlog_bytes_max > backlog) {
+        config->log_backlog_bytes_max = backlog;
+    }
     return true;
 }
 

@@ -326,7 +326,8 @@ static void a_slow_disk_does_not_gather_without_bound(void **state)
     (void)state;
     struct world *world = world_open(3, 3, 35);
     for (pd_raft_node id = 1; id <= 3; id++) {
-        world_node(world, id)->config.log_batch_bytes_max = 16384;
+        world_node(world, id)->config.log_batch_bytes_max = 8192;
+        world_node(world, id)->config.log_backlog_bytes_max = 8192;
     }
     world_start_all(world, 3);
     pd_raft_node follower = other_than(world_elect(world), 0);
