@@ -302,7 +302,9 @@ static void process_stopped(struct pd_sim_machine *machine, const char *text)
         return;
     }
     /* Its supervisor starts it again, on a machine that was reset. */
-    machine->may_stop = machine->disk.fail_write > 0 || machine->disk.fail_sync > 0;
+    bool is_damaged =
+        machine->store_is_damaged && !machine->store_was_lost; /* and not yet noticed */
+    machine->may_stop = machine->disk.fail_write > 0 || machine->disk.fail_sync > 0 || is_damaged;
     pd_sim_machine_stop(machine, true);
     pd_sim_world_push(world, world->now_ns + 500 * MS, PD_SIM_EVENT_RESTART, machine->number, 0,
                       NULL);
