@@ -239,6 +239,11 @@ struct pd_kv_reading {
     uint32_t due_count;
     bool has_version; /* history: the last event's record is there, the one before it is wanted */
     bool has_row;     /* history: an 'h' row is in hand, its records are wanted */
+    uint8_t *traces;  /* history: 'h' rows that were read and wait for their turn */
+    size_t traces_max;
+    size_t traces_size;
+    size_t traces_at;
+    bool traces_are_last; /* no 'h' row of the revisions that are read comes behind them */
 };
 
 enum pd_kv_load_stage {

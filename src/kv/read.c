@@ -8,6 +8,8 @@
 
 #define FIRST_BYTES 4096u
 #define ANSWER_HEAD 32u
+#define TRACES_MAX 64u     /* 'h' rows of one fetch */
+#define TRACES_BYTES 4096u /* of them, and one more */
 #define SECOND_NS UINT64_C(1000000000)
 
 static struct pd_kv_reading *reading(const struct pd_kv *kv, uint32_t read)
@@ -59,6 +61,7 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
     pd_free(r->out.bytes);
     pd_free(r->events);
     pd_free(r->due);
+    pd_free(r->traces);
     pd_kv_collect_deinit(&r->collect);
     *r = (struct pd_kv_reading){0};
 }
@@ -338,6 +341,13 @@ struct pd_span pd_kv_read_answer(const struct pd_kv *kv, uint32_t read)
 
 /* -- History ----------------------------------------------------------------------------------- */
 
+/* What is kept of an 'h' row until its records are read; its key follows. */
+struct trace_head {
+    int64_t revision;
+    uint32_t sub;
+    uint32_t key_size;
+};
+
 enum pd_status pd_kv_read_history(struct pd_kv *kv, int64_t revision, uint32_t sub,
                                   size_t bytes_max, uint32_t *read_out)
 {
@@ -347,6 +357,12 @@ enum pd_status pd_kv_read_history(struct pd_kv *kv, int64_t revision, uint32_t s
         return status;
     }
     struct pd_kv_reading *r = reading(kv, *read_out);
+    r->traces_max = TRACES_BYTES + sizeof(struct trace_head) + kv->config.limits.key_bytes_max;
+    r->traces = pd_alloc(r->traces_max);
+    if (r->traces == NULL) {
+        pd_kv_read_end(kv, *read_out);
+        return PD_ERR_NO_MEMORY;
+    }
     r->bytes_max = bytes_max;
     r->scan.revision = kv->meta.revision;
     pd_kv_h_key(&r->at, revision, sub);
@@ -363,11 +379,33 @@ static void history_end(struct pd_kv_reading *r, int64_t seen_revision)
     r->is_done = true;
 }
 
+/* The next of the 'h' rows that were read. */
+static void next_trace(struct pd_kv_reading *r)
+{
+    if (r->traces_at == r->traces_size) {
+        if (r->traces_are_last) {
+            r->history.next_revision = r->scan.revision + 1;
+            r->history.next_sub = 0;
+        }
+        return;
+    }
+    struct trace_head head;
+    memcpy(&head, r->traces + r->traces_at, sizeof head);
+    r->traces_at += sizeof head;
+    r->history.next_revision = head.revision;
+    r->history.next_sub = head.sub;
+    pd_kv_place_set(&r->scan.done, pd_kv_span(r->traces + r->traces_at, head.key_size));
+    r->traces_at += head.key_size;
+    r->has_row = true;
+}
+
 enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
 {
     struct pd_kv_reading *r = reading(kv, read);
     if (!r->has_row && pd_kv_is_compacted(kv, r->history.next_revision)) {
         r->error = PD_KV_ERR_COMPACTED;
+    } else if (!r->has_row) {
+        next_trace(r);
     }
     /* Full, and the next event is known to exist: whoever reads on knows whether it is of the same
      * revision. */
@@ -394,46 +432,79 @@ enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
     } else {
         pd_kv_h_key(&kv->scratch_end, r->scan.revision + 1, 0);
         pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&r->at),
-                   pd_kv_place_span(&kv->scratch_end), 1);
+                   pd_kv_place_span(&kv->scratch_end), TRACES_MAX);
     }
     return PD_KV_FETCH;
 }
 
-/* The next 'h' row at or behind `at`: the store's or the overlay's, whichever comes first. */
-static enum pd_status history_row(struct pd_kv *kv, struct pd_kv_reading *r,
-                                  const struct pd_store_page *page)
+/* false: no room; the first always has it. */
+static bool keep_trace(struct pd_kv_reading *r, const struct pd_kv_trace *trace)
+{
+    const struct trace_head head = {
+        .revision = trace->revision,
+        .sub = trace->sub,
+        .key_size = (uint32_t)trace->key.size,
+    };
+    if (trace->key.size + sizeof head > r->traces_max - r->traces_size) {
+        return false;
+    }
+    memcpy(r->traces + r->traces_size, &head, sizeof head);
+    memcpy(r->traces + r->traces_size + sizeof head, trace->key.bytes, trace->key.size);
+    r->traces_size += sizeof head + trace->key.size;
+    return true;
+}
+
+/* The overlay's first 'h' row at or behind `at`; NULL: none. */
+static const struct pd_kv_entry *overlay_trace(const struct pd_kv *kv,
+                                               const struct pd_kv_reading *r)
+{
+    uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&r->at));
+    const struct pd_kv_entry *entry =
+        position == 0 ? NULL : pd_kv_overlay_at(&kv->overlay, position);
+    return entry != NULL && pd_kv_entry_key(entry).bytes[0] == 'h' ? entry : NULL;
+}
+
+/* The 'h' rows from `at` on, the store's and the overlay's: as many as the page tells of. They are
+ * of finished commands, and stay until they are compacted: those that wait need no second look. */
+static enum pd_status history_rows(struct pd_kv *kv, struct pd_kv_reading *r,
+                                   const struct pd_store_page *page)
 {
     struct pd_span key = {0};
     struct pd_span value = {0};
     size_t at = 0;
     bool is_bad = false;
     bool has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-    uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&r->at));
-    if (position != 0) {
-        const struct pd_kv_entry *entry = pd_kv_overlay_at(&kv->overlay, position);
-        struct pd_span own = pd_kv_entry_key(entry);
-        if (own.bytes[0] == 'h' && (!has_row || pd_kv_span_compare(own, key) <= 0)) {
-            key = own;
-            value = pd_kv_entry_value(entry);
-            has_row = true;
+    r->traces_size = 0;
+    r->traces_at = 0;
+    while (!is_bad) {
+        const struct pd_kv_entry *entry = overlay_trace(kv, r);
+        if (!has_row && (entry == NULL || !page->is_complete)) {
+            r->traces_are_last = page->is_complete;
+            break;
+        }
+        int order = entry == NULL ? 1
+                    : !has_row    ? -1
+                                  : pd_kv_span_compare(pd_kv_entry_key(entry), key);
+        struct pd_span row_key = order <= 0 ? pd_kv_entry_key(entry) : key;
+        struct pd_kv_trace trace;
+        if (!pd_kv_h_parse(row_key, order <= 0 ? pd_kv_entry_value(entry) : value, &trace) ||
+            trace.key.size > kv->config.limits.key_bytes_max) {
+            return PD_ERR_CORRUPT;
+        }
+        if (trace.revision > r->scan.revision) {
+            r->traces_are_last = true;
+            break;
+        }
+        if (!keep_trace(r, &trace)) {
+            break;
+        }
+        pd_kv_place_set(&r->at, row_key);
+        r->at.bytes[r->at.size++] = 0;
+        if (order >= 0) {
+            has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
         }
     }
-    struct pd_kv_trace trace = {.revision = INT64_MAX};
-    if (is_bad || (has_row && (!pd_kv_h_parse(key, value, &trace) ||
-                               trace.key.size > kv->config.limits.key_bytes_max))) {
-        return PD_ERR_CORRUPT;
-    }
-    if (trace.revision > r->scan.revision) {
-        r->history.next_revision = r->scan.revision + 1;
-        r->history.next_sub = 0;
-        return PD_OK;
-    }
-    r->history.next_revision = trace.revision;
-    r->history.next_sub = trace.sub;
-    pd_kv_place_set(&r->at, key);
-    pd_kv_place_set(&r->scan.done, trace.key);
-    r->has_row = true;
-    return PD_OK;
+    return is_bad ? PD_ERR_CORRUPT : PD_OK;
 }
 
 static struct pd_span keep_bytes(struct pd_kv_reading *r, struct pd_span span)
@@ -545,7 +616,6 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
         r->has_version = false;
         r->has_row = false;
         r->history.next_sub++;
-        r->at.bytes[r->at.size++] = 0;
     }
     return PD_OK;
 }
@@ -558,7 +628,7 @@ enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t read,
         r->error = PD_KV_ERR_COMPACTED; /* the page may lack rows that were removed meanwhile */
         return PD_OK;
     }
-    return r->has_row ? history_versions(kv, r, page) : history_row(kv, r, page);
+    return r->has_row ? history_versions(kv, r, page) : history_rows(kv, r, page);
 }
 
 void pd_kv_read_history_result(const struct pd_kv *kv, uint32_t read,

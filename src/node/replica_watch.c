@@ -18,6 +18,7 @@
 #define KEY_BYTES_MIN (16u << 20)   /* of all watches' keys */
 #define RECENT_BYTES_MAX (4u << 20) /* of the ring of recent revisions */
 #define WHOLE_BYTES_MAX (1u << 30)
+#define PAGE_BYTES_MIN 4096u /* of history: the fetch that finds its place serves many events */
 #define HEAD_BYTES 128u
 
 struct client {
@@ -75,8 +76,8 @@ static struct pd_kv_watch_config hub_config(const struct pd_replica_config *conf
     hub.readers_max = readers_max;
     hub.answer_bytes_max = config->watch_bytes_max;
     hub.whole_bytes_max = (uint32_t)(whole < WHOLE_BYTES_MAX ? whole : WHOLE_BYTES_MAX);
-    hub.page_bytes =
-        config->kv.page_bytes < hub.whole_bytes_max ? config->kv.page_bytes : hub.whole_bytes_max;
+    uint32_t page = config->kv.page_bytes > PAGE_BYTES_MIN ? config->kv.page_bytes : PAGE_BYTES_MIN;
+    hub.page_bytes = page < hub.whole_bytes_max ? page : hub.whole_bytes_max;
     return hub;
 }
 

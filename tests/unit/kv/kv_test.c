@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/random.h"
 #include "kv/kv.h"
@@ -35,6 +36,7 @@ struct rig {
     uint8_t answer[1 << 18];
     struct pd_span last;
     bool is_repeat;
+    uint32_t fetches; /* that were served */
 };
 
 static int order(const struct row *row, struct pd_span key)
@@ -132,6 +134,7 @@ static void serve(struct rig *rig)
             write_batch(rig);
         }
         assert_int_equal(pd_kv_supply(rig->kv, fetch.id, &page), PD_OK);
+        rig->fetches++;
     }
 }
 
@@ -584,6 +587,67 @@ static void a_range_larger_than_the_overlay_is_deleted_in_parts(void **state)
     rig_close(rig);
 }
 
+/* Half of the rows are in the store, half in memory: each event costs its records' fetch, and few
+ * fetches find where all of them are. */
+static void history_costs_about_one_fetch_an_event(void **state)
+{
+    (void)state;
+    enum {
+        EVENTS = 300
+    };
+    struct rig *rig = rig_open(77);
+    struct pd_kv_reader reader;
+    char key[16];
+    for (int i = 0; i < EVENTS; i++) {
+        (void)snprintf(key, sizeof key, "key%d", i);
+        assert_int_equal(put(rig, key, "v", 0, &reader).error, PD_KV_OK);
+        if (i == EVENTS / 2) {
+            for (int k = 0; k < 100; k++) {
+                write_batch(rig);
+            }
+            rig->lag = 1000;
+        }
+    }
+    uint32_t read;
+    for (uint64_t nth = 1; nth < 4; nth++) {
+        pd_alloc_fail_nth(nth);
+        assert_int_equal(pd_kv_read_history(rig->kv, 2, 0, 1 << 20, &read), PD_ERR_NO_MEMORY);
+    }
+    pd_alloc_fail_nth(0);
+    assert_int_equal(pd_kv_read_history(rig->kv, 2, 0, 1 << 20, &read), PD_OK);
+    uint32_t before = rig->fetches;
+    while (pd_kv_read_step(rig->kv, read, 1) != PD_KV_DONE) {
+        serve(rig);
+    }
+    struct pd_kv_history history;
+    pd_kv_read_history_result(rig->kv, read, &history);
+    assert_int_equal(history.count, EVENTS);
+    for (int i = 0; i < EVENTS; i++) {
+        const struct pd_kv_event *event = &history.events[i];
+        size_t size = (size_t)snprintf(key, sizeof key, "key%d", i);
+        assert_int_equal(event->record.mod_revision, 2 + i);
+        assert_int_equal(event->record.key.size, size);
+        assert_memory_equal(event->record.key.bytes, key, size);
+    }
+    assert_in_range(rig->fetches - before, EVENTS, EVENTS + EVENTS / 8);
+    pd_kv_read_end(rig->kv, read);
+
+    /* A page that is full knows what comes next: hardly anything is fetched for that alone. */
+    before = rig->fetches;
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(pd_kv_read_history(rig->kv, 2 + i, 0, 1, &read), PD_OK);
+        while (pd_kv_read_step(rig->kv, read, 1) != PD_KV_DONE) {
+            serve(rig);
+        }
+        pd_kv_read_history_result(rig->kv, read, &history);
+        assert_int_equal(history.count, 1);
+        assert_int_equal(history.next_revision, 3 + i);
+        pd_kv_read_end(rig->kv, read);
+    }
+    assert_in_range(rig->fetches - before, 100, 110);
+    rig_close(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +659,7 @@ int main(void)
         cmocka_unit_test(a_txn_takes_one_branch_at_one_revision),
         cmocka_unit_test(random_commands_agree_with_an_array),
         cmocka_unit_test(a_range_larger_than_the_overlay_is_deleted_in_parts),
+        cmocka_unit_test(history_costs_about_one_fetch_an_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
