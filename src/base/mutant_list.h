@@ -151,6 +151,8 @@ PD_MUTANT_ENTRY(NODE_INSTALL_UNVERIFIED,
                 "an installed state is not compared with the hashes that it came with (rule 2)")
 PD_MUTANT_ENTRY(NODE_LOG_CUT_DURING_TRANSFER,
                 "the log is cut while a snapshot is on its way (item 18)")
+PD_MUTANT_ENTRY(NODE_NEWCOMER_UNCONFIRMED,
+                "any member gives a state to who has no log and was a learner when it last knew")
 PD_MUTANT_ENTRY(NODE_WIPED_VOTER_SERVED,
                 "a voter that lost its log is given a state, and votes again (RethinkDB)")
 PD_MUTANT_ENTRY(NODE_HASH_MISMATCH_IGNORED, "replicas that differ go on (rule 2)")

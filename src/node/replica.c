@@ -170,9 +170,6 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
                                    struct pd_span body)
 {
     struct pd_raft_message message;
-    if (replica->raft == NULL) {
-        return PD_ERR_CLOSED;
-    }
     enum pd_status status = pd_raft_wire_get(body, &replica->wire_room, &message);
     if (status != PD_OK) {
         return status;
@@ -180,6 +177,11 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
     if (message.from != from || message.to != replica->config.raft.id ||
         message.type == PD_RAFT_MSG_SNAP || message.type == PD_RAFT_MSG_PROP) {
         return PD_ERR_INVALID;
+    }
+    if (replica->raft == NULL) {
+        bool leads = message.type == PD_RAFT_MSG_APP || message.type == PD_RAFT_MSG_HEARTBEAT;
+        replica->install.heard = leads ? from : replica->install.heard;
+        return PD_ERR_CLOSED;
     }
     if (message.type == PD_RAFT_MSG_APP && message.entry_count > 0 &&
         replica->gathering.payload.size > replica->config.log_batch_bytes_max) {

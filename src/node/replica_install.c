@@ -192,9 +192,11 @@ static void ask(struct pd_replica *replica)
 {
     struct pd_replica_install *install = &replica->install;
     const struct pd_raft_conf *conf = replica->raft != NULL ? &replica->conf : &replica->mark_conf;
-    pd_raft_node nodes[3 * PD_RAFT_MEMBERS_MAX];
+    pd_raft_node nodes[1 + 3 * PD_RAFT_MEMBERS_MAX];
     pd_raft_node own = replica->config.raft.id;
     uint32_t count = 0;
+    /* All others that it knows of may have been removed since. */
+    add_nodes(nodes, &count, &install->heard, install->heard != 0 ? 1 : 0, own);
     add_nodes(nodes, &count, conf->voters, conf->voter_count, own);
     add_nodes(nodes, &count, conf->learners, conf->learner_count, own);
     add_nodes(nodes, &count, replica->peers, replica->config.peer_count, own);

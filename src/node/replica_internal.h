@@ -185,6 +185,7 @@ struct pd_replica_install {
     uint64_t progress_tick;
     uint64_t asked_tick;
     uint32_t asked_turn;
+    pd_raft_node heard;        /* who last spoke to this node as a leader; 0: nobody */
     pd_raft_node unsound_from; /* whose rows were not what their hashes say */
     uint64_t unsound_tick;
     uint64_t done_transfer; /* the last one that was installed */
@@ -323,6 +324,8 @@ struct pd_replica {
     struct pd_replica_transfer transfers[PD_REPLICA_TRANSFERS_MAX];
     uint64_t transfer_next;
     pd_raft_node wiped_told; /* the voter without a log that was last told of */
+    pd_raft_node newcomer;   /* whom the round under way is for; 0: none */
+    uint64_t newcomer_round;
     struct pd_replica_install install;
     uint64_t leader_seen_tick;
 
@@ -437,6 +440,8 @@ bool pd_replica_transfers_are_over(const struct pd_replica *replica);
  * matter. */
 uint64_t pd_replica_transfers_hold(const struct pd_replica *replica);
 void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+/* The round for whom asked without a log is over: this node led after it had asked. */
+void pd_replica_newcomer_ready(struct pd_replica *replica, uint64_t context);
 bool pd_replica_is_voter(const struct pd_raft_conf *conf, pd_raft_node node);
 bool pd_replica_is_member(const struct pd_raft_conf *conf, pd_raft_node node);
 /* Whether a row of the store goes into a snapshot's chunks: not those of the head, nor the store's
@@ -453,6 +458,8 @@ enum pd_replica_chunk_answer {
     PD_REPLICA_CHUNK_REFUSED = 5 /* it will not be taken: end it */
 };
 #define PD_REPLICA_WANT_SIZE 9u
+/* Rounds for a newcomer, told from those for reads. */
+#define PD_REPLICA_NEWCOMER_ROUND (UINT64_C(1) << 63)
 #define PD_REPLICA_WANT_HAS_LOG 1u /* what the node once promised is in its log */
 void pd_replica_chunk(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
 void pd_replica_install_tick(struct pd_replica *replica);

@@ -171,6 +171,10 @@ void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t corre
 
 void pd_replica_read_ready(struct pd_replica *replica, const struct pd_raft_read *ready)
 {
+    if ((ready->context & PD_REPLICA_NEWCOMER_ROUND) != 0) {
+        pd_replica_newcomer_ready(replica, ready->context);
+        return;
+    }
     if (!replica->round_is_open || ready->context != replica->round) {
         return; /* of a round that was given up */
     }

@@ -234,6 +234,7 @@ enum pd_status pd_replica_start(struct pd_replica *replica,
     replica->store_state = *store;
     replica->round = pd_replica_first_round(replica);
     replica->transfer_next = replica->round;
+    replica->newcomer_round = replica->round;
     if (store->is_lost) {
         replica->store_state.applied_index = 0;
         replica->store_state.durable_index = 0;

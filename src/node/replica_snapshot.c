@@ -14,7 +14,11 @@
  *             the log's window fills up all the same, the hold is let go: a peer that then finds a
  *             gap is sent another snapshot, but no client waits.
  * Members     Only who is a member at the view's index is sent one, else its raft would refuse it.
- *             A voter whose log is gone gets none: it could vote twice (RethinkDB). */
+ *             A voter whose log is gone gets none: it could vote twice (RethinkDB).
+ * Newcomers   Who has no log and is a learner here may be a voter elsewhere: a member that is
+ *             behind does not know yet. So only a leader serves it, after a round that says that
+ *             it still leads, and with no change of the membership in its log that is not applied:
+ *             then nobody has made a voter of it before it asked. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -185,6 +189,46 @@ void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool
     }
 }
 
+/* A change of the membership is in the log and not applied: who is a voter is open. */
+static bool is_changing(const struct pd_replica *replica)
+{
+    struct pd_raft_entry entry;
+    for (uint64_t index = replica->apply_raft + 1;
+         pd_raft_entry_at(replica->raft, index, &entry) == PD_OK; index++) {
+        if (entry.type != PD_RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void want_of_newcomer(struct pd_replica *replica, pd_raft_node from)
+{
+    if (PD_MUTANT(NODE_NEWCOMER_UNCONFIRMED)) {
+        pd_replica_transfer_begin(replica, from, false, 0, 0);
+        return;
+    }
+    uint64_t context = PD_REPLICA_NEWCOMER_ROUND | (replica->newcomer_round + 1);
+    if (replica->role != PD_RAFT_LEADER || pd_raft_read_index(replica->raft, context) != PD_OK) {
+        return; /* it asks the leader in its turn, or again */
+    }
+    replica->newcomer_round++;
+    replica->newcomer = from;
+}
+
+void pd_replica_newcomer_ready(struct pd_replica *replica, uint64_t context)
+{
+    pd_raft_node to = replica->newcomer;
+    if (to == 0 || context != (PD_REPLICA_NEWCOMER_ROUND | replica->newcomer_round)) {
+        return; /* another one has asked since */
+    }
+    replica->newcomer = 0;
+    if (replica->role == PD_RAFT_LEADER && !is_changing(replica) &&
+        pd_replica_is_member(&replica->conf, to) && !pd_replica_is_voter(&replica->conf, to)) {
+        pd_replica_transfer_begin(replica, to, false, 0, 0);
+    }
+}
+
 /* A node whose state is gone asks everybody in turn. */
 void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_span body)
 {
@@ -207,6 +251,10 @@ void pd_replica_want(struct pd_replica *replica, pd_raft_node from, struct pd_sp
                             (unsigned long long)from);
         }
         replica->wiped_told = from;
+        return;
+    }
+    if (!has_log) {
+        want_of_newcomer(replica, from);
         return;
     }
     pd_replica_transfer_begin(replica, from, false, 0, 0);

@@ -701,6 +701,74 @@ static void a_wiped_voter_takes_no_state(void **state)
     world_close(world);
 }
 
+static void cut_all(struct world *world, pd_raft_node id, bool is_cut)
+{
+    for (pd_raft_node other = 1; other <= world->count; other++) {
+        world->is_cut[id][other] = is_cut;
+        world->is_cut[other][id] = is_cut;
+    }
+}
+
+/* A member that is behind takes it for the learner that it was, and knows no better. */
+static void a_wiped_voter_is_not_served_by_who_is_behind(void **state)
+{
+    (void)state;
+    struct world *world = world_open(4, 3, 74);
+    world_start_all(world, 3);
+    world_put(world, "early", "1");
+    world_start(world, 4);
+    assert_int_equal(change(world, PD_REPLICA_REQUEST_ADD_LEARNER, 4), PD_REPLICA_OK);
+    world_put(world, "late", "2");
+    assert_caught_up(world);
+    pd_raft_node behind = world_elect(world) % 3 + 1;
+    cut_all(world, behind, true);
+    assert_int_equal(change(world, PD_REPLICA_REQUEST_PROMOTE, 4), PD_REPLICA_OK);
+    world_ticks(world, 5);
+    assert_int_equal(world_status(world, 4).raft.conf.voter_count, 4);
+    assert_int_equal(world_status(world, behind).raft.conf.voter_count, 3);
+    world_crash(world, 4);
+    world_wipe(world, 4);
+    cut_all(world, 4, true);
+    world->is_cut[behind][4] = false;
+    world->is_cut[4][behind] = false;
+    world_start(world, 4);
+    world_ticks(world, 200);
+    assert_int_equal(world_status(world, 4).phase, PD_REPLICA_RESTORING);
+    assert_int_equal(world_status(world, 4).counters.snapshots_installed, 0);
+    world_close(world);
+}
+
+/* Whom it knows were removed while it was down: whoever leads now speaks to it, and is asked. */
+static void who_knows_removed_members_only_is_served(void **state)
+{
+    (void)state;
+    struct world *world = world_open(5, 3, 75);
+    world->peers_told = 3;
+    world_start_all(world, 3);
+    world_put(world, "early", "1");
+    world_put_many(world, 3000, 40, 300); /* more than a segment of the log */
+    world_put(world, "late", "2");
+    assert_true(world_converges(world, 50));
+    world_crash(world, 1);
+    for (pd_raft_node id = 4; id <= 5; id++) {
+        world_start(world, id);
+        assert_int_equal(change(world, PD_REPLICA_REQUEST_ADD_LEARNER, id), PD_REPLICA_OK);
+        assert_caught_up(world);
+        assert_int_equal(change(world, PD_REPLICA_REQUEST_PROMOTE, id), PD_REPLICA_OK);
+    }
+    assert_int_equal(change(world, PD_REPLICA_REQUEST_REMOVE, 2), PD_REPLICA_OK);
+    assert_int_equal(change(world, PD_REPLICA_REQUEST_REMOVE, 3), PD_REPLICA_OK);
+    world_ticks(world, 20);
+    world_crash(world, 2);
+    world_crash(world, 3);
+    world_lose_store(world, 1);
+    world_start(world, 1);
+    assert_int_equal(world_status(world, 1).phase, PD_REPLICA_RESTORING);
+    assert_caught_up(world);
+    assert_int_equal(world_status(world, 1).counters.snapshots_installed, 1);
+    world_close(world);
+}
+
 /* -- Anything ---------------------------------------------------------------------------------- */
 
 /* Whether the node said that it was done; it may lose its power before. */
@@ -784,6 +852,8 @@ int main(void)
         cmocka_unit_test(a_new_node_is_given_the_state_once_it_is_added),
         cmocka_unit_test(a_wiped_voter_is_not_served),
         cmocka_unit_test(a_wiped_voter_takes_no_state),
+        cmocka_unit_test(a_wiped_voter_is_not_served_by_who_is_behind),
+        cmocka_unit_test(who_knows_removed_members_only_is_served),
         cmocka_unit_test(a_receiver_may_crash_at_every_step),
         cmocka_unit_test(power_may_go_at_any_moment),
     };

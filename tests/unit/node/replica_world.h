@@ -114,6 +114,7 @@ struct world {
     /* false: dropped */
     bool (*filter)(struct world *world, struct world_message *message, void *state);
     void *filter_state;
+    uint32_t peers_told;          /* a start is told of the first ones only; 0: of all */
     struct world_answer *answers; /* WORLD_ANSWERS */
     uint32_t answer_count;
     uint64_t correlation;
@@ -553,7 +554,7 @@ static inline enum pd_status world_try_start(struct world *world, pd_raft_node i
     assert_false(node->is_up);
     node->config.peers = peers;
     node->config.peer_count = 0;
-    for (uint32_t i = 0; i < world->count; i++) {
+    for (uint32_t i = 0; i < (world->peers_told > 0 ? world->peers_told : world->count); i++) {
         if (i + 1 != id) {
             peers[node->config.peer_count++] = i + 1;
         }
