@@ -208,20 +208,41 @@ static bool copy_disk(struct pd_sim_world *world, struct pd_sim_machine *machine
     return true;
 }
 
+static bool is_voter_anywhere(struct pd_sim_world *world, pd_raft_node node)
+{
+    struct pd_raft_conf conf;
+    pd_sim_world_conf(world, &conf);
+    bool is_voter = pd_sim_conf_has_voter(&conf, node);
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        if (world->machines[i].core != NULL) {
+            world->core->conf(&world->machines[i], &conf);
+            is_voter = is_voter || pd_sim_conf_has_voter(&conf, node);
+        }
+    }
+    return is_voter;
+}
+
 /* It comes back under its old name and knows nothing: it must not vote before it is removed and
- * added anew, for it has forgotten its votes and what it promised to hold (RethinkDB). */
+ * added anew, for it has forgotten its votes and what it promised to hold (RethinkDB). Who was no
+ * voter yet has promised nothing: may_lose() lets no change be under way. */
 static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
 {
     if (!may_lose(world, machine)) {
         return false;
     }
+    bool is_forgetful = machine->is_forgetful || is_voter_anywhere(world, machine->number);
     pd_sim_machine_stop(machine, true);
     pd_sim_disk_wipe(&machine->disk);
     pd_sim_machine_lose_store(machine);
     machine->durable_term = 0;
-    machine->rebuilding_to = UINT64_MAX;
+    if (is_forgetful) {
+        machine->rebuilding_to = UINT64_MAX;
+    } else {
+        machine->durable_count = 0; /* nobody counts on what a learner holds: it begins anew */
+        machine->durable_vote = 0;
+    }
     machine->may_stop = true;
-    machine->is_forgetful = true;
+    machine->is_forgetful = is_forgetful;
     (void)pd_sim_machine_start(machine);
     return true;
 }
