@@ -391,7 +391,8 @@ static void what_the_log_holds_is_not_installed(void **state)
     world_ticks(world, 2);
     world_start(world, 3);
     assert_true(world_converges(world, 50));
-    world_node(world, 3)->hold_store = true; /* its apply waits for a row */
+    uint32_t resets = world_node(world, 3)->resets; /* its start may have emptied the store */
+    world_node(world, 3)->hold_store = true;        /* its apply waits for a row */
     world_put(world, "early", "1");
     world_put(world, "late", "2");
     world_ticks(world, 3);
@@ -406,7 +407,7 @@ static void what_the_log_holds_is_not_installed(void **state)
     assert_int_equal(ear.heard, PD_REPLICA_CHUNK_DONE);
     world_node(world, 3)->hold_store = false;
     assert_caught_up(world);
-    assert_int_equal(world_node(world, 3)->resets, 0);
+    assert_int_equal(world_node(world, 3)->resets, resets);
     world_close(world);
 }
 
