@@ -131,6 +131,8 @@ PD_MUTANT_ENTRY(NODE_RESTART_FORGETS_CONF,
                 "the configuration is not kept with the applied index (dqlite#323)")
 PD_MUTANT_ENTRY(NODE_APPLIED_AHEAD_OF_DATA,
                 "the store's applied index runs ahead of its rows (etcd#13766)")
+PD_MUTANT_ENTRY(NODE_STORE_AHEAD_OF_LOG,
+                "the store is given what the node's own log does not hold durably yet")
 PD_MUTANT_ENTRY(NODE_READ_WITHOUT_ROUND,
                 "reads what is applied here as if leadership were confirmed (etcd 2014)")
 PD_MUTANT_ENTRY(NODE_READ_BEFORE_APPLIED,

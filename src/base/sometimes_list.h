@@ -51,6 +51,8 @@ PD_SOMETIMES_ENTRY(NODE_READ_ROUND_LOST, "a read's round got no answer and was a
 PD_SOMETIMES_ENTRY(NODE_BUSY, "a request was refused because a limit was reached")
 PD_SOMETIMES_ENTRY(NODE_APPEND_DROPPED,
                    "entries were not taken from the leader because the log's disk was behind")
+PD_SOMETIMES_ENTRY(NODE_STORE_WAITS_FOR_LOG,
+                   "rows waited because the log's write of their entries was not durable yet")
 PD_SOMETIMES_ENTRY(NODE_READ_AGAIN, "a read of now was overtaken by a compaction and read again")
 PD_SOMETIMES_ENTRY(NODE_EXPIRED, "a leader proposed the end of a lease or session")
 PD_SOMETIMES_ENTRY(NODE_HANDED_OVER, "a leader with a full disk handed the lead over")

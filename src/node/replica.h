@@ -66,8 +66,8 @@ struct pd_replica_config {
     uint64_t
         /* a LOG_WRITE takes up no more work beyond; at most one is under way */
         log_batch_bytes_max;
-    /* Entries of a leader that wait behind a full batch; more are not taken, and sent again. A log's
-     * batch must take both, and one message more. */
+    /* Entries of a leader that wait behind a full batch; more are not taken, and sent again. A
+     * log's batch must take both, and one message more. */
     uint64_t log_backlog_bytes_max;
     uint32_t request_ticks_max; /* then an answer says that the outcome is unknown */
     uint32_t apply_budget;      /* rows about, of one slice */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "node/replica_internal.h"
 
 void pd_replica_conf_save(struct pd_replica *replica, const struct pd_raft_conf *conf)
@@ -140,6 +141,15 @@ bool pd_replica_apply_step(struct pd_replica *replica)
     return true;
 }
 
+/* Whether all that is applied is durable in this node's own log: with apply_unstable an entry is
+ * applied when a majority holds it, and a store that is ahead of its log would not start again. */
+static bool log_has_applied(const struct pd_replica *replica)
+{
+    bool has_it = replica->apply_raft <= pd_raft_stable(replica->raft);
+    PD_SOMETIMES(NODE_STORE_WAITS_FOR_LOG, !has_it);
+    return has_it || PD_MUTANT(NODE_STORE_AHEAD_OF_LOG);
+}
+
 /* One batch at a time goes to the store. */
 bool pd_replica_store_step(struct pd_replica *replica)
 {
@@ -151,7 +161,7 @@ bool pd_replica_store_step(struct pd_replica *replica)
     /* Its rows go with the others: under load too, removal keeps up with writing. */
     (void)pd_kv_background_step(replica->kv, replica->config.apply_budget);
     struct pd_kv_batch batch;
-    if (!pd_kv_take_writes(replica->kv, &batch)) {
+    if (!log_has_applied(replica) || !pd_kv_take_writes(replica->kv, &batch)) {
         return false;
     }
     replica->store_is_writing = true;

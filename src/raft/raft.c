@@ -342,6 +342,11 @@ enum pd_status pd_raft_entry_at(const struct pd_raft *raft, uint64_t index,
     return PD_OK;
 }
 
+uint64_t pd_raft_stable(const struct pd_raft *raft)
+{
+    return raft->log.stable_end - 1;
+}
+
 uint32_t pd_raft_log_fill(const struct pd_raft *raft)
 {
     const struct pd_log_memory *memory = &raft->log.memory;

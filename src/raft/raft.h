@@ -374,6 +374,8 @@ uint64_t pd_raft_committed(const struct pd_raft *raft);
 /* The entry at an index of the log in memory. PD_ERR_UNKNOWN: compacted or not there. */
 PD_NODISCARD enum pd_status pd_raft_entry_at(const struct pd_raft *raft, uint64_t index,
                                              struct pd_raft_entry *entry_out);
+/* The last entry that is known durable here. */
+uint64_t pd_raft_stable(const struct pd_raft *raft);
 /* How full the log's memory is, in percent: of its entries or its bytes, whichever is fuller. */
 uint32_t pd_raft_log_fill(const struct pd_raft *raft);
 /* Conformance and tests: fix the timeout that the next election waits for. */

@@ -611,6 +611,32 @@ static void a_store_that_lags_is_caught_up_from_the_log(void **state)
     }
 }
 
+/* A majority without it has the entries: it applies them, and its log is still being written. */
+static void a_store_is_never_ahead_of_its_own_log(void **state)
+{
+    (void)state;
+    struct world *world = world_open(3, 3, 36);
+    for (pd_raft_node id = 1; id <= 3; id++) {
+        world_node(world, id)->config.raft.apply_unstable = true;
+    }
+    world_start_all(world, 3);
+    world_put(world, "k", "0");
+    assert_true(world_converges(world, 50));
+    pd_raft_node follower = other_than(world_elect(world), 0);
+    world_node(world, follower)->hold_log = true;
+    for (uint32_t i = 1; i < 60; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof value, "%u", i);
+        world_put(world, "k", value);
+    }
+    world_ticks(world, 10);
+    world_crash(world, follower);
+    world_start(world, follower);
+    assert_true(world_converges(world, 100));
+    assert_string_equal(world_get(world, follower, "k"), "59");
+    world_close(world);
+}
+
 /* Flip one bit of a live value in a store that is at rest. */
 static void rot(struct world_node *node, const char *value)
 {
@@ -792,6 +818,7 @@ int main(void)
         cmocka_unit_test(a_leader_with_a_full_disk_hands_over),
         cmocka_unit_test(a_full_disk_alone_takes_what_frees_space),
         cmocka_unit_test(a_store_that_lags_is_caught_up_from_the_log),
+        cmocka_unit_test(a_store_is_never_ahead_of_its_own_log),
         cmocka_unit_test(a_start_compares_the_rows_with_their_hash),
         cmocka_unit_test(a_member_comes_and_another_goes),
         cmocka_unit_test(a_learner_without_a_log_is_not_promoted),
