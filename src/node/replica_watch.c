@@ -189,6 +189,7 @@ static struct client *client_of(struct pd_replica_watches *watches, uint64_t id)
 static void forget(struct pd_replica_watches *watches, struct watch *watch)
 {
     struct client *client = watch->client;
+    pd_assert(client != NULL);
     pd_table_remove(&watches->by_name, &watch->node);
     pd_list_remove(&watch->link);
     watch->client = NULL;
