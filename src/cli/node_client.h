@@ -28,7 +28,7 @@ struct pd_node_client {
     uint64_t sequence;
     uint64_t timeout_ms;
     enum pd_replica_outcome outcome; /* of the last answer */
-    uint8_t *bytes; /* of the last frame, or the request */
+    uint8_t *bytes;                  /* of the last frame, or the request */
     size_t capacity;
     char text[PD_NODE_TEXT_MAX]; /* of the last failure, for a person */
 };
