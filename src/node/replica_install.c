@@ -697,7 +697,6 @@ static void tell_log(struct pd_replica *replica)
     struct pd_raft_snapshot_meta meta = meta_of(install);
     struct pd_raft_hard_state *state = &replica->hard_state;
     install->is_told = true;
-    replica->was_restored = true;
     if (log_joins(replica)) {
         install->is_logged = true;
         return;

@@ -272,7 +272,6 @@ struct pd_replica {
     bool has_mark;
     bool is_log_used;
     bool load_waits_for_reset;
-    bool was_restored; /* the state came from a peer: its history counts, not that of the log */
     struct pd_replica_store_state store_state;
 
     /* apply */
@@ -343,6 +342,8 @@ struct pd_replica {
 
 /* replica_output.c */
 void pd_replica_fatal(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
+/* Fatal: the store's rows are not what was written. */
+void pd_replica_rows_are_damaged(struct pd_replica *replica);
 void pd_replica_note(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
 void pd_replica_say(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
 struct pd_replica_output *pd_replica_emit(struct pd_replica *replica,

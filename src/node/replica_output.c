@@ -168,6 +168,13 @@ void pd_replica_fatal(struct pd_replica *replica, const char *format, ...)
     emit_text(replica, PD_REPLICA_FATAL, replica->text);
 }
 
+void pd_replica_rows_are_damaged(struct pd_replica *replica)
+{
+    replica->store_is_damaged = true;
+    pd_replica_fatal(replica, "the store's rows are damaged. Remove the store folder and start "
+                              "again: it is rebuilt from the log or from another member");
+}
+
 bool pd_replica_next(struct pd_replica *replica, struct pd_replica_output *output_out)
 {
     if (replica->queue_head == replica->queue_count) {

@@ -260,13 +260,6 @@ static bool open_some(struct pd_replica *replica)
     return line_head(replica, PD_REPLICA_READ_OPENING) != NULL;
 }
 
-static void damaged(struct pd_replica *replica)
-{
-    replica->store_is_damaged = true;
-    pd_replica_fatal(replica, "the store's rows are damaged. Remove the store folder and start "
-                              "again: it is rebuilt from the log or from another member");
-}
-
 /* A read of the current revision that took so long that a compaction passed it: it sees a newer
  * one. */
 static bool was_overtaken(const struct pd_replica *replica, const struct pd_replica_read *read)
@@ -292,7 +285,7 @@ static bool read_slice(struct pd_replica *replica, struct pd_replica_read *read)
             return false;
         case PD_KV_FAILED:
             line_up(replica, read, PD_REPLICA_READ_ROWS);
-            damaged(replica);
+            pd_replica_rows_are_damaged(replica);
             return false;
         case PD_KV_DONE:
             if (was_overtaken(replica, read)) {

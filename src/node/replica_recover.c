@@ -461,9 +461,7 @@ bool pd_replica_load_step(struct pd_replica *replica)
     case PD_KV_FULL:
         return false;
     case PD_KV_FAILED:
-        replica->store_is_damaged = true;
-        pd_replica_fatal(replica, "the store's rows are damaged. Remove the store folder and start "
-                                  "again: it is rebuilt from the log or from another member");
+        pd_replica_rows_are_damaged(replica);
         return false;
     case PD_KV_DONE:
         break;
