@@ -29,6 +29,7 @@
 #define PD_NODE_REPLICA_H
 
 #include "base/store.h"
+#include "base/transport.h"
 #include "kv/kv.h"
 #include "node/replica_request.h"
 #include "raft/raft.h"
@@ -165,7 +166,8 @@ void pd_replica_snapshot_rows(struct pd_replica *replica, uint64_t transfer, enu
 /* -- Outputs ----------------------------------------------------------------------------------- */
 
 enum pd_replica_output_kind {
-    PD_REPLICA_SEND = 0,  /* bytes to the peer `node`; may be lost, delayed, repeated */
+    /* bytes to the peer `node` in `lane`; may be lost, delayed, repeated */
+    PD_REPLICA_SEND = 0,
     PD_REPLICA_LOG_WRITE, /* records as one batch; then pd_replica_log_durable(ticket) */
     PD_REPLICA_LOG_CUT,   /* the log's entries below `index` are not needed: pd_wal_cut */
     /* writes with applied index `index`, as one batch; then pd_replica_store_written */
@@ -187,6 +189,7 @@ enum pd_replica_output_kind {
 struct pd_replica_output {
     enum pd_replica_output_kind kind;
     pd_raft_node node;
+    enum pd_transport_lane lane;
     struct pd_span bytes;
     uint64_t ticket;
     const struct pd_wal_record *records;

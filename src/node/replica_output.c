@@ -97,6 +97,9 @@ uint8_t *pd_replica_emit_frame(struct pd_replica *replica, enum pd_replica_frame
 {
     uint8_t *bytes =
         pd_replica_emit_bytes(replica, PD_REPLICA_SEND, to, 0, 0, PD_REPLICA_FRAME_SIZE + size);
+    if (kind == PD_REPLICA_FRAME_CHUNK) {
+        replica->queue[replica->queue_count - 1].output.lane = PD_TRANSPORT_BULK;
+    }
     pd_replica_frame_put(replica, kind, to, bytes);
     return bytes + PD_REPLICA_FRAME_SIZE;
 }

@@ -2,7 +2,8 @@
  * behind its events, as it runs in production.
  *
  * Model      The world calls in with one event at a time. What the core wants done leaves through
- *            pd_sim_world_send / _answer / _after, and comes back later as another event. Between
+ *            the machine's transport (transport.h: start it in open, stop it in close) and
+ *            pd_sim_world_answer / _after, and comes back later as another event. Between
  *            two events the process may be killed: then only what lies on the machine's disk and
  *            store remains.
  * Clients    Speak the replica's protocol (node/replica_request.h) as bytes.
@@ -64,8 +65,6 @@ struct pd_sim_core_ops {
     /* Free everything in memory; no I/O. After a panic inside of the core as well. */
     void (*close)(struct pd_sim_machine *machine);
     void (*tick)(struct pd_sim_machine *machine);
-    void (*message)(struct pd_sim_machine *machine, pd_raft_node from, const uint8_t *bytes,
-                    size_t size);
     void (*request)(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
                     const uint8_t *bytes, size_t size);
     /* The client's connection to this node is gone. */

@@ -306,7 +306,9 @@ static void serve(struct replica_core *core, const struct pd_replica_output *out
     const struct pd_sim_config *config = &machine->world->config;
     switch (output->kind) {
     case PD_REPLICA_SEND:
-        pd_sim_world_send(machine, output->node, output->bytes.bytes, output->bytes.size);
+        /* What the network does with it is no concern of a replica. */
+        (void)machine->transport.base.ops->send(&machine->transport.base, output->node,
+                                                output->lane, output->bytes);
         break;
     case PD_REPLICA_LOG_WRITE:
         pd_assert(core->batch.ticket == 0); /* one at a time */
@@ -398,12 +400,13 @@ static void core_tick(struct pd_sim_machine *machine)
     pump(core);
 }
 
-static void core_message(struct pd_sim_machine *machine, pd_raft_node from, const uint8_t *bytes,
-                         size_t size)
+static void core_message(void *state, uint64_t from, enum pd_transport_lane lane,
+                         struct pd_span bytes)
 {
-    struct replica_core *core = core_of(machine);
+    struct replica_core *core = state;
+    (void)lane;
     look_at_clock(core);
-    pd_replica_message(core->replica, from, bytes, size);
+    pd_replica_message(core->replica, from, bytes.bytes, bytes.size);
     pump(core);
 }
 
@@ -532,6 +535,7 @@ static void core_check(struct pd_sim_machine *machine)
 static void core_close(struct pd_sim_machine *machine)
 {
     struct replica_core *core = core_of(machine);
+    machine->transport.base.ops->stop(&machine->transport.base);
     for (uint32_t i = 0; i < PD_SIM_VIEWS_MAX; i++) {
         close_view(core, &core->views[i]);
     }
@@ -722,6 +726,8 @@ static enum pd_status core_open(struct pd_sim_machine *machine, const char **tex
     if (core->report.segments > 0 && core->report.records > 0) {
         machine->start = PD_SIM_START_EXISTING;
     }
+    const struct pd_transport_handler handler = {.message = core_message, .state = core};
+    machine->transport.base.ops->start(&machine->transport.base, &handler);
     pump(core);
     return PD_OK;
 }
@@ -731,7 +737,6 @@ const struct pd_sim_core_ops pd_sim_core_replica = {
     .open = core_open,
     .close = core_close,
     .tick = core_tick,
-    .message = core_message,
     .request = core_request,
     .gone = core_gone,
     .order = core_order,

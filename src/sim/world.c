@@ -16,14 +16,6 @@
 #define WALL_START_NS 1700000000000000000u
 #define OPERATOR_EVERY_NS (200u * MS)
 
-struct packet {
-    uint32_t references; /* copies under way */
-    uint32_t from;
-    size_t size;
-    uint64_t digest;
-    uint8_t bytes[];
-};
-
 /* A request or an answer on its way. */
 struct letter {
     uint64_t client;
@@ -84,36 +76,6 @@ bool pd_sim_machine_is_up(const struct pd_sim_machine *machine)
 }
 
 /* -- What cores ask for ------------------------------------------------------------------------ */
-
-void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
-                       size_t size)
-{
-    struct pd_sim_world *world = machine->world;
-    if (to == 0 || to > world->machine_count || to == machine->number) {
-        return;
-    }
-    uint64_t arrivals[PD_SIM_COPIES_MAX];
-    uint32_t copies = pd_sim_network_send(&world->network, machine->number - 1, (uint32_t)to - 1,
-                                          world->now_ns, arrivals);
-    world->counts.messages++;
-    if (copies == 0) {
-        return;
-    }
-    struct packet *packet = pd_alloc(sizeof *packet + size);
-    if (packet == NULL) {
-        pd_sim_world_fail(world, "the simulator has no memory left");
-        return;
-    }
-    packet->references = copies;
-    packet->from = machine->number;
-    packet->size = size;
-    packet->digest = pd_hash_bytes(machine->number, bytes, size);
-    memcpy(packet->bytes, bytes, size);
-    for (uint32_t i = 0; i < copies; i++) {
-        pd_sim_world_push(world, arrivals[i], PD_SIM_EVENT_DELIVER, (uint32_t)to, packet->digest,
-                          packet);
-    }
-}
 
 static struct letter *write_letter(uint64_t client, uint64_t correlation, struct pd_span bytes)
 {
@@ -440,6 +402,7 @@ static void init_machine(struct pd_sim_world *world, uint32_t number)
     machine->number = number;
     pd_random_init(&machine->random, world->config.seed, name);
     pd_sim_disk_init(&machine->disk, UINT64_C(1) << 40);
+    pd_sim_transport_init(&machine->transport, machine);
     uint64_t skew = pd_random_below(&machine->random, 100 * (uint64_t)PD_SIM_SECOND_NS);
     uint64_t wall_skew = pd_random_below(&machine->random, 3 * (uint64_t)PD_SIM_SECOND_NS);
     pd_sim_clock_init(&machine->clock, PD_SIM_SECOND_NS + skew, WALL_START_NS + wall_skew);
@@ -483,10 +446,7 @@ void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *c
 static void drop_event(const struct pd_sim_event *event)
 {
     if (event->kind == PD_SIM_EVENT_DELIVER) {
-        struct packet *packet = event->data;
-        if (--packet->references == 0) {
-            pd_free(packet);
-        }
+        pd_sim_packet_release(event->data);
     } else if (event->kind == PD_SIM_EVENT_REQUEST || event->kind == PD_SIM_EVENT_ANSWER) {
         pd_free(event->data);
     }
@@ -531,8 +491,7 @@ static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_eve
         core->tick(machine);
         next_tick(machine);
     } else if (event->kind == PD_SIM_EVENT_DELIVER) {
-        const struct packet *packet = event->data;
-        core->message(machine, packet->from, packet->bytes, packet->size);
+        pd_sim_transport_deliver(&machine->transport, event->data);
     } else if (event->kind == PD_SIM_EVENT_REQUEST) {
         const struct letter *letter = event->data;
         core->request(machine, letter->client, letter->correlation, letter->bytes, letter->size);

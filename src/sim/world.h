@@ -18,6 +18,7 @@
 #include "sim/model.h"
 #include "sim/network.h"
 #include "sim/queue.h"
+#include "sim/transport.h"
 
 #define PD_SIM_HEAVY_EVERY 4096u
 #define PD_SIM_RECENT 200u
@@ -65,6 +66,7 @@ struct pd_sim_machine {
     struct pd_sim_world *world;
     uint32_t number; /* from 1: also the node's id */
     struct pd_sim_disk disk;
+    struct pd_sim_transport transport;
     struct pd_sim_clock clock;
     struct pd_random random; /* of its disk and its power cuts */
     enum pd_sim_start start;
@@ -193,8 +195,6 @@ void pd_sim_world_deinit(struct pd_sim_world *world);
 bool pd_sim_world_run(struct pd_sim_world *world);
 
 /* -- For cores */
-void pd_sim_world_send(struct pd_sim_machine *machine, pd_raft_node to, const uint8_t *bytes,
-                       size_t size);
 void pd_sim_world_answer(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
                          struct pd_span bytes);
 /* core->done(machine, what, value) after a while, if the process still lives. */
