@@ -1,5 +1,5 @@
-/* transport - messages between the nodes of one cluster: the interface whose real half is src/net
- * and whose simulated half is in src/sim.
+/* transport - messages between the nodes of one cluster: the interface whose real half is src/net,
+ * whose simulated half is in src/sim, and whose half for tests is net/memory.h.
  *
  * Model      A peer is a member of the cluster, known by its node id; set_peers tells who they are,
  *            where they listen and by which key they prove it. The transport connects, and connects
