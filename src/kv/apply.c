@@ -35,6 +35,8 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
     apply->touched = NULL;
     apply->lease_row = 0;
     apply->session_row = 0;
+    apply->member_row = 0;
+    apply->member_row_gone = 0;
     apply->attachments_size = 0;
     apply->attachments_room = 0;
     apply->left_bytes = 0;
@@ -191,6 +193,18 @@ static void write_session_row(struct pd_kv *kv, uint64_t id, uint32_t window)
         pd_kv_write_row(kv, PD_KV_ENTRY_DELETE, pd_kv_place_span(&kv->scratch_key),
                         pd_kv_span(NULL, 0), pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);
     }
+}
+
+static void write_member_row(struct pd_kv *kv, uint64_t node)
+{
+    uint8_t room[PD_KV_MEMBER_ROW_MAX];
+    size_t size = pd_kv_member_row_value(kv, node, room);
+    pd_kv_id_key(&kv->scratch_key, 'p', node);
+    struct pd_span key = pd_kv_place_span(&kv->scratch_key);
+    pd_kv_write_row(kv, size == 0 ? PD_KV_ENTRY_DELETE : PD_KV_ENTRY_PUT, key,
+                    pd_kv_span(room, size), pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);
+    uint64_t effect = pd_hash_bytes(kv->apply.effect, key.bytes, key.size);
+    kv->apply.effect = pd_hash_bytes(effect, room, size);
 }
 
 static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *command)
@@ -354,6 +368,12 @@ static void begin_command(struct pd_kv *kv)
     case PD_KV_SESSION_EXPIRE:
         apply->error = session_command(kv, command);
         break;
+    case PD_KV_MEMBER_PUT:
+        apply->error = pd_kv_members_put(kv, (uint64_t)command->id, command->bytes);
+        break;
+    case PD_KV_MEMBER_REMOVE:
+        apply->error = pd_kv_members_remove(kv, (uint64_t)command->id);
+        break;
     }
 }
 
@@ -361,6 +381,7 @@ static void begin_command(struct pd_kv *kv)
 static uint64_t small_rows_max(const struct pd_kv_config *config)
 {
     return 8 * pd_kv_overlay_entry_size(64, 256) +
+           pd_kv_overlay_entry_size(16, PD_KV_MEMBER_ROW_MAX) +
            (uint64_t)config->session_window_max * pd_kv_overlay_entry_size(16, 0);
 }
 
@@ -517,6 +538,12 @@ static void write_end(struct pd_kv *kv)
     }
     if (apply->session_row != 0) {
         write_session_row(kv, apply->session_row, apply->session_row_window);
+    }
+    if (apply->member_row != 0) {
+        write_member_row(kv, apply->member_row);
+    }
+    if (apply->member_row_gone != 0) {
+        write_member_row(kv, apply->member_row_gone);
     }
     if (apply->session != NULL && !apply->is_repeat) {
         store_answer(kv, apply->answer_span);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "kv/codec.h"
+#include "kv/member.h"
 #include "kv/txn_check.h"
 
 #define ENVELOPE_VERSION 1u
@@ -151,7 +152,12 @@ void pd_kv_command_encode(struct pd_kv_writer *writer, const struct pd_kv_comman
     case PD_KV_SESSION_CLOSE:
     case PD_KV_SESSION_KEEPALIVE:
     case PD_KV_SESSION_EXPIRE:
+    case PD_KV_MEMBER_REMOVE:
         pd_kv_write_i64(writer, command->id);
+        break;
+    case PD_KV_MEMBER_PUT:
+        pd_kv_write_i64(writer, command->id);
+        pd_kv_write_span(writer, command->bytes);
         break;
     }
 }
@@ -396,7 +402,12 @@ static void read_plain(struct pd_kv_reader *reader, struct pd_kv_command *comman
     case PD_KV_SESSION_CLOSE:
     case PD_KV_SESSION_KEEPALIVE:
     case PD_KV_SESSION_EXPIRE:
+    case PD_KV_MEMBER_REMOVE:
         command->id = pd_kv_read_i64(reader);
+        break;
+    case PD_KV_MEMBER_PUT:
+        command->id = pd_kv_read_i64(reader);
+        command->bytes = pd_kv_read_span(reader);
         break;
     }
 }
@@ -405,6 +416,12 @@ static enum pd_kv_error check_plain(const struct pd_kv_command *command)
 {
     if (command->kind == PD_KV_LEASE_GRANT && command->ttl_s > PD_KV_LEASE_TTL_MAX_S) {
         return PD_KV_ERR_LEASE_TTL_TOO_LARGE;
+    }
+    struct pd_kv_member member = {.node = (uint64_t)command->id};
+    if (command->kind == PD_KV_MEMBER_PUT &&
+        (member.node == 0 || command->bytes.size > PD_KV_MEMBER_BYTES_MAX ||
+         pd_kv_member_decode(command->bytes, &member) != PD_OK)) {
+        return PD_KV_ERR_INVALID;
     }
     if (command->kind == PD_KV_SESSION_OPEN &&
         (command->duration_ns == 0 || command->duration_ns > NANOSECONDS_MAX)) {
@@ -423,7 +440,7 @@ enum pd_kv_error pd_kv_command_decode(struct pd_span bytes, const struct pd_kv_l
     }
     struct decoder decoder = {.limits = limits, .room = room, .command = command_out};
     pd_kv_reader_init(&decoder.reader, bytes);
-    uint32_t kind = pd_kv_read_below(&decoder.reader, PD_KV_SESSION_EXPIRE + 1);
+    uint32_t kind = pd_kv_read_below(&decoder.reader, PD_KV_MEMBER_REMOVE + 1);
     if (decoder.reader.is_bad) {
         return PD_KV_ERR_MALFORMED;
     }

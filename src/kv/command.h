@@ -49,6 +49,10 @@ enum pd_kv_error {
     PD_KV_ERR_SESSION_ANSWERS_FULL,
     PD_KV_ERR_SESSIONS_FULL,
     PD_KV_ERR_INVALID, /* a field out of its range */
+    PD_KV_ERR_MEMBER_NOT_FOUND,
+    PD_KV_ERR_MEMBER_REMOVED, /* for good: a new node has a new identity */
+    PD_KV_ERR_MEMBER_KEY,     /* another key than before, or another member's */
+    PD_KV_ERR_MEMBERS_FULL,
     PD_KV_ERR_COUNT
 };
 /* "etcdserver: key not found" and the like; never NULL. */
@@ -162,7 +166,9 @@ enum pd_kv_command_kind {
     PD_KV_SESSION_OPEN = 8,       /* duration_ns, window (0: the most) */
     PD_KV_SESSION_CLOSE = 9,      /* id */
     PD_KV_SESSION_KEEPALIVE = 10, /* id */
-    PD_KV_SESSION_EXPIRE = 11     /* id; the leader's */
+    PD_KV_SESSION_EXPIRE = 11,    /* id; the leader's */
+    PD_KV_MEMBER_PUT = 12,        /* id: the node; bytes: member.h */
+    PD_KV_MEMBER_REMOVE = 13      /* id: the node; it never comes back */
 };
 
 struct pd_kv_command {
@@ -176,6 +182,7 @@ struct pd_kv_command {
     int64_t ttl_s;
     uint64_t duration_ns;
     uint32_t window;
+    struct pd_span bytes;
 };
 
 /* Room for a decoded tree: 4 * txn_ops_max + 1 of each. */

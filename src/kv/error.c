@@ -33,6 +33,12 @@ static const struct text texts[] = {
     [PD_KV_ERR_SESSION_ANSWERS_FULL] = {"etcdserver: session holds too many answers", 8},
     [PD_KV_ERR_SESSIONS_FULL] = {"etcdserver: too many sessions", 8},
     [PD_KV_ERR_INVALID] = {"etcdserver: a field is out of its range", 3},
+    [PD_KV_ERR_MEMBER_NOT_FOUND] = {"etcdserver: member not found", 5},
+    [PD_KV_ERR_MEMBER_REMOVED] = {"etcdserver: that node was removed for good: empty its folder, "
+                                  "and it joins as a new one",
+                                  9},
+    [PD_KV_ERR_MEMBER_KEY] = {"etcdserver: a member's key cannot change, nor be another's", 9},
+    [PD_KV_ERR_MEMBERS_FULL] = {"etcdserver: too many members", 8},
 };
 
 _Static_assert(sizeof texts / sizeof texts[0] == PD_KV_ERR_COUNT, "each error has a text");

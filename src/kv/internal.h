@@ -114,6 +114,21 @@ struct pd_kv_session {
     struct pd_kv_stored *stored; /* window of them, by sequence % window */
 };
 
+struct pd_kv_member_row {
+    uint64_t node;
+    uint64_t removed_index; /* 0: it is live */
+    uint32_t size;
+    uint8_t *bytes; /* owned; NULL: none */
+};
+/* By node id. */
+struct pd_kv_members {
+    struct pd_kv_member_row *rows;
+    uint32_t count;
+    uint32_t live;
+    uint64_t version;
+};
+#define PD_KV_MEMBER_ROW_MAX (PD_KV_MEMBER_BYTES_MAX + PD_VARINT_SIZE_MAX)
+
 struct pd_kv_meta {
     uint64_t index;
     uint64_t term;
@@ -123,7 +138,7 @@ struct pd_kv_meta {
     uint64_t wall_ns;
     uint64_t fold;
     struct pd_kv_hash keys_hash;
-    struct pd_kv_hash tables_hash; /* leases and sessions */
+    struct pd_kv_hash tables_hash; /* leases, sessions and members */
     uint64_t key_count;
     uint64_t extended_ns; /* when every lease and session got its whole time again */
     uint32_t left_subs;   /* rows of this revision whose attachments are still to be removed */
@@ -155,7 +170,9 @@ struct pd_kv_apply {
     int64_t lease_row;             /* whose row changes with this command; 0: none */
     uint64_t session_row;
     uint32_t session_row_window;
-    uint8_t *attachments; /* rows to put or delete at the end: kind u8, size u32, row key */
+    uint64_t member_row;      /* likewise */
+    uint64_t member_row_gone; /* forgotten by it; 0: none */
+    uint8_t *attachments;     /* rows to put or delete at the end: kind u8, size u32, row key */
     size_t attachments_max;
     size_t attachments_size;
     uint64_t attachments_room; /* what they take in the overlay */
@@ -293,6 +310,7 @@ struct pd_kv {
     struct pd_kv_stored *session_slots;
     struct pd_kv_deadlines deadlines;
     uint64_t answers_bytes;
+    struct pd_kv_members members;
     uint8_t conf[PD_KV_CONF_MAX];
     size_t conf_size;
     struct pd_kv_place scratch_key; /* row keys under construction */
@@ -402,6 +420,19 @@ void pd_kv_tables_clear(struct pd_kv *kv);
 struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease);
 struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session);
 struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv);
+
+/* -- members.c --------------------------------------------------------------------------------- */
+
+bool pd_kv_members_init(struct pd_kv_members *members);
+void pd_kv_members_deinit(struct pd_kv_members *members);
+void pd_kv_members_clear(struct pd_kv_members *members);
+enum pd_kv_error pd_kv_members_put(struct pd_kv *kv, uint64_t node, struct pd_span bytes);
+enum pd_kv_error pd_kv_members_remove(struct pd_kv *kv, uint64_t node);
+struct pd_kv_hash pd_kv_member_hash(const struct pd_kv_member_row *row);
+/* The value of its row; 0: the row goes away. */
+size_t pd_kv_member_row_value(const struct pd_kv *kv, uint64_t node,
+                              uint8_t room[PD_KV_MEMBER_ROW_MAX]);
+bool pd_kv_members_load(struct pd_kv *kv, struct pd_span key, struct pd_span value);
 
 /* -- the machines ------------------------------------------------------------------------------ */
 

@@ -194,7 +194,7 @@ enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_o
                    place_init(kv, &kv->scratch_key) && place_init(kv, &kv->scratch_user) &&
                    place_init(kv, &kv->scratch_end) && place_init(kv, &kv->load_at) &&
                    scan_init(kv, &kv->verify) && apply_init(kv) && tables_init(kv) &&
-                   slots_init(kv);
+                   slots_init(kv) && pd_kv_members_init(&kv->members);
     if (!is_made) {
         pd_kv_close(kv);
         return PD_ERR_NO_MEMORY;
@@ -235,6 +235,7 @@ void pd_kv_close(struct pd_kv *kv)
         pd_free(kv->slots[i].key.bytes);
     }
     pd_kv_tables_clear(kv);
+    pd_kv_members_deinit(&kv->members);
     pd_table_deinit(&kv->lease_table);
     pd_table_deinit(&kv->session_table);
     apply_deinit(&kv->apply);

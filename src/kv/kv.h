@@ -11,7 +11,7 @@
  * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key and
  *            what it replaced, for history and for the removal of compacted rows
  *            'a' lease key : attachment     'l' lease     's' session     't' session slot :
- *            stored answer
+ *            stored answer     'p' node : member, or when it was removed
  *            'm' : revision, compaction, state time, hashes, applied index and term     'r' :
  *            raft configuration
  *            'c' : how far removal of compacted rows has come (of this store alone, not replicated)
@@ -25,6 +25,7 @@
 #include "base/store.h"
 #include "kv/answer.h"
 #include "kv/command.h"
+#include "kv/member.h"
 
 struct pd_kv;
 
@@ -259,6 +260,26 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 uint64_t pd_kv_next_deadline_ns(const struct pd_kv *kv);
 bool pd_kv_expiry_command(const struct pd_kv *kv, uint64_t state_time_ns, uint32_t skip,
                           struct pd_kv_writer *writer);
+
+/* -- Members
+ * ---------------------------------------------------------------------------------- */
+
+#define PD_KV_MEMBERS_MAX 64u           /* equal on all replicas; so is the next */
+#define PD_KV_MEMBERS_REMOVED_MAX 1024u /* that are remembered */
+
+enum pd_kv_member_standing {
+    PD_KV_MEMBER_UNKNOWN = 0,
+    PD_KV_MEMBER_LIVE,
+    PD_KV_MEMBER_REMOVED
+};
+/* Of the applied state. Only LIVE writes more than the node id. Its spans are borrowed until the
+ * next apply. */
+enum pd_kv_member_standing pd_kv_member_find(const struct pd_kv *kv, uint64_t node,
+                                             struct pd_kv_member *member_out);
+/* The live member with the least id beyond `after`; false: there is none. */
+bool pd_kv_member_next(const struct pd_kv *kv, uint64_t after, struct pd_kv_member *member_out);
+/* Another number whenever a member may have changed. */
+uint64_t pd_kv_members_version(const struct pd_kv *kv);
 
 /* What a meta row (key "m") says of the state that it belongs to. false: it is none. */
 bool pd_kv_meta_row(struct pd_span row, uint64_t *index_out, uint64_t *term_out);

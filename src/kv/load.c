@@ -1,5 +1,5 @@
 /* load - what the store holds is taken up again: meta, configuration, leases, sessions, stored
- * answers; and the set hash is recomputed from all rows. */
+ * answers, members; and the set hash is recomputed from all rows. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -163,6 +163,8 @@ static bool load_row(struct pd_kv *kv, struct pd_span key, struct pd_span value)
         return true;
     case 'l':
         return load_lease(kv, key, &reader);
+    case 'p':
+        return pd_kv_members_load(kv, key, value);
     case 's':
         return load_session(kv, key, &reader);
     case 't':

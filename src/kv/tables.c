@@ -185,6 +185,9 @@ struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv)
     for (uint32_t i = 0; i < kv->session_count; i++) {
         pd_kv_hash_add(&hash, pd_kv_session_hash(kv->session_free[i]));
     }
+    for (uint32_t i = 0; i < kv->members.count; i++) {
+        pd_kv_hash_add(&hash, pd_kv_member_hash(&kv->members.rows[i]));
+    }
     return hash;
 }
 
@@ -196,4 +199,5 @@ void pd_kv_tables_clear(struct pd_kv *kv)
     while (kv->session_count > 0) {
         pd_kv_session_remove(kv, kv->session_free[kv->session_count - 1]);
     }
+    pd_kv_members_clear(&kv->members);
 }

@@ -345,6 +345,7 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
     case PD_REPLICA_REQUEST_READ:
     case PD_REPLICA_REQUEST_LEASE:
     case PD_REPLICA_REQUEST_LEASES:
+    case PD_REPLICA_REQUEST_MEMBERS:
         pd_replica_read(replica, client, correlation, &head);
         break;
     case PD_REPLICA_REQUEST_WATCH:
@@ -432,6 +433,33 @@ void pd_replica_status(const struct pd_replica *replica, struct pd_replica_statu
         pd_raft_status(replica->raft, &status_out->raft);
     }
     pd_kv_status(replica->kv, &status_out->kv);
+}
+
+pd_raft_node pd_replica_leader(const struct pd_replica *replica)
+{
+    if (replica->phase != PD_REPLICA_RUNNING) {
+        return 0;
+    }
+    return replica->role == PD_RAFT_LEADER && !replica->is_serving ? 0 : replica->leader;
+}
+
+bool pd_replica_leads(const struct pd_replica *replica)
+{
+    return replica->phase == PD_REPLICA_RUNNING && replica->role == PD_RAFT_LEADER;
+}
+
+bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node)
+{
+    return pd_replica_is_member(&replica->conf, node);
+}
+
+bool pd_replica_hand_over(struct pd_replica *replica)
+{
+    if (!pd_replica_leads(replica)) {
+        return false;
+    }
+    pd_raft_node successor = pd_replica_best_successor(replica);
+    return successor != 0 && pd_raft_transfer(replica->raft, successor) == PD_OK;
 }
 
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns)

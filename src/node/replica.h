@@ -44,6 +44,12 @@ enum pd_replica_start {
     PD_REPLICA_START_JOIN /* a new folder of a node that the cluster is going to add */
 };
 
+/* One of the first members, for the directory. */
+struct pd_replica_first_member {
+    pd_raft_node node;
+    struct pd_span bytes; /* kv/member.h; borrowed as long as the replica lives */
+};
+
 enum pd_replica_compaction {
     PD_REPLICA_COMPACTION_OFF = 0,
     PD_REPLICA_COMPACTION_PERIODIC, /* keep compaction_retention_ns of history, by state time */
@@ -60,6 +66,11 @@ struct pd_replica_config {
         /* JOIN and restoring: who can be asked besides the known members; borrowed for open */
         peers;
     uint32_t peer_count;
+    /* There is a directory of members (kv/member.h), and only who is in it becomes one. A leader
+     * puts those of these into it that it never heard of. */
+    bool has_directory;
+    const struct pd_replica_first_member *first_members;
+    uint32_t first_member_count;
     /* Bounds of this node alone. */
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */
     uint64_t proposal_bytes_max; /* refused beyond, while they wait for a batch */
@@ -244,6 +255,17 @@ struct pd_replica_status {
     struct pd_replica_counters counters;
 };
 void pd_replica_status(const struct pd_replica *replica, struct pd_replica_status *status_out);
+
+/* Who takes writes, as far as is known here: this node itself only while it serves them. 0: nobody
+ * is known, or this node is taking over. */
+pd_raft_node pd_replica_leader(const struct pd_replica *replica);
+/* Whether this node leads, serving or not. */
+bool pd_replica_leads(const struct pd_replica *replica);
+/* A member of the applied configuration, voter or learner. */
+bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node);
+/* Before this node stops: the lead goes to the voter that is best prepared. false: this node does
+ * not lead, or there is nobody to take over. */
+bool pd_replica_hand_over(struct pd_replica *replica);
 
 /* For a leader with lease reads, on the core's thread: whether what is applied now may be read as
  * linearizable. */

@@ -312,6 +312,8 @@ struct pd_replica {
     struct pd_replica_sample samples[PD_REPLICA_SAMPLES_MAX];
     uint32_t sample_count;
     int64_t compact_proposed;
+    uint64_t conf_index;   /* of the last change of the configuration that was proposed here */
+    uint64_t member_index; /* likewise, of the directory */
 
     /* reads */
     struct pd_replica_read *reads;
@@ -404,6 +406,8 @@ void pd_replica_lead_step(struct pd_replica *replica);
 uint64_t pd_replica_state_time(const struct pd_replica *replica);
 void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal_kind kind,
                             struct pd_span command);
+/* The index at which it stands; 0: it was not taken. */
+uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_kv_command *command);
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
 void pd_replica_duties_tick(struct pd_replica *replica);
 /* The reachable voter that has most of the log; 0: there is none. */
@@ -423,6 +427,14 @@ void pd_replica_reads_tick(struct pd_replica *replica);
 void pd_replica_reads_drop(struct pd_replica *replica);
 
 /* replica_members.c */
+/* Why a command for the directory may not be proposed, or not now; NULL: it may. */
+const char *pd_replica_directory_objection(const struct pd_replica *replica,
+                                           const struct pd_kv_command *command,
+                                           enum pd_replica_outcome *outcome_out);
+/* A leader's duty: first members that the directory never heard of. */
+void pd_replica_directory_tick(struct pd_replica *replica);
+/* The answer to MEMBERS. false: no memory. */
+bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation);
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                        const struct pd_replica_request_head *head);
 

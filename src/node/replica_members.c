@@ -1,7 +1,9 @@
-/* Changes of the membership and of the lead, as a client asks for them. */
+/* Changes of the membership and of the lead, as a client asks for them; and the directory. */
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
+#include "node/members.h"
 #include "node/replica_internal.h"
 
 static void refuse(struct pd_replica *replica, uint64_t client, uint64_t correlation,
@@ -21,6 +23,24 @@ static const struct pd_raft_member_status *find(const struct pd_raft_status *sta
     return NULL;
 }
 
+/* Why a node may not become a member; NULL: it may. */
+static const char *stranger(const struct pd_replica *replica, pd_raft_node node)
+{
+    struct pd_kv_member member;
+    if (!replica->config.has_directory) {
+        return NULL;
+    }
+    switch (pd_kv_member_find(replica->kv, node, &member)) {
+    case PD_KV_MEMBER_UNKNOWN:
+        return "that node is not in the directory of members: nobody knows its key yet";
+    case PD_KV_MEMBER_REMOVED:
+        return "that node was removed for good: empty its folder, and it joins as a new one";
+    case PD_KV_MEMBER_LIVE:
+        break;
+    }
+    return member.role == PD_KV_MEMBER_WORKER ? "a worker holds no log" : NULL;
+}
+
 /* Why the change can never be, or not now; NULL: it may be proposed. */
 static const char *objection(struct pd_replica *replica, const struct pd_replica_request_head *head,
                              enum pd_replica_outcome *outcome_out)
@@ -28,13 +48,17 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     struct pd_raft_status *status = &replica->raft_status;
     pd_raft_status(replica->raft, status);
     const struct pd_raft_member_status *member = find(status, head->number);
+    *outcome_out = PD_REPLICA_BUSY;
+    if (replica->member_index > replica->apply_raft) {
+        return "the directory is changing: try again";
+    }
     *outcome_out = PD_REPLICA_INVALID;
     if (head->number == 0) {
         return "node 0 is nobody";
     }
     switch (head->kind) {
     case PD_REPLICA_REQUEST_ADD_LEARNER:
-        return member != NULL ? "that node is a member already" : NULL;
+        return member != NULL ? "that node is a member already" : stranger(replica, head->number);
     case PD_REPLICA_REQUEST_PROMOTE:
         if (member == NULL || !member->is_learner) {
             return "that node is no learner: add it as one first";
@@ -62,6 +86,7 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     case PD_REPLICA_REQUEST_WATCH_CREDIT:
     case PD_REPLICA_REQUEST_TRANSFER:
     case PD_REPLICA_REQUEST_STATUS:
+    case PD_REPLICA_REQUEST_MEMBERS:
         break;
     }
     return "not a change of the membership";
@@ -118,6 +143,7 @@ static void propose_change(struct pd_replica *replica, uint64_t client, uint64_t
                                                  .client = client,
                                                  .correlation = correlation,
                                                  .since_tick = replica->tick};
+    replica->conf_index = index;
     bool is_kept = pd_replica_wait_for(replica, &proposal);
     pd_assert(is_kept);
 }
@@ -160,4 +186,91 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
         return;
     }
     propose_change(replica, client, correlation, head);
+}
+
+/* -- The directory ----------------------------------------------------------------------------- */
+
+const char *pd_replica_directory_objection(const struct pd_replica *replica,
+                                           const struct pd_kv_command *command,
+                                           enum pd_replica_outcome *outcome_out)
+{
+    struct pd_kv_member member = {.node = (uint64_t)command->id};
+    *outcome_out = PD_REPLICA_BUSY;
+    if (replica->conf_index > replica->apply_raft || replica->member_index > replica->apply_raft) {
+        return "an earlier change of the members is under way: try again";
+    }
+    *outcome_out = PD_REPLICA_INVALID;
+    if (command->kind == PD_KV_MEMBER_REMOVE) {
+        return pd_replica_is_member(&replica->conf, member.node)
+                   ? "that node votes or learns: it leaves the configuration first"
+                   : NULL;
+    }
+    bool is_good = pd_kv_member_decode(command->bytes, &member) == PD_OK &&
+                   pd_members_node_of(member.key) == member.node;
+    return is_good ? NULL : "that key is another node's";
+}
+
+/* One at a time; asked for again when it was lost with the lead. */
+void pd_replica_directory_tick(struct pd_replica *replica)
+{
+    const struct pd_replica_config *config = &replica->config;
+    for (uint32_t i = 0; i < config->first_member_count && config->has_directory; i++) {
+        const struct pd_replica_first_member *first = &config->first_members[i];
+        struct pd_kv_member member;
+        if (pd_kv_member_find(replica->kv, first->node, &member) != PD_KV_MEMBER_UNKNOWN) {
+            continue;
+        }
+        if (replica->member_index > replica->apply_raft ||
+            replica->conf_index > replica->apply_raft) {
+            return;
+        }
+        const struct pd_kv_command command = {
+            .kind = PD_KV_MEMBER_PUT, .id = (int64_t)first->node, .bytes = first->bytes};
+        uint64_t index = pd_replica_propose_member(replica, &command);
+        replica->member_index = index == 0 ? replica->member_index : index;
+        return;
+    }
+}
+
+static enum pd_members_standing standing_of(const struct pd_raft_conf *conf, pd_raft_node node)
+{
+    if (pd_replica_is_voter(conf, node)) {
+        return PD_MEMBERS_VOTER;
+    }
+    return pd_replica_is_member(conf, node) ? PD_MEMBERS_LEARNER : PD_MEMBERS_NONE;
+}
+
+/* Those of the configuration that the directory does not name: of a node alone, or before it is
+ * filled. */
+static void put_unlisted(const struct pd_replica *replica, const pd_raft_node *nodes,
+                         uint32_t count, struct pd_kv_writer *writer)
+{
+    struct pd_kv_member member;
+    for (uint32_t i = 0; i < count; i++) {
+        if (pd_kv_member_find(replica->kv, nodes[i], &member) != PD_KV_MEMBER_LIVE) {
+            pd_members_put(writer, standing_of(&replica->conf, nodes[i]), nodes[i], NULL);
+        }
+    }
+}
+
+bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation)
+{
+    const struct pd_raft_conf *conf = &replica->conf;
+    size_t most = (PD_KV_MEMBERS_MAX + PD_RAFT_MEMBERS_MAX) * (PD_KV_MEMBER_BYTES_MAX + 32u) + 1;
+    struct pd_kv_writer writer = {.bytes = pd_alloc(most), .bytes_max = most};
+    if (writer.bytes == NULL) {
+        return false;
+    }
+    struct pd_kv_member member = {0};
+    while (pd_kv_member_next(replica->kv, member.node, &member)) {
+        pd_members_put(&writer, standing_of(conf, member.node), member.node, &member);
+    }
+    put_unlisted(replica, conf->voters, conf->voter_count, &writer);
+    put_unlisted(replica, conf->learners, conf->learner_count, &writer);
+    pd_members_put_end(&writer);
+    pd_assert(!writer.is_full);
+    pd_replica_answer(replica, client, correlation, PD_REPLICA_OK,
+                      (struct pd_span){writer.bytes, writer.size});
+    pd_free(writer.bytes);
+    return true;
 }

@@ -195,9 +195,22 @@ static bool frees_space(const struct pd_kv_command *command)
     case PD_KV_NOOP:
     case PD_KV_LEASE_GRANT:
     case PD_KV_SESSION_OPEN:
+    case PD_KV_MEMBER_PUT:
+    case PD_KV_MEMBER_REMOVE:
         return false;
     }
     return false;
+}
+
+uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_kv_command *command)
+{
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_OWN};
+    pd_kv_command_encode(&writer, command);
+    pd_assert(!writer.is_full);
+    struct pd_span entry = envelop(replica, (struct pd_span){room, writer.size}, 0, 0, 0);
+    return propose(replica, entry, &proposal) == PD_OK ? proposal.index : 0;
 }
 
 static bool is_leaders_own(enum pd_kv_command_kind kind)
@@ -225,6 +238,32 @@ static bool is_crowded(const struct pd_replica *replica)
     return replica->proposal_count >= replica->config.proposals_max ||
            replica->gathering.payload.size > replica->config.proposal_bytes_max ||
            pd_kv_overlay_room(replica->kv) < replica->config.overlay_reserve;
+}
+
+static void propose_client(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                           const struct pd_replica_request_head *head, bool is_member)
+{
+    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CLIENT,
+                                           .is_wanted = true,
+                                           .client = client,
+                                           .correlation = correlation};
+    uint64_t session = PD_MUTANT(NODE_BLIND_RETRY) ? 0 : head->session;
+    enum pd_status status = PD_ERR_FULL;
+    if (!is_crowded(replica)) {
+        struct pd_span entry = envelop(replica, head->body, session, head->sequence, head->low);
+        status = propose(replica, entry, &proposal);
+    }
+    if (status == PD_OK && is_member) {
+        replica->member_index = proposal.index;
+    }
+    if (status == PD_ERR_FULL) {
+        PD_SOMETIMES(NODE_BUSY, true);
+        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY,
+                               "a limit is reached: try again");
+    } else if (status != PD_OK) {
+        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_NOT_READY,
+                               "the lead is being handed over");
+    }
 }
 
 void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t correlation,
@@ -258,24 +297,15 @@ void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t corr
                                "compaction are still taken");
         return;
     }
-    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CLIENT,
-                                           .is_wanted = true,
-                                           .client = client,
-                                           .correlation = correlation};
-    uint64_t session = PD_MUTANT(NODE_BLIND_RETRY) ? 0 : head->session;
-    enum pd_status status = PD_ERR_FULL;
-    if (!is_crowded(replica)) {
-        struct pd_span entry = envelop(replica, head->body, session, head->sequence, head->low);
-        status = propose(replica, entry, &proposal);
+    bool is_member = command.kind == PD_KV_MEMBER_PUT || command.kind == PD_KV_MEMBER_REMOVE;
+    enum pd_replica_outcome outcome = PD_REPLICA_INVALID;
+    const char *objection =
+        is_member ? pd_replica_directory_objection(replica, &command, &outcome) : NULL;
+    if (objection != NULL) {
+        pd_replica_answer_text(replica, client, correlation, outcome, objection);
+        return;
     }
-    if (status == PD_ERR_FULL) {
-        PD_SOMETIMES(NODE_BUSY, true);
-        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY,
-                               "a limit is reached: try again");
-    } else if (status != PD_OK) {
-        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_NOT_READY,
-                               "the lead is being handed over");
-    }
+    propose_client(replica, client, correlation, head, is_member);
 }
 
 /* -- Leading ----------------------------------------------------------------------------------- */
@@ -433,4 +463,5 @@ void pd_replica_duties_tick(struct pd_replica *replica)
     }
     expire(replica);
     hand_over(replica);
+    pd_replica_directory_tick(replica);
 }

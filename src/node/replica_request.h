@@ -22,16 +22,19 @@ enum pd_replica_request_kind {
         3, /* number: lease id; its time to live and keys. Answer: kv/answer.h */
     PD_REPLICA_REQUEST_LEASES = 4, /* Answer: kv/answer.h */
     PD_REPLICA_REQUEST_WATCH = 5,  /* body: replica_watch.h. Many answers, the last one is not OK */
-    PD_REPLICA_REQUEST_UNWATCH = 6,     /* number: correlation of the watch */
-    PD_REPLICA_REQUEST_ADD_LEARNER = 7, /* number: node. Answered when the change is applied */
-    PD_REPLICA_REQUEST_PROMOTE = 8,     /* number: node, a learner that has caught up */
-    PD_REPLICA_REQUEST_REMOVE = 9,      /* number: node */
+    PD_REPLICA_REQUEST_UNWATCH = 6, /* number: correlation of the watch */
+    /* number: node; with a directory it must be there before. Answered when the change is applied
+     */
+    PD_REPLICA_REQUEST_ADD_LEARNER = 7,
+    PD_REPLICA_REQUEST_PROMOTE = 8, /* number: node, a learner that has caught up */
+    PD_REPLICA_REQUEST_REMOVE = 9,  /* number: node */
     PD_REPLICA_REQUEST_TRANSFER =
         10, /* number: node. Answered when asked for; the status tells the rest */
     PD_REPLICA_REQUEST_STATUS = 11, /* Answer: JSON for people */
     /* number: correlation of a watch; body: replica_watch.h. Room for more answers of that watch.
      * It has no answer of its own unless its body is wrong: the watch's answers tell. */
-    PD_REPLICA_REQUEST_WATCH_CREDIT = 12
+    PD_REPLICA_REQUEST_WATCH_CREDIT = 12,
+    PD_REPLICA_REQUEST_MEMBERS = 13 /* a read. Answer: members.h */
 };
 
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */

@@ -589,6 +589,9 @@ static void run(struct running *running, const struct pd_kv_command *command, ui
     case PD_KV_SESSION_EXPIRE:
         session_command(running, command);
         break;
+    case PD_KV_MEMBER_PUT:
+    case PD_KV_MEMBER_REMOVE:
+        break; /* nobody here gives them, and no answer shows what they change */
     }
 }
 
