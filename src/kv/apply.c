@@ -199,7 +199,7 @@ static void write_member_row(struct pd_kv *kv, uint64_t node)
 {
     uint8_t room[PD_KV_MEMBER_ROW_MAX];
     size_t size = pd_kv_member_row_value(kv, node, room);
-    pd_kv_id_key(&kv->scratch_key, 'p', node);
+    pd_kv_id_key(&kv->scratch_key, 'k', node);
     struct pd_span key = pd_kv_place_span(&kv->scratch_key);
     pd_kv_write_row(kv, size == 0 ? PD_KV_ENTRY_DELETE : PD_KV_ENTRY_PUT, key,
                     pd_kv_span(room, size), pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);

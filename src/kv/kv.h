@@ -11,9 +11,9 @@
  * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key and
  *            what it replaced, for history and for the removal of compacted rows
  *            'a' lease key : attachment     'l' lease     's' session     't' session slot :
- *            stored answer     'p' node : member, or when it was removed
+ *            stored answer     'k' node : member, or when it was removed
  *            'm' : revision, compaction, state time, hashes, applied index and term     'r' :
- *            raft configuration
+ *            raft configuration; nothing stands between these two, which begin a snapshot
  *            'c' : how far removal of compacted rows has come (of this store alone, not replicated)
  * Order      Of a batch from pd_kv_take_writes everything becomes visible at once. Batches in
  *            order.

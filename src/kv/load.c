@@ -67,7 +67,7 @@ enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget)
 static const char *const load_ranges[PD_KV_LOAD_DONE][2] = {
     [PD_KV_LOAD_META] = {"m", "n"},
     [PD_KV_LOAD_SWEEP] = {"c", "d"},
-    [PD_KV_LOAD_TABLES] = {"l", "u"},
+    [PD_KV_LOAD_TABLES] = {"k", "u"},
 };
 
 static void load_stage(struct pd_kv *kv, enum pd_kv_load_stage stage)
@@ -163,7 +163,7 @@ static bool load_row(struct pd_kv *kv, struct pd_span key, struct pd_span value)
         return true;
     case 'l':
         return load_lease(kv, key, &reader);
-    case 'p':
+    case 'k':
         return pd_kv_members_load(kv, key, value);
     case 's':
         return load_session(kv, key, &reader);

@@ -443,6 +443,12 @@ pd_raft_node pd_replica_leader(const struct pd_replica *replica)
     return replica->role == PD_RAFT_LEADER && !replica->is_serving ? 0 : replica->leader;
 }
 
+bool pd_replica_has_state(const struct pd_replica *replica)
+{
+    return replica->phase == PD_REPLICA_RUNNING &&
+           replica->install.state == PD_REPLICA_INSTALL_NONE;
+}
+
 bool pd_replica_leads(const struct pd_replica *replica)
 {
     return replica->phase == PD_REPLICA_RUNNING && replica->role == PD_RAFT_LEADER;

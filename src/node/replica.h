@@ -259,6 +259,8 @@ void pd_replica_status(const struct pd_replica *replica, struct pd_replica_statu
 /* Who takes writes, as far as is known here: this node itself only while it serves them. 0: nobody
  * is known, or this node is taking over. */
 pd_raft_node pd_replica_leader(const struct pd_replica *replica);
+/* Whether the applied state is whole: neither being loaded nor fetched from a peer. */
+bool pd_replica_has_state(const struct pd_replica *replica);
 /* Whether this node leads, serving or not. */
 bool pd_replica_leads(const struct pd_replica *replica);
 /* A member of the applied configuration, voter or learner. */

@@ -25,6 +25,10 @@ struct pd_server_config pd_server_config_default(void)
         .replica = replica,
         .wal = pd_wal_config_default(),
         .store = pd_store_rocks_config_default(),
+        .peers = {.packets_max = 16384,
+                  .packet_bytes_max = 128 * MIB,
+                  .forwards_max = 4096,
+                  .forward_bytes_max = 64 * MIB},
         .tick_ns = SECOND_NS / TICKS_A_SECOND,
         .disk_low_bytes = 256 * MIB,
         .requests_max = 16384,
@@ -111,16 +115,41 @@ static void prepare(struct pd_server *server)
     }
 }
 
-/* The one member of a new cluster, or a node that was here before. */
+/* Of a new cluster this node alone is a member, or those of cluster.json are. */
+static void set_first_conf(struct pd_server *server, struct pd_raft_conf *conf)
+{
+    const struct pd_members_file *file = &server->peers.file;
+    memset(conf, 0, sizeof *conf);
+    for (uint32_t i = 0; i < file->count && !file->joins; i++) {
+        if (file->members[i].role == PD_KV_MEMBER_VOTER) {
+            conf->voters[conf->voter_count++] = file->members[i].node; /* sorted */
+        }
+    }
+    if (file->count == 0) {
+        conf->voters[0] = server->identity.node_id;
+        conf->voter_count = 1;
+    }
+}
+
+/* A first member, one that joins, or a node that was here before. */
 static enum pd_status open_replica(struct pd_server *server, bool is_new)
 {
     struct pd_replica_config *config = &server->config.replica;
     config->cluster_id = server->identity.cluster_id;
     config->raft.id = server->identity.node_id;
-    config->start = is_new ? PD_REPLICA_START_BOOTSTRAP : PD_REPLICA_START_EXISTING;
-    memset(&config->initial_conf, 0, sizeof config->initial_conf);
-    config->initial_conf.voters[0] = server->identity.node_id;
-    config->initial_conf.voter_count = 1;
+    const struct pd_members_file *file = &server->peers.file;
+    config->start = !is_new       ? PD_REPLICA_START_EXISTING
+                    : file->joins ? PD_REPLICA_START_JOIN
+                                  : PD_REPLICA_START_BOOTSTRAP;
+    set_first_conf(server, &config->initial_conf);
+    pd_raft_node others[PD_MEMBERS_FILE_MAX];
+    config->peer_count = 0;
+    for (uint32_t i = 0; i < file->count; i++) {
+        if (file->members[i].node != server->identity.node_id) {
+            others[config->peer_count++] = file->members[i].node;
+        }
+    }
+    config->peers = others;
     server->host->ops->entropy(server->host, (uint8_t *)&config->raft.seed,
                                sizeof config->raft.seed);
     if (config->raft.lease_reads && config->raft.lease_ns == 0) {
@@ -262,6 +291,7 @@ static enum pd_status start_threads(struct pd_server *server, char *text)
                        &reader->thread, &reader->is_started);
     }
     if (status == PD_OK) {
+        pd_server_peers_start(server);
         status = start(server, "pando-core", PD_THREAD_HIGH, pd_server_core_main, server,
                        &server->core, &server->is_started);
     }
@@ -292,6 +322,7 @@ enum pd_status pd_server_open(const struct pd_server_config *config, char text[P
         fit_segment(server);
         status = fit_batch(server, text) ? PD_OK : PD_ERR_INVALID;
     }
+    status = status == PD_OK ? pd_server_peers_open(server, text) : status;
     status = status == PD_OK ? open_log(server, text) : status;
     status = status == PD_OK ? start_replica(server, text) : status;
     status = status == PD_OK ? start_threads(server, text) : status;
@@ -328,6 +359,8 @@ static void free_unread(struct pd_server *server)
         struct pd_server_message *next = message->next;
         if (message->kind == PD_SERVER_REQUEST || message->kind == PD_SERVER_CLIENT_GONE) {
             pd_free(pd_container_of(message, struct pd_server_request, message));
+        } else if (message->kind == PD_SERVER_PACKET || message->kind == PD_SERVER_PEER_LOST) {
+            pd_free(pd_container_of(message, struct pd_server_packet, message));
         }
         message = next;
     }
@@ -350,6 +383,7 @@ void pd_server_close(struct pd_server *server)
         server->host->ops->thread_join(server->host, server->core);
         pd_assert(server->places_free_count == server->config.clients_max);
     }
+    pd_server_peers_stop(server); /* until here the others heard what this node had to say */
     for (uint32_t i = 0; i < server->reader_count; i++) {
         struct pd_server_reader *reader = &server->readers[i];
         stop_thread(server, &reader->is_started, reader->thread, &reader->stops, &reader->queue);
@@ -369,6 +403,7 @@ void pd_server_close(struct pd_server *server)
     }
     free_unread(server);
     pd_replica_close(server->replica);
+    pd_server_peers_close(server);
     pd_wal_close(server->log.wal);
     if (server->log.disk != NULL) {
         server->log.disk->ops->close_disk(server->log.disk);
@@ -479,7 +514,12 @@ void pd_server_counters(const struct pd_server *server, struct pd_server_counter
         .log_records = count_of(&server->counters.log_records),
         .store_batches = count_of(&server->counters.store_batches),
         .fetches = count_of(&server->counters.fetches),
-        .sends_dropped = count_of(&server->counters.sends_dropped),
+        .peers = {.packets = count_of(&server->peers.counters.packets),
+                  .packets_dropped = count_of(&server->peers.counters.packets_dropped),
+                  .sends_dropped = count_of(&server->peers.counters.sends_dropped),
+                  .forwards = count_of(&server->peers.counters.forwards),
+                  .forwards_again = count_of(&server->peers.counters.forwards_again),
+                  .served = count_of(&server->peers.counters.served)},
     };
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/host.h"
 #include "node/replica.h"
+#include "node/server_peers.h"
 #include "store/rocks.h"
 
 #define PD_SERVER_TEXT_MAX 768u
@@ -33,6 +34,7 @@ struct pd_server_config {
     struct pd_replica_config replica;
     struct pd_wal_config wal;
     struct pd_store_rocks_config store;
+    struct pd_server_peers_config peers;
     uint64_t tick_ns;           /* of raft's ticks */
     uint64_t disk_low_bytes;    /* free space below which clients' writes are refused */
     uint32_t requests_max;      /* given and not yet taken up by the core */
@@ -42,6 +44,8 @@ struct pd_server_config {
     /* While the core is held: the replica has ended and nothing is served any more; `text` says why
      * and what to do. May be NULL. */
     void (*failed)(void *state, const char *text);
+    /* While the core is held, once: it serves, as leader or beside one. May be NULL. */
+    void (*ready)(void *state);
     /* A line for the node's log, likewise. May be NULL. */
     void (*note)(void *state, const char *text);
     void *state;
@@ -51,7 +55,7 @@ struct pd_server_config {
 struct pd_server_config pd_server_config_default(void);
 
 /* Open the folder, recover its log and store, and start. An empty or missing folder becomes the one
- * node of a new cluster.
+ * node of a new cluster; one with a cluster.json (members_file.h) what that says.
  *
  * PD_OK            *server_out is the caller's, to close.
  * PD_ERR_EXISTS    another process holds the folder.
@@ -62,8 +66,8 @@ struct pd_server_config pd_server_config_default(void);
 PD_NODISCARD enum pd_status pd_server_open(const struct pd_server_config *config,
                                            char text[PD_SERVER_TEXT_MAX],
                                            struct pd_server **server_out);
-/* Take no more requests, finish what is under way, make the store durable, close. Every client has
- * been closed before. */
+/* Take no more requests, hand over the lead, finish what is under way, make the store durable,
+ * close. Every client has been closed before. */
 void pd_server_close(struct pd_server *server);
 
 /* -- Clients ----------------------------------------------------------------------------------- */
@@ -128,12 +132,12 @@ struct pd_server_counters {
     uint64_t log_records;
     uint64_t store_batches;
     uint64_t fetches;
-    uint64_t sends_dropped; /* messages to peers: no transport yet */
+    struct pd_server_peers_counters peers;
 };
 void pd_server_counters(const struct pd_server *server, struct pd_server_counters *counters_out);
 
-/* Wait until the replica serves writes, or has failed, or now_ns passes the deadline. True: it
- * serves. One waiter at a time. */
+/* Wait until the replica serves, as leader or beside one, or has failed, or now_ns passes the
+ * deadline. True: it serves. One waiter at a time. */
 bool pd_server_wait_ready(struct pd_server *server, uint64_t deadline_ns);
 
 #endif

@@ -14,6 +14,7 @@
 #define EVENTS_A_TURN 256u
 #define SLICES_A_TURN 32u
 #define STORE_ROWS_AT_ONCE 1024u
+#define HANDOVER_NS UINT64_C(1000000000) /* for a lead to be taken over, at the end */
 
 /* -- The queue --------------------------------------------------------------------------------- */
 
@@ -96,12 +97,20 @@ static struct pd_server_place *place_of(struct pd_server *server, uint64_t id)
     return server->places[at].id == id ? &server->places[at] : NULL;
 }
 
-static void answer(struct pd_server *server, const struct pd_replica_output *output)
+void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t correlation,
+                      struct pd_span bytes)
 {
-    struct pd_server_place *place = place_of(server, output->client);
+    struct pd_server_place *place = place_of(server, client_id);
     if (place != NULL) {
         pd_server_count(&server->counters.answers, 1);
-        place->client->answer(place->client, output->correlation, output->bytes);
+        place->client->answer(place->client, correlation, bytes);
+    }
+}
+
+static void answer(struct pd_server *server, const struct pd_replica_output *output)
+{
+    if (!pd_server_forward_answered(server, output->client, output->correlation, output->bytes)) {
+        pd_server_answer(server, output->client, output->correlation, output->bytes);
     }
 }
 
@@ -158,7 +167,7 @@ static void serve(struct pd_server *server, const struct pd_replica_output *outp
 {
     switch (output->kind) {
     case PD_REPLICA_SEND:
-        pd_server_count(&server->counters.sends_dropped, 1);
+        pd_server_peers_send(server, output->node, output->lane, output->bytes);
         return;
     case PD_REPLICA_LOG_WRITE:
         write_log(server, output);
@@ -212,7 +221,7 @@ static void take_request(struct pd_server *server, struct pd_server_request *req
     (void)atomic_fetch_sub(&server->requests_waiting, 1);
     (void)atomic_fetch_sub(&server->request_bytes_waiting, request->size);
     if (!server->has_failed && !server->is_stopping &&
-        place_of(server, request->client_id) != NULL) {
+        place_of(server, request->client_id) != NULL && !pd_server_forward(server, request)) {
         pd_replica_request(server->replica, request->client_id, request->correlation,
                            request->bytes, request->size);
     }
@@ -228,6 +237,7 @@ static void forget_client(struct pd_server *server, struct pd_server_request *re
     if (!server->has_failed) {
         pd_replica_client_gone(server->replica, place->id);
     }
+    pd_server_forward_client_gone(server, place->id);
     place->id = 0;
     pd_spin_lock(&server->places_lock);
     server->places_free[server->places_free_count++] = (uint32_t)(place - server->places);
@@ -335,6 +345,17 @@ static void read_is_done(struct pd_server *server, struct pd_server_read *read)
     reset_when_idle(server);
 }
 
+/* A lead that goes on elsewhere spares the others an election. */
+static void begin_stop(struct pd_server *server)
+{
+    server->is_stopping = true;
+    server->stop_deadline_ns = 0;
+    if (!server->has_failed && server->peers.transport != NULL &&
+        pd_replica_hand_over(server->replica)) {
+        server->stop_deadline_ns = server->now_ns + HANDOVER_NS;
+    }
+}
+
 static void deliver(struct pd_server *server, struct pd_server_message *message)
 {
     switch ((enum pd_server_kind)message->kind) {
@@ -357,15 +378,22 @@ static void deliver(struct pd_server *server, struct pd_server_message *message)
     case PD_SERVER_READ_DONE:
         read_is_done(server, pd_container_of(message, struct pd_server_read, message));
         return;
+    case PD_SERVER_PACKET:
+        pd_server_peers_packet(server, pd_container_of(message, struct pd_server_packet, message));
+        return;
+    case PD_SERVER_PEER_LOST:
+        pd_server_peers_lost(server, pd_container_of(message, struct pd_server_packet, message));
+        return;
     case PD_SERVER_STOP:
-        server->is_stopping = true;
+        begin_stop(server);
         return;
     }
 }
 
 /* -- The loop ---------------------------------------------------------------------------------- */
 
-static void look_at_clock(struct pd_server *server)
+/* true: a tick was due. */
+static bool look_at_clock(struct pd_server *server)
 {
     struct pd_host *host = server->host;
     server->now_ns = pd_host_now_ns(host);
@@ -387,6 +415,7 @@ static void look_at_clock(struct pd_server *server)
             pd_replica_tick(server->replica);
         }
     }
+    return is_due;
 }
 
 static bool batch_waits(struct pd_server *server)
@@ -416,13 +445,14 @@ static void turn(struct pd_server *server, bool is_log)
     if (server->unread == NULL) {
         server->unread = pd_server_take(&server->inbox);
     }
-    look_at_clock(server);
+    bool is_tick = look_at_clock(server);
     for (uint32_t i = 0; i < EVENTS_A_TURN && server->unread != NULL; i++) {
         struct pd_server_message *message = server->unread;
         server->unread = message->next;
         deliver(server, message);
     }
     server->more = work(server, is_log);
+    server->more = pd_server_peers_turn(server, is_tick) || server->more;
 }
 
 static void tell_ready(struct pd_server *server)
@@ -433,9 +463,14 @@ static void tell_ready(struct pd_server *server)
         /* A leader that has taken over serves what it can, also when its disk is nearly full. */
         bool leads = status->phase == PD_REPLICA_RUNNING && status->raft.role == PD_RAFT_LEADER &&
                      status->kv.applied_term == status->raft.hard_state.term;
-        if (status->serves_writes || (leads && status->disk_is_low)) {
+        bool follows = status->phase == PD_REPLICA_RUNNING &&
+                       status->raft.role == PD_RAFT_FOLLOWER && status->raft.leader != 0;
+        if (status->serves_writes || (leads && status->disk_is_low) || follows) {
             atomic_store(&server->is_ready, true);
             server->host->ops->event_set(server->host, &server->ready);
+            if (server->config.ready != NULL) {
+                server->config.ready(server->config.state);
+            }
         }
     }
 }
@@ -454,9 +489,11 @@ static bool has_work(struct pd_server *server)
 
 static bool is_finished(const struct pd_server *server)
 {
-    return server->is_stopping && server->unread == NULL && !server->log_is_busy &&
-           !server->store_is_busy && !server->flush_is_busy && !server->reset_waits &&
-           server->reads_under_way == 0;
+    bool is_handed_over = server->has_failed || server->now_ns >= server->stop_deadline_ns ||
+                          !pd_replica_leads(server->replica);
+    return server->is_stopping && is_handed_over && server->unread == NULL &&
+           !server->log_is_busy && !server->store_is_busy && !server->flush_is_busy &&
+           !server->reset_waits && server->reads_under_way == 0;
 }
 
 /* Hold the core while there is something to do. It is let go before the last look at the inbox, and

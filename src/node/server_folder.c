@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "host/disk.h"
+#include "node/members.h"
 #include "node/server_internal.h"
 
 #define NAME "node.json"
@@ -116,6 +117,19 @@ static enum pd_status read_identity(struct pd_server *server, struct pd_server_i
 
 /* -- The folder -------------------------------------------------------------------------------- */
 
+/* What a folder may hold that is to become a node's. */
+static bool may_stand_before(const char *name)
+{
+    static const char *const names[] = {NEW_NAME, "lost+found", PD_MEMBERS_FILE_NAME,
+                                        PD_MEMBERS_FILE_NAME ".new", PD_SERVER_KEY_NAME};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Files that a node does not put there, in a folder without node.json. */
 static enum pd_status refuse_foreign(struct pd_server *server, char *text)
 {
@@ -126,7 +140,7 @@ static enum pd_status refuse_foreign(struct pd_server *server, char *text)
     uint32_t count = 0;
     enum pd_status status = server->root->ops->list(server->root, names, NAMES_MAX, &count);
     for (uint32_t i = 0; i < count && status == PD_OK; i++) {
-        if (strcmp(names[i].text, NEW_NAME) != 0 && strcmp(names[i].text, "lost+found") != 0) {
+        if (!may_stand_before(names[i].text)) {
             say(text,
                 "'%s' holds '%s' and no " NAME ": it is not a node's folder. Choose an empty or a "
                 "new one",
@@ -163,21 +177,29 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
                                      struct pd_server_identity *identity_out, char *text)
 {
     enum pd_status status = hold(server, text);
-    status = status == PD_OK ? read_identity(server, identity_out, text) : status;
-    if (status != PD_ERR_UNKNOWN || server->root == NULL) {
-        return status;
-    }
-    status = refuse_foreign(server, text);
     if (status != PD_OK) {
         return status;
     }
+    status = read_identity(server, identity_out, text);
+    if (status != PD_ERR_UNKNOWN) {
+        return status == PD_OK ? pd_server_peers_identify(server, false, text) : status;
+    }
+    status = refuse_foreign(server, text);
+    status = status == PD_OK ? pd_server_peers_identify(server, true, text) : status;
+    if (status != PD_OK) {
+        return status;
+    }
+    const struct pd_server_peers *peers = &server->peers;
+    bool has_key = server->config.peers.identify != NULL;
     uint64_t random[2];
     server->host->ops->entropy(server->host, (uint8_t *)random, sizeof random);
-    *identity_out = (struct pd_server_identity){.cluster_id = random[0],
-                                                .node_id = 1,
-                                                .log_identity = random[1],
-                                                .segment_bytes = server->config.wal.segment_bytes,
-                                                .has_begun = false};
+    uint64_t cluster_id = peers->file.count > 0 ? peers->file.cluster_id : random[0];
+    *identity_out =
+        (struct pd_server_identity){.cluster_id = cluster_id,
+                                    .node_id = has_key ? pd_members_node_of(peers->key) : 1,
+                                    .log_identity = random[1],
+                                    .segment_bytes = server->config.wal.segment_bytes,
+                                    .has_begun = false};
     status = pd_server_identity_write(server, identity_out);
     if (status != PD_OK) {
         say(text, "cannot write '%s/" NAME "': %s", server->folder, strerror(errno));

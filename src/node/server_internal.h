@@ -7,6 +7,7 @@
 #include "base/disk.h"
 #include "base/list.h"
 #include "base/spin.h"
+#include "node/members_file.h"
 #include "node/server.h"
 
 /* -- A queue that many threads put into and one takes from ------------------------------------- */
@@ -40,6 +41,8 @@ enum pd_server_kind {
     PD_SERVER_LOG_SPACE,   /* the log's */
     PD_SERVER_STORE_DONE,  /* the store's */
     PD_SERVER_READ_DONE,   /* struct pd_server_read; freed by the core */
+    PD_SERVER_PACKET,      /* struct pd_server_packet; freed by the core */
+    PD_SERVER_PEER_LOST,   /* likewise, without bytes */
     PD_SERVER_STOP
 };
 
@@ -48,6 +51,14 @@ struct pd_server_request {
     struct pd_server_client *client;
     uint64_t client_id;
     uint64_t correlation;
+    size_t size;
+    uint8_t bytes[];
+};
+
+/* What a peer sent. */
+struct pd_server_packet {
+    struct pd_server_message message;
+    uint64_t from;
     size_t size;
     uint8_t bytes[];
 };
@@ -157,6 +168,93 @@ struct pd_server_place {
     struct pd_server_client *client;
 };
 
+/* -- Peers: server_peers.c, server_peers_forward.c --------------------------------------------- */
+
+enum pd_server_forward_state {
+    PD_SERVER_FORWARD_FREE = 0,
+    PD_SERVER_FORWARD_WAITS, /* for a leader, for a session, or for its turn */
+    PD_SERVER_FORWARD_SENT
+};
+/* What sees to it that it happens once. */
+enum pd_server_forward_kind {
+    PD_SERVER_FORWARD_PLAIN = 0,  /* nothing does: it is asked for once */
+    PD_SERVER_FORWARD_NUMBERED,   /* this node's session */
+    PD_SERVER_FORWARD_IN_SESSION, /* its client's session */
+    PD_SERVER_FORWARD_OPENING /* of this node's session: one that is opened twice ends by itself */
+};
+/* A request that only the leader can serve. */
+struct pd_server_forward {
+    enum pd_server_forward_state state;
+    enum pd_server_forward_kind kind;
+    bool is_uncertain; /* a try before this one may have happened */
+    uint16_t generation;
+    uint32_t next;      /* in the line of those that wait, or of the free ones */
+    uint64_t client_id; /* 0: the node's own, or its client is gone */
+    uint64_t correlation;
+    uint64_t session; /* of this node, in which it has its number; 0: not yet */
+    uint64_t sequence;
+    uint64_t sent_to;
+    uint64_t deadline_ns;
+    uint64_t again_ns; /* not before */
+    size_t size;
+    uint8_t *bytes; /* a request; owned */
+};
+/* A request of another node's, that this one serves as the leader. */
+struct pd_server_served {
+    uint64_t node; /* 0: free */
+    uint64_t id;   /* its own number for it */
+    uint32_t next; /* of the free ones */
+};
+
+#define PD_SERVER_FORWARD_WINDOW 64u
+#define PD_SERVER_FORWARD_NONE UINT32_MAX
+/* Who the replica answers when it is none of the clients. */
+#define PD_SERVER_CLIENT_SELF (UINT64_MAX - 1) /* this node's forwards, now that it leads itself */
+#define PD_SERVER_CLIENT_SERVED (UINT64_MAX - 2) /* other nodes' */
+
+struct pd_server_peers {
+    struct pd_transport *transport; /* NULL: alone */
+    bool is_started;
+    uint8_t key[PD_TRANSPORT_KEY_SIZE];
+    struct pd_members_file file;
+    struct pd_replica_first_member first[PD_MEMBERS_FILE_MAX + 1];
+    uint8_t *first_bytes;    /* what those borrow */
+    struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */
+    char *own_texts;
+    uint64_t own_asked_ns;
+    uint64_t table_version; /* of the directory that the transport's table follows; 0: none yet */
+    atomic_uint_least64_t packets_waiting;
+    atomic_uint_least64_t packet_bytes_waiting;
+
+    /* Forwards; all of it is the core's. */
+    struct pd_server_forward *forwards;
+    uint32_t forward_free;
+    uint32_t forward_count;
+    uint64_t forward_bytes;
+    uint32_t waits_first;
+    uint32_t waits_last;
+    uint64_t leader; /* whom they were last sent to */
+    uint64_t id_base;
+    struct pd_server_served *served;
+    uint32_t served_free;
+    struct {
+        uint64_t id; /* 0: none */
+        bool is_opening;
+        uint64_t used_ns;
+        uint64_t next; /* number */
+        uint64_t low;
+        uint32_t window[PD_SERVER_FORWARD_WINDOW]; /* of number % that: who has it; NONE: nobody */
+    } session;
+    struct {
+        atomic_uint_least64_t packets;
+        atomic_uint_least64_t packets_dropped;
+        atomic_uint_least64_t sends_dropped;
+        atomic_uint_least64_t forwards;
+        atomic_uint_least64_t forwards_again;
+        atomic_uint_least64_t served;
+    } counters;
+};
+
 /* What node.json holds. */
 struct pd_server_identity {
     uint64_t cluster_id;
@@ -204,6 +302,7 @@ struct pd_server {
     uint32_t places_free_count;
     uint32_t place_generation;
 
+    struct pd_server_peers peers;
     struct pd_server_lease lease;
     atomic_bool is_ready;
     atomic_bool store_is_condemned;
@@ -219,6 +318,7 @@ struct pd_server {
     struct pd_server_message stop;
     struct pd_server_message *unread; /* taken from the inbox, not yet delivered */
     bool is_stopping;
+    uint64_t stop_deadline_ns; /* a lead that nobody took by then goes down with this node */
     bool has_failed;
     bool log_is_busy;
     bool store_is_busy;
@@ -240,7 +340,6 @@ struct pd_server {
         atomic_uint_least64_t log_records;
         atomic_uint_least64_t store_batches;
         atomic_uint_least64_t fetches;
-        atomic_uint_least64_t sends_dropped;
     } counters;
 };
 
@@ -257,6 +356,47 @@ void pd_server_core_from_log(struct pd_server *server);
 /* Put it into the inbox, and see that somebody looks there. */
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
 void pd_server_nudge_core(struct pd_server *server);
+
+/* The answer of a replica to one of the clients. */
+void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t correlation,
+                      struct pd_span bytes);
+
+/* server_peers.c */
+/* The folder is held: whose it is, and whom it knows. is_new: it has no node.json. */
+PD_NODISCARD enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new,
+                                                     char *text);
+/* The identity is known: what the replica is to know of the others, and the transport. */
+PD_NODISCARD enum pd_status pd_server_peers_open(struct pd_server *server, char *text);
+/* The core runs, or is about to. */
+void pd_server_peers_start(struct pd_server *server);
+/* Nothing comes in any more. */
+void pd_server_peers_stop(struct pd_server *server);
+void pd_server_peers_close(struct pd_server *server);
+/* The core: */
+void pd_server_peers_send(struct pd_server *server, uint64_t node, enum pd_transport_lane lane,
+                          struct pd_span bytes);
+void pd_server_peers_packet(struct pd_server *server, struct pd_server_packet *packet);
+void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *packet);
+/* After the replica's work. true: there is more. */
+bool pd_server_peers_turn(struct pd_server *server, bool is_tick);
+
+/* server_peers_forward.c; the core's */
+PD_NODISCARD enum pd_status pd_server_forward_init(struct pd_server *server);
+void pd_server_forward_deinit(struct pd_server *server);
+/* false: it is this node's own to serve. */
+bool pd_server_forward(struct pd_server *server, const struct pd_server_request *request);
+/* A request of this node's own. false: full. */
+bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_t size);
+/* The frames that are not the replica's. */
+void pd_server_forward_frame(struct pd_server *server, uint64_t from, struct pd_span bytes);
+bool pd_server_forward_is_frame(struct pd_span bytes);
+/* An answer of this node's replica. false: a client's. */
+bool pd_server_forward_answered(struct pd_server *server, uint64_t client, uint64_t correlation,
+                                struct pd_span bytes);
+void pd_server_forward_client_gone(struct pd_server *server, uint64_t client_id);
+void pd_server_forward_lost(struct pd_server *server, uint64_t node);
+/* true: something was given to this node's own replica, or more is to be sent. */
+bool pd_server_forward_turn(struct pd_server *server, bool is_tick);
 
 /* server_log.c */
 void pd_server_log_main(void *argument);

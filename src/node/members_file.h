@@ -1,0 +1,39 @@
+/* members_file - FOLDER/cluster.json: of which cluster a node is, and whom it knew at first.
+ *
+ * Model      Written before a node's first start, by who brings a cluster up or by a node that
+ *            joins one. The first members of a cluster have the same list, and begin with it as
+ *            voters; a node that joins has those that it may ask. Afterwards the directory in the
+ *            store is what counts; the file's addresses are tried as well, when a node has moved
+ *            and nobody could be told yet.
+ * Ownership  A file that was read owns its texts until deinit.
+ * Bounds     PD_MEMBERS_FILE_MAX members. */
+#ifndef PD_NODE_MEMBERS_FILE_H
+#define PD_NODE_MEMBERS_FILE_H
+
+#include "base/disk.h"
+#include "kv/member.h"
+
+#define PD_MEMBERS_FILE_NAME "cluster.json"
+#define PD_MEMBERS_FILE_MAX 31u
+
+struct pd_members_file {
+    uint64_t cluster_id;
+    bool joins; /* the cluster is there already, and adds this node */
+    uint32_t count;
+    struct pd_kv_member members[PD_MEMBERS_FILE_MAX]; /* by node id */
+    char *texts; /* what their spans point into; NULL: somebody else's */
+};
+
+/* PD_OK; PD_ERR_UNKNOWN: there is none; PD_ERR_CORRUPT: `text` says what is wrong with it;
+ * PD_ERR_IO, PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_members_file_read(struct pd_disk *folder, char *text,
+                                                 size_t text_max, struct pd_members_file *file_out);
+/* In the place of the one before, whole or not at all. PD_ERR_INVALID: a member that cannot be one;
+ * else the disk's. */
+PD_NODISCARD enum pd_status pd_members_file_write(struct pd_disk *folder,
+                                                  const struct pd_members_file *file);
+void pd_members_file_deinit(struct pd_members_file *file);
+
+const struct pd_kv_member *pd_members_file_find(const struct pd_members_file *file, uint64_t node);
+
+#endif

@@ -1,0 +1,435 @@
+/* The other nodes: who they are, what comes from them and what goes to them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "node/address.h"
+#include "node/members.h"
+#include "node/server_internal.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define OWN_ROW_NS (2 * SECOND_NS) /* between two tries to put it right */
+
+static void say(char *text, const char *format, ...) PD_PRINTF(2, 3);
+
+static void say(char *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, PD_SERVER_TEXT_MAX, format, arguments);
+    va_end(arguments);
+}
+
+static struct pd_span span_of(const char *text)
+{
+    return (struct pd_span){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
+}
+
+/* -- Who this is ------------------------------------------------------------------------------- */
+
+static enum pd_status read_file(struct pd_server *server, char *text)
+{
+    char why[128];
+    enum pd_status status =
+        pd_members_file_read(server->root, why, sizeof why, &server->peers.file);
+    if (status == PD_ERR_CORRUPT) {
+        say(text, "'%s/" PD_MEMBERS_FILE_NAME "' cannot be used: %s. Nothing was changed",
+            server->folder, why);
+    } else if (status != PD_OK && status != PD_ERR_UNKNOWN) {
+        say(text, "cannot read '%s/" PD_MEMBERS_FILE_NAME "': %s", server->folder,
+            status == PD_ERR_NO_MEMORY ? "no memory" : strerror(errno));
+    }
+    return status == PD_ERR_UNKNOWN ? PD_OK : status;
+}
+
+enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new, char *text)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_server_peers *peers = &server->peers;
+    enum pd_status status = read_file(server, text);
+    if (status != PD_OK || config->identify == NULL) {
+        return status;
+    }
+    status = config->identify(config->state, server->folder, is_new, peers->key, text,
+                              PD_SERVER_TEXT_MAX);
+    if (status != PD_OK) {
+        return status;
+    }
+    uint64_t node = pd_members_node_of(peers->key);
+    if (is_new && peers->file.count > 0 && !peers->file.joins &&
+        pd_members_file_find(&peers->file, node) == NULL) {
+        say(text,
+            "'%s/" PD_MEMBERS_FILE_NAME "' does not name this node (%016" PRIx64
+            "): it is another folder's. Put back what belongs here",
+            server->folder, node);
+        return PD_ERR_DENIED;
+    }
+    return PD_OK;
+}
+
+/* -- What the directory is to say of this node ------------------------------------------------- */
+
+static bool name_self(struct pd_server *server)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_server_peers *peers = &server->peers;
+    const char *texts[] = {config->name, config->peer_address, config->client_address};
+    size_t size = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        size += texts[i] == NULL ? 0 : strlen(texts[i]);
+    }
+    peers->own_texts = pd_alloc(size + 1);
+    if (peers->own_texts == NULL) {
+        return false;
+    }
+    struct pd_span spans[3];
+    size_t at = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct pd_span from = span_of(texts[i]);
+        spans[i] = (struct pd_span){(const uint8_t *)peers->own_texts + at, from.size};
+        if (from.size > 0) {
+            memcpy(peers->own_texts + at, from.bytes, from.size);
+        }
+        at += from.size;
+    }
+    peers->own = (struct pd_kv_member){.node = server->identity.node_id, .name = spans[0]};
+    memcpy(peers->own.key, peers->key, sizeof peers->own.key);
+    peers->own.peers[0] = spans[1];
+    peers->own.peer_count = spans[1].size > 0;
+    peers->own.clients[0] = spans[2];
+    peers->own.client_count = spans[2].size > 0;
+    return true;
+}
+
+/* Room for all of them is taken at once: the replica borrows it. */
+static bool name_first(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_replica_config *config = &server->config.replica;
+    const struct pd_members_file *file = &peers->file;
+    bool is_alone = file->count == 0;
+    uint32_t count = is_alone ? 1 : file->joins ? 0 : file->count;
+    peers->first_bytes = pd_alloc((size_t)(count + 1) * PD_KV_MEMBER_BYTES_MAX);
+    if (peers->first_bytes == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct pd_kv_member *member = is_alone ? &peers->own : &file->members[i];
+        struct pd_kv_writer writer = {.bytes =
+                                          peers->first_bytes + (size_t)i * PD_KV_MEMBER_BYTES_MAX,
+                                      .bytes_max = PD_KV_MEMBER_BYTES_MAX};
+        pd_kv_member_encode(&writer, member);
+        pd_assert(!writer.is_full); /* the file's were decoded, this node's were looked at */
+        peers->first[i] = (struct pd_replica_first_member){.node = member->node,
+                                                           .bytes = {writer.bytes, writer.size}};
+    }
+    config->has_directory = true;
+    config->first_members = peers->first;
+    config->first_member_count = count;
+    return true;
+}
+
+static bool own_is_sound(const struct pd_server *server)
+{
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_member back = {0};
+    pd_kv_member_encode(&writer, &server->peers.own);
+    return !writer.is_full &&
+           pd_kv_member_decode((struct pd_span){room, writer.size}, &back) == PD_OK;
+}
+
+enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_server_peers *peers = &server->peers;
+    if (config->identify == NULL) {
+        if (peers->file.count > 0) {
+            say(text, "'%s' is a node of a cluster: it cannot be started alone", server->folder);
+            return PD_ERR_INVALID;
+        }
+        return PD_OK;
+    }
+    uint64_t node = pd_members_node_of(peers->key);
+    if (node != server->identity.node_id) {
+        say(text,
+            "the key in '%s' makes node %016" PRIx64 ", but node.json names %016" PRIx64
+            ": they are of different nodes. Put back what belongs here",
+            server->folder, node, server->identity.node_id);
+        return PD_ERR_CORRUPT;
+    }
+    if (peers->file.count > 0 && peers->file.cluster_id != server->identity.cluster_id) {
+        say(text, "'%s/" PD_MEMBERS_FILE_NAME "' is of another cluster than node.json",
+            server->folder);
+        return PD_ERR_CORRUPT;
+    }
+    if (!name_self(server)) {
+        return PD_ERR_NO_MEMORY;
+    }
+    if (!own_is_sound(server)) {
+        say(text, "a node's name has at most %u letters without spaces, an address %u",
+            PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
+        return PD_ERR_INVALID;
+    }
+    if (!name_first(server) || pd_server_forward_init(server) != PD_OK) {
+        return PD_ERR_NO_MEMORY;
+    }
+    return config->open(config->state, server->folder, node, text, PD_SERVER_TEXT_MAX,
+                        &peers->transport);
+}
+
+/* -- What comes in: on the transport's thread -------------------------------------------------- */
+
+static void take(struct pd_server *server, enum pd_server_kind kind, uint64_t from,
+                 struct pd_span bytes)
+{
+    struct pd_server_peers *peers = &server->peers;
+    const struct pd_server_peers_config *config = &server->config.peers;
+    uint64_t count = atomic_fetch_add(&peers->packets_waiting, 1);
+    uint64_t size = atomic_fetch_add(&peers->packet_bytes_waiting, bytes.size);
+    bool is_full = count >= config->packets_max || size + bytes.size > config->packet_bytes_max;
+    struct pd_server_packet *packet = NULL;
+    if (!is_full && !atomic_load_explicit(&server->is_closed, memory_order_relaxed)) {
+        packet = pd_alloc(sizeof *packet + bytes.size);
+    }
+    if (packet == NULL) {
+        (void)atomic_fetch_sub(&peers->packets_waiting, 1);
+        (void)atomic_fetch_sub(&peers->packet_bytes_waiting, bytes.size);
+        pd_server_count(&peers->counters.packets_dropped, 1);
+        return;
+    }
+    packet->message = (struct pd_server_message){.kind = kind};
+    packet->from = from;
+    packet->size = bytes.size;
+    if (bytes.size > 0) {
+        memcpy(packet->bytes, bytes.bytes, bytes.size);
+    }
+    pd_server_count(&peers->counters.packets, 1);
+    pd_server_wake_core(server, &packet->message);
+}
+
+static void on_message(void *state, uint64_t from, enum pd_transport_lane lane,
+                       struct pd_span bytes)
+{
+    (void)lane;
+    take(state, PD_SERVER_PACKET, from, bytes);
+}
+
+static void on_lost(void *state, uint64_t node)
+{
+    take(state, PD_SERVER_PEER_LOST, node, (struct pd_span){NULL, 0});
+}
+
+/* -- The table --------------------------------------------------------------------------------- */
+
+static void add_address(struct pd_transport_peer *peer, struct pd_span text)
+{
+    struct pd_transport_address address;
+    if (peer->address_count == PD_TRANSPORT_ADDRESSES_MAX ||
+        pd_address_parse(text, &address) != PD_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < peer->address_count; i++) {
+        if (peer->addresses[i].port == address.port &&
+            memcmp(peer->addresses[i].ip, address.ip, sizeof address.ip) == 0) {
+            return;
+        }
+    }
+    peer->addresses[peer->address_count++] = address;
+}
+
+static void add_addresses(struct pd_transport_peer *peer, const struct pd_kv_member *member)
+{
+    for (uint32_t i = 0; member != NULL && i < member->peer_count; i++) {
+        add_address(peer, member->peers[i]);
+    }
+}
+
+/* The directory's members, with the addresses of the file as well; and those of the file that the
+ * directory never heard of. */
+static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *table)
+{
+    const struct pd_kv *kv = pd_replica_kv(server->replica);
+    const struct pd_members_file *file = &server->peers.file;
+    uint32_t count = 0;
+    struct pd_kv_member member = {0};
+    while (pd_kv_member_next(kv, member.node, &member)) {
+        struct pd_transport_peer *peer = &table[count++];
+        *peer = (struct pd_transport_peer){.node = member.node};
+        memcpy(peer->key, member.key, sizeof peer->key);
+        add_addresses(peer, &member);
+        add_addresses(peer, pd_members_file_find(file, member.node));
+    }
+    for (uint32_t i = 0; i < file->count; i++) {
+        const struct pd_kv_member *first = &file->members[i];
+        if (pd_kv_member_find(kv, first->node, &member) == PD_KV_MEMBER_UNKNOWN) {
+            struct pd_transport_peer *peer = &table[count++];
+            *peer = (struct pd_transport_peer){.node = first->node};
+            memcpy(peer->key, first->key, sizeof peer->key);
+            add_addresses(peer, first);
+        }
+    }
+    return count;
+}
+
+static void follow_directory(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    uint64_t version = pd_kv_members_version(pd_replica_kv(server->replica)) + 1;
+    bool is_first = peers->table_version == 0;
+    if (version == peers->table_version || (!is_first && !pd_replica_has_state(server->replica))) {
+        return; /* the directory may be half read */
+    }
+    struct pd_transport_peer *table =
+        pd_alloc((PD_KV_MEMBERS_MAX + PD_MEMBERS_FILE_MAX) * sizeof *table);
+    if (table == NULL) {
+        return; /* the next turn tries again */
+    }
+    uint32_t count = make_table(server, table);
+    enum pd_status status = peers->transport->ops->set_peers(peers->transport, table, count);
+    pd_free(table);
+    if (status == PD_OK) {
+        peers->table_version = version;
+    }
+}
+
+/* -- What this node says of itself ------------------------------------------------------------- */
+
+static bool same_texts(const struct pd_span *a, uint32_t a_count, const struct pd_span *b,
+                       uint32_t b_count)
+{
+    for (uint32_t i = 0; i < a_count && a_count == b_count; i++) {
+        if (a[i].size != b[i].size || memcmp(a[i].bytes, b[i].bytes, a[i].size) != 0) {
+            return false;
+        }
+    }
+    return a_count == b_count;
+}
+
+/* A member that listens elsewhere now, or has another name, says so. */
+static void put_own_right(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_kv_member told;
+    if (server->now_ns < peers->own_asked_ns + OWN_ROW_NS || peers->own.peer_count == 0 ||
+        pd_replica_leader(server->replica) == 0 ||
+        pd_kv_member_find(pd_replica_kv(server->replica), peers->own.node, &told) !=
+            PD_KV_MEMBER_LIVE) {
+        return;
+    }
+    struct pd_kv_member wanted = peers->own;
+    wanted.role = told.role;
+    if (wanted.name.size == 0) {
+        wanted.name = told.name;
+    }
+    if (same_texts(&wanted.name, 1, &told.name, 1) &&
+        same_texts(wanted.peers, wanted.peer_count, told.peers, told.peer_count) &&
+        same_texts(wanted.clients, wanted.client_count, told.clients, told.client_count)) {
+        return;
+    }
+    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
+    uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_writer inner = {.bytes = row, .bytes_max = sizeof row};
+    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
+                                  .bytes_max = sizeof room - PD_REPLICA_REQUEST_HEAD_SIZE};
+    pd_kv_member_encode(&inner, &wanted);
+    pd_kv_command_encode(&writer, &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                                          .id = (int64_t)wanted.node,
+                                                          .bytes = {inner.bytes, inner.size}});
+    pd_assert(!inner.is_full && !writer.is_full);
+    pd_replica_request_put_head(
+        room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    peers->own_asked_ns = server->now_ns;
+    (void)pd_server_forward_own(server, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+}
+
+/* -- The core's side --------------------------------------------------------------------------- */
+
+void pd_server_peers_start(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (peers->transport == NULL) {
+        return;
+    }
+    const struct pd_transport_handler handler = {
+        .message = on_message, .lost = on_lost, .state = server};
+    peers->is_started = true;
+    follow_directory(server);
+    peers->transport->ops->start(peers->transport, &handler);
+}
+
+void pd_server_peers_stop(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (peers->is_started) {
+        peers->transport->ops->stop(peers->transport);
+        peers->is_started = false;
+    }
+}
+
+void pd_server_peers_close(struct pd_server *server)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_server_peers *peers = &server->peers;
+    pd_server_peers_stop(server);
+    if (peers->transport != NULL) {
+        config->close(config->state, peers->transport);
+        peers->transport = NULL;
+    }
+    pd_server_forward_deinit(server);
+    pd_members_file_deinit(&peers->file);
+    pd_free(peers->first_bytes);
+    pd_free(peers->own_texts);
+}
+
+void pd_server_peers_send(struct pd_server *server, uint64_t node, enum pd_transport_lane lane,
+                          struct pd_span bytes)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (peers->transport == NULL || !peers->is_started ||
+        peers->transport->ops->send(peers->transport, node, lane, bytes) != PD_OK) {
+        pd_server_count(&peers->counters.sends_dropped, 1);
+    }
+}
+
+void pd_server_peers_packet(struct pd_server *server, struct pd_server_packet *packet)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_span bytes = {packet->bytes, packet->size};
+    (void)atomic_fetch_sub(&peers->packets_waiting, 1);
+    (void)atomic_fetch_sub(&peers->packet_bytes_waiting, packet->size);
+    if (!server->has_failed) {
+        if (pd_server_forward_is_frame(bytes)) {
+            pd_server_forward_frame(server, packet->from, bytes);
+        } else {
+            pd_replica_message(server->replica, packet->from, packet->bytes, packet->size);
+        }
+    }
+    pd_free(packet);
+}
+
+void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *packet)
+{
+    (void)atomic_fetch_sub(&server->peers.packets_waiting, 1);
+    if (!server->has_failed) {
+        pd_replica_unreachable(server->replica, packet->from);
+        pd_server_forward_lost(server, packet->from);
+    }
+    pd_free(packet);
+}
+
+bool pd_server_peers_turn(struct pd_server *server, bool is_tick)
+{
+    if (server->peers.transport == NULL || server->has_failed) {
+        return false;
+    }
+    follow_directory(server);
+    if (is_tick) {
+        put_own_right(server);
+    }
+    return pd_server_forward_turn(server, is_tick);
+}

@@ -1,0 +1,51 @@
+/* server_peers - the other nodes, as a server's owner gives them: an identity and a transport.
+ *
+ * Model      While the folder is held the server asks for the node's key; when it knows who it is,
+ *            for a transport. What the transport brings joins the core's queue, bounded; its table
+ *            of peers follows the directory of members, and before that is known, cluster.json.
+ * Clients    Any node serves any client: what only the leader may do is passed on to it by the
+ *            node, under a number and, if it is a write without a session of the client's, in a
+ *            session of the node's own. So it is asked for again when the leader has changed, and
+ *            happens once. While nobody leads it waits, until the request's time is over.
+ * Ownership  The transport is the owner's: started and stopped by the server, closed by the owner's
+ *            function.
+ * Bounds     packets and their bytes that the core has not taken up: what comes then is dropped and
+ *            counted, and raft copes. Requests that are passed on: then BUSY. */
+#ifndef PD_NODE_SERVER_PEERS_H
+#define PD_NODE_SERVER_PEERS_H
+
+#include "base/transport.h"
+#include "kv/member.h"
+
+#define PD_SERVER_KEY_NAME "node.key" /* in a node's folder */
+
+struct pd_server_peers_config {
+    /* NULL: this node is alone for ever, and has no key. The folder is held; a new node's key is
+     * made, and durable when it returns PD_OK. Else `text`, of text_max bytes, says what to do. */
+    enum pd_status (*identify)(void *state, const char *folder, bool is_new,
+                               uint8_t key_out[PD_TRANSPORT_KEY_SIZE], char *text, size_t text_max);
+    enum pd_status (*open)(void *state, const char *folder, uint64_t node, char *text,
+                           size_t text_max, struct pd_transport **transport_out);
+    void (*close)(void *state, struct pd_transport *transport);
+    void *state;
+    /* What the directory is to say of this node; borrowed for pd_server_open. An empty name or no
+     * addresses: what is known of it stays. */
+    const char *name;
+    const char *peer_address;   /* "HOST:PORT", numeric; NULL: none */
+    const char *client_address; /* "http://HOST:PORT"; NULL: none */
+    uint32_t packets_max;
+    uint64_t packet_bytes_max;
+    uint32_t forwards_max; /* of this node's clients; likewise of other nodes' */
+    uint64_t forward_bytes_max;
+};
+
+struct pd_server_peers_counters {
+    uint64_t packets;
+    uint64_t packets_dropped; /* the core's queue was full */
+    uint64_t sends_dropped;   /* not connected, or the lane is full */
+    uint64_t forwards;        /* requests that were passed on */
+    uint64_t forwards_again;  /* of those: asked for once more */
+    uint64_t served;          /* for other nodes */
+};
+
+#endif

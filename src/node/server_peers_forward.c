@@ -1,0 +1,702 @@
+/* Requests that only the leader can serve, at a node that does not lead.
+ *
+ *                  a leader is known, the session has room
+ *   take -> WAITS ---------------------------------------> SENT -> answered
+ *             ^                                             |
+ *             '-- nothing was done, or the session sees to it '-> the leader is lost, or another
+ *
+ * A write without a session of its client's is numbered in a session of this node. A request that
+ * may have happened, and whose repetition nobody would notice, is not asked for again: its outcome
+ * is unknown. The same holds when the session turns out to be gone.
+ *
+ * Numbers  A session's numbers are given in the order of sending; `low` is the lowest one without
+ *          an answer, and goes along with each. A request that is given up keeps its number: it can
+ *          happen no more when `low` has passed it.
+ * Frames   mark u8, kind u8, 0 u16, group u32, cluster u64, number u64; then a request or an
+ *          answer of replica_request.h. The number is the asking node's; it begins at random, so
+ *          that an answer to a former life of that node finds nobody. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "node/replica_request.h"
+#include "node/server_internal.h"
+
+#define FRAME_MARK 0xf1u /* a replica's frames begin with their version */
+#define FRAME_REQUEST 1u
+#define FRAME_ANSWER 2u
+#define FRAME_SIZE 24u
+#define SMALL_BYTES 65536u /* what may stand in raft's way */
+#define SECOND_NS UINT64_C(1000000000)
+#define SESSION_NS (60 * SECOND_NS)
+#define NONE PD_SERVER_FORWARD_NONE
+#define AT_ONCE 256u /* are looked at in a turn */
+
+/* -- Places ------------------------------------------------------------------------------------ */
+
+enum pd_status pd_server_forward_init(struct pd_server *server)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_server_peers *peers = &server->peers;
+    pd_assert(config->forwards_max > 0 && config->forwards_max < UINT16_MAX);
+    peers->forwards = pd_alloc_zeroed(config->forwards_max, sizeof *peers->forwards);
+    peers->served = pd_alloc_zeroed(config->forwards_max, sizeof *peers->served);
+    if (peers->forwards == NULL || peers->served == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < config->forwards_max; i++) {
+        uint32_t next = i + 1 == config->forwards_max ? NONE : i + 1;
+        peers->forwards[i].next = next;
+        peers->served[i].next = next;
+    }
+    for (uint32_t i = 0; i < PD_SERVER_FORWARD_WINDOW; i++) {
+        peers->session.window[i] = NONE;
+    }
+    peers->waits_first = NONE;
+    peers->waits_last = NONE;
+    server->host->ops->entropy(server->host, (uint8_t *)&peers->id_base, sizeof peers->id_base);
+    peers->id_base &= ~(uint64_t)UINT32_MAX;
+    return PD_OK;
+}
+
+void pd_server_forward_deinit(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    for (uint32_t i = 0; peers->forwards != NULL && i < server->config.peers.forwards_max; i++) {
+        pd_free(peers->forwards[i].bytes);
+    }
+    pd_free(peers->forwards);
+    pd_free(peers->served);
+}
+
+static uint32_t place_of(const struct pd_server_peers *peers,
+                         const struct pd_server_forward *forward)
+{
+    return (uint32_t)(forward - peers->forwards);
+}
+
+static uint64_t number_of(const struct pd_server_peers *peers,
+                          const struct pd_server_forward *forward)
+{
+    return peers->id_base | (uint64_t)forward->generation << 16 | place_of(peers, forward);
+}
+
+/* NULL: of a former life, or answered already. */
+static struct pd_server_forward *find(struct pd_server *server, uint64_t number)
+{
+    struct pd_server_peers *peers = &server->peers;
+    uint32_t at = (uint32_t)(number & UINT16_MAX);
+    if (at >= server->config.peers.forwards_max) {
+        return NULL;
+    }
+    struct pd_server_forward *forward = &peers->forwards[at];
+    return forward->state == PD_SERVER_FORWARD_SENT && number_of(peers, forward) == number ? forward
+                                                                                           : NULL;
+}
+
+static void line_up(struct pd_server_peers *peers, struct pd_server_forward *forward)
+{
+    uint32_t at = place_of(peers, forward);
+    forward->state = PD_SERVER_FORWARD_WAITS;
+    forward->next = NONE;
+    if (peers->waits_last == NONE) {
+        peers->waits_first = at;
+    } else {
+        peers->forwards[peers->waits_last].next = at;
+    }
+    peers->waits_last = at;
+}
+
+/* `before`: the one in front of it in the line; NULL: it is the first. */
+static void leave_line(struct pd_server_peers *peers, struct pd_server_forward *before,
+                       struct pd_server_forward *forward)
+{
+    uint32_t at = place_of(peers, forward);
+    if (before == NULL) {
+        peers->waits_first = forward->next;
+    } else {
+        before->next = forward->next;
+    }
+    if (peers->waits_last == at) {
+        peers->waits_last = before == NULL ? NONE : place_of(peers, before);
+    }
+    forward->next = NONE;
+}
+
+/* Its number is answered, or given up: `low` passes it. */
+static void leave_session(struct pd_server_peers *peers, struct pd_server_forward *forward)
+{
+    bool is_current = forward->session != 0 && forward->session == peers->session.id;
+    if (is_current) {
+        peers->session.window[forward->sequence % PD_SERVER_FORWARD_WINDOW] = NONE;
+        while (peers->session.low < peers->session.next &&
+               peers->session.window[peers->session.low % PD_SERVER_FORWARD_WINDOW] == NONE) {
+            peers->session.low++;
+        }
+    }
+    forward->session = 0;
+    forward->sequence = 0;
+}
+
+/* It has left its line. */
+static void release(struct pd_server_peers *peers, struct pd_server_forward *forward)
+{
+    leave_session(peers, forward);
+    peers->forward_count--;
+    peers->forward_bytes -= forward->size;
+    pd_free(forward->bytes);
+    *forward = (struct pd_server_forward){.generation = (uint16_t)(forward->generation + 1),
+                                          .next = peers->forward_free};
+    peers->forward_free = place_of(peers, forward);
+}
+
+static struct pd_server_forward *acquire(struct pd_server *server, const uint8_t *bytes,
+                                         size_t size)
+{
+    struct pd_server_peers *peers = &server->peers;
+    uint8_t *copy = NULL;
+    if (peers->forward_free == NONE ||
+        peers->forward_bytes + size > server->config.peers.forward_bytes_max ||
+        (copy = pd_alloc(size)) == NULL) {
+        return NULL;
+    }
+    struct pd_server_forward *forward = &peers->forwards[peers->forward_free];
+    peers->forward_free = forward->next;
+    peers->forward_count++;
+    peers->forward_bytes += size;
+    memcpy(copy, bytes, size);
+    forward->bytes = copy;
+    forward->size = size;
+    forward->deadline_ns = server->now_ns + (uint64_t)server->config.replica.request_ticks_max *
+                                                server->config.tick_ns;
+    line_up(peers, forward);
+    return forward;
+}
+
+/* -- Answers ----------------------------------------------------------------------------------- */
+
+static void tell(struct pd_server *server, const struct pd_server_forward *forward,
+                 struct pd_span answer)
+{
+    if (forward->client_id != 0) {
+        pd_server_answer(server, forward->client_id, forward->correlation, answer);
+    }
+}
+
+static void tell_text(struct pd_server *server, const struct pd_server_forward *forward,
+                      enum pd_replica_outcome outcome, const char *text)
+{
+    uint8_t room[PD_REPLICA_ANSWER_HEAD_SIZE + 128];
+    size_t size = strlen(text);
+    pd_assert(size <= sizeof room - PD_REPLICA_ANSWER_HEAD_SIZE);
+    pd_replica_answer_put_head(
+        room, &(struct pd_replica_answer_head){.outcome = outcome,
+                                               .leader = pd_replica_leader(server->replica)});
+    memcpy(room + PD_REPLICA_ANSWER_HEAD_SIZE, text, size);
+    tell(server, forward, (struct pd_span){room, PD_REPLICA_ANSWER_HEAD_SIZE + size});
+}
+
+static void give_up(struct pd_server *server, struct pd_server_forward *forward)
+{
+    if (forward->kind == PD_SERVER_FORWARD_OPENING) {
+        server->peers.session.is_opening = false;
+    } else if (forward->is_uncertain) {
+        tell_text(server, forward, PD_REPLICA_UNKNOWN,
+                  "the leader was lost before it answered: it may still happen");
+    } else {
+        tell_text(server, forward, PD_REPLICA_NOT_READY,
+                  "no leader took it in time: nothing was done, try again");
+    }
+    release(&server->peers, forward);
+}
+
+/* Whether something sees to it that asking twice comes to the same as asking once. */
+static bool happens_once(const struct pd_server_peers *peers,
+                         const struct pd_server_forward *forward)
+{
+    switch (forward->kind) {
+    case PD_SERVER_FORWARD_PLAIN:
+        return false;
+    case PD_SERVER_FORWARD_NUMBERED:
+        return forward->session != 0 && forward->session == peers->session.id;
+    case PD_SERVER_FORWARD_IN_SESSION:
+    case PD_SERVER_FORWARD_OPENING:
+        return true;
+    }
+    return false;
+}
+
+/* It is in no line. */
+static void again(struct pd_server *server, struct pd_server_forward *forward, bool at_once)
+{
+    if (forward->is_uncertain && !happens_once(&server->peers, forward)) {
+        give_up(server, forward);
+        return;
+    }
+    pd_server_count(&server->peers.counters.forwards_again, 1);
+    forward->again_ns = at_once ? 0 : server->now_ns + server->config.tick_ns;
+    line_up(&server->peers, forward);
+}
+
+static enum pd_kv_error error_of(const struct pd_replica_answer_head *head)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head answer;
+    pd_kv_reader_init(&reader, head->body);
+    pd_kv_answer_head(&reader, &answer);
+    return reader.is_bad ? PD_KV_OK : answer.error;
+}
+
+static void session_opened(struct pd_server *server, const struct pd_replica_answer_head *head)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head answer;
+    peers->session.is_opening = false;
+    pd_kv_reader_init(&reader, head->body);
+    pd_kv_answer_head(&reader, &answer);
+    uint64_t id = (uint64_t)pd_kv_answer_number(&reader);
+    if (head->outcome == PD_REPLICA_OK && !reader.is_bad && answer.error == PD_KV_OK && id != 0) {
+        peers->session.id = id;
+        peers->session.next = 1;
+        peers->session.low = 1;
+        peers->session.used_ns = server->now_ns;
+    }
+}
+
+/* Those that have numbers in it keep them, and are not asked for again once they are uncertain. */
+static void forget_session(struct pd_server_peers *peers)
+{
+    peers->session.id = 0;
+    for (uint32_t i = 0; i < PD_SERVER_FORWARD_WINDOW; i++) {
+        peers->session.window[i] = NONE;
+    }
+}
+
+/* What this node's session says to a request, and its client knows nothing of. true: the request
+ * was seen to. */
+static bool session_refuses(struct pd_server *server, struct pd_server_forward *forward,
+                            enum pd_kv_error error)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (error == PD_KV_ERR_SESSION_UNKNOWN) {
+        if (forward->session == peers->session.id) {
+            forget_session(peers);
+        }
+        if (!forward->is_uncertain) {
+            leave_session(peers, forward); /* it gets a number in the next one */
+        }
+        again(server, forward, true);
+        return true;
+    }
+    if (error == PD_KV_ERR_SESSION_ANSWERS_FULL || error == PD_KV_ERR_SESSION_AHEAD) {
+        again(server, forward, false);
+        return true;
+    }
+    return false;
+}
+
+/* It has an answer that is not one of these: nothing was done, nobody knows. */
+static void complete(struct pd_server *server, struct pd_server_forward *forward,
+                     const struct pd_replica_answer_head *head, struct pd_span bytes)
+{
+    if (forward->is_uncertain && head->outcome != PD_REPLICA_OK) {
+        /* This try was refused; one before it may have been taken. */
+        again(server, forward, false);
+        return;
+    }
+    if (forward->kind == PD_SERVER_FORWARD_OPENING) {
+        session_opened(server, head);
+    } else if (forward->kind == PD_SERVER_FORWARD_NUMBERED && head->outcome == PD_REPLICA_OK &&
+               session_refuses(server, forward, error_of(head))) {
+        return;
+    } else {
+        tell(server, forward, bytes);
+    }
+    release(&server->peers, forward);
+}
+
+/* The leader's answer, or this node's own. */
+static void answered(struct pd_server *server, struct pd_server_forward *forward,
+                     struct pd_span bytes)
+{
+    struct pd_replica_answer_head head;
+    if (pd_replica_answer_decode(bytes, &head) != PD_OK) {
+        return; /* not an answer: its time will end it */
+    }
+    switch (head.outcome) {
+    case PD_REPLICA_NOT_LEADER:
+    case PD_REPLICA_NOT_READY:
+    case PD_REPLICA_DROPPED:
+        again(server, forward, false);
+        return;
+    case PD_REPLICA_UNKNOWN:
+        forward->is_uncertain = true;
+        again(server, forward, false);
+        return;
+    case PD_REPLICA_OK:
+    case PD_REPLICA_BUSY:
+    case PD_REPLICA_DISK_LOW:
+    case PD_REPLICA_INVALID:
+    case PD_REPLICA_CANCELLED:
+    case PD_REPLICA_OUTCOME_COUNT:
+        break;
+    }
+    complete(server, forward, &head, bytes);
+}
+
+/* -- Sending ----------------------------------------------------------------------------------- */
+
+static void open_session(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
+    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
+    if (peers->session.is_opening) {
+        return;
+    }
+    pd_kv_command_encode(&writer, &(struct pd_kv_command){.kind = PD_KV_SESSION_OPEN,
+                                                          .duration_ns = SESSION_NS,
+                                                          .window = PD_SERVER_FORWARD_WINDOW});
+    pd_assert(!writer.is_full);
+    pd_replica_request_put_head(
+        room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    struct pd_server_forward *forward =
+        acquire(server, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+    if (forward != NULL) {
+        forward->kind = PD_SERVER_FORWARD_OPENING;
+        peers->session.is_opening = true;
+    }
+}
+
+/* Its place in the session, written into the request. false: it must wait. */
+static bool enter_session(struct pd_server *server, struct pd_server_forward *forward)
+{
+    struct pd_server_peers *peers = &server->peers;
+    bool is_idle = peers->session.low == peers->session.next;
+    if (peers->session.id != 0 && is_idle &&
+        server->now_ns - peers->session.used_ns > SESSION_NS / 2) {
+        forget_session(peers); /* it may have ended by now */
+    }
+    if (peers->session.id == 0) {
+        open_session(server);
+        return false;
+    }
+    if (forward->session != peers->session.id) {
+        leave_session(peers, forward); /* none of its tries was taken: it begins anew */
+    }
+    if (forward->session == 0) {
+        if (peers->session.next - peers->session.low >= PD_SERVER_FORWARD_WINDOW) {
+            return false;
+        }
+        forward->session = peers->session.id;
+        forward->sequence = peers->session.next++;
+        peers->session.window[forward->sequence % PD_SERVER_FORWARD_WINDOW] =
+            place_of(peers, forward);
+    }
+    peers->session.used_ns = server->now_ns;
+    struct pd_replica_request_head head;
+    enum pd_status status =
+        pd_replica_request_decode((struct pd_span){forward->bytes, forward->size}, &head);
+    pd_assert(status == PD_OK); /* it was when it was taken */
+    head.session = forward->session;
+    head.sequence = forward->sequence;
+    head.low = peers->session.low;
+    pd_replica_request_put_head(forward->bytes, &head);
+    return true;
+}
+
+static void put_frame(const struct pd_server *server, uint8_t *frame, uint8_t kind, uint64_t number)
+{
+    memset(frame, 0, FRAME_SIZE);
+    frame[0] = FRAME_MARK;
+    frame[1] = kind;
+    pd_put_u32(frame + 4, server->config.replica.raft.group_id);
+    pd_put_u64(frame + 8, server->identity.cluster_id);
+    pd_put_u64(frame + 16, number);
+}
+
+/* PD_OK: it may arrive. */
+static enum pd_status send_frame(struct pd_server *server, uint64_t node, uint8_t kind,
+                                 uint64_t number, struct pd_span bytes)
+{
+    struct pd_transport *transport = server->peers.transport;
+    uint8_t *frame = pd_alloc(FRAME_SIZE + bytes.size);
+    if (frame == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    put_frame(server, frame, kind, number);
+    memcpy(frame + FRAME_SIZE, bytes.bytes, bytes.size);
+    enum pd_transport_lane lane = bytes.size > SMALL_BYTES ? PD_TRANSPORT_BULK : PD_TRANSPORT_RAFT;
+    enum pd_status status = transport->ops->send(transport, node, lane,
+                                                 (struct pd_span){frame, FRAME_SIZE + bytes.size});
+    pd_free(frame);
+    return status;
+}
+
+/* It has left its line, and goes to who leads. */
+static void send_to(struct pd_server *server, struct pd_server_forward *forward, uint64_t leader)
+{
+    struct pd_server_peers *peers = &server->peers;
+    uint64_t number = number_of(peers, forward);
+    forward->state = PD_SERVER_FORWARD_SENT;
+    forward->sent_to = leader;
+    if (leader == server->identity.node_id) {
+        pd_replica_request(server->replica, PD_SERVER_CLIENT_SELF, number, forward->bytes,
+                           forward->size);
+        return;
+    }
+    enum pd_status status = send_frame(server, leader, FRAME_REQUEST, number,
+                                       (struct pd_span){forward->bytes, forward->size});
+    if (status == PD_ERR_RANGE) {
+        tell_text(server, forward, PD_REPLICA_INVALID, "too large to be passed on to the leader");
+        release(peers, forward);
+    } else if (status != PD_OK) {
+        again(server, forward, false); /* not connected, or slower than we are: nothing left */
+    }
+}
+
+/* Those that wait, oldest first. true: one was sent. */
+static bool send_waiting(struct pd_server *server, uint64_t leader)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_server_forward *before = NULL;
+    uint32_t last = peers->waits_last;
+    uint32_t at = peers->waits_first;
+    bool is_any = false;
+    for (uint32_t i = 0; i < AT_ONCE && at != NONE; i++) {
+        struct pd_server_forward *forward = &peers->forwards[at];
+        uint32_t next = forward->next;
+        bool is_last = at == last; /* who joins now has its turn in the next round */
+        bool waits =
+            forward->again_ns > server->now_ns ||
+            (forward->kind == PD_SERVER_FORWARD_NUMBERED && !enter_session(server, forward));
+        if (waits) {
+            before = forward;
+            next = forward->next; /* a session that is being opened has joined the line */
+        } else {
+            leave_line(peers, before, forward);
+            send_to(server, forward, leader);
+            is_any = true;
+        }
+        at = is_last ? NONE : next;
+    }
+    return is_any;
+}
+
+/* -- What the core calls ----------------------------------------------------------------------- */
+
+static bool only_leader_serves(uint8_t kind)
+{
+    return kind == PD_REPLICA_REQUEST_WRITE || kind == PD_REPLICA_REQUEST_ADD_LEARNER ||
+           kind == PD_REPLICA_REQUEST_PROMOTE || kind == PD_REPLICA_REQUEST_REMOVE ||
+           kind == PD_REPLICA_REQUEST_TRANSFER;
+}
+
+static void refuse(struct pd_server *server, uint64_t client_id, uint64_t correlation)
+{
+    const struct pd_server_forward nobody = {.client_id = client_id, .correlation = correlation};
+    tell_text(server, &nobody, PD_REPLICA_BUSY, "too many requests wait for the leader: try again");
+}
+
+bool pd_server_forward(struct pd_server *server, const struct pd_server_request *request)
+{
+    struct pd_replica_request_head head;
+    struct pd_span bytes = {request->bytes, request->size};
+    if (server->peers.transport == NULL || pd_replica_request_decode(bytes, &head) != PD_OK ||
+        !only_leader_serves((uint8_t)head.kind) ||
+        pd_replica_leader(server->replica) == server->identity.node_id) {
+        return false;
+    }
+    struct pd_server_forward *forward = acquire(server, request->bytes, request->size);
+    if (forward == NULL) {
+        refuse(server, request->client_id, request->correlation);
+        return true;
+    }
+    pd_server_count(&server->peers.counters.forwards, 1);
+    forward->client_id = request->client_id;
+    forward->correlation = request->correlation;
+    if (head.kind == PD_REPLICA_REQUEST_WRITE) {
+        forward->kind =
+            head.session == 0 ? PD_SERVER_FORWARD_NUMBERED : PD_SERVER_FORWARD_IN_SESSION;
+    }
+    return true;
+}
+
+bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_t size)
+{
+    return acquire(server, bytes, size) != NULL;
+}
+
+void pd_server_forward_client_gone(struct pd_server *server, uint64_t client_id)
+{
+    struct pd_server_peers *peers = &server->peers;
+    for (uint32_t i = 0; peers->forward_count > 0 && i < server->config.peers.forwards_max; i++) {
+        if (peers->forwards[i].client_id == client_id) {
+            peers->forwards[i].client_id = 0; /* what was asked for still happens */
+        }
+    }
+}
+
+/* Those that were sent to a node which will not answer them. */
+static void take_back(struct pd_server *server, uint64_t node)
+{
+    struct pd_server_peers *peers = &server->peers;
+    for (uint32_t i = 0; peers->forward_count > 0 && i < server->config.peers.forwards_max; i++) {
+        struct pd_server_forward *forward = &peers->forwards[i];
+        if (forward->state == PD_SERVER_FORWARD_SENT && forward->sent_to == node) {
+            forward->is_uncertain = true;
+            again(server, forward, true);
+        }
+    }
+}
+
+void pd_server_forward_lost(struct pd_server *server, uint64_t node)
+{
+    take_back(server, node);
+}
+
+/* Another leads: what waits for the old one's answer and may be repeated goes to the new one. The
+ * others still get an answer, or their time ends them. */
+static void follow_leader(struct pd_server *server, uint64_t leader)
+{
+    struct pd_server_peers *peers = &server->peers;
+    for (uint32_t i = 0; peers->forward_count > 0 && i < server->config.peers.forwards_max; i++) {
+        struct pd_server_forward *forward = &peers->forwards[i];
+        if (forward->state == PD_SERVER_FORWARD_SENT && forward->sent_to != leader &&
+            forward->sent_to != server->identity.node_id && happens_once(peers, forward)) {
+            forward->is_uncertain = true;
+            again(server, forward, true);
+        }
+    }
+}
+
+static void end_late(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_server_forward *before = NULL;
+    uint32_t at = peers->waits_first;
+    while (at != NONE) {
+        struct pd_server_forward *forward = &peers->forwards[at];
+        at = forward->next;
+        if (forward->deadline_ns <= server->now_ns) {
+            leave_line(peers, before, forward);
+            give_up(server, forward);
+        } else {
+            before = forward;
+        }
+    }
+    for (uint32_t i = 0; i < server->config.peers.forwards_max; i++) {
+        struct pd_server_forward *forward = &peers->forwards[i];
+        /* The leader has the same time: its own word is better, and has a little longer. */
+        if (forward->state == PD_SERVER_FORWARD_SENT &&
+            forward->deadline_ns + SECOND_NS <= server->now_ns) {
+            forward->is_uncertain = true;
+            give_up(server, forward);
+        }
+    }
+}
+
+bool pd_server_forward_turn(struct pd_server *server, bool is_tick)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (peers->forward_count == 0) {
+        return false;
+    }
+    if (is_tick) {
+        end_late(server);
+    }
+    uint64_t leader = pd_replica_leader(server->replica);
+    if (leader == 0) {
+        return false;
+    }
+    if (leader != peers->leader) {
+        peers->leader = leader;
+        follow_leader(server, leader);
+    }
+    bool was_opening = peers->session.is_opening;
+    bool is_any = send_waiting(server, leader);
+    return (is_any && leader == server->identity.node_id) ||
+           peers->session.is_opening != was_opening;
+}
+
+/* -- Other nodes' requests --------------------------------------------------------------------- */
+
+bool pd_server_forward_is_frame(struct pd_span bytes)
+{
+    return bytes.size >= FRAME_SIZE && bytes.bytes[0] == FRAME_MARK;
+}
+
+static void send_answer(struct pd_server *server, uint64_t node, uint64_t number,
+                        struct pd_span bytes)
+{
+    /* One that is lost is asked for again when its connection, or this node's lead, is lost. */
+    if (send_frame(server, node, FRAME_ANSWER, number, bytes) != PD_OK) {
+        pd_server_count(&server->peers.counters.sends_dropped, 1);
+    }
+}
+
+static void serve(struct pd_server *server, uint64_t from, uint64_t number, struct pd_span bytes)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (bytes.size == 0 || !only_leader_serves(bytes.bytes[0])) {
+        return; /* no node of ours sends that */
+    }
+    if (peers->served_free == NONE) {
+        uint8_t head[PD_REPLICA_ANSWER_HEAD_SIZE];
+        pd_replica_answer_put_head(head,
+                                   &(struct pd_replica_answer_head){.outcome = PD_REPLICA_BUSY});
+        send_answer(server, from, number, (struct pd_span){head, sizeof head});
+        return;
+    }
+    uint32_t at = peers->served_free;
+    struct pd_server_served *served = &peers->served[at];
+    peers->served_free = served->next;
+    *served = (struct pd_server_served){.node = from, .id = number, .next = NONE};
+    pd_server_count(&peers->counters.served, 1);
+    pd_replica_request(server->replica, PD_SERVER_CLIENT_SERVED, at, bytes.bytes, bytes.size);
+}
+
+void pd_server_forward_frame(struct pd_server *server, uint64_t from, struct pd_span bytes)
+{
+    uint64_t number = pd_get_u64(bytes.bytes + 16);
+    struct pd_span body = {bytes.bytes + FRAME_SIZE, bytes.size - FRAME_SIZE};
+    if (pd_get_u16(bytes.bytes + 2) != 0 ||
+        pd_get_u32(bytes.bytes + 4) != server->config.replica.raft.group_id ||
+        pd_get_u64(bytes.bytes + 8) != server->identity.cluster_id) {
+        return;
+    }
+    if (bytes.bytes[1] == FRAME_REQUEST) {
+        serve(server, from, number, body);
+    } else if (bytes.bytes[1] == FRAME_ANSWER) {
+        struct pd_server_forward *forward = find(server, number);
+        if (forward != NULL && forward->sent_to == from) {
+            answered(server, forward, body);
+        }
+    }
+}
+
+bool pd_server_forward_answered(struct pd_server *server, uint64_t client, uint64_t correlation,
+                                struct pd_span bytes)
+{
+    struct pd_server_peers *peers = &server->peers;
+    if (client == PD_SERVER_CLIENT_SELF) {
+        struct pd_server_forward *forward = find(server, correlation);
+        if (forward != NULL) {
+            answered(server, forward, bytes);
+        }
+        return true;
+    }
+    if (client != PD_SERVER_CLIENT_SERVED) {
+        return false;
+    }
+    pd_assert(correlation < server->config.peers.forwards_max);
+    struct pd_server_served *served = &peers->served[correlation];
+    pd_assert(served->node != 0); /* exactly one answer to each */
+    send_answer(server, served->node, served->id, bytes);
+    *served = (struct pd_server_served){.next = peers->served_free};
+    peers->served_free = (uint32_t)correlation;
+    return true;
+}
