@@ -8,6 +8,8 @@ set(PANDO_FOLDERS
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
 set(PANDO_EXTERNAL_store rocksdb)
 set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
+set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
+set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
@@ -31,10 +33,15 @@ add_custom_target(build_info
   BYPRODUCTS ${PANDO_BUILD_INFO}
   COMMENT "Noting version and commit")
 
+include(PandoProto)
+
 set(pando_libraries)
 foreach(folder IN LISTS PANDO_FOLDERS)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${folder}/*.c)
   list(FILTER sources EXCLUDE REGEX "/cli/main\\.c$")
+  if(folder STREQUAL "proto")
+    list(APPEND sources ${PANDO_PROTO_SOURCES})
+  endif()
   if(NOT sources)
     continue()
   endif()
@@ -50,6 +57,11 @@ foreach(folder IN LISTS PANDO_FOLDERS)
     target_include_directories(pando_${folder} PRIVATE ${CMAKE_BINARY_DIR}/generated)
     add_dependencies(pando_${folder} build_info)
   endif()
+  if(folder STREQUAL "proto")
+    target_include_directories(pando_proto SYSTEM PUBLIC ${PANDO_PROTO_DIR}/..)
+  elseif(folder STREQUAL "gateway")
+    target_link_libraries(pando_gateway PUBLIC pando_proto)
+  endif()
   list(APPEND pando_libraries pando_${folder})
 endforeach()
 
@@ -57,13 +69,15 @@ endforeach()
 # higher folders implement, so that symbols are needed in both directions.
 add_library(pando_all INTERFACE)
 target_include_directories(pando_all INTERFACE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+target_include_directories(pando_all SYSTEM INTERFACE ${PANDO_PROTO_DIR}/..)
 if(pando_libraries)
   list(JOIN pando_libraries "," group)
   target_link_libraries(pando_all INTERFACE "$<LINK_GROUP:RESCAN,${group}>")
 endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBYAML PkgConfig::LIBUV rocksdb Threads::Threads)
+  PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC rocksdb
+  Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

@@ -109,7 +109,8 @@ void pd_replica_answer(struct pd_replica *replica, uint64_t client, uint64_t cor
 {
     uint8_t *bytes = pd_replica_emit_bytes(replica, PD_REPLICA_ANSWER, 0, client, correlation,
                                            PD_REPLICA_ANSWER_HEAD_SIZE + body.size);
-    struct pd_replica_answer_head head = {.outcome = outcome, .leader = replica->leader};
+    struct pd_replica_answer_head head = {
+        .outcome = outcome, .leader = replica->leader, .term = replica->term};
     pd_replica_answer_put_head(bytes, &head);
     if (body.size > 0) {
         memcpy(bytes + PD_REPLICA_ANSWER_HEAD_SIZE, body.bytes, body.size);

@@ -1,0 +1,159 @@
+/* backend - the store as the gateway asks it: what a node, or a test, puts behind the services.
+ *
+ * Model      A request is submitted under a correlation of the gateway's choice, below 2^56; its
+ *            answer comes back under it (a watch has many). Answers arrive on any thread: the
+ *            backend keeps them and calls `wake`, and the gateway's thread takes them with `drain`,
+ *            which gives each to `answered` before it returns.
+ * Writes     A WRITE happens once or not at all, however often the lead changes meanwhile; when
+ *            that cannot be known, its outcome is UNKNOWN. A REPEATABLE one changes nothing, and
+ *            may be tried again freely.
+ * Time       deadline_ns and expire are the backend's timer, on the gateway's thread.
+ * Ownership  Spans of a request are borrowed for the call, those of an answer for the callback. */
+#ifndef PD_GATEWAY_BACKEND_H
+#define PD_GATEWAY_BACKEND_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "kv/answer.h"
+#include "kv/kv.h"
+
+struct pd_backend;
+
+enum pd_backend_kind {
+    PD_BACKEND_WRITE = 0,  /* body: a command */
+    PD_BACKEND_REPEATABLE, /* body: a command that changes nothing */
+    PD_BACKEND_READ,       /* body: a command with one range */
+    PD_BACKEND_LEASE,      /* number: lease id; its time to live and keys */
+    PD_BACKEND_LEASES,
+    PD_BACKEND_ABOUT,       /* the answer is `about` */
+    PD_BACKEND_WATCH,       /* watch; the answers are `watch` */
+    PD_BACKEND_ADD_LEARNER, /* number: node; so for the next three. The answer is OK alone */
+    PD_BACKEND_PROMOTE,
+    PD_BACKEND_REMOVE,
+    PD_BACKEND_TRANSFER
+};
+
+struct pd_backend_watch {
+    struct pd_span key;
+    struct pd_span range_end;
+    int64_t start_revision; /* 0: from now on */
+    uint32_t credit;        /* bytes of answers with events */
+    bool no_put;
+    bool no_delete;
+    bool with_previous;
+    bool with_progress;
+    bool may_fragment;
+};
+
+struct pd_backend_request {
+    enum pd_backend_kind kind;
+    bool serializable; /* READ, ABOUT, LEASE*: of what is applied here, however old */
+    uint64_t number;
+    struct pd_span body;
+    const struct pd_backend_watch *watch;
+};
+
+enum pd_backend_outcome {
+    PD_BACKEND_OK = 0,
+    /* Nothing was done: */
+    PD_BACKEND_NO_LEADER,
+    PD_BACKEND_BUSY,
+    PD_BACKEND_NO_SPACE,
+    PD_BACKEND_CLOSED,  /* the node ends */
+    PD_BACKEND_INVALID, /* it can never be accepted: `text` says why */
+    /* Nobody knows whether it was done: */
+    PD_BACKEND_UNKNOWN,
+    /* Of a watch: it ended; `watch` says why. */
+    PD_BACKEND_CANCELLED
+};
+
+#define PD_BACKEND_MEMBERS_MAX 128u
+#define PD_BACKEND_URLS_MAX 4u
+struct pd_backend_member {
+    uint64_t id;
+    bool is_learner;
+    const char *name; /* "": not known */
+    uint32_t client_url_count;
+    uint32_t peer_url_count;
+    const char *client_urls[PD_BACKEND_URLS_MAX];
+    const char *peer_urls[PD_BACKEND_URLS_MAX];
+};
+struct pd_backend_about {
+    int64_t revision;
+    int64_t compacted_revision;
+    uint64_t committed_index;
+    uint64_t applied_index;
+    uint64_t hash; /* of all live keys, leases and sessions */
+    uint64_t key_count;
+    uint64_t store_bytes; /* on disk */
+    bool is_learner;
+    bool disk_is_low;
+    uint32_t member_count;
+    struct pd_backend_member members[PD_BACKEND_MEMBERS_MAX];
+};
+
+enum pd_backend_watch_kind {
+    PD_BACKEND_WATCH_CREATED = 0,
+    PD_BACKEND_WATCH_EVENTS,
+    PD_BACKEND_WATCH_PROGRESS,
+    PD_BACKEND_WATCH_ENDED
+};
+struct pd_backend_watch_answer {
+    enum pd_backend_watch_kind kind;
+    int64_t revision;
+    int64_t through_revision;   /* every event up to here was given */
+    int64_t compact_revision;   /* ENDED: what was wanted lies below; else 0 */
+    bool is_fragment;           /* more of the last revision follows in the next answer */
+    size_t cost;                /* of the credit */
+    struct pd_kv_reader events; /* read with `event` until it is false */
+    bool (*event)(struct pd_kv_reader *reader, struct pd_kv_event *event_out);
+    struct pd_span reason; /* ENDED: words */
+};
+
+struct pd_backend_answer {
+    enum pd_backend_outcome outcome;
+    uint64_t leader; /* 0: unknown */
+    uint64_t term;
+    struct pd_span body; /* of kv/answer.h */
+    struct pd_span text; /* of an outcome that is not OK; may be empty */
+    const struct pd_backend_about *about;
+    const struct pd_backend_watch_answer *watch;
+};
+
+/* The gateway's side. */
+struct pd_backend_events {
+    void (*answered)(void *state, uint64_t correlation, const struct pd_backend_answer *answer);
+    void (*wake)(void *state); /* any thread: call drain soon */
+    void *state;
+};
+
+struct pd_backend_ops {
+    /* Once, before anything else. */
+    void (*attach)(struct pd_backend *backend, const struct pd_backend_events *events);
+    /* Never answers before it returns. PD_ERR_FULL: nothing was done, too much is under way.
+     * PD_ERR_CLOSED: nothing was done, the node ends. PD_ERR_NO_MEMORY. */
+    enum pd_status (*submit)(struct pd_backend *backend, uint64_t correlation,
+                             const struct pd_backend_request *request);
+    /* No answer is wanted any more; what was proposed still happens. A watch ends, and its last
+     * answer may still come. */
+    void (*cancel)(struct pd_backend *backend, uint64_t correlation, enum pd_backend_kind kind);
+    /* Of a watch: `credit` bytes more; wants_progress: a PROGRESS once it is in step. */
+    void (*credit)(struct pd_backend *backend, uint64_t correlation, uint32_t credit,
+                   bool wants_progress);
+    void (*drain)(struct pd_backend *backend);
+    uint64_t (*deadline_ns)(const struct pd_backend *backend); /* UINT64_MAX: none */
+    void (*expire)(struct pd_backend *backend, uint64_t now_ns);
+    /* Nothing is given to `answered` or `wake` any more; `closed` (of the node's own making)
+     * follows. */
+    void (*detach)(struct pd_backend *backend);
+};
+
+struct pd_backend {
+    const struct pd_backend_ops *ops;
+    uint64_t cluster_id;
+    uint64_t member_id;
+    uint64_t (*now_ns)(const struct pd_backend *backend);
+};
+
+#endif

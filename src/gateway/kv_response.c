@@ -1,0 +1,211 @@
+#include "gateway/kv_response.h"
+
+#include "base/assert.h"
+
+/* A txn whose responses are being read. */
+struct frame {
+    Etcdserverpb__TxnResponse *txn;
+    size_t count;
+};
+
+static void *make(struct pd_arena *arena, const ProtobufCMessageDescriptor *descriptor)
+{
+    ProtobufCMessage *message = pd_arena_take(arena, descriptor->sizeof_message);
+    if (message != NULL) {
+        protobuf_c_message_init(descriptor, message);
+    }
+    return message;
+}
+
+static ProtobufCBinaryData bytes_of(struct pd_span span)
+{
+    return (ProtobufCBinaryData){.len = span.size, .data = (uint8_t *)(uintptr_t)span.bytes};
+}
+
+static void fill(Mvccpb__KeyValue *kv, const struct pd_kv_record *record)
+{
+    *kv = (Mvccpb__KeyValue)MVCCPB__KEY_VALUE__INIT;
+    kv->key = bytes_of(record->key);
+    kv->value = bytes_of(record->value);
+    kv->create_revision = record->create_revision;
+    kv->mod_revision = record->mod_revision;
+    kv->version = record->version;
+    kv->lease = record->lease;
+}
+
+Mvccpb__KeyValue *pd_kv_response_record(struct pd_arena *arena, const struct pd_kv_record *record)
+{
+    Mvccpb__KeyValue *kv = pd_arena_take(arena, sizeof *kv);
+    if (kv != NULL) {
+        fill(kv, record);
+    }
+    return kv;
+}
+
+/* A whole list. False: no room. */
+static bool read_records(struct pd_arena *arena, struct pd_kv_reader *reader, size_t *count_out,
+                         Mvccpb__KeyValue ***kvs_out)
+{
+    struct pd_kv_reader ahead = *reader;
+    struct pd_kv_record record;
+    size_t count = 0;
+    while (pd_kv_answer_record(&ahead, &record)) {
+        count++;
+    }
+    *count_out = count;
+    *kvs_out = NULL;
+    if (count == 0) {
+        return !pd_kv_answer_record(reader, &record);
+    }
+    Mvccpb__KeyValue *kvs = pd_arena_take(arena, count * sizeof *kvs);
+    Mvccpb__KeyValue **list = pd_arena_take(arena, count * sizeof *list);
+    if (kvs == NULL || list == NULL) {
+        return false;
+    }
+    for (size_t i = 0; pd_kv_answer_record(reader, &record); i++) {
+        fill(&kvs[i], &record);
+        list[i] = &kvs[i];
+    }
+    *kvs_out = list;
+    return true;
+}
+
+Etcdserverpb__RangeResponse *pd_kv_response_range(struct pd_arena *arena,
+                                                  struct pd_kv_reader *reader,
+                                                  Etcdserverpb__ResponseHeader *header)
+{
+    Etcdserverpb__RangeResponse *response = make(arena, &etcdserverpb__range_response__descriptor);
+    if (response == NULL || header == NULL ||
+        !read_records(arena, reader, &response->n_kvs, &response->kvs)) {
+        return NULL;
+    }
+    response->header = header;
+    bool more = false;
+    pd_kv_answer_range_tail(reader, &more, &response->count);
+    response->more = more;
+    return response;
+}
+
+Etcdserverpb__PutResponse *pd_kv_response_put(struct pd_arena *arena, struct pd_kv_reader *reader,
+                                              Etcdserverpb__ResponseHeader *header)
+{
+    Etcdserverpb__PutResponse *response = make(arena, &etcdserverpb__put_response__descriptor);
+    size_t count = 0;
+    Mvccpb__KeyValue **previous = NULL;
+    if (response == NULL || header == NULL || !read_records(arena, reader, &count, &previous)) {
+        return NULL;
+    }
+    response->header = header;
+    response->prev_kv = count == 0 ? NULL : previous[0];
+    return response;
+}
+
+Etcdserverpb__DeleteRangeResponse *pd_kv_response_delete(struct pd_arena *arena,
+                                                         struct pd_kv_reader *reader,
+                                                         Etcdserverpb__ResponseHeader *header)
+{
+    Etcdserverpb__DeleteRangeResponse *response =
+        make(arena, &etcdserverpb__delete_range_response__descriptor);
+    if (response == NULL || header == NULL ||
+        !read_records(arena, reader, &response->n_prev_kvs, &response->prev_kvs)) {
+        return NULL;
+    }
+    response->header = header;
+    response->deleted = pd_kv_answer_delete_tail(reader);
+    return response;
+}
+
+/* -- Transactions ------------------------------------------------------------------------------ */
+
+/* A txn's head, with room for its responses. */
+static Etcdserverpb__TxnResponse *read_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
+                                           Etcdserverpb__ResponseHeader *header,
+                                           struct frame *frame)
+{
+    Etcdserverpb__TxnResponse *response = make(arena, &etcdserverpb__txn_response__descriptor);
+    bool succeeded = false;
+    uint32_t count = 0;
+    pd_kv_answer_txn(reader, &succeeded, &count);
+    /* Each takes two bytes at least: what claims more is not sound. */
+    if (response == NULL || header == NULL || count > reader->bytes.size) {
+        return NULL;
+    }
+    response->header = header;
+    response->succeeded = succeeded;
+    response->responses =
+        count == 0 ? NULL : pd_arena_take(arena, count * sizeof(Etcdserverpb__ResponseOp *));
+    *frame = (struct frame){.txn = response, .count = count};
+    return count > 0 && response->responses == NULL ? NULL : response;
+}
+
+/* The next response of a txn; a txn among them is left for the caller to enter. */
+static Etcdserverpb__ResponseOp *read_response(struct pd_arena *arena, struct pd_kv_reader *reader,
+                                               Etcdserverpb__ResponseHeader *header,
+                                               struct frame *entered)
+{
+    Etcdserverpb__ResponseOp *op = make(arena, &etcdserverpb__response_op__descriptor);
+    if (op == NULL) {
+        return NULL;
+    }
+    switch (pd_kv_answer_response(reader)) {
+    case PD_KV_ANSWER_RANGE:
+        op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
+        op->response_range = pd_kv_response_range(arena, reader, header);
+        return op->response_range == NULL ? NULL : op;
+    case PD_KV_ANSWER_PUT:
+        op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT;
+        op->response_put = pd_kv_response_put(arena, reader, header);
+        return op->response_put == NULL ? NULL : op;
+    case PD_KV_ANSWER_DELETE:
+        op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE;
+        op->response_delete_range = pd_kv_response_delete(arena, reader, header);
+        return op->response_delete_range == NULL ? NULL : op;
+    case PD_KV_ANSWER_TXN:
+        op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN;
+        op->response_txn = read_txn(arena, reader, header, entered);
+        return op->response_txn == NULL ? NULL : op;
+    case PD_KV_ANSWER_NONE:
+    case PD_KV_ANSWER_LEASE:
+    case PD_KV_ANSWER_LEASE_KEYS:
+    case PD_KV_ANSWER_LEASES:
+    case PD_KV_ANSWER_SESSION:
+        break;
+    }
+    reader->is_bad = true;
+    return op;
+}
+
+Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
+                                              Etcdserverpb__ResponseHeader *header)
+{
+    struct frame frames[PD_KV_TXN_DEPTH_MAX];
+    uint32_t depth = 0;
+    Etcdserverpb__ResponseHeader *inner = make(arena, &etcdserverpb__response_header__descriptor);
+    Etcdserverpb__TxnResponse *response = read_txn(arena, reader, header, &frames[0]);
+    if (inner == NULL || response == NULL) {
+        return NULL;
+    }
+    inner->revision = header->revision;
+    depth = 1;
+    while (depth > 0 && !reader->is_bad) {
+        struct frame *frame = &frames[depth - 1];
+        if (frame->txn->n_responses == frame->count) {
+            depth--;
+            continue;
+        }
+        struct frame entered = {0};
+        Etcdserverpb__ResponseOp *op = read_response(arena, reader, inner, &entered);
+        if (op == NULL) {
+            return NULL;
+        }
+        frame->txn->responses[frame->txn->n_responses++] = op;
+        if (entered.txn != NULL) {
+            if (depth == PD_KV_TXN_DEPTH_MAX) {
+                reader->is_bad = true;
+                break;
+            }
+            frames[depth++] = entered;
+        }
+    }
+    return response;
+}

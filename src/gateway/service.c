@@ -1,0 +1,398 @@
+/* Calls, and who waits for which answer of the backend. What the methods do lies in service_*.c. */
+#include "gateway/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "gateway/service_internal.h"
+
+#define KIB ((size_t)1024)
+#define MIB (KIB * KIB)
+#define GENERATION_MASK 0xffffffu /* a correlation has 56 bits */
+
+struct pd_service_config pd_service_config_default(void)
+{
+    struct pd_kv_config kv = pd_kv_config_default();
+    return (struct pd_service_config){
+        .limits = kv.limits,
+        .waits_max = 65536,
+        .keepalives_max = 128,
+        .watch_credit = 64 * KIB,
+        .watch_response_max = 64 * MIB,
+        .arena_max = 256 * MIB,
+        .version = "3.6.0",
+    };
+}
+
+enum pd_status pd_service_open(const struct pd_service_config *config,
+                               struct pd_service **service_out)
+{
+    pd_assert(config->waits_max > 0 && config->waits_max < UINT32_MAX);
+    struct pd_service *service = pd_alloc_zeroed(1, sizeof *service);
+    struct pd_service_place *places =
+        pd_alloc_zeroed((size_t)config->waits_max + 1, sizeof *places);
+    if (service == NULL || places == NULL) {
+        pd_free(service);
+        pd_free(places);
+        return PD_ERR_NO_MEMORY;
+    }
+    service->config = *config;
+    service->backend = config->backend;
+    service->places = places;
+    pd_arena_init(&service->arena, config->arena_max);
+    pd_arena_init(&service->answers, config->arena_max);
+    for (uint32_t i = config->waits_max; i > 0; i--) {
+        places[i].next_free = service->free_place;
+        service->free_place = i;
+    }
+    *service_out = service;
+    return PD_OK;
+}
+
+void pd_service_close(struct pd_service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    pd_assert(service->call_count == 0);
+    while (service->free_calls != NULL) {
+        struct pd_service_call *call = service->free_calls;
+        service->free_calls = call->next_free;
+        pd_free(call);
+    }
+    pd_assert(service->watches.count == 0);
+    pd_table_deinit(&service->watches);
+    pd_arena_deinit(&service->arena);
+    pd_arena_deinit(&service->answers);
+    pd_free(service->places);
+    pd_free(service);
+}
+
+struct pd_arena *pd_service_arena(struct pd_service *service)
+{
+    pd_arena_reset(&service->arena);
+    return &service->arena;
+}
+
+void pd_service_counters(const struct pd_service *service, struct pd_service_counters *counters_out)
+{
+    *counters_out = service->counters;
+}
+
+/* -- Waiting ----------------------------------------------------------------------------------- */
+
+uint64_t pd_service_correlation(const struct pd_service *service,
+                                const struct pd_service_wait *wait)
+{
+    pd_assert(wait->place != 0);
+    return (uint64_t)service->places[wait->place].generation << 32 | wait->place;
+}
+
+static void leave(struct pd_service *service, struct pd_service_wait *wait)
+{
+    struct pd_service_place *place = &service->places[wait->place];
+    pd_assert(place->wait == wait);
+    place->wait = NULL;
+    /* An answer that comes late is another's. */
+    place->generation = (place->generation + 1) & GENERATION_MASK;
+    place->next_free = service->free_place;
+    service->free_place = wait->place;
+    wait->place = 0;
+}
+
+enum pd_status pd_service_submit(struct pd_service *service, struct pd_service_wait *wait,
+                                 const struct pd_backend_request *request)
+{
+    pd_assert(wait->place == 0);
+    pd_assert(wait->answered != NULL);
+    if (service->free_place == 0) {
+        return PD_ERR_FULL;
+    }
+    wait->place = service->free_place;
+    wait->kind = request->kind;
+    struct pd_service_place *place = &service->places[wait->place];
+    service->free_place = place->next_free;
+    place->wait = wait;
+    enum pd_status status = service->backend->ops->submit(
+        service->backend, pd_service_correlation(service, wait), request);
+    if (status != PD_OK) {
+        leave(service, wait);
+    }
+    return status;
+}
+
+void pd_service_forget(struct pd_service *service, struct pd_service_wait *wait)
+{
+    if (wait->place != 0) {
+        uint64_t correlation = pd_service_correlation(service, wait);
+        leave(service, wait);
+        service->backend->ops->cancel(service->backend, correlation, wait->kind);
+    }
+}
+
+void pd_service_answered(struct pd_service *service, uint64_t correlation,
+                         const struct pd_backend_answer *answer)
+{
+    uint32_t at = (uint32_t)correlation;
+    if (at == 0 || at > service->config.waits_max) {
+        return;
+    }
+    struct pd_service_place *place = &service->places[at];
+    struct pd_service_wait *wait = place->wait;
+    if (wait == NULL || place->generation != correlation >> 32) {
+        return; /* nobody waits for it any more */
+    }
+    pd_arena_reset(&service->answers);
+    bool goes_on =
+        wait->kind == PD_BACKEND_WATCH && answer->outcome == PD_BACKEND_OK && answer->watch != NULL;
+    if (!goes_on) {
+        leave(service, wait);
+    }
+    wait->answered(wait, answer);
+}
+
+void pd_service_ask(struct pd_service_call *call, const struct pd_backend_request *request,
+                    void (*answered)(struct pd_service_wait *wait,
+                                     const struct pd_backend_answer *answer))
+{
+    call->wait.answered = answered;
+    enum pd_status status = pd_service_submit(call->service, &call->wait, request);
+    if (status != PD_OK) {
+        pd_service_fail_status(call, status);
+    }
+}
+
+/* -- Answers ----------------------------------------------------------------------------------- */
+
+void *pd_service_make(struct pd_service *service, const ProtobufCMessageDescriptor *descriptor)
+{
+    ProtobufCMessage *message = pd_arena_take(&service->answers, descriptor->sizeof_message);
+    if (message != NULL) {
+        protobuf_c_message_init(descriptor, message);
+    }
+    return message;
+}
+
+Etcdserverpb__ResponseHeader *pd_service_header(struct pd_service *service, int64_t revision,
+                                                uint64_t term)
+{
+    Etcdserverpb__ResponseHeader *header =
+        pd_service_make(service, &etcdserverpb__response_header__descriptor);
+    if (header != NULL) {
+        header->cluster_id = service->backend->cluster_id;
+        header->member_id = service->backend->member_id;
+        header->revision = revision;
+        header->raft_term = term;
+    }
+    return header;
+}
+
+static void drop(struct pd_service_call *call, bool was_cancelled)
+{
+    struct pd_service *service = call->service;
+    pd_service_forget(service, &call->wait);
+    if (call->entry->handler->dropped != NULL) {
+        call->entry->handler->dropped(call, was_cancelled);
+    }
+    pd_assert(call->state == NULL);
+    call->next_free = service->free_calls;
+    service->free_calls = call;
+    service->call_count--;
+}
+
+void pd_service_end(struct pd_service_call *call, enum pd_service_code code, const char *text)
+{
+    if (code != PD_CODE_OK) {
+        call->service->counters.failures++;
+    }
+    call->carrier->ended(call, code, text);
+    drop(call, false);
+}
+
+void pd_service_finish(struct pd_service_call *call, const void *message)
+{
+    if (message == NULL) {
+        pd_service_end(call, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: answer is too large");
+        return;
+    }
+    (void)call->carrier->response(call, message);
+    pd_service_end(call, PD_CODE_OK, "");
+}
+
+bool pd_service_give(struct pd_service_call *call, const void *message)
+{
+    if (message == NULL) {
+        pd_service_end(call, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: answer is too large");
+        return false;
+    }
+    call->is_held = !call->carrier->response(call, message);
+    return true;
+}
+
+void pd_service_fail_kv(struct pd_service_call *call, enum pd_kv_error error)
+{
+    pd_service_end(call, (enum pd_service_code)pd_kv_error_grpc_code(error),
+                   pd_kv_error_text(error));
+}
+
+static void set_error(struct pd_service_error *error, enum pd_service_code code, const char *text)
+{
+    error->code = code;
+    (void)snprintf(error->text, sizeof error->text, "%s", text);
+}
+
+static void outcome_error(const struct pd_backend_answer *answer, struct pd_service_error *error)
+{
+    switch (answer->outcome) {
+    case PD_BACKEND_OK:
+    case PD_BACKEND_CANCELLED:
+        set_error(error, PD_CODE_INTERNAL, "etcdserver: the node's answer makes no sense");
+        return;
+    case PD_BACKEND_NO_LEADER:
+        set_error(error, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+        return;
+    case PD_BACKEND_BUSY:
+        set_error(error, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+        return;
+    case PD_BACKEND_NO_SPACE:
+        set_error(error, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded");
+        return;
+    case PD_BACKEND_CLOSED:
+        set_error(error, PD_CODE_UNAVAILABLE, "etcdserver: server stopped");
+        return;
+    case PD_BACKEND_INVALID:
+        error->code = PD_CODE_INVALID_ARGUMENT;
+        (void)snprintf(error->text, sizeof error->text, "etcdserver: %.*s",
+                       (int)(answer->text.size < 128 ? answer->text.size : 128),
+                       answer->text.size == 0 ? "" : (const char *)answer->text.bytes);
+        return;
+    case PD_BACKEND_UNKNOWN:
+        set_error(error, PD_CODE_UNAVAILABLE, "etcdserver: request timed out");
+        return;
+    }
+}
+
+/* Of an answer that is not OK, or whose head carries an error. */
+void pd_service_error_of(const struct pd_backend_answer *answer, struct pd_service_error *error_out)
+{
+    if (answer->outcome == PD_BACKEND_OK) {
+        struct pd_kv_reader reader;
+        struct pd_kv_answer_head head;
+        pd_kv_reader_init(&reader, answer->body);
+        pd_kv_answer_head(&reader, &head);
+        if (!reader.is_bad && head.error != PD_KV_OK) {
+            set_error(error_out, (enum pd_service_code)pd_kv_error_grpc_code(head.error),
+                      pd_kv_error_text(head.error));
+            return;
+        }
+    }
+    outcome_error(answer, error_out);
+}
+
+void pd_service_fail(struct pd_service_call *call, const struct pd_backend_answer *answer)
+{
+    struct pd_service_error error;
+    pd_service_error_of(answer, &error);
+    pd_service_end(call, error.code, error.text);
+}
+
+void pd_service_fail_status(struct pd_service_call *call, enum pd_status status)
+{
+    if (status == PD_ERR_CLOSED) {
+        pd_service_end(call, PD_CODE_UNAVAILABLE, "etcdserver: server stopped");
+    } else {
+        pd_service_end(call, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+    }
+}
+
+bool pd_service_take(struct pd_service_call *call, const struct pd_backend_answer *answer,
+                     struct pd_kv_reader *reader_out, struct pd_kv_answer_head *head_out)
+{
+    if (answer->outcome == PD_BACKEND_OK) {
+        pd_kv_reader_init(reader_out, answer->body);
+        pd_kv_answer_head(reader_out, head_out);
+        if (!reader_out->is_bad && head_out->error == PD_KV_OK) {
+            return true;
+        }
+    }
+    pd_service_fail(call, answer);
+    return false;
+}
+
+/* -- Calls ------------------------------------------------------------------------------------- */
+
+struct pd_service_call *pd_service_begin(struct pd_service *service,
+                                         const struct pd_service_method *method,
+                                         const struct pd_service_carrier *carrier, void *context)
+{
+    struct pd_service_call *call = service->free_calls;
+    if (call != NULL) {
+        service->free_calls = call->next_free;
+    } else {
+        call = pd_alloc(sizeof *call);
+    }
+    if (call == NULL) {
+        return NULL;
+    }
+    *call = (struct pd_service_call){
+        .service = service,
+        .entry = (const struct pd_service_entry *)(const void *)method, /* its first field */
+        .carrier = carrier,
+        .context = context,
+    };
+    service->call_count++;
+    service->counters.calls++;
+    return call;
+}
+
+void *pd_service_context(const struct pd_service_call *call)
+{
+    return call->context;
+}
+
+void pd_service_request(struct pd_service_call *call, const ProtobufCMessage *message)
+{
+    pd_assert(message->descriptor == call->entry->method.request);
+    pd_arena_reset(&call->service->answers);
+    if (call->was_asked && !call->entry->method.client_streams) {
+        pd_service_end(call, PD_CODE_INVALID_ARGUMENT,
+                       "etcdserver: this call takes one request, and there came another");
+        return;
+    }
+    call->was_asked = true;
+    call->entry->handler->request(call, message);
+}
+
+void pd_service_half_close(struct pd_service_call *call)
+{
+    pd_arena_reset(&call->service->answers);
+    if (!call->was_asked && !call->entry->method.client_streams) {
+        pd_service_end(call, PD_CODE_INVALID_ARGUMENT,
+                       "etcdserver: the call has ended without a request");
+    } else if (call->entry->handler->half_closed != NULL) {
+        call->entry->handler->half_closed(call);
+    }
+}
+
+bool pd_service_is_full(const struct pd_service_call *call)
+{
+    return call->is_full;
+}
+
+void pd_service_resume(struct pd_service_call *call)
+{
+    if (call->is_held) {
+        call->is_held = false;
+        pd_arena_reset(&call->service->answers);
+        if (call->entry->handler->resumed != NULL) {
+            call->entry->handler->resumed(call);
+        }
+    }
+}
+
+void pd_service_cancel(struct pd_service_call *call)
+{
+    drop(call, true);
+}
