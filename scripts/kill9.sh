@@ -32,7 +32,7 @@ trap finish EXIT
 start_node() {
     rm -f "$work/pipe"
     mkfifo "$work/pipe"
-    "$build/bin/pando" start --data "$data" --log-segment 16MiB --store-lag 500 --disk-low 0B --quiet \
+    "$build/bin/pando" start --data "$data" --listen-client off --log-segment 16MiB --store-lag 500 --disk-low 0B --quiet \
         >"$work/pipe" 2>>"$work/node.err" &
     node=$!
     exec {words}<"$work/pipe"

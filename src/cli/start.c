@@ -10,6 +10,7 @@
 #include "cli/node_client.h"
 #include "cli/options.h"
 #include "host/real.h"
+#include "node/gateway_thread.h"
 #include "node/server_socket.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -23,11 +24,14 @@
  */
 #define READY_NS (60 * SECOND_NS)
 
+#define LISTEN_CLIENT "127.0.0.1:2379"
+
 struct arguments {
     const char *folder;
     const char *socket;
-    uint64_t disk_low_bytes; /* UINT64_MAX: as shipped */
-    uint64_t segment_bytes;  /* 0: as shipped; so for the next */
+    const char *listen_client; /* NULL: for nobody */
+    uint64_t disk_low_bytes;   /* UINT64_MAX: as shipped */
+    uint64_t segment_bytes;    /* 0: as shipped; so for the next */
     uint64_t store_lag;
     bool is_quiet;
 };
@@ -60,7 +64,7 @@ static void on_note(void *state, const char *text)
 }
 
 static void say_ready(const struct arguments *arguments, const struct pd_server *server,
-                      const char *socket)
+                      const char *socket, const struct pd_gateway_thread *gateway)
 {
     struct pd_server_about about;
     pd_server_about(server, &about);
@@ -81,6 +85,9 @@ static void say_ready(const struct arguments *arguments, const struct pd_server 
                  "  socket  %s\n",
                  about.node_id, about.cluster_id, about.is_new ? ", new" : "", arguments->folder,
                  socket);
+    if (gateway != NULL) {
+        (void)printf("  etcd    %s\n", pd_gateway_thread_url(gateway));
+    }
     const char *option = arguments->socket != NULL                        ? " --socket "
                          : strcmp(arguments->folder, PD_NODE_FOLDER) == 0 ? ""
                                                                           : " --data ";
@@ -101,6 +108,25 @@ static void say_stopping(const struct pd_server_socket *socket)
                   " bad frames): the store is made durable\n",
                   counters.connections, counters.connections_refused, counters.cut_off,
                   counters.frames, counters.bad_frames);
+}
+
+/* The port for etcd's clients, unless it is not wanted. An exit code. */
+static int open_gateway(const struct arguments *arguments, struct pd_host *host,
+                        struct pd_server *server, struct pd_gateway_thread **gateway_out)
+{
+    char text[PD_GATEWAY_TEXT_MAX];
+    char address[PD_GATEWAY_URL_MAX];
+    struct pd_gateway_thread_config config = {
+        .server = server, .host = host, .folder = arguments->folder, .address = address};
+    if (arguments->listen_client == NULL) {
+        return PD_EXIT_CODE_OK;
+    }
+    bool is_good = pd_gateway_parse_address(arguments->listen_client, address, &config.port);
+    pd_assert(is_good); /* it was when the options were read */
+    if (pd_gateway_thread_open(&config, text, gateway_out) != PD_OK) {
+        return pd_command_failed("%s", text);
+    }
+    return PD_EXIT_CODE_OK;
 }
 
 /* Until a signal comes, or the node ends by itself. */
@@ -125,15 +151,22 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     if (atomic_load(&ending->has_failed)) {
         pd_server_socket_stop(socket); /* it may have been too early to be told */
     }
-    say_ready(arguments, server, path);
+    struct pd_gateway_thread *gateway = NULL;
+    int code = open_gateway(arguments, host, server, &gateway);
+    if (code == PD_EXIT_CODE_OK) {
+        say_ready(arguments, server, path, gateway);
+    } else {
+        pd_server_socket_stop(socket);
+    }
     pd_server_socket_run(socket);
+    pd_gateway_thread_close(gateway, NULL);
     atomic_store(&ending->socket, NULL);
     bool has_failed = atomic_load(&ending->has_failed);
-    if (!has_failed && !arguments->is_quiet) {
+    if (!has_failed && code == PD_EXIT_CODE_OK && !arguments->is_quiet) {
         say_stopping(socket);
     }
     pd_server_socket_close(socket);
-    return has_failed ? pd_command_failed("%s", ending->text) : PD_EXIT_CODE_OK;
+    return has_failed ? pd_command_failed("%s", ending->text) : code;
 }
 
 static void configure(const struct arguments *arguments, struct pd_server_config *config)
@@ -217,6 +250,15 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
     if (pd_option_value(cursor, "--socket", &arguments->socket)) {
         return is_empty(arguments->socket) ? "--socket takes a path" : NULL;
     }
+    if (pd_option_value(cursor, "--listen-client", &value)) {
+        char address[PD_GATEWAY_URL_MAX];
+        uint16_t port = 0;
+        bool is_off = value != NULL && strcmp(value, "off") == 0;
+        arguments->listen_client = is_off ? NULL : value;
+        return is_off || (value != NULL && pd_gateway_parse_address(value, address, &port))
+                   ? NULL
+                   : "--listen-client takes ADDRESS:PORT with an address in numbers, or 'off'";
+    }
     if (pd_option_value(cursor, "--disk-low", &value)) {
         return value == NULL || !pd_option_size(value, &arguments->disk_low_bytes)
                    ? "--disk-low takes a size as 256MiB"
@@ -240,7 +282,8 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
 
 static int run_start(int count, char **words)
 {
-    struct arguments arguments = {.folder = PD_NODE_FOLDER, .disk_low_bytes = UINT64_MAX};
+    struct arguments arguments = {
+        .folder = PD_NODE_FOLDER, .listen_client = LISTEN_CLIENT, .disk_low_bytes = UINT64_MAX};
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
     while (cursor.at < count) {
         bool is_any = false;
@@ -266,10 +309,13 @@ const struct pd_command pd_command_start = {
         "An empty or missing folder becomes the one node of a new cluster; an existing one goes\n"
         "on where it stopped, however it stopped. Ctrl-C or SIGTERM stop it in order.\n"
         "\n"
-        "  --data DIR       its folder (default: " PD_NODE_FOLDER ")\n"
-        "  --socket PATH    where it listens (default: DIR/pando.sock)\n"
-        "  --disk-low SIZE  refuse writes when less space is free (default: 256MiB)\n"
-        "  --quiet          say nothing but errors and that it is ready\n"
+        "  --data DIR            its folder (default: " PD_NODE_FOLDER ")\n"
+        "  --socket PATH         where it listens for pando (default: DIR/pando.sock)\n"
+        "  --listen-client ADDRESS:PORT\n"
+        "                        where it listens for clients of etcd: etcdctl and the like\n"
+        "                        (default: " LISTEN_CLIENT "; port 0: a free one; 'off': nowhere)\n"
+        "  --disk-low SIZE       refuse writes when less space is free (default: 256MiB)\n"
+        "  --quiet               say nothing but errors and that it is ready\n"
         "\n"
         "Examples:\n"
         "  pando start\n"

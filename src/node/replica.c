@@ -346,6 +346,7 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
     case PD_REPLICA_REQUEST_LEASE:
     case PD_REPLICA_REQUEST_LEASES:
     case PD_REPLICA_REQUEST_MEMBERS:
+    case PD_REPLICA_REQUEST_ABOUT:
         pd_replica_read(replica, client, correlation, &head);
         break;
     case PD_REPLICA_REQUEST_WATCH:

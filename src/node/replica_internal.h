@@ -434,7 +434,8 @@ const char *pd_replica_directory_objection(const struct pd_replica *replica,
 /* A leader's duty: first members that the directory never heard of. */
 void pd_replica_directory_tick(struct pd_replica *replica);
 /* The answer to MEMBERS. false: no memory. */
-bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation);
+bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                               bool with_about);
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                        const struct pd_replica_request_head *head);
 

@@ -4,7 +4,10 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/members.h"
+#include "node/replica_about.h"
 #include "node/replica_internal.h"
+
+#define ABOUT_BYTES_MAX 80u /* seven numbers */
 
 static void refuse(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                    enum pd_replica_outcome outcome, const char *text)
@@ -87,6 +90,7 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     case PD_REPLICA_REQUEST_TRANSFER:
     case PD_REPLICA_REQUEST_STATUS:
     case PD_REPLICA_REQUEST_MEMBERS:
+    case PD_REPLICA_REQUEST_ABOUT:
         break;
     }
     return "not a change of the membership";
@@ -253,13 +257,34 @@ static void put_unlisted(const struct pd_replica *replica, const pd_raft_node *n
     }
 }
 
-bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation)
+static void put_about(const struct pd_replica *replica, struct pd_kv_writer *writer)
+{
+    struct pd_kv_status kv;
+    pd_kv_status(replica->kv, &kv);
+    const struct pd_replica_about about = {
+        .revision = kv.revision,
+        .compacted_revision = kv.compacted_revision,
+        .committed_index = pd_raft_committed(replica->raft),
+        .applied_index = kv.applied_index,
+        .hash = kv.set_hash.low,
+        .key_count = kv.key_count,
+        .disk_is_low = replica->disk_is_low,
+    };
+    pd_replica_about_put(writer, &about);
+}
+
+bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                               bool with_about)
 {
     const struct pd_raft_conf *conf = &replica->conf;
-    size_t most = (PD_KV_MEMBERS_MAX + PD_RAFT_MEMBERS_MAX) * (PD_KV_MEMBER_BYTES_MAX + 32u) + 1;
+    size_t most = (PD_KV_MEMBERS_MAX + PD_RAFT_MEMBERS_MAX) * (PD_KV_MEMBER_BYTES_MAX + 32u) +
+                  ABOUT_BYTES_MAX + 1;
     struct pd_kv_writer writer = {.bytes = pd_alloc(most), .bytes_max = most};
     if (writer.bytes == NULL) {
         return false;
+    }
+    if (with_about) {
+        put_about(replica, &writer);
     }
     struct pd_kv_member member = {0};
     while (pd_kv_member_next(replica->kv, member.node, &member)) {

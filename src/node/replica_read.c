@@ -229,8 +229,9 @@ static enum pd_status open_rows(struct pd_replica *replica, struct pd_replica_re
         read->is_of_now = range.revision <= 0;
         return pd_kv_read_range(replica->kv, &range, &read->kv_read);
     }
-    if (read->kind == PD_REPLICA_REQUEST_MEMBERS) {
-        bool is_told = pd_replica_members_answer(replica, read->client, read->correlation);
+    if (read->kind == PD_REPLICA_REQUEST_MEMBERS || read->kind == PD_REPLICA_REQUEST_ABOUT) {
+        bool is_told = pd_replica_members_answer(replica, read->client, read->correlation,
+                                                 read->kind == PD_REPLICA_REQUEST_ABOUT);
         read->is_wanted = !is_told;
         return is_told ? PD_ERR_CLOSED : PD_ERR_NO_MEMORY;
     }

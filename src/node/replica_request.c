@@ -43,7 +43,7 @@ enum pd_status pd_replica_request_decode(struct pd_span bytes,
                                          struct pd_replica_request_head *head_out)
 {
     if (bytes.size < PD_REPLICA_REQUEST_HEAD_SIZE || bytes.bytes[0] < PD_REPLICA_REQUEST_WRITE ||
-        bytes.bytes[0] > PD_REPLICA_REQUEST_MEMBERS ||
+        bytes.bytes[0] > PD_REPLICA_REQUEST_ABOUT ||
         bytes.bytes[1] > PD_REPLICA_REQUEST_SERIALIZABLE) {
         return PD_ERR_CORRUPT;
     }
@@ -64,6 +64,7 @@ void pd_replica_answer_put_head(uint8_t *bytes, const struct pd_replica_answer_h
     bytes[0] = (uint8_t)head->outcome;
     bytes[1] = 0;
     pd_put_u64(bytes + 2, head->leader);
+    pd_put_u64(bytes + 10, head->term);
 }
 
 enum pd_status pd_replica_answer_decode(struct pd_span bytes,
@@ -75,6 +76,7 @@ enum pd_status pd_replica_answer_decode(struct pd_span bytes,
     }
     *head_out = (struct pd_replica_answer_head){.outcome = (enum pd_replica_outcome)bytes.bytes[0],
                                                 .leader = pd_get_u64(bytes.bytes + 2),
+                                                .term = pd_get_u64(bytes.bytes + 10),
                                                 .body = {bytes.bytes + PD_REPLICA_ANSWER_HEAD_SIZE,
                                                          bytes.size - PD_REPLICA_ANSWER_HEAD_SIZE}};
     return PD_OK;

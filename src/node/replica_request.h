@@ -1,8 +1,8 @@
 /* replica_request - what a client asks of a replica and what it is told, as bytes. Pure.
  *
  * Model      A request is {kind, flags, session, sequence, low, body}; an answer {outcome, leader,
- *            body}. Fixed fields little endian. The body of a WRITE is a command (kv/command.h); of
- *            a READ a command with one range.
+ *            term, body}. Fixed fields little endian. The body of a WRITE is a command
+ *            (kv/command.h); of a READ a command with one range.
  * Outcomes   Three kinds, never mixed up: it happened (OK), it certainly did not (most), nobody
  *            knows (UNKNOWN).
  * Trust      Decoding accepts any bytes. */
@@ -34,13 +34,14 @@ enum pd_replica_request_kind {
     /* number: correlation of a watch; body: replica_watch.h. Room for more answers of that watch.
      * It has no answer of its own unless its body is wrong: the watch's answers tell. */
     PD_REPLICA_REQUEST_WATCH_CREDIT = 12,
-    PD_REPLICA_REQUEST_MEMBERS = 13 /* a read. Answer: members.h */
+    PD_REPLICA_REQUEST_MEMBERS = 13, /* a read. Answer: members.h */
+    PD_REPLICA_REQUEST_ABOUT = 14    /* a read. Answer: replica_about.h */
 };
 
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */
 
 #define PD_REPLICA_REQUEST_HEAD_SIZE 34u
-#define PD_REPLICA_ANSWER_HEAD_SIZE 10u
+#define PD_REPLICA_ANSWER_HEAD_SIZE 18u
 
 struct pd_replica_request_head {
     enum pd_replica_request_kind kind;
@@ -77,6 +78,7 @@ PD_NODISCARD enum pd_status pd_replica_request_decode(struct pd_span bytes,
 struct pd_replica_answer_head {
     enum pd_replica_outcome outcome;
     uint64_t leader; /* 0: unknown */
+    uint64_t term;   /* of raft, when it was answered */
     struct pd_span body;
 };
 void pd_replica_answer_put_head(uint8_t *bytes, const struct pd_replica_answer_head *head);

@@ -23,7 +23,7 @@ leave() {
 trap leave EXIT
 
 node_starts() {
-    start_pando start --data "$data" --log-segment 16MiB --disk-low 24MiB --store-lag 100
+    start_pando start --data "$data" --listen-client off --log-segment 16MiB --disk-low 24MiB --store-lag 100
     wait_for_text "try "
 }
 

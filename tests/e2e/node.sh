@@ -7,7 +7,7 @@ data=$work/data
 socket=$data/pando.sock
 
 node_starts() {
-    start_pando start --data "$data" --log-segment 16MiB --disk-low 0B
+    start_pando start --data "$data" --listen-client off --log-segment 16MiB --disk-low 0B
     wait_for_text "try "
 }
 
@@ -26,16 +26,16 @@ said "no node listens on '$socket'"
 said "pando start"
 runs 1 status --data "$data"
 said "no node listens"
-runs 1 start --data "$work/no/such/folder"
+runs 1 start --listen-client off --data "$work/no/such/folder"
 said "cannot make the folder"
 
 mkdir "$work/foreign"
 echo text >"$work/foreign/thesis.txt"
-runs 1 start --data "$work/foreign"
+runs 1 start --listen-client off --data "$work/foreign"
 said "holds 'thesis.txt' and no node.json"
 [ "$(ls "$work/foreign")" = thesis.txt ] || fail "a foreign folder was written to"
 long=$work/$(printf 'x%.0s' $(seq 120)).sock
-runs 1 start --data "$work/long" --socket "$long"
+runs 1 start --listen-client off --data "$work/long" --socket "$long"
 said "choose a shorter one with --socket"
 
 # The path of every command.
@@ -72,9 +72,9 @@ python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); assert s["role"]=="
 shown="pando start"
 
 # One node for a folder, and one for a socket.
-runs 1 start --data "$data"
+runs 1 start --listen-client off --data "$data"
 said "in use by another node"
-runs 1 start --data "$work/other" --socket "$socket"
+runs 1 start --listen-client off --data "$work/other" --socket "$socket"
 said "somebody listens on"
 
 # Peers that send nonsense, and one that asks for much and does not read.

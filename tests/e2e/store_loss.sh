@@ -7,7 +7,7 @@ source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 load=$PANDO_BUILD_DIR/bin/store-load
 
 node_starts() {
-    start_pando start --data "$data" --disk-low 0B "$@"
+    start_pando start --data "$data" --listen-client off --disk-low 0B "$@"
     wait_for_text "try "
 }
 
@@ -80,9 +80,9 @@ for what in delete manifest; do
     load_and_kill --mix 0,0,100 --value-bytes 65536
     [ ! -e "$data/log/log-0000000000000001" ] || fail "$what: the log was not cut"
     damage "$what"
-    runs 1 start --data "$data"
+    runs 1 start --listen-client off --data "$data"
     said "restore this node from a snapshot"
-    runs 1 start --data "$data" # and so it stays
+    runs 1 start --listen-client off --data "$data" # and so it stays
     said "restore this node from a snapshot"
 done
 finish

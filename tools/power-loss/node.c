@@ -589,6 +589,8 @@ static bool run_node(void *state, struct pd_power_run *run)
                      (char *)(uintptr_t)run->folder,
                      (char[]){"--socket"},
                      visit->socket,
+                     (char[]){"--listen-client"},
+                     (char[]){"off"},
                      (char[]){"--log-segment"},
                      (char[]){"16MiB"},
                      (char[]){"--store-lag"},

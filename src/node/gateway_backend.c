@@ -1,0 +1,567 @@
+#include "node/gateway_backend.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "host/folder.h"
+#include "node/gateway_writes.h"
+#include "node/members.h"
+#include "node/replica_about.h"
+#include "node/replica_watch.h"
+
+#define URL_MAX 160u
+#define SECOND_NS UINT64_C(1000000000)
+/* Room to encode a watch beside its keys. */
+#define WATCH_BYTES_MAX 128u
+/* A correlation of the server's is the gateway's, below 2^56, and the request's kind: what an
+ * answer is depends on what was asked. */
+#define KIND_SHIFT 56u
+/* Of requests without an answer that anybody waits for. */
+#define CORRELATION_NOBODY (UINT64_C(1) << 62)
+
+/* An answer on its way from the core to the gateway's thread. */
+struct post {
+    struct post *next;
+    uint64_t correlation;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct pd_gateway_backend {
+    struct pd_backend interface; /* first */
+    struct pd_gateway_backend_config config;
+    struct pd_server_client client;
+    struct pd_backend_events events;
+    struct pd_gateway_writes writes;
+    struct pd_event closed;
+    _Atomic(struct post *) posts; /* newest first */
+    atomic_bool is_attached;
+    bool is_open;  /* as a client of the server */
+    uint8_t *room; /* of a request */
+    size_t room_size;
+    uint64_t node_id;
+    char *store_folder;
+    uint64_t store_bytes; /* as of store_looked_ns */
+    uint64_t store_looked_ns;
+    char url[URL_MAX];
+    /* Of the answer about the members that is being given. */
+    struct pd_backend_about about;
+    char texts[PD_BACKEND_MEMBERS_MAX * (2 * PD_BACKEND_URLS_MAX + 1)][URL_MAX];
+};
+
+static struct pd_gateway_backend *backend_of(struct pd_backend *interface)
+{
+    return (struct pd_gateway_backend *)(void *)interface;
+}
+
+static uint64_t now_ns(const struct pd_backend *interface)
+{
+    const struct pd_gateway_backend *backend =
+        (const struct pd_gateway_backend *)(const void *)interface;
+    return pd_host_now_ns(backend->config.host);
+}
+
+/* -- From the core ----------------------------------------------------------------------------- */
+
+static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
+{
+    struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
+    struct post *post = pd_alloc(sizeof *post + bytes.size);
+    if (post == NULL) {
+        pd_fatal("no memory for an answer of %zu bytes: give the node more memory", bytes.size);
+    }
+    post->correlation = correlation;
+    post->size = bytes.size;
+    memcpy(post->bytes, bytes.bytes, bytes.size);
+    struct post *newest = atomic_load_explicit(&backend->posts, memory_order_relaxed);
+    do {
+        post->next = newest;
+    } while (!atomic_compare_exchange_weak_explicit(&backend->posts, &newest, post,
+                                                    memory_order_release, memory_order_relaxed));
+    /* Else whoever was first has woken it. */
+    if (newest == NULL && atomic_load(&backend->is_attached)) {
+        backend->events.wake(backend->events.state);
+    }
+}
+
+static void on_closed(struct pd_server_client *client)
+{
+    struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
+    backend->config.host->ops->event_set(backend->config.host, &backend->closed);
+}
+
+static struct post *take_posts(struct pd_gateway_backend *backend)
+{
+    struct post *from = atomic_exchange_explicit(&backend->posts, NULL, memory_order_acquire);
+    struct post *oldest = NULL;
+    while (from != NULL) {
+        struct post *next = from->next;
+        from->next = oldest;
+        oldest = from;
+        from = next;
+    }
+    return oldest;
+}
+
+/* -- To the core ------------------------------------------------------------------------------- */
+
+/* Room for a head and `size` bytes more; NULL: no memory. */
+static uint8_t *request_room(struct pd_gateway_backend *backend, size_t size)
+{
+    size_t wanted = PD_REPLICA_REQUEST_HEAD_SIZE + size;
+    if (wanted > backend->room_size) {
+        uint8_t *grown = pd_realloc(backend->room, wanted);
+        if (grown == NULL) {
+            return NULL;
+        }
+        backend->room = grown;
+        backend->room_size = wanted;
+    }
+    return backend->room;
+}
+
+static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t correlation,
+                                  const struct pd_replica_request_head *head)
+{
+    uint8_t *room = request_room(backend, head->body.size);
+    if (room == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_replica_request_put_head(room, head);
+    if (head->body.size > 0) {
+        memcpy(room + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes, head->body.size);
+    }
+    struct pd_span bytes = {room, PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size};
+    return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
+}
+
+static uint64_t tag_of(uint64_t correlation, enum pd_backend_kind kind)
+{
+    return (uint64_t)kind << KIND_SHIFT | correlation;
+}
+
+static void send_writes(struct pd_gateway_backend *backend)
+{
+    struct pd_gateway_sending sending;
+    uint64_t now = pd_host_now_ns(backend->config.host);
+    while (pd_gateway_writes_next(&backend->writes, now, &sending)) {
+        if (submit_head(backend, sending.tag, &sending.head) != PD_OK) {
+            pd_gateway_writes_refused(&backend->writes, sending.tag, now);
+        }
+    }
+}
+
+static enum pd_status submit_watch(struct pd_gateway_backend *backend, uint64_t correlation,
+                                   const struct pd_backend_watch *watch)
+{
+    const struct pd_replica_watch_request asked = {
+        .key = watch->key,
+        .range_end = watch->range_end,
+        .start_revision = watch->start_revision,
+        .credit = watch->credit,
+        .no_put = watch->no_put,
+        .no_delete = watch->no_delete,
+        .with_previous = watch->with_previous,
+        .with_progress = watch->with_progress,
+        .may_fragment = watch->may_fragment,
+    };
+    size_t most = watch->key.size + watch->range_end.size + WATCH_BYTES_MAX;
+    uint8_t *room = request_room(backend, most);
+    if (room == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WATCH};
+    pd_replica_request_put_head(room, &head);
+    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = most};
+    pd_replica_watch_request_put(&writer, &asked);
+    pd_assert(!writer.is_full);
+    struct pd_span bytes = {room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size};
+    return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
+}
+
+static enum pd_replica_request_kind kind_of(enum pd_backend_kind kind)
+{
+    switch (kind) {
+    case PD_BACKEND_READ:
+        return PD_REPLICA_REQUEST_READ;
+    case PD_BACKEND_LEASE:
+        return PD_REPLICA_REQUEST_LEASE;
+    case PD_BACKEND_LEASES:
+        return PD_REPLICA_REQUEST_LEASES;
+    case PD_BACKEND_ABOUT:
+        return PD_REPLICA_REQUEST_ABOUT;
+    case PD_BACKEND_WATCH:
+        return PD_REPLICA_REQUEST_WATCH;
+    case PD_BACKEND_ADD_LEARNER:
+        return PD_REPLICA_REQUEST_ADD_LEARNER;
+    case PD_BACKEND_PROMOTE:
+        return PD_REPLICA_REQUEST_PROMOTE;
+    case PD_BACKEND_REMOVE:
+        return PD_REPLICA_REQUEST_REMOVE;
+    case PD_BACKEND_TRANSFER:
+        return PD_REPLICA_REQUEST_TRANSFER;
+    case PD_BACKEND_WRITE:
+    case PD_BACKEND_REPEATABLE:
+        break;
+    }
+    return PD_REPLICA_REQUEST_WRITE;
+}
+
+static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
+                             const struct pd_backend_request *request)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    pd_assert(correlation >> KIND_SHIFT == 0);
+    if (request->kind == PD_BACKEND_WRITE || request->kind == PD_BACKEND_REPEATABLE) {
+        enum pd_status status = pd_gateway_writes_add(&backend->writes, correlation, request->body,
+                                                      request->kind == PD_BACKEND_REPEATABLE,
+                                                      pd_host_now_ns(backend->config.host));
+        if (status == PD_OK) {
+            send_writes(backend);
+        }
+        return status;
+    }
+    if (request->kind == PD_BACKEND_WATCH) {
+        return submit_watch(backend, tag_of(correlation, request->kind), request->watch);
+    }
+    const struct pd_replica_request_head head = {
+        .kind = kind_of(request->kind),
+        .flags = request->serializable ? PD_REPLICA_REQUEST_SERIALIZABLE : 0,
+        .number = request->number,
+        .body = request->body,
+    };
+    return submit_head(backend, tag_of(correlation, request->kind), &head);
+}
+
+static void cancel(struct pd_backend *interface, uint64_t correlation, enum pd_backend_kind kind)
+{
+    if (kind == PD_BACKEND_WATCH) {
+        const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_UNWATCH,
+                                                     .number = tag_of(correlation, kind)};
+        /* A node that ends, or is so full that it does not take this, ends the watch when it comes
+         * to give it more: nobody gives it credit. */
+        enum pd_status status = submit_head(backend_of(interface), CORRELATION_NOBODY, &head);
+        (void)status;
+    }
+}
+
+static void credit(struct pd_backend *interface, uint64_t correlation, uint32_t bytes,
+                   bool wants_progress)
+{
+    uint8_t room[32];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    const struct pd_replica_watch_credit given = {.credit = bytes,
+                                                  .wants_progress = wants_progress};
+    pd_replica_watch_credit_put(&writer, &given);
+    pd_assert(!writer.is_full);
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WATCH_CREDIT,
+                                                 .number = tag_of(correlation, PD_BACKEND_WATCH),
+                                                 .body = {writer.bytes, writer.size}};
+    enum pd_status status = submit_head(backend_of(interface), CORRELATION_NOBODY, &head);
+    (void)status;
+}
+
+/* -- Answers, on the gateway's thread ---------------------------------------------------------- */
+
+static enum pd_backend_outcome outcome_of(enum pd_replica_outcome outcome)
+{
+    switch (outcome) {
+    case PD_REPLICA_OK:
+        return PD_BACKEND_OK;
+    case PD_REPLICA_NOT_LEADER:
+    case PD_REPLICA_NOT_READY:
+    case PD_REPLICA_DROPPED:
+        return PD_BACKEND_NO_LEADER;
+    case PD_REPLICA_BUSY:
+        return PD_BACKEND_BUSY;
+    case PD_REPLICA_DISK_LOW:
+        return PD_BACKEND_NO_SPACE;
+    case PD_REPLICA_INVALID:
+        return PD_BACKEND_INVALID;
+    case PD_REPLICA_CANCELLED:
+        return PD_BACKEND_CANCELLED;
+    case PD_REPLICA_UNKNOWN:
+    case PD_REPLICA_OUTCOME_COUNT:
+        break;
+    }
+    return PD_BACKEND_UNKNOWN;
+}
+
+/* A text of the directory, with what goes before it; the next place is taken. */
+static const char *keep_text(struct pd_gateway_backend *backend, uint32_t *at, const char *before,
+                             struct pd_span text)
+{
+    char *kept = backend->texts[(*at)++];
+    (void)snprintf(kept, URL_MAX, "%s%.*s", before, (int)text.size,
+                   text.size == 0 ? "" : (const char *)text.bytes);
+    return kept;
+}
+
+static void take_member(struct pd_gateway_backend *backend, const struct pd_members_item *item,
+                        uint32_t *text_at)
+{
+    struct pd_backend_about *about = &backend->about;
+    struct pd_backend_member *member = &about->members[about->member_count++];
+    *member = (struct pd_backend_member){
+        .id = item->member.node, .is_learner = item->standing == PD_MEMBERS_LEARNER, .name = ""};
+    bool is_self = item->member.node == backend->node_id;
+    about->is_learner = about->is_learner || (is_self && member->is_learner);
+    if (item->is_listed) {
+        member->name = keep_text(backend, text_at, "", item->member.name);
+        for (uint32_t i = 0; i < item->member.client_count; i++) {
+            member->client_urls[member->client_url_count++] =
+                keep_text(backend, text_at, "", item->member.clients[i]);
+        }
+        for (uint32_t i = 0; i < item->member.peer_count; i++) {
+            member->peer_urls[member->peer_url_count++] =
+                keep_text(backend, text_at, "quic://", item->member.peers[i]);
+        }
+    }
+    if (is_self && member->name[0] == '\0') {
+        member->name = backend->config.name;
+    }
+    if (is_self && member->client_url_count == 0 && backend->url[0] != '\0') {
+        member->client_urls[member->client_url_count++] = backend->url;
+    }
+}
+
+/* Not looked for more often than once a second. */
+static uint64_t store_bytes(struct pd_gateway_backend *backend)
+{
+    uint64_t now = pd_host_now_ns(backend->config.host);
+    if (backend->store_looked_ns == 0 || now - backend->store_looked_ns > SECOND_NS) {
+        backend->store_bytes = pd_host_folder_bytes(backend->store_folder);
+        backend->store_looked_ns = now;
+    }
+    return backend->store_bytes;
+}
+
+static bool take_about(struct pd_gateway_backend *backend, struct pd_span body)
+{
+    struct pd_kv_reader reader;
+    struct pd_replica_about about;
+    pd_kv_reader_init(&reader, body);
+    pd_replica_about_get(&reader, &about);
+    backend->about = (struct pd_backend_about){
+        .revision = about.revision,
+        .compacted_revision = about.compacted_revision,
+        .committed_index = about.committed_index,
+        .applied_index = about.applied_index,
+        .hash = about.hash,
+        .key_count = about.key_count,
+        .store_bytes = store_bytes(backend),
+        .disk_is_low = about.disk_is_low,
+    };
+    struct pd_members_item item;
+    uint32_t text_at = 0;
+    while (pd_members_next(&reader, &item)) {
+        /* One that neither votes nor learns has no etcd that could be asked. */
+        if (item.standing != PD_MEMBERS_NONE &&
+            backend->about.member_count < PD_BACKEND_MEMBERS_MAX) {
+            take_member(backend, &item, &text_at);
+        }
+    }
+    return pd_kv_answer_is_whole(&reader);
+}
+
+static bool take_watch(struct pd_span body, struct pd_backend_watch_answer *watch_out)
+{
+    struct pd_replica_watch_head head;
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, body);
+    pd_replica_watch_head_get(&reader, &head);
+    static const enum pd_backend_watch_kind kinds[] = {
+        [PD_REPLICA_WATCH_CREATED] = PD_BACKEND_WATCH_CREATED,
+        [PD_REPLICA_WATCH_EVENTS] = PD_BACKEND_WATCH_EVENTS,
+        [PD_REPLICA_WATCH_PROGRESS] = PD_BACKEND_WATCH_PROGRESS,
+        [PD_REPLICA_WATCH_CANCELLED] = PD_BACKEND_WATCH_ENDED,
+    };
+    bool costs = head.kind == PD_REPLICA_WATCH_EVENTS || head.kind == PD_REPLICA_WATCH_PROGRESS;
+    *watch_out = (struct pd_backend_watch_answer){
+        .kind = kinds[head.kind],
+        .revision = head.revision,
+        .through_revision = head.through_revision,
+        .compact_revision = head.compact_revision,
+        .is_fragment = head.is_fragment,
+        .cost = costs ? body.size : 0,
+        .events = reader,
+        .event = pd_replica_watch_event_get,
+        .reason = head.reason,
+    };
+    return !reader.is_bad;
+}
+
+static void give(struct pd_gateway_backend *backend, uint64_t correlation,
+                 enum pd_backend_kind kind, enum pd_replica_outcome outcome,
+                 const struct pd_replica_answer_head *head)
+{
+    struct pd_backend_watch_answer watch;
+    struct pd_backend_answer answer = {
+        .outcome = outcome_of(outcome),
+        .leader = head->leader,
+        .term = head->term,
+    };
+    bool is_sound = true;
+    if (kind == PD_BACKEND_WATCH && (outcome == PD_REPLICA_OK || outcome == PD_REPLICA_CANCELLED)) {
+        is_sound = take_watch(head->body, &watch);
+        answer.watch = &watch;
+    } else if (outcome != PD_REPLICA_OK) {
+        answer.text = head->body;
+    } else if (kind == PD_BACKEND_ABOUT) {
+        is_sound = take_about(backend, head->body);
+        answer.about = &backend->about;
+    } else {
+        answer.body = head->body;
+    }
+    pd_assert(is_sound); /* this node wrote it */
+    backend->events.answered(backend->events.state, correlation, &answer);
+}
+
+static void drain(struct pd_backend *interface)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    struct post *post = take_posts(backend);
+    uint64_t now = pd_host_now_ns(backend->config.host);
+    while (post != NULL) {
+        struct post *next = post->next;
+        struct pd_replica_answer_head head;
+        enum pd_status status =
+            pd_replica_answer_decode((struct pd_span){post->bytes, post->size}, &head);
+        pd_assert(status == PD_OK); /* this node wrote it */
+        if ((post->correlation & PD_GATEWAY_WRITES_TAG) != 0) {
+            uint64_t correlation = 0;
+            enum pd_replica_outcome outcome = PD_REPLICA_OK;
+            if (pd_gateway_writes_answered(&backend->writes, post->correlation, &head, now,
+                                           &correlation, &outcome)) {
+                give(backend, correlation, PD_BACKEND_WRITE, outcome, &head);
+            }
+        } else if (post->correlation != CORRELATION_NOBODY) {
+            enum pd_backend_kind kind = (enum pd_backend_kind)(post->correlation >> KIND_SHIFT);
+            uint64_t correlation = post->correlation & ((UINT64_C(1) << KIND_SHIFT) - 1);
+            give(backend, correlation, kind, head.outcome, &head);
+        }
+        pd_free(post);
+        post = next;
+    }
+    send_writes(backend);
+}
+
+/* -- The gateway's timer, and its life --------------------------------------------------------- */
+
+static uint64_t deadline_ns(const struct pd_backend *interface)
+{
+    const struct pd_gateway_backend *backend =
+        (const struct pd_gateway_backend *)(const void *)interface;
+    return pd_gateway_writes_deadline_ns(&backend->writes);
+}
+
+static void expire(struct pd_backend *interface, uint64_t now)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    const struct pd_replica_answer_head nothing = {.outcome = PD_REPLICA_NOT_READY};
+    uint64_t correlation = 0;
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    while (pd_gateway_writes_expired(&backend->writes, now, &correlation, &outcome)) {
+        give(backend, correlation, PD_BACKEND_WRITE, outcome, &nothing);
+    }
+    send_writes(backend);
+}
+
+static void attach(struct pd_backend *interface, const struct pd_backend_events *events)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    backend->events = *events;
+    atomic_store(&backend->is_attached, true);
+}
+
+/* The core may be within wake: until it is not, the gateway must not go. */
+static void detach(struct pd_backend *interface)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    pd_server_client_close(backend->config.server, &backend->client);
+    (void)backend->config.host->ops->event_wait(backend->config.host, &backend->closed,
+                                                PD_TIME_NEVER);
+    backend->is_open = false;
+    atomic_store(&backend->is_attached, false);
+}
+
+static const struct pd_backend_ops ops = {
+    .attach = attach,
+    .submit = submit,
+    .cancel = cancel,
+    .credit = credit,
+    .drain = drain,
+    .deadline_ns = deadline_ns,
+    .expire = expire,
+    .detach = detach,
+};
+
+enum pd_status pd_gateway_backend_open(const struct pd_gateway_backend_config *config,
+                                       struct pd_gateway_backend **backend_out)
+{
+    struct pd_gateway_backend *backend = pd_alloc_zeroed(1, sizeof *backend);
+    if (backend == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    struct pd_server_about about;
+    struct pd_gateway_writes_config writes = pd_gateway_writes_config_default();
+    pd_server_about(config->server, &about);
+    backend->config = *config;
+    backend->node_id = about.node_id;
+    backend->interface = (struct pd_backend){
+        .ops = &ops, .cluster_id = about.cluster_id, .member_id = about.node_id, .now_ns = now_ns};
+    backend->client.answer = on_answer;
+    backend->client.closed = on_closed;
+    enum pd_status status = pd_gateway_writes_init(&backend->writes, &writes);
+    size_t path_size = strlen(config->folder) + sizeof "/store";
+    backend->store_folder = pd_alloc(path_size);
+    if (status == PD_OK && backend->store_folder == NULL) {
+        status = PD_ERR_NO_MEMORY;
+    }
+    if (status == PD_OK) {
+        (void)snprintf(backend->store_folder, path_size, "%s/store", config->folder);
+        status = pd_server_client_open(config->server, &backend->client);
+    }
+    if (status != PD_OK) {
+        pd_gateway_writes_deinit(&backend->writes);
+        pd_free(backend->store_folder);
+        pd_free(backend);
+        return status;
+    }
+    backend->is_open = true;
+    *backend_out = backend;
+    return PD_OK;
+}
+
+struct pd_backend *pd_gateway_backend_interface(struct pd_gateway_backend *backend)
+{
+    return &backend->interface;
+}
+
+void pd_gateway_backend_set_url(struct pd_gateway_backend *backend, const char *client_url)
+{
+    (void)snprintf(backend->url, sizeof backend->url, "%s", client_url);
+}
+
+void pd_gateway_backend_close(struct pd_gateway_backend *backend)
+{
+    if (backend == NULL) {
+        return;
+    }
+    if (backend->is_open) { /* no gateway ever ran */
+        detach(&backend->interface);
+    }
+    struct post *post = take_posts(backend);
+    while (post != NULL) {
+        struct post *next = post->next;
+        pd_free(post);
+        post = next;
+    }
+    pd_gateway_writes_deinit(&backend->writes);
+    pd_free(backend->store_folder);
+    pd_free(backend->room);
+    pd_free(backend);
+}

@@ -1,0 +1,123 @@
+#include "node/gateway_thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "node/gateway_backend.h"
+
+struct pd_gateway_thread {
+    struct pd_gateway *gateway;
+    struct pd_gateway_backend *backend;
+    struct pd_host *host;
+    struct pd_thread thread;
+    char url[PD_GATEWAY_URL_MAX];
+};
+
+bool pd_gateway_parse_address(const char *text, char address[PD_GATEWAY_URL_MAX],
+                              uint16_t *port_out)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon[1] < '0' || colon[1] > '9') {
+        return false;
+    }
+    char *end = NULL;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    size_t size = (size_t)(colon - text);
+    if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
+        text++;
+        size -= 2;
+    }
+    if (*end != '\0' || port > UINT16_MAX || size == 0 || size >= PD_GATEWAY_URL_MAX) {
+        return false;
+    }
+    memcpy(address, text, size);
+    address[size] = '\0';
+    *port_out = (uint16_t)port;
+    return true;
+}
+
+static void run(void *argument)
+{
+    struct pd_gateway_thread *thread = argument;
+    pd_gateway_run(thread->gateway);
+}
+
+static enum pd_status open_gateway(struct pd_gateway_thread *thread,
+                                   const struct pd_gateway_thread_config *config, char *text)
+{
+    struct pd_gateway_config gateway = pd_gateway_config_default();
+    gateway.address = config->address;
+    gateway.port = config->port;
+    gateway.service.backend = pd_gateway_backend_interface(thread->backend);
+    enum pd_status status = pd_gateway_open(&gateway, text, &thread->gateway);
+    if (status != PD_OK) {
+        return status;
+    }
+    bool is_ipv6 = strchr(config->address, ':') != NULL;
+    (void)snprintf(thread->url, sizeof thread->url, "http://%s%s%s:%u", is_ipv6 ? "[" : "",
+                   config->address, is_ipv6 ? "]" : "", (unsigned)pd_gateway_port(thread->gateway));
+    pd_gateway_backend_set_url(thread->backend, thread->url);
+    return PD_OK;
+}
+
+enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *config,
+                                      char text[PD_GATEWAY_TEXT_MAX],
+                                      struct pd_gateway_thread **thread_out)
+{
+    struct pd_gateway_thread *thread = pd_alloc_zeroed(1, sizeof *thread);
+    if (thread == NULL) {
+        (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory");
+        return PD_ERR_NO_MEMORY;
+    }
+    const struct pd_gateway_backend_config backend = {
+        .server = config->server, .host = config->host, .folder = config->folder, .name = "pando"};
+    thread->host = config->host;
+    enum pd_status status = pd_gateway_backend_open(&backend, &thread->backend);
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: %s",
+                       pd_status_text(status));
+    } else {
+        status = open_gateway(thread, config, text);
+    }
+    if (status == PD_OK) {
+        status = thread->host->ops->thread_start(thread->host, "pando-gateway", PD_THREAD_NORMAL,
+                                                 run, thread, &thread->thread);
+        if (status != PD_OK) {
+            (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no thread");
+            pd_gateway_stop(thread->gateway);
+            pd_gateway_run(thread->gateway);
+            pd_gateway_close(thread->gateway);
+        }
+    }
+    if (status != PD_OK) {
+        pd_gateway_backend_close(thread->backend);
+        pd_free(thread);
+        return status;
+    }
+    *thread_out = thread;
+    return PD_OK;
+}
+
+const char *pd_gateway_thread_url(const struct pd_gateway_thread *thread)
+{
+    return thread->url;
+}
+
+void pd_gateway_thread_close(struct pd_gateway_thread *thread,
+                             struct pd_gateway_counters *counters_out)
+{
+    if (thread == NULL) {
+        return;
+    }
+    pd_gateway_stop(thread->gateway);
+    thread->host->ops->thread_join(thread->host, thread->thread);
+    if (counters_out != NULL) {
+        pd_gateway_counters(thread->gateway, counters_out);
+    }
+    pd_gateway_close(thread->gateway);
+    pd_gateway_backend_close(thread->backend);
+    pd_free(thread);
+}

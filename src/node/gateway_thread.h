@@ -1,0 +1,37 @@
+/* gateway_thread - a node's port for etcd's clients: gateway, its backend, and the thread of both.
+ *
+ * Ownership  open and close: the thread that owns the server, which outlives it. */
+#ifndef PD_NODE_GATEWAY_THREAD_H
+#define PD_NODE_GATEWAY_THREAD_H
+
+#include "gateway/gateway.h"
+#include "node/server.h"
+
+#define PD_GATEWAY_URL_MAX 128u
+
+struct pd_gateway_thread;
+
+/* Where to listen: "ADDRESS:PORT", the address in numbers, an IPv6 one in brackets. false: it is
+ * none. */
+bool pd_gateway_parse_address(const char *text, char address[PD_GATEWAY_URL_MAX],
+                              uint16_t *port_out);
+
+struct pd_gateway_thread_config {
+    struct pd_server *server;
+    struct pd_host *host;
+    const char *folder; /* the node's */
+    const char *address;
+    uint16_t port; /* 0: a free one */
+};
+/* Serves when it returns. Failures as pd_gateway_open's, pd_server_client_open's; PD_ERR_IO: no
+ * thread. text: for a person. */
+PD_NODISCARD enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *config,
+                                                   char text[PD_GATEWAY_TEXT_MAX],
+                                                   struct pd_gateway_thread **thread_out);
+/* "http://127.0.0.1:2379" */
+const char *pd_gateway_thread_url(const struct pd_gateway_thread *thread);
+/* Hang up on everybody, and end. counters_out may be NULL. */
+void pd_gateway_thread_close(struct pd_gateway_thread *thread,
+                             struct pd_gateway_counters *counters_out);
+
+#endif
