@@ -22,7 +22,7 @@ static ProtobufCBinaryData bytes_of(struct pd_span span)
     return (ProtobufCBinaryData){.len = span.size, .data = (uint8_t *)(uintptr_t)span.bytes};
 }
 
-static void fill(Mvccpb__KeyValue *kv, const struct pd_kv_record *record)
+void pd_kv_response_fill(Mvccpb__KeyValue *kv, const struct pd_kv_record *record)
 {
     *kv = (Mvccpb__KeyValue)MVCCPB__KEY_VALUE__INIT;
     kv->key = bytes_of(record->key);
@@ -31,15 +31,6 @@ static void fill(Mvccpb__KeyValue *kv, const struct pd_kv_record *record)
     kv->mod_revision = record->mod_revision;
     kv->version = record->version;
     kv->lease = record->lease;
-}
-
-Mvccpb__KeyValue *pd_kv_response_record(struct pd_arena *arena, const struct pd_kv_record *record)
-{
-    Mvccpb__KeyValue *kv = pd_arena_take(arena, sizeof *kv);
-    if (kv != NULL) {
-        fill(kv, record);
-    }
-    return kv;
 }
 
 /* A whole list. False: no room. */
@@ -63,7 +54,7 @@ static bool read_records(struct pd_arena *arena, struct pd_kv_reader *reader, si
         return false;
     }
     for (size_t i = 0; pd_kv_answer_record(reader, &record); i++) {
-        fill(&kvs[i], &record);
+        pd_kv_response_fill(&kvs[i], &record);
         list[i] = &kvs[i];
     }
     *kvs_out = list;

@@ -21,6 +21,7 @@ Etcdserverpb__DeleteRangeResponse *pd_kv_response_delete(struct pd_arena *arena,
 /* Inner responses carry the header's revision alone. */
 Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
                                               Etcdserverpb__ResponseHeader *header);
-Mvccpb__KeyValue *pd_kv_response_record(struct pd_arena *arena, const struct pd_kv_record *record);
+/* One record; what it points to is borrowed from the record's. */
+void pd_kv_response_fill(Mvccpb__KeyValue *kv, const struct pd_kv_record *record);
 
 #endif

@@ -41,6 +41,7 @@ enum pd_status pd_service_open(const struct pd_service_config *config,
     service->config = *config;
     service->backend = config->backend;
     service->places = places;
+    pd_list_init(&service->orphans);
     pd_arena_init(&service->arena, config->arena_max);
     pd_arena_init(&service->answers, config->arena_max);
     for (uint32_t i = config->waits_max; i > 0; i--) {
@@ -57,6 +58,7 @@ void pd_service_close(struct pd_service *service)
         return;
     }
     pd_assert(service->call_count == 0);
+    pd_service_lock_close(service);
     while (service->free_calls != NULL) {
         struct pd_service_call *call = service->free_calls;
         service->free_calls = call->next_free;

@@ -61,6 +61,7 @@ struct pd_service {
     struct pd_service_call *free_calls;
     uint32_t call_count;
     struct pd_table watches; /* by call and watch id */
+    struct pd_list orphans;  /* waiters whose calls are over, and whose keys are being removed */
     struct pd_service_counters counters;
 };
 
@@ -72,6 +73,9 @@ extern const struct pd_service_handler pd_service_cluster;
 extern const struct pd_service_handler pd_service_maintenance;
 extern const struct pd_service_handler pd_service_auth;
 extern const struct pd_service_handler pd_service_lock;
+
+/* Orphans are waited for no more. */
+void pd_service_lock_close(struct pd_service *service);
 
 /* -- Waiting ----------------------------------------------------------------------------------- */
 

@@ -25,6 +25,12 @@
 #define AUTH(name)                                                                                 \
     UNARY("/etcdserverpb.Auth/", name, etcdserverpb__auth_request, etcdserverpb__auth_response,    \
           pd_service_auth)
+#define LOCK(name, request, response)                                                              \
+    UNARY("/v3lockpb.Lock/", name, v3lockpb__##request, v3lockpb__##response, pd_service_lock)
+#define ELECTION(name, request, response)                                                          \
+    UNARY("/v3electionpb.Election/", name, v3electionpb__##request, v3electionpb__##response,      \
+          pd_service_lock)
+
 static const struct pd_service_entry entries[] = {
     KV("Range", range_request, range_response),
     KV("Put", put_request, put_response),
@@ -35,6 +41,12 @@ static const struct pd_service_entry entries[] = {
                 .may_nest = true},
      .handler = &pd_service_kv},
     KV("Compact", compaction_request, compaction_response),
+    {.method = {.path = "/etcdserverpb.Watch/Watch",
+                .request = &etcdserverpb__watch_request__descriptor,
+                .response = &etcdserverpb__watch_response__descriptor,
+                .client_streams = true,
+                .server_streams = true},
+     .handler = &pd_service_watch},
     LEASE("LeaseGrant", lease_grant_request, lease_grant_response),
     LEASE("LeaseRevoke", lease_revoke_request, lease_revoke_response),
     {.method = {.path = "/etcdserverpb.Lease/LeaseKeepAlive",
@@ -77,6 +89,17 @@ static const struct pd_service_entry entries[] = {
     AUTH("RoleDelete"),
     AUTH("RoleGrantPermission"),
     AUTH("RoleRevokePermission"),
+    LOCK("Lock", lock_request, lock_response),
+    LOCK("Unlock", unlock_request, unlock_response),
+    ELECTION("Campaign", campaign_request, campaign_response),
+    ELECTION("Proclaim", proclaim_request, proclaim_response),
+    ELECTION("Leader", leader_request, leader_response),
+    {.method = {.path = "/v3electionpb.Election/Observe",
+                .request = &v3electionpb__leader_request__descriptor,
+                .response = &v3electionpb__leader_response__descriptor,
+                .server_streams = true},
+     .handler = &pd_service_lock},
+    ELECTION("Resign", resign_request, resign_response),
 };
 
 #define ENTRY_COUNT (sizeof entries / sizeof entries[0])
