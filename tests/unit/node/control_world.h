@@ -25,6 +25,7 @@ struct world {
     struct pd_control_session *session;
     char *answer; /* all lines since the last ask */
     size_t answer_size;
+    size_t answer_max;
 };
 
 /* Waits for ever. */
@@ -93,8 +94,11 @@ static inline size_t world_take(struct world *world, size_t size)
     const char *bytes = NULL;
     size_t there = pd_control_session_output(world->session, &bytes);
     size = there < size ? there : size;
-    world->answer = realloc(world->answer, world->answer_size + size + 1);
-    assert_non_null(world->answer);
+    if (world->answer_size + size + 1 > world->answer_max) {
+        world->answer_max = 2 * (world->answer_size + size + 1); /* answers may be megabytes */
+        world->answer = realloc(world->answer, world->answer_max);
+        assert_non_null(world->answer);
+    }
     memcpy(world->answer + world->answer_size, bytes, size);
     world->answer_size += size;
     world->answer[world->answer_size] = '\0';
