@@ -41,6 +41,7 @@ void pd_kv_apply_begin(struct pd_kv *kv, uint64_t index, uint64_t term, struct p
     apply->attachments_room = 0;
     apply->left_bytes = 0;
     apply->left_many = false;
+    apply->is_rewritten = false;
     apply->error = PD_KV_OK;
     apply->kind = PD_KV_ANSWER_NONE;
     apply->is_repeat = false;
@@ -518,7 +519,11 @@ static void publish(struct pd_kv *kv)
             if (row.found.sub >= PD_KV_PUBLISHED_MAX) {
                 break;
             }
-            pd_kv_cache_put(&kv->cache, row.found.record.key, &row.found);
+            if (kv->apply.is_rewritten) {
+                pd_kv_cache_drop(&kv->cache, row.found.record.key);
+            } else {
+                pd_kv_cache_put(&kv->cache, row.found.record.key, &row.found);
+            }
             left--;
         }
         at = pd_kv_overlay_after(&kv->overlay, at);

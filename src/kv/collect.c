@@ -11,6 +11,15 @@ static bool is_sorted(const struct pd_kv_range *range)
     return range->sort_order == PD_KV_SORT_DESCEND || range->sort_target != PD_KV_SORT_KEY;
 }
 
+/* As etcd: without an order and without bounds no more than the first `limit` and one more, in key
+ * order, are looked at; these are sorted by the target, then cut. */
+static bool takes_the_first(const struct pd_kv_range *range)
+{
+    return range->limit > 0 && range->sort_order == PD_KV_SORT_NONE &&
+           range->min_mod_revision == 0 && range->max_mod_revision == 0 &&
+           range->min_create_revision == 0 && range->max_create_revision == 0;
+}
+
 void pd_kv_collect_begin(struct pd_kv_collect *collect, const struct pd_kv_range *range,
                          const struct pd_kv_writer *writer)
 {
@@ -87,7 +96,9 @@ void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *wr
         return;
     }
     if (is_sorted(range)) {
-        keep(collect, writer, record);
+        if (!takes_the_first(range) || collect->kept_count <= (uint64_t)range->limit) {
+            keep(collect, writer, record);
+        }
         return;
     }
     if (range->limit > 0 && collect->given == range->limit) {

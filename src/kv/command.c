@@ -337,7 +337,11 @@ static enum pd_kv_error read_op(struct decoder *decoder)
     if (reader->is_bad || kind == 0) {
         return PD_KV_ERR_MALFORMED;
     }
-    *op = (struct pd_kv_op){.kind = (enum pd_kv_op_kind)kind, .end = index + 1};
+    *op = (struct pd_kv_op){
+        .kind = (enum pd_kv_op_kind)kind,
+        .end = index + 1,
+        .parent = decoder->depth == 0 ? index : decoder->levels[decoder->depth - 1].op,
+    };
     switch (op->kind) {
     case PD_KV_OP_RANGE:
         read_range(reader, &op->as.range);
@@ -358,6 +362,25 @@ static enum pd_kv_error read_op(struct decoder *decoder)
     return PD_KV_ERR_MALFORMED;
 }
 
+/* Close the txns that are complete, then note that another child of the innermost one comes. */
+static void next_child(struct decoder *decoder)
+{
+    struct pd_kv_command *command = decoder->command;
+    while (decoder->depth > 0) {
+        struct level *level = &decoder->levels[decoder->depth - 1];
+        struct pd_kv_op *op = &command->ops[level->op];
+        if (level->left == op->as.txn.else_count) {
+            op->as.txn.else_first = command->op_count;
+        }
+        if (level->left > 0) {
+            level->left--;
+            return;
+        }
+        op->end = command->op_count;
+        decoder->depth--;
+    }
+}
+
 /* The tree is read by a stack of levels, not by recursion: its depth is the sender's choice. */
 static enum pd_kv_error read_ops(struct decoder *decoder)
 {
@@ -366,14 +389,7 @@ static enum pd_kv_error read_ops(struct decoder *decoder)
         if (error != PD_KV_OK) {
             return error;
         }
-        while (decoder->depth > 0 && decoder->levels[decoder->depth - 1].left == 0) {
-            decoder->depth--;
-            decoder->command->ops[decoder->levels[decoder->depth].op].end =
-                decoder->command->op_count;
-        }
-        if (decoder->depth > 0) {
-            decoder->levels[decoder->depth - 1].left--;
-        }
+        next_child(decoder);
     } while (decoder->depth > 0);
     return pd_kv_txn_check_duplicates(decoder->command) ? PD_KV_OK : PD_KV_ERR_DUPLICATE_KEY;
 }

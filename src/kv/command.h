@@ -134,6 +134,7 @@ struct pd_kv_txn {
     uint32_t compare_count;
     uint32_t then_count; /* direct children */
     uint32_t else_count;
+    uint32_t else_first; /* index of the first `else` child, or of its place; set by decode */
 };
 
 enum pd_kv_op_kind {
@@ -144,7 +145,9 @@ enum pd_kv_op_kind {
 };
 struct pd_kv_op {
     enum pd_kv_op_kind kind;
-    uint32_t end; /* index behind its subtree; set by decode */
+    uint32_t end;    /* index behind its subtree; set by decode */
+    uint32_t parent; /* the txn around it, of the root itself; set by decode */
+    uint32_t sorted; /* the check's own: the i-th put in key order */
     union {
         struct pd_kv_range range;
         struct pd_kv_put put;

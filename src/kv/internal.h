@@ -15,6 +15,7 @@
 #define PD_KV_SUB_LAST UINT32_MAX
 #define PD_KV_X_TAIL 12u /* ~revision, ~sub behind an 'x' row's key */
 #define PD_KV_CONF_MAX 4096u
+#define PD_KV_NEVER_COMPACTED (-1) /* as in etcd: the first compaction may be at 0 */
 #define PD_KV_SECOND_NS UINT64_C(1000000000)
 #define PD_KV_SLOT_APPLY 0u
 #define PD_KV_SLOT_LOAD 1u
@@ -214,6 +215,7 @@ struct pd_kv_apply {
     uint32_t extended;
     struct pd_kv_event *events;
     uint32_t event_count;
+    bool is_rewritten; /* a row that would be published was replaced behind what is */
     bool events_cut;
     bool events_taken;
     uint8_t *event_bytes;

@@ -162,7 +162,7 @@ void pd_kv_start_empty(struct pd_kv *kv)
     pd_kv_overlay_clear(&kv->overlay);
     pd_kv_cache_clear(&kv->cache);
     pd_kv_slots_clear(kv);
-    kv->meta = (struct pd_kv_meta){.revision = 1};
+    kv->meta = (struct pd_kv_meta){.revision = 1, .compacted = PD_KV_NEVER_COMPACTED};
     kv->conf_size = 0;
     kv->taken = kv->overlay.head;
     kv->visible = kv->overlay.head;
@@ -319,7 +319,8 @@ bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
         .extended_ns = numbers[12],
         .left_subs = (uint32_t)numbers[13],
     };
-    return meta_out->revision >= 1 && meta_out->compacted <= meta_out->revision;
+    return meta_out->revision >= 1 && meta_out->compacted >= PD_KV_NEVER_COMPACTED &&
+           meta_out->compacted <= meta_out->revision;
 }
 
 bool pd_kv_meta_row(struct pd_span row, uint64_t *index_out, uint64_t *term_out)
@@ -419,7 +420,7 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
         .applied_index = kv->meta.index,
         .applied_term = kv->meta.term,
         .revision = kv->meta.revision,
-        .compacted_revision = kv->meta.compacted,
+        .compacted_revision = kv->meta.compacted > 0 ? kv->meta.compacted : 0,
         .compact_done = kv->sweep.done,
         .state_time_ns = kv->meta.state_time_ns,
         .wall_ns = kv->meta.wall_ns,

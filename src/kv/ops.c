@@ -75,12 +75,17 @@ static void add_event(struct pd_kv *kv, const struct pd_kv_record *record,
         apply->events_cut = true;
         return;
     }
+    /* The previous record is that of an earlier revision, as in etcd: what the command itself wrote
+     * before was never a state. */
+    bool is_own = old->record.version != 0 && old->record.mod_revision == record->mod_revision;
+    bool has_previous =
+        is_own ? old->record.create_revision < record->mod_revision : old->record.version != 0;
     struct pd_kv_event event = {
         .is_delete = record->version == 0,
         .sub = apply->sub,
         .record = *record,
-        .has_previous = old->record.version != 0,
-        .previous_known = old->record.version == 0 || old->has_value,
+        .has_previous = has_previous,
+        .previous_known = !has_previous || (!is_own && old->has_value),
         .previous = old->record,
     };
     bool fits = true;
@@ -142,6 +147,7 @@ static void write_version(struct pd_kv *kv, const struct pd_kv_found *found,
     apply->effect = pd_hash_bytes(apply->effect, head, head_size);
     if (apply->sub >= PD_KV_PUBLISHED_MAX) {
         pd_kv_cache_drop(&kv->cache, record->key);
+        apply->is_rewritten |= old->record.mod_revision == record->mod_revision;
     }
     add_event(kv, record, old);
     apply->sub++;
@@ -265,15 +271,6 @@ static bool run_compare(struct pd_kv *kv, const struct pd_kv_compare *compare, b
     return true;
 }
 
-static uint32_t else_begin(const struct pd_kv_command *command, uint32_t txn)
-{
-    uint32_t child = txn + 1;
-    for (uint32_t i = 0; i < command->ops[txn].as.txn.then_count; i++) {
-        child = command->ops[child].end;
-    }
-    return child;
-}
-
 /* The op that comes after `at` was chosen: behind a `then` branch its `else` is passed over. */
 static uint32_t pass_over(const struct pd_kv_apply *apply, uint32_t at)
 {
@@ -281,7 +278,7 @@ static uint32_t pass_over(const struct pd_kv_apply *apply, uint32_t at)
     for (uint32_t i = apply->step_count; i-- > 0;) {
         uint32_t txn = apply->steps[i];
         if (command->ops[txn].kind == PD_KV_OP_TXN && apply->succeeded[txn] &&
-            command->ops[txn].end > at && else_begin(command, txn) == at) {
+            command->ops[txn].end > at && command->ops[txn].as.txn.else_first == at) {
             at = command->ops[txn].end;
         }
     }
@@ -307,7 +304,7 @@ static enum pd_kv_progress select_step(struct pd_kv *kv)
         }
         apply->succeeded[apply->select] = holds;
         apply->compare = 0;
-        next = holds ? next : else_begin(command, apply->select);
+        next = holds ? next : txn->else_first;
     }
     apply->steps[apply->step_count++] = apply->select;
     apply->select = pass_over(apply, next);

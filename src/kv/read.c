@@ -399,6 +399,19 @@ static void next_trace(struct pd_kv_reading *r)
     r->has_row = true;
 }
 
+/* Where the version that is wanted is in the key's rows; once it is found, the newest one of an
+ * earlier revision. */
+static void history_place(struct pd_kv *kv, const struct pd_kv_reading *r)
+{
+    struct pd_span key = pd_kv_place_span(&r->scan.done);
+    int64_t revision = r->history.next_revision;
+    if (r->has_version) {
+        pd_kv_x_key(&kv->scratch_key, key, revision - 1, PD_KV_SUB_LAST);
+    } else {
+        pd_kv_x_key(&kv->scratch_key, key, revision, r->history.next_sub);
+    }
+}
+
 enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
 {
     struct pd_kv_reading *r = reading(kv, read);
@@ -421,10 +434,7 @@ enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
     }
     if (r->has_row) {
         struct pd_span key = pd_kv_place_span(&r->scan.done);
-        pd_kv_x_key(&kv->scratch_key, key, r->history.next_revision, r->history.next_sub);
-        if (r->has_version) {
-            kv->scratch_key.bytes[kv->scratch_key.size++] = 0; /* behind it */
-        }
+        history_place(kv, r);
         pd_kv_x_prefix(&kv->scratch_end, key);
         kv->scratch_end.bytes[kv->scratch_end.size - 1]++;
         pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&kv->scratch_key),
@@ -551,11 +561,8 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
                                        const struct pd_store_page *page)
 {
     struct pd_span user = pd_kv_place_span(&r->scan.done);
-    pd_kv_x_key(&kv->scratch_key, user, r->history.next_revision, r->history.next_sub);
+    history_place(kv, r);
     size_t key_size = kv->scratch_key.size;
-    if (r->has_version) {
-        kv->scratch_key.bytes[kv->scratch_key.size++] = 0;
-    }
     uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&kv->scratch_key));
     size_t at = 0;
     bool is_bad = false;
@@ -586,9 +593,11 @@ static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r
             return PD_ERR_CORRUPT;
         }
         row.found.record.key = user;
-        if (r->has_version) {
+        if (r->has_version && row.found.record.mod_revision < r->history.next_revision) {
             add_previous(kv, r, &r->events[r->history.count - 1], &row.found.record);
             is_over = true;
+        } else if (r->has_version) {
+            /* What the command itself wrote before is no state that anybody saw. */
         } else if (row.found.record.mod_revision == r->history.next_revision) {
             const struct pd_kv_event event = {.sub = r->history.next_sub,
                                               .record = row.found.record,

@@ -76,7 +76,9 @@ static void remove_row(struct pd_kv *kv)
 static void sweep_row(struct pd_kv *kv, const struct pd_kv_trace *trace)
 {
     int64_t target = kv->sweep.target;
-    if (trace->replaced_revision != 0) {
+    /* What the target's own command wrote and replaced stays for a watch from there. The next
+     * removal begins with that revision. */
+    if (trace->replaced_revision != 0 && trace->replaced_revision < target) {
         pd_kv_x_key(&kv->scratch_key, trace->key, trace->replaced_revision, trace->replaced_sub);
         remove_row(kv);
     }

@@ -229,13 +229,14 @@ static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_v
     if (standing == NULL) {
         return;
     }
+    int64_t compacted = standing->compacted > 0 ? standing->compacted : 0;
     const struct {
         const char *name;
         uint64_t has;
         uint64_t expected;
     } numbers[] = {
         {"revision", (uint64_t)view->revision, (uint64_t)standing->revision},
-        {"compacted revision", (uint64_t)view->compacted, (uint64_t)standing->compacted},
+        {"compacted revision", (uint64_t)view->compacted, (uint64_t)compacted},
         {"state time", view->state_time_ns, standing->state_time_ns},
         {"number of keys", view->key_count, standing->key_count},
         {"number of leases", view->lease_count, standing->lease_count},

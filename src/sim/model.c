@@ -16,6 +16,7 @@ void pd_sim_model_init(struct pd_sim_model *model, const struct pd_kv_config *co
     memset(model, 0, sizeof *model);
     model->config = *config;
     model->now.revision = 1;
+    model->now.compacted = -1; /* the first compaction may be at 0 */
     uint32_t ops_max = pd_kv_command_ops_max(&config->limits);
     model->room.ops_max = ops_max;
     model->room.compares_max = ops_max;

@@ -170,6 +170,19 @@ static void options_of_ranges(void **state)
     expect(rig, range, "abcd", false, 4);
     range.range_end = pd_kv_span(NULL, 0);
     expect(rig, range, "", false, 0);
+    /* Without an order only the first of them, and one more, are sorted; with a bound all are. */
+    range = all;
+    range.sort_target = PD_KV_SORT_VALUE; /* d 0, b 1, c 2, a 3 */
+    range.limit = 2;
+    expect(rig, range, "bc", true, 4);
+    range.limit = 3;
+    expect(rig, range, "dbc", true, 4);
+    range.limit = 2;
+    range.sort_order = PD_KV_SORT_ASCEND;
+    expect(rig, range, "db", true, 4);
+    range.sort_order = PD_KV_SORT_NONE;
+    range.min_mod_revision = 1;
+    expect(rig, range, "db", true, 4);
     rig_close(rig);
 }
 
@@ -319,6 +332,109 @@ static void a_key_is_written_once_in_a_txn(void **state)
     rig_close(rig);
 }
 
+static struct pd_kv_op a_delete(const char *key, const char *range_end)
+{
+    return (struct pd_kv_op){
+        .kind = PD_KV_OP_DELETE,
+        .as.delete_range = {.key = text(key), .range_end = text(range_end), .prev_kv = true}};
+}
+
+static struct pd_kv_op a_txn(uint32_t then_count, uint32_t else_count)
+{
+    return (struct pd_kv_op){.kind = PD_KV_OP_TXN,
+                             .as.txn = {.then_count = then_count, .else_count = else_count}};
+}
+
+/* Two nested txns, then what is beside them. */
+static void what_nested_txns_write_meets_by_etcds_rule(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    const struct {
+        struct pd_kv_op ops[6];
+        uint32_t count;
+        enum pd_kv_error error;
+    } cases[] = {
+        /* A put, then a delete over it: allowed, whatever branches they are in. */
+        {{a_txn(2, 0), a_txn(1, 0), a_put("b", "1"), a_txn(1, 0), a_delete("a", "c")}, 5, PD_KV_OK},
+        {{a_txn(2, 0), a_txn(0, 1), a_put("b", "1"), a_txn(0, 1), a_delete("b", "")}, 5, PD_KV_OK},
+        /* A delete, then a put under it. */
+        {{a_txn(2, 0), a_txn(1, 0), a_delete("a", "c"), a_txn(1, 0), a_put("b", "1")},
+         5,
+         PD_KV_ERR_DUPLICATE_KEY},
+        {{a_txn(2, 0), a_txn(0, 1), a_delete("b", ""), a_txn(1, 0), a_put("b", "1")},
+         5,
+         PD_KV_ERR_DUPLICATE_KEY},
+        {{a_txn(2, 0), a_txn(1, 0), a_delete("a", "b"), a_txn(1, 0), a_put("b", "1")}, 5, PD_KV_OK},
+        /* A level's own writes meet those of its children on both sides. */
+        {{a_txn(2, 0), a_txn(1, 0), a_put("b", "1"), a_delete("a", "c")},
+         4,
+         PD_KV_ERR_DUPLICATE_KEY},
+        {{a_txn(2, 0), a_put("b", "1"), a_txn(0, 1), a_delete("a", "c")},
+         4,
+         PD_KV_ERR_DUPLICATE_KEY},
+        {{a_txn(2, 0), a_txn(1, 0), a_delete("a", "c"), a_put("b", "1")},
+         4,
+         PD_KV_ERR_DUPLICATE_KEY},
+        /* Branches of one txn never meet; a third write meets both. */
+        {{a_txn(1, 0), a_txn(1, 1), a_put("b", "1"), a_delete("a", "c")}, 4, PD_KV_OK},
+        {{a_txn(1, 0), a_txn(1, 1), a_delete("a", "c"), a_put("b", "1")}, 4, PD_KV_OK},
+        {{a_txn(2, 0), a_txn(1, 1), a_put("b", "1"), a_put("b", "2"), a_txn(1, 0), a_put("b", "3")},
+         6,
+         PD_KV_ERR_DUPLICATE_KEY},
+        {{a_txn(1, 1), a_txn(1, 0), a_delete("a", "c"), a_txn(1, 0), a_put("b", "1")}, 5, PD_KV_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pd_kv_op ops[6];
+        memcpy(ops, cases[i].ops, sizeof ops);
+        assert_int_equal(say_ops(rig, ops, cases[i].count, NULL, 0), cases[i].error);
+    }
+    rig_close(rig);
+}
+
+/* A key that is put and deleted in one revision: two events, neither of which was a state, and a
+ * record that is as it was before for whoever asks for the one before. */
+static void a_key_written_twice_in_a_revision(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    put(rig, "b", "old"); /* 2 */
+    struct pd_kv_op ops[] = {a_txn(2, 0), a_txn(1, 0), a_put("b", "new"), a_txn(1, 0),
+                             a_delete("b", "")};
+    assert_int_equal(say_ops(rig, ops, 5, NULL, 0), PD_KV_OK);
+    struct pd_kv_events events;
+    pd_kv_take_events(rig->world.kv, &events);
+    assert_int_equal(events.count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(events.events[i].is_delete, i == 1);
+        assert_true(events.events[i].has_previous);
+    }
+    assert_false(events.events[1].previous_known); /* "new" was none: to be read */
+    expect(rig, (struct pd_kv_range){.key = text("b")}, "", false, 0);
+    expect(rig, (struct pd_kv_range){.key = text("b"), .revision = 2}, "b", false, 1);
+    assert_int_equal(say_ops(rig, ops, 5, NULL, 0), PD_KV_OK); /* 4: there was none before */
+    pd_kv_take_events(rig->world.kv, &events);
+    assert_int_equal(events.count, 2);
+    assert_false(events.events[1].has_previous);
+    rig_close(rig);
+}
+
+static void the_first_compaction_may_be_at_nothing(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    struct pd_kv_command compact = {.kind = PD_KV_COMPACT, .revision = -1};
+    assert_int_equal(say(rig, &compact), PD_KV_ERR_COMPACTED);
+    compact.revision = 0;
+    assert_int_equal(say(rig, &compact), PD_KV_OK);
+    world_drain(&rig->world);
+    world_restart(&rig->world);
+    assert_int_equal(say(rig, &compact), PD_KV_ERR_COMPACTED);
+    compact.revision = 1;
+    assert_int_equal(say(rig, &compact), PD_KV_OK);
+    rig_close(rig);
+}
+
 /* In the order of (deadline, id), each once. */
 static void expiry_is_in_order(void **state)
 {
@@ -362,6 +478,9 @@ int main(void)
         cmocka_unit_test(errors_and_their_texts),
         cmocka_unit_test(comparisons_of_every_kind),
         cmocka_unit_test(a_key_is_written_once_in_a_txn),
+        cmocka_unit_test(what_nested_txns_write_meets_by_etcds_rule),
+        cmocka_unit_test(a_key_written_twice_in_a_revision),
+        cmocka_unit_test(the_first_compaction_may_be_at_nothing),
         cmocka_unit_test(expiry_is_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,7 @@ static inline struct model *model_open(const struct pd_kv_config *config)
     model_check(pd_kv_command_ops_max(&config->limits) <= MODEL_OPS_MAX);
     model->config = *config;
     model->revision = 1;
+    model->compacted = -1;
     model->answer = malloc((size_t)config->answer_bytes_max + 64);
     return model;
 }
@@ -230,14 +231,19 @@ static inline int model_order(const struct pd_kv_range *range, const struct pd_k
     return range->sort_order == PD_KV_SORT_DESCEND ? -order : order;
 }
 
-/* As etcd: all that pass, sorted, then cut; the count is of all that are there. */
+/* As etcd: all that pass, sorted, then cut; the count is of all that are there. Without an order or
+ * a bound only as many as asked for, and one more, are looked at. */
 static inline void model_range(const struct model *model, const struct pd_kv_range *range,
                                int64_t revision, struct pd_kv_writer *writer)
 {
     const struct pd_kv_record **found = malloc((model->version_count + 1) * sizeof *found);
     uint32_t count = model_select(model, range->key, range->range_end, revision, found);
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < count && !range->count_only; i++) {
+    bool is_bounded = range->min_mod_revision != 0 || range->max_mod_revision != 0 ||
+                      range->min_create_revision != 0 || range->max_create_revision != 0;
+    bool takes_first = range->limit > 0 && range->sort_order == PD_KV_SORT_NONE && !is_bounded;
+    uint64_t looked_at = takes_first ? (uint64_t)range->limit + 1 : count;
+    for (uint32_t i = 0; i < count && i < looked_at && !range->count_only; i++) {
         const struct pd_kv_record *record = found[i];
         if (!model_passes(range, record)) {
             continue;

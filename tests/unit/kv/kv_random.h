@@ -151,6 +151,41 @@ static inline void draw_txn(struct drawn *drawn)
     }
 }
 
+/* A key is put in one nested txn and deleted by a later one: twice written in one revision. Or the
+ * other way round, or in two branches: then it may be refused. */
+static inline void draw_twice(struct drawn *drawn)
+{
+    struct chooser *chooser = drawn->chooser;
+    struct pd_kv_command *command = &drawn->command;
+    uint32_t inner = 2 + (uint32_t)choose(chooser, 2);
+    bool is_then = choose(chooser, 4) != 0;
+    drawn->ops[command->op_count++] = (struct pd_kv_op){
+        .kind = PD_KV_OP_TXN,
+        .as.txn = {.then_count = inner, .else_count = 0},
+    };
+    for (uint32_t i = 0; i < inner; i++) {
+        uint32_t count = 1 + (uint32_t)choose(chooser, 3);
+        bool is_put = (i == 0) == (choose(chooser, 10) != 0);
+        drawn->ops[command->op_count++] = (struct pd_kv_op){
+            .kind = PD_KV_OP_TXN,
+            .as.txn = {.compare_first = command->compare_count,
+                       .then_count = is_then ? count : 0,
+                       .else_count = is_then ? 0 : count,
+                       .compare_count = is_then ? 0 : 1},
+        };
+        if (!is_then) {
+            drawn->compares[command->compare_count++] = draw_compare(drawn);
+        }
+        for (uint32_t k = 0; k < count; k++) {
+            struct pd_kv_op op;
+            do {
+                op = draw_op(drawn);
+            } while (op.kind != PD_KV_OP_RANGE && (op.kind == PD_KV_OP_PUT) != is_put);
+            drawn->ops[command->op_count++] = op;
+        }
+    }
+}
+
 static inline struct pd_span draw_big_key(struct drawn *drawn, uint32_t number)
 {
     uint8_t *to = drawn->bytes + drawn->used;
@@ -220,8 +255,10 @@ static inline void draw_command(struct drawn *drawn)
     if (what < 35) {
         drawn->ops[0] = draw_op(drawn);
         command->op_count = 1;
-    } else if (what < 55) {
+    } else if (what < 48) {
         draw_txn(drawn);
+    } else if (what < 55) {
+        draw_twice(drawn);
     } else if (what < 75) {
         draw_big(drawn);
     } else if (what < 85) {
