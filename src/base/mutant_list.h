@@ -48,6 +48,9 @@ PD_MUTANT_ENTRY(RAFT_STALE_TERM_SILENT,
 PD_MUTANT_ENTRY(RAFT_SESSION_IGNORED, "acks of a removed and re-added node count (item 22)")
 PD_MUTANT_ENTRY(RAFT_EMPTY_ENTRY_REFUSED, "the uncommitted limit refuses empty entries (item 13)")
 PD_MUTANT_ENTRY(RAFT_PROPOSES_IN_TRANSFER, "a leader takes proposals while it hands over (item 7)")
+PD_MUTANT_ENTRY(RAFT_RETIRES_EARLY,
+                "a node that was removed answers no votes, though others may not "
+                "know yet that it was (item 22; CCF)")
 PD_MUTANT_ENTRY(RAFT_REMOVED_STILL_LEADS, "a removed leader leads on (item 22)")
 PD_MUTANT_ENTRY(RAFT_TWO_CONF_CHANGES,
                 "proposes a change while another is unapplied (item 20; Redis-Raft)")

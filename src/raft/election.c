@@ -196,6 +196,10 @@ void pd_core_answer_vote(struct pd_raft *raft, const struct pd_raft_message *mes
     if (PD_MUTANT(RAFT_LEARNER_SILENT) && pd_conf_is_learner(&raft->conf, raft->config.id)) {
         return;
     }
+    /* So does a removed node: who asks may not have the removal committed, and count on it (22). */
+    if (PD_MUTANT(RAFT_RETIRES_EARLY) && pd_core_member(raft, raft->config.id) == NULL) {
+        return;
+    }
     bool grants = pd_vote_may_grant(&voter, &request);
     const char *type = pd_raft_message_text(message->type);
     PD_TRACE(raft, INFO,

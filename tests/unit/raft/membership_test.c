@@ -179,6 +179,27 @@ static void item_22_removed_leader_steps_down(void **state)
     one_close(&node);
 }
 
+/* The removal of 1 is committed and 1 knows; 3 has the entry and does not, when 2 goes: of three
+ * that it still counts only 1 can elect it. */
+static void item_22_a_removed_node_still_votes(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    one_open(&node, &config, one_conf(3));
+    struct pd_raft_conf_change out = {.count = 1, .changes = {{PD_RAFT_CONF_REMOVE_NODE, 1}}};
+    assert_int_equal(pd_raft_apply_conf_change(node.raft, &out, false, NULL), PD_OK);
+    assert_int_equal(one_status(&node).conf.voter_count, 2);
+    msg request = {
+        .type = PD_RAFT_MSG_VOTE, .from = 3, .to = 1, .term = 2, .log_term = 1, .index = 1};
+    assert_int_equal(one_step(&node, request), PD_OK);
+    one_take(&node);
+    const struct pd_raft_message *answer = one_after(&node, PD_RAFT_MSG_VOTE_RESP, 3);
+    assert_non_null(answer);
+    assert_false(answer->reject);
+    one_close(&node);
+}
+
 static void item_22_acks_of_an_earlier_membership_do_not_count(void **state)
 {
     (void)state;
@@ -301,6 +322,7 @@ int main(void)
         cmocka_unit_test(item_21_joint_needs_both_halves),
         cmocka_unit_test(item_21_auto_leave_is_retried),
         cmocka_unit_test(item_22_removed_leader_steps_down),
+        cmocka_unit_test(item_22_a_removed_node_still_votes),
         cmocka_unit_test(item_22_acks_of_an_earlier_membership_do_not_count),
         cmocka_unit_test(item_23_reads_wait_for_an_own_commit_and_a_round),
         cmocka_unit_test(item_24_leases_count_from_sending),
