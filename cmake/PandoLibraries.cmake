@@ -7,6 +7,8 @@ set(PANDO_FOLDERS
 
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
 set(PANDO_EXTERNAL_store rocksdb)
+set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::NETTLE
+  Threads::Threads)
 set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
 set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV)
@@ -76,8 +78,8 @@ if(pando_libraries)
 endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC rocksdb
-  Threads::Threads)
+  PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::NGTCP2
+  PkgConfig::GNUTLS PkgConfig::HOGWEED rocksdb Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

@@ -1,0 +1,394 @@
+/* The table of peers: who they are, and who is dialed when.
+ *
+ *   idle --(address known, due)--> dialing --confirmed--> connected --last connection lost--> idle
+ *                                      \--failed: a longer pause, the next address--/
+ *
+ * A peer that dials this node is connected as well; then nobody dials. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "net/internal.h"
+
+/* A connection that lasted as long shows that the peer is well: the next pause is short again. */
+#define STEADY_NS (2 * NGTCP2_SECONDS)
+#define FAILURES_MAX 16u
+
+struct pd_net_peer *pd_net_peer_of_node(const struct pd_net_endpoint *endpoint, uint64_t node)
+{
+    struct pd_table_node *found =
+        pd_table_find(&endpoint->by_node, pd_net_hash(endpoint, &node, sizeof node));
+    while (found != NULL) {
+        struct pd_net_peer *peer = pd_container_of(found, struct pd_net_peer, by_node);
+        if (peer->about.node == node) {
+            return peer;
+        }
+        found = pd_table_next(found);
+    }
+    return NULL;
+}
+
+struct pd_net_peer *pd_net_peer_of_key(const struct pd_net_endpoint *endpoint,
+                                       const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct pd_table_node *found =
+        pd_table_find(&endpoint->by_key, pd_net_hash(endpoint, key, PD_NET_KEY_SIZE));
+    while (found != NULL) {
+        struct pd_net_peer *peer = pd_container_of(found, struct pd_net_peer, by_key);
+        if (memcmp(peer->about.key, key, PD_NET_KEY_SIZE) == 0) {
+            return peer;
+        }
+        found = pd_table_next(found);
+    }
+    return NULL;
+}
+
+/* -- Dialing ----------------------------------------------------------------------------------- */
+
+static uint64_t draw_below(struct pd_net_endpoint *endpoint, uint64_t bound)
+{
+    uint64_t draw = 0;
+    endpoint->random(endpoint->random_state, (uint8_t *)&draw, sizeof draw);
+    return bound == 0 ? 0 : draw % bound;
+}
+
+/* At least half of the pause is random: nodes that were parted together do not come back in step. */
+static uint64_t pause_of(struct pd_net_endpoint *endpoint, uint32_t failures)
+{
+    const struct pd_net_limits *limits = &endpoint->limits;
+    uint32_t shift = failures < FAILURES_MAX ? failures : FAILURES_MAX;
+    uint64_t pause = limits->backoff_min_ns << shift;
+    pause = pause > limits->backoff_max_ns ? limits->backoff_max_ns : pause;
+    return pause / 2 + draw_below(endpoint, pause / 2 + 1);
+}
+
+static void plan(struct pd_net_peer *peer, struct pd_net_endpoint *endpoint)
+{
+    bool is_wanted = !endpoint->is_closing && peer->dialing == NULL &&
+                     pd_list_is_empty(&peer->connections) && peer->about.address_count > 0;
+    pd_net_timer_set(endpoint, &peer->timer, is_wanted ? peer->due_ns : PD_TIME_NEVER);
+}
+
+static void count_failure(struct pd_net_peer *peer, struct pd_net_endpoint *endpoint)
+{
+    peer->due_ns = endpoint->now_ns + pause_of(endpoint, peer->failures);
+    peer->failures += peer->failures < FAILURES_MAX ? 1 : 0;
+    peer->address++;
+}
+
+void pd_net_peer_expire(struct pd_net_peer *peer, uint64_t now_ns)
+{
+    struct pd_net_endpoint *endpoint = peer->endpoint;
+    pd_assert(peer->dialing == NULL);
+    const struct pd_transport_address *address =
+        &peer->about.addresses[peer->address % peer->about.address_count];
+    struct pd_net_connection *connection =
+        pd_net_connection_dial(endpoint, now_ns, PD_NET_SERVICE_RAFT, peer->about.key, address);
+    if (connection == NULL) {
+        count_failure(peer, endpoint); /* no memory, or no room: later */
+    } else {
+        connection->peer = peer;
+        peer->dialing = connection;
+    }
+    plan(peer, endpoint);
+}
+
+bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection)
+{
+    struct pd_net_endpoint *endpoint = peer->endpoint;
+    connection->peer = peer;
+    if (peer->dialing == connection) {
+        peer->dialing = NULL;
+    }
+    pd_list_append(&peer->connections, &connection->by_peer);
+    peer->connects++;
+    plan(peer, endpoint);
+    if (peer->is_told) {
+        return true;
+    }
+    if (peer->lost == NULL) {
+        peer->lost = pd_alloc_zeroed(1, sizeof *peer->lost);
+    }
+    const struct pd_net_event event = {.kind = PD_NET_PEER_CONNECTED, .node = peer->about.node};
+    peer->is_told = peer->lost != NULL && pd_net_tell(endpoint, &event, NULL) == PD_OK;
+    return peer->is_told;
+}
+
+static void tell_lost(struct pd_net_peer *peer)
+{
+    if (peer->is_told) {
+        struct pd_net_event_item *item = peer->lost;
+        item->event = (struct pd_net_event){.kind = PD_NET_PEER_LOST, .node = peer->about.node};
+        pd_list_append(&peer->endpoint->events, &item->link);
+        peer->lost = NULL;
+        peer->is_told = false;
+    }
+}
+
+void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connection)
+{
+    struct pd_net_endpoint *endpoint = peer->endpoint;
+    connection->peer = NULL;
+    if (peer->dialing == connection) {
+        peer->dialing = NULL;
+        count_failure(peer, endpoint);
+        plan(peer, endpoint);
+        return;
+    }
+    pd_list_remove(&connection->by_peer);
+    if (!pd_list_is_empty(&peer->connections)) {
+        return;
+    }
+    if (endpoint->now_ns - connection->confirmed_ns >= STEADY_NS) {
+        peer->failures = 0;
+    }
+    count_failure(peer, endpoint);
+    tell_lost(peer);
+    plan(peer, endpoint);
+}
+
+/* -- The table --------------------------------------------------------------------------------- */
+
+static bool is_own(const struct pd_net_endpoint *endpoint, const struct pd_transport_peer *about)
+{
+    return memcmp(about->key, endpoint->identity.key, PD_NET_KEY_SIZE) == 0;
+}
+
+static enum pd_status judge(const struct pd_net_endpoint *endpoint,
+                            const struct pd_transport_peer *peers, uint32_t count)
+{
+    if (count > endpoint->limits.peers_max) {
+        return PD_ERR_FULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (peers[i].node == 0 || peers[i].address_count > PD_TRANSPORT_ADDRESSES_MAX) {
+            return PD_ERR_INVALID;
+        }
+        for (uint32_t j = 0; j < i; j++) {
+            if (peers[i].node == peers[j].node ||
+                memcmp(peers[i].key, peers[j].key, PD_NET_KEY_SIZE) == 0) {
+                return PD_ERR_INVALID;
+            }
+        }
+    }
+    return PD_OK;
+}
+
+static void enter(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer)
+{
+    pd_list_append(&endpoint->peers, &peer->link);
+    pd_table_insert(&endpoint->by_node, &peer->by_node,
+                    pd_net_hash(endpoint, &peer->about.node, sizeof peer->about.node));
+    pd_table_insert(&endpoint->by_key, &peer->by_key,
+                    pd_net_hash(endpoint, peer->about.key, PD_NET_KEY_SIZE));
+    endpoint->peer_count++;
+}
+
+static void remove_peer(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer, uint64_t now_ns)
+{
+    /* Out of the tables first: nothing may come back to it. */
+    pd_table_remove(&endpoint->by_node, &peer->by_node);
+    pd_table_remove(&endpoint->by_key, &peer->by_key);
+    while (!pd_list_is_empty(&peer->connections)) {
+        struct pd_net_connection *connection =
+            pd_container_of(peer->connections.next, struct pd_net_connection, by_peer);
+        pd_net_connection_close(connection, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+    }
+    if (peer->dialing != NULL) {
+        pd_net_connection_close(peer->dialing, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+    }
+    pd_net_timer_set(endpoint, &peer->timer, PD_TIME_NEVER);
+    pd_list_remove(&peer->link);
+    pd_free(peer->lost);
+    endpoint->peer_count--;
+    pd_free(peer);
+}
+
+void pd_net_peer_free(struct pd_net_peer *peer)
+{
+    remove_peer(peer->endpoint, peer, peer->endpoint->now_ns);
+}
+
+/* A peer that goes on, with what is new about it. */
+static void update(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer,
+                   const struct pd_transport_peer *about, uint64_t now_ns)
+{
+    bool is_same = peer->about.address_count == about->address_count &&
+                   memcmp(peer->about.addresses, about->addresses, sizeof about->addresses) == 0;
+    peer->about = *about;
+    if (!is_same) {
+        peer->failures = 0;
+        peer->due_ns = now_ns;
+        peer->address = 0;
+        plan(peer, endpoint);
+    }
+}
+
+static struct pd_net_peer *make(struct pd_net_endpoint *endpoint,
+                                const struct pd_transport_peer *about)
+{
+    struct pd_net_peer *peer = pd_alloc_zeroed(1, sizeof *peer);
+    if (peer == NULL) {
+        return NULL;
+    }
+    peer->endpoint = endpoint;
+    peer->about = *about;
+    peer->timer.kind = PD_NET_TIMER_PEER;
+    pd_list_init(&peer->connections);
+    pd_list_init(&peer->link);
+    return peer;
+}
+
+static void free_unused(struct pd_net_peer **made, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        pd_free(made[i]);
+    }
+    pd_free(made);
+}
+
+static struct pd_net_peer *same_peer(const struct pd_net_endpoint *endpoint,
+                                     const struct pd_transport_peer *about)
+{
+    struct pd_net_peer *peer = pd_net_peer_of_node(endpoint, about->node);
+    bool is_same = peer != NULL && memcmp(peer->about.key, about->key, PD_NET_KEY_SIZE) == 0;
+    return is_same ? peer : NULL;
+}
+
+/* Those that are new, made before anything changes. NULL: no memory. */
+static struct pd_net_peer **make_new(struct pd_net_endpoint *endpoint,
+                                     const struct pd_transport_peer *peers, uint32_t count)
+{
+    struct pd_net_peer **made = pd_alloc_zeroed((size_t)count + 1, sizeof *made);
+    for (uint32_t i = 0; made != NULL && i < count; i++) {
+        struct pd_net_peer *kept = same_peer(endpoint, &peers[i]);
+        if (kept != NULL || is_own(endpoint, &peers[i])) {
+            continue;
+        }
+        made[i] = make(endpoint, &peers[i]);
+        if (made[i] == NULL) {
+            free_unused(made, count);
+            return NULL;
+        }
+    }
+    return made;
+}
+
+/* Links of services that are for members only. */
+static void close_strangers(struct pd_net_endpoint *endpoint, uint64_t now_ns)
+{
+    struct pd_list *link = endpoint->connections.next;
+    while (link != &endpoint->connections) {
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, link);
+        link = link->next;
+        if (connection->is_server && connection->is_confirmed &&
+            !pd_net_connection_admits(connection, connection->key)) {
+            pd_net_connection_close(connection, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+        }
+    }
+}
+
+enum pd_status pd_net_endpoint_set_peers(struct pd_net_endpoint *endpoint, uint64_t now_ns,
+                                         const struct pd_transport_peer *peers, uint32_t count)
+{
+    pd_net_look_at_clock(endpoint, now_ns);
+    enum pd_status status = judge(endpoint, peers, count);
+    if (status != PD_OK) {
+        return status;
+    }
+    struct pd_net_peer **made = make_new(endpoint, peers, count);
+    if (made == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    for (struct pd_list *link = endpoint->peers.next; link != &endpoint->peers; link = link->next) {
+        pd_container_of(link, struct pd_net_peer, link)->is_kept = false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct pd_net_peer *peer = same_peer(endpoint, &peers[i]);
+        if (peer != NULL) {
+            peer->is_kept = true;
+            update(endpoint, peer, &peers[i], now_ns);
+        }
+    }
+    struct pd_list *link = endpoint->peers.next;
+    while (link != &endpoint->peers) {
+        struct pd_net_peer *peer = pd_container_of(link, struct pd_net_peer, link);
+        link = link->next;
+        if (!peer->is_kept) {
+            remove_peer(endpoint, peer, now_ns);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (made[i] != NULL) {
+            enter(endpoint, made[i]);
+            made[i]->due_ns = now_ns;
+            plan(made[i], endpoint);
+        }
+    }
+    pd_free(made);
+    close_strangers(endpoint, now_ns);
+    return PD_OK;
+}
+
+/* -- Sending ----------------------------------------------------------------------------------- */
+
+static struct pd_net_stream *open_lane(struct pd_net_connection *connection,
+                                       enum pd_transport_lane lane)
+{
+    struct pd_net_stream *stream = pd_net_stream_make(connection, PD_NET_STREAM_LANE_OUT);
+    if (stream == NULL) {
+        return NULL;
+    }
+    if (ngtcp2_conn_open_uni_stream(connection->quic, &stream->id, stream) != 0) {
+        pd_net_stream_free(stream);
+        return NULL;
+    }
+    stream->lane = lane;
+    stream->preface = (uint8_t)lane;
+    stream->preface_waits = true;
+    connection->lanes[lane] = stream;
+    return stream;
+}
+
+enum pd_status pd_net_endpoint_send(struct pd_net_endpoint *endpoint, uint64_t node,
+                                    enum pd_transport_lane lane, struct pd_net_buffer *buffer)
+{
+    struct pd_net_peer *peer = pd_net_peer_of_node(endpoint, node);
+    if (peer == NULL || pd_list_is_empty(&peer->connections)) {
+        pd_net_buffer_free(buffer);
+        return peer == NULL ? PD_ERR_UNKNOWN : PD_ERR_CLOSED;
+    }
+    struct pd_net_connection *connection =
+        pd_container_of(peer->connections.previous, struct pd_net_connection, by_peer);
+    struct pd_net_stream *stream = connection->lanes[lane];
+    if (stream == NULL) {
+        stream = connection->must_close ? NULL : open_lane(connection, lane);
+    }
+    if (stream == NULL || stream->ends) {
+        pd_net_buffer_free(buffer);
+        return PD_ERR_CLOSED;
+    }
+    pd_net_stream_append(stream, buffer);
+    return PD_OK;
+}
+
+enum pd_status pd_net_endpoint_peer_state(struct pd_net_endpoint *endpoint, uint64_t node,
+                                          struct pd_transport_peer_state *state_out)
+{
+    memset(state_out, 0, sizeof *state_out);
+    const struct pd_net_peer *peer = pd_net_peer_of_node(endpoint, node);
+    if (peer == NULL) {
+        return PD_ERR_UNKNOWN;
+    }
+    state_out->connects = peer->connects;
+    if (!pd_list_is_empty(&peer->connections)) {
+        const struct pd_net_connection *connection =
+            pd_container_of(peer->connections.previous, struct pd_net_connection, by_peer);
+        ngtcp2_conn_stat stat;
+        ngtcp2_conn_get_conn_stat(connection->quic, &stat);
+        state_out->is_connected = true;
+        state_out->round_trip_ns = stat.smoothed_rtt;
+    }
+    return PD_OK;
+}

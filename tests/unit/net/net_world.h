@@ -1,0 +1,425 @@
+/* net_world - endpoints in virtual time, joined by links that lose, repeat, delay, reorder, cut short
+ * and damage datagrams as a seed says. */
+#ifndef PD_TEST_NET_WORLD_H
+#define PD_TEST_NET_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/host.h"
+#include "base/random.h"
+#include "net/endpoint.h"
+
+#define NODES_MAX 4u
+#define FLIGHTS_MAX 8192u
+#define SEEN_MAX 4096u
+#define MS UINT64_C(1000000)
+#define SECOND UINT64_C(1000000000)
+#define PPM 1000000u
+
+struct flight {
+    uint64_t arrives_ns; /* 0: the place is free */
+    uint64_t number;
+    struct pd_transport_address from;
+    struct pd_transport_address to;
+    uint8_t ecn;
+    size_t size;
+    uint8_t *bytes;
+};
+
+/* What an endpoint told, by number: enough for the tests to ask. */
+struct seen {
+    enum pd_net_event_kind kind;
+    uint64_t node;
+    uint64_t link;
+    enum pd_transport_lane lane;
+    uint64_t correlation;
+    enum pd_status status;
+    size_t size;
+    uint64_t first; /* eight bytes of what it held */
+    uint64_t time_ns;
+    const char *text;
+};
+
+struct world;
+
+struct station {
+    struct world *world;
+    struct pd_net_endpoint *endpoint; /* NULL: it does not run */
+    struct pd_net_identity identity;
+    struct pd_random random;
+    struct pd_transport_address address;  /* as others see it */
+    struct pd_transport_address previous; /* packets to it are lost */
+    struct pd_net_account *account;
+    struct seen seen[SEEN_MAX];
+    uint32_t seen_count;
+    uint64_t kinds[PD_NET_ENDED + 1]; /* how often each was told */
+    bool echoes;                      /* answers each request with itself */
+    uint64_t last_link;               /* told open */
+    uint64_t bad_bytes;
+};
+
+struct world {
+    uint64_t now_ns;
+    struct pd_random random;
+    struct station stations[NODES_MAX];
+    struct flight flights[FLIGHTS_MAX];
+    uint64_t sent;
+    uint64_t delay_ns;
+    uint32_t loss_ppm;
+    uint32_t repeat_ppm;
+    uint32_t reorder_ppm;
+    uint32_t cut_short_ppm;
+    uint32_t damage_ppm;
+    bool is_cut[NODES_MAX][NODES_MAX];
+    uint8_t room[PD_NET_ROOM_SIZE];
+};
+
+static inline void world_random(void *state, uint8_t *bytes, size_t size)
+{
+    pd_random_fill(state, bytes, size);
+}
+
+static inline struct pd_transport_address world_address(uint32_t node, uint16_t port)
+{
+    struct pd_transport_address address = {.port = port};
+    address.ip[10] = 0xff;
+    address.ip[11] = 0xff;
+    address.ip[12] = 10;
+    address.ip[15] = (uint8_t)node;
+    return address;
+}
+
+static inline void world_init(struct world *world, uint64_t seed)
+{
+    memset(world, 0, sizeof *world);
+    world->now_ns = SECOND;
+    world->delay_ns = MS;
+    pd_random_init(&world->random, seed, "net world");
+}
+
+static inline struct pd_net_limits world_limits(void)
+{
+    struct pd_net_limits limits = pd_net_limits_default();
+    limits.connections_max = 64;
+    return limits;
+}
+
+static bool world_admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    (void)key;
+    return *(const bool *)state;
+}
+
+static bool everybody = true;
+
+/* Node numbers count from 1; station 0 is node 1. Its key stays when it is started anew. */
+static inline void world_start(struct world *world, uint32_t node,
+                               const struct pd_net_limits *limits)
+{
+    static const struct pd_net_service services[] = {
+        {.name = "pando-client/1", .admit = world_admit, .state = &everybody},
+        {.name = "pando-blob/1"},
+    };
+    struct station *station = &world->stations[node - 1];
+    uint8_t secret[PD_NET_KEY_SIZE];
+    memset(secret, (int)node, sizeof secret);
+    pd_net_identity_init(&station->identity, secret);
+    station->world = world;
+    station->address = station->address.port == 0 ? world_address(node, 7000) : station->address;
+    pd_random_init(&station->random, pd_random_next(&world->random), "station");
+    if (station->account == NULL) {
+        station->account = pd_net_account_create();
+        assert_non_null(station->account);
+    }
+    const struct pd_net_endpoint_config config = {
+        .identity = &station->identity,
+        .limits = *limits,
+        .services = services,
+        .service_count = 2,
+        .random = world_random,
+        .random_state = &station->random,
+        .local = station->address,
+        .now_ns = world->now_ns,
+    };
+    assert_int_equal(pd_net_endpoint_open(&config, &station->endpoint), PD_OK);
+}
+
+static inline void world_stop(struct world *world, uint32_t node)
+{
+    pd_net_endpoint_close(world->stations[node - 1].endpoint);
+    world->stations[node - 1].endpoint = NULL;
+}
+
+static inline void world_deinit(struct world *world)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        world_stop(world, i + 1);
+        pd_net_account_release(world->stations[i].account);
+    }
+    for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
+        pd_free(world->flights[i].bytes);
+    }
+}
+
+static inline bool strikes(struct world *world, uint32_t ppm)
+{
+    return ppm > 0 && pd_random_below(&world->random, PPM) < ppm;
+}
+
+static inline struct station *world_at(struct world *world,
+                                       const struct pd_transport_address *address)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        struct station *station = &world->stations[i];
+        if (station->endpoint != NULL && memcmp(&station->address, address, sizeof *address) == 0) {
+            return station;
+        }
+    }
+    return NULL;
+}
+
+static inline void world_put(struct world *world, const struct pd_transport_address *from,
+                             const struct pd_transport_address *to, uint8_t ecn,
+                             const uint8_t *bytes, size_t size)
+{
+    uint32_t place = 0;
+    while (place < FLIGHTS_MAX && world->flights[place].arrives_ns != 0) {
+        place++;
+    }
+    if (place == FLIGHTS_MAX || size == 0) {
+        return; /* a queue that is full loses as well */
+    }
+    uint64_t delay = world->delay_ns;
+    if (strikes(world, world->reorder_ppm)) {
+        delay += pd_random_below(&world->random, 4 * world->delay_ns);
+    }
+    struct flight *flight = &world->flights[place];
+    *flight = (struct flight){.arrives_ns = world->now_ns + delay,
+                              .number = ++world->sent,
+                              .from = *from,
+                              .to = *to,
+                              .ecn = ecn,
+                              .size = size,
+                              .bytes = pd_alloc(size)};
+    memcpy(flight->bytes, bytes, size);
+    if (strikes(world, world->cut_short_ppm)) {
+        flight->size = pd_random_below(&world->random, size);
+    }
+    if (strikes(world, world->damage_ppm)) {
+        flight->bytes[pd_random_below(&world->random, size)] ^=
+            (uint8_t)(1 + pd_random_below(&world->random, 255));
+    }
+}
+
+static inline void world_send(struct world *world, struct station *from,
+                              const struct pd_datagram *datagram)
+{
+    const struct station *to = world_at(world, &datagram->remote);
+    if (to != NULL && world->is_cut[from - world->stations][to - world->stations]) {
+        return;
+    }
+    size_t step = datagram->segment_size == 0 ? datagram->size : datagram->segment_size;
+    for (size_t at = 0; at < datagram->size; at += step) {
+        size_t rest = datagram->size - at;
+        uint32_t copies = strikes(world, world->repeat_ppm) ? 2 : 1;
+        while (copies-- > 0 && !strikes(world, world->loss_ppm)) {
+            world_put(world, &from->address, &datagram->remote, datagram->ecn, datagram->bytes + at,
+                      rest < step ? rest : step);
+        }
+    }
+}
+
+static inline struct pd_net_buffer *world_buffer(struct station *station, uint64_t correlation,
+                                                 uint64_t first, size_t size)
+{
+    uint8_t *bytes = pd_alloc_zeroed(1, size < 8 ? 8 : size);
+    assert_non_null(bytes);
+    for (size_t i = 8; i < size; i++) {
+        bytes[i] = (uint8_t)(first + i);
+    }
+    pd_put_u64(bytes, first);
+    struct pd_net_buffer *buffer =
+        pd_net_buffer_make(station->account, correlation, (struct pd_span){bytes, size});
+    assert_non_null(buffer);
+    pd_free(bytes);
+    return buffer;
+}
+
+static inline void world_take(struct station *station)
+{
+    struct pd_net_event event;
+    while (pd_net_endpoint_next_event(station->endpoint, &event)) {
+        struct seen seen = {.kind = event.kind,
+                            .node = event.node,
+                            .link = event.link,
+                            .lane = event.lane,
+                            .correlation = event.correlation,
+                            .status = event.status,
+                            .size = event.bytes.size,
+                            .time_ns = station->world->now_ns,
+                            .text = event.text};
+        seen.first = event.bytes.size >= 8 ? pd_get_u64(event.bytes.bytes) : 0;
+        for (size_t i = 8; i < event.bytes.size; i++) {
+            station->bad_bytes += event.bytes.bytes[i] != (uint8_t)(seen.first + i) ? 1 : 0;
+        }
+        station->seen[station->seen_count++ % SEEN_MAX] = seen;
+        station->kinds[event.kind]++;
+        station->last_link = event.kind == PD_NET_LINK_OPENED ? event.link : station->last_link;
+        if (event.kind == PD_NET_REQUEST && station->echoes) {
+            pd_net_endpoint_answer(
+                station->endpoint, event.link, event.correlation,
+                pd_net_buffer_make(station->account, event.correlation, event.bytes), true);
+        }
+    }
+}
+
+/* Everything that may leave or be told now. */
+static inline void world_settle(struct world *world)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        struct station *station = &world->stations[i];
+        struct pd_datagram datagram;
+        if (station->endpoint == NULL) {
+            continue;
+        }
+        world_take(station);
+        while (pd_net_endpoint_next_datagram(station->endpoint, world->now_ns, world->room,
+                                             &datagram)) {
+            world_send(world, station, &datagram);
+        }
+        world_take(station);
+        pd_net_endpoint_check(station->endpoint);
+    }
+}
+
+static inline struct flight *world_next_flight(struct world *world)
+{
+    struct flight *next = NULL;
+    for (uint32_t i = 0; i < FLIGHTS_MAX; i++) {
+        struct flight *flight = &world->flights[i];
+        if (flight->arrives_ns != 0 &&
+            (next == NULL || flight->arrives_ns < next->arrives_ns ||
+             (flight->arrives_ns == next->arrives_ns && flight->number < next->number))) {
+            next = flight;
+        }
+    }
+    return next;
+}
+
+static inline void world_arrive(struct world *world, struct flight *flight)
+{
+    struct station *station = world_at(world, &flight->to);
+    if (station != NULL) {
+        const struct pd_datagram datagram = {.remote = flight->from,
+                                             .ecn = flight->ecn,
+                                             .bytes = flight->bytes,
+                                             .size = flight->size};
+        pd_net_endpoint_receive(station->endpoint, world->now_ns, &datagram);
+    }
+    pd_free(flight->bytes);
+    *flight = (struct flight){.arrives_ns = 0};
+}
+
+/* One step of time. False: `until` is reached. */
+static inline bool world_step(struct world *world, uint64_t until_ns)
+{
+    world_settle(world);
+    struct flight *flight = world_next_flight(world);
+    uint64_t next = flight == NULL ? PD_TIME_NEVER : flight->arrives_ns;
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        if (world->stations[i].endpoint != NULL) {
+            uint64_t deadline = pd_net_endpoint_deadline_ns(world->stations[i].endpoint);
+            next = deadline < next ? deadline : next;
+        }
+    }
+    if (next > until_ns) {
+        world->now_ns = until_ns;
+        return false;
+    }
+    assert_true(next >= world->now_ns);
+    world->now_ns = next;
+    while (flight != NULL && flight->arrives_ns <= world->now_ns) {
+        world_arrive(world, flight);
+        flight = world_next_flight(world);
+    }
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        if (world->stations[i].endpoint != NULL) {
+            pd_net_endpoint_expire(world->stations[i].endpoint, world->now_ns);
+        }
+    }
+    return true;
+}
+
+static inline void world_run(struct world *world, uint64_t for_ns)
+{
+    uint64_t until_ns = world->now_ns + for_ns;
+    while (world_step(world, until_ns)) {
+    }
+    world_settle(world);
+}
+
+/* Until a station was told something of a kind `count` times in all. */
+static inline void world_wait(struct world *world, uint32_t node, enum pd_net_event_kind kind,
+                              uint64_t count)
+{
+    uint64_t until_ns = world->now_ns + 120 * SECOND;
+    while (world->stations[node - 1].kinds[kind] < count) {
+        if (!world_step(world, until_ns)) {
+            break;
+        }
+    }
+    world_settle(world);
+    assert_true(world->stations[node - 1].kinds[kind] >= count);
+}
+
+static inline struct pd_transport_peer world_peer(struct world *world, uint32_t node)
+{
+    const struct station *station = &world->stations[node - 1];
+    struct pd_transport_peer peer = {
+        .node = node, .address_count = 1, .addresses = {station->address}};
+    memcpy(peer.key, station->identity.key, PD_NET_KEY_SIZE);
+    return peer;
+}
+
+/* Everybody who runs knows everybody who runs. */
+static inline void world_introduce(struct world *world)
+{
+    struct pd_transport_peer peers[NODES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        if (world->stations[i].endpoint != NULL) {
+            peers[count++] = world_peer(world, i + 1);
+        }
+    }
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        if (world->stations[i].endpoint != NULL) {
+            assert_int_equal(
+                pd_net_endpoint_set_peers(world->stations[i].endpoint, world->now_ns, peers, count),
+                PD_OK);
+        }
+    }
+}
+
+static inline enum pd_status world_say(struct world *world, uint32_t from, uint32_t to,
+                                       enum pd_transport_lane lane, uint64_t first, size_t size)
+{
+    struct station *station = &world->stations[from - 1];
+    return pd_net_endpoint_send(station->endpoint, to, lane, world_buffer(station, 0, first, size));
+}
+
+static inline struct pd_net_counters world_counters(struct world *world, uint32_t node)
+{
+    struct pd_net_counters counters;
+    pd_net_endpoint_counters(world->stations[node - 1].endpoint, &counters);
+    return counters;
+}
+
+#endif
