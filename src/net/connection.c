@@ -366,13 +366,15 @@ struct pd_net_connection *pd_net_connection_dial(struct pd_net_endpoint *endpoin
     make_path(endpoint, address, &path);
     new_cid(endpoint, PD_NET_CID_SIZE, &scid);
     new_cid(endpoint, NGTCP2_MIN_INITIAL_DCIDLEN, &dcid);
+    ngtcp2_conn *quic; /* without memory ngtcp2 leaves something that is freed in it */
     if (!add_cid(connection, &scid) || pd_net_tls_session(connection) != PD_OK ||
-        ngtcp2_conn_client_new(&connection->quic, &dcid, &scid, &path.path, NGTCP2_PROTO_VER_V1,
-                               &callbacks, &settings, &params, &memory, connection) != 0) {
+        ngtcp2_conn_client_new(&quic, &dcid, &scid, &path.path, NGTCP2_PROTO_VER_V1, &callbacks,
+                               &settings, &params, &memory, connection) != 0) {
         pd_net_connection_drop(connection, "no memory");
         return NULL;
     }
-    ngtcp2_conn_set_tls_native_handle(connection->quic, connection->tls);
+    connection->quic = quic;
+    ngtcp2_conn_set_tls_native_handle(quic, connection->tls);
     pd_net_connection_make_dirty(connection);
     return connection;
 }
@@ -403,15 +405,17 @@ struct pd_net_connection *pd_net_connection_accept(struct pd_net_endpoint *endpo
         settings.token = head->token;
     }
     params.stateless_reset_token_present = 1;
+    ngtcp2_conn *quic;
     if (!reset_token(endpoint, &scid, params.stateless_reset_token) ||
         !add_cid(connection, &scid) || !add_cid(connection, &head->dcid) ||
         pd_net_tls_session(connection) != PD_OK ||
-        ngtcp2_conn_server_new(&connection->quic, &head->scid, &scid, &path.path, head->version,
-                               &callbacks, &settings, &params, &memory, connection) != 0) {
+        ngtcp2_conn_server_new(&quic, &head->scid, &scid, &path.path, head->version, &callbacks,
+                               &settings, &params, &memory, connection) != 0) {
         pd_net_connection_drop(connection, "no memory");
         return NULL;
     }
-    ngtcp2_conn_set_tls_native_handle(connection->quic, connection->tls);
+    connection->quic = quic;
+    ngtcp2_conn_set_tls_native_handle(quic, connection->tls);
     endpoint->counters.accepted++;
     return connection;
 }

@@ -1,21 +1,53 @@
-/* Two and three endpoints in virtual time: who may speak to whom, messages in order, what happens
- * when links lose, keys are wrong, nodes vanish and come back. */
+/* Endpoints in virtual time: who may speak to whom, messages in order, and what happens when links
+ * lose, nodes vanish and come back, members go, memory runs out. */
 #include "net/net_world.h"
 
 static struct world world;
 
-static void two_nodes(uint64_t seed)
+static void start_nodes(uint64_t seed, uint32_t count)
 {
     const struct pd_net_limits limits = world_limits();
     world_init(&world, seed);
-    world_start(&world, 1, &limits);
-    world_start(&world, 2, &limits);
+    for (uint32_t i = 1; i <= count; i++) {
+        world_start(&world, i, &limits);
+    }
+}
+
+static void connect_two(uint64_t seed)
+{
+    start_nodes(seed, 2);
+    world_introduce(&world);
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+    world_wait(&world, 2, PD_NET_PEER_CONNECTED, 1);
+}
+
+static void know(uint32_t node, const struct pd_transport_peer *peers, uint32_t count)
+{
+    assert_int_equal(
+        pd_net_endpoint_set_peers(world.stations[node - 1].endpoint, world.now_ns, peers, count),
+        PD_OK);
+}
+
+/* Messages 1 to `count` in this order, and nothing else. */
+static void assert_in_order(uint32_t node, enum pd_transport_lane lane, uint64_t count)
+{
+    const struct station *station = &world.stations[node - 1];
+    uint64_t next = 1;
+    assert_true(station->seen_count <= SEEN_MAX);
+    for (uint32_t i = 0; i < station->seen_count; i++) {
+        if (station->seen[i].kind == PD_NET_MESSAGE && station->seen[i].lane == lane) {
+            assert_int_equal(station->seen[i].first, next);
+            next++;
+        }
+    }
+    assert_int_equal(next, count + 1);
+    assert_int_equal(station->bad_bytes, 0);
 }
 
 static void peers_connect_and_messages_arrive_in_order(void **state)
 {
     (void)state;
-    two_nodes(1);
+    start_nodes(1, 2);
     assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 1, 100), PD_ERR_UNKNOWN);
     world_introduce(&world);
     assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 1, 100), PD_ERR_CLOSED);
@@ -27,19 +59,8 @@ static void peers_connect_and_messages_arrive_in_order(void **state)
     }
     world_wait(&world, 2, PD_NET_MESSAGE, 500);
     world_wait(&world, 1, PD_NET_MESSAGE, 500);
-    const struct station *station = &world.stations[1];
-    uint64_t next = 1;
-    for (uint32_t i = 0; i < station->seen_count; i++) {
-        if (station->seen[i].kind == PD_NET_MESSAGE) {
-            assert_int_equal(station->seen[i].first, next);
-            assert_int_equal(station->seen[i].size, 8 + next);
-            assert_int_equal(station->seen[i].node, 1);
-            assert_int_equal(station->seen[i].lane, PD_TRANSPORT_RAFT);
-            next++;
-        }
-    }
-    assert_int_equal(next, 501);
-    assert_int_equal(world.stations[0].bad_bytes + world.stations[1].bad_bytes, 0);
+    assert_in_order(2, PD_TRANSPORT_RAFT, 500);
+    assert_in_order(1, PD_TRANSPORT_BULK, 500);
     world_run(&world, SECOND); /* all of it is acknowledged, and freed */
     assert_int_equal(atomic_load(&world.stations[0].account->bytes), 0);
     struct pd_transport_peer_state peer;
@@ -49,10 +70,375 @@ static void peers_connect_and_messages_arrive_in_order(void **state)
     world_deinit(&world);
 }
 
+static void bad_links_lose_nothing_that_was_sent(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        start_nodes(seed, 2);
+        world.loss_ppm = 100000;
+        world.repeat_ppm = 50000;
+        world.reorder_ppm = 200000;
+        world.cut_short_ppm = 20000;
+        world.damage_ppm = 20000;
+        world_introduce(&world);
+        world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+        for (uint64_t i = 1; i <= 200; i++) {
+            assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, i, 3000), PD_OK);
+        }
+        world_wait(&world, 2, PD_NET_MESSAGE, 200);
+        assert_in_order(2, PD_TRANSPORT_RAFT, 200);
+        world_deinit(&world);
+    }
+}
+
+static void the_same_seed_runs_the_same(void **state)
+{
+    (void)state;
+    uint64_t ends[2];
+    uint64_t packets[2];
+    for (uint32_t run = 0; run < 2; run++) {
+        start_nodes(7, 2);
+        world.loss_ppm = 50000;
+        world_introduce(&world);
+        world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+        for (uint64_t i = 1; i <= 100; i++) {
+            assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, i, 2000), PD_OK);
+        }
+        world_wait(&world, 2, PD_NET_MESSAGE, 100);
+        ends[run] = world.now_ns;
+        packets[run] = world.sent;
+        world_deinit(&world);
+    }
+    assert_int_equal(ends[0], ends[1]);
+    assert_int_equal(packets[0], packets[1]);
+}
+
+static void a_snapshot_never_holds_up_an_append(void **state)
+{
+    (void)state;
+    connect_two(11);
+    for (uint64_t i = 1; i <= 4; i++) {
+        assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_BULK, i, 4u << 20), PD_OK);
+    }
+    world_run(&world, 20 * MS); /* it is under way */
+    uint64_t bulk = world.stations[1].kinds[PD_NET_MESSAGE];
+    assert_true(bulk < 4);
+    assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 1, 100), PD_OK);
+    uint64_t sent_ns = world.now_ns;
+    while (world.stations[1].seen[world.stations[1].seen_count - 1].lane != PD_TRANSPORT_RAFT) {
+        assert_true(world_step(&world, sent_ns + 10 * MS));
+        world_settle(&world);
+    }
+    assert_true(world.stations[1].kinds[PD_NET_MESSAGE] < 5);
+    world_wait(&world, 2, PD_NET_MESSAGE, 5);
+    assert_in_order(2, PD_TRANSPORT_BULK, 4);
+    world_deinit(&world);
+}
+
+/* -- Keys and services ------------------------------------------------------------------------- */
+
+static void only_members_speak_raft(void **state)
+{
+    (void)state;
+    start_nodes(20, 2);
+    struct pd_transport_peer two = world_peer(&world, 2);
+    know(1, &two, 1); /* 2 does not know 1 */
+    world_run(&world, 30 * SECOND);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_CONNECTED], 0);
+    assert_int_equal(world.stations[1].kinds[PD_NET_PEER_CONNECTED], 0);
+    struct pd_net_counters counters = world_counters(&world, 2);
+    assert_true(counters.refused_key >= 5); /* it is tried again and again, with pauses */
+    assert_true(counters.refused_key <= 60);
+    assert_int_equal(counters.confirmed, 0);
+    assert_int_equal(counters.handshakes, 0);
+    struct pd_transport_peer one = world_peer(&world, 1);
+    know(2, &one, 1);
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+    world_deinit(&world);
+}
+
+static void a_node_with_another_key_is_not_the_peer(void **state)
+{
+    (void)state;
+    start_nodes(21, 3);
+    struct pd_transport_peer one = world_peer(&world, 1);
+    struct pd_transport_peer two = world_peer(&world, 2);
+    know(2, &one, 1);
+    know(3, &one, 1);
+    two.addresses[0] = world.stations[2].address; /* 3 sits where 2 is thought to be */
+    one.address_count = 0;
+    know(2, &one, 1);
+    know(3, &one, 1);
+    know(1, &two, 1);
+    world_run(&world, 10 * SECOND);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_CONNECTED], 0);
+    assert_int_equal(world.stations[2].kinds[PD_NET_PEER_CONNECTED], 0);
+    assert_true(world_counters(&world, 1).refused_key > 0);
+    two.addresses[1] = world.stations[1].address; /* the second address is right */
+    two.address_count = 2;
+    know(1, &two, 1);
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+    world_deinit(&world);
+}
+
+static enum pd_status dial(uint32_t from, uint32_t to, uint64_t link, uint32_t service)
+{
+    return pd_net_endpoint_dial(world.stations[from - 1].endpoint, world.now_ns, link, service,
+                                world.stations[to - 1].identity.key,
+                                &world.stations[to - 1].address);
+}
+
+static const struct seen *last_seen(uint32_t node, enum pd_net_event_kind kind)
+{
+    const struct station *station = &world.stations[node - 1];
+    for (uint32_t i = station->seen_count; i > 0; i--) {
+        if (station->seen[(i - 1) % SEEN_MAX].kind == kind) {
+            return &station->seen[(i - 1) % SEEN_MAX];
+        }
+    }
+    fail_msg("node %u was never told %d", node, (int)kind);
+    return NULL;
+}
+
+static void unknown_services_and_strangers_are_refused(void **state)
+{
+    (void)state;
+    const struct pd_net_limits limits = world_limits();
+    world_init(&world, 22);
+    world_start(&world, 1, &limits);
+    world.stations[1].services_less = 1;
+    world_start(&world, 2, &limits);
+    assert_int_equal(dial(1, 2, 1, 1), PD_OK); /* 2 does not offer it */
+    world_wait(&world, 1, PD_NET_LINK_CLOSED, 1);
+    assert_string_equal(last_seen(1, PD_NET_LINK_CLOSED)->text,
+                        "the other side does not offer this service");
+    world_stop(&world, 2);
+    world.stations[1].services_less = 0;
+    world_start(&world, 2, &limits);
+    assert_int_equal(dial(1, 2, 3, 1), PD_OK); /* it is for members */
+    world_wait(&world, 1, PD_NET_LINK_CLOSED, 2);
+    assert_string_equal(last_seen(1, PD_NET_LINK_CLOSED)->text, "the other side refused this key");
+    everybody = false;
+    assert_int_equal(dial(1, 2, 5, 0), PD_OK); /* it is not admitted */
+    world_wait(&world, 1, PD_NET_LINK_CLOSED, 3);
+    everybody = true;
+    assert_int_equal(world.stations[0].kinds[PD_NET_LINK_OPENED], 0);
+    assert_int_equal(world.stations[1].kinds[PD_NET_LINK_OPENED], 0);
+    assert_int_equal(dial(1, 2, 7, 0), PD_OK);
+    world_wait(&world, 1, PD_NET_LINK_OPENED, 1);
+    world_wait(&world, 2, PD_NET_LINK_OPENED, 1);
+    struct pd_transport_peer one = world_peer(&world, 1);
+    know(2, &one, 1);
+    assert_int_equal(dial(1, 2, 9, 1), PD_OK);
+    world_wait(&world, 1, PD_NET_LINK_OPENED, 2);
+    know(2, &one, 0); /* a member no more: the members' service closes, the other one stays */
+    world_wait(&world, 1, PD_NET_LINK_CLOSED, 4);
+    assert_int_equal(last_seen(1, PD_NET_LINK_CLOSED)->link, 9);
+    world_deinit(&world);
+}
+
+static void a_removed_member_is_cut_off(void **state)
+{
+    (void)state;
+    connect_two(23);
+    struct pd_transport_peer nobody = {0};
+    know(2, &nobody, 0);
+    assert_int_equal(world.stations[1].endpoint != NULL, true);
+    world_wait(&world, 1, PD_NET_PEER_LOST, 1);
+    assert_int_equal(world.stations[1].kinds[PD_NET_PEER_LOST], 1);
+    assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 1, 8), PD_ERR_UNKNOWN);
+    world_run(&world, 20 * SECOND);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_CONNECTED], 1);
+    assert_int_equal(world_counters(&world, 2).connections, 0);
+    world_deinit(&world);
+}
+
+static void bad_tables_change_nothing(void **state)
+{
+    (void)state;
+    connect_two(24);
+    struct pd_net_endpoint *endpoint = world.stations[0].endpoint;
+    struct pd_transport_peer peers[3] = {world_peer(&world, 2), world_peer(&world, 2),
+                                         world_peer(&world, 1)};
+    assert_int_equal(pd_net_endpoint_set_peers(endpoint, world.now_ns, peers, 2), PD_ERR_INVALID);
+    peers[1].node = 9;
+    assert_int_equal(pd_net_endpoint_set_peers(endpoint, world.now_ns, peers, 2), PD_ERR_INVALID);
+    peers[0].node = 0;
+    assert_int_equal(pd_net_endpoint_set_peers(endpoint, world.now_ns, peers, 1), PD_ERR_INVALID);
+    assert_int_equal(pd_net_endpoint_set_peers(endpoint, world.now_ns, peers, 100000), PD_ERR_FULL);
+    assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 1, 8), PD_OK);
+    world_wait(&world, 2, PD_NET_MESSAGE, 1);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_LOST], 0);
+    world_deinit(&world);
+}
+
+/* -- Nodes and links that come and go ---------------------------------------------------------- */
+
+static void a_node_that_comes_back_is_found_at_once(void **state)
+{
+    (void)state;
+    const struct pd_net_limits limits = world_limits();
+    connect_two(30);
+    world_run(&world, 3 * SECOND);
+    for (uint32_t round = 1; round <= 4; round++) {
+        uint32_t node = 1 + round % 2; /* the one that dialed, and the other one */
+        uint32_t other = 3 - node;
+        uint64_t connected = world.stations[other - 1].kinds[PD_NET_PEER_CONNECTED];
+        world_stop(&world, node); /* killed: it says nothing */
+        world_start(&world, node, &limits);
+        world_introduce(&world);
+        uint64_t began_ns = world.now_ns;
+        world_wait(&world, node, PD_NET_PEER_CONNECTED,
+                   world.stations[node - 1].kinds[PD_NET_PEER_CONNECTED] + 1);
+        /* The other side is told lost when its old connection ends; it can speak before that. */
+        assert_true(world.now_ns - began_ns < SECOND);
+        uint64_t messages = world.stations[node - 1].kinds[PD_NET_MESSAGE];
+        assert_int_equal(world_say(&world, other, node, PD_TRANSPORT_RAFT, round, 100), PD_OK);
+        world_wait(&world, node, PD_NET_MESSAGE, messages + 1);
+        assert_true(world.now_ns - began_ns < 2 * SECOND);
+        world_run(&world, 15 * SECOND); /* what is left of the old one is gone */
+        assert_true(world_counters(&world, other).connections <= 2);
+        assert_true(world.stations[other - 1].kinds[PD_NET_PEER_CONNECTED] >= connected);
+    }
+    world_deinit(&world);
+}
+
+static void a_stateless_reset_ends_what_the_other_side_forgot(void **state)
+{
+    (void)state;
+    const struct pd_net_limits limits = world_limits();
+    world_init(&world, 31);
+    world_start(&world, 1, &limits);
+    world_start(&world, 2, &limits);
+    assert_int_equal(dial(1, 2, 1, 0), PD_OK);
+    world_wait(&world, 1, PD_NET_LINK_OPENED, 1);
+    world_stop(&world, 2);
+    world_start(&world, 2, &limits);
+    uint64_t began_ns = world.now_ns;
+    assert_int_equal(pd_net_endpoint_call(world.stations[0].endpoint, 1, 1,
+                                          world_buffer(&world.stations[0], 1, 1, 100)),
+                     PD_OK);
+    world_wait(&world, 1, PD_NET_LINK_CLOSED, 1);
+    assert_true(world.now_ns - began_ns < SECOND); /* and not after the idle time */
+    assert_int_equal(world_counters(&world, 1).resets_received, 1);
+    assert_true(world_counters(&world, 2).resets_sent >= 1);
+    world_deinit(&world);
+}
+
+static void silence_is_noticed_and_healed(void **state)
+{
+    (void)state;
+    connect_two(32);
+    uint64_t sent = world.sent;
+    world_run(&world, 60 * SECOND); /* nothing to say: kept alive with few packets */
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_LOST], 0);
+    assert_true(world.sent - sent < 400);
+    world.is_cut[0][1] = true; /* one way only */
+    uint64_t cut_ns = world.now_ns;
+    world_wait(&world, 1, PD_NET_PEER_LOST, 1);
+    world_wait(&world, 2, PD_NET_PEER_LOST, 1);
+    assert_true(world.now_ns - cut_ns < 15 * SECOND);
+    world_run(&world, 30 * SECOND);
+    world.is_cut[0][1] = false;
+    uint64_t mended_ns = world.now_ns;
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 2);
+    world_wait(&world, 2, PD_NET_PEER_CONNECTED, 2);
+    assert_true(world.now_ns - mended_ns < 6 * SECOND); /* the longest pause, and a handshake */
+    world_deinit(&world);
+}
+
+static void a_new_address_keeps_the_connection(void **state)
+{
+    (void)state;
+    const struct pd_net_limits limits = world_limits();
+    world_init(&world, 33);
+    world_start(&world, 1, &limits);
+    world_start(&world, 2, &limits);
+    world.stations[1].echoes = true;
+    assert_int_equal(dial(1, 2, 1, 0), PD_OK);
+    world_wait(&world, 1, PD_NET_LINK_OPENED, 1);
+    world_run(&world, SECOND);
+    struct station *one = &world.stations[0];
+    one->address = world_address(1, 7001); /* a router forgot it: it does not know itself */
+    assert_int_equal(pd_net_endpoint_call(one->endpoint, 1, 1, world_buffer(one, 1, 1, 100)),
+                     PD_OK);
+    world_wait(&world, 1, PD_NET_ANSWER, 1);
+    world_run(&world, SECOND);
+    assert_int_equal(world_counters(&world, 2).moved, 1);
+    one->address = world_address(9, 7009); /* another network, and it knows */
+    pd_net_endpoint_move(one->endpoint, world.now_ns, &one->address);
+    assert_int_equal(pd_net_endpoint_call(one->endpoint, 1, 2, world_buffer(one, 2, 2, 100)),
+                     PD_OK);
+    world_wait(&world, 1, PD_NET_ANSWER, 2);
+    world_run(&world, SECOND);
+    assert_int_equal(world_counters(&world, 2).moved, 2);
+    assert_int_equal(world.stations[0].kinds[PD_NET_LINK_CLOSED], 0);
+    world_deinit(&world);
+}
+
+static void three_nodes_all_connect(void **state)
+{
+    (void)state;
+    start_nodes(34, 3);
+    world_introduce(&world);
+    for (uint32_t i = 1; i <= 3; i++) {
+        world_wait(&world, i, PD_NET_PEER_CONNECTED, 2);
+    }
+    for (uint32_t i = 1; i <= 3; i++) {
+        pd_net_endpoint_hang_up_all(world.stations[i - 1].endpoint, world.now_ns);
+        world_settle(&world);
+    }
+    world_run(&world, 100 * MS);
+    for (uint32_t i = 1; i <= 3; i++) {
+        assert_int_equal(world.stations[i - 1].kinds[PD_NET_PEER_LOST], 2);
+    }
+    world_deinit(&world);
+}
+
+/* -- Memory that runs out ---------------------------------------------------------------------- */
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    uint64_t reached = 0;
+    for (uint64_t nth = 1; nth <= 900; nth += 1 + nth / 40) {
+        start_nodes(40, 2);
+        world_introduce(&world);
+        pd_alloc_fail_nth(nth);
+        world_run(&world, 100 * MS);
+        pd_alloc_fail_nth(0);
+        world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+        world_wait(&world, 2, PD_NET_PEER_CONNECTED, 1);
+        /* The connection may just be failing: what was sent then is lost, and the next arrives. */
+        world_run(&world, 10 * SECOND);
+        struct pd_net_counters counters = world_counters(&world, 1);
+        reached += counters.failed > 0 ? 1 : 0;
+        uint64_t messages = world.stations[1].kinds[PD_NET_MESSAGE];
+        assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, nth, 5000), PD_OK);
+        world_wait(&world, 2, PD_NET_MESSAGE, messages + 1);
+        world_deinit(&world);
+    }
+    assert_true(reached > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(peers_connect_and_messages_arrive_in_order),
+        cmocka_unit_test(bad_links_lose_nothing_that_was_sent),
+        cmocka_unit_test(the_same_seed_runs_the_same),
+        cmocka_unit_test(a_snapshot_never_holds_up_an_append),
+        cmocka_unit_test(only_members_speak_raft),
+        cmocka_unit_test(a_node_with_another_key_is_not_the_peer),
+        cmocka_unit_test(unknown_services_and_strangers_are_refused),
+        cmocka_unit_test(a_removed_member_is_cut_off),
+        cmocka_unit_test(bad_tables_change_nothing),
+        cmocka_unit_test(a_node_that_comes_back_is_found_at_once),
+        cmocka_unit_test(a_stateless_reset_ends_what_the_other_side_forgot),
+        cmocka_unit_test(silence_is_noticed_and_healed),
+        cmocka_unit_test(a_new_address_keeps_the_connection),
+        cmocka_unit_test(three_nodes_all_connect),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
