@@ -736,6 +736,10 @@ void pd_net_connection_make_dirty(struct pd_net_connection *connection)
 
 void pd_net_connection_serve_streams(struct pd_net_connection *connection)
 {
+    if (connection->is_confirmed && connection->service == PD_NET_SERVICE_RAFT &&
+        connection->lanes[PD_TRANSPORT_RAFT] == NULL) {
+        (void)pd_net_peer_open_lane(connection, PD_TRANSPORT_RAFT); /* the greeting */
+    }
     while (connection->is_confirmed && !pd_list_is_empty(&connection->waiting)) {
         struct pd_net_stream *stream =
             pd_container_of(connection->waiting.next, struct pd_net_stream, link);
@@ -801,7 +805,7 @@ static ngtcp2_ssize write_packet(struct pd_net_connection *connection, uint64_t 
         } else if (size == NGTCP2_ERR_STREAM_SHUT_WR || size == NGTCP2_ERR_STREAM_NOT_FOUND) {
             pd_list_remove(&stream->ready); /* the peer has stopped it; it is freed when closed */
             stream->unsent = NULL;
-            stream->preface_waits = false;
+            stream->preface_sent = stream->preface_size;
             stream->ends = true;
             stream->end_is_sent = true;
         } else if (size != NGTCP2_ERR_WRITE_MORE) {

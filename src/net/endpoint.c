@@ -115,6 +115,8 @@ static bool make_secrets(struct pd_net_endpoint *endpoint)
     endpoint->random(endpoint->random_state, endpoint->token_secret, sizeof endpoint->token_secret);
     endpoint->random(endpoint->random_state, (uint8_t *)&endpoint->hash_seed,
                      sizeof endpoint->hash_seed);
+    endpoint->random(endpoint->random_state, (uint8_t *)&endpoint->life, sizeof endpoint->life);
+    endpoint->life |= 1; /* 0 is none */
     return gnutls_hmac_fast(GNUTLS_MAC_SHA256, endpoint->identity.secret, PD_NET_KEY_SIZE, purpose,
                             sizeof purpose, endpoint->reset_secret) == 0;
 }

@@ -7,8 +7,10 @@
  *            way for each lane, frames in order. Other services: each request is a stream of its
  *            own, answered by one frame or many; no stream waits for another one.
  * Peers      Whoever has a peer's address dials, unless a connection stands, and dials again after
- *            a pause that doubles. Two connections at a time are possible (both dialed): the newest
- *            is sent on, both are read.
+ *            a pause that doubles. Two connections at a time are possible (both dialed): the older
+ *            one is sent on, both are read. Each side greets with the number of its life; when a
+ *            new one is heard of, what is left of the last one is closed, and the peer is told lost
+ *            and connected.
  * Trust      A connection is told of once both sides have proven their keys and the dialed one has
  *            confirmed it. Whatever comes in may be anything: what is no good is counted and
  *            dropped, and costs a bounded amount of memory.
@@ -128,6 +130,10 @@ bool pd_net_endpoint_next_event(struct pd_net_endpoint *endpoint, struct pd_net_
 
 /* -- Peers ------------------------------------------------------------------------------------- */
 
+/* Whether a table may be set: PD_ERR_INVALID, PD_ERR_FULL as pd_transport_ops.set_peers. */
+PD_NODISCARD enum pd_status pd_net_peers_judge(const struct pd_net_limits *limits,
+                                               const struct pd_transport_peer *peers,
+                                               uint32_t count);
 /* As pd_transport_ops.set_peers. */
 PD_NODISCARD enum pd_status pd_net_endpoint_set_peers(struct pd_net_endpoint *endpoint,
                                                       uint64_t now_ns,
@@ -154,8 +160,8 @@ PD_NODISCARD enum pd_status pd_net_endpoint_dial(struct pd_net_endpoint *endpoin
                                                  const struct pd_transport_address *address);
 /* A request, as its buffer has it; `correlation` is new on this link. ENDED follows, or LINK_CLOSED
  * for all. May be called before LINK_OPENED. Beyond the peer's requests_max it waits here.
- * PD_ERR_CLOSED: there is no such link. PD_ERR_EXISTS: the correlation is in use. PD_ERR_FULL: twice
- * requests_max are under way. PD_ERR_NO_MEMORY. */
+ * PD_ERR_CLOSED: there is no such link. PD_ERR_EXISTS: the correlation is in use. PD_ERR_FULL:
+ * twice requests_max are under way. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_net_endpoint_call(struct pd_net_endpoint *endpoint, uint64_t link,
                                                  uint64_t correlation,
                                                  struct pd_net_buffer *buffer);
@@ -190,9 +196,10 @@ struct pd_net_counters {
     uint64_t bad_frames;
     uint64_t requests;
     uint64_t requests_refused;
-    uint64_t answers_late; /* their request was gone */
-    uint64_t cut_off;      /* slow readers */
-    uint64_t moved;        /* a peer was found at another address */
+    uint64_t answers_late;     /* their request was gone */
+    uint64_t messages_dropped; /* their connection ended before they were acknowledged */
+    uint64_t cut_off;          /* slow readers */
+    uint64_t moved;            /* a peer was found at another address */
     uint32_t connections;
     uint32_t handshakes;
 };

@@ -1,7 +1,8 @@
 /* frame - messages on a stream. Pure but for the heap; any bytes may come in.
  *
  * Layout  A frame is {size u32, correlation u64} and `size` bytes, little endian. A lane's stream
- *         begins with one byte, enum pd_transport_lane, and its frames have correlation 0.
+ *         begins with {enum pd_transport_lane u8, the sender's life u64}, and its frames have
+ *         correlation 0.
  * Bounds  A frame's memory grows with the bytes that have come, never with what it claims. */
 #ifndef PD_NET_FRAME_H
 #define PD_NET_FRAME_H

@@ -22,7 +22,8 @@
 #define PD_NET_PACKET_MAX 1500u
 #define PD_NET_LOOSE_MAX 64u /* packets of no connection that wait to leave */
 #define PD_NET_SERVICE_RAFT UINT32_MAX
-#define PD_NET_TEXT_MAX 96u
+/* Which lane a stream is, and which life of the sender it comes from: u8, u64. */
+#define PD_NET_PREFACE_SIZE 9u
 
 /* What a connection is closed with; what a stream is reset with. */
 enum pd_net_code {
@@ -64,10 +65,8 @@ struct pd_net_stream {
     struct pd_table_node by_correlation;
     struct pd_net_connection *connection;
     enum pd_net_stream_kind kind;
-    int64_t id; /* -1: not open */
-    /* The lane; of an incoming one known with its first byte. */
-    enum pd_transport_lane lane;
-    bool has_lane;
+    int64_t id;                  /* -1: not open */
+    enum pd_transport_lane lane; /* of an incoming one: known with its preface */
     uint64_t correlation;
     bool is_known;  /* by its correlation */
     bool is_over;   /* of a request or call: told, or not wanted */
@@ -78,9 +77,11 @@ struct pd_net_stream {
     struct pd_net_buffer *unsent; /* where the rest begins */
     size_t unsent_at;
     size_t acked_at; /* bytes of the oldest that are acknowledged */
-    uint8_t preface; /* a lane's first byte */
-    bool preface_waits;
-    bool preface_unacked;
+    /* Of a lane: its first bytes. */
+    uint8_t preface[PD_NET_PREFACE_SIZE];
+    uint32_t preface_size; /* going out: all of it, or 0; coming in: what has come */
+    uint32_t preface_sent;
+    uint32_t preface_acked;
     bool ends; /* after these buffers */
     bool end_is_sent;
     /* Input. */
@@ -155,6 +156,7 @@ struct pd_net_connection {
     struct pd_list by_peer; /* in the peer's connections, once confirmed */
     struct pd_net_stream *lanes[PD_TRANSPORT_LANES];
     uint64_t confirmed_ns;
+    uint64_t life; /* the peer's, which it told; 0: not yet */
     /* The other services'. */
     uint64_t link_id; /* 0: none yet */
     struct pd_table correlations;
@@ -238,6 +240,8 @@ struct pd_net_peer {
     uint32_t address; /* the next one to try */
     uint32_t failures;
     uint64_t due_ns; /* when it may be dialed again */
+    bool has_moved;  /* it is dialed though a connection stands */
+    uint64_t life;   /* the last one that was heard of */
     struct pd_net_timer timer;
     uint64_t connects;
     bool is_told;                   /* of being connected */
@@ -251,6 +255,12 @@ void pd_net_peer_free(struct pd_net_peer *peer);
 /* A raft connection is up (false: no memory to tell); it is gone. */
 bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection);
 void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connection);
+/* On this connection the peer told which life of its own it is in. */
+void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *connection,
+                         uint64_t life);
+/* A stream out, which begins with the greeting. NULL: no memory, or the peer's limit. */
+struct pd_net_stream *pd_net_peer_open_lane(struct pd_net_connection *connection,
+                                            enum pd_transport_lane lane);
 /* Its timer is due. */
 void pd_net_peer_expire(struct pd_net_peer *peer, uint64_t now_ns);
 
@@ -261,8 +271,8 @@ struct pd_net_loose {
     size_t size;
     uint8_t bytes[PD_NET_PACKET_MAX];
 };
-/* The next place of the ring, to be filled and then counted by pd_net_loose_add; NULL: full, or, for
- * a reply to somebody unknown, too many of them this second. */
+/* The next place of the ring, to be filled and then counted by pd_net_loose_add; NULL: full, or,
+ * for a reply to somebody unknown, too many of them this second. */
 struct pd_net_loose *pd_net_loose_room(struct pd_net_endpoint *endpoint, bool is_reply);
 void pd_net_loose_add(struct pd_net_endpoint *endpoint, struct pd_net_loose *loose,
                       const struct pd_transport_address *remote, ngtcp2_ssize size);
@@ -287,6 +297,7 @@ struct pd_net_endpoint {
     uint8_t reset_secret[PD_NET_KEY_SIZE]; /* the same in every life of this node */
     uint8_t token_secret[PD_NET_KEY_SIZE]; /* of this life */
     uint64_t hash_seed;
+    uint64_t life; /* drawn; tells this life from the last one */
     uint64_t now_ns;
 
     struct pd_list connections;

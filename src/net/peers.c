@@ -8,6 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/bytes.h"
+#include "net/address.h"
 #include "net/internal.h"
 
 /* A connection that lasted as long shows that the peer is well: the next pause is short again. */
@@ -52,7 +54,7 @@ static uint64_t draw_below(struct pd_net_endpoint *endpoint, uint64_t bound)
     return bound == 0 ? 0 : draw % bound;
 }
 
-/* At least half of the pause is random: nodes that were parted together do not come back in step. */
+/* Half of the pause is random: nodes that were parted together do not come back in step. */
 static uint64_t pause_of(struct pd_net_endpoint *endpoint, uint32_t failures)
 {
     const struct pd_net_limits *limits = &endpoint->limits;
@@ -65,7 +67,8 @@ static uint64_t pause_of(struct pd_net_endpoint *endpoint, uint32_t failures)
 static void plan(struct pd_net_peer *peer, struct pd_net_endpoint *endpoint)
 {
     bool is_wanted = !endpoint->is_closing && peer->dialing == NULL &&
-                     pd_list_is_empty(&peer->connections) && peer->about.address_count > 0;
+                     (peer->has_moved || pd_list_is_empty(&peer->connections)) &&
+                     peer->about.address_count > 0;
     pd_net_timer_set(endpoint, &peer->timer, is_wanted ? peer->due_ns : PD_TIME_NEVER);
 }
 
@@ -93,27 +96,6 @@ void pd_net_peer_expire(struct pd_net_peer *peer, uint64_t now_ns)
     plan(peer, endpoint);
 }
 
-bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection)
-{
-    struct pd_net_endpoint *endpoint = peer->endpoint;
-    connection->peer = peer;
-    if (peer->dialing == connection) {
-        peer->dialing = NULL;
-    }
-    pd_list_append(&peer->connections, &connection->by_peer);
-    peer->connects++;
-    plan(peer, endpoint);
-    if (peer->is_told) {
-        return true;
-    }
-    if (peer->lost == NULL) {
-        peer->lost = pd_alloc_zeroed(1, sizeof *peer->lost);
-    }
-    const struct pd_net_event event = {.kind = PD_NET_PEER_CONNECTED, .node = peer->about.node};
-    peer->is_told = peer->lost != NULL && pd_net_tell(endpoint, &event, NULL) == PD_OK;
-    return peer->is_told;
-}
-
 static void tell_lost(struct pd_net_peer *peer)
 {
     if (peer->is_told) {
@@ -122,6 +104,62 @@ static void tell_lost(struct pd_net_peer *peer)
         pd_list_append(&peer->endpoint->events, &item->link);
         peer->lost = NULL;
         peer->is_told = false;
+    }
+}
+
+/* False: no memory. */
+static bool tell_connected(struct pd_net_peer *peer)
+{
+    if (peer->is_told) {
+        return true;
+    }
+    if (peer->lost == NULL) {
+        peer->lost = pd_alloc_zeroed(1, sizeof *peer->lost);
+    }
+    const struct pd_net_event event = {.kind = PD_NET_PEER_CONNECTED, .node = peer->about.node};
+    peer->is_told = peer->lost != NULL && pd_net_tell(peer->endpoint, &event, NULL) == PD_OK;
+    return peer->is_told;
+}
+
+bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection)
+{
+    bool is_first_choice = false;
+    connection->peer = peer;
+    if (peer->dialing == connection) {
+        peer->dialing = NULL;
+        is_first_choice = peer->has_moved; /* the others may lead to nobody */
+        peer->has_moved = false;
+    }
+    /* Before the first one, or behind the last one. */
+    pd_list_append(is_first_choice ? peer->connections.next : &peer->connections,
+                   &connection->by_peer);
+    peer->connects++;
+    plan(peer, peer->endpoint);
+    return tell_connected(peer);
+}
+
+void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *connection,
+                         uint64_t life)
+{
+    connection->life = life;
+    if (life == peer->life) {
+        return;
+    }
+    peer->life = life;
+    bool is_another = false;
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        struct pd_net_connection *other = pd_container_of(link, struct pd_net_connection, by_peer);
+        if (other != connection && other->life != 0 && other->life != life) {
+            pd_net_connection_mark(other, PD_NET_CODE_BYE, "the peer has started anew");
+            is_another = true;
+        }
+    }
+    if (is_another) {
+        tell_lost(peer);
+        if (!tell_connected(peer)) {
+            pd_net_connection_mark(connection, PD_NET_CODE_BUSY, "no memory");
+        }
     }
 }
 
@@ -154,10 +192,10 @@ static bool is_own(const struct pd_net_endpoint *endpoint, const struct pd_trans
     return memcmp(about->key, endpoint->identity.key, PD_NET_KEY_SIZE) == 0;
 }
 
-static enum pd_status judge(const struct pd_net_endpoint *endpoint,
-                            const struct pd_transport_peer *peers, uint32_t count)
+enum pd_status pd_net_peers_judge(const struct pd_net_limits *limits,
+                                  const struct pd_transport_peer *peers, uint32_t count)
 {
-    if (count > endpoint->limits.peers_max) {
+    if (count > limits->peers_max) {
         return PD_ERR_FULL;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -209,6 +247,23 @@ void pd_net_peer_free(struct pd_net_peer *peer)
     remove_peer(peer->endpoint, peer, peer->endpoint->now_ns);
 }
 
+/* A connection to an address that is not the peer's any more may be to nobody: then a new one is
+ * dialed beside it. */
+static bool is_at_one_of(const struct pd_net_peer *peer, const struct pd_transport_peer *about)
+{
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        const struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        for (uint32_t i = 0; i < about->address_count; i++) {
+            if (pd_net_address_is_equal(&connection->remote, &about->addresses[i])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* A peer that goes on, with what is new about it. */
 static void update(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer,
                    const struct pd_transport_peer *about, uint64_t now_ns)
@@ -220,6 +275,7 @@ static void update(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer,
         peer->failures = 0;
         peer->due_ns = now_ns;
         peer->address = 0;
+        peer->has_moved = !is_at_one_of(peer, about);
         plan(peer, endpoint);
     }
 }
@@ -293,7 +349,7 @@ enum pd_status pd_net_endpoint_set_peers(struct pd_net_endpoint *endpoint, uint6
                                          const struct pd_transport_peer *peers, uint32_t count)
 {
     pd_net_look_at_clock(endpoint, now_ns);
-    enum pd_status status = judge(endpoint, peers, count);
+    enum pd_status status = pd_net_peers_judge(&endpoint->limits, peers, count);
     if (status != PD_OK) {
         return status;
     }
@@ -333,8 +389,8 @@ enum pd_status pd_net_endpoint_set_peers(struct pd_net_endpoint *endpoint, uint6
 
 /* -- Sending ----------------------------------------------------------------------------------- */
 
-static struct pd_net_stream *open_lane(struct pd_net_connection *connection,
-                                       enum pd_transport_lane lane)
+struct pd_net_stream *pd_net_peer_open_lane(struct pd_net_connection *connection,
+                                            enum pd_transport_lane lane)
 {
     struct pd_net_stream *stream = pd_net_stream_make(connection, PD_NET_STREAM_LANE_OUT);
     if (stream == NULL) {
@@ -345,25 +401,40 @@ static struct pd_net_stream *open_lane(struct pd_net_connection *connection,
         return NULL;
     }
     stream->lane = lane;
-    stream->preface = (uint8_t)lane;
-    stream->preface_waits = true;
+    stream->preface[0] = (uint8_t)lane;
+    pd_put_u64(stream->preface + 1, connection->endpoint->life);
+    stream->preface_size = PD_NET_PREFACE_SIZE;
     connection->lanes[lane] = stream;
+    pd_net_stream_make_ready(stream);
     return stream;
+}
+
+/* The one that is sent on: the oldest, so that it does not change without need. NULL: none. */
+static struct pd_net_connection *current(const struct pd_net_peer *peer)
+{
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (!connection->must_close) {
+            return connection;
+        }
+    }
+    return NULL;
 }
 
 enum pd_status pd_net_endpoint_send(struct pd_net_endpoint *endpoint, uint64_t node,
                                     enum pd_transport_lane lane, struct pd_net_buffer *buffer)
 {
-    struct pd_net_peer *peer = pd_net_peer_of_node(endpoint, node);
-    if (peer == NULL || pd_list_is_empty(&peer->connections)) {
+    const struct pd_net_peer *peer = pd_net_peer_of_node(endpoint, node);
+    struct pd_net_connection *connection = peer == NULL ? NULL : current(peer);
+    if (connection == NULL) {
         pd_net_buffer_free(buffer);
         return peer == NULL ? PD_ERR_UNKNOWN : PD_ERR_CLOSED;
     }
-    struct pd_net_connection *connection =
-        pd_container_of(peer->connections.previous, struct pd_net_connection, by_peer);
     struct pd_net_stream *stream = connection->lanes[lane];
     if (stream == NULL) {
-        stream = connection->must_close ? NULL : open_lane(connection, lane);
+        stream = pd_net_peer_open_lane(connection, lane);
     }
     if (stream == NULL || stream->ends) {
         pd_net_buffer_free(buffer);
@@ -382,9 +453,8 @@ enum pd_status pd_net_endpoint_peer_state(struct pd_net_endpoint *endpoint, uint
         return PD_ERR_UNKNOWN;
     }
     state_out->connects = peer->connects;
-    if (!pd_list_is_empty(&peer->connections)) {
-        const struct pd_net_connection *connection =
-            pd_container_of(peer->connections.previous, struct pd_net_connection, by_peer);
+    const struct pd_net_connection *connection = current(peer);
+    if (connection != NULL) {
         ngtcp2_conn_stat stat;
         ngtcp2_conn_get_conn_stat(connection->quic, &stat);
         state_out->is_connected = true;

@@ -2,12 +2,14 @@
  *
  *   call:     opened -> request and end written -> answers -> the peer's end, a reset   -> ENDED
  *   request:  opened by the peer -> frame and end -> REQUEST -> answers -> our end
- *                                                        \-> the peer's stop            -> CANCELLED
+ *                                                        \-> the peer's stop            ->
+ *                                                        CANCELLED
  *   lane:     opened at the first message, open as long as the connection */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "net/internal.h"
 
@@ -49,6 +51,8 @@ void pd_net_stream_free(struct pd_net_stream *stream)
         }
     }
     while (stream->buffers != NULL) {
+        connection->endpoint->counters.messages_dropped +=
+            stream->kind == PD_NET_STREAM_LANE_OUT ? 1 : 0;
         drop_buffer(stream);
     }
     connection->input_bytes -= stream->assembly.size;
@@ -64,7 +68,7 @@ void pd_net_stream_free(struct pd_net_stream *stream)
 
 bool pd_net_stream_has_output(const struct pd_net_stream *stream)
 {
-    return stream->preface_waits || stream->unsent != NULL ||
+    return stream->preface_sent < stream->preface_size || stream->unsent != NULL ||
            (stream->ends && !stream->end_is_sent);
 }
 
@@ -103,10 +107,10 @@ size_t pd_net_stream_parts(const struct pd_net_stream *stream, ngtcp2_vec *parts
     union {
         const uint8_t *given;
         uint8_t *wanted;
-    } preface = {.given = &stream->preface};
+    } preface = {.given = stream->preface + stream->preface_sent};
     size_t count = 0;
-    if (stream->preface_waits) {
-        parts[count++] = (ngtcp2_vec){preface.wanted, 1};
+    if (stream->preface_sent < stream->preface_size) {
+        parts[count++] = (ngtcp2_vec){preface.wanted, stream->preface_size - stream->preface_sent};
     }
     struct pd_net_buffer *buffer = stream->unsent;
     size_t at = stream->unsent_at;
@@ -119,13 +123,18 @@ size_t pd_net_stream_parts(const struct pd_net_stream *stream, ngtcp2_vec *parts
     return count;
 }
 
+/* How many of `size` bytes belong to the preface, of which `*done` are done. */
+static size_t count_preface(uint32_t *done, uint32_t whole, uint64_t size)
+{
+    uint32_t rest = whole - *done;
+    uint32_t more = size < rest ? (uint32_t)size : rest;
+    *done += more;
+    return more;
+}
+
 void pd_net_stream_wrote(struct pd_net_stream *stream, size_t size, bool with_end)
 {
-    if (stream->preface_waits && size > 0) {
-        stream->preface_waits = false;
-        stream->preface_unacked = true;
-        size--;
-    }
+    size -= count_preface(&stream->preface_sent, stream->preface_size, size);
     while (size > 0) {
         pd_assert(stream->unsent != NULL);
         size_t rest = stream->unsent->size - stream->unsent_at;
@@ -147,10 +156,7 @@ void pd_net_stream_wrote(struct pd_net_stream *stream, size_t size, bool with_en
 
 void pd_net_stream_acked(struct pd_net_stream *stream, uint64_t size)
 {
-    if (stream->preface_unacked && size > 0) {
-        stream->preface_unacked = false;
-        size--;
-    }
+    size -= count_preface(&stream->preface_acked, stream->preface_sent, size);
     stream->acked_at += size;
     while (stream->buffers != NULL && stream->buffers != stream->unsent &&
            stream->acked_at >= stream->buffers->size) {
@@ -349,20 +355,27 @@ static size_t frame_bytes_max(const struct pd_net_stream *stream)
     return limits->message_bytes_max;
 }
 
-/* False: it is refused. */
-static bool take_lane(struct pd_net_stream *stream, struct pd_span *bytes)
+/* False: it is not whole yet, or refused. */
+static bool take_preface(struct pd_net_stream *stream, struct pd_span *bytes)
 {
-    if (stream->kind != PD_NET_STREAM_LANE_IN || stream->has_lane || bytes->size == 0) {
+    if (stream->kind != PD_NET_STREAM_LANE_IN || stream->preface_size == PD_NET_PREFACE_SIZE) {
         return true;
     }
-    if (bytes->bytes[0] >= PD_TRANSPORT_LANES) {
+    while (bytes->size > 0 && stream->preface_size < PD_NET_PREFACE_SIZE) {
+        stream->preface[stream->preface_size++] = bytes->bytes[0];
+        bytes->bytes++;
+        bytes->size--;
+    }
+    if (stream->preface_size < PD_NET_PREFACE_SIZE) {
+        return false;
+    }
+    uint64_t life = pd_get_u64(stream->preface + 1);
+    if (stream->preface[0] >= PD_TRANSPORT_LANES || life == 0) {
         refuse(stream, PD_NET_CODE_MALFORMED);
         return false;
     }
-    stream->lane = (enum pd_transport_lane)bytes->bytes[0];
-    stream->has_lane = true;
-    bytes->bytes++;
-    bytes->size--;
+    stream->lane = (enum pd_transport_lane)stream->preface[0];
+    pd_net_peer_greeted(stream->connection->peer, stream->connection, life);
     return true;
 }
 
@@ -420,7 +433,7 @@ void pd_net_stream_receive(struct pd_net_stream *stream, bool is_end, struct pd_
     if (stream->is_over) {
         return;
     }
-    if (take_lane(stream, &bytes)) {
+    if (take_preface(stream, &bytes)) {
         take_frames(stream, bytes);
     }
     if (is_end && !stream->is_over && !connection->must_close) {

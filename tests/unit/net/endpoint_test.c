@@ -284,13 +284,15 @@ static void a_node_that_comes_back_is_found_at_once(void **state)
         uint32_t node = 1 + round % 2; /* the one that dialed, and the other one */
         uint32_t other = 3 - node;
         uint64_t connected = world.stations[other - 1].kinds[PD_NET_PEER_CONNECTED];
+        uint64_t lost = world.stations[other - 1].kinds[PD_NET_PEER_LOST];
         world_stop(&world, node); /* killed: it says nothing */
         world_start(&world, node, &limits);
         world_introduce(&world);
         uint64_t began_ns = world.now_ns;
         world_wait(&world, node, PD_NET_PEER_CONNECTED,
                    world.stations[node - 1].kinds[PD_NET_PEER_CONNECTED] + 1);
-        /* The other side is told lost when its old connection ends; it can speak before that. */
+        /* The other side is told lost, and connected, when it hears of the new life. */
+        world_wait(&world, other, PD_NET_PEER_CONNECTED, connected + 1);
         assert_true(world.now_ns - began_ns < SECOND);
         uint64_t messages = world.stations[node - 1].kinds[PD_NET_MESSAGE];
         assert_int_equal(world_say(&world, other, node, PD_TRANSPORT_RAFT, round, 100), PD_OK);
@@ -298,7 +300,8 @@ static void a_node_that_comes_back_is_found_at_once(void **state)
         assert_true(world.now_ns - began_ns < 2 * SECOND);
         world_run(&world, 15 * SECOND); /* what is left of the old one is gone */
         assert_true(world_counters(&world, other).connections <= 2);
-        assert_true(world.stations[other - 1].kinds[PD_NET_PEER_CONNECTED] >= connected);
+        assert_int_equal(world.stations[other - 1].kinds[PD_NET_PEER_CONNECTED], connected + 1);
+        assert_int_equal(world.stations[other - 1].kinds[PD_NET_PEER_LOST], lost + 1);
     }
     world_deinit(&world);
 }

@@ -1,5 +1,5 @@
-/* net_world - endpoints in virtual time, joined by links that lose, repeat, delay, reorder, cut short
- * and damage datagrams as a seed says. */
+/* net_world - endpoints in virtual time, joined by links that lose, repeat, delay, reorder, cut
+ * short and damage datagrams as a seed says. */
 #ifndef PD_TEST_NET_WORLD_H
 #define PD_TEST_NET_WORLD_H
 

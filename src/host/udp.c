@@ -1,0 +1,522 @@
+#include "host/udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+#define ECN_MASK 3u
+#define SECOND_NS UINT64_C(1000000000)
+#define ROUNDS_MAX 4u /* of reading, before others get their turn */
+
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+struct control {
+    _Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+union address {
+    struct sockaddr base;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+struct pd_udp {
+    struct pd_datagram_loop base; /* first */
+    struct pd_udp_config config;
+    struct pd_datagram_user user;
+    struct pd_transport_address local;
+    int socket;
+    bool is_v6;
+    bool has_trains;
+    uv_loop_t loop;
+    uv_poll_t poll;
+    uv_poll_t timer; /* of alarm: QUIC's deadlines are finer than the milliseconds of uv_timer */
+    int alarm;
+    uint64_t alarm_ns; /* when it goes off; PD_TIME_NEVER: it does not */
+    uv_async_t async;
+    pthread_t thread;
+    bool is_started;
+    atomic_bool is_stopping;
+    bool has_pending; /* what the socket did not take */
+    bool polls_writable;
+    struct pd_datagram pending;
+    size_t pending_at;
+    struct pd_udp_counters counters;
+    /* Room for one call of recvmmsg. */
+    struct mmsghdr heads[PD_DATAGRAM_BATCH_MAX];
+    struct iovec parts[PD_DATAGRAM_BATCH_MAX];
+    union address names[PD_DATAGRAM_BATCH_MAX];
+    struct control controls[PD_DATAGRAM_BATCH_MAX];
+    struct pd_datagram datagrams[PD_DATAGRAM_BATCH_MAX];
+    uint8_t bytes[PD_DATAGRAM_BATCH_MAX][PD_DATAGRAM_BYTES_MAX];
+};
+
+static struct pd_udp *of(struct pd_datagram_loop *loop)
+{
+    return (struct pd_udp *)(void *)loop;
+}
+
+/* -- Addresses --------------------------------------------------------------------------------- */
+
+static socklen_t to_system(const struct pd_udp *udp, const struct pd_transport_address *address,
+                           union address *system_out)
+{
+    memset(system_out, 0, sizeof *system_out);
+    if (udp->is_v6) {
+        system_out->v6.sin6_family = AF_INET6;
+        system_out->v6.sin6_port = htons(address->port);
+        memcpy(&system_out->v6.sin6_addr, address->ip, sizeof address->ip);
+        return sizeof system_out->v6;
+    }
+    system_out->v4.sin_family = AF_INET;
+    system_out->v4.sin_port = htons(address->port);
+    memcpy(&system_out->v4.sin_addr, address->ip + sizeof mapped, 4);
+    return sizeof system_out->v4;
+}
+
+static void from_system(const union address *system, struct pd_transport_address *address_out)
+{
+    if (system->base.sa_family == AF_INET6) {
+        address_out->port = ntohs(system->v6.sin6_port);
+        memcpy(address_out->ip, &system->v6.sin6_addr, sizeof address_out->ip);
+    } else {
+        address_out->port = ntohs(system->v4.sin_port);
+        memcpy(address_out->ip, mapped, sizeof mapped);
+        memcpy(address_out->ip + sizeof mapped, &system->v4.sin_addr, 4);
+    }
+}
+
+/* -- Receiving --------------------------------------------------------------------------------- */
+
+static uint8_t ecn_of(struct msghdr *head)
+{
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(head); control != NULL;
+         control = CMSG_NXTHDR(head, control)) {
+        if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) ||
+            (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS)) {
+            return *CMSG_DATA(control) & ECN_MASK;
+        }
+    }
+    return 0;
+}
+
+static void prepare_room(struct pd_udp *udp)
+{
+    for (uint32_t i = 0; i < PD_DATAGRAM_BATCH_MAX; i++) {
+        udp->parts[i] = (struct iovec){udp->bytes[i], PD_DATAGRAM_BYTES_MAX};
+        udp->heads[i].msg_hdr = (struct msghdr){
+            .msg_name = &udp->names[i],
+            .msg_namelen = sizeof udp->names[i],
+            .msg_iov = &udp->parts[i],
+            .msg_iovlen = 1,
+            .msg_control = &udp->controls[i],
+            .msg_controllen = sizeof udp->controls[i],
+        };
+    }
+}
+
+/* False: nothing is left to read. */
+static bool receive(struct pd_udp *udp)
+{
+    prepare_room(udp);
+    int count = recvmmsg(udp->socket, udp->heads, PD_DATAGRAM_BATCH_MAX, MSG_DONTWAIT, NULL);
+    if (count <= 0) {
+        return count < 0 && errno == EINTR;
+    }
+    uint32_t whole = 0;
+    for (int i = 0; i < count; i++) {
+        struct msghdr *head = &udp->heads[i].msg_hdr;
+        if ((head->msg_flags & MSG_TRUNC) != 0) {
+            udp->counters.too_large++;
+            continue;
+        }
+        struct pd_datagram *datagram = &udp->datagrams[whole++];
+        *datagram = (struct pd_datagram){
+            .ecn = ecn_of(head), .bytes = udp->bytes[i], .size = udp->heads[i].msg_len};
+        from_system(&udp->names[i], &datagram->remote);
+    }
+    udp->counters.reads++;
+    udp->counters.received += whole;
+    if (whole > 0) {
+        udp->user.received(udp->user.state, pd_host_now_ns(udp->config.host), udp->datagrams,
+                           whole);
+    }
+    return count == (int)PD_DATAGRAM_BATCH_MAX;
+}
+
+/* -- Sending ----------------------------------------------------------------------------------- */
+
+static void add_control(struct msghdr *head, struct cmsghdr **control, int level, int type,
+                        const void *value, size_t size)
+{
+    *control = *control == NULL ? CMSG_FIRSTHDR(head) : CMSG_NXTHDR(head, *control);
+    (*control)->cmsg_level = level;
+    (*control)->cmsg_type = type;
+    (*control)->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(*control), value, size);
+}
+
+/* One call. 0, or the system's errno. */
+static int send_part(struct pd_udp *udp, const struct pd_datagram *datagram, size_t at, size_t size,
+                     bool is_train)
+{
+    union address name;
+    struct control room;
+    memset(&room, 0, sizeof room);
+    /* sendmsg reads it only. */
+    union {
+        const uint8_t *given;
+        uint8_t *wanted;
+    } bytes = {.given = datagram->bytes + at};
+    struct iovec part = {bytes.wanted, size};
+    struct msghdr head = {.msg_name = &name,
+                          .msg_namelen = to_system(udp, &datagram->remote, &name),
+                          .msg_iov = &part,
+                          .msg_iovlen = 1,
+                          .msg_control = &room,
+                          .msg_controllen = sizeof room};
+    struct cmsghdr *control = NULL;
+    size_t used = 0;
+    if (datagram->ecn != 0) {
+        int mark = datagram->ecn;
+        bool is_v4 = memcmp(datagram->remote.ip, mapped, sizeof mapped) == 0;
+        add_control(&head, &control, is_v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                    is_v4 ? IP_TOS : IPV6_TCLASS, &mark, sizeof mark);
+        used += CMSG_SPACE(sizeof mark);
+    }
+    if (is_train) {
+        uint16_t segment = (uint16_t)datagram->segment_size;
+        add_control(&head, &control, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
+        used += CMSG_SPACE(sizeof segment);
+    }
+    head.msg_controllen = used;
+    head.msg_control = used == 0 ? NULL : head.msg_control;
+    ssize_t sent;
+    do {
+        sent = sendmsg(udp->socket, &head, MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    udp->counters.writes++;
+    return sent < 0 ? errno : 0;
+}
+
+/* The whole train, or from `at` on what is left. False: the socket takes no more now. */
+static bool send_rest(struct pd_udp *udp, const struct pd_datagram *datagram, size_t *at)
+{
+    size_t segment = datagram->segment_size == 0 ? datagram->size : datagram->segment_size;
+    while (*at < datagram->size) {
+        size_t rest = datagram->size - *at;
+        bool is_train = udp->has_trains && rest > segment;
+        size_t size = is_train || rest < segment ? rest : segment;
+        int error = send_part(udp, datagram, *at, size, is_train);
+        if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS) {
+            udp->counters.waits++;
+            return false;
+        }
+        if (is_train && (error == EIO || error == EINVAL || error == EOPNOTSUPP)) {
+            udp->has_trains = false; /* the device cannot: one by one from here on */
+            continue;
+        }
+        if (error != 0) {
+            udp->counters.refused++; /* lost, as on any path: QUIC sends it again */
+        } else {
+            udp->counters.sent += (size + segment - 1) / segment;
+        }
+        *at += size;
+    }
+    return true;
+}
+
+static void send_all(struct pd_udp *udp)
+{
+    uint64_t now_ns = pd_host_now_ns(udp->config.host);
+    for (;;) {
+        if (!udp->has_pending) {
+            if (!udp->user.next(udp->user.state, now_ns, &udp->pending)) {
+                return;
+            }
+            udp->pending_at = 0;
+            udp->has_pending = true;
+        }
+        if (!send_rest(udp, &udp->pending, &udp->pending_at)) {
+            return;
+        }
+        udp->has_pending = false;
+    }
+}
+
+/* -- The loop ---------------------------------------------------------------------------------- */
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+/* It may go off too early, when the deadline has moved away: that costs less than setting it for
+ * each packet. */
+static void set_alarm(struct pd_udp *udp, uint64_t deadline_ns)
+{
+    if (deadline_ns >= udp->alarm_ns) {
+        return;
+    }
+    uint64_t now_ns = pd_host_now_ns(udp->config.host);
+    uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
+    const struct itimerspec when = {.it_value = {.tv_sec = (time_t)(wait_ns / SECOND_NS),
+                                                 .tv_nsec = (long)(wait_ns % SECOND_NS)}};
+    int result = timerfd_settime(udp->alarm, 0, &when, NULL);
+    pd_assert(result == 0);
+    udp->alarm_ns = deadline_ns;
+}
+
+static void turn(struct pd_udp *udp)
+{
+    udp->user.turn(udp->user.state, pd_host_now_ns(udp->config.host));
+    send_all(udp);
+    if (udp->has_pending != udp->polls_writable) {
+        udp->polls_writable = udp->has_pending;
+        (void)uv_poll_start(&udp->poll, udp->has_pending ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                            on_ready);
+    }
+    set_alarm(udp, udp->user.deadline_ns(udp->user.state));
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct pd_udp *udp = poll->data;
+    (void)status;
+    (void)events;
+    for (uint32_t i = 0; i < ROUNDS_MAX && receive(udp); i++) {
+    }
+    turn(udp);
+}
+
+static void on_due(uv_poll_t *timer, int status, int events)
+{
+    struct pd_udp *udp = timer->data;
+    uint64_t times = 0;
+    (void)status;
+    (void)events;
+    if (read(udp->alarm, &times, sizeof times) == (ssize_t)sizeof times) {
+        udp->alarm_ns = PD_TIME_NEVER;
+        turn(udp);
+    }
+}
+
+static void close_handles(struct pd_udp *udp)
+{
+    uv_close((uv_handle_t *)&udp->poll, NULL);
+    uv_close((uv_handle_t *)&udp->timer, NULL);
+    uv_close((uv_handle_t *)&udp->async, NULL);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct pd_udp *udp = async->data;
+    turn(udp);
+    if (atomic_load(&udp->is_stopping)) {
+        close_handles(udp); /* nothing is left to wait for: the loop ends */
+    }
+}
+
+static void *run(void *argument)
+{
+    struct pd_udp *udp = argument;
+    (void)uv_poll_start(&udp->timer, UV_READABLE, on_due);
+    (void)uv_poll_start(&udp->poll, UV_READABLE, on_ready);
+    turn(udp);
+    (void)uv_run(&udp->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static enum pd_status start(struct pd_datagram_loop *loop, const struct pd_datagram_user *user)
+{
+    struct pd_udp *udp = of(loop);
+    pd_assert(!udp->is_started);
+    udp->user = *user;
+    if (pthread_create(&udp->thread, NULL, run, udp) != 0) {
+        return PD_ERR_IO;
+    }
+    (void)pthread_setname_np(udp->thread, "pando-net");
+    udp->is_started = true;
+    return PD_OK;
+}
+
+static void wake(struct pd_datagram_loop *loop)
+{
+    (void)uv_async_send(&of(loop)->async);
+}
+
+static void stop(struct pd_datagram_loop *loop)
+{
+    struct pd_udp *udp = of(loop);
+    if (udp->is_started) {
+        atomic_store(&udp->is_stopping, true);
+        wake(loop);
+        (void)pthread_join(udp->thread, NULL);
+        udp->is_started = false;
+    }
+}
+
+static void local(struct pd_datagram_loop *loop, struct pd_transport_address *address_out)
+{
+    *address_out = of(loop)->local;
+}
+
+/* -- Opening ----------------------------------------------------------------------------------- */
+
+static void set_option(int file, int level, int name, int value)
+{
+    /* Each makes it better and none is needed. */
+    (void)setsockopt(file, level, name, &value, sizeof value);
+}
+
+static void set_options(struct pd_udp *udp)
+{
+    int file = udp->socket;
+    if (udp->is_v6) {
+        set_option(file, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+        set_option(file, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    }
+    set_option(file, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+    set_option(file, IPPROTO_IP, IP_RECVTOS, 1);
+    if (udp->config.buffer_bytes > 0) {
+        set_option(file, SOL_SOCKET, SO_RCVBUF, (int)udp->config.buffer_bytes);
+        set_option(file, SOL_SOCKET, SO_SNDBUF, (int)udp->config.buffer_bytes);
+    }
+    int segment = 0;
+    socklen_t size = sizeof segment;
+    udp->has_trains =
+        !udp->config.no_trains && getsockopt(file, SOL_UDP, UDP_SEGMENT, &segment, &size) == 0;
+}
+
+static enum pd_status open_socket(struct pd_udp *udp)
+{
+    const struct pd_transport_address *wanted = &udp->config.address;
+    bool is_mapped = memcmp(wanted->ip, mapped, sizeof mapped) == 0;
+    int kind = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    udp->socket = socket(AF_INET6, kind, 0);
+    udp->is_v6 = udp->socket >= 0;
+    if (udp->is_v6) {
+        set_option(udp->socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    } else if (is_mapped) {
+        udp->socket = socket(AF_INET, kind, 0);
+    }
+    if (udp->socket < 0) {
+        return PD_ERR_IO;
+    }
+    union address name;
+    socklen_t size = to_system(udp, wanted, &name);
+    if (bind(udp->socket, &name.base, size) != 0) {
+        return errno == EADDRINUSE                         ? PD_ERR_EXISTS
+               : errno == EACCES || errno == EADDRNOTAVAIL ? PD_ERR_DENIED
+                                                           : PD_ERR_IO;
+    }
+    size = sizeof name;
+    if (getsockname(udp->socket, &name.base, &size) != 0) {
+        return PD_ERR_IO;
+    }
+    from_system(&name, &udp->local);
+    set_options(udp);
+    return PD_OK;
+}
+
+static void close_files(struct pd_udp *udp)
+{
+    if (udp->socket >= 0) {
+        (void)close(udp->socket);
+    }
+    if (udp->alarm >= 0) {
+        (void)close(udp->alarm);
+    }
+}
+
+static bool open_loop(struct pd_udp *udp)
+{
+    /* The host's clock counts suspended time. */
+    udp->alarm = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    udp->alarm_ns = PD_TIME_NEVER;
+    if (udp->alarm < 0 || uv_loop_init(&udp->loop) != 0) {
+        return false;
+    }
+    if (uv_async_init(&udp->loop, &udp->async, on_wake) != 0) {
+        (void)uv_loop_close(&udp->loop);
+        return false;
+    }
+    int result = uv_poll_init(&udp->loop, &udp->timer, udp->alarm);
+    result |= uv_poll_init(&udp->loop, &udp->poll, udp->socket);
+    pd_assert(result == 0); /* they fail for arguments only */
+    udp->async.data = udp;
+    udp->timer.data = udp;
+    udp->poll.data = udp;
+    return true;
+}
+
+enum pd_status pd_udp_open(const struct pd_udp_config *config, char text[PD_UDP_TEXT_MAX],
+                           struct pd_udp **udp_out)
+{
+    static const struct pd_datagram_loop_ops ops = {
+        .start = start, .stop = stop, .wake = wake, .local = local};
+    text[0] = '\0';
+    struct pd_udp *udp = pd_alloc_zeroed(1, sizeof *udp);
+    if (udp == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    udp->base.ops = &ops;
+    udp->config = *config;
+    udp->socket = -1;
+    udp->alarm = -1;
+    enum pd_status status = open_socket(udp);
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot listen on UDP port %u: %s",
+                       (unsigned)config->address.port, strerror(errno));
+    } else if (!open_loop(udp)) {
+        (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot make an event loop: no memory or files");
+        status = PD_ERR_NO_MEMORY;
+    }
+    if (status != PD_OK) {
+        close_files(udp);
+        pd_free(udp);
+        return status;
+    }
+    *udp_out = udp;
+    return PD_OK;
+}
+
+struct pd_datagram_loop *pd_udp_loop(struct pd_udp *udp)
+{
+    return &udp->base;
+}
+
+void pd_udp_close(struct pd_udp *udp)
+{
+    if (udp == NULL) {
+        return;
+    }
+    pd_assert(!udp->is_started);
+    if (!atomic_load(&udp->is_stopping)) {
+        close_handles(udp); /* it never ran */
+        (void)uv_run(&udp->loop, UV_RUN_DEFAULT);
+    }
+    int result = uv_loop_close(&udp->loop);
+    pd_assert(result == 0);
+    close_files(udp);
+    pd_free(udp);
+}
+
+void pd_udp_counters(const struct pd_udp *udp, struct pd_udp_counters *counters_out)
+{
+    *counters_out = udp->counters;
+    counters_out->has_trains = udp->has_trains;
+}

@@ -1,0 +1,48 @@
+/* udp - base/datagram.h on Linux: a UDP socket on a thread with libuv's loop.
+ *
+ * Model      The socket is watched by uv_poll and read by recvmmsg, because uv_udp shows no control
+ *            messages. Trains of datagrams leave in one sendmsg (UDP_SEGMENT) when the kernel has
+ *            that, else one by one. What the socket does not take waits until it can be written.
+ * Bounds     One train waits; PD_DATAGRAM_BATCH_MAX datagrams come in at once.
+ * Address    An IPv6 socket takes IPv4 as well; where there is no IPv6, an IPv4 one. Never
+ *            fragmented: a datagram that is too large for the path is lost. */
+#ifndef PD_HOST_UDP_H
+#define PD_HOST_UDP_H
+
+#include "base/datagram.h"
+#include "base/host.h"
+
+#define PD_UDP_TEXT_MAX 256u
+
+struct pd_udp;
+
+struct pd_udp_config {
+    struct pd_host *host;                /* its clock */
+    struct pd_transport_address address; /* port 0: any */
+    uint32_t
+        buffer_bytes; /* of the socket, each way, as far as the system allows; 0: its default */
+    bool no_trains;   /* one datagram a call, as on a kernel without UDP_SEGMENT: for tests */
+};
+
+/* PD_ERR_EXISTS: the address is in use. PD_ERR_DENIED: the system refuses it. PD_ERR_IO,
+ * PD_ERR_NO_MEMORY. text: for a person; empty with PD_OK. */
+PD_NODISCARD enum pd_status pd_udp_open(const struct pd_udp_config *config,
+                                        char text[PD_UDP_TEXT_MAX], struct pd_udp **udp_out);
+struct pd_datagram_loop *pd_udp_loop(struct pd_udp *udp);
+/* After stop, or if it was never started. */
+void pd_udp_close(struct pd_udp *udp);
+
+struct pd_udp_counters {
+    uint64_t received;
+    uint64_t reads;     /* calls of recvmmsg that gave something */
+    uint64_t too_large; /* dropped */
+    uint64_t sent;
+    uint64_t writes;
+    uint64_t refused; /* by the system: no route, too large for the path */
+    uint64_t waits;   /* the socket's buffer was full */
+    bool has_trains;
+};
+/* On the loop's thread, or when it does not run. */
+void pd_udp_counters(const struct pd_udp *udp, struct pd_udp_counters *counters_out);
+
+#endif
