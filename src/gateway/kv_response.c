@@ -8,6 +8,15 @@ struct frame {
     size_t count;
 };
 
+/* The headers of inner responses, as etcd has them: a revision alone, the one before the
+ * transaction until its first write, its own from there on; and none of a transaction's own. */
+struct inner {
+    Etcdserverpb__ResponseHeader *before;
+    Etcdserverpb__ResponseHeader *after;
+    Etcdserverpb__ResponseHeader *empty;
+    bool has_written;
+};
+
 static void *make(struct pd_arena *arena, const ProtobufCMessageDescriptor *descriptor)
 {
     ProtobufCMessage *message = pd_arena_take(arena, descriptor->sizeof_message);
@@ -129,10 +138,14 @@ static Etcdserverpb__TxnResponse *read_txn(struct pd_arena *arena, struct pd_kv_
     return count > 0 && response->responses == NULL ? NULL : response;
 }
 
+static Etcdserverpb__ResponseHeader *header_now(const struct inner *inner)
+{
+    return inner->has_written ? inner->after : inner->before;
+}
+
 /* The next response of a txn; a txn among them is left for the caller to enter. */
 static Etcdserverpb__ResponseOp *read_response(struct pd_arena *arena, struct pd_kv_reader *reader,
-                                               Etcdserverpb__ResponseHeader *header,
-                                               struct frame *entered)
+                                               struct inner *inner, struct frame *entered)
 {
     Etcdserverpb__ResponseOp *op = make(arena, &etcdserverpb__response_op__descriptor);
     if (op == NULL) {
@@ -141,19 +154,25 @@ static Etcdserverpb__ResponseOp *read_response(struct pd_arena *arena, struct pd
     switch (pd_kv_answer_response(reader)) {
     case PD_KV_ANSWER_RANGE:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
-        op->response_range = pd_kv_response_range(arena, reader, header);
+        op->response_range = pd_kv_response_range(arena, reader, header_now(inner));
         return op->response_range == NULL ? NULL : op;
     case PD_KV_ANSWER_PUT:
+        inner->has_written = true;
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT;
-        op->response_put = pd_kv_response_put(arena, reader, header);
+        op->response_put = pd_kv_response_put(arena, reader, inner->after);
         return op->response_put == NULL ? NULL : op;
     case PD_KV_ANSWER_DELETE:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE;
-        op->response_delete_range = pd_kv_response_delete(arena, reader, header);
-        return op->response_delete_range == NULL ? NULL : op;
+        op->response_delete_range = pd_kv_response_delete(arena, reader, inner->after);
+        if (op->response_delete_range == NULL) {
+            return NULL;
+        }
+        inner->has_written = inner->has_written || op->response_delete_range->deleted > 0;
+        op->response_delete_range->header = header_now(inner);
+        return op;
     case PD_KV_ANSWER_TXN:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN;
-        op->response_txn = read_txn(arena, reader, header, entered);
+        op->response_txn = read_txn(arena, reader, inner->empty, entered);
         return op->response_txn == NULL ? NULL : op;
     case PD_KV_ANSWER_NONE:
     case PD_KV_ANSWER_LEASE:
@@ -166,18 +185,11 @@ static Etcdserverpb__ResponseOp *read_response(struct pd_arena *arena, struct pd
     return op;
 }
 
-Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
-                                              Etcdserverpb__ResponseHeader *header)
+/* Every response of the txn in frames[0], nested ones inline. false: no room. */
+static bool read_responses(struct pd_arena *arena, struct pd_kv_reader *reader, struct inner *inner,
+                           struct frame frames[PD_KV_TXN_DEPTH_MAX])
 {
-    struct frame frames[PD_KV_TXN_DEPTH_MAX];
-    uint32_t depth = 0;
-    Etcdserverpb__ResponseHeader *inner = make(arena, &etcdserverpb__response_header__descriptor);
-    Etcdserverpb__TxnResponse *response = read_txn(arena, reader, header, &frames[0]);
-    if (inner == NULL || response == NULL) {
-        return NULL;
-    }
-    inner->revision = header->revision;
-    depth = 1;
+    uint32_t depth = 1;
     while (depth > 0 && !reader->is_bad) {
         struct frame *frame = &frames[depth - 1];
         if (frame->txn->n_responses == frame->count) {
@@ -187,16 +199,33 @@ Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_
         struct frame entered = {0};
         Etcdserverpb__ResponseOp *op = read_response(arena, reader, inner, &entered);
         if (op == NULL) {
-            return NULL;
+            return false;
         }
         frame->txn->responses[frame->txn->n_responses++] = op;
-        if (entered.txn != NULL) {
-            if (depth == PD_KV_TXN_DEPTH_MAX) {
-                reader->is_bad = true;
-                break;
-            }
+        if (entered.txn != NULL && depth < PD_KV_TXN_DEPTH_MAX) {
             frames[depth++] = entered;
+        } else if (entered.txn != NULL) {
+            reader->is_bad = true;
         }
     }
+    return true;
+}
+
+Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
+                                              Etcdserverpb__ResponseHeader *header)
+{
+    struct frame frames[PD_KV_TXN_DEPTH_MAX];
+    struct inner inner = {
+        .before = make(arena, &etcdserverpb__response_header__descriptor),
+        .after = make(arena, &etcdserverpb__response_header__descriptor),
+        .empty = make(arena, &etcdserverpb__response_header__descriptor),
+    };
+    Etcdserverpb__TxnResponse *response = read_txn(arena, reader, header, &frames[0]);
+    if (inner.before == NULL || inner.after == NULL || inner.empty == NULL || response == NULL ||
+        !read_responses(arena, reader, &inner, frames)) {
+        return NULL;
+    }
+    inner.after->revision = header->revision;
+    inner.before->revision = header->revision - (inner.has_written ? 1 : 0);
     return response;
 }

@@ -18,7 +18,7 @@ Etcdserverpb__PutResponse *pd_kv_response_put(struct pd_arena *arena, struct pd_
 Etcdserverpb__DeleteRangeResponse *pd_kv_response_delete(struct pd_arena *arena,
                                                          struct pd_kv_reader *reader,
                                                          Etcdserverpb__ResponseHeader *header);
-/* Inner responses carry the header's revision alone. */
+/* Inner responses carry a revision alone: that of the moment between the transaction's writes. */
 Etcdserverpb__TxnResponse *pd_kv_response_txn(struct pd_arena *arena, struct pd_kv_reader *reader,
                                               Etcdserverpb__ResponseHeader *header);
 /* One record; what it points to is borrowed from the record's. */

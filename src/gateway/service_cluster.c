@@ -55,8 +55,8 @@ static const void *list_response(struct pd_service_call *call,
     struct pd_service *service = call->service;
     const ProtobufCMessageDescriptor *type = call->entry->method.response;
     const struct pd_backend_about *about = answer->about;
-    Etcdserverpb__ResponseHeader *header =
-        pd_service_header(service, about->revision, answer->term);
+    /* As in etcd, without a revision: this is not of the keys. */
+    Etcdserverpb__ResponseHeader *header = pd_service_header(service, 0, answer->term);
     Etcdserverpb__Member **members = make_members(service, about);
     void *made = pd_service_make(service, type);
     if (header == NULL || members == NULL || made == NULL) {
