@@ -2,17 +2,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/app_command.h"
 #include "cli/command.h"
-#include "cli/run_options.h"
+#include "cli/node_client.h"
+#include "cli/run.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"
 #include "node/app_run.h"
 #include "node/control.h"
 #include "node/crash_report.h"
 #include "node/program.h"
+#include "node/store_link.h"
 #include "wasm/wasi.h"
 
 #define EXIT_CODE_SIGNAL 128
@@ -36,6 +39,12 @@ static int make_rights(struct pd_program *program, const struct pd_run_options *
     rights->can_configure = !options->deny_configure;
     rights->network = (uint8_t)options->network;
     pd_wasi_config_set_stdio(rights->wasi, !options->deny_stdio);
+    if (options->kv_prefix != NULL &&
+        pd_rights_allow_kv(rights, options->kv_prefix, (uint32_t)strlen(options->kv_prefix)) !=
+            PD_OK) {
+        pd_rights_release(rights);
+        return pd_command_failed("no memory");
+    }
     int result = PD_EXIT_CODE_FAILED;
     if (pd_wasi_config_add_argument(rights->wasi, options->file, strlen(options->file)) == PD_OK) {
         result = pd_run_extend_wasi(options, rights->wasi);
@@ -209,6 +218,7 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
         .network = options->network,
         .memory_bytes_max = options->memory_bytes_max,
         .fuel_portions_max = options->fuel_portions_max,
+        .kv_prefix = options->kv_prefix,
         .profile = options->profile,
         .extend = extend_worker,
         .context = options,
@@ -254,34 +264,101 @@ static bool is_app_file(const char *file)
     return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
+static struct pd_program program;
+
+struct pd_program *pd_run_begin(const struct pd_run_options *options, struct pd_kv_port *kv)
+{
+    struct pd_program_config config = pd_program_config_default();
+    config.is_deterministic = options->is_seeded;
+    config.seed = options->seed;
+    config.yield_interval = options->yield_interval;
+    config.scheduler_count = options->scheduler_count;
+    config.kv = kv;
+    if (pd_program_open(&program, &config, &message) != PD_OK) {
+        (void)pd_command_failed("%s", message.text);
+        return NULL;
+    }
+    pd_crash_reports_init(&reports, &program, options->crash_mode);
+    return &program;
+}
+
+int pd_run_main(struct pd_run_options *options)
+{
+    bool has_control = open_control(&program, options);
+    int result =
+        is_app_file(options->file) ? run_app(&program, options) : run_module(&program, options);
+    if (has_control) {
+        pd_control_close(&control);
+    }
+    return result;
+}
+
+void pd_run_end(void)
+{
+    pd_crash_reports_deinit(&reports);
+    pd_program_close(&program);
+}
+
+/* Where the node listens: `node` is its folder, or the socket itself. */
+static bool socket_path(const char *node, char path[PD_NODE_PATH_MAX])
+{
+    struct stat about;
+    bool is_socket = stat(node, &about) == 0 && S_ISSOCK(about.st_mode);
+    return pd_node_socket_path(node, is_socket ? node : NULL, path);
+}
+
+/* The store of --node, if there is one. */
+static int open_link(const struct pd_run_options *options, struct pd_real_host **host_out,
+                     struct pd_store_socket_link **link_out)
+{
+    char path[PD_NODE_PATH_MAX];
+    char text[PD_FRAMES_TEXT_MAX];
+    if (options->node == NULL) {
+        return PD_EXIT_CODE_OK;
+    }
+    if (!socket_path(options->node, path)) {
+        return pd_command_failed("the path of the node's socket is too long");
+    }
+    if (pd_real_host_create(1, 16, host_out) != PD_OK) {
+        return pd_command_failed("cannot start: no memory or threads");
+    }
+    struct pd_store_port_config config = pd_store_port_config_default();
+    config.host = pd_real_host_interface(*host_out);
+    enum pd_status status = pd_store_socket_link_open(path, &config, text, link_out);
+    if (status != PD_OK) {
+        return pd_command_failed("%s%s", text[0] == '\0' ? pd_status_text(status) : text,
+                                 status == PD_ERR_CLOSED
+                                     ? ". Start one with 'pando start', or name its folder with "
+                                       "--node"
+                                     : "");
+    }
+    return PD_EXIT_CODE_OK;
+}
+
 static int run_run(int count, char **arguments)
 {
     struct pd_run_options options;
+    struct pd_real_host *host = NULL;
+    struct pd_store_socket_link *link = NULL;
     int result = pd_run_options_parse(count, arguments, &options);
     if (result != PD_EXIT_CODE_OK) {
         return result;
     }
-    struct pd_program_config config = pd_program_config_default();
-    config.is_deterministic = options.is_seeded;
-    config.seed = options.seed;
-    config.yield_interval = options.yield_interval;
-    config.scheduler_count = options.scheduler_count;
-    static struct pd_program program;
     pd_signals_block();
-    if (pd_program_open(&program, &config, &message) != PD_OK) {
-        return pd_command_failed("%s", message.text);
+    result = open_link(&options, &host, &link);
+    if (result == PD_EXIT_CODE_OK) {
+        struct pd_kv_port *kv =
+            link == NULL ? NULL : pd_store_port_interface(pd_store_socket_link_port(link));
+        result = PD_EXIT_CODE_FAILED;
+        if (pd_run_begin(&options, kv) != NULL) {
+            pd_signals_watch(&program);
+            result = pd_run_main(&options);
+            pd_signals_stop();
+            pd_run_end();
+        }
     }
-    pd_signals_watch(&program);
-    pd_crash_reports_init(&reports, &program, options.crash_mode);
-    bool has_control = open_control(&program, &options);
-    result =
-        is_app_file(options.file) ? run_app(&program, &options) : run_module(&program, &options);
-    if (has_control) {
-        pd_control_close(&control);
-    }
-    pd_crash_reports_deinit(&reports);
-    pd_signals_stop();
-    pd_program_close(&program);
+    pd_store_socket_link_close(link);
+    pd_real_host_destroy(host);
     return result;
 }
 
@@ -298,6 +375,8 @@ const struct pd_command pd_command_run = {
         "  --net none|local|LIST network rights\n"
         "  --max-memory SIZE     of each actor, such as 64MiB\n"
         "  --max-fuel PORTIONS   of each actor, in portions of 100,000 instructions\n"
+        "  --node DIR            use the store of the node that runs there\n"
+        "  --allow-kv PREFIX     let the guest touch the store's keys that begin so ('': all)\n"
         "  --profile NAME        dense (default) or guarded\n"
         "  --threads N           scheduler threads (default: one a processor)\n"
         "  --yield-interval N    units of fuel in one turn (default: 100000)\n"
@@ -309,6 +388,7 @@ const struct pd_command pd_command_run = {
         "Examples:\n"
         "  pando run hello.wasm\n"
         "  pando run --dir .::/data --env LANG=C tool.wasm /data/input.txt\n"
-        "  pando run --seed 7 app.wasm\n",
+        "  pando run --seed 7 app.wasm\n"
+        "  pando run --node pando-data --allow-kv app/ app.wasm\n",
     .run = run_run,
 };

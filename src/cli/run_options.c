@@ -134,6 +134,16 @@ static int parse_value_option(struct pd_option_cursor *cursor, struct pd_run_opt
         return add_text("--env", value, options->variables, &options->variable_count,
                         PD_RUN_VARIABLES_MAX);
     }
+    if (pd_option_value(cursor, "--node", &value)) {
+        options->node = value;
+        return value == NULL || value[0] == '\0' ? usage_value("--node", value, "a node's folder")
+                                                 : PD_EXIT_CODE_OK;
+    }
+    if (pd_option_value(cursor, "--allow-kv", &value)) {
+        options->kv_prefix = value;
+        return value == NULL ? usage_value("--allow-kv", value, "a prefix of keys; '' means all")
+                             : PD_EXIT_CODE_OK;
+    }
     if (pd_option_value(cursor, "--seed", &value)) {
         options->is_seeded = true;
         return parse_number("--seed", value, 0, &options->seed);
@@ -165,13 +175,31 @@ static int parse_value_option(struct pd_option_cursor *cursor, struct pd_run_opt
     return -1;
 }
 
-int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out)
+struct pd_run_options pd_run_options_default(void)
 {
-    *options_out = (struct pd_run_options){
+    return (struct pd_run_options){
         .network = PD_NETWORK_ALL,
         .memory_bytes_max = PD_MEMORY_BYTES_MAX,
         .yield_interval = PD_GUEST_YIELD_INTERVAL_DEFAULT,
     };
+}
+
+/* What makes no sense together. PD_EXIT_CODE_OK: nothing. */
+static int check(const struct pd_run_options *options)
+{
+    if (options->node != NULL && options->is_seeded) {
+        return pd_command_usage(&pd_command_run,
+                                "--seed is for runs that depend on nothing else: not with --node");
+    }
+    if (options->node == NULL && options->kv_prefix != NULL) {
+        return pd_command_usage(&pd_command_run, "--allow-kv needs a node: --node DIR");
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out)
+{
+    *options_out = pd_run_options_default();
     struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
     while (cursor.at < count && arguments[cursor.at][0] == '-') {
         if (pd_option_flag(&cursor, "--")) {
@@ -204,5 +232,5 @@ int pd_run_options_parse(int count, char **arguments, struct pd_run_options *opt
     options_out->file = arguments[cursor.at];
     options_out->arguments = arguments + cursor.at + 1;
     options_out->argument_count = count - cursor.at - 1;
-    return PD_EXIT_CODE_OK;
+    return check(options_out);
 }

@@ -37,7 +37,12 @@ struct pd_run_options {
     uint32_t scheduler_count; /* 0: one a processor */
     enum pd_engine_profile profile;
     enum pd_crash_mode crash_mode;
+    const char *node;      /* its folder, or its socket; NULL: none */
+    const char *kv_prefix; /* keys of the store that guests may touch; NULL: none */
 };
+
+/* As without any option. */
+struct pd_run_options pd_run_options_default(void);
 
 /* PD_EXIT_CODE_OK, or what to exit with after the message that was printed. */
 int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out);

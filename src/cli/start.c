@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "cli/command.h"
+#include "cli/hosted.h"
 #include "cli/node_client.h"
 #include "cli/options.h"
 #include "host/real.h"
@@ -33,6 +34,8 @@ struct arguments {
     uint64_t disk_low_bytes;   /* UINT64_MAX: as shipped */
     uint64_t segment_bytes;    /* 0: as shipped; so for the next */
     uint64_t store_lag;
+    const char *app; /* NULL: none */
+    const char *kv_prefix;
     bool is_quiet;
 };
 
@@ -129,6 +132,19 @@ static int open_gateway(const struct arguments *arguments, struct pd_host *host,
     return PD_EXIT_CODE_OK;
 }
 
+/* The application that runs here, if there is one. */
+static int host_app(const struct arguments *arguments, struct pd_host *host,
+                    struct pd_server *server, struct pd_hosted **hosted_out)
+{
+    struct pd_run_options options = pd_run_options_default();
+    if (arguments->app == NULL) {
+        return PD_EXIT_CODE_OK;
+    }
+    options.file = arguments->app;
+    options.kv_prefix = arguments->kv_prefix;
+    return pd_hosted_open(&options, host, server, hosted_out);
+}
+
 /* Until a signal comes, or the node ends by itself. */
 static int serve(const struct arguments *arguments, struct pd_host *host, struct pd_server *server,
                  struct ending *ending, const char *path)
@@ -152,13 +168,17 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
         pd_server_socket_stop(socket); /* it may have been too early to be told */
     }
     struct pd_gateway_thread *gateway = NULL;
+    struct pd_hosted *hosted = NULL;
     int code = open_gateway(arguments, host, server, &gateway);
     if (code == PD_EXIT_CODE_OK) {
         say_ready(arguments, server, path, gateway);
-    } else {
+        code = host_app(arguments, host, server, &hosted);
+    }
+    if (code != PD_EXIT_CODE_OK) {
         pd_server_socket_stop(socket);
     }
     pd_server_socket_run(socket);
+    pd_hosted_close(hosted);
     pd_gateway_thread_close(gateway, NULL);
     atomic_store(&ending->socket, NULL);
     bool has_failed = atomic_load(&ending->has_failed);
@@ -259,6 +279,13 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
                    ? NULL
                    : "--listen-client takes ADDRESS:PORT with an address in numbers, or 'off'";
     }
+    if (pd_option_value(cursor, "--app", &arguments->app)) {
+        return is_empty(arguments->app) ? "--app takes a file" : NULL;
+    }
+    if (pd_option_value(cursor, "--allow-kv", &arguments->kv_prefix)) {
+        return arguments->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all"
+                                            : NULL;
+    }
     if (pd_option_value(cursor, "--disk-low", &value)) {
         return value == NULL || !pd_option_size(value, &arguments->disk_low_bytes)
                    ? "--disk-low takes a size as 256MiB"
@@ -298,6 +325,9 @@ static int run_start(int count, char **words)
             return pd_command_usage(&pd_command_start, "no such option: '%s'", word);
         }
     }
+    if (arguments.kv_prefix != NULL && arguments.app == NULL) {
+        return pd_command_usage(&pd_command_start, "--allow-kv is for an application: --app FILE");
+    }
     return start(&arguments);
 }
 
@@ -315,10 +345,13 @@ const struct pd_command pd_command_start = {
         "                        where it listens for clients of etcd: etcdctl and the like\n"
         "                        (default: " LISTEN_CLIENT "; port 0: a free one; 'off': nowhere)\n"
         "  --disk-low SIZE       refuse writes when less space is free (default: 256MiB)\n"
+        "  --app FILE            run a module or an application file inside of the node\n"
+        "  --allow-kv PREFIX     let it touch the store's keys that begin so ('': all)\n"
         "  --quiet               say nothing but errors and that it is ready\n"
         "\n"
         "Examples:\n"
         "  pando start\n"
-        "  pando start --data /var/lib/pando --socket /run/pando.sock\n",
+        "  pando start --data /var/lib/pando --socket /run/pando.sock\n"
+        "  pando start --app counter.wasm --allow-kv counter/\n",
     .run = run_start,
 };

@@ -46,6 +46,7 @@ struct pd_app_rights {
     enum pd_network_right network;
     const char **network_list; /* of PD_NETWORK_LIST: "host:port" */
     uint32_t network_count;
+    const char *kv_prefix;      /* keys of the store that begin so; NULL: none */
     uint64_t memory_bytes_max;  /* PD_APP_UNLIMITED: what the operator allows */
     uint64_t fuel_portions_max; /* PD_APP_UNLIMITED likewise */
     /* of a supervisor: `directories` is a bound; else all are allowed */

@@ -161,6 +161,10 @@ static void print_rights(const struct pd_app_output *output, const struct pd_app
         print_word(output, &is_first, "configure");
     }
     print_network(output, &is_first, rights);
+    if (rights->kv_prefix != NULL) {
+        print_word(output, &is_first, "kv ");
+        print(output, "%s*", rights->kv_prefix);
+    }
     for (uint32_t i = 0; i < rights->directory_count; i++) {
         const struct pd_app_directory *directory = &rights->directories[i];
         print_word(output, &is_first, directory->is_writable ? "write " : "read ");
@@ -189,8 +193,8 @@ static bool is_bound_of_its_own(const struct pd_app_child *supervisor)
         supervisor->parent == NULL ? &outer : &supervisor->parent->rights;
     return a->can_spawn != b->can_spawn || a->can_compile != b->can_compile ||
            a->can_configure != b->can_configure || a->has_stdio != b->has_stdio ||
-           a->network != b->network || a->network_count != b->network_count ||
-           a->memory_bytes_max != b->memory_bytes_max ||
+           a->network != b->network || strcmp(a->kv_prefix, b->kv_prefix) != 0 ||
+           a->network_count != b->network_count || a->memory_bytes_max != b->memory_bytes_max ||
            a->fuel_portions_max != b->fuel_portions_max || a->directories != b->directories;
 }
 

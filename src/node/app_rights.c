@@ -8,10 +8,11 @@
 #define NETWORK_MAX 256u
 #define ADDRESS_BYTES_MAX 255u
 #define PATH_BYTES_MAX 4095u
+#define KV_PREFIX_BYTES_MAX 1023u
 
-static const char *const permission_keys[] = {"spawn",    "compile",     "configure",
-                                              "stdio",    "network",     "max_memory",
-                                              "max_fuel", "directories", NULL};
+static const char *const permission_keys[] = {"spawn",   "compile",    "configure", "stdio",
+                                              "network", "max_memory", "max_fuel",  "directories",
+                                              "kv",      NULL};
 
 /* Where permissions are looked for: the child's own, then those of the defaults around it. */
 struct source {
@@ -27,6 +28,7 @@ void pd_app_rights_of_root(struct pd_app_rights *rights)
         .can_configure = true,
         .has_stdio = true,
         .network = PD_NETWORK_ALL,
+        .kv_prefix = "",
         .memory_bytes_max = PD_APP_UNLIMITED,
         .fuel_portions_max = PD_APP_UNLIMITED,
     };
@@ -401,6 +403,26 @@ static void read_directories(struct pd_app_reader *reader, struct pd_app_child *
     }
 }
 
+/* --- The store -------------------------------------------------------------------------------- */
+
+static void read_kv(struct pd_app_reader *reader, struct pd_app_child *child, struct source source,
+                    const struct pd_app_rights *bound)
+{
+    const struct pd_yaml_node *node = find(source, "kv");
+    const char *wanted = NULL;
+    if (node == NULL || !pd_app_read_text(&reader->notes, node, "the beginning of keys",
+                                          KV_PREFIX_BYTES_MAX, &wanted)) {
+        return;
+    }
+    if (strncmp(wanted, bound->kv_prefix, strlen(bound->kv_prefix)) != 0) {
+        const char *allowed =
+            pd_app_arena_format(reader->arena, "keys that begin with %s", bound->kv_prefix);
+        note_more(reader, node, child, allowed == NULL ? "" : allowed);
+        return;
+    }
+    child->rights.kv_prefix = wanted;
+}
+
 /* --- All of them ------------------------------------------------------------------------------ */
 
 /* child->rights holds what is there when nothing is said. */
@@ -421,6 +443,7 @@ static void read_all(struct pd_app_reader *reader, struct pd_app_child *child, s
     read_fuel(reader, child, source, bound->fuel_portions_max);
     read_network(reader, child, source, bound);
     read_directories(reader, child, source, bound);
+    read_kv(reader, child, source, bound);
 }
 
 void pd_app_read_worker_rights(struct pd_app_reader *reader, struct pd_app_child *worker,

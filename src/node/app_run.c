@@ -144,6 +144,22 @@ static enum pd_status fill_wasi(struct pd_app_run *run, const struct pd_app_chil
     return status;
 }
 
+/* The longer of two beginnings of keys, if it begins with the other one: what both allow. NULL:
+ * nothing. */
+static const char *common_prefix(const char *one, const char *other)
+{
+    if (one == NULL || other == NULL) {
+        return NULL;
+    }
+    size_t one_size = strlen(one);
+    size_t other_size = strlen(other);
+    size_t both = one_size < other_size ? one_size : other_size;
+    if (strncmp(one, other, both) != 0) {
+        return NULL;
+    }
+    return one_size > other_size ? one : other;
+}
+
 static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_child *child,
                                   struct pd_rights **rights_out, struct pd_module_message *message)
 {
@@ -164,6 +180,10 @@ static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_ch
     rights->network =
         (uint8_t)(granted->network < operator_->network ? granted->network : operator_->network);
     enum pd_status status = fill_wasi(run, child, rights->wasi, message);
+    const char *prefix = common_prefix(operator_->kv_prefix, granted->kv_prefix);
+    if (status == PD_OK && prefix != NULL) {
+        status = pd_rights_allow_kv(rights, prefix, (uint32_t)strlen(prefix));
+    }
     if (status != PD_OK) {
         pd_rights_release(rights);
         return status;

@@ -202,6 +202,10 @@ static enum pd_status open_system(struct pd_program *program)
     struct pd_wasm_system *system = &program->system;
     system->runtime = &program->runtime;
     system->files = program->files;
+    system->kv = program->config.kv;
+    if (system->kv != NULL) {
+        system->kv->wake = pd_wasm_wake;
+    }
     if (pd_metrics_create(METRICS_MAX, program->config.seed, &system->metrics) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
@@ -315,6 +319,9 @@ void pd_program_close(struct pd_program *program)
         }
         pd_runtime_stop(&program->runtime);
         pd_environment_destroy(program->environment);
+        if (program->config.kv != NULL) {
+            program->config.kv->ops->settle(program->config.kv); /* it wakes processes */
+        }
     }
     /* Jobs of killed guests end before what they use does. */
     pd_real_host_destroy(program->real_host);

@@ -14,6 +14,7 @@
 
 #include "actor/environment.h"
 #include "actor/runtime.h"
+#include "base/kv_port.h"
 #include "host/files.h"
 #include "host/real.h"
 #include "host/virtual.h"
@@ -39,6 +40,8 @@ struct pd_program_config {
     uint32_t guarded_guests_max;
     const char *cache_folder; /* NULL: the user's; "": no cache */
     uint64_t environment_id;  /* what guests see */
+    /* the store that guests may be given rights to; NULL: none. Borrowed until close. */
+    struct pd_kv_port *kv;
 };
 
 struct pd_program_config pd_program_config_default(void);

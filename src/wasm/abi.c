@@ -41,6 +41,9 @@ size_t pd_abi_tables(const struct pd_import_table **tables_out)
         (struct pd_import_table){pd_pando_registry_imports, pd_pando_registry_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_group_imports, pd_pando_group_import_count};
     tables[count++] = (struct pd_import_table){pd_pando_info_imports, pd_pando_info_import_count};
+    tables[count++] = (struct pd_import_table){pd_pando_kv_imports, pd_pando_kv_import_count};
+    tables[count++] =
+        (struct pd_import_table){pd_pando_kv_watch_imports, pd_pando_kv_watch_import_count};
     tables[count++] = (struct pd_import_table){pd_wasi_imports, pd_wasi_import_count};
     *tables_out = tables;
     return count;

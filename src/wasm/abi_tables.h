@@ -52,5 +52,9 @@ extern const struct pd_import pd_pando_group_imports[];
 extern const size_t pd_pando_group_import_count;
 extern const struct pd_import pd_pando_info_imports[];
 extern const size_t pd_pando_info_import_count;
+extern const struct pd_import pd_pando_kv_imports[];
+extern const size_t pd_pando_kv_import_count;
+extern const struct pd_import pd_pando_kv_watch_imports[];
+extern const size_t pd_pando_kv_watch_import_count;
 
 #endif

@@ -47,6 +47,10 @@ struct pd_rights *pd_rights_copy(const struct pd_rights *of)
     rights->memory_bytes_max = of->memory_bytes_max;
     rights->fuel_portions_max = of->fuel_portions_max;
     rights->wasi = pd_wasi_config_retain(of->wasi);
+    if (of->can_kv && pd_rights_allow_kv(rights, of->kv_prefix, of->kv_prefix_size) != PD_OK) {
+        pd_rights_release(rights);
+        return NULL;
+    }
     if (of->network_list != NULL) {
         rights->network_list = pd_alloc_text(of->network_list, strlen(of->network_list));
         if (rights->network_list == NULL) {
@@ -55,6 +59,20 @@ struct pd_rights *pd_rights_copy(const struct pd_rights *of)
         }
     }
     return rights;
+}
+
+enum pd_status pd_rights_allow_kv(struct pd_rights *rights, const char *prefix,
+                                  uint32_t prefix_size)
+{
+    char *copy = pd_alloc_text(prefix, prefix_size);
+    if (copy == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    pd_free(rights->kv_prefix);
+    rights->kv_prefix = copy;
+    rights->kv_prefix_size = prefix_size;
+    rights->can_kv = true;
+    return PD_OK;
 }
 
 struct pd_rights *pd_rights_share(struct pd_rights *rights)
@@ -73,6 +91,7 @@ void pd_rights_release(struct pd_rights *rights)
     if (before == 1) {
         pd_wasi_config_release(rights->wasi);
         pd_free(rights->network_list);
+        pd_free(rights->kv_prefix);
         pd_free(rights);
     }
 }
@@ -82,13 +101,20 @@ static bool fuel_within(uint64_t child, uint64_t parent)
     return parent == 0 || (child != 0 && child <= parent);
 }
 
+static bool kv_within(const struct pd_rights *child, const struct pd_rights *parent)
+{
+    return !child->can_kv ||
+           (parent->can_kv && child->kv_prefix_size >= parent->kv_prefix_size &&
+            memcmp(child->kv_prefix, parent->kv_prefix, parent->kv_prefix_size) == 0);
+}
+
 bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *parent)
 {
     return (!child->can_compile || parent->can_compile) &&
            (!child->can_configure || parent->can_configure) &&
            (!child->can_spawn || parent->can_spawn) &&
            (!pd_wasi_config_has_stdio(child->wasi) || pd_wasi_config_has_stdio(parent->wasi)) &&
-           child->network <= parent->network &&
+           child->network <= parent->network && kv_within(child, parent) &&
            child->memory_bytes_max <= parent->memory_bytes_max &&
            fuel_within(child->fuel_portions_max, parent->fuel_portions_max);
 }

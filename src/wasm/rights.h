@@ -33,8 +33,11 @@ struct pd_rights {
     bool can_compile;
     bool can_configure;
     bool can_spawn;
-    uint8_t network;            /* enum pd_network_right */
-    char *network_list;         /* "host:port, CIDR, ...", or NULL; owned */
+    uint8_t network;    /* enum pd_network_right */
+    char *network_list; /* "host:port, CIDR, ...", or NULL; owned */
+    bool can_kv;        /* the store's keys that begin with kv_prefix, and no others */
+    uint32_t kv_prefix_size;
+    char *kv_prefix;            /* kv_prefix_size bytes; owned */
     uint64_t memory_bytes_max;  /* of the linear memory */
     uint64_t fuel_portions_max; /* 0: unlimited */
     /* a reference: arguments, environment, directories, standard streams */
@@ -52,6 +55,11 @@ struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd
 
 /* A copy that can be changed. NULL: no memory. */
 struct pd_rights *pd_rights_copy(const struct pd_rights *of);
+
+/* Let it touch the store's keys that begin with `prefix` (empty: all). PD_ERR_NO_MEMORY: nothing
+ * changed. */
+PD_NODISCARD enum pd_status pd_rights_allow_kv(struct pd_rights *rights, const char *prefix,
+                                               uint32_t prefix_size);
 
 struct pd_rights *pd_rights_share(struct pd_rights *rights);
 void pd_rights_release(struct pd_rights *rights); /* NULL is allowed */

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/utf8.h"
 #include "wasm/error_text.h"
+#include "wasm/pando_kv.h"
 #include "wasm/supervised.h"
 #include "wasm/wasi.h"
 
@@ -76,6 +77,9 @@ static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *c
             return PD_RESUME_EXIT;
         }
     }
+    if (__builtin_expect(self->kv != NULL, 0)) {
+        pd_kv_watches_begin_turn(self);
+    }
     uint64_t before = pd_guest_fuel_used(self->guest);
     enum pd_guest_step step = pd_guest_step(self->guest);
     uint64_t used = pd_guest_fuel_used(self->guest) - before;
@@ -85,7 +89,7 @@ static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *c
     case PD_GUEST_YIELDED:
         return PD_RESUME_YIELD;
     case PD_GUEST_WAITING:
-        return PD_RESUME_WAIT;
+        return self->kv != NULL && pd_kv_watches_end_turn(self) ? PD_RESUME_YIELD : PD_RESUME_WAIT;
     case PD_GUEST_EXITED:
         take_exit(self);
         return PD_RESUME_EXIT;
@@ -97,6 +101,7 @@ static void destroy_self(struct pd_wasm_process *self)
 {
     pd_guest_destroy(self->guest); /* first: what it holds may refer to the rest */
     pd_message_destroy(self->scratch);
+    pd_kv_state_destroy(self);
     void *object = NULL;
     while ((object = pd_id_table_take_any(&self->errors)) != NULL) {
         pd_error_text_destroy(object);
@@ -136,7 +141,7 @@ static const char *wasm_activity(const struct pd_process *process)
 static bool wasm_is_light(const struct pd_process *process)
 {
     const struct pd_wasm_process *self = process->data;
-    return pd_guest_is_light(self->guest);
+    return pd_guest_is_light(self->guest) && !pd_kv_has_watches(self);
 }
 
 bool pd_wasm_lend(void *process)

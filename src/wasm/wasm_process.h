@@ -23,12 +23,15 @@
 #include "wasm/timer_ids.h"
 
 struct pd_files;
+struct pd_kv_port;
+struct pd_kv_state;
 struct pd_metrics;
 struct pd_wasi;
 
 /* Kinds of resources that messages carry (struct pd_resource.kind). */
 enum pd_resource_kind {
-    PD_RESOURCE_MODULE = 1
+    PD_RESOURCE_MODULE = 1,
+    PD_RESOURCE_KV_CREDIT = 2 /* what a block of a watch holds of its credit; not to be taken */
 };
 
 /* What all wasm processes of one program share. */
@@ -39,6 +42,7 @@ struct pd_wasm_system {
     /* for modules that guests supply; its linker is the default one */
     struct pd_compile_budget compile;
     struct pd_metrics *metrics; /* NULL: counted nowhere */
+    struct pd_kv_port *kv;      /* the store; NULL: there is none */
     bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
 };
 
@@ -60,7 +64,8 @@ struct pd_wasm_process {
     uint64_t deadline_ns;           /* of the call that waits */
     uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
-    uint32_t last_reason; /* enum pd_exit_reason of the last failed `pando` call */
+    struct pd_kv_state *kv; /* made at first use, or NULL: pando_kv.h */
+    uint32_t last_reason;   /* enum pd_exit_reason of the last failed `pando` call */
 };
 
 extern const struct pd_behavior pd_wasm_behavior;

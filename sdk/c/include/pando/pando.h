@@ -7,6 +7,7 @@
 #include "group.h"
 #include "import.h"
 #include "info.h"
+#include "kv.h"
 #include "message.h"
 #include "metrics.h"
 #include "module.h"

@@ -1,0 +1,98 @@
+#include "cli/hosted.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "cli/command.h"
+#include "cli/run.h"
+#include "node/program.h"
+#include "node/store_link.h"
+
+#define SHUTDOWN_NS UINT64_C(5000000000) /* then it is killed */
+
+struct pd_hosted {
+    struct pd_run_options options;
+    struct pd_host *host;
+    struct pd_store_server_link *link;
+    struct pd_program *program;
+    struct pd_thread thread;
+    struct pd_event ended;
+    bool is_started;
+};
+
+static void hosted_main(void *argument)
+{
+    struct pd_hosted *hosted = argument;
+    int code = pd_run_main(&hosted->options);
+    (void)fprintf(stderr, "pando: %s has ended with exit code %d\n", hosted->options.file, code);
+    hosted->host->ops->event_set(hosted->host, &hosted->ended);
+}
+
+static int start(struct pd_hosted *hosted, struct pd_server *server)
+{
+    struct pd_store_port_config config = pd_store_port_config_default();
+    config.host = hosted->host;
+    enum pd_status status = pd_store_server_link_open(server, &config, &hosted->link);
+    if (status != PD_OK) {
+        return pd_command_failed("cannot give the application the store: %s",
+                                 pd_status_text(status));
+    }
+    hosted->program = pd_run_begin(
+        &hosted->options, pd_store_port_interface(pd_store_server_link_port(hosted->link)));
+    if (hosted->program == NULL) {
+        return PD_EXIT_CODE_FAILED;
+    }
+    status = hosted->host->ops->thread_start(hosted->host, "pando-app", PD_THREAD_LOW, hosted_main,
+                                             hosted, &hosted->thread);
+    if (status != PD_OK) {
+        return pd_command_failed("cannot start a thread");
+    }
+    hosted->is_started = true;
+    return PD_EXIT_CODE_OK;
+}
+
+int pd_hosted_open(const struct pd_run_options *options, struct pd_host *host,
+                   struct pd_server *server, struct pd_hosted **hosted_out)
+{
+    struct pd_hosted *hosted = pd_alloc_zeroed(1, sizeof *hosted);
+    if (hosted == NULL) {
+        return pd_command_failed("no memory");
+    }
+    hosted->options = *options;
+    hosted->host = host;
+    int code = start(hosted, server);
+    if (code != PD_EXIT_CODE_OK) {
+        pd_hosted_close(hosted);
+        return code;
+    }
+    *hosted_out = hosted;
+    return PD_EXIT_CODE_OK;
+}
+
+/* Its main process is asked to end, and then killed. One that has ended does not mind. */
+static void stop(struct pd_hosted *hosted)
+{
+    struct pd_host *host = hosted->host;
+    bool has_ended = false;
+    for (int i = 0; i < 2 && !has_ended; i++) {
+        uint64_t deadline_ns = i == 0 ? pd_host_now_ns(host) + SHUTDOWN_NS : PD_TIME_NEVER;
+        pd_program_interrupt(hosted->program);
+        has_ended = host->ops->event_wait(host, &hosted->ended, deadline_ns);
+    }
+    host->ops->thread_join(host, hosted->thread);
+}
+
+void pd_hosted_close(struct pd_hosted *hosted)
+{
+    if (hosted == NULL) {
+        return;
+    }
+    if (hosted->is_started) {
+        stop(hosted);
+    }
+    if (hosted->program != NULL) {
+        pd_run_end();
+    }
+    pd_store_server_link_close(hosted->link);
+    pd_free(hosted);
+}

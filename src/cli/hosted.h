@@ -1,0 +1,21 @@
+/* hosted - an application that runs inside of a node: `pando start --app FILE`.
+ *
+ * Model      A thread of its own runs what `pando run` runs, over the node's store. The application
+ *            ends when it likes, which is told and does not end the node; or with the node, which
+ *            asks it first, as Ctrl-C does.
+ * Threads    Schedulers and helpers run at lower priority than core and log. */
+#ifndef PD_CLI_HOSTED_H
+#define PD_CLI_HOSTED_H
+
+#include "cli/run_options.h"
+#include "node/server.h"
+
+struct pd_hosted;
+
+/* Start it. PD_EXIT_CODE_OK, or what to exit with, after it was told why. */
+int pd_hosted_open(const struct pd_run_options *options, struct pd_host *host,
+                   struct pd_server *server, struct pd_hosted **hosted_out);
+/* End it and wait. Before the server is closed. NULL is allowed. */
+void pd_hosted_close(struct pd_hosted *hosted);
+
+#endif

@@ -1,0 +1,18 @@
+/* run - running a program of guests, for `pando run` and for a node that hosts one. Once a
+ * process. */
+#ifndef PD_CLI_RUN_H
+#define PD_CLI_RUN_H
+
+#include "base/kv_port.h"
+#include "cli/run_options.h"
+
+struct pd_program;
+
+/* Open the runtime, over a store or none (NULL). NULL: it was told why not. */
+struct pd_program *pd_run_begin(const struct pd_run_options *options, struct pd_kv_port *kv);
+/* Load and run the file of the options until its main process has ended, or pd_program_interrupt
+ * was called and it ended by that. Returns the exit code. */
+int pd_run_main(struct pd_run_options *options);
+void pd_run_end(void);
+
+#endif
