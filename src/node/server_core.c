@@ -423,6 +423,15 @@ static bool batch_waits(struct pd_server *server)
     return atomic_load(&server->log.queue.newest) != NULL;
 }
 
+static void serve_all(struct pd_server *server)
+{
+    struct pd_replica_output output;
+    pd_server_lease_publish(server);
+    while (!server->has_failed && pd_replica_next(server->replica, &output)) {
+        serve(server, &output);
+    }
+}
+
 /* True: there is more to do at once. The log thread leaves it where a batch waits. */
 static bool work(struct pd_server *server, bool is_log)
 {
@@ -430,13 +439,10 @@ static bool work(struct pd_server *server, bool is_log)
     for (uint32_t i = 0; i < SLICES_A_TURN && more && !server->has_failed &&
                          !(is_log && i > 0 && batch_waits(server));
          i++) {
-        pd_server_lease_publish(server);
-        struct pd_replica_output output;
-        while (!server->has_failed && pd_replica_next(server->replica, &output)) {
-            serve(server, &output);
-        }
+        serve_all(server);
         more = !server->has_failed && pd_replica_step(server->replica);
     }
+    serve_all(server); /* what the last slice gave: nobody would look for it before the next tick */
     return more && !server->has_failed;
 }
 
