@@ -62,6 +62,7 @@ void bench_close(struct bench *bench);
 enum load_kind {
     LOAD_PUT = 0, /* one key, BENCH_VALUE_BYTES */
     LOAD_FILL,    /* a transaction of FILL_KEYS new keys: not measured */
+    LOAD_READ,    /* one key of what is applied here: to the core and back, without the log */
     LOAD_LEASE,   /* grant one */
     LOAD_WATCH    /* one that matches nothing; stays when its client has gone on */
 };
@@ -97,6 +98,8 @@ void section_commits(struct pd_host *host, const char *folder, double seconds);
 void section_profile(struct pd_host *host, const char *folder, double seconds, uint32_t clients);
 void section_hot_reads(struct pd_host *host, const char *folder, double seconds);
 void section_growth(struct pd_host *host, const char *folder, double seconds, uint64_t keys);
+/* Actors at the store: base/kv_port.h and what carries it. */
+void section_seam(struct pd_host *host, const char *folder, double seconds);
 /* `program`: this one, which is started anew to measure a fresh process. */
 void section_recovery(const char *program, const char *folder, uint64_t keys);
 /* In the fresh process. */

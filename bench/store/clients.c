@@ -91,6 +91,13 @@ static struct pd_span encode(struct run *run)
     case LOAD_FILL:
         encode_fill(run, &writer);
         break;
+    case LOAD_READ: {
+        uint64_t number = load->first_key + pd_random_below(&run->random, load->keys);
+        head.kind = PD_REPLICA_REQUEST_READ;
+        head.flags = PD_REPLICA_REQUEST_SERIALIZABLE;
+        pd_kv_encode_range(&writer, &(struct pd_kv_range){.key = key_span(number, name)});
+        break;
+    }
     case LOAD_LEASE: {
         struct pd_kv_command command = {.kind = PD_KV_LEASE_GRANT, .ttl_s = 86400};
         pd_kv_command_encode(&writer, &command);

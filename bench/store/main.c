@@ -17,7 +17,7 @@ static const char usage[] =
     "  --folder DIR    on the disk to measure (default: the current one)\n"
     "  --seconds S     for each figure (default 5)\n"
     "  --keys N        of the rows about growth and recovery (default 1000000)\n"
-    "  --only SECTION  commits, hot, growth or recovery\n"
+    "  --only SECTION  commits, hot, seam, growth or recovery\n"
     "  --profile N     only N clients that put, for a profiler\n"
     "\n"
     "Exit status: 0 every goal is met, 1 one is not.\n";
@@ -132,6 +132,10 @@ static int measure_all(const char *program, struct pd_host *host, const struct a
     if (wants(arguments, "hot")) {
         (void)printf("\nHot reads; the ratio is p50 / 1 us\n");
         section_hot_reads(host, folder, arguments->seconds);
+    }
+    if (wants(arguments, "seam")) {
+        (void)printf("\nActors at the store, in the node's process\n");
+        section_seam(host, folder, arguments->seconds);
     }
     if (wants(arguments, "growth")) {
         (void)printf(

@@ -161,7 +161,7 @@ static void print_rights(const struct pd_app_output *output, const struct pd_app
         print_word(output, &is_first, "configure");
     }
     print_network(output, &is_first, rights);
-    if (rights->kv_prefix != NULL) {
+    if (rights->kv_prefix != NULL && rights->kv_prefix[0] != '\0') { /* "": a bound that is none */
         print_word(output, &is_first, "kv ");
         print(output, "%s*", rights->kv_prefix);
     }

@@ -242,14 +242,9 @@ void pd_store_lane_opened(struct pd_kv_ticket *ticket, uint64_t session)
     struct pd_store_lane *lane = &port->lanes[ticket->lane];
     pd_assert(ticket->opens_lane && lane->state == PD_STORE_LANE_OPENING);
     ticket->opens_lane = false;
-    *lane = (struct pd_store_lane){.state = PD_STORE_LANE_NONE};
-    if (session != 0) {
-        *lane = (struct pd_store_lane){
-            .state = PD_STORE_LANE_OPEN, .session = session, .low = 1, .next = 1};
-        take_number(ticket, lane);
-    } else {
-        ticket->lane = PD_STORE_NONE;
-    }
+    *lane = (struct pd_store_lane){
+        .state = PD_STORE_LANE_OPEN, .session = session, .low = 1, .next = 1};
+    take_number(ticket, lane);
     void *next = next_of_line(port);
     pd_spin_unlock(&port->lock);
     wake(port, next);

@@ -160,7 +160,7 @@ bool pd_store_place_take(struct pd_kv_ticket *ticket);
 void pd_store_place_give(struct pd_kv_ticket *ticket, bool is_over);
 /* Leave the line; a place that it was woken for goes to the next. */
 void pd_store_line_leave(struct pd_kv_ticket *ticket);
-/* The opening of the ticket's lane is over. session 0: it failed. */
+/* The ticket's lane is open, and it has its first number. */
 void pd_store_lane_opened(struct pd_kv_ticket *ticket, uint64_t session);
 /* The node does not know the session of the ticket's lane any more. */
 void pd_store_lane_forget(struct pd_kv_ticket *ticket);

@@ -250,6 +250,16 @@ static void depart(struct pd_kv_ticket *ticket, uint64_t now_ns)
 
 /* -- Answers ----------------------------------------------------------------------------------- */
 
+/* The answer was not the last: the next request goes out from the same place, and nobody in the line
+ * goes first. */
+static void keep_place(struct pd_kv_ticket *ticket)
+{
+    struct pd_store_place *place = pd_store_place_of(ticket->port, ticket->place);
+    (void)atomic_fetch_add_explicit(&place->generation, 1, memory_order_relaxed);
+    atomic_store(&place->state, PD_STORE_PLACE_HELD);
+    ticket->stage = PD_STORE_READY;
+}
+
 /* The store's own word on a write or read of ours. */
 static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_span body)
 {
@@ -261,9 +271,12 @@ static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_
     ticket->revision = head.revision;
     if (!reader.is_bad && ticket->opens_lane && head.error == PD_KV_OK) {
         int64_t session = pd_kv_answer_number(&reader);
-        pd_store_lane_opened(ticket, reader.is_bad ? 0 : (uint64_t)session);
-        pd_store_place_give(ticket, false);
-        ticket->stage = PD_STORE_READY;
+        if (reader.is_bad || session == 0) {
+            over_text(ticket, PD_KV_CODE_UNAVAILABLE, "the node's session cannot be read");
+        } else {
+            pd_store_lane_opened(ticket, (uint64_t)session);
+            keep_place(ticket);
+        }
         return;
     }
     if (ticket->is_write && !ticket->opens_lane && head.error == PD_KV_ERR_SESSION_UNKNOWN &&
@@ -404,12 +417,18 @@ static bool has_slept(struct pd_kv_ticket *ticket, uint64_t now_ns)
     return true;
 }
 
+/* True: it kept its place, and knows its number. */
+static bool has_lane(const struct pd_kv_ticket *ticket)
+{
+    return ticket->place != PD_STORE_NONE && ticket->lane != PD_STORE_NONE;
+}
+
 /* True: the ticket moved on. */
 static bool move(struct pd_kv_ticket *ticket, uint64_t now_ns)
 {
     switch (ticket->stage) {
     case PD_STORE_READY:
-        if (pd_store_place_take(ticket)) {
+        if (has_lane(ticket) || pd_store_place_take(ticket)) {
             depart(ticket, now_ns);
             return true;
         }

@@ -133,6 +133,7 @@ static const char shop[] = "name: shop\n"
                            "      spawn: true\n"
                            "      network: [\"db:5432\"]\n"
                            "      max_memory: 64MiB\n"
+                           "      kv: shop/\n"
                            "      directories:\n"
                            "        - {host: data/in, guest: /in, access: read}\n"
                            "  - id: sub\n"
@@ -232,7 +233,8 @@ static void the_tree_shows_rights(void **state)
         "│     runs: counter.wasm start(1, -2, 0x00000000000000000000000000000102), guarded, "
         "output tagged cnt\n"
         "│     env: MODE=test LEVEL=2\n"
-        "│     may: stdio, spawn, network db:5432, read apps/data/in as /in, memory 64 MiB, "
+        "│     may: stdio, spawn, network db:5432, kv shop/*, read apps/data/in as /in, memory 64 "
+        "MiB, "
         "fuel 500 portions\n"
         "├─ sub  [dynamic, 3 restarts in 5 s, up to 65536 children; permanent, "
         "shutdown infinity]\n"
@@ -541,6 +543,7 @@ static const struct {
     {"{max_fuel: 10}", "{max_fuel: 10}", NULL},
     {"{max_fuel: 10}", "{max_fuel: 11}", "allows: 10 portions\n"},
     {"{network: none}", "{network: none}", NULL},
+    {"{kv: ab}", "{kv: a}", "allows: keys that begin with ab\n"},
     {"{network: none}", "{network: local}", "allows: network none\n"},
     {"{network: none}", "{network: [\"a:1\"]}", "allows: network none\n"},
     {"{network: local}", "{network: local}", NULL},

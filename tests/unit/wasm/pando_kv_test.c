@@ -485,14 +485,23 @@ static void prefixes_cover(void **state)
         uint32_t end_size;
         bool covers;
     } cases[] = {
-        {"", "", "", 0, true},       {"", "a", "", 1, true},       {"a", "a", "", 0, true},
-        {"a", "b", "", 0, false},    {"ab", "a", "", 0, false},    {"a", "ab", "b", 1, true},
-        {"a", "ab", "c", 1, false},  {"a", "ab", "b0", 2, false},  {"a", "ab", "azzz", 4, true},
-        {"a", "ab", "\0", 1, false}, {"a\xFF", "a\xFF", "b", 1, true},
+        {"", "", "", 0, true},
+        {"", "a", "", 1, true},
+        {"a", "a", "", 0, true},
+        {"a", "b", "", 0, false},
+        {"ab", "a", "", 0, false},
+        {"a", "ab", "b", 1, true},
+        {"a", "ab", "c", 1, false},
+        {"a", "ab", "b0", 2, false},
+        {"a", "ab", "azzz", 4, true},
+        {"a", "ab", "\0", 1, false},
+        {"a\xFF", "a\xFF", "b", 1, true},
         {"a\xFF", "a\xFF", "b1", 2, false},
         {"\xFF", "\xFF", "\0", 1, true},
         {"\xFF", "\xFF", "\xFF\xFF", 2, true},
-        {"ab", "ab", "ac", 2, true}, {"ab", "abc", "ab", 2, true}, {"ab", "ab", "b", 1, false},
+        {"ab", "ab", "ac", 2, true},
+        {"ab", "abc", "ab", 2, true},
+        {"ab", "ab", "b", 1, false},
         {"ab", "ab", "a", 1, true}, /* an empty range */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -43,6 +43,9 @@ struct world {
     struct ended ended[ENDED_MAX]; /* by pid */
 };
 
+/* The store that worlds opened from now on have; all of it is allowed. */
+static struct pd_kv_port *world_kv;
+
 static inline void world_ended(void *context, struct pd_program *program,
                                struct pd_process *process)
 {
@@ -70,6 +73,7 @@ static inline struct world *world_open(const char *source, uint32_t messages_max
     config.scheduler_count = 2;
     config.processes_max = 2048;
     config.messages_max = messages_max;
+    config.kv = world_kv;
     assert_int_equal(pd_program_open(&world->program, &config, &message), PD_OK);
     world->program.exit_hook = world_ended;
     world->program.exit_hook_context = world;
@@ -85,6 +89,9 @@ static inline struct world *world_open(const char *source, uint32_t messages_max
     world->rights = pd_rights_create(world->program.files, UINT64_C(1) << 20, 0);
     assert_non_null(world->rights);
     world->rights->can_spawn = true;
+    if (world_kv != NULL) {
+        assert_int_equal(pd_rights_allow_kv(world->rights, "", 0), PD_OK);
+    }
     pd_wasi_config_set_stdio(world->rights->wasi, true);
     return world;
 }

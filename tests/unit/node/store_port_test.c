@@ -1,0 +1,895 @@
+/* The port over a link of the test's own: places, the line, sessions, what is asked again and what
+ * is not, watches and their credit, and answers that nobody waits for. One thread. */
+#include "node/store_port.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "host/real.h"
+#include "kv/codec.h"
+#include "node/replica_request.h"
+#include "node/replica_watch.h"
+
+#define SENT_MAX 512u
+#define MS UINT64_C(1000000)
+#define DEADLINE (10000 * MS)
+
+struct sent {
+    uint64_t correlation;
+    struct pd_replica_request_head head;
+    enum pd_kv_command_kind command;
+    uint8_t body[512];
+};
+
+static struct fake_link {
+    struct pd_store_link link; /* first */
+    enum pd_status status;     /* of submit */
+    struct sent sent[SENT_MAX];
+    uint32_t count;
+    bool is_reader;
+    enum pd_status hot;
+} fake;
+
+static struct pd_real_host *real;
+static struct pd_store_port *port;
+static struct pd_kv_port *kv;
+static uint64_t now_ns;
+static int woken[2048]; /* by process: an index + 1 as a pointer */
+
+static void wake(void *process)
+{
+    woken[(uintptr_t)process]++;
+}
+
+static enum pd_status fake_submit(struct pd_store_link *link, uint64_t correlation,
+                                  struct pd_span bytes)
+{
+    (void)link;
+    if (fake.status != PD_OK) {
+        return fake.status;
+    }
+    assert_true(fake.count < SENT_MAX);
+    struct sent *sent = &fake.sent[fake.count++];
+    sent->correlation = correlation;
+    assert_int_equal(pd_replica_request_decode(bytes, &sent->head), PD_OK);
+    assert_true(sent->head.body.size <= sizeof sent->body);
+    if (sent->head.body.size > 0) {
+        memcpy(sent->body, sent->head.body.bytes, sent->head.body.size);
+    }
+    sent->head.body.bytes = sent->body;
+    if (sent->head.kind == PD_REPLICA_REQUEST_WRITE) {
+        const struct pd_kv_limits limits = pd_kv_config_default().limits;
+        static struct pd_kv_op ops[1024];
+        static struct pd_kv_compare compares[1024];
+        const struct pd_kv_command_room room = {ops, compares, 1024, 1024};
+        struct pd_kv_command command;
+        assert_int_equal(pd_kv_command_decode(sent->head.body, &limits, &room, &command), PD_KV_OK);
+        sent->command = command.kind;
+    }
+    return PD_OK;
+}
+
+static enum pd_status fake_read_hot(struct pd_store_link *link, struct pd_span key, uint8_t *room,
+                                    size_t room_max, struct pd_kv_record *record_out)
+{
+    (void)link;
+    (void)key;
+    assert_true(room_max >= 4);
+    memcpy(room, "warm", 4);
+    *record_out = (struct pd_kv_record){.value = {room, 4}, .mod_revision = 5, .version = 1};
+    return fake.hot;
+}
+
+static const char *fake_text(struct pd_store_link *link)
+{
+    (void)link;
+    return "the link is down";
+}
+
+static const struct pd_store_link_ops fake_ops = {
+    .submit = fake_submit, .read_hot = fake_read_hot, .text = fake_text};
+
+static void open_with(uint32_t calls_max, uint32_t watches_max)
+{
+    memset(&fake, 0, sizeof fake);
+    memset(woken, 0, sizeof woken);
+    fake.link.ops = &fake_ops;
+    now_ns = 1000 * MS;
+    struct pd_store_port_config config = pd_store_port_config_default();
+    config.host = pd_real_host_interface(real);
+    config.calls_max = calls_max;
+    config.watches_max = watches_max;
+    config.watch_credit = 1000;
+    config.bytes_max = 1 << 20;
+    config.request_bytes_max = 1 << 19;
+    assert_int_equal(pd_store_port_open(&config, &fake.link, &port), PD_OK);
+    kv = pd_store_port_interface(port);
+    kv->wake = wake;
+}
+
+static void close_port(void)
+{
+    struct pd_store_port_counters counters;
+    pd_store_port_counters(port, &counters);
+    assert_int_equal(counters.bytes_held, 0);
+    kv->ops->settle(kv);
+    pd_store_port_close(port);
+    port = NULL;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return pd_real_host_create(1, 4, &real) == PD_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    pd_real_host_destroy(real);
+    return 0;
+}
+
+/* --- Asking ----------------------------------------------------------------------------------- */
+
+static struct pd_span span(const char *text)
+{
+    return (struct pd_span){(const uint8_t *)text, strlen(text)};
+}
+
+static struct pd_kv_ask ask_of(enum pd_kv_ask_kind kind, uintptr_t process)
+{
+    return (struct pd_kv_ask){.kind = kind,
+                              .key = span("key"),
+                              .value = kind == PD_KV_ASK_PUT ? span("value") : span(""),
+                              .deadline_ns = now_ns + DEADLINE,
+                              .process = (void *)process};
+}
+
+static struct pd_kv_ticket *begin_ask(const struct pd_kv_ask *ask)
+{
+    struct pd_kv_ticket *ticket = NULL;
+    char text[PD_KV_PORT_TEXT_MAX];
+    assert_int_equal(kv->ops->begin(kv, ask, &ticket, text), PD_KV_CODE_OK);
+    return ticket;
+}
+
+static struct pd_kv_ticket *begin(enum pd_kv_ask_kind kind, uintptr_t process)
+{
+    struct pd_kv_ask ask = ask_of(kind, process);
+    return begin_ask(&ask);
+}
+
+static bool step(struct pd_kv_ticket *ticket)
+{
+    uint64_t wake_at_ns = 0;
+    bool is_over = kv->ops->step(ticket, now_ns, &wake_at_ns);
+    assert_true(is_over || wake_at_ns > now_ns);
+    return is_over;
+}
+
+static void ends(struct pd_kv_ticket *ticket, enum pd_kv_code code)
+{
+    assert_true(step(ticket));
+    struct pd_kv_result result;
+    kv->ops->result(ticket, &result);
+    if (result.code != code) {
+        print_error("%s\n", result.text);
+    }
+    assert_int_equal(result.code, code);
+    assert_true(code == PD_KV_CODE_OK || result.text[0] != '\0');
+    kv->ops->release(ticket);
+}
+
+/* --- Answering -------------------------------------------------------------------------------- */
+
+static const struct sent *last(void)
+{
+    assert_true(fake.count > 0);
+    return &fake.sent[fake.count - 1];
+}
+
+static void answer_with(uint64_t correlation, enum pd_replica_outcome outcome, const uint8_t *body,
+                        size_t size)
+{
+    static uint8_t bytes[4096];
+    const struct pd_replica_answer_head head = {.outcome = outcome};
+    assert_true(PD_REPLICA_ANSWER_HEAD_SIZE + size <= sizeof bytes);
+    pd_replica_answer_put_head(bytes, &head);
+    if (size > 0) {
+        memcpy(bytes + PD_REPLICA_ANSWER_HEAD_SIZE, body, size);
+    }
+    pd_store_port_answer(port, correlation,
+                         (struct pd_span){bytes, PD_REPLICA_ANSWER_HEAD_SIZE + size});
+}
+
+static void answer_text(uint64_t correlation, enum pd_replica_outcome outcome, const char *text)
+{
+    answer_with(correlation, outcome, (const uint8_t *)text, strlen(text));
+}
+
+/* What the store says to the request: its own words, well formed. */
+static void answer_store(const struct sent *sent, enum pd_kv_error error)
+{
+    uint8_t room[512];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    bool is_open = sent->command == PD_KV_SESSION_OPEN;
+    struct pd_kv_answer_head head = {.error = error, .revision = 9};
+    bool is_read = sent->head.kind == PD_REPLICA_REQUEST_READ;
+    head.kind = error != PD_KV_OK ? PD_KV_ANSWER_NONE
+                : is_open         ? PD_KV_ANSWER_SESSION
+                : is_read         ? PD_KV_ANSWER_RANGE
+                                  : PD_KV_ANSWER_PUT;
+    pd_kv_answer_put_head(&writer, &head);
+    if (error == PD_KV_OK && is_open) {
+        static int64_t session = 100;
+        pd_kv_answer_put_number(&writer, session++);
+    } else if (error == PD_KV_OK && is_read) {
+        const struct pd_kv_record record = {
+            .key = span("key"), .value = span("value"), .mod_revision = 7, .version = 2};
+        pd_kv_answer_put_record(&writer, &record);
+        pd_kv_answer_put_end(&writer);
+        pd_kv_answer_put_number(&writer, 0);
+        pd_kv_answer_put_number(&writer, 1);
+    } else if (error == PD_KV_OK) {
+        pd_kv_answer_put_end(&writer);
+    }
+    assert_false(writer.is_full);
+    answer_with(sent->correlation, PD_REPLICA_OK, room, writer.size);
+}
+
+static void answer_last(void)
+{
+    answer_store(last(), PD_KV_OK);
+}
+
+/* One write, so that the port has a session. */
+static void open_session(void)
+{
+    struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(ticket));
+    assert_int_equal(last()->command, PD_KV_SESSION_OPEN);
+    answer_last();
+    assert_false(step(ticket));
+    answer_last();
+    ends(ticket, PD_KV_CODE_OK);
+    memset(woken, 0, sizeof woken);
+}
+
+/* --- Calls ------------------------------------------------------------------------------------ */
+
+static void a_read_goes_and_comes(void **state)
+{
+    (void)state;
+    open_with(4, 4);
+    struct pd_kv_ask ask = ask_of(PD_KV_ASK_GET, 3);
+    ask.flags = PD_KV_ASK_LOCAL;
+    struct pd_kv_ticket *ticket = begin_ask(&ask);
+    assert_int_equal(fake.count, 0);
+    assert_false(step(ticket));
+    assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_READ);
+    assert_int_equal(last()->head.flags, PD_REPLICA_REQUEST_SERIALIZABLE);
+    assert_int_equal(last()->head.session, 0);
+    assert_false(step(ticket)); /* a spurious wake */
+    assert_int_equal(woken[3], 0);
+    answer_last();
+    assert_int_equal(woken[3], 1);
+    assert_true(step(ticket));
+    struct pd_kv_result result;
+    kv->ops->result(ticket, &result);
+    assert_int_equal(result.code, PD_KV_CODE_OK);
+    assert_int_equal(result.revision, 9);
+    assert_int_equal(result.bytes.size, PD_KV_PORT_RECORD_SIZE + 8);
+    assert_memory_equal(result.bytes.bytes + PD_KV_PORT_RECORD_SIZE, "keyvalue", 8);
+    assert_int_equal(pd_get_u64(result.bytes.bytes + 16), 7);
+    answer_last(); /* once more: nobody waits for it */
+    ends(ticket, PD_KV_CODE_OK);
+    close_port();
+}
+
+static void a_hot_read_asks_nobody(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    size_t size = 0;
+    open_with(1, 1);
+    assert_int_equal(kv->ops->get_now(kv, span("key"), room, sizeof room, &size), PD_OK);
+    assert_int_equal(size, PD_KV_PORT_RECORD_SIZE + 7);
+    assert_memory_equal(room + PD_KV_PORT_RECORD_SIZE, "keywarm", 7);
+    assert_int_equal(kv->ops->get_now(kv, span("key"), room, 80, &size), PD_ERR_RANGE);
+    fake.hot = PD_ERR_UNKNOWN;
+    assert_int_equal(kv->ops->get_now(kv, span("key"), room, sizeof room, &size), PD_ERR_UNKNOWN);
+    close_port();
+}
+
+static void writes_are_numbered_in_a_session(void **state)
+{
+    (void)state;
+    open_with(8, 1);
+    open_session();
+    assert_int_equal(last()->head.sequence, 1);
+    uint64_t session = last()->head.session;
+    struct pd_kv_ticket *tickets[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        tickets[i] = begin(PD_KV_ASK_PUT, i);
+        assert_false(step(tickets[i]));
+        assert_int_equal(last()->head.session, session);
+        assert_int_equal(last()->head.sequence, 2 + i);
+        assert_int_equal(last()->head.low, 2);
+    }
+    answer_store(&fake.sent[fake.count - 2], PD_KV_OK); /* the middle one */
+    ends(tickets[1], PD_KV_CODE_OK);
+    struct pd_kv_ticket *fourth = begin(PD_KV_ASK_DELETE, 4);
+    assert_false(step(fourth));
+    assert_int_equal(last()->head.low, 2); /* the first still waits */
+    answer_store(&fake.sent[fake.count - 4], PD_KV_OK);
+    ends(tickets[0], PD_KV_CODE_OK);
+    struct pd_kv_ticket *fifth = begin(PD_KV_ASK_PUT, 5);
+    assert_false(step(fifth));
+    assert_int_equal(last()->head.sequence, 6);
+    assert_int_equal(last()->head.low, 4);
+    kv->ops->release(tickets[2]);
+    kv->ops->release(fourth);
+    kv->ops->release(fifth);
+    pd_store_port_lost(port);
+    close_port();
+}
+
+/* Who wants to write while the session is being opened waits for it, and there is only one. */
+static void a_session_is_opened_once(void **state)
+{
+    (void)state;
+    open_with(8, 1);
+    struct pd_kv_ticket *first = begin(PD_KV_ASK_PUT, 1);
+    struct pd_kv_ticket *second = begin(PD_KV_ASK_PUT, 2);
+    assert_false(step(first));
+    assert_false(step(second));
+    assert_int_equal(fake.count, 1);
+    answer_last();
+    assert_int_equal(woken[1], 1);
+    assert_false(step(first));
+    assert_true(woken[2] > 0);
+    assert_false(step(second));
+    assert_int_equal(fake.count, 3);
+    answer_store(&fake.sent[1], PD_KV_OK);
+    answer_store(&fake.sent[2], PD_KV_OK);
+    ends(first, PD_KV_CODE_OK);
+    ends(second, PD_KV_CODE_OK);
+    close_port();
+    /* The opener is killed: another one opens. */
+    open_with(8, 1);
+    first = begin(PD_KV_ASK_PUT, 1);
+    second = begin(PD_KV_ASK_PUT, 2);
+    assert_false(step(first));
+    assert_false(step(second));
+    kv->ops->release(first);
+    assert_true(woken[2] > 0);
+    assert_false(step(second));
+    assert_int_equal(fake.count, 2);
+    assert_int_equal(last()->command, PD_KV_SESSION_OPEN);
+    answer_store(&fake.sent[0], PD_KV_OK); /* of the first: nobody's */
+    answer_store(&fake.sent[1], PD_KV_OK);
+    assert_false(step(second));
+    answer_last();
+    ends(second, PD_KV_CODE_OK);
+    close_port();
+}
+
+static void more_writes_than_a_window_take_another_session(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 70
+    };
+    open_with(COUNT + 2, 1);
+    open_session();
+    struct pd_kv_ticket *tickets[COUNT];
+    uint64_t session = last()->head.session;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        tickets[i] = begin(PD_KV_ASK_PUT, i);
+        assert_false(step(tickets[i]));
+        if (i < 64) {
+            assert_int_equal(last()->head.session, session);
+        }
+        if (last()->command == PD_KV_SESSION_OPEN) {
+            assert_int_equal(i, 64);
+            answer_last();
+            assert_false(step(tickets[i]));
+            assert_int_not_equal(last()->head.session, session);
+        }
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        kv->ops->release(tickets[i]);
+    }
+    pd_store_port_lost(port);
+    close_port();
+}
+
+static void a_session_that_is_gone_is_opened_anew(void **state)
+{
+    (void)state;
+    open_with(4, 1);
+    open_session();
+    struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(ticket));
+    answer_store(last(), PD_KV_ERR_SESSION_UNKNOWN); /* nothing was applied */
+    assert_false(step(ticket));
+    assert_int_equal(last()->command, PD_KV_SESSION_OPEN);
+    answer_last();
+    assert_false(step(ticket));
+    assert_int_equal(last()->head.sequence, 1);
+    answer_last();
+    ends(ticket, PD_KV_CODE_OK);
+    /* After an attempt whose fate nobody knows it must not be written in a new one. */
+    ticket = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(ticket));
+    answer_text(last()->correlation, PD_REPLICA_UNKNOWN, "who knows");
+    assert_false(step(ticket));
+    now_ns += 700 * MS;
+    assert_false(step(ticket));
+    answer_store(last(), PD_KV_ERR_SESSION_UNKNOWN);
+    ends(ticket, PD_KV_CODE_UNKNOWN);
+    close_port();
+}
+
+static void the_line_is_served_by_age(void **state)
+{
+    (void)state;
+    open_with(2, 1);
+    struct pd_kv_ticket *tickets[5];
+    for (uint32_t i = 0; i < 5; i++) {
+        tickets[i] = begin(PD_KV_ASK_GET, i);
+        assert_false(step(tickets[i]));
+    }
+    assert_int_equal(fake.count, 2);
+    assert_false(step(tickets[4])); /* does not overtake */
+    assert_int_equal(fake.count, 2);
+    kv->ops->release(tickets[2]); /* killed in the line */
+    answer_store(&fake.sent[0], PD_KV_OK);
+    ends(tickets[0], PD_KV_CODE_OK);
+    assert_true(woken[3] > 0);
+    assert_false(step(tickets[4]));
+    assert_int_equal(fake.count, 2);
+    assert_false(step(tickets[3]));
+    assert_int_equal(fake.count, 3);
+    /* One that is killed on its way: its place is free when its answer has come. */
+    kv->ops->release(tickets[1]);
+    assert_false(step(tickets[4]));
+    assert_int_equal(fake.count, 3);
+    answer_store(&fake.sent[1], PD_KV_OK);
+    assert_true(woken[4] > 0);
+    assert_false(step(tickets[4]));
+    assert_int_equal(fake.count, 4);
+    answer_store(&fake.sent[2], PD_KV_OK);
+    answer_store(&fake.sent[3], PD_KV_OK);
+    ends(tickets[3], PD_KV_CODE_OK);
+    ends(tickets[4], PD_KV_CODE_OK);
+    struct pd_store_port_counters counters;
+    pd_store_port_counters(port, &counters);
+    assert_int_equal(counters.begun, 5);
+    assert_int_equal(counters.abandoned, 1);
+    assert_int_equal(counters.waited, 3);
+    assert_int_equal(counters.places_taken, 0);
+    close_port();
+}
+
+static void what_was_not_done_is_asked_again(void **state)
+{
+    (void)state;
+    static const enum pd_replica_outcome outcomes[] = {PD_REPLICA_NOT_LEADER, PD_REPLICA_NOT_READY,
+                                                       PD_REPLICA_BUSY, PD_REPLICA_DROPPED,
+                                                       PD_REPLICA_UNKNOWN};
+    open_with(4, 1);
+    open_session();
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+        assert_false(step(ticket));
+        uint64_t sequence = last()->head.sequence;
+        answer_text(last()->correlation, outcomes[i], "not now");
+        uint32_t count = fake.count;
+        assert_false(step(ticket));
+        assert_int_equal(fake.count, count); /* after a while */
+        now_ns += 21 * MS;
+        assert_false(step(ticket));
+        assert_int_equal(fake.count, count + 1);
+        assert_int_equal(last()->head.sequence, sequence);
+        answer_last();
+        ends(ticket, PD_KV_CODE_OK);
+        /* Until the time is over. */
+        ticket = begin(PD_KV_ASK_PUT, 1);
+        assert_false(step(ticket));
+        answer_text(last()->correlation, outcomes[i], "not now");
+        assert_false(step(ticket));
+        now_ns += DEADLINE;
+        fake.status = PD_ERR_FULL;
+        bool is_unknown = outcomes[i] == PD_REPLICA_UNKNOWN;
+        ends(ticket, is_unknown ? PD_KV_CODE_UNKNOWN : PD_KV_CODE_UNAVAILABLE);
+        fake.status = PD_OK;
+    }
+    close_port();
+}
+
+static void refusals_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        enum pd_kv_error error;
+        enum pd_kv_code code;
+    } errors[] = {{PD_KV_ERR_COMPACTED, PD_KV_CODE_COMPACTED},
+                  {PD_KV_ERR_TOO_LARGE, PD_KV_CODE_TOO_LARGE},
+                  {PD_KV_ERR_LEASE_NOT_FOUND, PD_KV_CODE_ABSENT},
+                  {PD_KV_ERR_LEASES_FULL, PD_KV_CODE_FULL},
+                  {PD_KV_ERR_EMPTY_KEY, PD_KV_CODE_INVALID}};
+    open_with(4, 1);
+    open_session();
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+        assert_false(step(ticket));
+        answer_store(last(), errors[i].error);
+        ends(ticket, errors[i].code);
+    }
+    struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(ticket));
+    answer_text(last()->correlation, PD_REPLICA_DISK_LOW, "the disk is full");
+    ends(ticket, PD_KV_CODE_FULL);
+    ticket = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(ticket));
+    answer_text(last()->correlation, PD_REPLICA_INVALID, "");
+    ends(ticket, PD_KV_CODE_INVALID);
+    /* Nonsense, of a node that is none. */
+    for (uint32_t i = 0; i < 4; i++) {
+        ticket = begin(i % 2 == 0 ? PD_KV_ASK_GET : PD_KV_ASK_PUT, 1);
+        assert_false(step(ticket));
+        if (i < 2) {
+            pd_store_port_answer(port, last()->correlation, span("nonsense"));
+        } else {
+            answer_text(last()->correlation, PD_REPLICA_OK, "more nonsense");
+        }
+        assert_true(step(ticket));
+        kv->ops->release(ticket);
+    }
+    pd_store_port_answer(port, 0, span("x"));
+    pd_store_port_answer(port, UINT64_MAX, span("x"));
+    pd_store_port_answer(port, 3, span("x"));
+    close_port();
+}
+
+static void too_much_is_refused_before_it_is_begun(void **state)
+{
+    (void)state;
+    open_with(4, 1);
+    struct pd_kv_ask ask = ask_of(PD_KV_ASK_PUT, 1);
+    struct pd_kv_ticket *tickets[2];
+    struct pd_kv_ticket *ticket = NULL;
+    char text[PD_KV_PORT_TEXT_MAX];
+    uint8_t *bytes = calloc(1, 1 << 20);
+    assert_non_null(bytes);
+    ask.value = (struct pd_span){bytes, (1 << 19)};
+    assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_TOO_LARGE);
+    ask.value.size = 500000;
+    tickets[0] = begin_ask(&ask);
+    tickets[1] = begin_ask(&ask);
+    assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_UNAVAILABLE);
+    assert_non_null(strstr(text, "memory"));
+    kv->ops->release(tickets[0]);
+    kv->ops->release(begin_ask(&ask));
+    kv->ops->release(tickets[1]);
+    for (uint64_t nth = 1; nth < 3; nth++) {
+        ask = ask_of(nth == 1 ? PD_KV_ASK_PUT : PD_KV_ASK_TXN, 1);
+        uint8_t head[16] = {0};
+        if (nth == 2) {
+            ask.key = (struct pd_span){head, sizeof head};
+        }
+        pd_alloc_fail_nth(nth);
+        assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_UNAVAILABLE);
+        pd_alloc_fail_nth(0);
+    }
+    free(bytes);
+    close_port();
+}
+
+static void rights_are_checked_key_by_key(void **state)
+{
+    (void)state;
+    open_with(4, 1);
+    struct pd_kv_ticket *ticket = NULL;
+    char text[PD_KV_PORT_TEXT_MAX];
+    static const enum pd_kv_ask_kind kinds[] = {PD_KV_ASK_GET, PD_KV_ASK_RANGE, PD_KV_ASK_PUT,
+                                                PD_KV_ASK_DELETE, PD_KV_ASK_WATCH};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct pd_kv_ask ask = ask_of(kinds[i], 1);
+        ask.prefix = span("ke");
+        kv->ops->release(begin_ask(&ask));
+        ask.prefix = span("kf");
+        assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_DENIED);
+    }
+    /* A transaction: a comparison, a then, an else; each of them inside, or not. */
+    for (uint32_t outside = 0; outside < 4; outside++) {
+        uint8_t bytes[128] = {0};
+        pd_put_u32(bytes, 1);
+        pd_put_u32(bytes + 4, 1);
+        pd_put_u32(bytes + 8, 1);
+        size_t at = PD_KV_PORT_TXN_HEAD_SIZE;
+        for (uint32_t part = 1; part <= 3; part++) {
+            bytes[at] = part == 1 ? PD_KV_EQUAL : PD_KV_ASK_DELETE;
+            pd_put_u32(bytes + at + 4, 2);
+            at += part == 1 ? PD_KV_PORT_COMPARE_SIZE : PD_KV_PORT_OP_SIZE;
+            memcpy(bytes + at, part == outside ? "zz" : "ka", 2);
+            at += 2;
+        }
+        struct pd_kv_ask ask = ask_of(PD_KV_ASK_TXN, 1);
+        ask.prefix = span("k");
+        ask.key = (struct pd_span){bytes, at};
+        enum pd_kv_code code = kv->ops->begin(kv, &ask, &ticket, text);
+        assert_int_equal(code, outside == 0 ? PD_KV_CODE_OK : PD_KV_CODE_DENIED);
+        if (outside == 0) {
+            kv->ops->release(ticket);
+            /* Cut anywhere, or longer than it says. */
+            for (size_t size = 0; size < at; size++) {
+                ask.key.size = size;
+                assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_INVALID);
+            }
+            ask.key.size = at + 1;
+            assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_INVALID);
+            ask.key.size = at;
+            pd_put_u32(bytes, UINT32_MAX);
+            assert_int_equal(kv->ops->begin(kv, &ask, &ticket, text), PD_KV_CODE_TOO_LARGE);
+        }
+    }
+    close_port();
+}
+
+/* --- The link --------------------------------------------------------------------------------- */
+
+static void a_lost_link_is_waited_for(void **state)
+{
+    (void)state;
+    open_with(4, 1);
+    open_session();
+    struct pd_kv_ticket *put = begin(PD_KV_ASK_PUT, 1);
+    struct pd_kv_ticket *get = begin(PD_KV_ASK_GET, 2);
+    struct pd_kv_ticket *later = begin(PD_KV_ASK_PUT, 3);
+    assert_false(step(put));
+    uint64_t sequence = last()->head.sequence;
+    assert_false(step(get));
+    fake.status = PD_ERR_CLOSED;
+    pd_store_port_lost(port);
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(woken[2], 1);
+    assert_false(step(put));
+    assert_false(step(get));
+    assert_false(step(later));
+    now_ns += 100 * MS;
+    assert_false(step(put)); /* tries, and finds it down */
+    memset(woken, 0, sizeof woken);
+    fake.status = PD_OK;
+    pd_store_port_up(port);
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(woken[3], 1);
+    uint32_t count = fake.count;
+    assert_false(step(put));
+    assert_int_equal(fake.count, count + 1);
+    assert_int_equal(last()->head.sequence, sequence); /* the same write */
+    answer_last();
+    ends(put, PD_KV_CODE_OK);
+    now_ns += 100 * MS;
+    assert_false(step(get));
+    answer_last();
+    ends(get, PD_KV_CODE_OK);
+    assert_false(step(later));
+    answer_last();
+    ends(later, PD_KV_CODE_OK);
+    /* It never comes back: what may have happened and what did not are told apart. */
+    put = begin(PD_KV_ASK_PUT, 1);
+    assert_false(step(put));
+    fake.status = PD_ERR_CLOSED;
+    pd_store_port_lost(port);
+    assert_false(step(put));
+    later = begin(PD_KV_ASK_PUT, 3);
+    assert_false(step(later));
+    now_ns += DEADLINE;
+    ends(put, PD_KV_CODE_UNKNOWN);
+    assert_true(step(later));
+    struct pd_kv_result result;
+    kv->ops->result(later, &result);
+    assert_int_equal(result.code, PD_KV_CODE_UNAVAILABLE);
+    assert_string_equal(result.text, "the link is down");
+    kv->ops->release(later);
+    close_port();
+}
+
+/* --- Watches ---------------------------------------------------------------------------------- */
+
+static struct pd_kv_block *next_block(struct pd_kv_ticket *ticket)
+{
+    struct pd_kv_block *block = kv->ops->next(ticket);
+    return block;
+}
+
+static void answer_watch(uint64_t correlation, enum pd_replica_watch_kind kind, int64_t through,
+                         uint32_t events, int64_t compact)
+{
+    uint8_t room[2048];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    const struct pd_replica_watch_head head = {.kind = kind,
+                                               .revision = through,
+                                               .through_revision = through,
+                                               .compact_revision = compact,
+                                               .reason = span("told to end")};
+    pd_replica_watch_head_put(&writer, &head);
+    for (uint32_t i = 0; i < events; i++) {
+        const struct pd_kv_event event = {
+            .is_delete = i % 2 == 1,
+            .record = {.key = span("key"), .value = span("some value"), .mod_revision = through},
+            .has_previous = i % 3 == 2,
+            .previous = {.value = span("before"), .version = 1}};
+        pd_replica_watch_event_put(&writer, &event, true);
+    }
+    pd_replica_watch_end_put(&writer);
+    assert_false(writer.is_full);
+    answer_with(correlation,
+                kind == PD_REPLICA_WATCH_CANCELLED ? PD_REPLICA_CANCELLED : PD_REPLICA_OK, room,
+                writer.size);
+}
+
+static struct pd_kv_ticket *begin_watch(uintptr_t process)
+{
+    struct pd_kv_ask ask = ask_of(PD_KV_ASK_WATCH, process);
+    ask.revision = 5;
+    struct pd_kv_ticket *ticket = begin_ask(&ask);
+    assert_false(step(ticket));
+    assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_WATCH);
+    return ticket;
+}
+
+static struct pd_replica_watch_request last_watch(void)
+{
+    struct pd_replica_watch_request request;
+    assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_WATCH);
+    assert_int_equal(pd_replica_watch_request_decode(last()->head.body, &request), PD_OK);
+    return request;
+}
+
+static void a_watch_gives_blocks_and_credit(void **state)
+{
+    (void)state;
+    open_with(2, 2);
+    struct pd_kv_ticket *watch = begin_watch(1);
+    uint64_t correlation = last()->correlation;
+    assert_int_equal(last_watch().start_revision, 5);
+    assert_int_equal(last_watch().credit, 1000);
+    answer_watch(correlation, PD_REPLICA_WATCH_CREATED, 4, 0, 0);
+    assert_true(step(watch));
+    assert_null(next_block(watch));
+    uint32_t spent = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        woken[1] = 0;
+        answer_watch(correlation, PD_REPLICA_WATCH_EVENTS, 5 + i, 3, 0);
+        assert_int_equal(woken[1], 1);
+        uint32_t count = fake.count;
+        struct pd_kv_block *block = next_block(watch);
+        assert_non_null(block);
+        assert_int_equal(pd_get_u32(block->bytes), PD_KV_BLOCK_EVENTS);
+        assert_int_equal(pd_get_u32(block->bytes + 4), 3);
+        assert_int_equal(pd_get_u64(block->bytes + 8), 5 + i);
+        assert_int_equal(fake.count, count); /* nothing is given back while it is held */
+        spent += block->cost;
+        kv->ops->retain(watch);
+        kv->ops->give_back(watch, block->cost);
+        pd_free(block);
+        assert_null(next_block(watch));
+        if (fake.count > count) {
+            struct pd_replica_watch_credit credit;
+            assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_WATCH_CREDIT);
+            assert_int_equal(last()->head.number, correlation);
+            assert_int_equal(pd_replica_watch_credit_decode(last()->head.body, &credit), PD_OK);
+            assert_int_equal(credit.credit, spent);
+            spent = 0;
+        }
+    }
+    assert_true(spent < 250);
+    answer_watch(correlation, PD_REPLICA_WATCH_CANCELLED, 9, 0, 7);
+    struct pd_kv_block *block = next_block(watch);
+    assert_non_null(block);
+    assert_true(block->is_last);
+    assert_int_equal(pd_get_u32(block->bytes + 4), PD_KV_CODE_COMPACTED);
+    assert_memory_equal(block->bytes + 16, "told to end", 11);
+    pd_free(block);
+    assert_null(next_block(watch));
+    kv->ops->release(watch);
+    close_port();
+}
+
+static void a_watch_goes_on_where_it_stood(void **state)
+{
+    (void)state;
+    open_with(2, 2);
+    struct pd_kv_ticket *watch = begin_watch(1);
+    answer_watch(last()->correlation, PD_REPLICA_WATCH_CREATED, 4, 0, 0);
+    assert_true(step(watch));
+    answer_watch(last()->correlation, PD_REPLICA_WATCH_EVENTS, 8, 2, 0);
+    struct pd_kv_block *held = next_block(watch);
+    assert_non_null(held);
+    fake.status = PD_ERR_CLOSED;
+    pd_store_port_lost(port);
+    assert_null(next_block(watch));
+    assert_false(kv->ops->is_behind(watch));
+    assert_null(next_block(watch));
+    woken[1] = 0;
+    fake.status = PD_OK;
+    pd_store_port_up(port);
+    assert_int_equal(woken[1], 1);
+    assert_null(next_block(watch));
+    assert_int_equal(last_watch().start_revision, 9);
+    assert_int_equal(last_watch().credit, 1000 - held->cost);
+    uint64_t correlation = last()->correlation;
+    answer_watch(correlation, PD_REPLICA_WATCH_CREATED, 8, 0, 0);
+    answer_watch(correlation, PD_REPLICA_WATCH_EVENTS, 9, 1, 0);
+    struct pd_kv_block *block = next_block(watch);
+    assert_non_null(block);
+    assert_int_equal(pd_get_u64(block->bytes + 8), 9);
+    pd_free(block);
+    pd_free(held);
+    kv->ops->release(watch);
+    assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_UNWATCH);
+    assert_int_equal(last()->head.number, correlation);
+    /* What still comes meets nobody, and is told to end until it does. */
+    uint32_t count = fake.count;
+    answer_watch(correlation, PD_REPLICA_WATCH_EVENTS, 10, 1, 0);
+    assert_int_equal(fake.count, count + 1);
+    assert_int_equal(last()->head.kind, PD_REPLICA_REQUEST_UNWATCH);
+    answer_watch(correlation, PD_REPLICA_WATCH_CANCELLED, 10, 0, 0);
+    struct pd_store_port_counters counters;
+    pd_store_port_counters(port, &counters);
+    assert_int_equal(counters.places_taken, 0);
+    close_port();
+}
+
+static void watches_are_refused_beyond_their_number(void **state)
+{
+    (void)state;
+    open_with(1, 1);
+    struct pd_kv_ticket *watch = begin_watch(1);
+    struct pd_kv_ticket *second = begin(PD_KV_ASK_WATCH, 2);
+    ends(second, PD_KV_CODE_FULL);
+    struct pd_kv_ticket *get = begin(PD_KV_ASK_GET, 3); /* not in the way of calls */
+    assert_false(step(get));
+    answer_last();
+    ends(get, PD_KV_CODE_OK);
+    answer_text(fake.sent[0].correlation, PD_REPLICA_INVALID, "no such range");
+    ends(watch, PD_KV_CODE_INVALID);
+    close_port();
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_read_goes_and_comes),
+        TEST(a_hot_read_asks_nobody),
+        TEST(writes_are_numbered_in_a_session),
+        TEST(a_session_is_opened_once),
+        TEST(more_writes_than_a_window_take_another_session),
+        TEST(a_session_that_is_gone_is_opened_anew),
+        TEST(the_line_is_served_by_age),
+        TEST(what_was_not_done_is_asked_again),
+        TEST(refusals_are_told),
+        TEST(too_much_is_refused_before_it_is_begun),
+        TEST(rights_are_checked_key_by_key),
+        TEST(a_lost_link_is_waited_for),
+        TEST(a_watch_gives_blocks_and_credit),
+        TEST(a_watch_goes_on_where_it_stood),
+        TEST(watches_are_refused_beyond_their_number),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
