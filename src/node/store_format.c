@@ -297,6 +297,7 @@ enum pd_kv_code pd_store_error_code(enum pd_kv_error error)
         return PD_KV_CODE_OK;
     case PD_KV_ERR_KEY_NOT_FOUND:
     case PD_KV_ERR_LEASE_NOT_FOUND:
+    case PD_KV_ERR_MEMBER_NOT_FOUND:
         return PD_KV_CODE_ABSENT;
     case PD_KV_ERR_TOO_LARGE:
     case PD_KV_ERR_ANSWER_TOO_LARGE:
@@ -307,6 +308,7 @@ enum pd_kv_code pd_store_error_code(enum pd_kv_error error)
         return PD_KV_CODE_COMPACTED;
     case PD_KV_ERR_LEASES_FULL:
     case PD_KV_ERR_SESSIONS_FULL:
+    case PD_KV_ERR_MEMBERS_FULL:
     case PD_KV_ERR_SESSION_ANSWERS_FULL:
         return PD_KV_CODE_FULL;
     case PD_KV_ERR_SESSION_UNKNOWN:
@@ -322,6 +324,8 @@ enum pd_kv_code pd_store_error_code(enum pd_kv_error error)
     case PD_KV_ERR_LEASE_EXISTS:
     case PD_KV_ERR_LEASE_TTL_TOO_LARGE:
     case PD_KV_ERR_INVALID:
+    case PD_KV_ERR_MEMBER_REMOVED:
+    case PD_KV_ERR_MEMBER_KEY:
     case PD_KV_ERR_COUNT:
         break;
     }
