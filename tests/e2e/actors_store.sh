@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Actors at the store: beside a node (pando run --node) and inside of one (pando start --app); rights; a node that is killed
+# while a guest waits, and comes back.
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+data=$work/data
+app=$examples/kv_counter.wasm
+
+node_starts() {
+    start_pando start --data "$data" --log-segment 16MiB --disk-low 0B "$@"
+    wait_for_text "try "
+}
+
+# What makes no sense.
+runs 2 run --allow-kv '' "$app"
+said "--allow-kv needs a node"
+runs 2 run --node "$data" --seed 1 "$app"
+said "not with --node"
+runs 2 run --node
+said "--node needs a value"
+runs 2 start --allow-kv ''
+said "--app FILE"
+runs 1 run --node "$work/none" --allow-kv '' "$app"
+said "no node listens there"
+said "pando start"
+runs 1 run "$app"
+said "code 2: this run has no store"
+
+# Beside a node.
+node_starts
+node=$started
+runs 0 run --node "$data" --allow-kv counter/ "$app" 4 25
+output_is "4 counters counted to 100; the watcher saw 100 steps"
+runs 0 run --node "$data/pando.sock" --allow-kv '' "$app" 1 5
+output_is "1 counters counted to 5; the watcher saw 5 steps"
+runs 0 kv get --data "$data" counter/total
+output_is 5
+runs 1 run --node "$data" "$app"
+said "code 4: permission denied: this process may not use the store"
+runs 1 run --node "$data" --allow-kv counted/ "$app"
+said "code 4: permission denied: a key or range lies outside"
+
+# kill -9 while guests wait for the node; it comes back, and not a step is lost or counted twice.
+"$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
+guest=$!
+children+=("$guest")
+seen=0
+for _ in $(seq 300); do # until it has begun
+    seen=$("$PANDO" kv get --data "$data" counter/total 2>/dev/null || echo 0)
+    [ "$seen" -lt 50 ] || [ "$seen" -gt 1100 ] || break
+    kill -0 "$guest" 2>/dev/null || break
+done
+kill -KILL "$node"
+{ wait_for_end 137; } 2>/dev/null
+kill -0 "$guest" 2>/dev/null || fail "the guest ended before the node did: $(cat "$work/guest.out" "$work/guest.err")"
+node_starts
+shown="pando run beside a node that was killed"
+code=0
+wait "$guest" || code=$?
+[ "$code" -eq 0 ] || fail "$shown: exit code $code: $(cat "$work/guest.err")"
+[ "$(cat "$work/guest.out")" = "8 counters counted to 1200; the watcher saw 1200 steps" ] ||
+    fail "$shown: $(cat "$work/guest.out")"
+
+# A node that does not come back: the guest is told, in its time, what is known of its write.
+"$PANDO" run --node "$data" --allow-kv '' "$guests/store_endless.wasm" 300 >"$work/guest.out" 2>"$work/guest.err" &
+guest=$!
+children+=("$guest")
+until grep -q "counting without an end" "$work/guest.err" || ! kill -0 "$guest" 2>/dev/null; do :; done
+kill -KILL "$started"
+{ wait_for_end 137; } 2>/dev/null
+shown="pando run beside a node that is gone"
+code=0
+wait "$guest" || code=$?
+err=$work/guest.err
+[ "$code" -eq 1 ] || fail "$shown: exit code $code"
+grep -qE 'code 3: no answer in time: it may or may not have happened|code 2: the node is gone' "$err" || said "code 3"
+err=$work/err
+runs 1 run --node "$data" --allow-kv '' "$app"
+said "no node listens there"
+
+# Inside of a node. The application ends; the node goes on, and stops in order.
+start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$app" --allow-kv counter/
+wait_for_text "has ended with exit code 0"
+printed "4 counters counted to 100; the watcher saw 100 steps"
+runs 0 kv get --data "$data" counter/total
+output_is 100
+shown="pando start --app"
+kill -TERM "$started"
+wait_for_end 0
+# One that has not ended is ended with the node.
+start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$guests/store_endless.wasm" --allow-kv ''
+wait_for_text "counting without an end"
+kill -TERM "$started"
+wait_for_end 0
+runs 0 wal verify "$data/log"
+printed "sound"
+# Without the right it may do nothing.
+start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$app"
+wait_for_text "has ended with exit code 1"
+printed "permission denied"
+kill -TERM "$started"
+wait_for_end 0
+# One that cannot be run is told, and the node serves.
+start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/none.wasm"
+wait_for_text "has ended with exit code 1"
+printed "cannot open"
+runs 0 kv get --data "$data" counter/total
+shown="pando start --app"
+kill -TERM "$started"
+wait_for_end 0
+finish
