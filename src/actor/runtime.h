@@ -70,6 +70,9 @@ struct pd_runtime_hooks {
      * GIVE_UP. */
     void (*supervised)(void *context, struct pd_process *supervisor,
                        const struct pd_supervisor_action *action);
+    /* A turn is over, on the scheduler's own stack; is_last: nothing else waits to run here. So
+     * what turns give to other threads can leave in batches. */
+    void (*turned)(void *context, bool is_last);
 };
 
 struct pd_runtime {

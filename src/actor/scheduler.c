@@ -354,6 +354,16 @@ static void look_at_clock(struct pd_scheduler *scheduler)
     }
 }
 
+static void tell_turned(struct pd_scheduler *scheduler)
+{
+    struct pd_runtime *runtime = scheduler->runtime;
+    if (runtime->hooks.turned != NULL) {
+        bool is_last = scheduler->lifo == NULL && pd_runqueue_count(&scheduler->queue) == 0 &&
+                       pd_runqueue_count(&runtime->injected) == 0;
+        runtime->hooks.turned(runtime->hooks.context, is_last);
+    }
+}
+
 static void scheduler_main(void *argument)
 {
     struct pd_scheduler *scheduler = argument;
@@ -375,6 +385,7 @@ static void scheduler_main(void *argument)
         }
         uint32_t cost = run_one(scheduler, process);
         end_borrowers(scheduler);
+        tell_turned(scheduler);
         scheduler->credit -= (int32_t)(cost < COST_MIN ? COST_MIN : cost);
         if (cost >= SLICE_COST / 2) {
             look_at_clock(scheduler);

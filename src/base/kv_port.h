@@ -149,13 +149,16 @@ struct pd_kv_port_ops {
     void (*give_back)(struct pd_kv_ticket *ticket, uint32_t cost);
     /* Not wanted any more, or over. What was asked for may still happen. */
     void (*release)(struct pd_kv_ticket *ticket);
+    /* On a thread that steps tickets: what they gave may leave now, and must if is_last. */
+    void (*flush)(struct pd_kv_port *port, bool is_last);
     /* Every ticket is released: return when no wake is under way any more. */
     void (*settle)(struct pd_kv_port *port);
 };
 
 struct pd_kv_port {
     const struct pd_kv_port_ops *ops;
-    void (*wake)(void *process); /* any thread; set before the first ask */
+    void (*wake)(void *process); /* any thread; set before the first ask, as is the next */
+    bool is_flushed;             /* scheduler threads call flush between turns */
 };
 
 /* True: who may touch keys that begin with `prefix` may touch `key`, or the range. */

@@ -173,6 +173,13 @@ static void child_supervised(void *context, struct pd_process *supervisor,
     }
 }
 
+/* What actors asked of the store leaves in batches: one wake-up of the core for many. */
+static void turned(void *context, bool is_last)
+{
+    const struct pd_program *program = context;
+    program->config.kv->ops->flush(program->config.kv, is_last);
+}
+
 static enum pd_status open_runtime(struct pd_program *program, uint32_t scheduler_count)
 {
     struct pd_runtime_config config = pd_runtime_config_default();
@@ -184,8 +191,12 @@ static enum pd_status open_runtime(struct pd_program *program, uint32_t schedule
     if (config.message_bytes_max > config.mailbox_bytes_max) {
         config.message_bytes_max = (uint32_t)config.mailbox_bytes_max;
     }
-    const struct pd_runtime_hooks hooks = {
+    struct pd_runtime_hooks hooks = {
         .context = program, .exited = process_exited, .supervised = child_supervised};
+    if (program->config.kv != NULL) {
+        hooks.turned = turned;
+        program->config.kv->is_flushed = true;
+    }
     enum pd_status status = pd_runtime_init(&program->runtime, program->host, &config, &hooks);
     if (status != PD_OK) {
         return status;

@@ -463,8 +463,8 @@ void pd_server_client_close(struct pd_server *server, struct pd_server_client *c
     pd_server_wake_core(server, &request->message);
 }
 
-enum pd_status pd_server_submit(struct pd_server *server, struct pd_server_client *client,
-                                uint64_t correlation, struct pd_span bytes)
+enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_server_client *client,
+                                        uint64_t correlation, struct pd_span bytes)
 {
     if (atomic_load_explicit(&server->is_closed, memory_order_relaxed)) {
         return PD_ERR_CLOSED;
@@ -483,8 +483,23 @@ enum pd_status pd_server_submit(struct pd_server *server, struct pd_server_clien
         return is_full ? PD_ERR_FULL : PD_ERR_NO_MEMORY;
     }
     request->correlation = correlation;
-    pd_server_wake_core(server, &request->message);
+    pd_server_put(&server->inbox, &request->message);
     return PD_OK;
+}
+
+void pd_server_nudge(struct pd_server *server)
+{
+    pd_server_nudge_core(server);
+}
+
+enum pd_status pd_server_submit(struct pd_server *server, struct pd_server_client *client,
+                                uint64_t correlation, struct pd_span bytes)
+{
+    enum pd_status status = pd_server_submit_quietly(server, client, correlation, bytes);
+    if (status == PD_OK) {
+        pd_server_nudge_core(server);
+    }
+    return status;
 }
 
 /* -- What it is -------------------------------------------------------------------------------- */

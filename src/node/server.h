@@ -97,6 +97,12 @@ PD_NODISCARD enum pd_status pd_server_submit(struct pd_server *server,
                                              struct pd_server_client *client, uint64_t correlation,
                                              struct pd_span bytes);
 
+/* The same, but the core is not woken for it: pd_server_nudge must follow, and serves all before. */
+PD_NODISCARD enum pd_status pd_server_submit_quietly(struct pd_server *server,
+                                                     struct pd_server_client *client,
+                                                     uint64_t correlation, struct pd_span bytes);
+void pd_server_nudge(struct pd_server *server);
+
 /* A linearizable read of one key by any thread, without a lock or a wait: of a key in memory, on a
  * leader that holds a lease (config.replica.raft.lease_reads). Statuses as pd_kv_get_hot's:
  *

@@ -1,7 +1,10 @@
 #include "node/store_link.h"
 
+#include "actor/runtime.h"
 #include "base/alloc.h"
 #include "base/list.h"
+
+#define BATCH_MAX 32u
 
 struct pd_store_server_link {
     struct pd_store_link link; /* first */
@@ -17,10 +20,26 @@ static struct pd_store_server_link *link_of(struct pd_store_link *link)
     return pd_container_of(link, struct pd_store_server_link, link);
 }
 
+/* Given by this thread, and the core not yet woken for them. A scheduler thread has one runtime, and
+ * that one store. */
+static _Thread_local uint32_t quiet_count;
+
 static enum pd_status submit(struct pd_store_link *link, uint64_t correlation, struct pd_span bytes)
 {
     struct pd_store_server_link *self = link_of(link);
-    return pd_server_submit(self->server, &self->client, correlation, bytes);
+    if (!pd_store_port_interface(self->port)->is_flushed || pd_scheduler_current() == NULL) {
+        return pd_server_submit(self->server, &self->client, correlation, bytes);
+    }
+    quiet_count++;
+    return pd_server_submit_quietly(self->server, &self->client, correlation, bytes);
+}
+
+static void flush(struct pd_store_link *link, bool is_last)
+{
+    if (quiet_count > 0 && (is_last || quiet_count >= BATCH_MAX)) {
+        quiet_count = 0;
+        pd_server_nudge(link_of(link)->server);
+    }
 }
 
 static enum pd_status read_hot(struct pd_store_link *link, struct pd_span key, uint8_t *room,
@@ -36,7 +55,7 @@ static const char *why_down(struct pd_store_link *link)
 }
 
 static const struct pd_store_link_ops ops = {
-    .submit = submit, .read_hot = read_hot, .text = why_down};
+    .submit = submit, .flush = flush, .read_hot = read_hot, .text = why_down};
 
 /* While the core is held: a copy and a wake. */
 static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)

@@ -40,6 +40,8 @@ struct pd_store_link_ops {
      * node now; pd_store_port_up follows when there is. */
     enum pd_status (*submit)(struct pd_store_link *link, uint64_t correlation,
                              struct pd_span bytes);
+    /* As the port's; NULL: what is submitted leaves at once. */
+    void (*flush)(struct pd_store_link *link, bool is_last);
     /* As pd_server_read_hot; NULL: never. */
     enum pd_status (*read_hot)(struct pd_store_link *link, struct pd_span key, uint8_t *room,
                                size_t room_max, struct pd_kv_record *record_out);

@@ -711,6 +711,14 @@ static void release(struct pd_kv_ticket *ticket)
     drop(ticket);
 }
 
+static void flush(struct pd_kv_port *interface, bool is_last)
+{
+    struct pd_store_port *port = port_of(interface);
+    if (port->link->ops->flush != NULL) {
+        port->link->ops->flush(port->link, is_last);
+    }
+}
+
 static void settle(struct pd_kv_port *interface)
 {
     struct pd_store_port *port = port_of(interface);
@@ -757,5 +765,6 @@ const struct pd_kv_port_ops pd_store_port_ops = {
     .retain = retain,
     .give_back = give_back,
     .release = release,
+    .flush = flush,
     .settle = settle,
 };

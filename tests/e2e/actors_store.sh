@@ -7,7 +7,7 @@ data=$work/data
 app=$examples/kv_counter.wasm
 
 node_starts() {
-    start_pando start --data "$data" --log-segment 16MiB --disk-low 0B "$@"
+    start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B "$@"
     wait_for_text "try "
 }
 
@@ -79,7 +79,7 @@ runs 1 run --node "$data" --allow-kv '' "$app"
 said "no node listens there"
 
 # Inside of a node. The application ends; the node goes on, and stops in order.
-start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$app" --allow-kv counter/
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$app" --allow-kv counter/
 wait_for_text "has ended with exit code 0"
 printed "4 counters counted to 100; the watcher saw 100 steps"
 runs 0 kv get --data "$data" counter/total
@@ -88,20 +88,20 @@ shown="pando start --app"
 kill -TERM "$started"
 wait_for_end 0
 # One that has not ended is ended with the node.
-start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$guests/store_endless.wasm" --allow-kv ''
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$guests/store_endless.wasm" --allow-kv ''
 wait_for_text "counting without an end"
 kill -TERM "$started"
 wait_for_end 0
 runs 0 wal verify "$data/log"
 printed "sound"
 # Without the right it may do nothing.
-start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$app"
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$app"
 wait_for_text "has ended with exit code 1"
 printed "permission denied"
 kill -TERM "$started"
 wait_for_end 0
 # One that cannot be run is told, and the node serves.
-start_pando start --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/none.wasm"
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/none.wasm"
 wait_for_text "has ended with exit code 1"
 printed "cannot open"
 runs 0 kv get --data "$data" counter/total

@@ -170,6 +170,12 @@ static void fake_settle_port(struct pd_kv_port *interface)
     (void)interface;
 }
 
+static void fake_flush(struct pd_kv_port *interface, bool is_last)
+{
+    (void)interface;
+    (void)is_last;
+}
+
 static const struct pd_kv_port_ops fake_ops = {
     .get_now = fake_get_now,
     .begin = fake_begin,
@@ -181,6 +187,7 @@ static const struct pd_kv_port_ops fake_ops = {
     .retain = fake_retain,
     .give_back = fake_give_back,
     .release = fake_release,
+    .flush = fake_flush,
     .settle = fake_settle_port,
 };
 
