@@ -40,6 +40,10 @@ said "code 4: permission denied: this process may not use the store"
 runs 1 run --node "$data" --allow-kv counted/ "$app"
 said "code 4: permission denied: a key or range lies outside"
 
+# Every function of the SDK.
+runs 0 run --node "$data" --allow-kv sdk/ "$guests/store_sdk.wasm"
+output_is "all is well"
+
 # kill -9 while guests wait for the node; it comes back, and not a step is lost or counted twice.
 "$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
 guest=$!
