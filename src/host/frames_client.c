@@ -245,7 +245,7 @@ static void disconnect(struct pd_frames_client *client)
 /* Until the connection is lost, or the end. */
 static void serve(struct pd_frames_client *client)
 {
-    bool is_good = true;
+    bool is_good = client->descriptor >= 0;
     while (is_good && !atomic_load(&client->is_closing)) {
         (void)pthread_mutex_lock(&client->lock);
         bool has_output = client->output_at < client->output_size;
@@ -289,14 +289,14 @@ static void connect_again(struct pd_frames_client *client)
 static void client_main(void *argument)
 {
     struct pd_frames_client *client = argument;
-    while (!atomic_load(&client->is_closing)) {
+    for (;;) {
         serve(client);
+        if (atomic_load(&client->is_closing)) {
+            return;
+        }
         disconnect(client);
         client->config.lost(client->config.state);
         connect_again(client);
-    }
-    if (client->descriptor >= 0) {
-        disconnect(client);
     }
 }
 
