@@ -18,6 +18,14 @@ find_library(PANDO_ROCKSDB_LIBRARY rocksdb REQUIRED)
 add_library(rocksdb UNKNOWN IMPORTED)
 set_target_properties(rocksdb PROPERTIES IMPORTED_LOCATION ${PANDO_ROCKSDB_LIBRARY})
 
+# HTTP/1.1's parser, likewise.
+find_library(PANDO_HTTP_PARSER_LIBRARY http_parser REQUIRED)
+find_path(PANDO_HTTP_PARSER_INCLUDE http_parser.h REQUIRED)
+add_library(http_parser UNKNOWN IMPORTED)
+set_target_properties(http_parser PROPERTIES
+  IMPORTED_LOCATION ${PANDO_HTTP_PARSER_LIBRARY}
+  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${PANDO_HTTP_PARSER_INCLUDE})
+
 # Wasmtime's C API: a folder with include/ and lib/, either given (a released C API) or built once by
 # scripts/wasmtime.sh into the user's cache.
 set(PANDO_WASMTIME_DIR "$ENV{PANDO_WASMTIME_DIR}" CACHE PATH "Wasmtime C API: include/ and lib/")

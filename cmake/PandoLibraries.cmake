@@ -11,7 +11,7 @@ set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED Pk
   Threads::Threads)
 set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
-set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV)
+set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV http_parser)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
@@ -79,7 +79,7 @@ endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::NGTCP2
-  PkgConfig::GNUTLS PkgConfig::HOGWEED rocksdb Threads::Threads)
+  PkgConfig::GNUTLS PkgConfig::HOGWEED rocksdb http_parser Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

@@ -14,8 +14,8 @@ packages_of() {
     case $1 in
         # wasi-libc, lld and the wasm32 runtime build guests; libclang-rt carries the sanitizers.
         build) echo cmake ninja-build pkg-config libyaml-dev libjansson-dev \
-            nettle-dev libuv1-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler librocksdb-dev \
-            libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
+            nettle-dev libuv1-dev libnghttp2-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
+            librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
             libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
         test) echo libclang-rt-14-dev python3 ;;
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \

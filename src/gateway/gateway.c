@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
-#include "gateway/http1.h"
 
 #define BACKLOG 512
 #define ROOM_BYTES ((size_t)256 * 1024)
@@ -44,6 +43,7 @@ struct pd_gateway {
     struct pd_gateway_config config;
     struct pd_backend *backend;
     struct pd_service *service;
+    struct pd_http1_shared http1;
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_async_t wake;
@@ -69,6 +69,7 @@ struct pd_gateway_config pd_gateway_config_default(void)
         .hello_ns = 10 * SECOND_NS,
         .service = pd_service_config_default(),
         .grpc = pd_grpc_config_default(),
+        .http1 = pd_http1_config_default(),
     };
 }
 
@@ -125,7 +126,7 @@ static void break_off(struct connection *connection)
 /* -- Output ------------------------------------------------------------------------------------ */
 
 static void flush(struct connection *connection);
-static void read_more(struct connection *connection);
+static void pace(struct connection *connection);
 
 static void mark_dirty(void *state)
 {
@@ -145,7 +146,6 @@ static void on_written(uv_write_t *write, int status)
     }
     if (!connection->is_closing) {
         flush(connection);
-        read_more(connection);
     }
 }
 
@@ -182,10 +182,6 @@ static bool write_rest(struct connection *connection, const uint8_t *bytes, size
         hang_up(connection);
         return false;
     }
-    if (!connection->is_paused) {
-        connection->is_paused = true;
-        (void)uv_read_stop((uv_stream_t *)&connection->socket);
-    }
     return true;
 }
 
@@ -215,6 +211,7 @@ static void flush(struct connection *connection)
         (connection->ends || connection->protocol->has_ended(connection->state))) {
         hang_up(connection);
     }
+    pace(connection);
 }
 
 /* -- Timers ------------------------------------------------------------------------------------ */
@@ -235,7 +232,11 @@ static void on_timer(uv_timer_t *timer)
             return;
         }
     } else {
-        connection->protocol->expire(connection->state, now);
+        if (connection->protocol->expire(connection->state, now) != PD_OK) {
+            break_off(connection);
+            settle(gateway);
+            return;
+        }
         mark_dirty(connection);
     }
     settle(gateway);
@@ -296,7 +297,7 @@ static bool open_protocol(struct connection *connection, bool is_http2)
     const struct pd_protocol_owner owner = {.wants_output = mark_dirty, .connection = connection};
     connection->state = is_http2
                             ? (void *)pd_grpc_open(&gateway->config.grpc, gateway->service, &owner)
-                            : (void *)pd_http1_open(&owner);
+                            : (void *)pd_http1_open(&gateway->http1, &owner);
     connection->protocol = connection->state == NULL ? NULL
                            : is_http2                ? &pd_grpc_protocol
                                                      : &pd_http1_protocol;
@@ -364,12 +365,21 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     settle(gateway);
 }
 
-static void read_more(struct connection *connection)
+/* Who does not read, or is ahead of what its protocol can take, is not read from. */
+static void pace(struct connection *connection)
 {
-    if (connection->is_paused && connection->pending == NULL && !connection->ends) {
-        connection->is_paused = false;
+    if (connection->is_closing || connection->protocol == NULL) {
+        return;
+    }
+    const struct pd_protocol *protocol = connection->protocol;
+    bool waits = connection->pending != NULL || connection->ends ||
+                 (protocol->is_full != NULL && protocol->is_full(connection->state));
+    if (waits && !connection->is_paused) {
+        (void)uv_read_stop((uv_stream_t *)&connection->socket);
+    } else if (!waits && connection->is_paused) {
         (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
     }
+    connection->is_paused = waits;
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -522,6 +532,8 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory or files");
         return PD_ERR_NO_MEMORY;
     }
+    gateway->http1 = (struct pd_http1_shared){
+        .config = config->http1, .service = gateway->service, .version = config->service.version};
     open_loop(gateway);
     enum pd_status status = listen_at(gateway, text);
     const struct pd_backend_events events = {.answered = answered, .wake = wake, .state = gateway};

@@ -11,6 +11,7 @@
 
 #include "gateway/backend.h"
 #include "gateway/grpc.h"
+#include "gateway/http1.h"
 #include "gateway/service.h"
 
 #define PD_GATEWAY_TEXT_MAX 256u
@@ -24,6 +25,7 @@ struct pd_gateway_config {
     uint64_t hello_ns;
     struct pd_service_config service; /* its backend too */
     struct pd_grpc_config grpc;
+    struct pd_http1_config http1;
 };
 /* As shipped; the backend is the caller's. */
 struct pd_gateway_config pd_gateway_config_default(void);

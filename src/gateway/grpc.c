@@ -761,13 +761,14 @@ static uint64_t deadline_ns(const void *state)
     return grpc->heap_count == 0 ? UINT64_MAX : grpc->heap[1]->deadline_ns;
 }
 
-static void expire(void *state, uint64_t now_ns)
+static enum pd_status expire(void *state, uint64_t now_ns)
 {
     struct pd_grpc *grpc = state;
     grpc->now_ns = now_ns;
     while (grpc->heap_count > 0 && grpc->heap[1]->deadline_ns <= now_ns) {
         end_call(grpc->heap[1], PD_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
     }
+    return PD_OK;
 }
 
 static void close_state(void *state)

@@ -30,8 +30,11 @@ struct pd_protocol {
     struct pd_span (*output)(void *state);
     /* Nothing will come any more: hang up once the output has left. */
     bool (*has_ended)(const void *state);
+    /* More is not wanted now: do not read from the peer until it is false. NULL: never. */
+    bool (*is_full)(const void *state);
     uint64_t (*deadline_ns)(const void *state); /* UINT64_MAX: none */
-    void (*expire)(void *state, uint64_t now_ns);
+    /* Not PD_OK: the peer is too slow; hang up, whatever still waits to be sent. */
+    enum pd_status (*expire)(void *state, uint64_t now_ns);
     void (*close)(void *state);
 };
 
