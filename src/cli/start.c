@@ -11,7 +11,9 @@
 #include "cli/node_client.h"
 #include "cli/options.h"
 #include "host/real.h"
+#include "net/address.h"
 #include "node/gateway_thread.h"
+#include "node/server_peers_net.h"
 #include "node/server_socket.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -21,15 +23,16 @@
 #define REBUILDS_MAX 3
 #define LAG_MIN 100u
 #define LAG_MAX 60000u /* what the log keeps in memory, with a margin */
-/* Recovery of a long log may take long, and says nothing meanwhile; a leader is there in a second.
- */
-#define READY_NS (60 * SECOND_NS)
+/* A leader is there in a second, unless most of the voters are not. */
+#define WAIT_NS (3 * SECOND_NS)
 
 #define LISTEN_CLIENT "127.0.0.1:2379"
 
 struct arguments {
     const char *folder;
     const char *socket;
+    const char *name;          /* NULL: as the cluster knows it */
+    const char *listen_peer;   /* NULL: likewise; a node alone has none */
     const char *listen_client; /* NULL: for nobody */
     uint64_t disk_low_bytes;   /* UINT64_MAX: as shipped */
     uint64_t segment_bytes;    /* 0: as shipped; so for the next */
@@ -45,6 +48,11 @@ struct ending {
     atomic_bool has_failed;
     bool is_quiet;
     char text[PD_SERVER_TEXT_MAX];
+    atomic_uint ready;
+    const struct arguments *arguments;
+    const struct pd_server *server;
+    const struct pd_gateway_thread *gateway;
+    const char *path;
 };
 
 static void on_failed(void *state, const char *text)
@@ -101,6 +109,19 @@ static void say_ready(const struct arguments *arguments, const struct pd_server 
     (void)fflush(stdout);
 }
 
+/* When the second of two things has happened: the node serves, and it can be reached. */
+static void tell_ready(struct ending *ending)
+{
+    if (atomic_fetch_add(&ending->ready, 1) == 1) {
+        say_ready(ending->arguments, ending->server, ending->path, ending->gateway);
+    }
+}
+
+static void on_ready(void *state)
+{
+    tell_ready(state);
+}
+
 static void say_stopping(const struct pd_server_socket *socket)
 {
     struct pd_frames_counters counters;
@@ -145,17 +166,23 @@ static int host_app(const struct arguments *arguments, struct pd_host *host,
     return pd_hosted_open(&options, host, server, hosted_out);
 }
 
+/* It serves at once, and answers NOT_READY until there is a leader. */
+static void wait_ready(const struct arguments *arguments, struct pd_host *host,
+                       struct pd_server *server, struct ending *ending)
+{
+    bool is_ready = pd_server_wait_ready(server, pd_host_now_ns(host) + WAIT_NS);
+    if (!is_ready && !atomic_load(&ending->has_failed) && !arguments->is_quiet) {
+        (void)fprintf(stderr, "pando: waiting for a leader: most of the voters must run and reach "
+                              "each other\n");
+    }
+}
+
 /* Until a signal comes, or the node ends by itself. */
 static int serve(const struct arguments *arguments, struct pd_host *host, struct pd_server *server,
                  struct ending *ending, const char *path)
 {
     char text[PD_FRAMES_TEXT_MAX];
     struct pd_server_socket *socket = NULL;
-    if (!pd_server_wait_ready(server, pd_host_now_ns(host) + READY_NS)) {
-        return pd_command_failed("%s", atomic_load(&ending->has_failed)
-                                           ? ending->text
-                                           : "the node did not become ready within a minute");
-    }
     struct pd_server_socket_config config = pd_server_socket_config_default();
     config.server = server;
     config.path = path;
@@ -171,7 +198,12 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     struct pd_hosted *hosted = NULL;
     int code = open_gateway(arguments, host, server, &gateway);
     if (code == PD_EXIT_CODE_OK) {
-        say_ready(arguments, server, path, gateway);
+        ending->arguments = arguments;
+        ending->server = server;
+        ending->gateway = gateway;
+        ending->path = path;
+        tell_ready(ending);
+        wait_ready(arguments, host, server, ending);
         code = host_app(arguments, host, server, &hosted);
     }
     if (code != PD_EXIT_CODE_OK) {
@@ -214,6 +246,7 @@ static int run_node(const struct arguments *arguments, const struct pd_server_co
         struct pd_server *server = NULL;
         char text[PD_SERVER_TEXT_MAX];
         atomic_store(&ending->has_failed, false);
+        atomic_store(&ending->ready, 0);
         if (pd_server_open(config, text, &server) != PD_OK) {
             return pd_command_failed("%s", text);
         }
@@ -227,11 +260,26 @@ static int run_node(const struct arguments *arguments, const struct pd_server_co
     return code;
 }
 
+/* What other members tell clients of this node. NULL: nothing. */
+static const char *name_clients(const struct arguments *arguments, char url[PD_GATEWAY_URL_MAX])
+{
+    char address[PD_GATEWAY_URL_MAX];
+    uint16_t port = 0;
+    if (arguments->listen_client == NULL ||
+        !pd_gateway_parse_address(arguments->listen_client, address, &port) || port == 0 ||
+        (size_t)snprintf(url, PD_GATEWAY_URL_MAX, "http://%s", arguments->listen_client) >=
+            PD_GATEWAY_URL_MAX) {
+        return NULL;
+    }
+    return url;
+}
+
 static int start(const struct arguments *arguments)
 {
     char path[PD_NODE_PATH_MAX];
     struct pd_real_host *real = NULL;
     static struct ending ending; /* the core thread writes to it as long as there is one */
+    static struct pd_server_peers_net peers;
     if (!pd_node_socket_path(arguments->folder, arguments->socket, path)) {
         return pd_command_failed("the path of the socket is too long; choose one with --socket");
     }
@@ -244,9 +292,15 @@ static int start(const struct arguments *arguments)
     config.folder = arguments->folder;
     config.host = pd_real_host_interface(real);
     config.failed = on_failed;
+    config.ready = on_ready;
     config.note = on_note;
     config.state = &ending;
     configure(arguments, &config);
+    pd_server_peers_net_use(&peers, config.host, &config.peers);
+    config.peers.name = arguments->name;
+    config.peers.peer_address = arguments->listen_peer;
+    char url[PD_GATEWAY_URL_MAX];
+    config.peers.client_address = name_clients(arguments, url);
     int code = run_node(arguments, &config, &ending, path);
     pd_real_host_destroy(real);
     return code;
@@ -285,6 +339,16 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
     if (pd_option_value(cursor, "--allow-kv", &arguments->kv_prefix)) {
         return arguments->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all"
                                             : NULL;
+    }
+    if (pd_option_value(cursor, "--name", &arguments->name)) {
+        return is_empty(arguments->name) ? "--name takes a name" : NULL;
+    }
+    if (pd_option_value(cursor, "--listen-peer", &arguments->listen_peer)) {
+        struct pd_transport_address address;
+        return is_empty(arguments->listen_peer) ||
+                       pd_net_address_parse(arguments->listen_peer, &address) != PD_OK
+                   ? "--listen-peer takes ADDRESS:PORT with an address in numbers"
+                   : NULL;
     }
     if (pd_option_value(cursor, "--disk-low", &value)) {
         return value == NULL || !pd_option_size(value, &arguments->disk_low_bytes)
@@ -337,13 +401,18 @@ const struct pd_command pd_command_start = {
     .summary = "run a node in the foreground",
     .help =
         "An empty or missing folder becomes the one node of a new cluster; an existing one goes\n"
-        "on where it stopped, however it stopped. Ctrl-C or SIGTERM stop it in order.\n"
+        "on where it stopped, however it stopped. A folder with a cluster.json becomes what that\n"
+        "says. Ctrl-C or SIGTERM stop it in order, and hand over what it leads.\n"
         "\n"
         "  --data DIR            its folder (default: " PD_NODE_FOLDER ")\n"
         "  --socket PATH         where it listens for pando (default: DIR/pando.sock)\n"
         "  --listen-client ADDRESS:PORT\n"
         "                        where it listens for clients of etcd: etcdctl and the like\n"
         "                        (default: " LISTEN_CLIENT "; port 0: a free one; 'off': nowhere)\n"
+        "  --name NAME           what the members call it\n"
+        "  --listen-peer ADDRESS:PORT\n"
+        "                        where it listens for other nodes, UDP (default: as cluster.json\n"
+        "                        says; a node alone does not)\n"
         "  --disk-low SIZE       refuse writes when less space is free (default: 256MiB)\n"
         "  --app FILE            run a module or an application file inside of the node\n"
         "  --allow-kv PREFIX     let it touch the store's keys that begin so ('': all)\n"

@@ -140,6 +140,21 @@ static const char *read_members(struct keeper *keeper, const json_t *list,
     return NULL;
 }
 
+static const char *const starts[] = {[PD_MEMBERS_START_NEW] = "new",
+                                     [PD_MEMBERS_START_JOIN] = "join",
+                                     [PD_MEMBERS_START_BEGUN] = "begun"};
+
+static bool read_start(const char *text, enum pd_members_start *start_out)
+{
+    for (size_t i = 0; text != NULL && i < sizeof starts / sizeof starts[0]; i++) {
+        if (strcmp(text, starts[i]) == 0) {
+            *start_out = (enum pd_members_start)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *parse(const char *bytes, size_t size, struct pd_members_file *file)
 {
     json_t *object = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
@@ -152,10 +167,9 @@ static const char *parse(const char *bytes, size_t size, struct pd_members_file 
         wrong = "its format is another version's";
     } else if (!read_number(object, "cluster", &file->cluster_id) || file->cluster_id == 0) {
         wrong = "\"cluster\" is no id of a cluster";
-    } else if (start == NULL || (strcmp(start, "new") != 0 && strcmp(start, "join") != 0)) {
-        wrong = "\"start\" is neither \"new\" nor \"join\"";
+    } else if (!read_start(start, &file->start)) {
+        wrong = "\"start\" is not \"new\", \"join\" or \"begun\"";
     } else {
-        file->joins = strcmp(start, "join") == 0;
         wrong = read_members(&keeper, json_object_get(object, "members"), file);
     }
     json_decref(object);
@@ -248,7 +262,7 @@ static char *compose(const struct pd_members_file *file)
         (void)json_array_append_new(list, member_json(&file->members[i]));
     }
     json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "format", FORMAT, "cluster", cluster,
-                               "start", file->joins ? "join" : "new", "members", list);
+                               "start", starts[file->start], "members", list);
     char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(2));
     json_decref(object);
     return text;

@@ -16,9 +16,18 @@
 #define PD_MEMBERS_FILE_NAME "cluster.json"
 #define PD_MEMBERS_FILE_MAX 31u
 
+/* What the node in the folder is to do, or has done. */
+enum pd_members_start {
+    PD_MEMBERS_START_NEW = 0, /* begin a cluster, with the others of the list */
+    PD_MEMBERS_START_JOIN,    /* the cluster is there already, and adds this node */
+    /* It was started before: whatever is missing in the folder was lost. A voter without its log
+     * could vote twice, so it never begins anew. */
+    PD_MEMBERS_START_BEGUN
+};
+
 struct pd_members_file {
     uint64_t cluster_id;
-    bool joins; /* the cluster is there already, and adds this node */
+    enum pd_members_start start;
     uint32_t count;
     struct pd_kv_member members[PD_MEMBERS_FILE_MAX]; /* by node id */
     char *texts; /* what their spans point into; NULL: somebody else's */

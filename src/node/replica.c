@@ -1,7 +1,9 @@
 /* A replica's life, its events and its slices of work. What they do lies in replica_*.c. */
 #include "node/replica.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -293,6 +295,13 @@ static json_t *nodes_json(const pd_raft_node *nodes, uint32_t count)
     return list;
 }
 
+static void add_hex(json_t *object, const char *key, uint64_t number)
+{
+    char text[17];
+    (void)snprintf(text, sizeof text, "%016" PRIx64, number);
+    (void)json_object_set_new(object, key, json_string(text));
+}
+
 static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t correlation)
 {
     struct pd_kv_status kv;
@@ -309,6 +318,8 @@ static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t 
         replica->disk_is_low ? 1 : 0, "voters",
         nodes_json(replica->conf.voters, replica->conf.voter_count), "learners",
         nodes_json(replica->conf.learners, replica->conf.learner_count));
+    add_hex(json, "cluster", replica->config.cluster_id);
+    add_hex(json, "hash", kv.set_hash.low);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     if (text == NULL) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY, "no memory");

@@ -120,7 +120,7 @@ static void set_first_conf(struct pd_server *server, struct pd_raft_conf *conf)
 {
     const struct pd_members_file *file = &server->peers.file;
     memset(conf, 0, sizeof *conf);
-    for (uint32_t i = 0; i < file->count && !file->joins; i++) {
+    for (uint32_t i = 0; i < file->count && file->start != PD_MEMBERS_START_JOIN; i++) {
         if (file->members[i].role == PD_KV_MEMBER_VOTER) {
             conf->voters[conf->voter_count++] = file->members[i].node; /* sorted */
         }
@@ -138,9 +138,10 @@ static enum pd_status open_replica(struct pd_server *server, bool is_new)
     config->cluster_id = server->identity.cluster_id;
     config->raft.id = server->identity.node_id;
     const struct pd_members_file *file = &server->peers.file;
-    config->start = !is_new       ? PD_REPLICA_START_EXISTING
-                    : file->joins ? PD_REPLICA_START_JOIN
-                                  : PD_REPLICA_START_BOOTSTRAP;
+    bool joins = file->count > 0 && file->start == PD_MEMBERS_START_JOIN;
+    config->start = !is_new ? PD_REPLICA_START_EXISTING
+                    : joins ? PD_REPLICA_START_JOIN
+                            : PD_REPLICA_START_BOOTSTRAP;
     set_first_conf(server, &config->initial_conf);
     pd_raft_node others[PD_MEMBERS_FILE_MAX];
     config->peer_count = 0;

@@ -256,7 +256,8 @@ static void log_is_durable(struct pd_server *server)
     if (server->identity.has_begun == false) {
         /* From here on an empty log is a loss, and never a new node. */
         server->identity.has_begun = true;
-        if (pd_server_identity_write(server, &server->identity) != PD_OK) {
+        if (pd_server_peers_begun(server) != PD_OK ||
+            pd_server_identity_write(server, &server->identity) != PD_OK) {
             server->identity.has_begun = false; /* with the next batch, then */
         }
     }

@@ -181,8 +181,16 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
         return status;
     }
     status = read_identity(server, identity_out, text);
+    if (status == PD_OK) {
+        status = pd_server_peers_identify(server, false, text);
+        if (status == PD_OK && identity_out->has_begun) {
+            status =
+                pd_server_peers_begun(server); /* a copy of the file may have taken its place */
+        }
+        return status;
+    }
     if (status != PD_ERR_UNKNOWN) {
-        return status == PD_OK ? pd_server_peers_identify(server, false, text) : status;
+        return status;
     }
     status = refuse_foreign(server, text);
     status = status == PD_OK ? pd_server_peers_identify(server, true, text) : status;

@@ -365,6 +365,8 @@ void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t cor
 /* The folder is held: whose it is, and whom it knows. is_new: it has no node.json. */
 PD_NODISCARD enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new,
                                                      char *text);
+/* The log is written to: from here on an empty folder is a loss. */
+PD_NODISCARD enum pd_status pd_server_peers_begun(struct pd_server *server);
 /* The identity is known: what the replica is to know of the others, and the transport. */
 PD_NODISCARD enum pd_status pd_server_peers_open(struct pd_server *server, char *text);
 /* The core runs, or is about to. */

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "node/address.h"
+#include "net/address.h"
 #include "node/members.h"
 #include "node/server_internal.h"
 
@@ -60,7 +60,15 @@ enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new, c
         return status;
     }
     uint64_t node = pd_members_node_of(peers->key);
-    if (is_new && peers->file.count > 0 && !peers->file.joins &&
+    if (is_new && peers->file.count > 0 && peers->file.start == PD_MEMBERS_START_BEGUN) {
+        say(text,
+            "node %016" PRIx64 " ran in '%s' before, and its node.json is gone: what it promised "
+            "the others is lost. Put everything back; or remove the node from its cluster (`pando "
+            "cluster remove`), empty the folder, and let it join as a new one",
+            node, server->folder);
+        return PD_ERR_CORRUPT;
+    }
+    if (is_new && peers->file.count > 0 && peers->file.start == PD_MEMBERS_START_NEW &&
         pd_members_file_find(&peers->file, node) == NULL) {
         say(text,
             "'%s/" PD_MEMBERS_FILE_NAME "' does not name this node (%016" PRIx64
@@ -77,24 +85,28 @@ static bool name_self(struct pd_server *server)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
     struct pd_server_peers *peers = &server->peers;
-    const char *texts[] = {config->name, config->peer_address, config->client_address};
-    size_t size = 0;
-    for (uint32_t i = 0; i < 3; i++) {
-        size += texts[i] == NULL ? 0 : strlen(texts[i]);
+    const struct pd_kv_member *known = pd_members_file_find(&peers->file, server->identity.node_id);
+    struct pd_span spans[3] = {span_of(config->name), span_of(config->peer_address),
+                               span_of(config->client_address)};
+    if (known != NULL) {
+        spans[0] = config->name == NULL ? known->name : spans[0];
+        spans[1] =
+            config->peer_address == NULL && known->peer_count > 0 ? known->peers[0] : spans[1];
+        spans[2] = config->client_address == NULL && known->client_count > 0 ? known->clients[0]
+                                                                             : spans[2];
     }
-    peers->own_texts = pd_alloc(size + 1);
+    peers->own_texts = pd_alloc(spans[0].size + spans[1].size + spans[2].size + 3);
     if (peers->own_texts == NULL) {
         return false;
     }
-    struct pd_span spans[3];
-    size_t at = 0;
+    char *at = peers->own_texts;
     for (uint32_t i = 0; i < 3; i++) {
-        struct pd_span from = span_of(texts[i]);
-        spans[i] = (struct pd_span){(const uint8_t *)peers->own_texts + at, from.size};
-        if (from.size > 0) {
-            memcpy(peers->own_texts + at, from.bytes, from.size);
+        if (spans[i].size > 0) {
+            memcpy(at, spans[i].bytes, spans[i].size);
         }
-        at += from.size;
+        at[spans[i].size] = '\0';
+        spans[i].bytes = (const uint8_t *)at;
+        at += spans[i].size + 1;
     }
     peers->own = (struct pd_kv_member){.node = server->identity.node_id, .name = spans[0]};
     memcpy(peers->own.key, peers->key, sizeof peers->own.key);
@@ -112,7 +124,8 @@ static bool name_first(struct pd_server *server)
     struct pd_replica_config *config = &server->config.replica;
     const struct pd_members_file *file = &peers->file;
     bool is_alone = file->count == 0;
-    uint32_t count = is_alone ? 1 : file->joins ? 0 : file->count;
+    /* Also when it has begun long ago: the first leader may not have got to it. */
+    uint32_t count = is_alone ? 1 : file->start == PD_MEMBERS_START_JOIN ? 0 : file->count;
     peers->first_bytes = pd_alloc((size_t)(count + 1) * PD_KV_MEMBER_BYTES_MAX);
     if (peers->first_bytes == NULL) {
         return false;
@@ -141,6 +154,19 @@ static bool own_is_sound(const struct pd_server *server)
     pd_kv_member_encode(&writer, &server->peers.own);
     return !writer.is_full &&
            pd_kv_member_decode((struct pd_span){room, writer.size}, &back) == PD_OK;
+}
+
+enum pd_status pd_server_peers_begun(struct pd_server *server)
+{
+    struct pd_members_file *file = &server->peers.file;
+    if (file->count == 0 || file->start == PD_MEMBERS_START_BEGUN) {
+        return PD_OK;
+    }
+    enum pd_members_start start = file->start;
+    file->start = PD_MEMBERS_START_BEGUN;
+    enum pd_status status = pd_members_file_write(server->root, file);
+    file->start = start; /* this start is still the first one */
+    return status;
 }
 
 enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
@@ -178,8 +204,16 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
     if (!name_first(server) || pd_server_forward_init(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
-    return config->open(config->state, server->folder, node, text, PD_SERVER_TEXT_MAX,
-                        &peers->transport);
+    if (peers->own.peer_count > 0) {
+        return config->open(config->state, (const char *)peers->own.peers[0].bytes, text,
+                            PD_SERVER_TEXT_MAX, &peers->transport);
+    }
+    if (peers->file.count > 0) {
+        say(text, "'%s' is a node of a cluster: it needs an address for the others, --listen-peer",
+            server->folder);
+        return PD_ERR_INVALID;
+    }
+    return PD_OK;
 }
 
 /* -- What comes in: on the transport's thread -------------------------------------------------- */
@@ -229,13 +263,17 @@ static void on_lost(void *state, uint64_t node)
 static void add_address(struct pd_transport_peer *peer, struct pd_span text)
 {
     struct pd_transport_address address;
-    if (peer->address_count == PD_TRANSPORT_ADDRESSES_MAX ||
-        pd_address_parse(text, &address) != PD_OK) {
+    char room[PD_NET_ADDRESS_TEXT_MAX];
+    if (peer->address_count == PD_TRANSPORT_ADDRESSES_MAX || text.size >= sizeof room) {
+        return;
+    }
+    memcpy(room, text.bytes, text.size);
+    room[text.size] = '\0';
+    if (pd_net_address_parse(room, &address) != PD_OK) {
         return;
     }
     for (uint32_t i = 0; i < peer->address_count; i++) {
-        if (peer->addresses[i].port == address.port &&
-            memcmp(peer->addresses[i].ip, address.ip, sizeof address.ip) == 0) {
+        if (pd_net_address_is_equal(&peer->addresses[i], &address)) {
             return;
         }
     }
@@ -325,6 +363,10 @@ static void put_own_right(struct pd_server *server)
     wanted.role = told.role;
     if (wanted.name.size == 0) {
         wanted.name = told.name;
+    }
+    if (wanted.client_count == 0) {
+        wanted.client_count = told.client_count;
+        memcpy(wanted.clients, told.clients, sizeof wanted.clients);
     }
     if (same_texts(&wanted.name, 1, &told.name, 1) &&
         same_texts(wanted.peers, wanted.peer_count, told.peers, told.peer_count) &&

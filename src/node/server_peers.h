@@ -24,15 +24,16 @@ struct pd_server_peers_config {
      * made, and durable when it returns PD_OK. Else `text`, of text_max bytes, says what to do. */
     enum pd_status (*identify)(void *state, const char *folder, bool is_new,
                                uint8_t key_out[PD_TRANSPORT_KEY_SIZE], char *text, size_t text_max);
-    enum pd_status (*open)(void *state, const char *folder, uint64_t node, char *text,
-                           size_t text_max, struct pd_transport **transport_out);
+    /* Listen at `address`. Not called for a node that has none, and is alone. */
+    enum pd_status (*open)(void *state, const char *address, char *text, size_t text_max,
+                           struct pd_transport **transport_out);
     void (*close)(void *state, struct pd_transport *transport);
     void *state;
-    /* What the directory is to say of this node; borrowed for pd_server_open. An empty name or no
-     * addresses: what is known of it stays. */
+    /* What the directory is to say of this node; borrowed for pd_server_open. NULL: as cluster.json
+     * has it. */
     const char *name;
-    const char *peer_address;   /* "HOST:PORT", numeric; NULL: none */
-    const char *client_address; /* "http://HOST:PORT"; NULL: none */
+    const char *peer_address;   /* "HOST:PORT", numeric */
+    const char *client_address; /* "http://HOST:PORT" */
     uint32_t packets_max;
     uint64_t packet_bytes_max;
     uint32_t forwards_max; /* of this node's clients; likewise of other nodes' */

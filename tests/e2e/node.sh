@@ -40,7 +40,7 @@ said "choose a shorter one with --socket"
 
 # The path of every command.
 node_starts
-printed "ready: node 1 of cluster"
+printed "ready: node "
 printed ", new"
 runs 0 kv put --data "$data" greeting hello
 printed "revision 2"

@@ -99,15 +99,14 @@ static enum pd_status identify(void *state, const char *folder, bool is_new,
     return PD_OK;
 }
 
-static enum pd_status open_transport(void *state, const char *folder, uint64_t id, char *text,
-                                     size_t text_max, struct pd_transport **transport_out)
+static enum pd_status open_transport(void *state, const char *address, char *text, size_t text_max,
+                                     struct pd_transport **transport_out)
 {
     const struct node *node = state;
-    (void)folder;
     (void)text;
     (void)text_max;
-    assert_int_equal(id, node->id);
-    *transport_out = pd_net_memory_transport(hub, id);
+    assert_string_equal(address, node->address);
+    *transport_out = pd_net_memory_transport(hub, node->id);
     assert_non_null(*transport_out);
     return PD_OK;
 }
@@ -134,7 +133,8 @@ static struct pd_kv_member member_of(const struct node *node)
 /* The folder of a node that has not begun, with the first `count` nodes in its cluster.json. */
 static void prepare(struct node *node, uint32_t count, bool joins)
 {
-    struct pd_members_file file = {.cluster_id = 77, .joins = joins, .count = count};
+    struct pd_members_file file = {.cluster_id = 77, .count = count};
+    file.start = joins ? PD_MEMBERS_START_JOIN : PD_MEMBERS_START_NEW;
     struct pd_disk *disk = NULL;
     for (uint32_t i = 0; i < count; i++) {
         file.members[i] = member_of(&nodes[i]);
@@ -606,6 +606,24 @@ static void a_foreign_folder_is_refused(void **state)
     refuses(&nodes[0], PD_ERR_CORRUPT, "another cluster");
 }
 
+/* Its node.json is gone, and with it what it promised: it never begins anew under its old key. */
+static void a_wiped_node_does_not_come_back(void **state)
+{
+    (void)state;
+    static const char *const lost[] = {"log", "store"};
+    char path[PATH_SIZE + 64];
+    open_cluster(3);
+    close_node(&nodes[2]);
+    (void)snprintf(path, sizeof path, "%s/node.json", nodes[2].folder);
+    assert_int_equal(remove(path), 0);
+    refuses(&nodes[2], PD_ERR_DENIED, "no node.json");
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", nodes[2].folder, lost[i]);
+        (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    refuses(&nodes[2], PD_ERR_CORRUPT, "what it promised");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +633,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_joins_is_promoted_and_leaves_for_good, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_node_that_moves_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,101 @@
+#include "node/server_peers_net.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "host/key_file.h"
+#include "host/udp.h"
+#include "net/address.h"
+#include "net/net.h"
+
+#define PATH_MAX_SIZE 4096u
+#define SOCKET_BYTES (4u << 20)
+
+static enum pd_status identify(void *state, const char *folder, bool is_new,
+                               uint8_t key_out[PD_TRANSPORT_KEY_SIZE], char *text, size_t text_max)
+{
+    struct pd_server_peers_net *peers = state;
+    char path[PATH_MAX_SIZE];
+    char why[PD_KEY_FILE_TEXT_MAX];
+    uint8_t secret[PD_KEY_FILE_SIZE];
+    if ((size_t)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, folder) >= sizeof path) {
+        (void)snprintf(text, text_max, "the path of the folder is too long");
+        return PD_ERR_INVALID;
+    }
+    enum pd_status status = pd_host_key_file(peers->host, path, is_new, secret, why);
+    if (status == PD_ERR_UNKNOWN) {
+        (void)snprintf(text, text_max,
+                       "'%s' is not there: without it this node cannot prove who it is. Put it "
+                       "back, or remove the node from its cluster and add it as a new one",
+                       path);
+        return status;
+    }
+    if (status != PD_OK) {
+        (void)snprintf(text, text_max, "%s", why);
+        return status;
+    }
+    pd_net_identity_init(&peers->identity, secret);
+    memcpy(key_out, peers->identity.key, PD_TRANSPORT_KEY_SIZE);
+    return PD_OK;
+}
+
+static enum pd_status open_net(struct pd_server_peers_net *peers, char *text, size_t text_max)
+{
+    struct pd_net_config config = pd_net_config_default();
+    config.host = peers->host;
+    config.loop = pd_udp_loop(peers->udp);
+    config.identity = &peers->identity;
+    enum pd_status status = pd_net_open(&config, &peers->net);
+    if (status != PD_OK) {
+        (void)snprintf(text, text_max, "cannot serve other nodes: %s", pd_status_text(status));
+    }
+    return status;
+}
+
+static enum pd_status open_transport(void *state, const char *address, char *text, size_t text_max,
+                                     struct pd_transport **transport_out)
+{
+    struct pd_server_peers_net *peers = state;
+    char why[PD_UDP_TEXT_MAX];
+    struct pd_udp_config config = {.host = peers->host, .buffer_bytes = SOCKET_BYTES};
+    if (pd_net_address_parse(address, &config.address) != PD_OK) {
+        (void)snprintf(text, text_max,
+                       "'%s' is no address for other nodes: it is as 192.0.2.1:2380 or "
+                       "[2001:db8::1]:2380",
+                       address);
+        return PD_ERR_INVALID;
+    }
+    enum pd_status status = pd_udp_open(&config, why, &peers->udp);
+    if (status != PD_OK) {
+        (void)snprintf(text, text_max, "%s", why);
+        return status;
+    }
+    status = open_net(peers, text, text_max);
+    if (status != PD_OK) {
+        pd_udp_close(peers->udp);
+        peers->udp = NULL;
+        return status;
+    }
+    *transport_out = pd_net_transport(peers->net);
+    return PD_OK;
+}
+
+static void close_transport(void *state, struct pd_transport *transport)
+{
+    struct pd_server_peers_net *peers = state;
+    (void)transport;
+    pd_net_close(peers->net);
+    pd_udp_close(peers->udp);
+    peers->net = NULL;
+    peers->udp = NULL;
+}
+
+void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *host,
+                             struct pd_server_peers_config *config)
+{
+    *peers = (struct pd_server_peers_net){.host = host};
+    config->identify = identify;
+    config->open = open_transport;
+    config->close = close_transport;
+    config->state = peers;
+}

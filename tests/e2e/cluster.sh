@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Three real processes are one cluster: nothing acknowledged is lost when the leader is killed under load; a node catches
+# up, is rebuilt from another one's snapshot, and cannot come back once it was removed or wiped.
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
+load=$PANDO_BUILD_DIR/bin/store-load
+declare -A pids
+
+# start_node N: one of the folders that `pando dev` made, alone. Its log keeps little, so that a snapshot is needed soon.
+start_node() {
+    "$PANDO" start --data "$cluster/node-$1" --listen-client off --store-lag 100 \
+        >>"$work/node-$1.log" 2>&1 &
+    pids[$1]=$!
+    children+=("$!")
+}
+
+# end_node N SIGNAL: and wait for its end.
+end_node() {
+    kill "-$2" "${pids[$1]}"
+    wait "${pids[$1]}" || true
+}
+
+# load_node N SECONDS: clients of that node, in sessions; what is acknowledged goes to a file.
+load_node() {
+    "$load" --socket "$cluster/node-$1/pando.sock" --seconds "$2" --sessions --clients 8 --connections 2 \
+        --prefix "load-$1/" --acks "$work/acks-$1" --seed "$RANDOM" >"$work/load-$1" 2>&1
+}
+
+# Folders and keys are made by `pando dev`; the processes are ours.
+free_base
+start_pando dev --data "$cluster" --base-port "$base"
+wait_for_text "Ctrl-C ends all of it in order."
+kill -TERM "$started"
+wait_for_end 0
+for node in 0 1 2; do start_node "$node"; done
+leader_index 0 1 2
+
+# The leader is killed while clients of both others write: they go on, and all that they were told is there.
+first=$leader
+others=()
+for node in 0 1 2; do [ "$node" -eq "$first" ] || others+=("$node"); done
+load_node "${others[0]}" 4 &
+load_a=$!
+load_node "${others[1]}" 4 &
+load_b=$!
+eventually test -s "$work/acks-${others[0]}"
+eventually test -s "$work/acks-${others[1]}"
+end_node "$first" KILL
+wait "$load_a" || { fail "clients of node ${others[0]} lost something:"; cat "$work/load-${others[0]}"; }
+wait "$load_b" || { fail "clients of node ${others[1]} lost something:"; cat "$work/load-${others[1]}"; }
+head -n 1 "$work/load-${others[0]}" "$work/load-${others[1]}"
+
+# It comes back and catches up; what was written without it is read there.
+start_node "$first"
+same_state 0 1 2
+for node in "${others[@]}"; do
+    "$load" --socket "$cluster/node-$first/pando.sock" --check "$work/acks-$node" >"$work/check" 2>&1 ||
+        { fail "node $first lacks what clients of node $node were told:"; cat "$work/check"; }
+done
+
+# A follower's store is deleted: its log does not reach back far enough, so another one's snapshot is its state.
+leader_index 0 1 2
+follower=$(((leader + 1) % 3))
+end_node "$follower" TERM
+rm -rf "$cluster/node-$follower/store"
+start_node "$follower"
+same_state 0 1 2
+runs 0 kv put --data "$cluster/node-$follower" after snapshot
+same_state 0 1 2
+
+# Who leads and is asked to end hands over: the others do not wait for an election.
+leader_index 0 1 2
+end_node "$leader" TERM
+handed=$leader
+others=()
+for node in 0 1 2; do [ "$node" -eq "$handed" ] || others+=("$node"); done
+leader_index "${others[@]}"
+start_node "$handed"
+leader_index 0 1 2
+runs 0 cluster transfer "node-$handed" --data "$cluster/node-${others[0]}"
+leads() { agree 0 1 2 && [ "$leader" -eq "$1" ]; }
+eventually leads "$handed"
+
+# A voter that lost everything but its key could vote twice: it is refused.
+wiped=${others[0]}
+end_node "$wiped" TERM
+cp -r "$cluster/node-$wiped" "$work/saved"
+rm -rf "$cluster/node-$wiped"/{log,store,node.json}
+runs 1 start --data "$cluster/node-$wiped" --listen-client off
+said "what it promised"
+# With an empty folder it is another node, and nobody knows that one.
+rm -rf "$cluster/node-$wiped"
+mkdir "$cluster/node-$wiped"
+cp "$work/saved/cluster.json" "$cluster/node-$wiped/"
+sed -i 's/"begun"/"new"/' "$cluster/node-$wiped/cluster.json"
+runs 1 start --data "$cluster/node-$wiped" --listen-client off
+said "does not name this node"
+rm -rf "$cluster/node-$wiped"
+mv "$work/saved" "$cluster/node-$wiped"
+start_node "$wiped"
+same_state 0 1 2
+
+# A node that was removed is refused by all, whatever its folder holds.
+runs 0 cluster remove "node-$wiped" --data "$cluster/node-$handed"
+runs 0 cluster members --data "$cluster/node-$handed"
+[ "$(grep -c "node-" "$out")" -eq 2 ] || { fail "the removed node is still listed"; cat "$out"; }
+end_node "$wiped" TERM
+start_node "$wiped"
+runs 0 kv put --data "$cluster/node-$handed" without removed
+runs 1 kv put --timeout 2 --data "$cluster/node-$wiped" it cannot
+runs 1 cluster remove "node-$wiped" --data "$cluster/node-$handed"
+said "no member is called"
+finish
