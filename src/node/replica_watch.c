@@ -90,9 +90,8 @@ enum pd_status pd_replica_watch_open(struct pd_replica *replica)
     }
     replica->watches = watches;
     uint32_t max = config->watches_max;
-    /* Clients' reads keep most of the kv's slots. */
     watches->readers_max =
-        config->kv.reads_max / 4 < READERS_MAX ? config->kv.reads_max / 4 + 1 : READERS_MAX;
+        config->kv.histories_max < READERS_MAX ? config->kv.histories_max : READERS_MAX;
     watches->watches_max = max;
     struct pd_kv_watch_config hub = hub_config(config, watches->readers_max);
     enum pd_status status = pd_kv_watch_open(&hub, &watches->hub);

@@ -568,6 +568,7 @@ void pd_sim_core_kv_config(const struct pd_sim_config *config, struct pd_kv_conf
     kv_out->overlay_bytes = config->kv_overlay_bytes;
     kv_out->cache_bytes = config->kv_cache_bytes;
     kv_out->reads_max = config->kv_reads_max;
+    kv_out->histories_max = config->kv_reads_max < 4 ? 1 : 4; /* tiny, or as shipped */
     kv_out->read_bytes_max = 64 * KIB;
     kv_out->prefetch_max = 8;
     kv_out->page_bytes = config->kv_page_bytes;
