@@ -38,6 +38,7 @@ PD_SOMETIMES_ENTRY(KV_WATCH_PREVIOUS_UNKNOWN, "a watcher went to the store for a
 PD_SOMETIMES_ENTRY(KV_WATCH_WAITS_FOR_READER, "a watcher that is behind found no reader")
 PD_SOMETIMES_ENTRY(KV_WATCH_READ_RING, "a watcher caught up from the ring")
 PD_SOMETIMES_ENTRY(KV_WATCH_CAUGHT_UP, "a watcher that was behind stepped in")
+PD_SOMETIMES_ENTRY(KV_WATCH_READER_SKIPS, "a reader of history went ahead to its first watcher")
 PD_SOMETIMES_ENTRY(KV_WATCH_REVISION_SPLIT, "a revision was larger than a page of history")
 PD_SOMETIMES_ENTRY(KV_WATCH_PAGE_YIELDS, "the ring went on while its revisions were given out")
 PD_SOMETIMES_ENTRY(KV_WATCH_PARKED, "a watcher that was behind ran out of credit")
