@@ -13,7 +13,7 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store soak prove prove-mutants sim kill9 mutants \
+.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net soak prove prove-mutants sim kill9 mutants \
 	power-loss fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -49,7 +49,7 @@ tsan: ## the same tests under ThreadSanitizer
 	@scripts/build.sh tsan $(JOBS)
 	@scripts/test.sh tsan
 
-bench: bench-actors bench-store ## all benchmarks
+bench: bench-actors bench-store bench-net ## all benchmarks
 
 bench-actors: ## Pando, bare Wasmtime, Erlang and Lunatic side by side; BENCH_ARGS=--install-lunatic
 	@scripts/deps.sh build bench
@@ -60,6 +60,12 @@ bench-store: ## durable puts beside raw fdatasync, hot reads, growth, recovery; 
 	@scripts/deps.sh build
 	@scripts/build.sh release $(JOBS)
 	@bench/store/run.sh $(STORE_BENCH_ARGS)
+
+bench-net: ## messages between two nodes beside TCP over the loopback; NET_BENCH_ARGS=3 takes three times as long
+	@scripts/deps.sh build
+	@scripts/build.sh release $(JOBS)
+	@cmake --build build --target net-bench -j $(JOBS)
+	@build/bin/net-bench $(NET_BENCH_ARGS)
 
 soak: build ## the long searches of tests/soak: minutes to hours
 	@scripts/soak.sh build/tests/soak

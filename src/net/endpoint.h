@@ -15,7 +15,8 @@
  *            confirmed it. Whatever comes in may be anything: what is no good is counted and
  *            dropped, and costs a bounded amount of memory.
  * Load       Beyond retry_from handshakes under way a stranger must first show that it receives at
- *            its address (Retry); beyond handshakes_max it is dropped.
+ *            its address (Retry); beyond handshakes_max it is dropped. A part of the room for
+ *            handshakes and connections is kept for those who come from a peer's address.
  * Ownership  Bytes of an event are good until the next call of pd_net_endpoint_next_event. Buffers
  *            are given, whatever the status.
  * Time       now_ns never goes back. Every call takes it. */

@@ -2,8 +2,8 @@
  * the folder.
  *
  * Files      tls.c (keys and sessions), stream.c (frames in and out), connection.c (one ngtcp2
- *            connection), packet.c (datagrams of no connection, routing), peers.c (the table, who
- *            is dialed when), endpoint.c (lists, timers, the interface).
+ *            connection), write.c (its packets), packet.c (datagrams of no connection, routing),
+ *            peers.c (the table, who is dialed when), endpoint.c (lists, timers, the interface).
  * Callbacks  ngtcp2 calls into stream.c and connection.c. Nothing there reads, writes or deletes a
  *            connection: events are queued, and what must end is marked. */
 #ifndef PD_NET_INTERNAL_H
@@ -195,6 +195,9 @@ bool pd_net_connection_expire(struct pd_net_connection *connection, uint64_t now
  * connection is gone. */
 size_t pd_net_connection_write(struct pd_net_connection *connection, uint64_t now_ns, uint8_t *room,
                                struct pd_datagram *datagram_out, bool *is_gone_out);
+/* After a call of ngtcp2's, with its result. True: the connection is gone. */
+bool pd_net_connection_settle(struct pd_net_connection *connection, uint64_t now_ns, int result);
+void pd_net_take_address(const ngtcp2_path *path, struct pd_transport_address *address_out);
 /* Tell the peer, and forget it. */
 void pd_net_connection_close(struct pd_net_connection *connection, uint64_t now_ns,
                              enum pd_net_code code, const char *text);

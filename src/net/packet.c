@@ -5,11 +5,11 @@
 #include "net/address.h"
 #include "net/internal.h"
 
-#define INITIAL_SIZE_MIN 1200u /* RFC 9000, section 14.1 */
 /* A reset is shorter than what it answers, so that two nodes do not answer each other for ever, and
  * long enough to look like a packet (RFC 9000, section 10.3). */
 #define RESET_SIZE_MAX 43u
 #define RESET_SIZE_MIN (NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN)
+#define CONNECTIONS_A_PEER 2u
 #define TOKEN_LIFE_NS (10 * NGTCP2_SECONDS)
 #define SECOND_NS NGTCP2_SECONDS
 
@@ -52,8 +52,7 @@ static void refuse_version(struct pd_net_endpoint *endpoint, const struct pd_dat
 {
     static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1};
     endpoint->counters.versions_refused++;
-    struct pd_net_loose *loose =
-        datagram->size < INITIAL_SIZE_MIN ? NULL : pd_net_loose_room(endpoint, true);
+    struct pd_net_loose *loose = pd_net_loose_room(endpoint, true);
     if (loose == NULL) {
         return;
     }
@@ -132,6 +131,35 @@ static bool open_token(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                                             sizeof system, &head->dcid, TOKEN_LIFE_NS, now_ns) == 0;
 }
 
+/* The ports of others may change on the way. */
+static bool is_peers_address(const struct pd_net_endpoint *endpoint,
+                             const struct pd_transport_address *remote)
+{
+    for (struct pd_list *link = endpoint->peers.next; link != &endpoint->peers; link = link->next) {
+        const struct pd_net_peer *peer = pd_container_of(link, struct pd_net_peer, link);
+        for (uint32_t i = 0; i < peer->about.address_count; i++) {
+            if (memcmp(peer->about.addresses[i].ip, remote->ip, sizeof remote->ip) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Strangers leave a part of the room to members, so that a crowd of them does not keep those
+ * out. */
+static bool has_room(const struct pd_net_endpoint *endpoint,
+                     const struct pd_transport_address *remote)
+{
+    const struct pd_net_limits *limits = &endpoint->limits;
+    const struct pd_net_counters *counters = &endpoint->counters;
+    uint32_t kept = endpoint->peer_count * CONNECTIONS_A_PEER;
+    bool is_easy = counters->handshakes < limits->handshakes_max / 4 * 3 &&
+                   counters->connections + kept < limits->connections_max;
+    return !endpoint->is_closing && (is_easy || (counters->handshakes < limits->handshakes_max &&
+                                                 is_peers_address(endpoint, remote)));
+}
+
 static void begin(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                   const struct pd_datagram *datagram, const ngtcp2_pkt_hd *head)
 {
@@ -149,7 +177,7 @@ static void begin(struct pd_net_endpoint *endpoint, uint64_t now_ns,
         return;
     }
     struct pd_net_connection *connection = NULL;
-    if (endpoint->counters.handshakes < limits->handshakes_max && !endpoint->is_closing) {
+    if (has_room(endpoint, &datagram->remote)) {
         connection = pd_net_connection_accept(endpoint, now_ns, &accept);
     }
     if (connection == NULL) {

@@ -354,6 +354,7 @@ static inline bool world_step(struct world *world, uint64_t until_ns)
     for (uint32_t i = 0; i < NODES_MAX; i++) {
         if (world->stations[i].endpoint != NULL) {
             pd_net_endpoint_expire(world->stations[i].endpoint, world->now_ns);
+            world_take(&world->stations[i]);
         }
     }
     return true;
