@@ -163,9 +163,6 @@ void pd_replica_tick(struct pd_replica *replica)
         pd_replica_duties_tick(replica);
         pd_replica_hash_tick(replica);
         pd_replica_watch_tick(replica);
-        if (replica->disk_is_low && replica->tick % replica->config.raft.election_ticks == 0) {
-            pd_replica_make_room(replica); /* for what was applied meanwhile */
-        }
     }
 }
 
@@ -256,10 +253,6 @@ void pd_replica_disk_low(struct pd_replica *replica, bool is_low)
                                : "the log's disk has room again: writes are taken");
     }
     replica->disk_is_low = is_low;
-    replica->wants_room = false;
-    if (is_low) {
-        pd_replica_make_room(replica);
-    }
 }
 
 /* -- Requests ---------------------------------------------------------------------------------- */
@@ -452,6 +445,11 @@ void pd_replica_status(const struct pd_replica *replica, struct pd_replica_statu
         pd_raft_status(replica->raft, &status_out->raft);
     }
     pd_kv_status(replica->kv, &status_out->kv);
+}
+
+uint64_t pd_replica_applied_count(const struct pd_replica *replica)
+{
+    return replica->counters.applied;
 }
 
 pd_raft_node pd_replica_leader(const struct pd_replica *replica)

@@ -256,6 +256,9 @@ struct pd_replica_status {
 };
 void pd_replica_status(const struct pd_replica *replica, struct pd_replica_status *status_out);
 
+/* Entries that were applied since the start. */
+uint64_t pd_replica_applied_count(const struct pd_replica *replica);
+
 /* Who takes writes, as far as is known here: this node itself only while it serves them. 0: nobody
  * is known, or this node is taking over. */
 pd_raft_node pd_replica_leader(const struct pd_replica *replica);

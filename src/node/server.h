@@ -17,6 +17,7 @@
 #ifndef PD_NODE_SERVER_H
 #define PD_NODE_SERVER_H
 
+#include "base/histogram.h"
 #include "base/host.h"
 #include "node/replica.h"
 #include "node/server_peers.h"
@@ -141,6 +142,30 @@ struct pd_server_counters {
     struct pd_server_peers_counters peers;
 };
 void pd_server_counters(const struct pd_server *server, struct pd_server_counters *counters_out);
+
+/* What a monitor asks for. Any thread: as of the last tick, each number for itself. */
+struct pd_server_figures {
+    uint64_t leader; /* 0: none is known */
+    uint64_t leader_changes;
+    uint64_t term;
+    uint64_t last_index; /* of the log; committed_index <= last_index */
+    uint64_t committed_index;
+    uint64_t applied_index;
+    uint64_t revision;
+    uint64_t compacted_revision;
+    uint64_t key_count;
+    uint64_t lease_count;
+    uint64_t proposals; /* since the start; so the next ones */
+    uint64_t reads;
+    uint64_t snapshots_sent;
+    uint64_t snapshots_installed;
+    uint64_t is_learner;
+    uint64_t disk_is_low;
+    struct pd_histogram_copy sync;  /* of the log, to the disk */
+    struct pd_histogram_copy apply; /* a turn of the core that applied entries, and answered */
+    struct pd_histogram_copy store_write; /* a batch of rows */
+};
+void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out);
 
 /* Wait until the replica serves, as leader or beside one, or has failed, or now_ns passes the
  * deadline. True: it serves. One waiter at a time. */

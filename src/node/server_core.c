@@ -458,7 +458,14 @@ static void turn(struct pd_server *server, bool is_log)
         server->unread = message->next;
         deliver(server, message);
     }
+    uint64_t applied = pd_replica_applied_count(server->replica);
     server->more = work(server, is_log);
+    if (pd_replica_applied_count(server->replica) != applied) {
+        pd_histogram_add(&server->gauges.apply, pd_host_now_ns(server->host) - server->now_ns);
+    }
+    if (is_tick) {
+        pd_server_gauges_publish(server);
+    }
     server->more = pd_server_peers_turn(server, is_tick) || server->more;
 }
 

@@ -264,6 +264,41 @@ struct pd_server_identity {
     bool has_begun;         /* the log was written to */
 };
 
+/* -- Figures (server_figures.c) ----------------------------------------------------------------- */
+
+enum pd_server_gauge {
+    PD_SERVER_GAUGE_LEADER = 0,
+    PD_SERVER_GAUGE_LEADER_CHANGES,
+    PD_SERVER_GAUGE_TERM,
+    PD_SERVER_GAUGE_LAST_INDEX,
+    PD_SERVER_GAUGE_COMMITTED_INDEX,
+    PD_SERVER_GAUGE_APPLIED_INDEX,
+    PD_SERVER_GAUGE_REVISION,
+    PD_SERVER_GAUGE_COMPACTED_REVISION,
+    PD_SERVER_GAUGE_KEY_COUNT,
+    PD_SERVER_GAUGE_LEASE_COUNT,
+    PD_SERVER_GAUGE_PROPOSALS,
+    PD_SERVER_GAUGE_READS,
+    PD_SERVER_GAUGE_SNAPSHOTS_SENT,
+    PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED,
+    PD_SERVER_GAUGE_IS_LEARNER,
+    PD_SERVER_GAUGE_DISK_IS_LOW,
+    PD_SERVER_GAUGE_COUNT
+};
+
+/* Written by who holds the core, with every tick; the histograms each by the thread whose work it
+ * is. Read by anybody. */
+struct pd_server_gauges {
+    atomic_uint_least64_t values[PD_SERVER_GAUGE_COUNT];
+    uint64_t leader_last; /* that was seen; not 0 once there was one */
+    struct pd_histogram sync;
+    struct pd_histogram apply;
+    struct pd_histogram store_write;
+};
+
+/* With every tick, while the core is held. */
+void pd_server_gauges_publish(struct pd_server *server);
+
 /* -- All of it --------------------------------------------------------------------------------- */
 
 /* Apart from what is written often: hot readers share these two. */
@@ -341,6 +376,7 @@ struct pd_server {
         atomic_uint_least64_t store_batches;
         atomic_uint_least64_t fetches;
     } counters;
+    struct pd_server_gauges gauges;
 };
 
 static inline void pd_server_count(atomic_uint_least64_t *counter, uint64_t by)

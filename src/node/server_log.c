@@ -88,7 +88,9 @@ static bool write_batch(struct pd_server *server)
     }
     log->is_full = false;
     if (status == PD_OK) {
+        uint64_t begun_ns = now(server);
         status = pd_wal_sync(log->wal);
+        pd_histogram_add(&server->gauges.sync, now(server) - begun_ns);
     }
     if (status != PD_OK) {
         pd_fatal("the log in '%s/log' could not be written (%s): what the disk holds is not known. "

@@ -45,7 +45,15 @@ static bool has_room(const struct pd_server *server)
 
 static enum pd_status try_job(struct pd_server *server, struct pd_server_store_job *job)
 {
-    return has_room(server) ? run_job(server, job) : PD_ERR_FULL;
+    if (!has_room(server)) {
+        return PD_ERR_FULL;
+    }
+    uint64_t begun_ns = pd_host_now_ns(server->host);
+    enum pd_status status = run_job(server, job);
+    if (job->kind == PD_SERVER_JOB_WRITE) {
+        pd_histogram_add(&server->gauges.store_write, pd_host_now_ns(server->host) - begun_ns);
+    }
+    return status;
 }
 
 /* A disk that is full is waited for: nothing of the batch is visible, and the log holds it. */

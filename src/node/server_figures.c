@@ -1,0 +1,77 @@
+/* What a monitor asks for: numbers that whoever holds the core puts down with every tick, so that
+ * nobody has to ask the core for them. */
+#include "node/server_internal.h"
+
+static void put(struct pd_server_gauges *gauges, enum pd_server_gauge gauge, uint64_t value)
+{
+    atomic_store_explicit(&gauges->values[gauge], value, memory_order_relaxed);
+}
+
+static uint64_t get(const struct pd_server_gauges *gauges, enum pd_server_gauge gauge)
+{
+    return atomic_load_explicit(&gauges->values[gauge], memory_order_relaxed);
+}
+
+static bool is_learner(const struct pd_server *server, const struct pd_raft_conf *conf)
+{
+    for (uint32_t i = 0; i < conf->learner_count; i++) {
+        if (conf->learners[i] == server->identity.node_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pd_server_gauges_publish(struct pd_server *server)
+{
+    struct pd_server_gauges *gauges = &server->gauges;
+    const struct pd_replica_status *status = &server->status;
+    pd_replica_status(server->replica, &server->status);
+    uint64_t leader = status->raft.leader;
+    if (leader != 0 && leader != gauges->leader_last) {
+        gauges->leader_last = leader;
+        put(gauges, PD_SERVER_GAUGE_LEADER_CHANGES,
+            get(gauges, PD_SERVER_GAUGE_LEADER_CHANGES) + 1);
+    }
+    put(gauges, PD_SERVER_GAUGE_LEADER, leader);
+    put(gauges, PD_SERVER_GAUGE_TERM, status->raft.hard_state.term);
+    put(gauges, PD_SERVER_GAUGE_LAST_INDEX, status->raft.last_index);
+    put(gauges, PD_SERVER_GAUGE_COMMITTED_INDEX, status->raft.hard_state.commit);
+    put(gauges, PD_SERVER_GAUGE_APPLIED_INDEX, status->kv.applied_index);
+    put(gauges, PD_SERVER_GAUGE_REVISION, (uint64_t)status->kv.revision);
+    put(gauges, PD_SERVER_GAUGE_COMPACTED_REVISION, (uint64_t)status->kv.compacted_revision);
+    put(gauges, PD_SERVER_GAUGE_KEY_COUNT, status->kv.key_count);
+    put(gauges, PD_SERVER_GAUGE_LEASE_COUNT, status->kv.lease_count);
+    put(gauges, PD_SERVER_GAUGE_PROPOSALS, status->counters.proposals);
+    put(gauges, PD_SERVER_GAUGE_READS, status->counters.reads);
+    put(gauges, PD_SERVER_GAUGE_SNAPSHOTS_SENT, status->counters.snapshots_sent);
+    put(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED, status->counters.snapshots_installed);
+    put(gauges, PD_SERVER_GAUGE_IS_LEARNER, is_learner(server, &status->raft.conf));
+    put(gauges, PD_SERVER_GAUGE_DISK_IS_LOW, status->disk_is_low);
+}
+
+void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out)
+{
+    const struct pd_server_gauges *gauges = &server->gauges;
+    *figures_out = (struct pd_server_figures){
+        .leader = get(gauges, PD_SERVER_GAUGE_LEADER),
+        .leader_changes = get(gauges, PD_SERVER_GAUGE_LEADER_CHANGES),
+        .term = get(gauges, PD_SERVER_GAUGE_TERM),
+        .last_index = get(gauges, PD_SERVER_GAUGE_LAST_INDEX),
+        .committed_index = get(gauges, PD_SERVER_GAUGE_COMMITTED_INDEX),
+        .applied_index = get(gauges, PD_SERVER_GAUGE_APPLIED_INDEX),
+        .revision = get(gauges, PD_SERVER_GAUGE_REVISION),
+        .compacted_revision = get(gauges, PD_SERVER_GAUGE_COMPACTED_REVISION),
+        .key_count = get(gauges, PD_SERVER_GAUGE_KEY_COUNT),
+        .lease_count = get(gauges, PD_SERVER_GAUGE_LEASE_COUNT),
+        .proposals = get(gauges, PD_SERVER_GAUGE_PROPOSALS),
+        .reads = get(gauges, PD_SERVER_GAUGE_READS),
+        .snapshots_sent = get(gauges, PD_SERVER_GAUGE_SNAPSHOTS_SENT),
+        .snapshots_installed = get(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED),
+        .is_learner = get(gauges, PD_SERVER_GAUGE_IS_LEARNER),
+        .disk_is_low = get(gauges, PD_SERVER_GAUGE_DISK_IS_LOW),
+    };
+    pd_histogram_read(&gauges->sync, &figures_out->sync);
+    pd_histogram_read(&gauges->apply, &figures_out->apply);
+    pd_histogram_read(&gauges->store_write, &figures_out->store_write);
+}
