@@ -39,6 +39,7 @@ struct arguments {
     uint64_t store_lag;
     const char *app; /* NULL: none */
     const char *kv_prefix;
+    struct pd_http1_rules allowed;
     bool is_quiet;
 };
 
@@ -140,8 +141,11 @@ static int open_gateway(const struct arguments *arguments, struct pd_host *host,
 {
     char text[PD_GATEWAY_TEXT_MAX];
     char address[PD_GATEWAY_URL_MAX];
-    struct pd_gateway_thread_config config = {
-        .server = server, .host = host, .folder = arguments->folder, .address = address};
+    struct pd_gateway_thread_config config = {.server = server,
+                                              .host = host,
+                                              .folder = arguments->folder,
+                                              .address = address,
+                                              .allowed = arguments->allowed};
     if (arguments->listen_client == NULL) {
         return PD_EXIT_CODE_OK;
     }
@@ -371,6 +375,46 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
     return NULL;
 }
 
+/* "http://NAME", "https://NAME:PORT": nothing behind it. */
+static bool is_origin(const char *text)
+{
+    const char *name = strncmp(text, "http://", 7) == 0    ? text + 7
+                       : strncmp(text, "https://", 8) == 0 ? text + 8
+                                                           : "";
+    return strcmp(text, "*") == 0 || (name[0] != '\0' && strpbrk(name, "/?# ") == NULL);
+}
+
+/* Likewise, of the options that may come again. */
+static const char *take_allowed(struct arguments *arguments, struct pd_option_cursor *cursor,
+                                bool *is_any_out)
+{
+    struct pd_http1_rules *allowed = &arguments->allowed;
+    const char *value = NULL;
+    *is_any_out = true;
+    if (pd_option_value(cursor, "--allow-host", &value)) {
+        if (is_empty(value) || strpbrk(value, "/: ") != NULL) {
+            return "--allow-host takes a name without a port, or '*'";
+        }
+        if (allowed->host_count == PD_HTTP1_ALLOWED_MAX) {
+            return "--allow-host can be given 16 times";
+        }
+        allowed->hosts[allowed->host_count++] = value;
+        return NULL;
+    }
+    if (pd_option_value(cursor, "--allow-origin", &value)) {
+        if (is_empty(value) || !is_origin(value)) {
+            return "--allow-origin takes http://NAME or https://NAME, perhaps with a port, or '*'";
+        }
+        if (allowed->origin_count == PD_HTTP1_ALLOWED_MAX) {
+            return "--allow-origin can be given 16 times";
+        }
+        allowed->origins[allowed->origin_count++] = value;
+        return NULL;
+    }
+    *is_any_out = false;
+    return NULL;
+}
+
 static int run_start(int count, char **words)
 {
     struct arguments arguments = {
@@ -380,6 +424,9 @@ static int run_start(int count, char **words)
         bool is_any = false;
         const char *word = words[cursor.at];
         const char *wrong = take_value(&arguments, &cursor, &is_any);
+        if (!is_any) {
+            wrong = take_allowed(&arguments, &cursor, &is_any);
+        }
         if (wrong != NULL) {
             return pd_command_usage(&pd_command_start, "%s", wrong);
         }
@@ -409,6 +456,11 @@ const struct pd_command pd_command_start = {
         "  --listen-client ADDRESS:PORT\n"
         "                        where it listens for clients of etcd: etcdctl and the like\n"
         "                        (default: " LISTEN_CLIENT "; port 0: a free one; 'off': nowhere)\n"
+        "  --allow-host NAME     answer HTTP requests for this name too: else only for addresses "
+        "in\n"
+        "                        numbers and localhost ('*': any name; may be given again)\n"
+        "  --allow-origin ORIGIN let pages from there use HTTP, as https://console.example.org\n"
+        "                        ('*': from anywhere; may be given again)\n"
         "  --name NAME           what the members call it\n"
         "  --listen-peer ADDRESS:PORT\n"
         "                        where it listens for other nodes, UDP (default: as cluster.json\n"

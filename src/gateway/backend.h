@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "base/histogram.h"
 #include "base/status.h"
 #include "kv/answer.h"
 #include "kv/kv.h"
@@ -121,6 +122,39 @@ struct pd_backend_answer {
     const struct pd_backend_watch_answer *watch;
 };
 
+/* What a monitor asks for: since the start, or as of a moment ago, each for itself. */
+struct pd_backend_figures {
+    uint64_t leader; /* 0: none is known */
+    uint64_t leader_changes;
+    uint64_t term;
+    uint64_t last_index; /* of the log */
+    uint64_t committed_index;
+    uint64_t applied_index;
+    uint64_t revision;
+    uint64_t compacted_revision;
+    uint64_t key_count;
+    uint64_t lease_count;
+    uint64_t proposals;
+    uint64_t proposals_failed;
+    uint64_t reads;
+    uint64_t snapshots_sent;
+    uint64_t snapshots_installed;
+    uint64_t store_bytes;
+    uint64_t log_batches;
+    uint64_t log_records;
+    uint64_t requests;
+    uint64_t requests_refused;
+    uint64_t peer_packets;
+    uint64_t peer_packets_dropped;
+    uint64_t peer_sends_dropped;
+    uint64_t forwards;
+    bool is_learner;
+    bool disk_is_low;
+    struct pd_histogram_copy sync;
+    struct pd_histogram_copy apply;
+    struct pd_histogram_copy store_write;
+};
+
 /* The gateway's side. */
 struct pd_backend_events {
     void (*answered)(void *state, uint64_t correlation, const struct pd_backend_answer *answer);
@@ -142,6 +176,8 @@ struct pd_backend_ops {
     void (*credit)(struct pd_backend *backend, uint64_t correlation, uint32_t credit,
                    bool wants_progress);
     void (*drain)(struct pd_backend *backend);
+    /* At once, from what lies ready. NULL: it counts nothing. */
+    void (*figures)(struct pd_backend *backend, struct pd_backend_figures *figures_out);
     uint64_t (*deadline_ns)(const struct pd_backend *backend); /* UINT64_MAX: none */
     void (*expire)(struct pd_backend *backend, uint64_t now_ns);
     /* Nothing is given to `answered` or `wake` any more; `closed` (of the node's own making)

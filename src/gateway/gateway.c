@@ -532,8 +532,11 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory or files");
         return PD_ERR_NO_MEMORY;
     }
-    gateway->http1 = (struct pd_http1_shared){
-        .config = config->http1, .service = gateway->service, .version = config->service.version};
+    gateway->http1 = (struct pd_http1_shared){.config = config->http1,
+                                              .service = gateway->service,
+                                              .backend = gateway->backend,
+                                              .gateway_counters = &gateway->counters,
+                                              .version = config->service.version};
     open_loop(gateway);
     enum pd_status status = listen_at(gateway, text);
     const struct pd_backend_events events = {.answered = answered, .wake = wake, .state = gateway};

@@ -35,11 +35,15 @@ struct pd_http1_counters {
     uint64_t answers_5xx;
 };
 
+struct pd_gateway_counters;
+
 /* What all connections of a gateway share. */
 struct pd_http1_shared {
     struct pd_http1_config config;
     struct pd_service *service;
-    const char *version; /* told as the server's */
+    struct pd_backend *backend;                         /* the service's */
+    const struct pd_gateway_counters *gateway_counters; /* without the service's */
+    const char *version;                                /* told as the server's */
     struct pd_http1_counters counters;
     size_t bodies_bytes; /* held now */
 };

@@ -12,7 +12,9 @@ enum pd_http1_page_kind {
     PD_HTTP1_PAGE_VERSION = 0,
     PD_HTTP1_PAGE_HEALTH,
     PD_HTTP1_PAGE_LIVEZ,
-    PD_HTTP1_PAGE_READYZ
+    PD_HTTP1_PAGE_READYZ,
+    PD_HTTP1_PAGE_METRICS,
+    PD_HTTP1_PAGE_BROWSER
 };
 
 struct pd_http1_page {
@@ -25,13 +27,15 @@ enum pd_http1_step {
     PD_HTTP1_STEP_STATUS = 0,
     PD_HTTP1_STEP_READ_LOCAL, /* a serializable range */
     PD_HTTP1_STEP_READ,       /* a linearizable one */
+    PD_HTTP1_STEP_MEMBERS,    /* and the page for the browser is written at once */
     PD_HTTP1_STEP_COUNT
 };
 
 struct pd_http1_survey {
     unsigned wanted; /* bit: the step is asked */
     enum pd_http1_step step;
-    bool goes_on; /* a step has ended: the next one may begin, outside of the service's work */
+    bool is_written; /* http->answer is the page */
+    bool goes_on;    /* a step has ended: the next one may begin, outside of the service's work */
     uint64_t deadline_ns;
     /* Of each step: "" when it went well. */
     char wrong[PD_HTTP1_STEP_COUNT][PD_HTTP1_WORDS_MAX];

@@ -1,19 +1,21 @@
-/* The pages: /version, /health, /livez, /readyz. What they tell of the node they ask as any client
+/* The pages: /, /version, /health, /livez, /readyz, /metrics. What they tell of the node they ask as any client
  * would, one step after the other. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "gateway/browser.h"
+#include "gateway/gateway.h"
 #include "gateway/http1_internal.h"
 #include "gateway/json.h"
+#include "gateway/metrics.h"
 #include "proto/rpc.pb-c.h"
 
 static const struct pd_http1_page pages[] = {
-    {"/version", PD_HTTP1_PAGE_VERSION},
-    {"/health", PD_HTTP1_PAGE_HEALTH},
-    {"/livez", PD_HTTP1_PAGE_LIVEZ},
-    {"/readyz", PD_HTTP1_PAGE_READYZ},
+    {"/version", PD_HTTP1_PAGE_VERSION}, {"/health", PD_HTTP1_PAGE_HEALTH},
+    {"/livez", PD_HTTP1_PAGE_LIVEZ},     {"/readyz", PD_HTTP1_PAGE_READYZ},
+    {"/metrics", PD_HTTP1_PAGE_METRICS}, {"/", PD_HTTP1_PAGE_BROWSER},
 };
 
 const struct pd_http1_page *pd_http1_page_of(struct pd_span path)
@@ -112,6 +114,54 @@ static void answer_checks(struct pd_http1 *http, bool is_ready)
     pd_http1_answer(http, is_good ? 200 : 503, PD_HTTP1_PLAIN, "", pd_text_span(text));
 }
 
+static void answer_metrics(struct pd_http1 *http)
+{
+    const struct pd_http1_shared *shared = http->shared;
+    struct pd_backend_figures figures;
+    struct pd_gateway_counters counters = *shared->gateway_counters;
+    const struct pd_metrics metrics = {
+        .version = shared->version,
+        .member_id = shared->backend->member_id,
+        .figures = shared->backend->ops->figures == NULL ? NULL : &figures,
+        .counters = &counters,
+        .http = &shared->counters,
+    };
+    if (metrics.figures != NULL) {
+        shared->backend->ops->figures(shared->backend, &figures);
+    }
+    pd_service_counters(shared->service, &counters.service);
+    pd_text_reset(&http->answer);
+    pd_metrics_write(&metrics, &http->answer);
+    pd_http1_answer(http, 200, "text/plain; version=0.0.4; charset=utf-8", "",
+                    pd_text_span(&http->answer));
+}
+
+static void write_page(struct pd_http1 *http, const Etcdserverpb__MemberListResponse *members)
+{
+    char host[PD_HTTP1_VALUE_MAX + 1];
+    struct pd_span given = pd_http1_header(http, PD_HTTP1_HEADER_HOST);
+    (void)snprintf(host, sizeof host, "%.*s", (int)given.size, (const char *)given.bytes);
+    const struct pd_browser_page page = {
+        .cluster_id = http->shared->backend->cluster_id,
+        .member_id = http->shared->backend->member_id,
+        .version = http->shared->version,
+        .host = host,
+        .survey = &http->survey,
+        .members = members,
+    };
+    pd_text_reset(&http->answer);
+    pd_browser_write(&page, &http->answer);
+    http->survey.is_written = true;
+}
+
+static void answer_browser(struct pd_http1 *http)
+{
+    if (!http->survey.is_written) {
+        write_page(http, NULL);
+    }
+    pd_http1_answer(http, 200, PD_HTTP1_HTML, PD_BROWSER_HEADERS, pd_text_span(&http->answer));
+}
+
 static void answer(struct pd_http1 *http)
 {
     switch (http->page->kind) {
@@ -126,6 +176,12 @@ static void answer(struct pd_http1 *http)
         return;
     case PD_HTTP1_PAGE_READYZ:
         answer_checks(http, true);
+        return;
+    case PD_HTTP1_PAGE_METRICS:
+        answer_metrics(http);
+        return;
+    case PD_HTTP1_PAGE_BROWSER:
+        answer_browser(http);
         return;
     }
 }
@@ -150,6 +206,8 @@ static bool on_response(struct pd_service_call *call, const ProtobufCMessage *me
     const void *any = message;
     if (message->descriptor == &etcdserverpb__status_response__descriptor) {
         take_status(&http->survey, any);
+    } else if (message->descriptor == &etcdserverpb__member_list_response__descriptor) {
+        write_page(http, any);
     }
     return true;
 }
@@ -208,6 +266,7 @@ static void ask_range(struct pd_http1 *http, bool serializable)
 static void begin_step(struct pd_http1 *http)
 {
     Etcdserverpb__StatusRequest status = ETCDSERVERPB__STATUS_REQUEST__INIT;
+    Etcdserverpb__MemberListRequest list = ETCDSERVERPB__MEMBER_LIST_REQUEST__INIT;
     switch (http->survey.step) {
     case PD_HTTP1_STEP_STATUS:
         ask(http, "/etcdserverpb.Maintenance/Status", &status.base);
@@ -215,6 +274,9 @@ static void begin_step(struct pd_http1 *http)
     case PD_HTTP1_STEP_READ_LOCAL:
     case PD_HTTP1_STEP_READ:
         ask_range(http, http->survey.step == PD_HTTP1_STEP_READ_LOCAL);
+        return;
+    case PD_HTTP1_STEP_MEMBERS:
+        ask(http, "/etcdserverpb.Cluster/MemberList", &list.base);
         return;
     case PD_HTTP1_STEP_COUNT:
         return;
@@ -251,6 +313,10 @@ static unsigned steps_of(const struct pd_http1 *http)
         return local;
     case PD_HTTP1_PAGE_READYZ:
         return status | local | read;
+    case PD_HTTP1_PAGE_METRICS:
+        return 0;
+    case PD_HTTP1_PAGE_BROWSER:
+        return status | bit_of(PD_HTTP1_STEP_MEMBERS);
     }
     return 0;
 }

@@ -44,7 +44,8 @@ struct pd_gateway_backend {
     size_t room_size;
     uint64_t node_id;
     char *store_folder;
-    uint64_t store_bytes; /* as of store_looked_ns */
+    uint64_t writes_failed; /* answered, but not as done */
+    uint64_t store_bytes;   /* as of store_looked_ns */
     uint64_t store_looked_ns;
     char url[URL_MAX];
     /* Of the answer about the members that is being given. */
@@ -339,6 +340,46 @@ static uint64_t store_bytes(struct pd_gateway_backend *backend)
     return backend->store_bytes;
 }
 
+static void figures(struct pd_backend *interface, struct pd_backend_figures *figures_out)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    struct pd_server_figures node;
+    struct pd_server_counters counters;
+    pd_server_figures(backend->config.server, &node);
+    pd_server_counters(backend->config.server, &counters);
+    *figures_out = (struct pd_backend_figures){
+        .leader = node.leader,
+        .leader_changes = node.leader_changes,
+        .term = node.term,
+        .last_index = node.last_index,
+        .committed_index = node.committed_index,
+        .applied_index = node.applied_index,
+        .revision = node.revision,
+        .compacted_revision = node.compacted_revision,
+        .key_count = node.key_count,
+        .lease_count = node.lease_count,
+        .proposals = node.proposals,
+        .proposals_failed = backend->writes_failed,
+        .reads = node.reads,
+        .snapshots_sent = node.snapshots_sent,
+        .snapshots_installed = node.snapshots_installed,
+        .store_bytes = store_bytes(backend),
+        .log_batches = counters.log_batches,
+        .log_records = counters.log_records,
+        .requests = counters.requests,
+        .requests_refused = counters.requests_refused,
+        .peer_packets = counters.peers.packets,
+        .peer_packets_dropped = counters.peers.packets_dropped,
+        .peer_sends_dropped = counters.peers.sends_dropped,
+        .forwards = counters.peers.forwards,
+        .is_learner = node.is_learner != 0,
+        .disk_is_low = node.disk_is_low != 0,
+        .sync = node.sync,
+        .apply = node.apply,
+        .store_write = node.store_write,
+    };
+}
+
 static bool take_about(struct pd_gateway_backend *backend, struct pd_span body)
 {
     struct pd_kv_reader reader;
@@ -405,6 +446,7 @@ static void give(struct pd_gateway_backend *backend, uint64_t correlation,
         .term = head->term,
     };
     bool is_sound = true;
+    backend->writes_failed += kind == PD_BACKEND_WRITE && outcome != PD_REPLICA_OK;
     if (kind == PD_BACKEND_WATCH && (outcome == PD_REPLICA_OK || outcome == PD_REPLICA_CANCELLED)) {
         is_sound = take_watch(head->body, &watch);
         answer.watch = &watch;
@@ -494,6 +536,7 @@ static const struct pd_backend_ops ops = {
     .cancel = cancel,
     .credit = credit,
     .drain = drain,
+    .figures = figures,
     .deadline_ns = deadline_ns,
     .expire = expire,
     .detach = detach,

@@ -51,6 +51,7 @@ static enum pd_status open_gateway(struct pd_gateway_thread *thread,
     struct pd_gateway_config gateway = pd_gateway_config_default();
     gateway.address = config->address;
     gateway.port = config->port;
+    gateway.http1.rules = config->allowed;
     gateway.service.backend = pd_gateway_backend_interface(thread->backend);
     enum pd_status status = pd_gateway_open(&gateway, text, &thread->gateway);
     if (status != PD_OK) {

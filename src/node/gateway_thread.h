@@ -21,7 +21,8 @@ struct pd_gateway_thread_config {
     struct pd_host *host;
     const char *folder; /* the node's */
     const char *address;
-    uint16_t port; /* 0: a free one */
+    uint16_t port;                 /* 0: a free one */
+    struct pd_http1_rules allowed; /* borrowed texts */
 };
 /* Serves when it returns. Failures as pd_gateway_open's, pd_server_client_open's; PD_ERR_IO: no
  * thread. text: for a person. */
