@@ -98,7 +98,8 @@ PD_NODISCARD enum pd_status pd_server_submit(struct pd_server *server,
                                              struct pd_server_client *client, uint64_t correlation,
                                              struct pd_span bytes);
 
-/* The same, but the core is not woken for it: pd_server_nudge must follow, and serves all before. */
+/* The same, but the core is not woken for it: pd_server_nudge must follow, and serves all
+ * before. */
 PD_NODISCARD enum pd_status pd_server_submit_quietly(struct pd_server *server,
                                                      struct pd_server_client *client,
                                                      uint64_t correlation, struct pd_span bytes);

@@ -20,8 +20,8 @@ static struct pd_store_server_link *link_of(struct pd_store_link *link)
     return pd_container_of(link, struct pd_store_server_link, link);
 }
 
-/* Given by this thread, and the core not yet woken for them. A scheduler thread has one runtime, and
- * that one store. */
+/* Given by this thread, and the core not yet woken for them. A scheduler thread has one runtime,
+ * and that one store. */
 static _Thread_local uint32_t quiet_count;
 
 static enum pd_status submit(struct pd_store_link *link, uint64_t correlation, struct pd_span bytes)

@@ -250,8 +250,8 @@ static void depart(struct pd_kv_ticket *ticket, uint64_t now_ns)
 
 /* -- Answers ----------------------------------------------------------------------------------- */
 
-/* The answer was not the last: the next request goes out from the same place, and nobody in the line
- * goes first. */
+/* The answer was not the last: the next request goes out from the same place, and nobody in the
+ * line goes first. */
 static void keep_place(struct pd_kv_ticket *ticket)
 {
     struct pd_store_place *place = pd_store_place_of(ticket->port, ticket->place);
