@@ -133,6 +133,9 @@ bool pd_runtime_cancel_send(struct pd_runtime *runtime, uint64_t id);
 /* The scheduler of the calling thread, or NULL. */
 struct pd_scheduler *pd_scheduler_current(void);
 
+/* On its own thread: others than the one that runs wait to run here. */
+bool pd_scheduler_has_others(struct pd_scheduler *scheduler);
+
 /* Put a QUEUED process where it will run. For mailbox.c. */
 void pd_runtime_enqueue(struct pd_runtime *runtime, struct pd_process *process);
 

@@ -354,13 +354,17 @@ static void look_at_clock(struct pd_scheduler *scheduler)
     }
 }
 
+bool pd_scheduler_has_others(struct pd_scheduler *scheduler)
+{
+    return scheduler->lifo != NULL || pd_runqueue_count(&scheduler->queue) > 0 ||
+           pd_runqueue_count(&scheduler->runtime->injected) > 0;
+}
+
 static void tell_turned(struct pd_scheduler *scheduler)
 {
     struct pd_runtime *runtime = scheduler->runtime;
     if (runtime->hooks.turned != NULL) {
-        bool is_last = scheduler->lifo == NULL && pd_runqueue_count(&scheduler->queue) == 0 &&
-                       pd_runqueue_count(&runtime->injected) == 0;
-        runtime->hooks.turned(runtime->hooks.context, is_last);
+        runtime->hooks.turned(runtime->hooks.context, !pd_scheduler_has_others(scheduler));
     }
 }
 

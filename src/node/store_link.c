@@ -27,7 +27,9 @@ static _Thread_local uint32_t quiet_count;
 static enum pd_status submit(struct pd_store_link *link, uint64_t correlation, struct pd_span bytes)
 {
     struct pd_store_server_link *self = link_of(link);
-    if (!pd_store_port_interface(self->port)->is_flushed || pd_scheduler_current() == NULL) {
+    struct pd_scheduler *here = pd_scheduler_current();
+    if (here == NULL || !pd_store_port_interface(self->port)->is_flushed ||
+        (quiet_count == 0 && !pd_scheduler_has_others(here))) {
         return pd_server_submit(self->server, &self->client, correlation, bytes);
     }
     quiet_count++;

@@ -177,6 +177,7 @@ bool pd_store_place_take(struct pd_kv_ticket *ticket)
         next = next_of_line(port);
     } else if (!ticket->is_watch && !pd_list_is_linked(&ticket->line)) {
         pd_list_append(&port->line, &ticket->line);
+        ticket->was_listed = true;
         pd_store_count(&port->counters.waited);
     }
     pd_spin_unlock(&port->lock);
@@ -224,6 +225,9 @@ void pd_store_line_leave(struct pd_kv_ticket *ticket)
 {
     struct pd_store_port *port = ticket->port;
     void *next = NULL;
+    if (!ticket->was_listed) {
+        return;
+    }
     pd_spin_lock(&port->lock);
     pd_list_remove(&ticket->idle);
     if (pd_list_is_linked(&ticket->line)) {

@@ -71,6 +71,7 @@ struct pd_kv_ticket {
     struct pd_list line; /* under the port's lock */
     struct pd_list idle; /* of those that wait for the link; likewise */
     atomic_uint_least32_t references;
+    bool was_listed; /* in either, once: else there is nothing to leave */
     enum pd_store_stage stage;
     uint64_t deadline_ns;
     uint64_t retry_at_ns;

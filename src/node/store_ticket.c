@@ -157,6 +157,7 @@ static void wait_for_link(struct pd_kv_ticket *ticket)
 {
     struct pd_store_port *port = ticket->port;
     ticket->waits_for_link = true;
+    ticket->was_listed = true;
     pd_spin_lock(&port->lock);
     if (!pd_list_is_linked(&ticket->idle)) {
         pd_list_append(&port->idle, &ticket->idle);
