@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "cli/cluster_members.h"
+#include "cli/cluster_ticket.h"
 #include "cli/command.h"
 #include "cli/node_client.h"
 #include "cli/options.h"
 
 #define TIMEOUT_S 10
+#define VALID_S UINT64_C(86400)
 #define ID_TEXT 17
 
 struct arguments {
@@ -18,6 +20,7 @@ struct arguments {
     const char *socket;
     const char *node; /* NULL: none was named */
     uint64_t timeout_s;
+    uint64_t valid_s; /* of a ticket */
     bool is_json;
 };
 
@@ -306,6 +309,11 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
     return code;
 }
 
+static int run_ticket(const struct arguments *arguments, struct pd_node_client *client)
+{
+    return pd_cluster_ticket(arguments->folder, arguments->valid_s, client);
+}
+
 /* -- Words ------------------------------------------------------------------------------------- */
 
 static const struct verb verbs[] = {
@@ -314,6 +322,7 @@ static const struct verb verbs[] = {
     {.name = "remove", .takes_node = true, .needs_node = true, .run = run_remove},
     {.name = "promote", .takes_node = true, .needs_node = true, .run = run_promote},
     {.name = "transfer", .takes_node = true, .run = run_transfer},
+    {.name = "ticket", .run = run_ticket},
 };
 
 static const struct verb *find_verb(const char *word)
@@ -324,6 +333,30 @@ static const struct verb *find_verb(const char *word)
         }
     }
     return NULL;
+}
+
+/* "90s", "30m", "24h", "7d" in seconds. */
+static bool read_duration(const char *text, uint64_t *seconds_out)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char number[16];
+    size_t size = text == NULL ? 0 : strlen(text);
+    if (size < 2 || size > sizeof number) {
+        return false;
+    }
+    memcpy(number, text, size - 1);
+    number[size - 1] = '\0';
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (text[size - 1] == units[i].unit && pd_option_number(number, seconds_out) &&
+            *seconds_out > 0 && *seconds_out <= 3650u * UINT64_C(86400) / units[i].seconds) {
+            *seconds_out *= units[i].seconds;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* False: the word at the cursor is no option. */
@@ -343,6 +376,11 @@ static bool take_option(struct arguments *arguments, struct pd_option_cursor *cu
             arguments->timeout_s == 0 || arguments->timeout_s > 86400) {
             *code_out =
                 pd_command_usage(&pd_command_cluster, "--timeout takes seconds, 1 to 86400");
+        }
+    } else if (pd_option_value(cursor, "--expires", &value)) {
+        if (!read_duration(value, &arguments->valid_s)) {
+            *code_out =
+                pd_command_usage(&pd_command_cluster, "--expires takes 90s, 30m, 24h or 7d");
         }
     } else if (pd_option_value(cursor, "-o", &value) ||
                pd_option_value(cursor, "--output", &value)) {
@@ -371,7 +409,8 @@ static int run_verb(const struct verb *verb, const struct arguments *arguments)
 
 static int run_cluster(int count, char **words)
 {
-    struct arguments arguments = {.folder = PD_NODE_FOLDER, .timeout_s = TIMEOUT_S};
+    struct arguments arguments = {
+        .folder = PD_NODE_FOLDER, .timeout_s = TIMEOUT_S, .valid_s = VALID_S};
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
     const struct verb *verb = NULL;
     int code = PD_EXIT_CODE_OK;
@@ -408,7 +447,8 @@ static int run_cluster(int count, char **words)
 
 const struct pd_command pd_command_cluster = {
     .name = "cluster",
-    .arguments = "status | members | remove NODE | promote NODE | transfer [NODE] [OPTION...]",
+    .arguments =
+        "status | members | remove NODE | promote NODE | transfer [NODE] | ticket [OPTION...]",
     .summary = "who belongs to a cluster, and who leads it",
     .help = "Asks any running node of the cluster. NODE is a member's name, or its id.\n"
             "\n"
@@ -417,8 +457,10 @@ const struct pd_command pd_command_cluster = {
             "  remove NODE      for good: it cannot come back under its old identity\n"
             "  promote NODE     a learner that has caught up becomes a voter\n"
             "  transfer [NODE]  hand over the lead, to NODE or to who is best prepared\n"
+            "  ticket           a line with which a new node joins (`pando join`): a secret\n"
             "\n"
             "  -o FORMAT        table (default) or json\n"
+            "  --expires TIME   of a ticket: 90s, 30m, 24h (default), 7d\n"
             "  --timeout S      give up after that many seconds (default: 10)\n"
             "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
             "  --socket PATH    its socket (default: DIR/pando.sock)\n"
@@ -426,6 +468,7 @@ const struct pd_command pd_command_cluster = {
             "Examples:\n"
             "  pando cluster status --data pando-dev/node-0\n"
             "  pando cluster remove node-2 --data pando-dev/node-0\n"
-            "  pando cluster transfer --data pando-dev/node-1\n",
+            "  pando cluster transfer --data pando-dev/node-1\n"
+            "  pando cluster ticket --expires 1h --data pando-dev/node-0\n",
     .run = run_cluster,
 };

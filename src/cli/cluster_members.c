@@ -1,6 +1,7 @@
 #include "cli/cluster_members.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,23 @@ enum pd_status pd_cluster_members_read(struct pd_node_client *client,
                     "the node's answer cannot be read: is it of another version?");
     }
     return PD_OK;
+}
+
+bool pd_cluster_id_read(struct pd_node_client *client, uint64_t *cluster_id_out)
+{
+    const struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_STATUS};
+    struct pd_replica_answer_head answer;
+    if (pd_node_client_call(client, &request, &answer) != PD_OK) {
+        return false;
+    }
+    json_t *status = json_loadb((const char *)answer.body.bytes, answer.body.size, 0, NULL);
+    const char *text = json_string_value(json_object_get(status, "cluster"));
+    *cluster_id_out = text == NULL ? 0 : strtoull(text, NULL, 16);
+    json_decref(status);
+    if (*cluster_id_out == 0) {
+        (void)fail(client, PD_ERR_CORRUPT, "the node does not say of which cluster it is");
+    }
+    return *cluster_id_out != 0;
 }
 
 void pd_cluster_members_free(struct pd_cluster_members *members)

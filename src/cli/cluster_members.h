@@ -19,6 +19,9 @@ PD_NODISCARD enum pd_status pd_cluster_members_read(struct pd_node_client *clien
                                                     struct pd_cluster_members *members_out);
 void pd_cluster_members_free(struct pd_cluster_members *members);
 
+/* The cluster's id, as the node's status has it. false: client->text says why not. */
+bool pd_cluster_id_read(struct pd_node_client *client, uint64_t *cluster_id_out);
+
 /* By name, or by id in hexadecimal digits. NULL: nobody; *is_ambiguous_out: several have that
  * name. */
 const struct pd_members_item *pd_cluster_members_find(const struct pd_cluster_members *members,

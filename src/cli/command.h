@@ -33,6 +33,7 @@ extern const struct pd_command *const pd_commands[];
 extern const struct pd_command pd_command_check;
 extern const struct pd_command pd_command_cluster;
 extern const struct pd_command pd_command_dev;
+extern const struct pd_command pd_command_join;
 extern const struct pd_command pd_command_run;
 extern const struct pd_command pd_command_sim;
 extern const struct pd_command pd_command_ps;

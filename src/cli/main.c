@@ -6,9 +6,10 @@
 #include "cli/command.h"
 
 const struct pd_command *const pd_commands[] = {
-    &pd_command_run,    &pd_command_check, &pd_command_ps,    &pd_command_info,    &pd_command_kill,
-    &pd_command_trace,  &pd_command_dev,   &pd_command_start, &pd_command_cluster, &pd_command_kv,
-    &pd_command_status, &pd_command_wal,   &pd_command_sim,   &pd_command_version, NULL,
+    &pd_command_run,  &pd_command_check,   &pd_command_ps,      &pd_command_info,
+    &pd_command_kill, &pd_command_trace,   &pd_command_dev,     &pd_command_start,
+    &pd_command_join, &pd_command_cluster, &pd_command_kv,      &pd_command_status,
+    &pd_command_wal,  &pd_command_sim,     &pd_command_version, NULL,
 };
 
 static void print_message(const char *format, va_list arguments)

@@ -53,6 +53,7 @@ struct ending {
     const struct arguments *arguments;
     const struct pd_server *server;
     const struct pd_gateway_thread *gateway;
+    struct pd_server_peers_net *peers;
     const char *path;
 };
 
@@ -201,6 +202,9 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     struct pd_gateway_thread *gateway = NULL;
     struct pd_hosted *hosted = NULL;
     int code = open_gateway(arguments, host, server, &gateway);
+    if (code == PD_EXIT_CODE_OK && pd_server_peers_net_serve(ending->peers, server) != PD_OK) {
+        code = pd_command_failed("cannot serve nodes that join: too many clients");
+    }
     if (code == PD_EXIT_CODE_OK) {
         ending->arguments = arguments;
         ending->server = server;
@@ -214,6 +218,7 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
         pd_server_socket_stop(socket);
     }
     pd_server_socket_run(socket);
+    pd_server_peers_net_end(ending->peers);
     pd_hosted_close(hosted);
     pd_gateway_thread_close(gateway, NULL);
     atomic_store(&ending->socket, NULL);
@@ -292,6 +297,7 @@ static int start(const struct arguments *arguments)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     ending.is_quiet = arguments->is_quiet;
+    ending.peers = &peers;
     struct pd_server_config config = pd_server_config_default();
     config.folder = arguments->folder;
     config.host = pd_real_host_interface(real);

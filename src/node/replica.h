@@ -71,6 +71,7 @@ struct pd_replica_config {
     bool has_directory;
     const struct pd_replica_first_member *first_members;
     uint32_t first_member_count;
+    uint32_t voters_max; /* learners become voters by themselves while there are fewer; 0: never */
     /* Bounds of this node alone. */
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */
     uint64_t proposal_bytes_max; /* refused beyond, while they wait for a batch */

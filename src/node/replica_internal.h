@@ -431,8 +431,9 @@ void pd_replica_reads_drop(struct pd_replica *replica);
 const char *pd_replica_directory_objection(const struct pd_replica *replica,
                                            const struct pd_kv_command *command,
                                            enum pd_replica_outcome *outcome_out);
-/* A leader's duty: first members that the directory never heard of. */
-void pd_replica_directory_tick(struct pd_replica *replica);
+/* A leader's duties: first members that the directory never heard of; learners that have caught up.
+ */
+void pd_replica_members_tick(struct pd_replica *replica);
 /* The answer to MEMBERS. false: no memory. */
 bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                                bool with_about);

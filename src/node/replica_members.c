@@ -124,24 +124,24 @@ static const char *refusal_text(enum pd_status status)
                                    : "the change contradicts the membership";
 }
 
-static void propose_change(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                           const struct pd_replica_request_head *head)
+/* is_wanted: a client waits for it. */
+static enum pd_status propose_change(struct pd_replica *replica, bool is_wanted, uint64_t client,
+                                     uint64_t correlation,
+                                     const struct pd_replica_request_head *head)
 {
     struct pd_raft_conf_change change = {.count = 1};
     change.changes[0] =
         (struct pd_raft_conf_change_single){.type = change_type(head->kind), .node = head->number};
     uint64_t index = 0;
     if (replica->proposal_count == replica->config.proposals_max) {
-        refuse(replica, client, correlation, PD_REPLICA_BUSY, "a limit is reached: try again");
-        return;
+        return PD_ERR_FULL;
     }
     enum pd_status status = pd_raft_propose_conf_change(replica->raft, &change, false, &index);
     if (status != PD_OK) {
-        refuse(replica, client, correlation, refusal(status), refusal_text(status));
-        return;
+        return status;
     }
     const struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CONF,
-                                                 .is_wanted = true,
+                                                 .is_wanted = is_wanted,
                                                  .index = index,
                                                  .term = replica->term,
                                                  .client = client,
@@ -150,6 +150,7 @@ static void propose_change(struct pd_replica *replica, uint64_t client, uint64_t
     replica->conf_index = index;
     bool is_kept = pd_replica_wait_for(replica, &proposal);
     pd_assert(is_kept);
+    return PD_OK;
 }
 
 static void transfer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
@@ -189,7 +190,10 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
         refuse(replica, client, correlation, outcome, text);
         return;
     }
-    propose_change(replica, client, correlation, head);
+    enum pd_status status = propose_change(replica, true, client, correlation, head);
+    if (status != PD_OK) {
+        refuse(replica, client, correlation, refusal(status), refusal_text(status));
+    }
 }
 
 /* -- The directory ----------------------------------------------------------------------------- */
@@ -215,7 +219,7 @@ const char *pd_replica_directory_objection(const struct pd_replica *replica,
 }
 
 /* One at a time; asked for again when it was lost with the lead. */
-void pd_replica_directory_tick(struct pd_replica *replica)
+static void fill_directory(struct pd_replica *replica)
 {
     const struct pd_replica_config *config = &replica->config;
     for (uint32_t i = 0; i < config->first_member_count && config->has_directory; i++) {
@@ -234,6 +238,33 @@ void pd_replica_directory_tick(struct pd_replica *replica)
         replica->member_index = index == 0 ? replica->member_index : index;
         return;
     }
+}
+
+/* One at a time, too. A learner that the directory does not call a voter stays what it is. */
+static void promote(struct pd_replica *replica)
+{
+    const struct pd_raft_conf *conf = &replica->conf;
+    if (conf->voter_count >= replica->config.voters_max || conf->voter_outgoing_count > 0 ||
+        replica->conf_index > replica->apply_raft) {
+        return;
+    }
+    for (uint32_t i = 0; i < conf->learner_count; i++) {
+        const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_PROMOTE,
+                                                     .number = conf->learners[i]};
+        enum pd_replica_outcome outcome = PD_REPLICA_INVALID;
+        if (stranger(replica, head.number) == NULL && objection(replica, &head, &outcome) == NULL &&
+            propose_change(replica, false, 0, 0, &head) == PD_OK) {
+            pd_replica_note(replica, "node %016llx has caught up: it becomes a voter",
+                            (unsigned long long)head.number);
+            return;
+        }
+    }
+}
+
+void pd_replica_members_tick(struct pd_replica *replica)
+{
+    fill_directory(replica);
+    promote(replica);
 }
 
 static enum pd_members_standing standing_of(const struct pd_raft_conf *conf, pd_raft_node node)

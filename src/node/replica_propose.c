@@ -463,5 +463,5 @@ void pd_replica_duties_tick(struct pd_replica *replica)
     }
     expire(replica);
     hand_over(replica);
-    pd_replica_directory_tick(replica);
+    pd_replica_members_tick(replica);
 }

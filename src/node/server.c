@@ -13,6 +13,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MIB (UINT64_C(1) << 20)
 #define TICKS_A_SECOND 50u
+#define VOTERS_MAX 5u
 #define REQUEST_S 10u /* a disk that stalls that long is told of */
 /* Headers of a batch's records. */
 #define BATCH_SLACK_BYTES (2 * MIB)
@@ -21,6 +22,7 @@ struct pd_server_config pd_server_config_default(void)
 {
     struct pd_replica_config replica = pd_replica_config_default();
     replica.request_ticks_max = REQUEST_S * TICKS_A_SECOND;
+    replica.voters_max = VOTERS_MAX;
     return (struct pd_server_config){
         .replica = replica,
         .wal = pd_wal_config_default(),

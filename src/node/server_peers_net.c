@@ -7,6 +7,7 @@
 #include "host/udp.h"
 #include "net/address.h"
 #include "net/net.h"
+#include "node/server_peers_join.h"
 
 #define PATH_MAX_SIZE 4096u
 #define SOCKET_BYTES (4u << 20)
@@ -42,13 +43,24 @@ static enum pd_status identify(void *state, const char *folder, bool is_new,
 static enum pd_status open_net(struct pd_server_peers_net *peers, char *text, size_t text_max)
 {
     struct pd_net_config config = pd_net_config_default();
-    config.host = peers->host;
-    config.loop = pd_udp_loop(peers->udp);
-    config.identity = &peers->identity;
-    enum pd_status status = pd_net_open(&config, &peers->net);
-    if (status != PD_OK) {
-        (void)snprintf(text, text_max, "cannot serve other nodes: %s", pd_status_text(status));
+    struct pd_net_offer offer = {.name = PD_JOIN_SERVICE};
+    enum pd_status status = pd_join_create(peers->host, &peers->join);
+    if (status == PD_OK) {
+        offer.handler = pd_join_handler(peers->join);
+        config.host = peers->host;
+        config.loop = pd_udp_loop(peers->udp);
+        config.identity = &peers->identity;
+        config.offers = &offer;
+        config.offer_count = 1;
+        status = pd_net_open(&config, &peers->net);
     }
+    if (status == PD_OK) {
+        pd_join_attach(peers->join, peers->net);
+        return PD_OK;
+    }
+    (void)snprintf(text, text_max, "cannot serve other nodes: %s", pd_status_text(status));
+    pd_join_destroy(peers->join);
+    peers->join = NULL;
     return status;
 }
 
@@ -86,6 +98,8 @@ static void close_transport(void *state, struct pd_transport *transport)
     (void)transport;
     pd_net_close(peers->net);
     pd_udp_close(peers->udp);
+    pd_join_destroy(peers->join);
+    peers->join = NULL;
     peers->net = NULL;
     peers->udp = NULL;
 }
@@ -98,4 +112,17 @@ void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *
     config->open = open_transport;
     config->close = close_transport;
     config->state = peers;
+}
+
+enum pd_status pd_server_peers_net_serve(struct pd_server_peers_net *peers,
+                                         struct pd_server *server)
+{
+    return peers->join == NULL ? PD_OK : pd_join_open(peers->join, server);
+}
+
+void pd_server_peers_net_end(struct pd_server_peers_net *peers)
+{
+    if (peers->join != NULL) {
+        pd_join_close(peers->join);
+    }
 }

@@ -10,16 +10,24 @@
 
 struct pd_udp;
 struct pd_net;
+struct pd_join;
+struct pd_server;
 
 struct pd_server_peers_net {
     struct pd_host *host;
     struct pd_net_identity identity;
     struct pd_udp *udp;
     struct pd_net *net;
+    struct pd_join *join;
 };
 
 /* Fill in what a server asks for; addresses, name and bounds stay as they are. */
 void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *host,
                              struct pd_server_peers_config *config);
+/* New nodes may join from now on, if this one has a net. PD_ERR_FULL: too many clients. */
+PD_NODISCARD enum pd_status pd_server_peers_net_serve(struct pd_server_peers_net *peers,
+                                                      struct pd_server *server);
+/* Before the server is closed. */
+void pd_server_peers_net_end(struct pd_server_peers_net *peers);
 
 #endif

@@ -70,6 +70,32 @@ same_state 0 1 2
 runs 0 kv put --data "$cluster/node-$follower" after snapshot
 same_state 0 1 2
 
+# A new node joins by a ticket, learns, and votes; joining again is a start. A ticket that was touched, or is too old,
+# is none.
+runs 0 cluster ticket --expires 1h --data "$cluster/node-$follower"
+cp "$out" "$work/ticket"
+runs 1 join "$(sed 's/./A/40' "$work/ticket")" --data "$work/nobody"
+said "no ticket"
+runs 0 join "@$work/ticket" --data "$cluster/node-3" --name node-3 --no-start
+printed "joined cluster"
+"$PANDO" join "@$work/ticket" --data "$cluster/node-3" --listen-client off >"$work/node-3.log" 2>&1 &
+pids[3]=$!
+children+=("$!")
+standing() {
+    "$PANDO" cluster members --data "$cluster/node-0" >"$work/members"
+    grep -q "node-3 *$1" "$work/members"
+}
+eventually standing "\\(voter\\|leader\\)"
+same_state 0 1 2 3
+runs 0 cluster ticket --expires 1s --data "$cluster/node-0"
+cp "$out" "$work/ticket"
+late() { [ "$(date +%s)" -gt "$(($1 + 1))" ]; }
+eventually late "$(date +%s)"
+runs 1 join "@$work/ticket" --data "$work/nobody"
+said "has expired"
+runs 0 cluster remove node-3 --data "$cluster/node-0"
+end_node 3 TERM
+
 # Who leads and is asked to end hands over: the others do not wait for an election.
 leader_index 0 1 2
 end_node "$leader" TERM

@@ -158,6 +158,7 @@ static struct pd_server_config config_of(struct node *node)
     config.peers.close = close_transport;
     config.peers.state = node;
     config.peers.peer_address = node->address;
+    config.replica.voters_max = 3;
     return config;
 }
 

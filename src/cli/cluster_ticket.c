@@ -1,0 +1,79 @@
+#include "cli/cluster_ticket.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "cli/cluster_members.h"
+#include "cli/command.h"
+#include "host/key_file.h"
+#include "net/identity.h"
+#include "node/members_file.h"
+#include "node/members_ticket.h"
+#include "node/server_peers.h"
+
+static void take_member(struct pd_ticket *ticket, const struct pd_members_item *item)
+{
+    if (ticket->count < PD_TICKET_MEMBERS_MAX && item->is_listed &&
+        item->standing != PD_MEMBERS_NONE && item->member.peer_count > 0) {
+        ticket->members[ticket->count++] = item->member;
+    }
+}
+
+/* Who signs comes first: it is there. */
+static void take_members(struct pd_ticket *ticket, const struct pd_cluster_members *members,
+                         uint64_t signer)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->items[i].member.node == signer) {
+            take_member(ticket, &members->items[i]);
+        }
+    }
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->items[i].member.node != signer) {
+            take_member(ticket, &members->items[i]);
+        }
+    }
+}
+
+static int print(const struct pd_ticket *ticket, const struct pd_net_identity *signer)
+{
+    char text[PD_TICKET_TEXT_MAX];
+    if (pd_ticket_print(ticket, signer, text) != PD_OK) {
+        return pd_command_failed("the ticket could not be made: no memory");
+    }
+    (void)printf("%s\n", text);
+    return PD_EXIT_CODE_OK;
+}
+
+int pd_cluster_ticket(const char *folder, uint64_t valid_s, struct pd_node_client *client)
+{
+    static struct pd_cluster_members members; /* too large for a frame */
+    struct pd_net_identity signer;
+    uint8_t secret[PD_KEY_FILE_SIZE];
+    char path[PD_NODE_PATH_MAX];
+    char text[PD_KEY_FILE_TEXT_MAX];
+    uint64_t cluster_id = 0;
+    if ((size_t)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, folder) >= sizeof path) {
+        return pd_command_failed("the path '%s' is too long", folder);
+    }
+    if (pd_host_key_file(NULL, path, false, secret, text) != PD_OK) {
+        return pd_command_failed("%s", text[0] != '\0' ? text : "there is no key in that folder");
+    }
+    pd_net_identity_init(&signer, secret);
+    if (!pd_cluster_id_read(client, &cluster_id) ||
+        pd_cluster_members_read(client, &members) != PD_OK) {
+        return pd_command_failed("%s", client->text);
+    }
+    struct pd_ticket ticket = {.cluster_id = cluster_id,
+                               .expires_s = (uint64_t)time(NULL) + valid_s,
+                               .role = PD_KV_MEMBER_VOTER};
+    take_members(&ticket, &members, pd_members_node_of(signer.key));
+    int code = ticket.count > 0
+                   ? print(&ticket, &signer)
+                   : pd_command_failed("this node is alone and has no address for others: start it "
+                                       "with --listen-peer ADDRESS:PORT");
+    pd_cluster_members_free(&members);
+    return code;
+}

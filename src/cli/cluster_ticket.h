@@ -1,0 +1,11 @@
+/* cluster_ticket - pando cluster ticket. */
+#ifndef PD_CLI_CLUSTER_TICKET_H
+#define PD_CLI_CLUSTER_TICKET_H
+
+#include "cli/node_client.h"
+
+/* Print a ticket for the cluster of the running node in `folder`, signed by that node. An exit
+ * code. */
+int pd_cluster_ticket(const char *folder, uint64_t valid_s, struct pd_node_client *client);
+
+#endif

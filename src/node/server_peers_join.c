@@ -1,0 +1,426 @@
+#include "node/server_peers_join.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "kv/codec.h"
+#include "node/members.h"
+
+#define VERSION 1u
+#define SECOND_NS UINT64_C(1000000000)
+#define TEXT_MAX 512u
+
+/*   IDLE -> SIGNER -> DIRECTORY -> LEARNER -> LIST -> answered, IDLE
+ *           is the ticket's signer a member?             what the members are now */
+enum step {
+    STEP_SIGNER = 0,
+    STEP_DIRECTORY,
+    STEP_LEARNER,
+    STEP_LIST
+};
+
+struct link {
+    uint64_t id; /* 0: free */
+    uint8_t key[PD_NET_KEY_SIZE];
+};
+
+struct pd_join {
+    struct pd_host *host;
+    _Atomic(struct pd_net *) net; /* NULL: not yet */
+    atomic_bool is_open;
+    atomic_uint inside; /* the net's thread looks at it */
+    struct pd_event left;
+    struct pd_server *server;
+    struct pd_server_client client;
+    struct pd_event closed;
+    uint64_t cluster_id;
+    /* The net's thread. */
+    struct link links[PD_JOIN_LINKS_MAX];
+    /* Of the net's thread until a request is given to the server, then of the core until it is
+     * answered. */
+    atomic_bool is_busy;
+    enum step step;
+    uint64_t link;
+    uint64_t correlation;
+    uint8_t signer[PD_NET_KEY_SIZE];
+    uint64_t node;
+    enum pd_kv_member_role role;
+    uint8_t member[PD_KV_MEMBER_BYTES_MAX];
+    size_t member_size;
+    char refusal[TEXT_MAX]; /* why it was not added as a learner; empty: it was */
+};
+
+/* -- Bytes ------------------------------------------------------------------------------------- */
+
+void pd_join_put_request(struct pd_kv_writer *writer, const char *ticket,
+                         const struct pd_kv_member *member)
+{
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+    struct pd_kv_writer inner = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_member_encode(&inner, member);
+    writer->is_full = writer->is_full || inner.is_full;
+    pd_kv_write_u8(writer, VERSION);
+    pd_kv_write_span(writer, pd_kv_span(ticket, strlen(ticket)));
+    pd_kv_write_span(writer, pd_kv_span(room, inner.size));
+}
+
+enum pd_status pd_join_read_answer(struct pd_span bytes, struct pd_join_answer *answer_out)
+{
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, bytes);
+    const uint8_t *version = pd_kv_read_raw(&reader, 1);
+    if (version == NULL || *version != VERSION) {
+        return PD_ERR_CORRUPT;
+    }
+    answer_out->outcome = (enum pd_join_outcome)pd_kv_read_below(&reader, PD_JOIN_REFUSED + 1);
+    answer_out->text = pd_kv_read_span(&reader);
+    answer_out->members = reader;
+    return reader.is_bad ? PD_ERR_CORRUPT : PD_OK;
+}
+
+/* It asks again, or somebody else. */
+static void give_up(struct pd_net *net, uint64_t link, uint64_t correlation)
+{
+    enum pd_status status = pd_net_finish(net, link, correlation);
+    (void)status; /* no memory for that either: its patience ends it */
+}
+
+static void reply(struct pd_net *net, uint64_t link, uint64_t correlation,
+                  enum pd_join_outcome outcome, const char *text, struct pd_span members)
+{
+    size_t most = TEXT_MAX + 64 + members.size;
+    struct pd_kv_writer writer = {.bytes = pd_alloc(most), .bytes_max = most};
+    if (writer.bytes == NULL) {
+        give_up(net, link, correlation);
+        return;
+    }
+    pd_kv_write_u8(&writer, VERSION);
+    pd_kv_write_u64(&writer, outcome);
+    pd_kv_write_span(&writer, pd_kv_span(text, strnlen(text, TEXT_MAX)));
+    pd_kv_write_raw(&writer, members.bytes, members.size);
+    if (pd_net_answer(net, link, correlation, pd_kv_span(writer.bytes, writer.size), true) !=
+        PD_OK) {
+        give_up(net, link, correlation);
+    }
+    pd_free(writer.bytes);
+}
+
+/* -- Steps: in the core ------------------------------------------------------------------------ */
+
+static void end(struct pd_join *join, enum pd_join_outcome outcome, const char *text,
+                struct pd_span members)
+{
+    reply(join->net, join->link, join->correlation, outcome, text, members);
+    atomic_store(&join->is_busy, false);
+}
+
+static void ask(struct pd_join *join, enum step step)
+{
+    uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
+                                  .bytes_max = sizeof room - PD_REPLICA_REQUEST_HEAD_SIZE};
+    struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_MEMBERS};
+    if (step == STEP_DIRECTORY) {
+        head.kind = PD_REPLICA_REQUEST_WRITE;
+        pd_kv_command_encode(&writer,
+                             &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                                     .id = (int64_t)join->node,
+                                                     .bytes = {join->member, join->member_size}});
+        pd_assert(!writer.is_full);
+    } else if (step == STEP_LEARNER) {
+        head.kind = PD_REPLICA_REQUEST_ADD_LEARNER;
+        head.number = join->node;
+    }
+    pd_replica_request_put_head(room, &head);
+    join->step = step;
+    if (pd_server_submit(join->server, &join->client, (uint64_t)step,
+                         pd_kv_span(room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size)) != PD_OK) {
+        end(join, PD_JOIN_AGAIN, "the member is busy, or stops", pd_kv_span(NULL, 0));
+    }
+}
+
+static bool is_signer_member(const struct pd_join *join, struct pd_span members)
+{
+    struct pd_kv_reader reader;
+    struct pd_members_item item;
+    bool is_member = false;
+    pd_kv_reader_init(&reader, members);
+    while (pd_members_next(&reader, &item)) {
+        is_member = is_member ||
+                    (item.is_listed && memcmp(item.member.key, join->signer, PD_NET_KEY_SIZE) == 0);
+    }
+    return is_member;
+}
+
+static bool is_taken(const struct pd_join *join, struct pd_span members)
+{
+    struct pd_kv_reader reader;
+    struct pd_members_item item;
+    bool is_member = false;
+    pd_kv_reader_init(&reader, members);
+    while (pd_members_next(&reader, &item)) {
+        is_member =
+            is_member || (item.member.node == join->node && item.is_listed &&
+                          (item.standing != PD_MEMBERS_NONE || join->role == PD_KV_MEMBER_WORKER));
+    }
+    return is_member;
+}
+
+/* The store's word for a command. */
+static void directory_answered(struct pd_join *join, struct pd_span body)
+{
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    pd_kv_reader_init(&reader, body);
+    pd_kv_answer_head(&reader, &head);
+    if (reader.is_bad || head.error != PD_KV_OK) {
+        end(join, PD_JOIN_REFUSED,
+            reader.is_bad ? "the members cannot be read" : pd_kv_error_text(head.error),
+            pd_kv_span(NULL, 0));
+    } else {
+        ask(join, join->role == PD_KV_MEMBER_WORKER ? STEP_LIST : STEP_LEARNER);
+    }
+}
+
+static void step(struct pd_join *join, const struct pd_replica_answer_head *answer)
+{
+    const struct pd_span none = pd_kv_span(NULL, 0);
+    bool is_done = answer->outcome == PD_REPLICA_OK;
+    if (!is_done && answer->outcome != PD_REPLICA_INVALID) {
+        end(join, PD_JOIN_AGAIN, pd_replica_outcome_text(answer->outcome), none);
+        return;
+    }
+    int size = answer->body.size < TEXT_MAX ? (int)answer->body.size : (int)TEXT_MAX - 1;
+    switch (join->step) {
+    case STEP_SIGNER:
+        if (is_signer_member(join, answer->body)) {
+            ask(join, STEP_DIRECTORY);
+        } else {
+            end(join, PD_JOIN_REFUSED,
+                "who signed the ticket is no member any more: ask for another one", none);
+        }
+        return;
+    case STEP_DIRECTORY:
+        if (is_done) {
+            directory_answered(join, answer->body);
+        } else {
+            (void)snprintf(join->refusal, sizeof join->refusal, "%.*s", size,
+                           (const char *)answer->body.bytes);
+            end(join, PD_JOIN_REFUSED, join->refusal, none);
+        }
+        return;
+    case STEP_LEARNER:
+        (void)snprintf(join->refusal, sizeof join->refusal, "%.*s", is_done ? 0 : size,
+                       is_done ? "" : (const char *)answer->body.bytes);
+        ask(join, STEP_LIST); /* a member already: it asked before */
+        return;
+    case STEP_LIST:
+        if (is_taken(join, answer->body)) {
+            end(join, PD_JOIN_TAKEN, "", answer->body);
+        } else {
+            end(join, PD_JOIN_REFUSED, join->refusal, none);
+        }
+        return;
+    }
+}
+
+static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
+{
+    struct pd_join *join = pd_container_of(client, struct pd_join, client);
+    struct pd_replica_answer_head answer;
+    pd_assert(correlation == (uint64_t)join->step);
+    enum pd_status status = pd_replica_answer_decode(bytes, &answer);
+    pd_assert(status == PD_OK); /* this node's own */
+    step(join, &answer);
+}
+
+static void on_closed_client(struct pd_server_client *client)
+{
+    struct pd_join *join = pd_container_of(client, struct pd_join, client);
+    join->host->ops->event_set(join->host, &join->closed);
+}
+
+/* -- The service: on the net's thread ---------------------------------------------------------- */
+
+static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    (void)state;
+    (void)key;
+    return true; /* the ticket decides */
+}
+
+static struct link *find_link(struct pd_join *join, uint64_t id)
+{
+    for (uint32_t i = 0; i < PD_JOIN_LINKS_MAX; i++) {
+        if (join->links[i].id == id) {
+            return &join->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct pd_join *join = state;
+    struct link *place = find_link(join, 0);
+    if (place != NULL) { /* else its requests are answered: come again */
+        place->id = link;
+        memcpy(place->key, key, sizeof place->key);
+    }
+}
+
+static void on_closed(void *state, uint64_t link, const char *text)
+{
+    struct link *place = find_link(state, link);
+    (void)text;
+    if (place != NULL) {
+        place->id = 0;
+    }
+}
+
+/* NULL, or why not. `ticket` is a text of its own. */
+static const char *judge_ticket(struct pd_join *join, const char *text)
+{
+    struct pd_ticket ticket;
+    uint8_t room[PD_TICKET_BYTES_MAX];
+    if (pd_ticket_parse(text, room, &ticket) != PD_OK) {
+        return "that is no ticket, or not a whole one";
+    }
+    if (ticket.cluster_id != join->cluster_id) {
+        return "the ticket is of another cluster";
+    }
+    if (ticket.expires_s < join->host->ops->wall_ns(join->host) / SECOND_NS) {
+        return "the ticket has expired: ask for another one with `pando cluster ticket`";
+    }
+    if (ticket.role != join->role) {
+        return "the ticket is for the other role: --role says which one is wanted";
+    }
+    memcpy(join->signer, ticket.signer, sizeof join->signer);
+    return NULL;
+}
+
+/* NULL: it may go on; or why not. */
+static const char *take_request(struct pd_join *join, const struct link *link, struct pd_span bytes)
+{
+    struct pd_kv_reader reader;
+    char text[PD_TICKET_TEXT_MAX];
+    struct pd_kv_member member = {0};
+    pd_kv_reader_init(&reader, bytes);
+    const uint8_t *version = pd_kv_read_raw(&reader, 1);
+    struct pd_span ticket = pd_kv_read_span(&reader);
+    struct pd_span row = pd_kv_read_span(&reader);
+    if (version == NULL || *version != VERSION || !pd_kv_read_is_whole(&reader) ||
+        ticket.size >= sizeof text || memchr(ticket.bytes, 0, ticket.size) != NULL ||
+        pd_kv_member_decode(row, &member) != PD_OK) {
+        return "not a request that this version knows";
+    }
+    memcpy(text, ticket.bytes, ticket.size);
+    text[ticket.size] = '\0';
+    memcpy(member.key, link->key, sizeof member.key); /* that alone is proven */
+    struct pd_kv_writer writer = {.bytes = join->member, .bytes_max = sizeof join->member};
+    pd_kv_member_encode(&writer, &member);
+    pd_assert(!writer.is_full);
+    join->member_size = writer.size;
+    join->node = pd_members_node_of(member.key);
+    join->role = member.role;
+    join->refusal[0] = '\0';
+    return judge_ticket(join, text);
+}
+
+static void serve(struct pd_join *join, uint64_t link, uint64_t correlation, struct pd_span bytes)
+{
+    const struct link *place = find_link(join, link);
+    if (place == NULL || atomic_exchange(&join->is_busy, true)) {
+        reply(join->net, link, correlation, PD_JOIN_AGAIN, "another node is joining",
+              pd_kv_span(NULL, 0));
+        return;
+    }
+    join->link = link;
+    join->correlation = correlation;
+    const char *refusal = take_request(join, place, bytes);
+    if (refusal != NULL) {
+        end(join, PD_JOIN_REFUSED, refusal, pd_kv_span(NULL, 0));
+    } else {
+        ask(join, STEP_SIGNER);
+    }
+}
+
+static void on_request(void *state, uint64_t link, uint64_t correlation, struct pd_span bytes)
+{
+    struct pd_join *join = state;
+    (void)atomic_fetch_add(&join->inside, 1);
+    if (atomic_load(&join->is_open)) {
+        serve(join, link, correlation, bytes);
+    } else if (join->net != NULL) {
+        reply(join->net, link, correlation, PD_JOIN_AGAIN, "the member is starting, or stops",
+              pd_kv_span(NULL, 0));
+    }
+    (void)atomic_fetch_sub(&join->inside, 1);
+    if (!atomic_load(&join->is_open)) {
+        join->host->ops->event_set(join->host, &join->left);
+    }
+}
+
+/* -- Life -------------------------------------------------------------------------------------- */
+
+enum pd_status pd_join_create(struct pd_host *host, struct pd_join **join_out)
+{
+    struct pd_join *join = pd_alloc_zeroed(1, sizeof *join);
+    if (join == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    join->host = host;
+    *join_out = join;
+    return PD_OK;
+}
+
+struct pd_net_handler pd_join_handler(struct pd_join *join)
+{
+    return (struct pd_net_handler){.admit = admit,
+                                   .opened = on_opened,
+                                   .closed = on_closed,
+                                   .request = on_request,
+                                   .state = join};
+}
+
+void pd_join_destroy(struct pd_join *join)
+{
+    pd_free(join);
+}
+
+void pd_join_attach(struct pd_join *join, struct pd_net *net)
+{
+    join->net = net;
+}
+
+enum pd_status pd_join_open(struct pd_join *join, struct pd_server *server)
+{
+    struct pd_server_about about;
+    join->client = (struct pd_server_client){.answer = on_answer, .closed = on_closed_client};
+    join->server = server;
+    enum pd_status status = pd_server_client_open(server, &join->client);
+    if (status != PD_OK) {
+        return status;
+    }
+    pd_server_about(server, &about);
+    join->cluster_id = about.cluster_id;
+    atomic_store(&join->is_open, true);
+    return PD_OK;
+}
+
+void pd_join_close(struct pd_join *join)
+{
+    if (atomic_exchange(&join->is_open, false)) {
+        while (atomic_load(&join->inside) != 0) {
+            (void)join->host->ops->event_wait(join->host, &join->left, PD_TIME_NEVER);
+        }
+        pd_server_client_close(join->server, &join->client);
+        while (!join->host->ops->event_wait(join->host, &join->closed, PD_TIME_NEVER)) {
+        }
+    }
+}
