@@ -28,6 +28,7 @@ PD_SOMETIMES_ENTRY(WAL_TAIL_CUT, "recovery cut a torn tail")
 PD_SOMETIMES_ENTRY(KV_SCAN_MERGED,
                    "a scan found rows in the overlay that the store did not show yet")
 PD_SOMETIMES_ENTRY(KV_ROW_MISSING, "a command needed a row that was in no memory")
+PD_SOMETIMES_ENTRY(KV_HISTORY_LANES, "a page of history fetched for as many events as it may")
 PD_SOMETIMES_ENTRY(KV_OVERLAY_FULL, "apply waited because the overlay was full")
 PD_SOMETIMES_ENTRY(KV_REPEATED, "a retry was answered from its session")
 PD_SOMETIMES_ENTRY(KV_WATCH_FELL_BEHIND,
@@ -37,6 +38,7 @@ PD_SOMETIMES_ENTRY(KV_WATCH_PREVIOUS_UNKNOWN, "a watcher went to the store for a
 PD_SOMETIMES_ENTRY(KV_WATCH_WAITS_FOR_READER, "a watcher that is behind found no reader")
 PD_SOMETIMES_ENTRY(KV_WATCH_READ_RING, "a watcher caught up from the ring")
 PD_SOMETIMES_ENTRY(KV_WATCH_CAUGHT_UP, "a watcher that was behind stepped in")
+PD_SOMETIMES_ENTRY(KV_WATCH_READER_SKIPS, "a reader of history went ahead to its first watcher")
 PD_SOMETIMES_ENTRY(KV_WATCH_REVISION_SPLIT, "a revision was larger than a page of history")
 PD_SOMETIMES_ENTRY(KV_WATCH_PAGE_YIELDS, "the ring went on while its revisions were given out")
 PD_SOMETIMES_ENTRY(KV_WATCH_PARKED, "a watcher that was behind ran out of credit")

@@ -52,7 +52,7 @@ void pd_kv_slot_cancel(struct pd_kv *kv, uint32_t index)
 
 void pd_kv_cancel_prefetches(struct pd_kv *kv)
 {
-    for (uint32_t i = PD_KV_SLOT_READS + kv->config.reads_max; i < kv->slot_count; i++) {
+    for (uint32_t i = pd_kv_first_prefetch_slot(kv); i < kv->slot_count; i++) {
         pd_kv_slot_cancel(kv, i);
     }
 }
@@ -157,8 +157,10 @@ enum pd_status pd_kv_supply(struct pd_kv *kv, uint32_t id, const struct pd_store
         status = pd_kv_verify_supply(kv, page);
     } else if (index == PD_KV_SLOT_SWEEP) {
         status = pd_kv_sweep_supply(kv, page);
-    } else if (index < PD_KV_SLOT_READS + kv->config.reads_max) {
+    } else if (index < pd_kv_first_history_slot(kv)) {
         status = pd_kv_read_supply(kv, index - PD_KV_SLOT_READS, page);
+    } else if (index < pd_kv_first_prefetch_slot(kv)) {
+        status = pd_kv_history_supply(kv, index - pd_kv_first_history_slot(kv), page);
     } else {
         status = supply_prefetch(kv, slot, page);
     }
@@ -189,8 +191,7 @@ static bool prefetch_key(struct pd_kv *kv, struct pd_span key)
     if (key.size == 0 || pd_kv_lookup(kv, key, INT64_MAX, PD_KV_SUB_LAST, &known)) {
         return true;
     }
-    uint32_t first = PD_KV_SLOT_READS + kv->config.reads_max;
-    uint32_t index = first + kv->prefetch_next++ % kv->config.prefetch_max;
+    uint32_t index = pd_kv_first_prefetch_slot(kv) + kv->prefetch_next++ % kv->config.prefetch_max;
     if (kv->slots[index].state != PD_KV_SLOT_FREE) {
         return false;
     }

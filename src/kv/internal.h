@@ -21,7 +21,10 @@
 #define PD_KV_SLOT_LOAD 1u
 #define PD_KV_SLOT_VERIFY 2u
 #define PD_KV_SLOT_SWEEP 3u
-#define PD_KV_SLOT_READS 4u /* then reads_max of them, then prefetches */
+#define PD_KV_SLOT_READS 4u /* then reads_max of them, then those of history, then prefetches */
+#define PD_KV_HISTORIES_MAX 64u
+#define PD_KV_HISTORY_LANES 8u
+#define PD_KV_HISTORY_SLOTS (1u + PD_KV_HISTORY_LANES) /* of one page: 'h' rows, then its lanes */
 
 #define PD_KV_LEFT_BYTES 4096u /* of attachments that one command removes by itself */
 #define PD_KV_EXPIRY_SKIP_MAX 4096u
@@ -226,8 +229,7 @@ enum pd_kv_read_kind {
     PD_KV_READ_FREE = 0,
     PD_KV_READ_RANGE,
     PD_KV_READ_LEASE,
-    PD_KV_READ_LEASES,
-    PD_KV_READ_HISTORY
+    PD_KV_READ_LEASES
 };
 /* What is due when, as it was when the read began. */
 struct pd_kv_due {
@@ -249,19 +251,61 @@ struct pd_kv_reading {
     int64_t lease;
     bool with_keys;
     struct pd_kv_place at;
-    size_t bytes_max;
-    struct pd_kv_history history;
-    struct pd_kv_event *events;
-    uint32_t events_max;
     size_t answer_begin;
     struct pd_kv_due *due; /* leases: those still to come, a heap */
     uint32_t due_count;
-    bool has_version; /* history: the last event's record is there, the one before it is wanted */
-    bool has_row;     /* history: an 'h' row is in hand, its records are wanted */
-    uint8_t *traces;  /* history: 'h' rows that were read and wait for their turn */
+};
+
+/* What an event replaced is that of an earlier revision: what its own command wrote before is no state
+ * that anybody saw. */
+enum pd_kv_previous {
+    PD_KV_PREVIOUS_NONE = 0,
+    PD_KV_PREVIOUS_EXACT,   /* the version at a place that is known */
+    PD_KV_PREVIOUS_IN_PAGE, /* likewise, and an earlier event of the page wrote it, or of a lane */
+    PD_KV_PREVIOUS_BEFORE,  /* the newest one of an earlier revision, if it lives */
+    PD_KV_PREVIOUS_WITH_EVENT /* that of an earlier event of the revision */
+};
+/* An event that is not in its page of history yet: its records are on their way, or wait for those
+ * of the events before it. */
+struct pd_kv_lane {
+    int64_t revision;
+    uint32_t sub;
+    bool is_delete;
+    bool wants_version; /* its record */
+    bool wants_previous;
+    bool has_previous;
+    enum pd_kv_previous previous_is;
+    int64_t previous_revision; /* EXACT, IN_PAGE */
+    uint32_t previous_sub;
+    uint32_t previous_event;     /* WITH_EVENT: its place in the page */
+    struct pd_kv_record version; /* without keys and values: those are in `bytes` */
+    struct pd_kv_record previous;
+    uint8_t *bytes; /* key, value of version, value of previous */
+    size_t bytes_max;
+    size_t key_size;
+    size_t version_size;
+    size_t previous_size;
+};
+/* A page of history: history.c. */
+struct pd_kv_history_read {
+    bool is_open;
+    bool is_done;
+    int64_t revision; /* of the store when it began: it reads up to here */
+    size_t bytes_max; /* to use, and what its last event needs beyond */
+    struct pd_kv_history result;
+    struct pd_kv_event *events;
+    uint32_t events_max;
+    uint8_t *bytes; /* keys and values */
+    size_t bytes_size;
+    size_t value_bytes;                           /* of them: values */
+    struct pd_kv_lane lanes[PD_KV_HISTORY_LANES]; /* of event i: i % PD_KV_HISTORY_LANES */
+    uint32_t begun;        /* events; those from result.count on are in lanes */
+    struct pd_kv_place at; /* where the 'h' rows that were not read begin */
+    uint8_t *traces;       /* those that were read and wait for their turn */
     size_t traces_max;
     size_t traces_size;
     size_t traces_at;
+    uint32_t trace_count;
     bool traces_are_last; /* no 'h' row of the revisions that are read comes behind them */
 };
 
@@ -301,6 +345,8 @@ struct pd_kv {
     uint32_t prefetch_next;
     struct pd_kv_apply apply;
     struct pd_kv_reading *reads;
+    struct pd_kv_history_read *histories;
+    size_t history_value_bytes; /* of an event of the last page: what the next one begins with */
     struct pd_table lease_table;
     struct pd_table session_table;
     struct pd_kv_lease *leases;
@@ -389,6 +435,14 @@ bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32
 
 /* -- fetch.c ----------------------------------------------------------------------------------- */
 
+static inline uint32_t pd_kv_first_history_slot(const struct pd_kv *kv)
+{
+    return PD_KV_SLOT_READS + kv->config.reads_max;
+}
+static inline uint32_t pd_kv_first_prefetch_slot(const struct pd_kv *kv)
+{
+    return pd_kv_first_history_slot(kv) + kv->config.histories_max * PD_KV_HISTORY_SLOTS;
+}
 void pd_kv_slots_clear(struct pd_kv *kv);
 /* Whatever state it is in; what was handed out for it will be of no known fetch. */
 void pd_kv_slot_cancel(struct pd_kv *kv, uint32_t slot);
@@ -491,9 +545,12 @@ struct pd_kv_due pd_kv_due_at(const struct pd_kv *kv, uint32_t place);
 int64_t pd_kv_due_take(struct pd_kv_due *due, uint32_t *count);
 PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
                                               const struct pd_store_page *page);
-enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read);
-PD_NODISCARD enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t read,
+/* history.c: pages are counted from 0 here, slots from the first one of all pages. */
+enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t page, uint32_t budget);
+void pd_kv_history_end(struct pd_kv *kv, uint32_t page);
+PD_NODISCARD enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t slot,
                                                  const struct pd_store_page *page);
+void pd_kv_history_check(const struct pd_kv *kv);
 PD_NODISCARD enum pd_status pd_kv_load_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_verify_supply(struct pd_kv *kv, const struct pd_store_page *page);
 PD_NODISCARD enum pd_status pd_kv_sweep_supply(struct pd_kv *kv, const struct pd_store_page *page);

@@ -31,6 +31,7 @@ struct pd_kv_config pd_kv_config_default(void)
         .overlay_bytes = 96 * KIB * KIB,
         .cache_bytes = 32 * KIB * KIB,
         .reads_max = 64,
+        .histories_max = 4,
         .read_bytes_max = 64 * KIB * KIB,
         .prefetch_max = 64,
         .page_bytes = 64 * KIB,
@@ -54,7 +55,8 @@ static bool is_sound(const struct pd_kv_config *config)
            config->session_window_max <= PD_KV_SESSION_WINDOW_MAX && config->leases_max > 0 &&
            config->leases_max <= PD_KV_DEADLINES_MAX / 2 &&
            config->sessions_max <= PD_KV_DEADLINES_MAX / 2 && config->writes_max >= 16 &&
-           config->events_max > 0 && config->reads_max > 0 &&
+           config->events_max > 0 && config->reads_max > 0 && config->histories_max > 0 &&
+           config->histories_max <= PD_KV_HISTORIES_MAX &&
            config->reads_max + config->prefetch_max < 60000;
 }
 
@@ -132,9 +134,10 @@ static bool tables_init(struct pd_kv *kv)
 
 static bool slots_init(struct pd_kv *kv)
 {
-    kv->slot_count = PD_KV_SLOT_READS + kv->config.reads_max + kv->config.prefetch_max;
+    kv->slot_count = pd_kv_first_prefetch_slot(kv) + kv->config.prefetch_max;
     kv->slots = pd_alloc_zeroed(kv->slot_count, sizeof *kv->slots);
     kv->reads = pd_alloc_zeroed(kv->config.reads_max, sizeof *kv->reads);
+    kv->histories = pd_alloc_zeroed(kv->config.histories_max, sizeof *kv->histories);
     /* What is joined to an 'm' row must fit, come what may. */
     size_t unused = 0;
     kv->writes_room = kv->config.writes_max + pd_kv_attachments_max(&kv->config, &unused) +
@@ -143,8 +146,8 @@ static bool slots_init(struct pd_kv *kv)
     kv->sweep.page_max = kv->config.page_bytes + kv->row_key_max;
     kv->sweep.page = pd_alloc(kv->sweep.page_max);
     kv->expiry_front = pd_alloc_zeroed(PD_KV_EXPIRY_SKIP_MAX + 2, sizeof *kv->expiry_front);
-    if (kv->slots == NULL || kv->reads == NULL || kv->writes == NULL || kv->sweep.page == NULL ||
-        kv->expiry_front == NULL) {
+    if (kv->slots == NULL || kv->reads == NULL || kv->histories == NULL || kv->writes == NULL ||
+        kv->sweep.page == NULL || kv->expiry_front == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < kv->slot_count; i++) {
@@ -229,6 +232,9 @@ void pd_kv_close(struct pd_kv *kv)
     for (uint32_t i = 0; kv->reads != NULL && i < kv->config.reads_max; i++) {
         pd_kv_read_end(kv, i);
     }
+    for (uint32_t i = 0; kv->histories != NULL && i < kv->config.histories_max; i++) {
+        pd_kv_history_end(kv, i);
+    }
     for (uint32_t i = 0; kv->slots != NULL && i < kv->slot_count; i++) {
         pd_free(kv->slots[i].low.bytes);
         pd_free(kv->slots[i].high.bytes);
@@ -247,11 +253,11 @@ void pd_kv_close(struct pd_kv *kv)
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         pd_free(places[i]->bytes);
     }
-    void *blocks[] = {
-        kv->slots,          kv->reads,          kv->writes,           kv->leases,
-        kv->lease_free,     kv->sessions,       kv->session_free,     kv->session_slots,
-        kv->deadlines.keys, kv->deadlines.heap, kv->deadlines.places, kv->sweep.page,
-        kv->expiry_front};
+    void *blocks[] = {kv->slots,          kv->reads,          kv->histories,
+                      kv->writes,         kv->leases,         kv->lease_free,
+                      kv->sessions,       kv->session_free,   kv->session_slots,
+                      kv->deadlines.keys, kv->deadlines.heap, kv->deadlines.places,
+                      kv->sweep.page,     kv->expiry_front};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         pd_free(blocks[i]);
     }
@@ -442,6 +448,7 @@ void pd_kv_check(const struct pd_kv *kv)
     pd_assert(kv->visible <= kv->taken);
     pd_assert(kv->taken <= kv->overlay.head);
     pd_assert(kv->meta.compacted <= kv->meta.revision);
+    pd_kv_history_check(kv);
     const struct pd_kv_deadlines *deadlines = &kv->deadlines;
     pd_assert(deadlines->count == kv->lease_count + kv->session_count);
     for (uint32_t i = 0; i < deadlines->count; i++) {

@@ -46,6 +46,7 @@ struct pd_kv_config {
                                a command's end: pd_kv_open refuses less */
     uint64_t cache_bytes;
     uint32_t reads_max;      /* at once */
+    uint32_t histories_max;  /* pages of history at once, beside the reads: 1 to 64 */
     uint32_t read_bytes_max; /* of one read's answer */
     uint32_t prefetch_max;
     uint32_t page_bytes;      /* asked for with a fetch of many rows */
@@ -174,7 +175,8 @@ PD_NODISCARD enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t lease, bo
 /* All ids, the one that is due first first. */
 PD_NODISCARD enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out);
 /* Events from (revision, sub) on, until they have used `bytes_max`; at least one if there is one.
- * When it ends before all were given, the next position is that of an event. */
+ * When it ends before all were given, the next position is that of an event. Records of several
+ * events are fetched at once. PD_ERR_FULL: histories_max are open. */
 PD_NODISCARD enum pd_status pd_kv_read_history(struct pd_kv *kv, int64_t revision, uint32_t sub,
                                                size_t bytes_max, uint32_t *read_out);
 enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t budget);

@@ -198,7 +198,7 @@ enum pd_status pd_kv_load_supply(struct pd_kv *kv, const struct pd_store_page *p
 void pd_kv_load_begin(struct pd_kv *kv)
 {
     pd_assert(kv->apply.phase == PD_KV_PHASE_IDLE);
-    for (uint32_t i = 0; i < kv->config.reads_max; i++) {
+    for (uint32_t i = 0; i < kv->config.reads_max + kv->config.histories_max; i++) {
         pd_kv_read_end(kv, i);
     }
     pd_kv_start_empty(kv);

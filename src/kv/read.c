@@ -1,4 +1,4 @@
-/* read - ranges, leases and history beside the commands, page by page, each at one revision. */
+/* read - ranges and leases beside the commands, page by page, each at one revision. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -8,8 +8,6 @@
 
 #define FIRST_BYTES 4096u
 #define ANSWER_HEAD 32u
-#define TRACES_MAX 64u     /* 'h' rows of one fetch */
-#define TRACES_BYTES 4096u /* of them, and one more */
 #define SECOND_NS UINT64_C(1000000000)
 
 static struct pd_kv_reading *reading(const struct pd_kv *kv, uint32_t read)
@@ -50,6 +48,10 @@ static enum pd_status take_slot(struct pd_kv *kv, enum pd_kv_read_kind kind, siz
 
 void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
 {
+    if (read >= kv->config.reads_max) {
+        pd_kv_history_end(kv, read - kv->config.reads_max);
+        return;
+    }
     struct pd_kv_reading *r = reading(kv, read);
     if (r->kind == PD_KV_READ_FREE) {
         return;
@@ -59,9 +61,7 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
     pd_kv_slot_cancel(kv, PD_KV_SLOT_READS + read);
     pd_free(r->keys);
     pd_free(r->out.bytes);
-    pd_free(r->events);
     pd_free(r->due);
-    pd_free(r->traces);
     pd_kv_collect_deinit(&r->collect);
     *r = (struct pd_kv_reading){0};
 }
@@ -283,8 +283,6 @@ enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read, const struct p
     case PD_KV_READ_LEASE:
         grow(kv, r, more);
         return lease_page(kv, r, page);
-    case PD_KV_READ_HISTORY:
-        return pd_kv_history_supply(kv, read, page);
     case PD_KV_READ_FREE:
     case PD_KV_READ_LEASES:
         break;
@@ -294,6 +292,9 @@ enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read, const struct p
 
 enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t budget)
 {
+    if (read >= kv->config.reads_max) {
+        return pd_kv_history_step(kv, read - kv->config.reads_max, budget);
+    }
     struct pd_kv_reading *r = reading(kv, read);
     pd_assert(r->kind != PD_KV_READ_FREE);
     if (r->is_done) {
@@ -301,9 +302,6 @@ enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t bu
     }
     if (kv->slots[PD_KV_SLOT_READS + read].state != PD_KV_SLOT_FREE) {
         return PD_KV_FETCH;
-    }
-    if (r->kind == PD_KV_READ_HISTORY) {
-        return pd_kv_history_step(kv, read);
     }
     if (r->kind == PD_KV_READ_LEASES) {
         return leases_step(r, budget == 0 ? 1 : budget);
@@ -337,314 +335,4 @@ struct pd_span pd_kv_read_answer(const struct pd_kv *kv, uint32_t read)
     const struct pd_kv_reading *r = reading(kv, read);
     pd_assert(r->is_done);
     return pd_kv_span(r->out.bytes + r->answer_begin, r->out.size - r->answer_begin);
-}
-
-/* -- History ----------------------------------------------------------------------------------- */
-
-/* What is kept of an 'h' row until its records are read; its key follows. */
-struct trace_head {
-    int64_t revision;
-    uint32_t sub;
-    uint32_t key_size;
-};
-
-enum pd_status pd_kv_read_history(struct pd_kv *kv, int64_t revision, uint32_t sub,
-                                  size_t bytes_max, uint32_t *read_out)
-{
-    size_t room = bytes_max + 2 * pd_kv_row_bytes_max(kv) + ANSWER_HEAD;
-    enum pd_status status = take_slot(kv, PD_KV_READ_HISTORY, room, read_out);
-    if (status != PD_OK) {
-        return status;
-    }
-    struct pd_kv_reading *r = reading(kv, *read_out);
-    r->traces_max = TRACES_BYTES + sizeof(struct trace_head) + kv->config.limits.key_bytes_max;
-    r->traces = pd_alloc(r->traces_max);
-    if (r->traces == NULL) {
-        pd_kv_read_end(kv, *read_out);
-        return PD_ERR_NO_MEMORY;
-    }
-    r->bytes_max = bytes_max;
-    r->scan.revision = kv->meta.revision;
-    pd_kv_h_key(&r->at, revision, sub);
-    r->history.next_revision = revision;
-    r->history.next_sub = sub;
-    return PD_OK;
-}
-
-static void history_end(struct pd_kv_reading *r, int64_t seen_revision)
-{
-    r->history.error = r->error;
-    r->history.events = r->events;
-    r->history.seen_revision = seen_revision;
-    r->is_done = true;
-}
-
-/* The next of the 'h' rows that were read. */
-static void next_trace(struct pd_kv_reading *r)
-{
-    if (r->traces_at == r->traces_size) {
-        if (r->traces_are_last) {
-            r->history.next_revision = r->scan.revision + 1;
-            r->history.next_sub = 0;
-        }
-        return;
-    }
-    struct trace_head head;
-    memcpy(&head, r->traces + r->traces_at, sizeof head);
-    r->traces_at += sizeof head;
-    r->history.next_revision = head.revision;
-    r->history.next_sub = head.sub;
-    pd_kv_place_set(&r->scan.done, pd_kv_span(r->traces + r->traces_at, head.key_size));
-    r->traces_at += head.key_size;
-    r->has_row = true;
-}
-
-/* Where the version that is wanted is in the key's rows; once it is found, the newest one of an
- * earlier revision. */
-static void history_place(struct pd_kv *kv, const struct pd_kv_reading *r)
-{
-    struct pd_span key = pd_kv_place_span(&r->scan.done);
-    int64_t revision = r->history.next_revision;
-    if (r->has_version) {
-        pd_kv_x_key(&kv->scratch_key, key, revision - 1, PD_KV_SUB_LAST);
-    } else {
-        pd_kv_x_key(&kv->scratch_key, key, revision, r->history.next_sub);
-    }
-}
-
-enum pd_kv_progress pd_kv_history_step(struct pd_kv *kv, uint32_t read)
-{
-    struct pd_kv_reading *r = reading(kv, read);
-    if (!r->has_row && pd_kv_is_compacted(kv, r->history.next_revision)) {
-        r->error = PD_KV_ERR_COMPACTED;
-    } else if (!r->has_row) {
-        next_trace(r);
-    }
-    /* Full, and the next event is known to exist: whoever reads on knows whether it is of the same
-     * revision. */
-    size_t used = r->out.size - ANSWER_HEAD + r->history.count * sizeof *r->events;
-    bool is_full = r->has_row && !r->has_version && r->history.count > 0 && used >= r->bytes_max;
-    if (r->error != PD_KV_OK || is_full) {
-        history_end(r, 0);
-        return PD_KV_DONE;
-    }
-    if (r->history.next_revision > r->scan.revision) {
-        history_end(r, r->scan.revision);
-        return PD_KV_DONE;
-    }
-    if (r->has_row) {
-        struct pd_span key = pd_kv_place_span(&r->scan.done);
-        history_place(kv, r);
-        pd_kv_x_prefix(&kv->scratch_end, key);
-        kv->scratch_end.bytes[kv->scratch_end.size - 1]++;
-        pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&kv->scratch_key),
-                   pd_kv_place_span(&kv->scratch_end), r->has_version ? 1 : 2);
-    } else {
-        pd_kv_h_key(&kv->scratch_end, r->scan.revision + 1, 0);
-        pd_kv_want(kv, PD_KV_SLOT_READS + read, pd_kv_place_span(&r->at),
-                   pd_kv_place_span(&kv->scratch_end), TRACES_MAX);
-    }
-    return PD_KV_FETCH;
-}
-
-/* false: no room; the first always has it. */
-static bool keep_trace(struct pd_kv_reading *r, const struct pd_kv_trace *trace)
-{
-    const struct trace_head head = {
-        .revision = trace->revision,
-        .sub = trace->sub,
-        .key_size = (uint32_t)trace->key.size,
-    };
-    if (trace->key.size + sizeof head > r->traces_max - r->traces_size) {
-        return false;
-    }
-    memcpy(r->traces + r->traces_size, &head, sizeof head);
-    memcpy(r->traces + r->traces_size + sizeof head, trace->key.bytes, trace->key.size);
-    r->traces_size += sizeof head + trace->key.size;
-    return true;
-}
-
-/* The overlay's first 'h' row at or behind `at`; NULL: none. */
-static const struct pd_kv_entry *overlay_trace(const struct pd_kv *kv,
-                                               const struct pd_kv_reading *r)
-{
-    uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&r->at));
-    const struct pd_kv_entry *entry =
-        position == 0 ? NULL : pd_kv_overlay_at(&kv->overlay, position);
-    return entry != NULL && pd_kv_entry_key(entry).bytes[0] == 'h' ? entry : NULL;
-}
-
-/* The 'h' rows from `at` on, the store's and the overlay's: as many as the page tells of. They are
- * of finished commands, and stay until they are compacted: those that wait need no second look. */
-static enum pd_status history_rows(struct pd_kv *kv, struct pd_kv_reading *r,
-                                   const struct pd_store_page *page)
-{
-    struct pd_span key = {0};
-    struct pd_span value = {0};
-    size_t at = 0;
-    bool is_bad = false;
-    bool has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-    r->traces_size = 0;
-    r->traces_at = 0;
-    while (!is_bad) {
-        const struct pd_kv_entry *entry = overlay_trace(kv, r);
-        if (!has_row && (entry == NULL || !page->is_complete)) {
-            r->traces_are_last = page->is_complete;
-            break;
-        }
-        int order = entry == NULL ? 1
-                    : !has_row    ? -1
-                                  : pd_kv_span_compare(pd_kv_entry_key(entry), key);
-        struct pd_span row_key = order <= 0 ? pd_kv_entry_key(entry) : key;
-        struct pd_kv_trace trace;
-        if (!pd_kv_h_parse(row_key, order <= 0 ? pd_kv_entry_value(entry) : value, &trace) ||
-            trace.key.size > kv->config.limits.key_bytes_max) {
-            return PD_ERR_CORRUPT;
-        }
-        if (trace.revision > r->scan.revision) {
-            r->traces_are_last = true;
-            break;
-        }
-        if (!keep_trace(r, &trace)) {
-            break;
-        }
-        pd_kv_place_set(&r->at, row_key);
-        r->at.bytes[r->at.size++] = 0;
-        if (order >= 0) {
-            has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-        }
-    }
-    return is_bad ? PD_ERR_CORRUPT : PD_OK;
-}
-
-static struct pd_span keep_bytes(struct pd_kv_reading *r, struct pd_span span)
-{
-    size_t at = r->out.size;
-    pd_kv_write_raw(&r->out, span.bytes, span.size);
-    return pd_kv_span(r->out.bytes + at, span.size);
-}
-
-static bool add_history(struct pd_kv_reading *r, const struct pd_kv_event *event)
-{
-    if (r->history.count == r->events_max) {
-        uint32_t max = r->events_max == 0 ? 64 : 2 * r->events_max;
-        struct pd_kv_event *events = pd_realloc(r->events, max * sizeof *events);
-        if (events == NULL) {
-            return false;
-        }
-        r->events = events;
-        r->events_max = max;
-    }
-    struct pd_kv_event *to = &r->events[r->history.count++];
-    *to = *event;
-    to->record.key = keep_bytes(r, event->record.key);
-    to->record.value = keep_bytes(r, event->record.value);
-    return true;
-}
-
-static void add_previous(struct pd_kv *kv, struct pd_kv_reading *r, struct pd_kv_event *event,
-                         const struct pd_kv_record *record)
-{
-    event->previous_known = true;
-    /* What a compacted revision replaced is gone, as in etcd, here or soon. */
-    event->has_previous = record->version != 0 && r->history.next_revision > kv->meta.compacted;
-    if (event->has_previous) {
-        event->previous = *record;
-        event->previous.key = event->record.key;
-        event->previous.value = keep_bytes(r, record->value);
-    }
-}
-
-/* The version that the 'h' row names, and the one before it: perhaps of another page, when both do
- * not fit into one. */
-static enum pd_status history_versions(struct pd_kv *kv, struct pd_kv_reading *r,
-                                       const struct pd_store_page *page)
-{
-    struct pd_span user = pd_kv_place_span(&r->scan.done);
-    history_place(kv, r);
-    size_t key_size = kv->scratch_key.size;
-    uint64_t position = pd_kv_overlay_seek(&kv->overlay, pd_kv_place_span(&kv->scratch_key));
-    size_t at = 0;
-    bool is_bad = false;
-    struct pd_span key = {0};
-    struct pd_span value = {0};
-    bool has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-    bool is_over = false;
-    while (!is_over && !is_bad) {
-        const struct pd_kv_entry *entry =
-            position == 0 ? NULL : pd_kv_overlay_at(&kv->overlay, position);
-        if (entry != NULL && (entry->key_size != key_size ||
-                              memcmp(pd_kv_entry_key(entry).bytes, kv->scratch_key.bytes,
-                                     key_size - PD_KV_X_TAIL) != 0)) {
-            entry = NULL;
-        }
-        if (!has_row && (entry == NULL || !page->is_complete)) {
-            break; /* what the store has here may come before the overlay's */
-        }
-        int order = entry == NULL ? 1
-                    : !has_row    ? -1
-                                  : pd_kv_span_compare(pd_kv_entry_key(entry), key);
-        struct pd_kv_row row;
-        bool is_whole = order <= 0 ? pd_kv_x_parse(pd_kv_entry_key(entry), pd_kv_entry_value(entry),
-                                                   &kv->scratch_user, &row)
-                                   : key.size <= kv->row_key_max &&
-                                         pd_kv_x_parse(key, value, &kv->scratch_user, &row);
-        if (!is_whole) {
-            return PD_ERR_CORRUPT;
-        }
-        row.found.record.key = user;
-        if (r->has_version && row.found.record.mod_revision < r->history.next_revision) {
-            add_previous(kv, r, &r->events[r->history.count - 1], &row.found.record);
-            is_over = true;
-        } else if (r->has_version) {
-            /* What the command itself wrote before is no state that anybody saw. */
-        } else if (row.found.record.mod_revision == r->history.next_revision) {
-            const struct pd_kv_event event = {.sub = r->history.next_sub,
-                                              .record = row.found.record,
-                                              .is_delete = row.found.record.version == 0};
-            if (!add_history(r, &event)) {
-                return PD_ERR_NO_MEMORY;
-            }
-            r->has_version = true;
-        } else {
-            break; /* its rows were removed meanwhile */
-        }
-        if (order <= 0) {
-            position = pd_kv_overlay_next(&kv->overlay, position);
-        }
-        if (order >= 0) {
-            has_row = pd_kv_page_row(page, &at, &key, &value, &is_bad);
-        }
-    }
-    if (is_bad) {
-        return PD_ERR_CORRUPT;
-    }
-    if (!r->has_version) {
-        r->error = PD_KV_ERR_COMPACTED;
-    } else if (is_over || page->is_complete) {
-        r->has_version = false;
-        r->has_row = false;
-        r->history.next_sub++;
-    }
-    return PD_OK;
-}
-
-enum pd_status pd_kv_history_supply(struct pd_kv *kv, uint32_t read,
-                                    const struct pd_store_page *page)
-{
-    struct pd_kv_reading *r = reading(kv, read);
-    if (pd_kv_is_compacted(kv, r->history.next_revision)) {
-        r->error = PD_KV_ERR_COMPACTED; /* the page may lack rows that were removed meanwhile */
-        return PD_OK;
-    }
-    return r->has_row ? history_versions(kv, r, page) : history_rows(kv, r, page);
-}
-
-void pd_kv_read_history_result(const struct pd_kv *kv, uint32_t read,
-                               struct pd_kv_history *history_out)
-{
-    const struct pd_kv_reading *r = reading(kv, read);
-    pd_assert(r->is_done);
-    *history_out = r->history;
-    history_out->events = r->events;
 }

@@ -14,6 +14,13 @@ static bool is_free(const struct pd_kv_watch_reader *reader)
     return reader->state == PD_KV_WATCH_READER_FREE;
 }
 
+static void raise_to(struct pd_kv_position *position, struct pd_kv_position least)
+{
+    if (pd_kv_position_before(*position, least)) {
+        *position = least;
+    }
+}
+
 void pd_kv_watch_readers_begin(struct pd_kv_watch_hub *hub)
 {
     for (uint32_t i = 0; i < hub->config.readers_max; i++) {
@@ -154,9 +161,7 @@ static void step_in(struct pd_kv_watch_hub *hub, struct pd_kv_watch_reader *read
         struct pd_kv_watcher *watcher = pd_kv_watcher_of(pd_list_first(&reader->members), place);
         pd_kv_watch_leave_reader(hub, watcher);
         pd_assert(!watcher->is_in_fragment || PD_MUTANT(KV_WATCH_JOIN_GAP));
-        if (pd_kv_position_before(watcher->next, reader->at)) {
-            watcher->next = reader->at;
-        }
+        raise_to(&watcher->next, reader->at);
         PD_SOMETIMES(KV_WATCH_CAUGHT_UP, true);
         pd_kv_watcher_step_in(hub, watcher);
     }
@@ -176,9 +181,41 @@ static void end_below(struct pd_kv_watch_hub *hub, struct pd_kv_watch_reader *re
             pd_kv_watcher_end(hub, watcher);
         }
     }
-    if (pd_kv_position_before(reader->at, least)) {
-        reader->at = least;
+    raise_to(&reader->at, least);
+}
+
+/* Before history is read, make sure that it is for somebody. Members without credit could not be
+ * given it: they leave. When all others are ahead of the reader, it goes to the first of them. One
+ * for whom the page is comes to the front: so few are looked at. true: it has moved, or nobody is
+ * left. */
+static bool aim(struct pd_kv_watch_hub *hub, struct pd_kv_watch_reader *reader)
+{
+    struct pd_kv_watcher *first = NULL;
+    struct pd_list *link = reader->members.next;
+    while (link != &reader->members) {
+        struct pd_kv_watcher *watcher = pd_kv_watcher_of(link, place);
+        link = link->next;
+        if (!pd_kv_watcher_has_credit(watcher)) {
+            raise_to(&watcher->next, reader->at);
+            pd_kv_watch_leave_reader(hub, watcher);
+            pd_kv_watcher_is_behind(hub, watcher);
+            continue;
+        }
+        if (first == NULL || pd_kv_position_before(watcher->next, first->next)) {
+            first = watcher;
+        }
+        if (!pd_kv_position_before(reader->at, first->next)) {
+            pd_list_remove(&first->place);
+            pd_list_append(reader->members.next, &first->place);
+            return false;
+        }
     }
+    if (first != NULL) {
+        PD_SOMETIMES(KV_WATCH_READER_SKIPS, true);
+        reader->at = first->next;
+        reader->is_whole_wanted = false;
+    }
+    return true;
 }
 
 static bool reader_turn(struct pd_kv_watch_hub *hub, uint32_t index)
@@ -204,6 +241,9 @@ static bool reader_turn(struct pd_kv_watch_hub *hub, uint32_t index)
     }
     if (reader->at.revision < hub->compacted) {
         end_below(hub, reader, (struct pd_kv_position){hub->compacted, 0});
+        return true;
+    }
+    if (aim(hub, reader)) {
         return true;
     }
     reader->state = PD_KV_WATCH_READER_WANTS;
@@ -327,13 +367,6 @@ static void match(struct pd_kv_watch_hub *hub)
             }
         }
         page->matched++;
-    }
-}
-
-static void raise_to(struct pd_kv_position *position, struct pd_kv_position least)
-{
-    if (pd_kv_position_before(*position, least)) {
-        *position = least;
     }
 }
 

@@ -163,6 +163,9 @@ void pd_replica_tick(struct pd_replica *replica)
         pd_replica_duties_tick(replica);
         pd_replica_hash_tick(replica);
         pd_replica_watch_tick(replica);
+        if (replica->disk_is_low && replica->tick % replica->config.raft.election_ticks == 0) {
+            pd_replica_make_room(replica); /* for what was applied meanwhile */
+        }
     }
 }
 
@@ -253,6 +256,10 @@ void pd_replica_disk_low(struct pd_replica *replica, bool is_low)
                                : "the log's disk has room again: writes are taken");
     }
     replica->disk_is_low = is_low;
+    replica->wants_room = false;
+    if (is_low) {
+        pd_replica_make_room(replica);
+    }
 }
 
 /* -- Requests ---------------------------------------------------------------------------------- */

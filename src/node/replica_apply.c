@@ -174,7 +174,7 @@ bool pd_replica_store_step(struct pd_replica *replica)
 }
 
 /* The log can be cut up to what the store holds durably: it is flushed when that lags far, or when
- * the log's window has little room left. */
+ * the log's window, or its disk, has little room left. */
 static void flush_if_due(struct pd_replica *replica)
 {
     if (replica->store_is_flushing || replica->phase != PD_REPLICA_RUNNING ||
@@ -183,11 +183,19 @@ static void flush_if_due(struct pd_replica *replica)
         return;
     }
     uint64_t lag = replica->store_visible - replica->store_durable;
-    if (lag >= replica->config.flush_entries ||
+    if (lag >= replica->config.flush_entries || replica->wants_room ||
         pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX) {
         replica->store_is_flushing = true;
+        replica->wants_room = false;
         (void)pd_replica_emit(replica, PD_REPLICA_STORE_FLUSH);
     }
+}
+
+void pd_replica_make_room(struct pd_replica *replica)
+{
+    replica->wants_room = true;
+    pd_replica_log_cut(replica);
+    flush_if_due(replica);
 }
 
 void pd_replica_store_written(struct pd_replica *replica)

@@ -290,6 +290,7 @@ struct pd_replica {
     /* store */
     bool store_is_writing;
     bool store_is_flushing;
+    bool wants_room; /* in the log: the next flush is due at once */
     uint64_t store_writing_index;
     uint64_t store_visible;
     uint64_t store_durable;
@@ -375,6 +376,8 @@ void pd_replica_log_snapshot(struct pd_replica *replica, const struct pd_raft_sn
 void pd_replica_log_hard_state(struct pd_replica *replica);
 void pd_replica_log_free(struct pd_replica *replica);
 void pd_replica_log_cut(struct pd_replica *replica);
+/* The log's disk is low: let go of all that the store holds, and have it hold more. */
+void pd_replica_make_room(struct pd_replica *replica);
 
 /* replica_recover.c */
 void pd_replica_recovered_free(struct pd_replica *replica);

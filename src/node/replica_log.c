@@ -263,10 +263,11 @@ void pd_replica_log_cut(struct pd_replica *replica)
     if (durable > replica->apply_raft) {
         durable = replica->apply_raft;
     }
-    /* Whoever is behind may be sent a snapshot; a full window would refuse every proposal. */
-    uint64_t retain = pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX
-                          ? 0
-                          : replica->config.log_retain_entries;
+    /* Whoever is behind may be sent a snapshot; a full window would refuse every proposal, and so
+     * does a full disk. */
+    bool needs_room =
+        replica->disk_is_low || pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX;
+    uint64_t retain = needs_room ? 0 : replica->config.log_retain_entries;
     if (durable <= retain) {
         return;
     }

@@ -77,6 +77,9 @@ static struct pd_kv_watch_config hub_config(const struct pd_replica_config *conf
     hub.answer_bytes_max = config->watch_bytes_max;
     hub.whole_bytes_max = (uint32_t)(whole < WHOLE_BYTES_MAX ? whole : WHOLE_BYTES_MAX);
     uint32_t page = config->kv.page_bytes > PAGE_BYTES_MIN ? config->kv.page_bytes : PAGE_BYTES_MIN;
+    /* Not much more than an answer: what is read for one whose credit ends is read in vain. */
+    uint64_t answers = 2 * (uint64_t)config->watch_bytes_max;
+    page = page < answers ? page : (uint32_t)answers;
     hub.page_bytes = page < hub.whole_bytes_max ? page : hub.whole_bytes_max;
     return hub;
 }
@@ -90,9 +93,8 @@ enum pd_status pd_replica_watch_open(struct pd_replica *replica)
     }
     replica->watches = watches;
     uint32_t max = config->watches_max;
-    /* Clients' reads keep most of the kv's slots. */
     watches->readers_max =
-        config->kv.reads_max / 4 < READERS_MAX ? config->kv.reads_max / 4 + 1 : READERS_MAX;
+        config->kv.histories_max < READERS_MAX ? config->kv.histories_max : READERS_MAX;
     watches->watches_max = max;
     struct pd_kv_watch_config hub = hub_config(config, watches->readers_max);
     enum pd_status status = pd_kv_watch_open(&hub, &watches->hub);

@@ -8,6 +8,7 @@
 
 #define MS PD_SIM_MS_NS
 #define TRIES_MAX 8u
+#define DOUBLINGS_MAX 3u
 /* Operations a second after the healing: progress is asked for, not throughput under tiny
  * limits. */
 #define CALM_RATE 20u
@@ -40,6 +41,21 @@ static struct pd_sim_operation *operation_of(struct pd_sim_world *world,
     return &world->clients->history[client->operation];
 }
 
+/* How long a try is waited for. After the healing each waits twice as long as the one before: else
+ * clients in a hurry ask for more than tiny limits can give, only by asking again. */
+static uint64_t patience_ns(const struct pd_sim_world *world, const struct pd_sim_client *client)
+{
+    uint32_t doublings = client->tries < DOUBLINGS_MAX ? client->tries : DOUBLINGS_MAX;
+    return world->config.client_timeout_ns << (world->is_healed ? doublings : 0);
+}
+
+static void retry_after(struct pd_sim_world *world, struct pd_sim_client *client, uint64_t pause_ns)
+{
+    client->token = ++world->clients->next_token;
+    pd_sim_world_push(world, world->now_ns + pause_ns, PD_SIM_EVENT_RETRY,
+                      operation_of(world, client)->client, client->token, NULL);
+}
+
 static void send(struct pd_sim_world *world, struct pd_sim_client *client)
 {
     struct pd_sim_clients *clients = world->clients;
@@ -49,7 +65,7 @@ static void send(struct pd_sim_world *world, struct pd_sim_client *client)
     client->token = ++clients->next_token;
     pd_sim_world_request(world, &clients->random, client->machine, operation->client, client->token,
                          (struct pd_span){bytes, size});
-    pd_sim_world_push(world, world->now_ns + world->config.client_timeout_ns, PD_SIM_EVENT_TIMEOUT,
+    pd_sim_world_push(world, world->now_ns + patience_ns(world, client), PD_SIM_EVENT_TIMEOUT,
                       operation->client, client->token, NULL);
 }
 
@@ -275,10 +291,7 @@ static void refused(struct pd_sim_world *world, struct pd_sim_client *client, ui
         try_again(world, client, leader);
         return;
     }
-    client->token = ++world->clients->next_token;
-    uint64_t pause = (20 + pd_random_below(random, 50)) * (uint64_t)MS;
-    pd_sim_world_push(world, world->now_ns + pause, PD_SIM_EVENT_RETRY,
-                      operation_of(world, client)->client, client->token, NULL);
+    retry_after(world, client, (20 + pd_random_below(random, 50)) * (uint64_t)MS);
 }
 
 void pd_sim_client_retry(struct pd_sim_world *world, uint32_t index, uint64_t token)
@@ -396,7 +409,12 @@ void pd_sim_client_answer(struct pd_sim_world *world, uint32_t index, uint64_t t
         break;
     case PD_REPLICA_UNKNOWN:
         client->is_unresolved = true;
-        try_again(world, client, head.leader);
+        if (world->is_healed) { /* no faster than without a word */
+            client->tries++;
+            retry_after(world, client, patience_ns(world, client));
+        } else {
+            try_again(world, client, head.leader);
+        }
         break;
     case PD_REPLICA_INVALID:
     case PD_REPLICA_CANCELLED:

@@ -561,13 +561,14 @@ void pd_sim_core_kv_config(const struct pd_sim_config *config, struct pd_kv_conf
     kv_out->answer_bytes_max = 8 * KIB;
     kv_out->leases_max = 256;
     kv_out->lease_ttl_min_s = 1;
-    kv_out->sessions_max = 512;
+    kv_out->sessions_max = 4096; /* more than can be forgotten: docs/simulator.md */
     kv_out->session_window_max = 4;
     kv_out->session_answer_bytes_max = 64 * KIB;
     kv_out->answers_bytes_max = 1024 * KIB;
     kv_out->overlay_bytes = config->kv_overlay_bytes;
     kv_out->cache_bytes = config->kv_cache_bytes;
     kv_out->reads_max = config->kv_reads_max;
+    kv_out->histories_max = config->kv_reads_max < 4 ? 1 : 4; /* tiny, or as shipped */
     kv_out->read_bytes_max = 64 * KIB;
     kv_out->prefetch_max = 8;
     kv_out->page_bytes = config->kv_page_bytes;

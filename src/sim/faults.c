@@ -40,18 +40,27 @@ static bool half_survives(const struct pd_sim_world *world, const pd_raft_node *
     return count == 0 || bad <= (count - 1) / 2;
 }
 
+bool pd_sim_machine_is_changing(struct pd_sim_machine *machine)
+{
+    struct pd_raft_entry entry;
+    for (uint64_t index = machine->seen.applied + 1; index <= machine->seen.last_index; index++) {
+        if (machine->world->core->entry(machine, index, &entry) == PD_OK &&
+            entry.type != PD_RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A change of the membership is in some log and not applied there: who will be a voter is open. */
 static bool is_changing(struct pd_sim_world *world)
 {
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         struct pd_sim_machine *machine = &world->machines[i];
-        struct pd_raft_entry entry;
-        for (uint64_t index = machine->seen.applied + 1;
-             machine->core != NULL && index <= machine->seen.last_index; index++) {
-            if (world->core->entry(machine, index, &entry) == PD_OK &&
-                entry.type != PD_RAFT_ENTRY_NORMAL) {
-                return true;
-            }
+        bool is_lost = machine->is_gone || machine->is_forgetful;
+        if (machine->core != NULL ? pd_sim_machine_is_changing(machine)
+                                  : machine->leaves_change && !is_lost) {
+            return true;
         }
     }
     return false;

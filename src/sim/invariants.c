@@ -295,8 +295,13 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     if (has_committed) {
         check_commits(machine, &view);
     }
+    machine->leaves_change = false;
     if (has_applied || machine->conf.voter_count == 0) {
         world->core->conf(machine, &machine->conf);
+        if (view.applied > world->conf_index && machine->conf.voter_count > 0) {
+            world->conf = machine->conf;
+            world->conf_index = view.applied;
+        }
     }
     if (machine->is_forgetful && pd_sim_conf_has_voter(&machine->conf, machine->number)) {
         pd_sim_world_fail(world, "node %u takes part as a voter, though its disk was wiped",

@@ -227,23 +227,9 @@ bool pd_sim_conf_has(const struct pd_raft_conf *conf, pd_raft_node node)
            holds(conf->learners_next, conf->learner_next_count, node);
 }
 
-void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out)
+void pd_sim_world_conf(const struct pd_sim_world *world, struct pd_raft_conf *conf_out)
 {
-    struct pd_sim_machine *best = NULL;
-    for (uint32_t i = 1; i <= world->machine_count; i++) {
-        struct pd_sim_machine *machine = &world->machines[i];
-        if (machine->core != NULL && (best == NULL || machine->seen.applied > best->seen.applied)) {
-            best = machine;
-        }
-    }
-    *conf_out = world->founders;
-    if (best != NULL) {
-        struct pd_raft_conf conf;
-        world->core->conf(best, &conf);
-        if (conf.voter_count > 0) {
-            *conf_out = conf;
-        }
-    }
+    *conf_out = world->conf_index == 0 ? world->founders : world->conf;
 }
 
 static void next_tick(struct pd_sim_machine *machine)
@@ -376,6 +362,7 @@ void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
     if (machine->core != NULL) {
         PD_SOMETIMES(SIM_CRASH_DURING_WRITE, pd_sim_disk_is_dirty(&machine->disk));
         PD_SOMETIMES(SIM_CRASH_OF_LEADER, machine->seen.role == PD_RAFT_LEADER);
+        machine->leaves_change = machine->leaves_change || pd_sim_machine_is_changing(machine);
         world->core->close(machine);
         world->counts.crashes++;
     }

@@ -81,6 +81,7 @@ struct pd_sim_machine {
     bool is_gone;             /* its data is lost or it was left broken: never started again */
     bool may_stop;            /* a fault justifies that it stops or refuses to start */
     bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
+    bool leaves_change;       /* it does not run, and its log may hold a change of the membership */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
     struct pd_sim_view seen;  /* in this life, for what may never go back */
     struct pd_raft_conf conf; /* as of the last event but the one that is checked */
@@ -170,7 +171,9 @@ struct pd_sim_world {
     size_t leader_count;
     size_t leader_capacity;
     struct pd_raft_conf founders;
-    uint32_t *fault_targets; /* by number of the fault: who was meant */
+    struct pd_raft_conf conf; /* the newest that anybody has applied */
+    uint64_t conf_index;      /* up to where that one had applied; 0: nobody yet */
+    uint32_t *fault_targets;  /* by number of the fault: who was meant */
     /* What the operator still wants, in order. */
     struct pd_sim_order wishes[PD_SIM_WISHES_MAX];
     uint32_t wish_count;
@@ -233,12 +236,14 @@ bool pd_sim_machine_start(struct pd_sim_machine *machine);
 void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power);
 /* Its store's folder is not there any more. No process may run. */
 void pd_sim_machine_lose_store(struct pd_sim_machine *machine);
-/* The configuration that whoever has applied most knows. */
-void pd_sim_world_conf(struct pd_sim_world *world, struct pd_raft_conf *conf_out);
+/* The configuration that whoever has ever applied most knew, even if no process runs now. */
+void pd_sim_world_conf(const struct pd_sim_world *world, struct pd_raft_conf *conf_out);
 bool pd_sim_conf_has_voter(const struct pd_raft_conf *conf, pd_raft_node node);
 bool pd_sim_conf_has(const struct pd_raft_conf *conf, pd_raft_node node);
 
 /* faults.c */
+/* A change of the membership is in its log and not applied there. A process runs. */
+bool pd_sim_machine_is_changing(struct pd_sim_machine *machine);
 void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *fault,
                         uint64_t number);
 void pd_sim_fault_end(struct pd_sim_world *world, const struct pd_sim_fault *fault,

@@ -369,6 +369,74 @@ static void the_ring_goes_on_while_its_revisions_are_given_out(void **state)
     pd_kv_watch_close(hub);
 }
 
+/* A page of history with one event in each of its revisions. */
+static void give_page(struct pd_kv_watch_hub *hub, const struct pd_kv_watch_want *want,
+                      uint32_t count)
+{
+    static struct pd_kv_event events[16];
+    assert_true(count <= 16);
+    for (uint32_t i = 0; i < count; i++) {
+        events[i] = (struct pd_kv_event){.record = {.key = text("k"),
+                                                    .value = text("v"),
+                                                    .mod_revision = want->revision + i,
+                                                    .version = 1}};
+    }
+    const struct pd_kv_history history = {
+        .events = events, .count = count, .next_revision = want->revision + count};
+    pd_kv_watch_page(hub, want->reader, &history);
+}
+
+/* History is read for those who can be given it: one reader serves a watcher with little credit
+ * and, a thousand revisions on, another (seed 5832). */
+static void a_reader_goes_where_somebody_waits(void **state)
+{
+    (void)state;
+    struct pd_kv_watch_config config = pd_kv_watch_config_default();
+    struct pd_kv_watch_hub *hub;
+    struct pd_kv_watch_answer answer;
+    struct pd_kv_watch_want want;
+    uint64_t ids[2];
+    config.watches_max = 4;
+    config.readers_max = 1;
+    assert_int_equal(pd_kv_watch_open(&config, &hub), PD_OK);
+    for (int64_t revision = 2; revision < 3000; revision++) {
+        publish(hub, revision, "k", "v");
+    }
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct pd_kv_watch watch = {.key = text("k"),
+                                          .start_revision = i == 0 ? 2 : 1000,
+                                          .credit = i == 0 ? 1 : 100,
+                                          .owner = i};
+        assert_int_equal(pd_kv_watch_add(hub, &watch, &ids[i]), PD_OK);
+    }
+    assert_false(next(hub, &answer));
+    assert_true(pd_kv_watch_next_want(hub, &want));
+    assert_int_equal(want.revision, 2);
+    give_page(hub, &want, 10);
+    assert_true(next(hub, &answer));
+    assert_int_equal(answer.owner, 0);
+    assert_int_equal(answer.count, 10);
+    assert_int_equal(pd_kv_watch_spend(hub, ids[0], 10), PD_OK);
+    assert_false(next(hub, &answer));
+    pd_kv_watch_check(hub);
+    assert_true(pd_kv_watch_next_want(hub, &want));
+    assert_int_equal(want.revision, 1000);
+    give_page(hub, &want, 10);
+    assert_true(next(hub, &answer));
+    assert_int_equal(answer.owner, 1);
+    assert_int_equal(pd_kv_watch_spend(hub, ids[1], 100), PD_OK);
+
+    /* Nobody has credit: nothing is read, until somebody has. */
+    assert_false(next(hub, &answer));
+    assert_false(pd_kv_watch_next_want(hub, &want));
+    assert_int_equal(pd_kv_watch_grant(hub, ids[0], 100), PD_OK);
+    assert_false(next(hub, &answer));
+    assert_true(pd_kv_watch_next_want(hub, &want));
+    assert_int_equal(want.revision, 12);
+    pd_kv_watch_check(hub);
+    pd_kv_watch_close(hub);
+}
+
 static void progress_comes_after_what_waits(void **state)
 {
     (void)state;
@@ -451,6 +519,7 @@ int main(void)
         cmocka_unit_test(of_ten_thousand_watchers_a_stuck_one_falls_behind_alone),
         cmocka_unit_test(a_start_in_the_future_waits),
         cmocka_unit_test(the_ring_goes_on_while_its_revisions_are_given_out),
+        cmocka_unit_test(a_reader_goes_where_somebody_waits),
         cmocka_unit_test(progress_comes_after_what_waits),
         cmocka_unit_test(bounds_are_told),
     };

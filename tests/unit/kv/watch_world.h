@@ -533,7 +533,7 @@ static inline struct pd_kv_config world_kv_config(void)
     c.answer_bytes_max = 32768;
     c.overlay_bytes = 1 << 20;
     c.cache_bytes = 8192;
-    c.reads_max = WORLD_READERS + 1;
+    c.histories_max = WORLD_READERS;
     c.prefetch_max = 0;
     c.leases_max = 4;
     c.sessions_max = 4;

@@ -559,6 +559,16 @@ static void a_leader_with_a_full_disk_hands_over(void **state)
     world_close(world);
 }
 
+static const struct world_answer *delete_key(struct world *world, pd_raft_node id, const char *key)
+{
+    uint8_t bytes[64];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    pd_kv_encode_delete(&writer, &(struct pd_kv_delete){.key = span(key)});
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .body = {writer.bytes, writer.size}};
+    return world_await(world, world_ask(world, id, &head));
+}
+
 static void a_full_disk_alone_takes_what_frees_space(void **state)
 {
     (void)state;
@@ -570,12 +580,7 @@ static void a_full_disk_alone_takes_what_frees_space(void **state)
     pd_replica_disk_low(replica, true);
     assert_int_equal(world_await(world, world_ask_put(world, 1, "k", span("w")))->outcome,
                      PD_REPLICA_DISK_LOW);
-    uint8_t bytes[64];
-    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
-    pd_kv_encode_delete(&writer, &(struct pd_kv_delete){.key = span("k")});
-    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
-                                                 .body = {writer.bytes, writer.size}};
-    assert_int_equal(world_await(world, world_ask(world, 1, &head))->outcome, PD_REPLICA_OK);
+    assert_int_equal(delete_key(world, 1, "k")->outcome, PD_REPLICA_OK);
     int64_t revision = world_status(world, 1).kv.revision;
     struct pd_kv_reader reader;
     const struct world_answer *compacted = world_await(
@@ -584,6 +589,35 @@ static void a_full_disk_alone_takes_what_frees_space(void **state)
     assert_int_equal(head_of(compacted, &reader).error, PD_KV_OK);
     world_ticks(world, 40);
     assert_null(world_get(world, 1, "leased"));
+    pd_replica_disk_low(replica, false);
+    world_put(world, "k", "w");
+    world_close(world);
+}
+
+/* A log that is full waits for a cut, and a cut for a store that had no reason to hurry (seed
+ * 7043). */
+static void a_low_disk_lets_the_log_go(void **state)
+{
+    (void)state;
+    struct world *world = world_open(1, 1, 18);
+    world_node(world, 1)->config.flush_entries = 100000;
+    world_node(world, 1)->config.log_retain_entries = 100000;
+    world_start_all(world, 1);
+    world_put_many(world, 200, 20, 50);
+    struct pd_replica *replica = world_node(world, 1)->replica;
+    assert_true(world_status(world, 1).raft.first_index < 10);
+    pd_replica_disk_low(replica, true);
+    world_ticks(world, 2);
+    uint64_t first = world_status(world, 1).raft.first_index;
+    assert_true(first > 200);
+
+    /* What comes while it stays low goes too. */
+    for (uint32_t i = 0; i < 20; i++) {
+        const struct world_answer *answer = delete_key(world, 1, "k");
+        assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    }
+    world_ticks(world, 2 * world_node(world, 1)->config.raft.election_ticks);
+    assert_true(world_status(world, 1).raft.first_index >= first + 20);
     pd_replica_disk_low(replica, false);
     world_put(world, "k", "w");
     world_close(world);
@@ -817,6 +851,7 @@ int main(void)
         cmocka_unit_test(history_is_compacted_by_itself),
         cmocka_unit_test(a_leader_with_a_full_disk_hands_over),
         cmocka_unit_test(a_full_disk_alone_takes_what_frees_space),
+        cmocka_unit_test(a_low_disk_lets_the_log_go),
         cmocka_unit_test(a_store_that_lags_is_caught_up_from_the_log),
         cmocka_unit_test(a_store_is_never_ahead_of_its_own_log),
         cmocka_unit_test(a_start_compares_the_rows_with_their_hash),
