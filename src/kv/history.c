@@ -306,8 +306,8 @@ static bool is_wanted(const struct pd_kv_lane *lane, const struct pd_kv_found *f
            found->record.version != 0;
 }
 
-/* The record that a lane wants, from memory. The overlay holds what was written last: what it has of
- * a key before a revision is the newest. */
+/* The record that a lane wants, from memory. The overlay holds what was written last: what it has
+ * of a key before a revision is the newest. */
 static bool known_record(struct pd_kv *kv, const struct pd_kv_lane *lane,
                          struct pd_kv_record *record_out)
 {

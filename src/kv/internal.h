@@ -256,8 +256,8 @@ struct pd_kv_reading {
     uint32_t due_count;
 };
 
-/* What an event replaced is that of an earlier revision: what its own command wrote before is no state
- * that anybody saw. */
+/* What an event replaced is that of an earlier revision: what its own command wrote before is no
+ * state that anybody saw. */
 enum pd_kv_previous {
     PD_KV_PREVIOUS_NONE = 0,
     PD_KV_PREVIOUS_EXACT,   /* the version at a place that is known */

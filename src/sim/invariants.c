@@ -286,7 +286,9 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     if (!view.has_state) {
         machine->seen.state_time_ns = state_time_ns;
     }
-    if (machine->rebuilding_to != 0 && view.applied >= machine->rebuilding_to) {
+    /* What it has applied says nothing of a store that turns out to be unreadable later. */
+    bool is_sound = !machine->store_is_damaged && !machine->store_was_lost;
+    if (machine->rebuilding_to != 0 && view.applied >= machine->rebuilding_to && is_sound) {
         machine->rebuilding_to = 0;
     }
     if (leads_anew) {
