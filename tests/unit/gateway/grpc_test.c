@@ -1,0 +1,661 @@
+/* gRPC over HTTP/2 without a socket: nghttp2's client on the other side of pd_grpc_protocol. */
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+
+#include "gateway/gateway_world.h"
+#include "gateway/grpc.h"
+
+#define STREAMS_MAX 16
+#define BYTES_MAX ((size_t)1 << 20)
+
+/* What the client got on a stream. */
+struct got {
+    int32_t id;
+    uint8_t *body;
+    size_t size;
+    int http_status;
+    int status; /* -1: none came */
+    char message[256];
+    bool is_closed;
+    uint32_t reset; /* the code; 0: it was not, or NO_ERROR */
+    const uint8_t *out;
+    size_t out_size;
+    size_t out_at;
+    bool stays_open; /* does not end its request */
+};
+
+static struct world world;
+static struct pd_grpc_config config;
+static struct pd_grpc *grpc;
+static nghttp2_session *client;
+static struct got gots[STREAMS_MAX];
+static uint32_t got_count;
+static unsigned wants;
+static unsigned pongs;
+static bool is_broken;
+
+static void wants_output(void *connection)
+{
+    (void)connection;
+    wants++;
+}
+
+static struct got *got_of(int32_t id)
+{
+    for (uint32_t i = 0; i < got_count; i++) {
+        if (gots[i].id == id) {
+            return &gots[i];
+        }
+    }
+    return NULL;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *user)
+{
+    (void)session;
+    (void)flags;
+    (void)user;
+    struct got *got = got_of(frame->hd.stream_id);
+    char text[256];
+    (void)snprintf(text, sizeof text, "%.*s", (int)value_size, (const char *)value);
+    if (name_size == 7 && memcmp(name, ":status", 7) == 0) {
+        got->http_status = (int)strtol(text, NULL, 10);
+    } else if (name_size == 11 && memcmp(name, "grpc-status", 11) == 0) {
+        got->status = (int)strtol(text, NULL, 10);
+    } else if (name_size == 12 && memcmp(name, "grpc-message", 12) == 0) {
+        (void)snprintf(got->message, sizeof got->message, "%s", text);
+    }
+    return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
+                   size_t size, void *user)
+{
+    (void)session;
+    (void)flags;
+    (void)user;
+    struct got *got = got_of(id);
+    assert_true(got->size + size <= BYTES_MAX);
+    memcpy(got->body + got->size, bytes, size);
+    got->size += size;
+    return 0;
+}
+
+static int on_closed(nghttp2_session *session, int32_t id, uint32_t error, void *user)
+{
+    (void)session;
+    (void)user;
+    struct got *got = got_of(id);
+    got->is_closed = true;
+    got->reset = error;
+    return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    (void)session;
+    (void)user;
+    pongs += frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
+    return 0;
+}
+
+static void open_pair(void)
+{
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    const struct pd_protocol_owner owner = {.wants_output = wants_output};
+    grpc = pd_grpc_open(&config, world.service, &owner);
+    assert_non_null(grpc);
+    assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
+    assert_int_equal(nghttp2_option_new(&option), 0);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    assert_int_equal(nghttp2_session_client_new2(&client, callbacks, NULL, option), 0);
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
+    assert_int_equal(nghttp2_submit_settings(client, NGHTTP2_FLAG_NONE, NULL, 0), 0);
+    got_count = 0;
+    pongs = 0;
+    is_broken = false;
+}
+
+static int open_world(void **state)
+{
+    (void)state;
+    const struct pd_service_config service = pd_service_config_default();
+    world_open(&world, &service);
+    config = pd_grpc_config_default();
+    open_pair();
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    pd_grpc_protocol.close(grpc);
+    nghttp2_session_del(client);
+    for (uint32_t i = 0; i < got_count; i++) {
+        pd_free(gots[i].body);
+    }
+    world_close(&world);
+    return 0;
+}
+
+static int open_with(void (*change)(struct pd_grpc_config *config))
+{
+    (void)close_world(NULL);
+    const struct pd_service_config service = pd_service_config_default();
+    world_open(&world, &service);
+    config = pd_grpc_config_default();
+    change(&config);
+    open_pair();
+    return 0;
+}
+
+/* Everything to and fro, `step` bytes at a time to the server. */
+static void exchange_by(size_t step)
+{
+    bool more = true;
+    while (more) {
+        more = false;
+        const uint8_t *bytes = NULL;
+        ssize_t size = nghttp2_session_mem_send(client, &bytes);
+        assert_true(size >= 0);
+        for (ssize_t at = 0; at < size && !is_broken; at += (ssize_t)step) {
+            size_t part = (size_t)(size - at) < step ? (size_t)(size - at) : step;
+            is_broken = pd_grpc_protocol.receive(grpc, (struct pd_span){bytes + at, part},
+                                                 world.now_ns) != PD_OK;
+            more = true;
+        }
+        struct pd_span out = pd_grpc_protocol.output(grpc);
+        if (out.size > 0) {
+            assert_int_equal(nghttp2_session_mem_recv(client, out.bytes, out.size), out.size);
+            more = true;
+        }
+    }
+}
+
+static void exchange(void)
+{
+    exchange_by(SIZE_MAX / 4);
+}
+
+static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
+                        uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    (void)session;
+    (void)id;
+    (void)user;
+    struct got *got = source->ptr;
+    size_t part = got->out_size - got->out_at;
+    part = part < room ? part : room;
+    if (part > 0) {
+        memcpy(to, got->out + got->out_at, part);
+    }
+    got->out_at += part;
+    if (got->out_at == got->out_size) {
+        if (got->stays_open && part == 0) {
+            return NGHTTP2_ERR_DEFERRED;
+        }
+        *flags |= got->stays_open ? 0 : NGHTTP2_DATA_FLAG_EOF;
+    }
+    return (ssize_t)part;
+}
+
+static nghttp2_nv pair(const char *name, const char *value)
+{
+    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
+                        .value = (uint8_t *)(uintptr_t)value,
+                        .namelen = strlen(name),
+                        .valuelen = strlen(value)};
+}
+
+/* A request whose body is `bytes`, borrowed until it is sent. extra: a header more, or NULL. */
+static struct got *send_request(const char *path, const void *bytes, size_t size, bool stays_open,
+                                const char *extra, const char *extra_value)
+{
+    assert_true(got_count < STREAMS_MAX);
+    struct got *got = &gots[got_count++];
+    *got = (struct got){.out = bytes, .out_size = size, .status = -1, .stays_open = stays_open};
+    got->body = pd_alloc(BYTES_MAX);
+    assert_non_null(got->body);
+    nghttp2_nv pairs[8] = {
+        pair(":method", "POST"),
+        pair(":scheme", "http"),
+        pair(":path", path),
+        pair(":authority", "localhost"),
+        pair("content-type", "application/grpc+proto"),
+        pair("te", "trailers"),
+    };
+    size_t count = 6;
+    if (extra != NULL) {
+        pairs[count++] = pair(extra, extra_value);
+    }
+    nghttp2_data_provider provider = {.source.ptr = got, .read_callback = read_out};
+    got->id = nghttp2_submit_request(client, NULL, pairs, count, &provider, NULL);
+    assert_true(got->id > 0);
+    return got;
+}
+
+/* A message with its prefix. */
+static size_t frame(const void *message, uint8_t *to)
+{
+    size_t size = protobuf_c_message_pack(message, to + 5);
+    to[0] = 0;
+    to[1] = (uint8_t)(size >> 24);
+    to[2] = (uint8_t)(size >> 16);
+    to[3] = (uint8_t)(size >> 8);
+    to[4] = (uint8_t)size;
+    return 5 + size;
+}
+
+static size_t put_frame(uint8_t *to, const char *value)
+{
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = bytes_of("k");
+    put.value = bytes_of(value);
+    return frame(&put, to);
+}
+
+static void answer_put(int64_t revision)
+{
+    pd_kv_answer_put_end(world_begin(&world, PD_KV_OK, revision, PD_KV_ANSWER_PUT));
+    world_kv(&world);
+}
+
+static void is_put(const struct got *got, int64_t revision)
+{
+    assert_int_equal(got->http_status, 200);
+    assert_int_equal(got->status, 0);
+    assert_true(got->is_closed);
+    assert_int_equal(got->reset, 0);
+    assert_true(got->size > 5);
+    Etcdserverpb__PutResponse *response =
+        etcdserverpb__put_response__unpack(NULL, got->size - 5, got->body + 5);
+    assert_non_null(response);
+    assert_int_equal(response->header->revision, revision);
+    etcdserverpb__put_response__free_unpacked(response, NULL);
+}
+
+static void ends_with(const struct got *got, int status, const char *message)
+{
+    assert_string_equal(got->message, message);
+    assert_int_equal(got->status, status);
+    assert_int_equal(got->http_status, 200);
+}
+
+/* -- Tests ------------------------------------------------------------------------------------- */
+
+static void test_a_call(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    struct got *got =
+        send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false, NULL, NULL);
+    exchange();
+    assert_false(got->is_closed);
+    wants = 0;
+    answer_put(7);
+    assert_true(wants > 0);
+    exchange();
+    is_put(got, 7);
+}
+
+/* However the bytes are cut. */
+static void test_byte_by_byte(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    struct got *got =
+        send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false, NULL, NULL);
+    exchange_by(1);
+    answer_put(8);
+    exchange_by(1);
+    is_put(got, 8);
+}
+
+/* A message of many DATA frames is put together; windows are given back. */
+static void test_a_large_message(void **state)
+{
+    (void)state;
+    static uint8_t room[BYTES_MAX * 3];
+    static char value[BYTES_MAX * 2 + 1];
+    memset(value, 'x', BYTES_MAX * 2);
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    range.key = bytes_of(value);
+    size_t size = frame(&range, room);
+    /* The world's room is smaller: what the service makes of it is refused there. */
+    world.refuse = PD_ERR_FULL;
+    for (int i = 0; i < 8; i++) { /* more than the connection's window in all */
+        struct got *got = send_request("/etcdserverpb.KV/Range", room, size, false, NULL, NULL);
+        exchange();
+        ends_with(got, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+        assert_int_equal(got->out_at, size);
+    }
+}
+
+static void small_messages(struct pd_grpc_config *changed)
+{
+    changed->message_bytes_max = 100;
+}
+
+static void test_a_message_that_is_too_large(void **state)
+{
+    (void)state;
+    (void)open_with(small_messages);
+    uint8_t room[256];
+    static const uint8_t huge[] = {0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3};
+    struct got *got = send_request("/etcdserverpb.KV/Put", huge, sizeof huge, true, NULL, NULL);
+    exchange();
+    ends_with(got, PD_CODE_INVALID_ARGUMENT, "etcdserver: request is too large");
+    assert_true(got->is_closed); /* what would still come is not wanted */
+    char value[101];
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    got = send_request("/etcdserverpb.KV/Put", room, put_frame(room, value), false, NULL, NULL);
+    exchange();
+    ends_with(got, PD_CODE_INVALID_ARGUMENT, "etcdserver: request is too large");
+    assert_int_equal(world.submitted, 0);
+}
+
+static void small_input(struct pd_grpc_config *changed)
+{
+    changed->input_bytes_max = 100000;
+}
+
+/* Messages that do not come to their end share what a connection may hold. */
+static void test_half_messages_have_a_bound(void **state)
+{
+    (void)state;
+    (void)open_with(small_input);
+    static uint8_t room[70000] = {0, 0, 1, 0x80, 0}; /* 98,304 bytes, it says */
+    struct got *first = send_request("/etcdserverpb.KV/Put", room, sizeof room, true, NULL, NULL);
+    exchange();
+    assert_int_equal(first->status, -1);
+    struct got *second = send_request("/etcdserverpb.KV/Put", room, sizeof room, true, NULL, NULL);
+    exchange();
+    ends_with(second, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+    assert_int_equal(first->status, -1);
+    assert_int_equal(nghttp2_submit_rst_stream(client, 0, first->id, NGHTTP2_CANCEL), 0);
+    exchange();
+    struct got *third =
+        send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false, NULL, NULL);
+    exchange();
+    answer_put(9);
+    exchange();
+    is_put(third, 9);
+}
+
+static void test_what_is_no_call(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    struct got *got = send_request("/etcdserverpb.KV/Nothing", room, size, false, NULL, NULL);
+    exchange();
+    ends_with(got, PD_CODE_UNIMPLEMENTED, "unknown service or method");
+    room[0] = 1;
+    got = send_request("/etcdserverpb.KV/Put", room, size, false, NULL, NULL);
+    exchange();
+    ends_with(got, PD_CODE_UNIMPLEMENTED, "grpc: compressed messages are not taken");
+    room[0] = 0;
+    got = send_request("/etcdserverpb.KV/Put", room, size - 1, false, NULL, NULL);
+    exchange();
+    ends_with(got, PD_CODE_INTERNAL, "grpc: the request ends within a message");
+    got = send_request("/etcdserverpb.KV/Put", room, 0, false, NULL, NULL);
+    exchange();
+    assert_int_equal(got->status, PD_CODE_INVALID_ARGUMENT);
+    static const uint8_t nonsense[] = {0, 0, 0, 0, 3, 0x0a, 0x7f, 0x01};
+    got = send_request("/etcdserverpb.KV/Put", nonsense, sizeof nonsense, false, NULL, NULL);
+    exchange();
+    assert_int_equal(got->status, PD_CODE_INTERNAL);
+    assert_int_equal(world.submitted, 0);
+    assert_false(is_broken);
+}
+
+static void test_not_grpc(void **state)
+{
+    (void)state;
+    struct got *got = &gots[got_count++];
+    *got = (struct got){.status = -1};
+    const nghttp2_nv pairs[] = {pair(":method", "GET"), pair(":scheme", "http"),
+                                pair(":path", "/health"), pair(":authority", "localhost")};
+    got->id = nghttp2_submit_request(client, NULL, pairs, 4, NULL, NULL);
+    exchange();
+    assert_int_equal(got->http_status, 415);
+    assert_true(got->is_closed);
+}
+
+static void test_headers_have_a_bound(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    static char value[60001];
+    memset(value, 'h', 60000);
+    struct got *got =
+        send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false, "x-large", value);
+    exchange();
+    answer_put(3);
+    exchange();
+    is_put(got, 3);
+    nghttp2_nv more[] = {
+        pair(":method", "POST"), pair(":scheme", "http"), pair(":path", "/etcdserverpb.KV/Put"),
+        pair("x-large", value),  pair("x-larger", value),
+    };
+    got = &gots[got_count++];
+    *got = (struct got){.status = -1};
+    got->id = nghttp2_submit_request(client, NULL, more, 5, NULL, NULL);
+    exchange();
+    assert_true(got->is_closed);
+    assert_int_not_equal(got->reset, 0);
+    assert_int_equal(world.submitted, 1);
+}
+
+static void test_timeouts(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    world.now_ns = 1000;
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), UINT64_MAX);
+    struct got *late =
+        send_request("/etcdserverpb.KV/Put", room, size, false, "grpc-timeout", "5m");
+    struct got *early =
+        send_request("/etcdserverpb.KV/Put", room, size, false, "grpc-timeout", "3m");
+    struct got *never = send_request("/etcdserverpb.KV/Put", room, size, false, NULL, NULL);
+    exchange();
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), 3001000);
+    pd_grpc_protocol.expire(grpc, 3000999);
+    exchange();
+    assert_false(early->is_closed);
+    pd_grpc_protocol.expire(grpc, 3001000);
+    exchange();
+    ends_with(early, PD_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), 5001000);
+    answer_put(4); /* the first one, in time */
+    exchange();
+    is_put(late, 4);
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), UINT64_MAX);
+    answer_put(5); /* the one that nobody waits for */
+    answer_put(6);
+    exchange();
+    is_put(never, 6);
+}
+
+static void test_the_client_cancels(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    struct got *got = send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false,
+                                   "grpc-timeout", "3S");
+    exchange();
+    assert_int_equal(nghttp2_submit_rst_stream(client, 0, got->id, NGHTTP2_CANCEL), 0);
+    exchange();
+    assert_int_equal(world.cancelled, 1);
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), UINT64_MAX);
+    answer_put(4);
+    exchange();
+    assert_int_equal(got->size, 0);
+}
+
+static void test_pings(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(nghttp2_submit_ping(client, 0, NULL), 0);
+    }
+    exchange();
+    assert_int_equal(pongs, 5);
+}
+
+static void small_streams(struct pd_grpc_config *changed)
+{
+    changed->streams_max = 2;
+}
+
+static void test_streams_have_a_bound(void **state)
+{
+    (void)state;
+    (void)open_with(small_streams);
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    struct got *gone[3];
+    exchange(); /* settings: the client knows the bound, and keeps to it */
+    for (int i = 0; i < 3; i++) {
+        gone[i] = send_request("/etcdserverpb.KV/Put", room, size, false, "grpc-timeout", "1S");
+    }
+    exchange();
+    assert_int_equal(world.submitted, 2);
+    answer_put(2);
+    exchange();
+    is_put(gone[0], 2);
+    assert_int_equal(world.submitted, 3);
+}
+
+static void test_garbage_ends_the_connection(void **state)
+{
+    (void)state;
+    static const uint8_t garbage[64] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_int_not_equal(
+        pd_grpc_protocol.receive(grpc, (struct pd_span){garbage, sizeof garbage}, 0), PD_OK);
+}
+
+static void small_output(struct pd_grpc_config *changed)
+{
+    changed->output_bytes_soft = 200;
+    changed->output_bytes_max = 1000;
+}
+
+static void give_progress(uint64_t watch, int64_t through)
+{
+    const struct pd_backend_watch_answer told = {
+        .kind = PD_BACKEND_WATCH_PROGRESS, .through_revision = through, .cost = 70000};
+    const struct pd_backend_answer answer = {.outcome = PD_BACKEND_OK, .term = 9, .watch = &told};
+    world_give(&world, watch, &answer);
+}
+
+/* A reader that does not read is given no credit, and is cut off when it makes too much wait. */
+static void test_a_slow_reader(void **state)
+{
+    (void)state;
+    (void)open_with(small_output);
+    uint8_t room[256];
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    create.key = bytes_of("k");
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    struct got *got =
+        send_request("/etcdserverpb.Watch/Watch", room, frame(&request, room), true, NULL, NULL);
+    exchange();
+    uint64_t watch = world_asked(&world, PD_BACKEND_WATCH)->correlation;
+    give_progress(watch, 5);
+    uint32_t free_credit = world.credited;
+    assert_true(free_credit > 0);
+    for (int i = 0; i < 20; i++) {
+        give_progress(watch, 6 + i);
+    }
+    uint32_t held_credit = world.credited;
+    give_progress(watch, 29);
+    assert_int_equal(world.credited, held_credit); /* it is held */
+    exchange();                                    /* it reads: all that is owed */
+    assert_true(world.credited > held_credit);
+    assert_true(got->size > 0);
+    assert_false(pd_grpc_protocol.has_ended(grpc));
+    for (int i = 0; i < 100; i++) {
+        give_progress(watch, 30 + i);
+    }
+    assert_true(pd_grpc_protocol.has_ended(grpc));
+}
+
+/* While a call is full its requests wait here, and then go on in order. */
+static void test_requests_wait_for_room(void **state)
+{
+    (void)state;
+    static uint8_t room[16384];
+    size_t size = 0;
+    unsigned count = 200; /* 128 may be under way */
+    for (unsigned i = 1; i <= count; i++) {
+        Etcdserverpb__LeaseKeepAliveRequest beat = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+        beat.id = i;
+        size += frame(&beat, room + size);
+    }
+    struct pd_service_config service = pd_service_config_default();
+    (void)close_world(NULL);
+    service.keepalives_max = 8;
+    world_open(&world, &service);
+    config = pd_grpc_config_default();
+    open_pair();
+    struct got *got =
+        send_request("/etcdserverpb.Lease/LeaseKeepAlive", room, size, false, NULL, NULL);
+    exchange();
+    assert_int_equal(world.submitted, 8);
+    for (unsigned i = 1; i <= count; i++) {
+        (void)world_begin(&world, PD_KV_ERR_LEASE_NOT_FOUND, 3, PD_KV_ANSWER_NONE);
+        world_kv(&world);
+        exchange();
+    }
+    assert_int_equal(world.submitted, count);
+    assert_int_equal(got->status, 0);
+    assert_true(got->is_closed);
+}
+
+static void test_closed_with_calls_under_way(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    for (int i = 0; i < 3; i++) {
+        (void)send_request("/etcdserverpb.KV/Put", room, size, i == 1, "grpc-timeout", "1S");
+    }
+    exchange();
+    assert_int_equal(world.submitted, 3);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        CASE(test_a_call),
+        CASE(test_byte_by_byte),
+        CASE(test_a_large_message),
+        CASE(test_a_message_that_is_too_large),
+        CASE(test_half_messages_have_a_bound),
+        CASE(test_what_is_no_call),
+        CASE(test_not_grpc),
+        CASE(test_headers_have_a_bound),
+        CASE(test_timeouts),
+        CASE(test_the_client_cancels),
+        CASE(test_pings),
+        CASE(test_streams_have_a_bound),
+        CASE(test_garbage_ends_the_connection),
+        CASE(test_a_slow_reader),
+        CASE(test_requests_wait_for_room),
+        CASE(test_closed_with_calls_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
