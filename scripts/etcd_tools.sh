@@ -9,7 +9,7 @@
 set -euo pipefail
 
 package=$(cd "$(dirname "$0")/../tests/etcd" && pwd)
-cache=${PANDO_ETCD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pando/etcd}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pando/etcd
 readonly package cache keep_results=3
 
 say() { printf '%s\n' "$*" >&2; }

@@ -1,11 +1,6 @@
 #!/usr/bin/env bash
 # etcd's own command line client, unmodified, against a node: the same commands as against a real etcd beside it, and the
 # same output, field by field. With a sanitizer in the program the node is alone: exit codes tell.
-cache=${PANDO_ETCD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pando/etcd}
-# shellcheck source=tests/e2e/lib.sh
-source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
-export PANDO_ETCD_CACHE=$cache
-
 alone=()
 programs=(etcdctl)
 if grep -q '^PANDO_SANITIZE:STRING=.' "$PANDO_BUILD_DIR/CMakeCache.txt"; then
@@ -14,7 +9,9 @@ else
     programs+=(etcd)
 fi
 code=0
-tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" "${programs[@]}") || code=$?
+tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" "${programs[@]}") || code=$? # with the user's cache, not the test's
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 if [ "$code" -eq 77 ]; then
     skip e2e/etcd "no Go that can build etcdctl"
     exit 77

@@ -21,6 +21,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.uber.org/zap"
 )
 
 const limit = 60 * time.Second
@@ -405,7 +406,7 @@ func nested(ctx context.Context, client *clientv3.Client) error {
 	inner := clientv3.OpTxn(
 		[]clientv3.Cmp{clientv3.Compare(clientv3.Version("nested/a"), "=", 0)},
 		[]clientv3.Op{clientv3.OpPut("nested/a", "1"), clientv3.OpGet("nested/a")},
-		[]clientv3.Op{clientv3.OpDelete("nested/", clientv3.WithPrefix())})
+		[]clientv3.Op{clientv3.OpDelete("nested/a")})
 	for round := 0; round < 2; round++ {
 		response, err := client.Txn(ctx).Then(clientv3.OpGet("nested/a"), inner, clientv3.OpPut("nested/b", "2")).Commit()
 		if err != nil {
@@ -480,7 +481,8 @@ func cancels(ctx context.Context, client *clientv3.Client) error {
 }
 
 func main() {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Args[1]}, DialTimeout: limit})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Args[1]}, DialTimeout: limit, MaxCallSendMsgSize: 16 << 20,
+		Logger: zap.NewNop()})
 	if err != nil {
 		fmt.Println("FAIL", err)
 		os.Exit(1)

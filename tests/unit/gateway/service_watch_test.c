@@ -1,4 +1,5 @@
-/* Watches on one stream: ids, order, fragments, ends, progress, credit; and going on by themselves. */
+/* Watches on one stream: ids, order, fragments, ends, progress, credit; and going on by
+ * themselves. */
 #include "gateway/gateway_world.h"
 
 #define WATCH "/etcdserverpb.Watch/Watch"
