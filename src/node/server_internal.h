@@ -264,7 +264,7 @@ struct pd_server_identity {
     bool has_begun;         /* the log was written to */
 };
 
-/* -- Figures (server_figures.c) ----------------------------------------------------------------- */
+/* -- Figures (server_figures.c) ---------------------------------------------------------------- */
 
 enum pd_server_gauge {
     PD_SERVER_GAUGE_LEADER = 0,

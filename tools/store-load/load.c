@@ -22,6 +22,7 @@ static uint64_t clock_us(void)
 
 /* What one connection is about, and since when it has been gone. */
 struct link {
+    uint32_t turn;    /* of the sockets */
     uint64_t gone_us; /* 0: it is there */
     uint64_t try_us;
 };
@@ -129,11 +130,14 @@ static void reconnect(struct load *load, struct link *link, uint32_t connection)
     if (load->now_us < link->try_us) {
         return;
     }
-    if (wire_connect(&load->wires[connection], load->options->socket)) {
+    const struct load_options *options = load->options;
+    const char *socket = options->sockets[(connection + link->turn) % options->socket_count];
+    if (wire_connect(&load->wires[connection], socket)) {
         load->result->reconnects += link->gone_us != 0 ? 1 : 0;
         link->gone_us = 0;
         return;
     }
+    link->turn++;
     link->try_us = load->now_us + RECONNECT_US;
     link->gone_us = link->gone_us == 0 ? load->now_us : link->gone_us;
     if ((double)(load->now_us - link->gone_us) / 1e6 > load->options->wait_back) {
@@ -290,7 +294,8 @@ void load_run(const struct load_options *options, struct load_result *result)
 
 void load_check(const char *socket, const char *path, double timeout, struct load_result *result)
 {
-    const struct load_options options = {.socket = socket,
+    const struct load_options options = {.sockets = {socket},
+                                         .socket_count = 1,
                                          .prefix = "",
                                          .clients = 16,
                                          .connections = 1,

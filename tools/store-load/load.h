@@ -11,8 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LOAD_SOCKETS_MAX 16u
+
 struct load_options {
-    const char *socket;
+    /* of one node, or of several of a cluster: a connection that is lost goes to the next one */
+    const char *sockets[LOAD_SOCKETS_MAX];
+    uint32_t socket_count;
     const char *prefix;
     const char *record; /* folder of histories; NULL: none */
     const char *acks;   /* file of what was acknowledged; NULL: none */

@@ -13,7 +13,10 @@ static const char usage[] =
     "Reads, writes and compare-and-swaps on registers, and keys that are written once, by clients\n"
     "that keep one operation each under way. When the node goes away, it waits for it to come "
     "back\n"
-    "and goes on. In the end every key that was acknowledged is looked at.\n"
+    "and goes on. In the end every key that was acknowledged is looked at. With --socket several\n"
+    "times, for nodes of one cluster, the connections are shared out, and one that is lost goes "
+    "to\n"
+    "the next node.\n"
     "\n"
     "  --seconds S          how long (default 5), or\n"
     "  --operations N       how many operations, whichever comes first\n"
@@ -81,8 +84,8 @@ static bool read_mix(const char *text, struct load_options *options)
 /* False: no option, or its value is wrong. */
 static bool take_option(struct load_options *options, const char *name, const char *value)
 {
-    if (strcmp(name, "--socket") == 0) {
-        options->socket = value;
+    if (strcmp(name, "--socket") == 0 && options->socket_count < LOAD_SOCKETS_MAX) {
+        options->sockets[options->socket_count++] = value;
     } else if (strcmp(name, "--prefix") == 0) {
         options->prefix = value;
         return value != NULL && strlen(value) < 64;
@@ -177,13 +180,13 @@ int main(int count, char **words)
             i++;
         }
     }
-    if (options.socket == NULL) {
+    if (options.socket_count == 0) {
         (void)fputs(usage, stderr);
         return 2;
     }
     struct load_result result = {0};
     if (check != NULL) {
-        load_check(options.socket, check, options.op_timeout, &result);
+        load_check(options.sockets[0], check, options.op_timeout, &result);
     } else {
         load_run(&options, &result);
     }
