@@ -58,6 +58,13 @@ bool pd_http1_has_parameter(const struct pd_http1 *http, const char *name)
     return false;
 }
 
+static void refuse_nonsense(struct pd_http1 *http)
+{
+    http->keeps_alive = false;
+    http->is_head = false;
+    pd_http1_refuse(http, 400, "this is no HTTP/1.1 request\n");
+}
+
 static int on_begin(http_parser *parser)
 {
     struct pd_http1 *http = http_of(parser);
@@ -119,6 +126,15 @@ static int on_field(http_parser *parser, const char *bytes, size_t size)
     if (!count_head(http, size)) {
         return -1;
     }
+    /* The library as it is packaged lets spaces pass: who else reads "Content-Length : 5" so would
+     * see another request than we do. */
+    if (memchr(bytes, ' ', size) != NULL) {
+        refuse_nonsense(http);
+        return -1;
+    }
+    if (http->phase != PD_HTTP1_HEAD) {
+        return 0; /* behind a chunked body: too late to mean anything */
+    }
     if (http->is_in_value) {
         http->is_in_value = false;
         http->name_size = 0;
@@ -136,6 +152,9 @@ static int on_value(http_parser *parser, const char *bytes, size_t size)
     struct pd_http1 *http = http_of(parser);
     if (!count_head(http, size + 4)) { /* ": " and the line's end */
         return -1;
+    }
+    if (http->phase != PD_HTTP1_HEAD) {
+        return 0;
     }
     if (!http->is_in_value) {
         http->is_in_value = true;
@@ -457,17 +476,6 @@ static void finish_if_done(struct pd_http1 *http)
 {
     if (http->is_done && http->phase == PD_HTTP1_ANSWERING) {
         finish(http);
-    }
-}
-
-static void refuse_nonsense(struct pd_http1 *http)
-{
-    if (HTTP_PARSER_ERRNO(&http->parser) == HPE_HEADER_OVERFLOW) {
-        pd_http1_refuse(http, 431, "the request's headers are too long\n");
-    } else {
-        http->keeps_alive = false;
-        http->is_head = false;
-        pd_http1_refuse(http, 400, "this is no HTTP/1.1 request\n");
     }
 }
 

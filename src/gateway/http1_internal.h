@@ -102,11 +102,16 @@ struct pd_http1 {
     uint64_t watch_deadline_ns; /* of the next look whether something moved */
 };
 
+/* Its value, without the space behind it. */
 static inline struct pd_span pd_http1_header(const struct pd_http1 *http,
                                              enum pd_http1_header header)
 {
     const struct pd_http1_value *value = &http->values[header];
-    return (struct pd_span){(const uint8_t *)value->bytes, value->size};
+    size_t size = value->size;
+    while (size > 0 && (value->bytes[size - 1] == ' ' || value->bytes[size - 1] == '\t')) {
+        size--;
+    }
+    return (struct pd_span){(const uint8_t *)value->bytes, size};
 }
 /* The URL before its '?', and behind it. */
 struct pd_span pd_http1_path(const struct pd_http1 *http);
