@@ -37,17 +37,17 @@ run: build ## count words with supervised actors, one of which crashes; FILES=..
 test: ## the quick set of tests; ends with 'N passed, N failed'
 	@scripts/deps.sh build test prove
 	@scripts/build.sh release $(JOBS)
-	@scripts/test.sh release
+	@scripts/test.sh release $(JOBS)
 
 asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/deps.sh build test
 	@scripts/build.sh debug $(JOBS)
-	@scripts/test.sh debug
+	@scripts/test.sh debug $(JOBS)
 
 tsan: ## the same tests under ThreadSanitizer
 	@scripts/deps.sh build test
 	@scripts/build.sh tsan $(JOBS)
-	@scripts/test.sh tsan
+	@scripts/test.sh tsan $(JOBS)
 
 bench: bench-actors bench-store bench-net ## all benchmarks
 

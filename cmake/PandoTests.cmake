@@ -7,6 +7,7 @@ set(test_environment
   PANDO=${CMAKE_BINARY_DIR}/bin/pando
   PANDO_BUILD_DIR=${CMAKE_BINARY_DIR}
   PANDO_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
+  PANDO_SANITIZE=${PANDO_SANITIZE}
   ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=1:abort_on_error=1:allow_addr2line=1
   UBSAN_OPTIONS=print_stacktrace=1:allow_addr2line=1
   TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/cmake/tsan-suppressions.txt:second_deadlock_stack=1:allow_addr2line=1)
@@ -69,7 +70,8 @@ if(TARGET pando)
       continue()
     endif()
     add_test(NAME e2e/${name} COMMAND ${test_launcher} bash ${source})
-    set_tests_properties(e2e/${name} PROPERTIES
+    # Of several at a time the long ones begin, or the last would run alone.
+    set_tests_properties(e2e/${name} PROPERTIES COST 100
       ENVIRONMENT "${test_environment}" TIMEOUT ${PANDO_TEST_TIMEOUT_S} SKIP_RETURN_CODE 77)
   endforeach()
 endif()

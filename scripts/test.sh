@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/test.sh PRESET: runs the tests of a build and counts them one by one.
+# scripts/test.sh PRESET JOBS: runs the tests of a build, JOBS at a time, and counts them one by one.
 #
 # A cmocka program counts once for each of its tests, anything else once. Skipped tests print
 # "SKIP name: reason". The last line, alone, is "N passed, N failed" and, if any, ", N skipped".
@@ -10,9 +10,10 @@ case $1 in
     *) build=build-$1 ;;
 esac
 
+jobs=$2
 junit=$build/tests.xml
 rm -f "$junit"
-ctest --test-dir "$build" --output-on-failure --no-tests=ignore --output-junit "$PWD/$junit" || true
+ctest --test-dir "$build" -j "$jobs" --output-on-failure --no-tests=ignore --output-junit "$PWD/$junit" || true
 
 log=$build/Testing/Temporary/LastTest.log
 if [ ! -s "$junit" ]; then

@@ -23,6 +23,9 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# effort WHOLE PART: what is looked at. As in tests/unit/support/effort.h, the builds with a sanitizer make a part.
+effort() { if [ -n "${PANDO_SANITIZE-}" ]; then echo "$2"; else echo "$1"; fi; }
+
 fail() {
     echo "FAIL $*"
     failures=$((failures + 1))

@@ -56,7 +56,7 @@ PYTHON
 
 # A whole log: with files of the store on disk, because it was made durable every 300 entries. On a fast machine
 # clients that are not bounded fill the log's first file before the kill, and then the log is not whole.
-for what in delete current manifest table-gone table-cut table-rot; do
+for what in $(effort 'delete current manifest table-gone table-cut table-rot' 'delete table-rot'); do
     data=$work/whole-$what
     : >"$work/acks"
     wanted=2000
@@ -72,7 +72,7 @@ for what in delete current manifest table-gone table-cut table-rot; do
 done
 
 # A log that was cut: what is missing is said, and nothing is served.
-for what in delete manifest; do
+for what in $(effort 'delete manifest' manifest); do
     data=$work/cut-$what
     : >"$work/acks"
     wanted=900

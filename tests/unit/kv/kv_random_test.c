@@ -9,6 +9,7 @@
 
 #include "base/sometimes.h"
 #include "kv_random.h"
+#include "support/effort.h"
 
 #define WORLDS 3u
 
@@ -114,7 +115,9 @@ static void machines_and_model_agree(void **state)
     const char *given = getenv("PD_TEST_SEED");
     uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1;
     const char *count = getenv("PD_TEST_SEEDS");
-    uint64_t seeds = count != NULL ? strtoull(count, NULL, 10) : given != NULL ? 1 : 6;
+    uint64_t seeds = count != NULL   ? strtoull(count, NULL, 10)
+                     : given != NULL ? 1
+                                     : PD_TEST_EFFORT(6, 2);
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         print_message("replay with PD_TEST_SEED=%llu\n", (unsigned long long)seed);
         run(seed, 500);

@@ -12,6 +12,7 @@
 #include "base/sometimes.h"
 #include "kv/watch_index.h"
 #include "kv/watch_world.h"
+#include "support/effort.h"
 #include "support/seed.h"
 
 static struct pd_kv_watch_config tiny(void)
@@ -144,7 +145,7 @@ static void every_watcher_is_told_of_exactly_its_events(void **state)
     uint32_t fragments = 0;
     uint32_t ended = 0;
     uint32_t progress = 0;
-    for (uint32_t round = 0; round < 120; round++) {
+    for (uint32_t round = 0; round < PD_TEST_EFFORT(120u, 24u); round++) {
         struct pd_kv_watch_config config = tiny();
         struct pd_kv_config kv = world_kv_config();
         if (round % 2 == 0) {

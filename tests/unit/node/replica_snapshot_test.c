@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "node/replica_internal.h"
+#include "support/effort.h"
 #include "support/seed.h"
 
 static bool is_chunk(const struct world_message *message)
@@ -105,7 +106,7 @@ static void a_receiver_may_crash_at_every_step(void **state)
     uint64_t step = 0;
     bool was_cut = true;
     while (was_cut) {
-        step++;
+        step += PD_TEST_EFFORT(1, 4);
         struct world *world = one_far_behind(step);
         struct world_node *node = world_node(world, 3);
         node->crash_at = node->actions + step;
@@ -128,7 +129,7 @@ static void a_receiver_may_crash_at_every_step(void **state)
         world_close(world);
         assert_true(step < 2000);
     }
-    printf("crashed at %u steps\n", (unsigned)step - 1);
+    printf("crashed at up to %u steps\n", (unsigned)step - 1);
     assert_true(step > 60);
 }
 
@@ -173,7 +174,7 @@ static void lost_repeated_reordered_and_damaged_chunks_do_no_harm(void **state)
 {
     (void)state;
     struct weather weather = {.random = test_random("rough weather")};
-    for (uint32_t round = 0; round < 10; round++) {
+    for (uint32_t round = 0; round < PD_TEST_EFFORT(10, 3); round++) {
         struct world *world = one_far_behind(100 + round);
         world->filter = rough;
         world->filter_state = &weather;
@@ -801,7 +802,7 @@ static void power_may_go_at_any_moment(void **state)
             world->nodes[i].config.log_retain_entries = pd_random_below(&random, 20);
         }
         world_start_all(world, 3);
-        for (uint32_t round = 0; round < 25; round++) {
+        for (uint32_t round = 0; round < PD_TEST_EFFORT(25, 8); round++) {
             pd_raft_node victim = 1 + pd_random_below(&random, 3);
             struct world_node *node = world_node(world, victim);
             node->crash_at = node->actions + 1 + pd_random_below(&random, 200);

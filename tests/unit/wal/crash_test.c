@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "sim/disk.h"
+#include "support/effort.h"
 #include "wal/internal.h"
 
 #define GROUPS 3u
@@ -345,7 +346,11 @@ static void a_tail_torn_at_every_byte_is_cut(void **context)
         read_file(&world, name.text, after);
         uint64_t size = PD_WAL_BATCH_HEADER_SIZE + 2 * PD_WAL_RECORD_HEADER_SIZE + payload;
         pd_wal_close(world.wal);
-        for (uint64_t kept = 0; kept <= size; kept += kept < 300 || kept + 9 > size ? 1 : 7) {
+        uint64_t near = PD_TEST_EFFORT(1, 4);
+        uint64_t far = PD_TEST_EFFORT(7, 101);
+        for (uint64_t kept = 0; kept <= size; kept += kept + far + 2 > size ? 1
+                                                      : kept < 300          ? near
+                                                                            : far) {
             memcpy(torn, before, SEGMENT);
             memcpy(torn + offset, after + offset, kept);
             write_file(&world, name.text, torn);
@@ -409,7 +414,7 @@ static void every_damaged_byte_before_the_tail_is_told(void **context)
         pd_wal_segment_name(sequence, &name);
         read_file(&world, name.text, sound);
         uint64_t size = sequence == 1 ? SEGMENT : tail;
-        for (uint64_t at = 0; at < size; at += is_meant(sound, at) ? 1 : 61) {
+        for (uint64_t at = 0; at < size; at += is_meant(sound, at) ? PD_TEST_EFFORT(1, 5) : 61) {
             memcpy(bytes, sound, SEGMENT);
             bytes[at] ^= (uint8_t)(1u << at % 8);
             write_file(&world, name.text, bytes);
@@ -731,10 +736,11 @@ static void work_until_it_stops(struct world *world)
 static void a_cut_at_every_step_loses_nothing(void **context)
 {
     (void)context;
+    const uint32_t draws = PD_TEST_EFFORT(24, 5);
     uint64_t draw = 0;
     bool has_stopped = true;
     for (uint64_t step = 0; has_stopped; step++) {
-        for (uint32_t again = 0; again < 24; again++) {
+        for (uint32_t again = 0; again < draws; again++) {
             struct world world;
             struct pd_random random;
             pd_random_init(&random, ++draw, "crash test");
@@ -745,7 +751,7 @@ static void a_cut_at_every_step_loses_nothing(void **context)
             has_stopped = world.stopping.left == 0;
             pd_wal_close(world.wal);
             pd_sim_disk_power_cut(&world.disk, &random);
-            world.stopping.left = again / 3; /* recovery itself may be cut short */
+            world.stopping.left = again * 8 / draws; /* recovery itself may be cut short */
             if (reopen(&world) == PD_OK) {
                 bool more = true;
                 while (more && pd_wal_maintain(world.wal, &more) == PD_OK) {
@@ -773,7 +779,7 @@ static void a_cut_at_every_step_loses_nothing(void **context)
             end(&world);
         }
     }
-    assert_true(draw > UINT64_C(24) * 40);
+    assert_true(draw > (uint64_t)draws * 40);
 }
 
 int main(void)

@@ -6,18 +6,9 @@
 
 #include "base/random.h"
 #include "guest_world.h"
+#include "support/effort.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LIVES 4000
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LIVES 4000
-#endif
-#endif
-#ifndef LIVES
-#define LIVES 100000
-#endif
-
+#define LIVES PD_TEST_EFFORT(100000, 4000)
 #define THREADS 2
 #define SLOTS 32
 
