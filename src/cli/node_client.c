@@ -12,8 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/bytes.h"
-#include "host/frames.h"
+#include "base/frame.h"
 
 #define RETRY_MS 50
 #define ANSWER_BYTES_MAX (UINT32_C(128) << 20)
@@ -185,13 +184,14 @@ static enum pd_status receive_answer(struct pd_node_client *client, uint64_t dea
         if (status != PD_OK) {
             return status;
         }
-        uint32_t size = pd_get_u32(head);
-        uint64_t correlation = pd_get_u64(head + 4);
-        if (size > ANSWER_BYTES_MAX) {
+        struct pd_frame frame;
+        if (pd_frame_take((struct pd_span){head, sizeof head}, ANSWER_BYTES_MAX, &frame) ==
+            PD_FRAME_BAD) {
             disconnect(client);
             return fail(client, PD_ERR_CORRUPT, "what listens on '%s' is not a node of Pando",
                         client->path);
         }
+        uint32_t size = frame.body_size;
         if (!give_room(client, size)) {
             return fail(client, PD_ERR_NO_MEMORY, "no memory for an answer of %u bytes", size);
         }
@@ -199,7 +199,7 @@ static enum pd_status receive_answer(struct pd_node_client *client, uint64_t dea
         if (status != PD_OK) {
             return status;
         }
-        if (correlation != client->correlation) {
+        if (frame.correlation != client->correlation) {
             continue;
         }
         status = pd_replica_answer_decode((struct pd_span){client->bytes, size}, answer_out);
@@ -223,8 +223,7 @@ static enum pd_status call_once(struct pd_node_client *client,
     }
     uint8_t head[PD_FRAME_HEAD_SIZE + PD_REPLICA_REQUEST_HEAD_SIZE];
     client->correlation++;
-    pd_put_u32(head, (uint32_t)size);
-    pd_put_u64(head + 4, client->correlation);
+    pd_frame_put_head(head, (uint32_t)size, client->correlation);
     pd_replica_request_put_head(head + PD_FRAME_HEAD_SIZE, request);
     enum pd_status status = send_all(client, head, sizeof head, deadline_ms);
     if (status == PD_OK) {

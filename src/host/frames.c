@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/bytes.h"
+#include "base/frame.h"
 #include "base/list.h"
 
 #define BACKLOG 128
@@ -239,8 +239,7 @@ void pd_frames_send(struct pd_frames_connection *connection, uint64_t correlatio
                     struct pd_span bytes)
 {
     struct post *post = make_post(connection, PD_FRAME_HEAD_SIZE + bytes.size);
-    pd_put_u32(post->bytes, (uint32_t)bytes.size);
-    pd_put_u64(post->bytes + 4, correlation);
+    pd_frame_put_head(post->bytes, (uint32_t)bytes.size, correlation);
     if (bytes.size > 0) {
         memcpy(post->bytes + PD_FRAME_HEAD_SIZE, bytes.bytes, bytes.size);
     }
@@ -343,20 +342,21 @@ static size_t take_frames(struct pd_frames_connection *connection, const uint8_t
 {
     struct pd_frames *frames = connection->frames;
     size_t at = 0;
-    while (size - at >= PD_FRAME_HEAD_SIZE && !connection->ends) {
-        uint32_t body = pd_get_u32(bytes + at);
-        uint64_t correlation = pd_get_u64(bytes + at + 4);
-        if (body > frames->config.frame_bytes_max) {
-            refuse_frame(connection, correlation, body);
-            break;
-        }
-        if (size - at - PD_FRAME_HEAD_SIZE < body) {
+    while (!connection->ends) {
+        struct pd_frame frame;
+        switch (pd_frame_take((struct pd_span){bytes + at, size - at},
+                              frames->config.frame_bytes_max, &frame)) {
+        case PD_FRAME_PART:
+            return at;
+        case PD_FRAME_BAD:
+            refuse_frame(connection, frame.correlation, frame.body_size);
+            return at;
+        case PD_FRAME_WHOLE:
             break;
         }
         frames->counters.frames++;
-        frames->config.frame(frames->config.state, connection, correlation,
-                             (struct pd_span){bytes + at + PD_FRAME_HEAD_SIZE, body});
-        at += PD_FRAME_HEAD_SIZE + body;
+        frames->config.frame(frames->config.state, connection, frame.correlation, frame.body);
+        at += PD_FRAME_HEAD_SIZE + frame.body_size;
     }
     return at;
 }

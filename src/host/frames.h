@@ -1,6 +1,6 @@
 /* frames - a Unix socket that speaks in frames, served by one thread with libuv's loop.
  *
- * Model      A frame is a size u32, a correlation u64 and `size` bytes, little endian, both ways.
+ * Model      Frames (base/frame.h) go both ways.
  *            Peers' frames are given to the handler on the loop's thread; any thread may send.
  * Bounds     struct pd_frames_config. A peer that does not read is not read from once
  *            output_bytes_soft wait for it, and is cut off beyond output_bytes_max; others do not
@@ -18,7 +18,6 @@
 #include "base/span.h"
 #include "base/status.h"
 
-#define PD_FRAME_HEAD_SIZE 12u
 #define PD_FRAMES_TEXT_MAX 256u
 
 struct pd_frames;

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/bytes.h"
+#include "base/frame.h"
 
 #define READ_BYTES ((size_t)64 << 10)
 #define RECONNECT_FIRST_MS 10u
@@ -139,8 +139,7 @@ enum pd_status pd_frames_client_send(struct pd_frames_client *client, uint64_t c
 {
     uint8_t head[PD_FRAME_HEAD_SIZE];
     pd_assert(bytes.size <= UINT32_MAX);
-    pd_put_u32(head, (uint32_t)bytes.size);
-    pd_put_u64(head + 4, correlation);
+    pd_frame_put_head(head, (uint32_t)bytes.size, correlation);
     union {
         const uint8_t *from;
         void *base;
@@ -190,17 +189,18 @@ static bool flush(struct pd_frames_client *client)
 static bool take_frames(struct pd_frames_client *client)
 {
     size_t at = 0;
-    while (client->input_size - at >= PD_FRAME_HEAD_SIZE) {
-        uint32_t size = pd_get_u32(client->input + at);
-        if (size > client->config.frame_bytes_max) {
-            return false;
+    struct pd_frame frame;
+    enum pd_frame_state frame_state = PD_FRAME_WHOLE;
+    while (frame_state == PD_FRAME_WHOLE) {
+        struct pd_span there = {client->input + at, client->input_size - at};
+        frame_state = pd_frame_take(there, client->config.frame_bytes_max, &frame);
+        if (frame_state == PD_FRAME_WHOLE) {
+            client->config.frame(client->config.state, frame.correlation, frame.body);
+            at += PD_FRAME_HEAD_SIZE + frame.body_size;
         }
-        if (client->input_size - at - PD_FRAME_HEAD_SIZE < size) {
-            break;
-        }
-        client->config.frame(client->config.state, pd_get_u64(client->input + at + 4),
-                             (struct pd_span){client->input + at + PD_FRAME_HEAD_SIZE, size});
-        at += PD_FRAME_HEAD_SIZE + size;
+    }
+    if (frame_state == PD_FRAME_BAD) {
+        return false;
     }
     client->input_size -= at;
     if (at > 0 && client->input_size > 0) {

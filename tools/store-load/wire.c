@@ -8,8 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
-#include "host/frames.h"
+#include "base/frame.h"
 
 static void grow(uint8_t **bytes, size_t *capacity, size_t wanted)
 {
@@ -71,8 +70,7 @@ void wire_send(struct wire *wire, uint64_t correlation, const struct pd_replica_
     size_t size = PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size;
     grow(&wire->out, &wire->out_capacity, wire->out_size + PD_FRAME_HEAD_SIZE + size);
     uint8_t *to = wire->out + wire->out_size;
-    pd_put_u32(to, (uint32_t)size);
-    pd_put_u64(to + 4, correlation);
+    pd_frame_put_head(to, (uint32_t)size, correlation);
     pd_replica_request_put_head(to + PD_FRAME_HEAD_SIZE, head);
     if (head->body.size > 0) {
         memcpy(to + PD_FRAME_HEAD_SIZE + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes,
@@ -115,17 +113,13 @@ bool wire_fill(struct wire *wire)
 
 bool wire_next(struct wire *wire, uint64_t *correlation_out, struct pd_span *bytes_out)
 {
-    size_t left = wire->in_size - wire->in_at;
-    if (left < PD_FRAME_HEAD_SIZE) {
+    struct pd_span there = {wire->in + wire->in_at, wire->in_size - wire->in_at};
+    struct pd_frame frame;
+    if (pd_frame_take(there, UINT32_MAX, &frame) != PD_FRAME_WHOLE) {
         return false;
     }
-    const uint8_t *at = wire->in + wire->in_at;
-    uint32_t size = pd_get_u32(at);
-    if (left - PD_FRAME_HEAD_SIZE < size) {
-        return false;
-    }
-    *correlation_out = pd_get_u64(at + 4);
-    *bytes_out = (struct pd_span){at + PD_FRAME_HEAD_SIZE, size};
-    wire->in_at += PD_FRAME_HEAD_SIZE + size;
+    *correlation_out = frame.correlation;
+    *bytes_out = frame.body;
+    wire->in_at += PD_FRAME_HEAD_SIZE + frame.body_size;
     return true;
 }

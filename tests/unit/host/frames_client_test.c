@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/frame.h"
 #include "host/real.h"
 
 #define LIMIT_NS UINT64_C(30000000000)
