@@ -274,6 +274,7 @@ struct pd_program *pd_run_begin(const struct pd_run_options *options, struct pd_
     config.yield_interval = options->yield_interval;
     config.scheduler_count = options->scheduler_count;
     config.kv = kv;
+    config.guest_bytes_max = options->guest_bytes_max;
     if (pd_program_open(&program, &config, &message) != PD_OK) {
         (void)pd_command_failed("%s", message.text);
         return NULL;

@@ -39,6 +39,7 @@ struct arguments {
     uint64_t store_lag;
     const char *app; /* NULL: none */
     const char *kv_prefix;
+    uint64_t app_memory; /* 0: half of what the process may use */
     struct pd_http1_rules allowed;
     bool is_quiet;
 };
@@ -168,6 +169,8 @@ static int host_app(const struct arguments *arguments, struct pd_host *host,
     }
     options.file = arguments->app;
     options.kv_prefix = arguments->kv_prefix;
+    options.guest_bytes_max =
+        arguments->app_memory != 0 ? arguments->app_memory : pd_real_host_memory_bytes() / 2;
     return pd_hosted_open(&options, host, server, hosted_out);
 }
 
@@ -321,6 +324,29 @@ static bool is_empty(const char *text)
     return text == NULL || text[0] == '\0';
 }
 
+/* As take_value, of what an application is given. */
+static const char *take_app_value(struct arguments *arguments, struct pd_option_cursor *cursor,
+                                  bool *is_any_out)
+{
+    const char *value = NULL;
+    *is_any_out = true;
+    if (pd_option_value(cursor, "--app", &arguments->app)) {
+        return is_empty(arguments->app) ? "--app takes a file" : NULL;
+    }
+    if (pd_option_value(cursor, "--app-memory", &value)) {
+        return value == NULL || !pd_option_size(value, &arguments->app_memory) ||
+                       arguments->app_memory == 0
+                   ? "--app-memory takes a size as 512MiB"
+                   : NULL;
+    }
+    if (pd_option_value(cursor, "--allow-kv", &arguments->kv_prefix)) {
+        return arguments->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all"
+                                            : NULL;
+    }
+    *is_any_out = false;
+    return NULL;
+}
+
 /* The word at the cursor, an option with a value. NULL, or what is wrong with it; *is_any_out: it
  * was such an option. */
 static const char *take_value(struct arguments *arguments, struct pd_option_cursor *cursor,
@@ -343,13 +369,11 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
                    ? NULL
                    : "--listen-client takes ADDRESS:PORT with an address in numbers, or 'off'";
     }
-    if (pd_option_value(cursor, "--app", &arguments->app)) {
-        return is_empty(arguments->app) ? "--app takes a file" : NULL;
+    const char *wrong = take_app_value(arguments, cursor, is_any_out);
+    if (*is_any_out) {
+        return wrong;
     }
-    if (pd_option_value(cursor, "--allow-kv", &arguments->kv_prefix)) {
-        return arguments->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all"
-                                            : NULL;
-    }
+    *is_any_out = true;
     if (pd_option_value(cursor, "--name", &arguments->name)) {
         return is_empty(arguments->name) ? "--name takes a name" : NULL;
     }
@@ -473,6 +497,8 @@ const struct pd_command pd_command_start = {
         "                        says; a node alone does not)\n"
         "  --disk-low SIZE       refuse writes when less space is free (default: 256MiB)\n"
         "  --app FILE            run a module or an application file inside of the node\n"
+        "  --app-memory SIZE     of all its actors together: spawns and growth beyond are refused\n"
+        "                        (default: half of the memory that the process may use)\n"
         "  --allow-kv PREFIX     let it touch the store's keys that begin so ('': all)\n"
         "  --quiet               say nothing but errors and that it is ready\n"
         "\n"

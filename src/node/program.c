@@ -83,6 +83,9 @@ static enum pd_status open_slabs(struct pd_program *program, uint32_t shards)
     status = pd_slab_open(&config, &program->stacks);
     if (status == PD_OK) {
         pd_creators_init(&program->creators, program->memories, program->stacks);
+        if (program->config.guest_bytes_max != 0) {
+            program->creators.budget.bytes_max = program->config.guest_bytes_max;
+        }
     }
     return status;
 }
@@ -102,6 +105,9 @@ static uint64_t read_map_count_max(void)
 
 static enum pd_status open_profile(struct pd_program *program, enum pd_engine_profile profile)
 {
+    if (profile == PD_ENGINE_GUARDED && program->config.guest_bytes_max != 0) {
+        return PD_ERR_UNSUPPORTED;
+    }
     struct pd_profile *opened = &program->profiles[profile];
     struct pd_engine_config config = pd_engine_config_default();
     config.profile = profile;
@@ -213,6 +219,7 @@ static enum pd_status open_system(struct pd_program *program)
     struct pd_wasm_system *system = &program->system;
     system->runtime = &program->runtime;
     system->files = program->files;
+    system->budget = program->config.guest_bytes_max != 0 ? &program->creators.budget : NULL;
     system->kv = program->config.kv;
     if (system->kv != NULL) {
         system->kv->wake = pd_wasm_wake;
@@ -412,7 +419,9 @@ enum pd_status pd_program_load(struct pd_program *program, enum pd_engine_profil
     if (!program->profiles[profile].is_open) {
         enum pd_status status = open_profile(program, profile);
         if (status != PD_OK) {
-            say(message, "cannot open the guarded profile: not enough address space");
+            say(message, status == PD_ERR_UNSUPPORTED
+                             ? "the guarded profile cannot be used where guests' memory is bounded"
+                             : "cannot open the guarded profile: not enough address space");
             return status;
         }
     }

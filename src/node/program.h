@@ -38,6 +38,9 @@ struct pd_program_config {
     uint32_t messages_max;
     uint64_t mailbox_bytes_max;
     uint32_t guarded_guests_max;
+    /* of all guests' memories together; 0: no limit. Spawns and growth beyond are refused. Of the
+     * dense profile; guarded guests are not counted, and cannot be where there is a limit. */
+    uint64_t guest_bytes_max;
     const char *cache_folder; /* NULL: the user's; "": no cache */
     uint64_t environment_id;  /* what guests see */
     /* the store that guests may be given rights to; NULL: none. Borrowed until close. */

@@ -9,8 +9,9 @@
  *            others: guard and reservation are 0 (checks are explicit, against the current size),
  *            the memory is not shared (it may move); stacks need not be zeroed and are as large as
  *            the slabs' slots.
- * Bounds     The slabs' limits. Besides its slot a memory costs 24 bytes of heap, a stack 16 (both:
- *            32 with malloc's own).
+ * Bounds     The slabs' limits, and the budget: what is beyond is refused before any of it is
+ *            touched. Besides its slot a memory costs 24 bytes of heap, a stack 16 (both: 32 with
+ *            malloc's own).
  * Errors     A full slab or empty heap fails the instantiation with a text; memory.grow returns -1.
  * Ownership  The caller owns the structure and both slabs, and closes the slabs after the engine
  *            and every store are gone.
@@ -22,9 +23,13 @@
 #include <wasm.h>
 #include <wasmtime.h>
 
+#include "wasm/memory_budget.h"
 #include "wasm/slab.h"
 
 struct pd_creators {
+    struct pd_slab *memories;
+    struct pd_slab *stacks;
+    struct pd_memory_budget budget; /* of what both make; without a limit at first */
     wasmtime_memory_creator_t memory;
     wasmtime_stack_creator_t stack;
 };

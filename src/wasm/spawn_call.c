@@ -175,6 +175,7 @@ static enum pd_call_result not_made(struct pd_call *call, const struct making *m
 static enum pd_call_result make_resume(struct pd_call *call)
 {
     struct making making = *(struct making *)call->state;
+    pd_wasm_process_unreserve(making.child);
     enum pd_guest_made made = pd_guest_make(making.child->guest);
     if (made == PD_GUEST_MAKING) {
         pd_process_wake(pd_call_process(call)->process); /* go on after the others */

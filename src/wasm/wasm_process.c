@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/utf8.h"
 #include "wasm/error_text.h"
+#include "wasm/memory_budget.h"
 #include "wasm/pando_kv.h"
 #include "wasm/supervised.h"
 #include "wasm/wasi.h"
@@ -80,6 +81,9 @@ static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *c
     if (__builtin_expect(self->kv != NULL, 0)) {
         pd_kv_watches_begin_turn(self);
     }
+    if (__builtin_expect(self->reserved != 0, 0)) {
+        pd_wasm_process_unreserve(self);
+    }
     uint64_t before = pd_guest_fuel_used(self->guest);
     enum pd_guest_step step = pd_guest_step(self->guest);
     uint64_t used = pd_guest_fuel_used(self->guest) - before;
@@ -97,8 +101,17 @@ static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *c
     return PD_RESUME_EXIT;
 }
 
+void pd_wasm_process_unreserve(struct pd_wasm_process *self)
+{
+    if (self->reserved != 0) {
+        pd_memory_budget_give(self->system->budget, self->reserved);
+        self->reserved = 0;
+    }
+}
+
 static void destroy_self(struct pd_wasm_process *self)
 {
+    pd_wasm_process_unreserve(self);
     pd_guest_destroy(self->guest); /* first: what it holds may refer to the rest */
     pd_message_destroy(self->scratch);
     pd_kv_state_destroy(self);
@@ -214,6 +227,13 @@ static enum pd_status make_guest(struct pd_wasm_process *self, const struct pd_w
                         ? PD_GUEST_FUEL_UNLIMITED
                         : self->rights->fuel_portions_max * PD_FUEL_PORTION,
     };
+    if (self->system->budget != NULL) {
+        uint64_t size = spawn->module->memory_bytes_min + PD_MEMORY_BUDGET_STACK_BYTES;
+        if (!pd_memory_budget_take(self->system->budget, size)) {
+            return PD_ERR_NO_MEMORY;
+        }
+        self->reserved = size;
+    }
     enum pd_status status = pd_guest_create(&self->system->machine, spawn->module, &limits,
                                             self->process, &self->guest);
     if (status != PD_OK) {

@@ -25,6 +25,7 @@
 struct pd_files;
 struct pd_kv_port;
 struct pd_kv_state;
+struct pd_memory_budget;
 struct pd_metrics;
 struct pd_wasi;
 
@@ -41,8 +42,9 @@ struct pd_wasm_system {
     struct pd_files *files;
     /* for modules that guests supply; its linker is the default one */
     struct pd_compile_budget compile;
-    struct pd_metrics *metrics; /* NULL: counted nowhere */
-    struct pd_kv_port *kv;      /* the store; NULL: there is none */
+    struct pd_metrics *metrics;      /* NULL: counted nowhere */
+    struct pd_kv_port *kv;           /* the store; NULL: there is none */
+    struct pd_memory_budget *budget; /* of guests' memory; NULL: there is none */
     bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
 };
 
@@ -64,6 +66,7 @@ struct pd_wasm_process {
     uint64_t deadline_ns;           /* of the call that waits */
     uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
+    uint64_t reserved;      /* bytes of the budget, until it is instantiated */
     struct pd_kv_state *kv; /* made at first use, or NULL: pando_kv.h */
     uint32_t last_reason;   /* enum pd_exit_reason of the last failed `pando` call */
 };
@@ -90,6 +93,9 @@ void pd_wasm_process_discard(struct pd_wasm_process *process);
 /* Let the ends of host calls be noted by the process's tracer, as long as it has one. By the owner,
  * between steps. A deterministic run keeps its own trace instead. */
 void pd_wasm_process_trace_calls(struct pd_wasm_process *self);
+
+/* What it has reserved of the budget is free: it is instantiated now, and takes it itself. */
+void pd_wasm_process_unreserve(struct pd_wasm_process *self);
 
 /* The callbacks of struct pd_machine: pd_machine_init(.., pd_wasm_wake, pd_wasm_wake_at). */
 void pd_wasm_wake(void *process);

@@ -98,6 +98,15 @@ kill -TERM "$started"
 wait_for_end 0
 runs 0 wal verify "$data/log"
 printed "sound"
+# Its memory is bounded: spawns and growth beyond are refused, and the node goes on.
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B \
+    --app "$guests/store_many.wasm" --allow-kv '' --app-memory 8MiB
+wait_for_text "has ended with exit code 0"
+printed "some children, growth refused, the store works"
+runs 0 kv get --data "$data" many
+shown="pando start --app-memory"
+kill -TERM "$started"
+wait_for_end 0
 # Without the right it may do nothing.
 start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$app"
 wait_for_text "has ended with exit code 1"

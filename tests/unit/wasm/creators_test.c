@@ -146,6 +146,44 @@ static void stacks_planned_by_other_rules_are_refused(void **state)
     fixture_close(&f);
 }
 
+/* All of them together: what is beyond is refused, and what was given back is there again. */
+static void more_than_the_budget_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, 10);
+    f.creators.budget.bytes_max = 4 * WASM_PAGE + PD_MEMORY_BUDGET_STACK_BYTES;
+    const wasmtime_memory_creator_t *creator = &f.creators.memory;
+    const wasmtime_stack_creator_t *stacks = &f.creators.stack;
+    wasm_memorytype_t *type = memory_type(false);
+    wasmtime_linear_memory_t one;
+    wasmtime_linear_memory_t two;
+    wasmtime_stack_memory_t stack;
+    wasmtime_stack_memory_t more;
+    assert_no_error(stacks->new_stack(stacks->env, STACK_SIZE, false, &stack));
+    assert_no_error(creator->new_memory(creator->env, type, 3 * WASM_PAGE, SIZE_MAX, 0, 0, &one));
+    assert_error(creator->new_memory(creator->env, type, 2 * WASM_PAGE, SIZE_MAX, 0, 0, &two),
+                 "limit reached");
+    assert_no_error(creator->new_memory(creator->env, type, WASM_PAGE, SIZE_MAX, 0, 0, &two));
+    assert_error(two.grow_memory(two.env, WASM_PAGE + 1), "limit reached");
+    assert_error(stacks->new_stack(stacks->env, STACK_SIZE, false, &more), "limit reached");
+    one.finalizer(one.env);
+    assert_no_error(two.grow_memory(two.env, 4 * WASM_PAGE));
+    pd_alloc_fail_nth(1);
+    f.creators.budget.bytes_max = UINT64_MAX;
+    assert_error(creator->new_memory(creator->env, type, WASM_PAGE, SIZE_MAX, 0, 0, &one),
+                 "out of memory");
+    pd_alloc_fail_nth(0);
+    assert_error(two.grow_memory(two.env, 8 * MIB + 1), "out of range");
+    assert_int_equal(atomic_load(&f.creators.budget.bytes),
+                     4 * WASM_PAGE + PD_MEMORY_BUDGET_STACK_BYTES);
+    two.finalizer(two.env);
+    stack.finalizer(stack.env);
+    assert_int_equal(atomic_load(&f.creators.budget.bytes), 0);
+    wasm_memorytype_delete(type);
+    fixture_close(&f);
+}
+
 static void a_memory_moves_only_past_its_capacity(void **state)
 {
     (void)state;
@@ -511,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memories_planned_by_other_rules_are_refused),
         cmocka_unit_test(stacks_planned_by_other_rules_are_refused),
+        cmocka_unit_test(more_than_the_budget_is_refused),
         cmocka_unit_test(a_memory_moves_only_past_its_capacity),
         cmocka_unit_test(guests_grow_from_nothing_past_every_slot),
         cmocka_unit_test(no_guest_finds_the_bytes_of_another),
