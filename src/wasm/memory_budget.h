@@ -1,8 +1,8 @@
 /* memory_budget - how much memory all guests of a program may have together.
  *
- * Model      Who wants memory takes its size from the budget first, before any of it is touched, and
- *            gives it back with the memory. A guest that is not instantiated yet has its memory and
- *            stack reserved: so a spawn beyond is refused, and not found out later.
+ * Model      Who wants memory takes its size from the budget first, before any of it is touched,
+ *            and gives it back with the memory. A guest that is not instantiated yet has its memory
+ *            and stack reserved: so a spawn beyond is refused, and not found out later.
  * Threads    Any. Sums are exact; two that take at once may both be refused what one could have. */
 #ifndef PD_WASM_MEMORY_BUDGET_H
 #define PD_WASM_MEMORY_BUDGET_H

@@ -44,6 +44,25 @@ said "code 4: permission denied: a key or range lies outside"
 runs 0 run --node "$data" --allow-kv sdk/ "$guests/store_sdk.wasm"
 output_is "all is well"
 
+# An application file gives its workers what the operator allows, and no more.
+cat >"$work/app.yaml" <<YAML
+name: counters
+supervisor: {strategy: one_for_one, auto_shutdown: all_significant}
+children:
+  - id: allowed
+    module: $app
+    args: ["2", "10"]
+    restart: temporary
+    significant: true
+    permissions: {spawn: true, kv: counter/}
+YAML
+runs 0 check "$work/app.yaml"
+printed "may: stdio, spawn, kv counter/*"
+runs 0 run --node "$data" --allow-kv '' "$work/app.yaml"
+printed "2 counters counted to 20; the watcher saw 20 steps"
+runs 0 run --node "$data" --allow-kv other/ "$work/app.yaml"
+said "permission denied: this process may not use the store"
+
 # kill -9 while guests wait for the node; it comes back, and not a step is lost or counted twice.
 "$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
 guest=$!
