@@ -46,6 +46,7 @@ step_headers() {
     local failed=0 header
     while read -r header; do
         gcc "${warnings[@]}" -D_GNU_SOURCE -Isrc -isystem "$(scripts/wasmtime.sh)/include" \
+            -isystem build-clang/generated \
             -fsyntax-only -x c -include "$header" /dev/null || failed=1
     done < <(c_files 'src/*.h' | grep -v '_list\.h$') # lists are for X-macros: never included alone
     return "$failed"

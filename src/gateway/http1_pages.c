@@ -1,5 +1,5 @@
-/* The pages: /, /version, /health, /livez, /readyz, /metrics. What they tell of the node they ask as any client
- * would, one step after the other. */
+/* The pages: /, /version, /health, /livez, /readyz, /metrics. What they tell of the node they ask
+ * as any client would, one step after the other. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
