@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cluster_doctor.h"
 #include "cli/cluster_members.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
@@ -314,6 +315,11 @@ static int run_ticket(const struct arguments *arguments, struct pd_node_client *
     return pd_cluster_ticket(arguments->folder, arguments->valid_s, client);
 }
 
+static int run_doctor(const struct arguments *arguments, struct pd_node_client *client)
+{
+    return pd_cluster_doctor(arguments->folder, client);
+}
+
 /* -- Words ------------------------------------------------------------------------------------- */
 
 static const struct verb verbs[] = {
@@ -323,6 +329,7 @@ static const struct verb verbs[] = {
     {.name = "promote", .takes_node = true, .needs_node = true, .run = run_promote},
     {.name = "transfer", .takes_node = true, .run = run_transfer},
     {.name = "ticket", .run = run_ticket},
+    {.name = "doctor", .run = run_doctor},
 };
 
 static const struct verb *find_verb(const char *word)
@@ -447,28 +454,31 @@ static int run_cluster(int count, char **words)
 
 const struct pd_command pd_command_cluster = {
     .name = "cluster",
-    .arguments =
-        "status | members | remove NODE | promote NODE | transfer [NODE] | ticket [OPTION...]",
+    .arguments = "status | members | remove NODE | promote NODE | transfer [NODE] | ticket | "
+                 "doctor [OPTION...]",
     .summary = "who belongs to a cluster, and who leads it",
-    .help = "Asks any running node of the cluster. NODE is a member's name, or its id.\n"
-            "\n"
-            "  status           who leads, how many may fail, and the members\n"
-            "  members          the members alone\n"
-            "  remove NODE      for good: it cannot come back under its old identity\n"
-            "  promote NODE     a learner that has caught up becomes a voter\n"
-            "  transfer [NODE]  hand over the lead, to NODE or to who is best prepared\n"
-            "  ticket           a line with which a new node joins (`pando join`): a secret\n"
-            "\n"
-            "  -o FORMAT        table (default) or json\n"
-            "  --expires TIME   of a ticket: 90s, 30m, 24h (default), 7d\n"
-            "  --timeout S      give up after that many seconds (default: 10)\n"
-            "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
-            "  --socket PATH    its socket (default: DIR/pando.sock)\n"
-            "\n"
-            "Examples:\n"
-            "  pando cluster status --data pando-dev/node-0\n"
-            "  pando cluster remove node-2 --data pando-dev/node-0\n"
-            "  pando cluster transfer --data pando-dev/node-1\n"
-            "  pando cluster ticket --expires 1h --data pando-dev/node-0\n",
+    .help =
+        "Asks any running node of the cluster. NODE is a member's name, or its id.\n"
+        "\n"
+        "  status           who leads, how many may fail, and the members\n"
+        "  members          the members alone\n"
+        "  remove NODE      for good: it cannot come back under its old identity\n"
+        "  promote NODE     a learner that has caught up becomes a voter\n"
+        "  transfer [NODE]  hand over the lead, to NODE or to who is best prepared\n"
+        "  ticket           a line with which a new node joins (`pando join`): a secret\n"
+        "  doctor           look at disk, network, clock and limits of this machine: what could\n"
+        "                   keep the node from serving well, and what to do; exit code 1 if wrong\n"
+        "\n"
+        "  -o FORMAT        table (default) or json\n"
+        "  --expires TIME   of a ticket: 90s, 30m, 24h (default), 7d\n"
+        "  --timeout S      give up after that many seconds (default: 10)\n"
+        "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
+        "  --socket PATH    its socket (default: DIR/pando.sock)\n"
+        "\n"
+        "Examples:\n"
+        "  pando cluster status --data pando-dev/node-0\n"
+        "  pando cluster remove node-2 --data pando-dev/node-0\n"
+        "  pando cluster transfer --data pando-dev/node-1\n"
+        "  pando cluster ticket --expires 1h --data pando-dev/node-0\n",
     .run = run_cluster,
 };

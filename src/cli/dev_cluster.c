@@ -281,8 +281,8 @@ static enum pd_members_start start_of(struct pd_disk *disk)
 static enum pd_status write_members(struct pd_host *host, struct pd_dev_cluster *cluster,
                                     char *text)
 {
-    char urls[PD_DEV_NODES_MAX][48];
-    static struct pd_members_file file; /* too large for a frame */
+    static char urls[PD_DEV_NODES_MAX][48];
+    static struct pd_members_file file; /* too large for a frame; it borrows the urls */
     enum pd_status status = list_members(host, cluster, urls, &file, text);
     for (uint32_t i = cluster->count; i > 0 && status == PD_OK; i--) {
         const struct pd_dev_node *node = &cluster->nodes[i - 1];

@@ -53,6 +53,8 @@ struct join {
     struct pd_kv_member own;
     /* What the net's thread tells. */
     struct pd_event event;
+    atomic_uint_least64_t
+        past; /* links up to it are not asked any more; their ends may come late */
     atomic_bool is_over;
     const char *why; /* static */
     size_t size;
@@ -166,9 +168,9 @@ static int read_key(struct join *join)
 
 /* -- Asking a member --------------------------------------------------------------------------- */
 
-static void finish(struct join *join, const char *why)
+static void finish(struct join *join, uint64_t link, const char *why)
 {
-    if (!atomic_exchange(&join->is_over, true)) {
+    if (link > atomic_load(&join->past) && !atomic_exchange(&join->is_over, true)) {
         join->why = why;
         join->host->ops->event_set(join->host, &join->event);
     }
@@ -176,27 +178,25 @@ static void finish(struct join *join, const char *why)
 
 static void on_closed(void *state, uint64_t link, const char *text)
 {
-    (void)link;
-    finish(state, text);
+    finish(state, link, text);
 }
 
 static void on_answer(void *state, uint64_t link, uint64_t correlation, struct pd_span bytes)
 {
     struct join *join = state;
-    (void)link;
     (void)correlation;
-    if (!atomic_load(&join->is_over) && bytes.size <= sizeof join->answer) {
+    if (link > atomic_load(&join->past) && !atomic_load(&join->is_over) &&
+        bytes.size <= sizeof join->answer) {
         memcpy(join->answer, bytes.bytes, bytes.size);
         join->size = bytes.size;
-        finish(join, NULL);
+        finish(join, link, NULL);
     }
 }
 
 static void on_ended(void *state, uint64_t link, uint64_t correlation, enum pd_status status)
 {
-    (void)link;
     (void)correlation;
-    finish(state, pd_status_text(status));
+    finish(state, link, pd_status_text(status));
 }
 
 /* NULL: join->answer is there; or why not. */
@@ -223,6 +223,7 @@ static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv
     } else {
         why = join->why;
     }
+    atomic_store(&join->past, link);
     enum pd_status status = pd_net_hang_up(net, link);
     (void)status; /* what cannot be hung up ends with the net */
     pd_free(room);

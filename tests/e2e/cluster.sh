@@ -105,6 +105,9 @@ runs 1 join "@$work/ticket" --no-start --data "$work/nobody"
 said "has expired"
 runs 0 cluster remove node-3 --data "$cluster/node-0"
 end_node 3 TERM
+runs 0 cluster doctor --data "$cluster/node-0"
+printed "ok       voters       3, 1 may fail"
+[ "$(grep -c "proves its key" "$out")" -eq 3 ] || { fail "not every member was reached"; cat "$out"; }
 
 # Who leads and is asked to end hands over: the others do not wait for an election.
 leader_index 0 1 2

@@ -1,0 +1,357 @@
+/* Each look ends in one line: ok, careful or WRONG, what was seen, and what to do. */
+#include "cli/cluster_doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include "cli/cluster_members.h"
+#include "cli/command.h"
+#include "host/key_file.h"
+#include "host/real.h"
+#include "host/udp.h"
+#include "net/address.h"
+#include "net/net.h"
+#include "node/server_peers_join.h"
+
+#define MS_NS UINT64_C(1000000)
+#define SECOND_NS (1000 * MS_NS)
+#define SYNCS 21u
+#define BLOCK 4096u
+#define SYNC_CAREFUL_NS (20 * MS_NS)
+#define SYNC_WRONG_NS (150 * MS_NS) /* heartbeats wait 20 ms, elections 200 */
+#define FREE_CAREFUL (UINT64_C(1) << 30)
+#define FREE_WRONG (UINT64_C(256) << 20) /* writes are refused */
+#define BUFFER_CAREFUL (UINT64_C(1) << 20)
+#define FILES_CAREFUL 4096u
+#define MEMORY_CAREFUL (UINT64_C(768) << 20)
+#define MTU_CAREFUL 1280
+#define DIAL_NS (3 * SECOND_NS)
+
+enum verdict {
+    VERDICT_OK = 0,
+    VERDICT_CAREFUL,
+    VERDICT_WRONG
+};
+
+struct doctor {
+    const char *folder;
+    struct pd_host *host;
+    uint32_t careful;
+    uint32_t wrong;
+    struct pd_event event;
+    atomic_uint dialed; /* 0: under way, 1: opened, 2: closed */
+    const char *why;    /* static */
+};
+
+static void tell(struct doctor *doctor, enum verdict verdict, const char *what, const char *format,
+                 ...) PD_PRINTF(4, 5);
+
+static void tell(struct doctor *doctor, enum verdict verdict, const char *what, const char *format,
+                 ...)
+{
+    static const char *const words[] = {"ok", "careful", "WRONG"};
+    va_list arguments;
+    doctor->careful += verdict == VERDICT_CAREFUL;
+    doctor->wrong += verdict == VERDICT_WRONG;
+    (void)printf("%-8s %-12s ", words[verdict], what);
+    va_start(arguments, format);
+    (void)vprintf(format, arguments);
+    va_end(arguments);
+    (void)printf("\n");
+}
+
+static enum verdict at_most(uint64_t seen, uint64_t careful, uint64_t wrong)
+{
+    return seen > wrong ? VERDICT_WRONG : seen > careful ? VERDICT_CAREFUL : VERDICT_OK;
+}
+
+/* -- The disk ---------------------------------------------------------------------------------- */
+
+static int compare_u64(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* Sorted; 0: it could not be done, errno. */
+static uint32_t time_syncs(struct doctor *doctor, const char *path, uint64_t took_ns[SYNCS])
+{
+    static const uint8_t block[BLOCK];
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    uint32_t count = 0;
+    if (file < 0) {
+        return 0;
+    }
+    for (; count < SYNCS; count++) {
+        uint64_t begin_ns = pd_host_now_ns(doctor->host);
+        if (pwrite(file, block, sizeof block, (off_t)(count % 4) * BLOCK) != BLOCK ||
+            fdatasync(file) != 0) {
+            break;
+        }
+        took_ns[count] = pd_host_now_ns(doctor->host) - begin_ns;
+    }
+    (void)close(file);
+    (void)unlink(path);
+    qsort(took_ns, count, sizeof took_ns[0], compare_u64);
+    return count;
+}
+
+static void look_at_disk(struct doctor *doctor)
+{
+    char path[PD_NODE_PATH_MAX];
+    uint64_t took_ns[SYNCS];
+    struct statvfs space;
+    (void)snprintf(path, sizeof path, "%s/doctor.%ld", doctor->folder, (long)getpid());
+    uint32_t count = time_syncs(doctor, path, took_ns);
+    if (count < SYNCS) {
+        tell(doctor, VERDICT_WRONG, "disk", "'%s' cannot be written: %s", doctor->folder,
+             strerror(errno));
+        return;
+    }
+    uint64_t middle_ns = took_ns[SYNCS / 2];
+    enum verdict verdict = at_most(middle_ns, SYNC_CAREFUL_NS, SYNC_WRONG_NS);
+    tell(doctor, verdict, "disk", "a sync takes %.2f ms, %.2f at worst%s",
+         (double)middle_ns / (double)MS_NS, (double)took_ns[SYNCS - 1] / (double)MS_NS,
+         verdict == VERDICT_OK
+             ? ""
+             : ": every write waits for one; use a faster disk, or one of its own");
+    if (statvfs(doctor->folder, &space) == 0) {
+        uint64_t free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
+        verdict = free_bytes < FREE_WRONG     ? VERDICT_WRONG
+                  : free_bytes < FREE_CAREFUL ? VERDICT_CAREFUL
+                                              : VERDICT_OK;
+        tell(doctor, verdict, "space", "%" PRIu64 " MiB free%s", free_bytes >> 20,
+             verdict == VERDICT_OK ? "" : ": below 256 MiB writes are refused; make room");
+    }
+}
+
+/* -- The machine ------------------------------------------------------------------------------- */
+
+/* A file of one number; UINT64_MAX: it is not there, or says "max". */
+static uint64_t read_number(const char *path)
+{
+    char text[64] = "";
+    char *end = NULL;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return UINT64_MAX;
+    }
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    text[size] = '\0';
+    errno = 0;
+    uint64_t number = strtoull(text, &end, 10);
+    return errno == 0 && end != text ? number : UINT64_MAX;
+}
+
+static void look_at_limits(struct doctor *doctor)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        bool is_low = files.rlim_cur < FILES_CAREFUL;
+        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "files", "%" PRIu64 " may be open%s",
+             (uint64_t)files.rlim_cur,
+             is_low ? ": with many clients that is not enough; `ulimit -n 65536`, or LimitNOFILE="
+                    : "");
+    }
+    uint64_t buffer = read_number("/proc/sys/net/core/rmem_max");
+    bool is_small = buffer < BUFFER_CAREFUL;
+    if (buffer != UINT64_MAX) {
+        tell(doctor, is_small ? VERDICT_CAREFUL : VERDICT_OK, "buffers",
+             "UDP sockets may hold %" PRIu64 " KiB%s", buffer >> 10,
+             is_small ? ": bursts between nodes are lost and sent again; `sysctl "
+                        "net.core.rmem_max=4194304 net.core.wmem_max=4194304`"
+                      : "");
+    }
+    uint64_t memory = read_number("/sys/fs/cgroup/memory.max");
+    if (memory != UINT64_MAX) {
+        bool is_low = memory < MEMORY_CAREFUL;
+        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "memory",
+             "this control group may use %" PRIu64 " MiB%s", memory >> 20,
+             is_low ? ": a node wants 768 MiB; raise memory.max" : "");
+    }
+    struct timex clock = {0};
+    int state = adjtimex(&clock);
+    bool is_loose = state < 0 || (clock.status & STA_UNSYNC) != 0;
+    tell(doctor, is_loose ? VERDICT_CAREFUL : VERDICT_OK, "clock", "%s",
+         is_loose ? "nothing keeps it right: schedules and tickets' ends follow it; run chrony or "
+                    "systemd-timesyncd"
+                  : "is kept right");
+}
+
+static void look_at_key(struct doctor *doctor)
+{
+    char path[PD_NODE_PATH_MAX];
+    char text[PD_KEY_FILE_TEXT_MAX];
+    uint8_t secret[PD_KEY_FILE_SIZE];
+    (void)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, doctor->folder);
+    enum pd_status status = pd_host_key_file(doctor->host, path, false, secret, text);
+    tell(doctor, status == PD_OK ? VERDICT_OK : VERDICT_WRONG, "key", "%s",
+         status == PD_OK ? "is this user's alone" : text);
+}
+
+/* -- The members ------------------------------------------------------------------------------- */
+
+static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct doctor *doctor = state;
+    (void)link;
+    (void)key;
+    atomic_store(&doctor->dialed, 1);
+    doctor->host->ops->event_set(doctor->host, &doctor->event);
+}
+
+static void on_closed(void *state, uint64_t link, const char *text)
+{
+    struct doctor *doctor = state;
+    unsigned none = 0;
+    (void)link;
+    doctor->why = text;
+    (void)atomic_compare_exchange_strong(&doctor->dialed, &none, 2);
+    doctor->host->ops->event_set(doctor->host, &doctor->event);
+}
+
+/* What the path to an address carries; 0: unknown. */
+static int path_mtu(const struct pd_transport_address *address)
+{
+    struct sockaddr_in6 system;
+    int mtu = 0;
+    socklen_t size = sizeof mtu;
+    int descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    pd_net_address_to_system(address, &system);
+    if (descriptor < 0 ||
+        connect(descriptor, (const struct sockaddr *)&system, sizeof system) != 0 ||
+        getsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU, &mtu, &size) != 0) {
+        mtu = 0;
+    }
+    if (descriptor >= 0) {
+        (void)close(descriptor);
+    }
+    return mtu;
+}
+
+static void dial(struct doctor *doctor, struct pd_net *net, const struct pd_members_item *item)
+{
+    char text[PD_NET_ADDRESS_TEXT_MAX];
+    char what[PD_KV_MEMBER_NAME_MAX + 1];
+    struct pd_transport_address address;
+    const struct pd_kv_member *member = &item->member;
+    uint64_t link = 0;
+    (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
+                   member->name.size > 0 ? (const char *)member->name.bytes : "");
+    (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
+                   (const char *)member->peers[0].bytes);
+    if (pd_net_address_parse(text, &address) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, what, "'%s' is no address", text);
+        return;
+    }
+    atomic_store(&doctor->dialed, 0);
+    uint64_t begin_ns = pd_host_now_ns(doctor->host);
+    bool is_asked = pd_net_dial(net, 0, member->key, &address, &link) == PD_OK;
+    while (is_asked && atomic_load(&doctor->dialed) == 0 &&
+           pd_host_now_ns(doctor->host) < begin_ns + DIAL_NS) {
+        (void)doctor->host->ops->event_wait(doctor->host, &doctor->event, begin_ns + DIAL_NS);
+    }
+    uint64_t took_ns = pd_host_now_ns(doctor->host) - begin_ns;
+    int mtu = path_mtu(&address);
+    if (atomic_load(&doctor->dialed) == 1) {
+        bool is_narrow = mtu != 0 && mtu < MTU_CAREFUL;
+        tell(doctor, is_narrow ? VERDICT_CAREFUL : VERDICT_OK, what,
+             "%s proves its key within %.1f ms, MTU %d%s", text, (double)took_ns / (double)MS_NS,
+             mtu, is_narrow ? ": QUIC wants 1280; look at tunnels on the way" : "");
+    } else {
+        tell(doctor, VERDICT_WRONG, what,
+             "%s (UDP) does not answer (%s): is the node down, or a firewall in between?", text,
+             atomic_load(&doctor->dialed) == 2 ? doctor->why : "no answer");
+    }
+    /* The link ends with the net: told now, its end would be taken for the next one's. */
+}
+
+/* Under a key of nobody's: whoever answers must prove its own. */
+static void dial_members(struct doctor *doctor, const struct pd_cluster_members *members)
+{
+    uint8_t secret[PD_NET_KEY_SIZE];
+    struct pd_net_identity identity;
+    struct pd_udp *udp = NULL;
+    struct pd_net *net = NULL;
+    char why[PD_UDP_TEXT_MAX] = "";
+    struct pd_udp_config udp_config = {.host = doctor->host};
+    const struct pd_net_offer offer = {
+        .name = PD_JOIN_SERVICE,
+        .handler = {.opened = on_opened, .closed = on_closed, .state = doctor}};
+    doctor->host->ops->entropy(doctor->host, secret, sizeof secret);
+    pd_net_identity_init(&identity, secret);
+    if (pd_udp_open(&udp_config, why, &udp) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, "network", "%s", why);
+        return;
+    }
+    struct pd_net_config config = pd_net_config_default();
+    config.host = doctor->host;
+    config.loop = pd_udp_loop(udp);
+    config.identity = &identity;
+    config.offers = &offer;
+    config.offer_count = 1;
+    if (pd_net_open(&config, &net) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, "network", "no memory or threads");
+    } else {
+        for (uint32_t i = 0; i < members->count; i++) {
+            if (members->items[i].is_listed && members->items[i].member.peer_count > 0) {
+                dial(doctor, net, &members->items[i]);
+            }
+        }
+        pd_net_close(net);
+    }
+    pd_udp_close(udp);
+}
+
+static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client)
+{
+    static struct pd_cluster_members members; /* too large for a frame */
+    if (pd_cluster_members_read(client, &members) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, "cluster", "%s", client->text);
+        return;
+    }
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < members.count; i++) {
+        voters += members.items[i].standing == PD_MEMBERS_VOTER;
+    }
+    bool is_even = voters % 2 == 0;
+    tell(doctor, is_even || voters == 1 ? VERDICT_CAREFUL : VERDICT_OK, "voters",
+         "%" PRIu32 ", %" PRIu32 " may fail%s", voters, voters == 0 ? 0 : (voters - 1) / 2,
+         is_even       ? ": one less would tolerate as much; add one or remove one"
+         : voters == 1 ? ": add two nodes, and one may fail"
+                       : "");
+    dial_members(doctor, &members);
+    pd_cluster_members_free(&members);
+}
+
+int pd_cluster_doctor(const char *folder, struct pd_node_client *client)
+{
+    struct doctor doctor = {.folder = folder};
+    struct pd_real_host *real = NULL;
+    if (pd_real_host_create(1, 4, &real) != PD_OK) {
+        return pd_command_failed("no memory or threads");
+    }
+    doctor.host = pd_real_host_interface(real);
+    look_at_disk(&doctor);
+    look_at_limits(&doctor);
+    look_at_key(&doctor);
+    look_at_cluster(&doctor, client);
+    pd_real_host_destroy(real);
+    (void)printf("\n%" PRIu32 " wrong, %" PRIu32 " to be careful with\n", doctor.wrong,
+                 doctor.careful);
+    return doctor.wrong == 0 ? PD_EXIT_CODE_OK : PD_EXIT_CODE_FAILED;
+}
