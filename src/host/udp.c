@@ -20,6 +20,12 @@
 #define UDP_SEGMENT 103
 #endif
 
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define READS_MAX 16u
+#define READ_BYTES 65536u /* with UDP_GRO one read gives a train of datagrams */
 #define ECN_MASK 3u
 #define SECOND_NS UINT64_C(1000000000)
 #define ROUNDS_MAX 4u /* of reading, before others get their turn */
@@ -27,7 +33,7 @@
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 struct control {
-    _Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
+    _Alignas(struct cmsghdr) uint8_t bytes[2 * CMSG_SPACE(sizeof(int))];
 };
 
 union address {
@@ -59,12 +65,13 @@ struct pd_udp {
     size_t pending_at;
     struct pd_udp_counters counters;
     /* Room for one call of recvmmsg. */
-    struct mmsghdr heads[PD_DATAGRAM_BATCH_MAX];
-    struct iovec parts[PD_DATAGRAM_BATCH_MAX];
-    union address names[PD_DATAGRAM_BATCH_MAX];
-    struct control controls[PD_DATAGRAM_BATCH_MAX];
+    struct mmsghdr heads[READS_MAX];
+    struct iovec parts[READS_MAX];
+    union address names[READS_MAX];
+    struct control controls[READS_MAX];
+    uint8_t bytes[READS_MAX][READ_BYTES];
     struct pd_datagram datagrams[PD_DATAGRAM_BATCH_MAX];
-    uint8_t bytes[PD_DATAGRAM_BATCH_MAX][PD_DATAGRAM_BYTES_MAX];
+    uint32_t datagram_count;
 };
 
 static struct pd_udp *of(struct pd_datagram_loop *loop)
@@ -104,22 +111,62 @@ static void from_system(const union address *system, struct pd_transport_address
 
 /* -- Receiving --------------------------------------------------------------------------------- */
 
-static uint8_t ecn_of(struct msghdr *head)
+/* What the system says beside the bytes. */
+static void read_control(struct msghdr *head, uint8_t *ecn_out, size_t *segment_out)
 {
     for (struct cmsghdr *control = CMSG_FIRSTHDR(head); control != NULL;
          control = CMSG_NXTHDR(head, control)) {
-        if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) ||
-            (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS)) {
-            return *CMSG_DATA(control) & ECN_MASK;
+        int level = control->cmsg_level;
+        int type = control->cmsg_type;
+        if ((level == IPPROTO_IP && type == IP_TOS) ||
+            (level == IPPROTO_IPV6 && type == IPV6_TCLASS)) {
+            *ecn_out = *CMSG_DATA(control) & ECN_MASK;
+        } else if (level == SOL_UDP && type == UDP_GRO) {
+            int segment = 0;
+            memcpy(&segment, CMSG_DATA(control), sizeof segment);
+            *segment_out = segment > 0 ? (size_t)segment : *segment_out;
         }
     }
-    return 0;
 }
 
-static void prepare_room(struct pd_udp *udp)
+static void give(struct pd_udp *udp)
 {
-    for (uint32_t i = 0; i < PD_DATAGRAM_BATCH_MAX; i++) {
-        udp->parts[i] = (struct iovec){udp->bytes[i], PD_DATAGRAM_BYTES_MAX};
+    if (udp->datagram_count > 0) {
+        udp->counters.received += udp->datagram_count;
+        udp->user.received(udp->user.state, pd_host_now_ns(udp->config.host), udp->datagrams,
+                           udp->datagram_count);
+        udp->datagram_count = 0;
+    }
+}
+
+/* One read: one datagram, or several of one size behind each other. */
+static void take(struct pd_udp *udp, uint32_t at)
+{
+    struct msghdr *head = &udp->heads[at].msg_hdr;
+    size_t whole = udp->heads[at].msg_len;
+    size_t segment = whole;
+    struct pd_datagram datagram = {.ecn = 0};
+    from_system(&udp->names[at], &datagram.remote);
+    read_control(head, &datagram.ecn, &segment);
+    if ((head->msg_flags & MSG_TRUNC) != 0 || segment > PD_DATAGRAM_BYTES_MAX) {
+        udp->counters.too_large++;
+        return;
+    }
+    for (size_t from = 0; from < whole; from += segment) {
+        datagram.bytes = udp->bytes[at] + from;
+        datagram.size = whole - from < segment ? whole - from : segment;
+        udp->datagrams[udp->datagram_count++] = datagram;
+        if (udp->datagram_count == PD_DATAGRAM_BATCH_MAX) {
+            give(udp);
+        }
+    }
+}
+
+/* False: nothing is left to read. */
+static bool receive(struct pd_udp *udp)
+{
+    for (uint32_t i = 0; i < READS_MAX; i++) {
+        udp->parts[i] = (struct iovec){udp->bytes[i], READ_BYTES};
         udp->heads[i].msg_hdr = (struct msghdr){
             .msg_name = &udp->names[i],
             .msg_namelen = sizeof udp->names[i],
@@ -129,35 +176,16 @@ static void prepare_room(struct pd_udp *udp)
             .msg_controllen = sizeof udp->controls[i],
         };
     }
-}
-
-/* False: nothing is left to read. */
-static bool receive(struct pd_udp *udp)
-{
-    prepare_room(udp);
-    int count = recvmmsg(udp->socket, udp->heads, PD_DATAGRAM_BATCH_MAX, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(udp->socket, udp->heads, READS_MAX, MSG_DONTWAIT, NULL);
     if (count <= 0) {
         return count < 0 && errno == EINTR;
     }
-    uint32_t whole = 0;
-    for (int i = 0; i < count; i++) {
-        struct msghdr *head = &udp->heads[i].msg_hdr;
-        if ((head->msg_flags & MSG_TRUNC) != 0) {
-            udp->counters.too_large++;
-            continue;
-        }
-        struct pd_datagram *datagram = &udp->datagrams[whole++];
-        *datagram = (struct pd_datagram){
-            .ecn = ecn_of(head), .bytes = udp->bytes[i], .size = udp->heads[i].msg_len};
-        from_system(&udp->names[i], &datagram->remote);
-    }
     udp->counters.reads++;
-    udp->counters.received += whole;
-    if (whole > 0) {
-        udp->user.received(udp->user.state, pd_host_now_ns(udp->config.host), udp->datagrams,
-                           whole);
+    for (uint32_t i = 0; i < (uint32_t)count; i++) {
+        take(udp, i);
     }
-    return count == (int)PD_DATAGRAM_BATCH_MAX;
+    give(udp); /* before the room is used again */
+    return count == (int)READS_MAX;
 }
 
 /* -- Sending ----------------------------------------------------------------------------------- */
@@ -399,6 +427,7 @@ static void set_options(struct pd_udp *udp)
     socklen_t size = sizeof segment;
     udp->has_trains =
         !udp->config.no_trains && getsockopt(file, SOL_UDP, UDP_SEGMENT, &segment, &size) == 0;
+    set_option(file, SOL_UDP, UDP_GRO, udp->config.no_trains ? 0 : 1);
 }
 
 static enum pd_status open_socket(struct pd_udp *udp)

@@ -404,7 +404,7 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     uint64_t reached = 0;
-    for (uint64_t nth = 1; nth <= 900; nth += 1 + nth / 40) {
+    for (uint64_t nth = 1; nth <= 900; nth += 1 + nth / 15) {
         start_nodes(40, 2);
         world_introduce(&world);
         pd_alloc_fail_nth(nth);

@@ -1,4 +1,5 @@
 /* The whole of it over real sockets on the loopback: threads, messages, requests, two processes. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -406,10 +407,14 @@ static void what_may_not_be_used_is_refused(void **state)
     close_node(&client);
 }
 
-/* The other half of the next test, in a process of its own: echo until told to end. */
-static void serve_in_child(int result)
+/* The other half of the next test, in a process of its own: echo until killed. */
+static void serve_in_child(int go, int result)
 {
     static struct node node;
+    uint8_t byte;
+    if (read(go, &byte, 1) != 1) {
+        _exit(1);
+    }
     open_node(&node, 2, 0, false);
     node.echoes_messages = true;
     const struct pd_transport_peer peer = peer_of(1, NULL); /* it will dial */
@@ -422,31 +427,56 @@ static void serve_in_child(int result)
     }
 }
 
-static pid_t start_child(struct pd_transport_address *address_out)
+struct child {
+    pid_t process;
+    int go;
+    int result;
+};
+
+/* Before this process has threads; it serves once told to. */
+static struct child make_child(void)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
+    int go[2];
+    int result[2];
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(result, O_CLOEXEC), 0);
+    pid_t process = fork();
+    assert_true(process >= 0);
+    if (process == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
-        (void)close(ends[0]);
-        serve_in_child(ends[1]);
+        (void)close(go[1]);
+        (void)close(result[0]);
+        serve_in_child(go[0], result[1]);
     }
-    (void)close(ends[1]);
-    assert_int_equal(read(ends[0], address_out, sizeof *address_out), sizeof *address_out);
-    (void)close(ends[0]);
-    return child;
+    (void)close(go[0]);
+    (void)close(result[1]);
+    return (struct child){process, go[1], result[0]};
+}
+
+static struct pd_transport_peer wake_child(const struct child *child)
+{
+    struct pd_transport_address address;
+    assert_int_equal(write(child->go, "", 1), 1);
+    assert_int_equal(read(child->result, &address, sizeof address), sizeof address);
+    return peer_of(2, &address);
+}
+
+static void kill_child(const struct child *child)
+{
+    assert_int_equal(kill(child->process, SIGKILL), 0);
+    assert_int_equal(waitpid(child->process, NULL, 0), child->process);
+    (void)close(child->go);
+    (void)close(child->result);
 }
 
 static void two_processes_and_one_is_killed(void **state)
 {
     (void)state;
     static struct node one;
-    struct pd_transport_address address;
-    pid_t child = start_child(&address);
+    const struct child first = make_child();
+    const struct child second = make_child();
     open_node(&one, 1, 0, false);
-    struct pd_transport_peer peer = peer_of(2, &address);
+    struct pd_transport_peer peer = wake_child(&first);
     assert_int_equal(one.transport->ops->set_peers(one.transport, &peer, 1), PD_OK);
     WAIT_FOR(&one, one.connected == 1);
     for (uint64_t i = 0; i < 100; i++) {
@@ -454,26 +484,14 @@ static void two_processes_and_one_is_killed(void **state)
     }
     WAIT_FOR(&one, one.messages[PD_TRANSPORT_RAFT] == 100);
     assert_int_equal(one.out_of_order, 0);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    close_node(&one);
-
-    child = start_child(&address);
-    open_node(&one, 1, 0, false);
-    peer = peer_of(2, &address);
-    assert_int_equal(one.transport->ops->set_peers(one.transport, &peer, 1), PD_OK);
-    WAIT_FOR(&one, one.connected == 1);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    pid_t next = start_child(&address); /* at another port: the table tells */
-    peer = peer_of(2, &address);
+    kill_child(&first);
+    peer = wake_child(&second); /* its next life is at another port: the table tells */
     assert_int_equal(one.transport->ops->set_peers(one.transport, &peer, 1), PD_OK);
     WAIT_FOR(&one, one.connected == 2);
     assert_int_equal(one.lost, 1);
-    assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, 0, 1000), PD_OK);
-    WAIT_FOR(&one, one.messages[PD_TRANSPORT_RAFT] == 1);
-    assert_int_equal(kill(next, SIGKILL), 0);
-    assert_int_equal(waitpid(next, NULL, 0), next);
+    assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, 100, 1000), PD_OK);
+    WAIT_FOR(&one, one.messages[PD_TRANSPORT_RAFT] == 101);
+    kill_child(&second);
     close_node(&one);
 }
 
