@@ -252,7 +252,7 @@ static bool send_rest(struct pd_udp *udp, const struct pd_datagram *datagram, si
         bool is_train = udp->has_trains && rest > segment;
         size_t size = is_train || rest < segment ? rest : segment;
         int error = send_part(udp, datagram, *at, size, is_train);
-        if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS) {
+        if (error == EAGAIN || error == EWOULDBLOCK) {
             udp->counters.waits++;
             return false;
         }

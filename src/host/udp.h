@@ -2,7 +2,8 @@
  *
  * Model      The socket is watched by uv_poll and read by recvmmsg, because uv_udp shows no control
  *            messages. Trains of datagrams leave in one sendmsg (UDP_SEGMENT) and come in by one
- *            read (UDP_GRO) when the kernel has that, else one by one. What the socket does not take waits until it can be written.
+ *            read (UDP_GRO) when the kernel has that, else one by one. What the socket does not
+ *            take waits until it can be written.
  * Bounds     One train waits; PD_DATAGRAM_BATCH_MAX datagrams come in at once.
  * Address    An IPv6 socket takes IPv4 as well; where there is no IPv6, an IPv4 one. Never
  *            fragmented: a datagram that is too large for the path is lost. */

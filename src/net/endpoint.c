@@ -25,6 +25,7 @@ struct pd_net_limits pd_net_limits_default(void)
         .request_bytes_max = 9 * MIB,
         .answer_bytes_max = 32 * MIB,
         .input_bytes_max = 64 * MIB,
+        .input_bytes_total_max = 512 * MIB,
         .output_bytes_soft = 16 * MIB,
         .output_bytes_max = 128 * MIB,
         .window_bytes = 4 * MIB,
@@ -526,14 +527,17 @@ void pd_net_endpoint_check(const struct pd_net_endpoint *endpoint)
 {
     uint32_t connections = 0;
     uint32_t handshakes = 0;
+    uint64_t input = 0;
     for (struct pd_list *link = endpoint->connections.next; link != &endpoint->connections;
          link = link->next) {
         const struct pd_net_connection *connection =
             pd_container_of(link, struct pd_net_connection, link);
         check_connection(connection);
+        input += connection->input_bytes;
         connections++;
         handshakes += connection->is_server && !connection->is_confirmed ? 1 : 0;
     }
+    pd_assert(input == endpoint->input_bytes);
     pd_assert(connections == endpoint->counters.connections);
     pd_assert(handshakes == endpoint->counters.handshakes);
     for (uint32_t place = 1; place <= endpoint->heap_count; place++) {

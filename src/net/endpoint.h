@@ -44,11 +44,12 @@ struct pd_net_limits {
     uint64_t lane_bytes_max[PD_TRANSPORT_LANES]; /* of one peer, until they are acknowledged */
     uint32_t requests_max;                       /* of one connection, under way */
     uint64_t request_bytes_max;
-    uint64_t answer_bytes_max;  /* of one answer */
-    uint64_t input_bytes_max;   /* of frames that are not whole, of one connection */
-    uint64_t output_bytes_soft; /* of answers that wait for one connection: no new requests */
-    uint64_t output_bytes_max;  /* then it is cut off */
-    uint64_t window_bytes;      /* of one stream: what may be under way */
+    uint64_t answer_bytes_max;      /* of one answer */
+    uint64_t input_bytes_max;       /* of frames that are not whole, of one connection */
+    uint64_t input_bytes_total_max; /* of all connections; beyond, requests are refused as busy */
+    uint64_t output_bytes_soft;     /* of answers that wait for one connection: no new requests */
+    uint64_t output_bytes_max;      /* then it is cut off */
+    uint64_t window_bytes;          /* of one stream: what may be under way */
     uint64_t connection_window_bytes;
     uint64_t idle_ns;
     uint64_t keep_alive_ns;

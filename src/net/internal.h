@@ -300,7 +300,8 @@ struct pd_net_endpoint {
     uint8_t reset_secret[PD_NET_KEY_SIZE]; /* the same in every life of this node */
     uint8_t token_secret[PD_NET_KEY_SIZE]; /* of this life */
     uint64_t hash_seed;
-    uint64_t life; /* drawn; tells this life from the last one */
+    uint64_t life;        /* drawn; tells this life from the last one */
+    uint64_t input_bytes; /* of all connections */
     uint64_t now_ns;
 
     struct pd_list connections;

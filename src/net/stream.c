@@ -31,6 +31,15 @@ struct pd_net_stream *pd_net_stream_make(struct pd_net_connection *connection,
     return stream;
 }
 
+/* The bytes of a frame that is not whole are counted, here and over all connections. */
+static void count_input(struct pd_net_connection *connection, size_t before, size_t now)
+{
+    connection->input_bytes += now;
+    connection->input_bytes -= before;
+    connection->endpoint->input_bytes += now;
+    connection->endpoint->input_bytes -= before;
+}
+
 static void drop_buffer(struct pd_net_stream *stream)
 {
     struct pd_net_buffer *buffer = stream->buffers;
@@ -55,7 +64,7 @@ void pd_net_stream_free(struct pd_net_stream *stream)
             stream->kind == PD_NET_STREAM_LANE_OUT ? 1 : 0;
         drop_buffer(stream);
     }
-    connection->input_bytes -= stream->assembly.size;
+    count_input(connection, stream->assembly.size, 0);
     pd_net_assembly_deinit(&stream->assembly);
     connection->calls -= stream->kind == PD_NET_STREAM_CALL ? 1 : 0;
     connection->requests -= stream->kind == PD_NET_STREAM_REQUEST ? 1 : 0;
@@ -267,7 +276,7 @@ static void refuse(struct pd_net_stream *stream, enum pd_net_code code)
 {
     struct pd_net_connection *connection = stream->connection;
     connection->endpoint->counters.bad_frames += code == PD_NET_CODE_BUSY ? 0 : 1;
-    connection->input_bytes -= stream->assembly.size;
+    count_input(connection, stream->assembly.size, 0);
     pd_net_assembly_deinit(&stream->assembly);
     if (stream->kind == PD_NET_STREAM_LANE_IN) {
         pd_net_connection_mark(connection, code, "a message that cannot be taken");
@@ -388,8 +397,7 @@ static void take_frames(struct pd_net_stream *stream, struct pd_span bytes)
         size_t before = stream->assembly.size;
         enum pd_status status = pd_net_assembly_take(&stream->assembly, &bytes,
                                                      frame_bytes_max(stream), &is_whole, &frame);
-        connection->input_bytes += stream->assembly.size;
-        connection->input_bytes -= before;
+        count_input(connection, before, stream->assembly.size);
         if (status != PD_OK) {
             refuse(stream, status == PD_ERR_RANGE ? PD_NET_CODE_TOO_LARGE : PD_NET_CODE_BUSY);
             return;
@@ -398,8 +406,10 @@ static void take_frames(struct pd_net_stream *stream, struct pd_span bytes)
             take_frame(stream, &frame);
         }
     }
-    if (stream->kind != PD_NET_STREAM_LANE_IN && !stream->is_over &&
-        connection->input_bytes > connection->endpoint->limits.input_bytes_max) {
+    const struct pd_net_endpoint *endpoint = connection->endpoint;
+    bool is_much = connection->input_bytes > endpoint->limits.input_bytes_max ||
+                   endpoint->input_bytes > endpoint->limits.input_bytes_total_max;
+    if (stream->kind != PD_NET_STREAM_LANE_IN && !stream->is_over && is_much) {
         refuse(stream, PD_NET_CODE_BUSY);
     }
 }

@@ -127,6 +127,24 @@ static void what_is_too_large_or_gone_is_told(void **state)
     world_deinit(&world);
 }
 
+static void halves_of_frames_are_bounded(void **state)
+{
+    (void)state;
+    for (uint32_t which = 0; which < 2; which++) {
+        struct pd_net_limits limits = world_limits();
+        *(which == 0 ? &limits.input_bytes_max : &limits.input_bytes_total_max) = 5000;
+        open_link(8 + which, &limits);
+        assert_int_equal(call(1, 100000), PD_OK);
+        assert_int_equal(call(2, 3000), PD_OK);
+        world_wait(&world, 1, PD_NET_ENDED, 1);
+        assert_int_equal(find(CLIENT, PD_NET_ENDED, 1)->status, PD_ERR_FULL);
+        world_wait(&world, 2, PD_NET_REQUEST, 1); /* the other one fits */
+        assert_int_equal(find(SERVER, PD_NET_REQUEST, 2)->size, 3000);
+        assert_int_equal(world_counters(&world, 2).requests_refused, 1);
+        world_deinit(&world);
+    }
+}
+
 static void a_cancelled_request_is_told_once(void **state)
 {
     (void)state;
@@ -239,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_slow_answer_holds_up_nobody),
         cmocka_unit_test(more_than_the_peer_takes_wait_and_then_are_full),
         cmocka_unit_test(what_is_too_large_or_gone_is_told),
+        cmocka_unit_test(halves_of_frames_are_bounded),
         cmocka_unit_test(a_cancelled_request_is_told_once),
         cmocka_unit_test(who_does_not_read_gets_no_more_and_is_cut_off),
         cmocka_unit_test(both_ends_hear_of_the_end),
