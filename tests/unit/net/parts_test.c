@@ -24,6 +24,8 @@ static void addresses_are_read_and_printed(void **state)
     (void)state;
     static const char *const good[] = {"127.0.0.1:7000", "0.0.0.0:0", "255.1.2.3:65535", "[::1]:1",
                                        "[2001:db8::7]:443"};
+    static const char too_long[] =
+        "111111111111111111111111111111111111111111111111111111111111111111111111111111:1";
     static const char *const bad[] = {"",
                                       "127.0.0.1",
                                       "127.0.0.1:",
@@ -39,8 +41,7 @@ static void addresses_are_read_and_printed(void **state)
                                       "::1:1",
                                       "[127.0.0.1]:1",
                                       "127.0.0.1:000001",
-                                      "1111111111111111111111111111111111111111111111111111111111"
-                                      "11111111111111111:1"};
+                                      too_long};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct pd_transport_address address;
         char text[PD_NET_ADDRESS_TEXT_MAX];
