@@ -307,7 +307,8 @@ static void messages_are_written_as_etcd_writes_them(void **state)
 static void text_that_is_no_utf8_is_told_apart(void **state)
 {
     (void)state;
-    Etcdserverpb__Member member = ETCDSERVERPB__MEMBER__INIT;
+    Etcdserverpb__Member member;
+    etcdserverpb__member__init(&member);
     char name[] = "\xff\xfe";
     member.name = name;
     assert_encodes(&member.base, "{\"name\":\"\xef\xbf\xbd\"}");
