@@ -62,6 +62,10 @@ static void refuse_nonsense(struct pd_http1 *http)
 {
     http->keeps_alive = false;
     http->is_head = false;
+    if (HTTP_PARSER_ERRNO(&http->parser) == HPE_HEADER_OVERFLOW) { /* the library's own bound */
+        pd_http1_refuse(http, 431, "the request's headers are too long\n");
+        return;
+    }
     pd_http1_refuse(http, 400, "this is no HTTP/1.1 request\n");
 }
 
@@ -304,10 +308,11 @@ static bool turn_away_unknown(struct pd_http1 *http)
     if (begins_with(path, "/v3/")) {
         return turn_away_json(http, 404, "", PD_CODE_NOT_FOUND, "Not Found");
     }
-    return turn_away(http, 404, "",
-                     "there is no such page. GET / shows this node; /version, /health, /livez and "
-                     "/readyz tell its state;\nPOST /v3/kv/range and the like are etcd's API as "
-                     "JSON; gRPC is served on this port too\n");
+    return turn_away(
+        http, 404, "",
+        "there is no such page. GET / shows this node; /version, /health, /livez, "
+        "/readyz and /metrics tell its state;\nPOST /v3/kv/range and the like are etcd's API as "
+        "JSON; gRPC is served on this port too\n");
 }
 
 /* Finds what is asked. True: nothing that can be answered; it is turned away. */

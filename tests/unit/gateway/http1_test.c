@@ -305,6 +305,17 @@ static void what_is_too_long_is_refused(void **state)
     assert_int_equal(http->shared.counters.refused_bad, 1);
     http_close(http);
 
+    /* More at once than the parser itself takes of a head. */
+    char *longest = malloc(200000);
+    memcpy(longest, text, 40000);
+    memset(longest + 39999, 'a', 160000);
+    longest[199999] = '\0';
+    http = open_default();
+    http_send(http, longest);
+    http_is_status(http, 431);
+    http_close(http);
+    free(longest);
+
     struct pd_http1_config config = pd_http1_config_default();
     config.body_bytes_max = 100;
     config.bodies_bytes_max = 150;
