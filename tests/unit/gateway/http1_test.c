@@ -1,4 +1,5 @@
-/* HTTP/1.1 byte by byte: what is answered, in which order, what is refused, and what is too slow. */
+/* HTTP/1.1 byte by byte: what is answered, in which order, what is refused, and what is too slow.
+ */
 #include <stdlib.h>
 
 #include "gateway/http1_world.h"
@@ -629,7 +630,7 @@ static void every_method_has_a_path_and_every_path_a_method(void **state)
     }
 }
 
-/* Each allocation in turn fails: a request is answered, refused or hung up on, and nothing leaks. */
+/* Each allocation in turn fails: a request is answered, refused or hung up on; nothing leaks. */
 static void no_memory_is_an_answer_or_the_end(void **state)
 {
     (void)state;
