@@ -21,6 +21,9 @@ struct http {
     enum pd_status status;
 };
 
+/* One connection at a time: the fuzzer is ten times quicker for it. */
+static char http_out[OUT_MAX];
+
 static inline void http_wants(void *connection)
 {
     struct http *http = connection;
@@ -42,7 +45,7 @@ static inline struct http *http_open(const struct pd_http1_config *config)
                                             .version = "3.6.0"};
     http->state = pd_http1_open(&http->shared, &owner);
     assert_non_null(http->state);
-    http->out = malloc(OUT_MAX);
+    http->out = http_out;
     http->out[0] = '\0';
     return http;
 }
@@ -52,7 +55,6 @@ static inline void http_close(struct http *http)
     pd_http1_protocol.close(http->state);
     assert_int_equal(http->shared.bodies_bytes, 0);
     world_close(&http->world);
-    free(http->out);
     free(http);
 }
 
