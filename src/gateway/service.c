@@ -354,6 +354,11 @@ void *pd_service_context(const struct pd_service_call *call)
     return call->context;
 }
 
+const struct pd_service_method *pd_service_method_of(const struct pd_service_call *call)
+{
+    return &call->entry->method;
+}
+
 void pd_service_request(struct pd_service_call *call, const ProtobufCMessage *message)
 {
     pd_assert(message->descriptor == call->entry->method.request);

@@ -99,6 +99,7 @@ struct pd_service_call *pd_service_begin(struct pd_service *service,
                                          const struct pd_service_method *method,
                                          const struct pd_service_carrier *carrier, void *context);
 void *pd_service_context(const struct pd_service_call *call);
+const struct pd_service_method *pd_service_method_of(const struct pd_service_call *call);
 
 /* A request message of the method's type. The call may have ended when it returns. */
 void pd_service_request(struct pd_service_call *call, const ProtobufCMessage *message);
