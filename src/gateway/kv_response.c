@@ -201,6 +201,7 @@ static bool read_responses(struct pd_arena *arena, struct pd_kv_reader *reader, 
         if (op == NULL) {
             return false;
         }
+        pd_assert(frame->txn->responses != NULL); /* its count is not 0 */
         frame->txn->responses[frame->txn->n_responses++] = op;
         if (entered.txn != NULL && depth < PD_KV_TXN_DEPTH_MAX) {
             frames[depth++] = entered;

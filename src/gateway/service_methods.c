@@ -3,32 +3,32 @@
 
 #include "gateway/service_internal.h"
 
-#define UNARY(service_path, name, request_type, response_type, handler_name)                       \
+#define UNARY(full_path, request_type, response_type, handler_name)                                \
     {                                                                                              \
-        .method = {.path = service_path name,                                                      \
+        .method = {.path = (full_path),                                                            \
                    .request = &request_type##__descriptor,                                         \
                    .response = &response_type##__descriptor},                                      \
-        .handler = &handler_name,                                                                  \
+        .handler = &(handler_name),                                                                \
     }
 #define KV(name, request, response)                                                                \
-    UNARY("/etcdserverpb.KV/", name, etcdserverpb__##request, etcdserverpb__##response,            \
+    UNARY("/etcdserverpb.KV/" name, etcdserverpb__##request, etcdserverpb__##response,             \
           pd_service_kv)
 #define LEASE(name, request, response)                                                             \
-    UNARY("/etcdserverpb.Lease/", name, etcdserverpb__##request, etcdserverpb__##response,         \
+    UNARY("/etcdserverpb.Lease/" name, etcdserverpb__##request, etcdserverpb__##response,          \
           pd_service_lease)
 #define CLUSTER(name, request, response)                                                           \
-    UNARY("/etcdserverpb.Cluster/", name, etcdserverpb__##request, etcdserverpb__##response,       \
+    UNARY("/etcdserverpb.Cluster/" name, etcdserverpb__##request, etcdserverpb__##response,        \
           pd_service_cluster)
 #define MAINTENANCE(name, request, response)                                                       \
-    UNARY("/etcdserverpb.Maintenance/", name, etcdserverpb__##request, etcdserverpb__##response,   \
+    UNARY("/etcdserverpb.Maintenance/" name, etcdserverpb__##request, etcdserverpb__##response,    \
           pd_service_maintenance)
 #define AUTH(name)                                                                                 \
-    UNARY("/etcdserverpb.Auth/", name, etcdserverpb__auth_request, etcdserverpb__auth_response,    \
+    UNARY("/etcdserverpb.Auth/" name, etcdserverpb__auth_request, etcdserverpb__auth_response,     \
           pd_service_auth)
 #define LOCK(name, request, response)                                                              \
-    UNARY("/v3lockpb.Lock/", name, v3lockpb__##request, v3lockpb__##response, pd_service_lock)
+    UNARY("/v3lockpb.Lock/" name, v3lockpb__##request, v3lockpb__##response, pd_service_lock)
 #define ELECTION(name, request, response)                                                          \
-    UNARY("/v3electionpb.Election/", name, v3electionpb__##request, v3electionpb__##response,      \
+    UNARY("/v3electionpb.Election/" name, v3electionpb__##request, v3electionpb__##response,       \
           pd_service_lock)
 
 static const struct pd_service_entry entries[] = {

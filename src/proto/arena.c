@@ -85,6 +85,7 @@ static struct pd_arena_chunk *add_chunk(struct pd_arena *arena, size_t size)
     if (arena->first == NULL) {
         arena->first = chunk;
     } else {
+        pd_assert(arena->current != NULL);
         arena->current->next = chunk;
     }
     arena->current = chunk;
