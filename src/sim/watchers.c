@@ -105,13 +105,14 @@ static void begin(struct pd_sim_world *world, uint32_t index)
     look_later(world, index, LOOK_NS);
 }
 
-static void give_credit(struct pd_sim_world *world, uint32_t index)
+static void give_credit(struct pd_sim_world *world, uint32_t index, bool wants_progress)
 {
     struct pd_sim_watcher *watcher = &world->watchers->watchers[index];
     uint8_t bytes[REQUEST_MAX];
     struct pd_kv_writer body = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE,
                                 .bytes_max = REQUEST_MAX - PD_REPLICA_REQUEST_HEAD_SIZE};
-    const struct pd_replica_watch_credit credit = {.credit = (uint32_t)watcher->taken};
+    const struct pd_replica_watch_credit credit = {.credit = (uint32_t)watcher->taken,
+                                                   .wants_progress = wants_progress};
     pd_replica_watch_credit_put(&body, &credit);
     watcher->balance += (int64_t)watcher->taken;
     watcher->taken = 0;
@@ -145,8 +146,10 @@ void pd_sim_watcher_go(struct pd_sim_world *world, uint32_t index, uint64_t toke
         look_later(world, index, 1 + pd_random_below(random, 500) * (uint64_t)MS);
         return;
     }
-    if (watcher->taken > 0) {
-        give_credit(world, index);
+    /* Of whom nothing may be due: how far it is it can only know from an answer (seed 546). */
+    bool wants_progress = world->is_healed && world->now_ns - watcher->heard_ns >= PATIENCE_NS / 2;
+    if (watcher->taken > 0 || wants_progress) {
+        give_credit(world, index, wants_progress);
     }
     look_later(world, index, LOOK_NS);
 }
@@ -328,7 +331,7 @@ static void take_answer(struct pd_sim_world *world, uint32_t index, struct pd_sp
     PD_SOMETIMES(SIM_WATCH_FRAGMENT, head.is_fragment);
     bool is_slow = pd_random_below(&world->watchers->random, 4) == 0 && !world->is_healed;
     if (watcher->taken >= watcher->credit / 2 && !is_slow) {
-        give_credit(world, index);
+        give_credit(world, index, false);
     }
 }
 
