@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # HTTP on the port of etcd's API: curl as people use it, whose Host and Origin are answered, and the JSON gateway beside a
 # real etcd, answer by answer (alone where no Go can build one, and with a sanitizer in the program).
-cache=${PANDO_ETCD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pando/etcd}
+beside=()
+code=77
+if ! grep -q '^PANDO_SANITIZE:STRING=.' "$PANDO_BUILD_DIR/CMakeCache.txt"; then
+    code=0
+    # With the user's cache, not the test's.
+    tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" etcd) || code=$?
+fi
 # shellcheck source=tests/e2e/lib.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
-export PANDO_ETCD_CACHE=$cache
+case $code in
+    0) beside=("$tools") ;;
+    77) skip e2e/http "no etcd beside: looked at alone" ;;
+    *) fail "scripts/etcd_tools.sh: exit code $code" ;;
+esac
 
 runs 2 start --allow-host http://name
 said "--allow-host takes a name without a port"
@@ -46,18 +56,6 @@ asks 415 "${status[@]}" -H 'Origin: https://ok.example' -H 'Content-Type: text/p
 asks 'Access-Control-Allow-Origin: https://ok.example' -i -X OPTIONS -H 'Origin: https://ok.example' "$url/v3/kv/put"
 asks 200 "${status[@]}" -H 'Origin: https://ok.example' -H "$json" "$url/v3/kv/range" -d '{"key":"Zm9v"}'
 
-beside=()
-if ! grep -q '^PANDO_SANITIZE:STRING=.' "$PANDO_BUILD_DIR/CMakeCache.txt"; then
-    code=0
-    tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" etcd 2>"$err") || code=$?
-    if [ "$code" -eq 77 ]; then
-        skip e2e/http "no Go that can build etcd: looked at alone"
-    elif [ "$code" -ne 0 ]; then
-        fail "scripts/etcd_tools.sh: exit code $code"
-    else
-        beside=("$tools")
-    fi
-fi
 # A store of its own: the same revisions on both sides.
 kill -TERM "$started"
 wait_for_end 0
