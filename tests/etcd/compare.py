@@ -185,7 +185,10 @@ class Comparison:
                     out.seek(0)
                     print(f"FAIL etcdctl {command} at {server.name}: waited in vain for {lines} lines:\n{out.read()}")
                 process.send_signal(signal.SIGINT)
-                _, errors = process.communicate(timeout=WAIT_S)
+                process.wait(timeout=WAIT_S)  # its input stays open: the end of that is another error
+                errors = process.stderr.read()
+                process.stdin.close()
+                process.stderr.close()
                 out.seek(0)
                 results.append((comparable(server.plain(out.read())), server.error(errors)))
         self.judge(command, results)
