@@ -299,6 +299,18 @@ static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_
     over_text(ticket, is_lost_track && ticket->may_be_done ? PD_KV_CODE_UNKNOWN : code, text);
 }
 
+/* This try was refused for good; one before it may have been taken, and then a repetition that is
+ * let in brings its answer. */
+static void refused_for_good(struct pd_kv_ticket *ticket, uint64_t now_ns, enum pd_kv_code code,
+                             const char *text, size_t size)
+{
+    if (ticket->may_be_done) {
+        sleep_for(ticket, now_ns, text, size);
+    } else {
+        over(ticket, code, text, size);
+    }
+}
+
 static void judge(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_span bytes)
 {
     struct pd_replica_answer_head answer;
@@ -328,10 +340,10 @@ static void judge(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_span b
         sleep_for(ticket, now_ns, text, size);
         return;
     case PD_REPLICA_DISK_LOW:
-        over(ticket, PD_KV_CODE_FULL, text, size);
+        refused_for_good(ticket, now_ns, PD_KV_CODE_FULL, text, size);
         return;
     case PD_REPLICA_INVALID:
-        over(ticket, PD_KV_CODE_INVALID, text, size);
+        refused_for_good(ticket, now_ns, PD_KV_CODE_INVALID, text, size);
         return;
     case PD_REPLICA_CANCELLED:
     case PD_REPLICA_OUTCOME_COUNT:

@@ -563,6 +563,39 @@ static void refusals_are_told(void **state)
     close_port();
 }
 
+/* A leader refuses before it looks whether it knows the number. */
+static void a_refused_repetition_says_nothing_of_the_first_try(void **state)
+{
+    (void)state;
+    static const enum pd_replica_outcome outcomes[] = {PD_REPLICA_DISK_LOW, PD_REPLICA_INVALID};
+    open_with(4, 1);
+    open_session();
+    for (size_t i = 0; i < 2 * sizeof outcomes / sizeof outcomes[0]; i++) {
+        struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
+        assert_false(step(ticket));
+        uint64_t sequence = last()->head.sequence;
+        answer_text(last()->correlation, PD_REPLICA_UNKNOWN, "the lead was lost");
+        assert_false(step(ticket));
+        now_ns += 21 * MS;
+        assert_false(step(ticket));
+        answer_text(last()->correlation, outcomes[i / 2], "not this one");
+        assert_false(step(ticket));
+        if (i % 2 == 0) {
+            now_ns += 100 * MS;
+            assert_false(step(ticket));
+            assert_int_equal(last()->head.sequence, sequence);
+            answer_last(); /* the first try's */
+            ends(ticket, PD_KV_CODE_OK);
+        } else {
+            now_ns += DEADLINE;
+            fake.status = PD_ERR_FULL;
+            ends(ticket, PD_KV_CODE_UNKNOWN);
+            fake.status = PD_OK;
+        }
+    }
+    close_port();
+}
+
 static void too_much_is_refused_before_it_is_begun(void **state)
 {
     (void)state;
@@ -884,6 +917,7 @@ int main(void)
         TEST(the_line_is_served_by_age),
         TEST(what_was_not_done_is_asked_again),
         TEST(refusals_are_told),
+        TEST(a_refused_repetition_says_nothing_of_the_first_try),
         TEST(too_much_is_refused_before_it_is_begun),
         TEST(rights_are_checked_key_by_key),
         TEST(a_lost_link_is_waited_for),
