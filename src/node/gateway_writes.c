@@ -389,6 +389,11 @@ bool pd_gateway_writes_answered(struct pd_gateway_writes *writes, uint64_t tag,
         *outcome_out = PD_REPLICA_UNKNOWN;
         break;
     case VERDICT_DONE:
+        if (answer->outcome != PD_REPLICA_OK && write->may_have_happened) {
+            /* This try was refused for good; one before it may have been taken. */
+            return pause_or_end(writes, write, PD_REPLICA_UNKNOWN, now_ns, correlation_out,
+                                outcome_out);
+        }
         *outcome_out = answer->outcome;
         break;
     }

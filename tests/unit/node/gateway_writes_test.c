@@ -233,6 +233,31 @@ static void test_a_session_that_is_gone(void **state)
     assert_int_equal(outcome, PD_REPLICA_UNKNOWN);
 }
 
+/* A leader refuses before it looks whether it knows the number: the first try's answer is asked for
+ * again, and at the end nobody knows. */
+static void test_a_refused_repetition(void **state)
+{
+    (void)state;
+    uint64_t correlation = 0;
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    add(5, false);
+    open_session(77);
+    not_yet(next().tag, PD_REPLICA_UNKNOWN);
+    now += 20 * MS;
+    not_yet(next().tag, PD_REPLICA_DISK_LOW);
+    now += 20 * MS;
+    done(next().tag, 5);
+    add(6, false);
+    not_yet(next().tag, PD_REPLICA_UNKNOWN);
+    now += 7000 * MS;
+    assert_true(answer(next().tag, PD_REPLICA_INVALID, &correlation, &outcome));
+    assert_int_equal(correlation, 6);
+    assert_int_equal(outcome, PD_REPLICA_UNKNOWN);
+    add(7, false);
+    assert_true(answer(next().tag, PD_REPLICA_DISK_LOW, &correlation, &outcome)); /* its first */
+    assert_int_equal(outcome, PD_REPLICA_DISK_LOW);
+}
+
 static void test_an_idle_session_is_not_trusted(void **state)
 {
     (void)state;
@@ -405,6 +430,7 @@ int main(void)
         CASE(test_again_under_its_number),
         CASE(test_time_runs_out),
         CASE(test_a_session_that_is_gone),
+        CASE(test_a_refused_repetition),
         CASE(test_an_idle_session_is_not_trusted),
         CASE(test_repeatable_ones_need_no_session),
         CASE(test_refused_by_the_node),
