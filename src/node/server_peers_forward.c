@@ -298,6 +298,14 @@ static bool session_refuses(struct pd_server *server, struct pd_server_forward *
     return false;
 }
 
+/* The client's session has refused this try, and can say no more of one before it. */
+static bool is_lost_track(const struct pd_server_forward *forward,
+                          const struct pd_replica_answer_head *head)
+{
+    return forward->is_uncertain && forward->kind == PD_SERVER_FORWARD_IN_SESSION &&
+           error_of(head) == PD_KV_ERR_SESSION_UNKNOWN;
+}
+
 /* It has an answer that is not one of these: nothing was done, nobody knows. */
 static void complete(struct pd_server *server, struct pd_server_forward *forward,
                      const struct pd_replica_answer_head *head, struct pd_span bytes)
@@ -312,6 +320,9 @@ static void complete(struct pd_server *server, struct pd_server_forward *forward
     } else if (forward->kind == PD_SERVER_FORWARD_NUMBERED && head->outcome == PD_REPLICA_OK &&
                session_refuses(server, forward, error_of(head))) {
         return;
+    } else if (is_lost_track(forward, head)) {
+        tell_text(server, forward, PD_REPLICA_UNKNOWN,
+                  "the leader was lost, and then the session: it may have happened");
     } else {
         tell(server, forward, bytes);
     }
@@ -470,6 +481,12 @@ static bool send_waiting(struct pd_server *server, uint64_t leader)
         struct pd_server_forward *forward = &peers->forwards[at];
         uint32_t next = forward->next;
         bool is_last = at == last; /* who joins now has its turn in the next round */
+        if (forward->is_uncertain && !happens_once(&server->peers, forward)) {
+            leave_line(peers, before, forward); /* its session went while it stood here */
+            give_up(server, forward);
+            at = is_last ? NONE : next;
+            continue;
+        }
         bool waits =
             forward->again_ns > server->now_ns ||
             (forward->kind == PD_SERVER_FORWARD_NUMBERED && !enter_session(server, forward));
