@@ -344,10 +344,11 @@ static void give_created(struct watch *watch, const struct pd_backend_watch_answ
 
 static void ended(struct watch *watch, const struct pd_backend_watch_answer *answer)
 {
-    if (watch->is_cancelling) {
-        end_watch(watch, answer->revision, "", 0);
-    } else if (answer->compact_revision != 0 || !watch->is_created) {
-        end_watch(watch, answer->revision, "", answer->compact_revision);
+    bool is_compacted = answer->compact_revision != 0 && !watch->is_cancelling;
+    if (is_compacted || watch->is_cancelling || !watch->is_created) {
+        /* Of a compacted one no revision is told, as in etcd. */
+        end_watch(watch, is_compacted ? 0 : answer->revision, "",
+                  is_compacted ? answer->compact_revision : 0);
     } else {
         /* What was given in part is given again, as a whole. */
         watch->parts_size = 0;

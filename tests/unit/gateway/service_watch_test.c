@@ -195,6 +195,7 @@ static void test_compacted(void **state)
     assert_true(last()->canceled);
     assert_false(last()->created);
     assert_int_equal(last()->compact_revision, 15);
+    assert_int_equal(last()->header->revision, 0); /* as in etcd */
 }
 
 /* The node ended it: it goes on behind what was given, and the client does not notice. */
