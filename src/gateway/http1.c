@@ -519,6 +519,11 @@ static void parse_ahead(struct pd_http1 *http)
     if (http->ahead_at == http->ahead.size || http->ends) {
         pd_text_reset(&http->ahead);
         http->ahead_at = 0;
+    } else if (http->ahead_at > http->shared->config.ahead_bytes) {
+        /* A client that is always ahead must not make it grow for ever. */
+        http->ahead.size -= http->ahead_at;
+        memmove(http->ahead.bytes, http->ahead.bytes + http->ahead_at, http->ahead.size);
+        http->ahead_at = 0;
     }
 }
 

@@ -238,18 +238,23 @@ static size_t find_value(struct pd_http1 *http)
 static void drop_front(struct pd_http1 *http, size_t size)
 {
     struct pd_text *body = &http->body;
-    memmove(body->bytes, body->bytes + size, body->size - size);
-    body->size -= size;
-    memset(&http->value, 0, sizeof http->value);
+    if (size > 0) {
+        memmove(body->bytes, body->bytes + size, body->size - size);
+        body->size -= size;
+        http->value.at -= size;
+    }
 }
 
 void pd_http1_call_take(struct pd_http1 *http)
 {
-    size_t size = 0;
-    while (http->call != NULL && !pd_service_is_full(http->call) && (size = find_value(http)) > 0) {
-        give(http, (struct pd_span){http->body.bytes, size});
-        drop_front(http, size);
+    size_t taken = 0;
+    size_t end = 0;
+    while (http->call != NULL && !pd_service_is_full(http->call) && (end = find_value(http)) > 0) {
+        give(http, (struct pd_span){http->body.bytes + taken, end - taken});
+        taken = end;
+        http->value.at = end;
     }
+    drop_front(http, taken); /* once: there may be a hundred thousand of them */
     if (http->call == NULL) {
         pd_text_reset(&http->body); /* who has ended takes anything, and looks at none */
     }

@@ -118,6 +118,26 @@ static void who_is_ahead_is_not_read_from(void **state)
     http_close(http);
 }
 
+/* One that is never quite up to date with its requests costs no more memory for it. */
+static void what_was_answered_is_kept_no_longer(void **state)
+{
+    (void)state;
+    struct pd_http1_config config = pd_http1_config_default();
+    config.ahead_bytes = 500;
+    struct http *http = http_open(&config);
+    http_post(http, "/v3/kv/put", put);
+    http_post(http, "/v3/kv/put", put);
+    for (int i = 0; i < 200; i++) {
+        http_post(http, "/v3/kv/put", put);
+        http_put_done(http, 2);
+        http_flush(http);
+        assert_true(http->state->ahead.size > http->state->ahead_at);
+        assert_true(http->state->ahead.size < 2000);
+    }
+    assert_int_equal(http->shared.counters.requests, 201);
+    http_close(http);
+}
+
 static void a_body_is_asked_for_when_that_is_expected(void **state)
 {
     (void)state;
@@ -661,6 +681,7 @@ int main(void)
         cmocka_unit_test(bytes_may_come_one_by_one_and_bodies_in_chunks),
         cmocka_unit_test(requests_behind_one_wait_for_its_answer),
         cmocka_unit_test(who_is_ahead_is_not_read_from),
+        cmocka_unit_test(what_was_answered_is_kept_no_longer),
         cmocka_unit_test(a_body_is_asked_for_when_that_is_expected),
         cmocka_unit_test(http10_ends_with_the_answer_unless_asked_otherwise),
         cmocka_unit_test(what_is_not_served_is_refused_with_words),
