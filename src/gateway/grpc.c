@@ -758,6 +758,9 @@ static bool has_ended(const void *state)
 static uint64_t deadline_ns(const void *state)
 {
     const struct pd_grpc *grpc = state;
+    if (grpc->is_cut_off) {
+        return 0;
+    }
     return grpc->heap_count == 0 ? UINT64_MAX : grpc->heap[1]->deadline_ns;
 }
 
@@ -768,7 +771,8 @@ static enum pd_status expire(void *state, uint64_t now_ns)
     while (grpc->heap_count > 0 && grpc->heap[1]->deadline_ns <= now_ns) {
         end_call(grpc->heap[1], PD_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
     }
-    return PD_OK;
+    /* What was given to the socket may wait for ever: who is cut off does not read. */
+    return grpc->is_cut_off ? PD_ERR_TIMEOUT : PD_OK;
 }
 
 static void close_state(void *state)

@@ -590,6 +590,9 @@ static void test_a_slow_reader(void **state)
         give_progress(watch, 30 + i);
     }
     assert_true(pd_grpc_protocol.has_ended(grpc));
+    /* What it does not take is not waited for. */
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), 0);
+    assert_int_not_equal(pd_grpc_protocol.expire(grpc, world.now_ns), PD_OK);
 }
 
 /* While a call is full its requests wait here, and then go on in order. */
