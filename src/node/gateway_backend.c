@@ -124,19 +124,43 @@ static uint8_t *request_room(struct pd_gateway_backend *backend, size_t size)
     return backend->room;
 }
 
-static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t correlation,
-                                  const struct pd_replica_request_head *head)
+/* The request's bytes, in the room; none: no memory. */
+static struct pd_span encode(struct pd_gateway_backend *backend,
+                             const struct pd_replica_request_head *head)
 {
     uint8_t *room = request_room(backend, head->body.size);
     if (room == NULL) {
-        return PD_ERR_NO_MEMORY;
+        return (struct pd_span){NULL, 0};
     }
     pd_replica_request_put_head(room, head);
     if (head->body.size > 0) {
         memcpy(room + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes, head->body.size);
     }
-    struct pd_span bytes = {room, PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size};
+    return (struct pd_span){room, PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size};
+}
+
+static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t correlation,
+                                  const struct pd_replica_request_head *head)
+{
+    struct pd_span bytes = encode(backend, head);
+    if (bytes.size == 0) {
+        return PD_ERR_NO_MEMORY;
+    }
     return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
+}
+
+/* To a watch that runs. Nobody would say it again. */
+static void tell_watch(struct pd_gateway_backend *backend,
+                       const struct pd_replica_request_head *head)
+{
+    struct pd_span bytes = encode(backend, head);
+    enum pd_status status =
+        bytes.size == 0 ? PD_ERR_NO_MEMORY
+                        : pd_server_submit_of_watch(backend->config.server, &backend->client,
+                                                    CORRELATION_NOBODY, bytes);
+    if (status == PD_ERR_NO_MEMORY) {
+        pd_fatal("no memory for a watch: give the node more memory");
+    }
 }
 
 static uint64_t tag_of(uint64_t correlation, enum pd_backend_kind kind)
@@ -242,10 +266,7 @@ static void cancel(struct pd_backend *interface, uint64_t correlation, enum pd_b
     if (kind == PD_BACKEND_WATCH) {
         const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_UNWATCH,
                                                      .number = tag_of(correlation, kind)};
-        /* A node that ends, or is so full that it does not take this, ends the watch when it comes
-         * to give it more: nobody gives it credit. */
-        enum pd_status status = submit_head(backend_of(interface), CORRELATION_NOBODY, &head);
-        (void)status;
+        tell_watch(backend_of(interface), &head);
     }
 }
 
@@ -261,8 +282,7 @@ static void credit(struct pd_backend *interface, uint64_t correlation, uint32_t 
     const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WATCH_CREDIT,
                                                  .number = tag_of(correlation, PD_BACKEND_WATCH),
                                                  .body = {writer.bytes, writer.size}};
-    enum pd_status status = submit_head(backend_of(interface), CORRELATION_NOBODY, &head);
-    (void)status;
+    tell_watch(backend_of(interface), &head);
 }
 
 /* -- Answers, on the gateway's thread ---------------------------------------------------------- */

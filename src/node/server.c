@@ -466,8 +466,8 @@ void pd_server_client_close(struct pd_server *server, struct pd_server_client *c
     pd_server_wake_core(server, &request->message);
 }
 
-enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_server_client *client,
-                                        uint64_t correlation, struct pd_span bytes)
+static enum pd_status submit(struct pd_server *server, struct pd_server_client *client,
+                             uint64_t correlation, struct pd_span bytes, bool is_bounded)
 {
     if (atomic_load_explicit(&server->is_closed, memory_order_relaxed)) {
         return PD_ERR_CLOSED;
@@ -475,8 +475,8 @@ enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_serv
     pd_server_count(&server->counters.requests, 1);
     uint64_t count = atomic_fetch_add(&server->requests_waiting, 1);
     uint64_t size = atomic_fetch_add(&server->request_bytes_waiting, bytes.size);
-    bool is_full = count >= server->config.requests_max ||
-                   size + bytes.size > server->config.request_bytes_max;
+    bool is_full = is_bounded && (count >= server->config.requests_max ||
+                                  size + bytes.size > server->config.request_bytes_max);
     struct pd_server_request *request =
         is_full ? NULL : make_request(client, PD_SERVER_REQUEST, bytes);
     if (request == NULL) {
@@ -490,9 +490,25 @@ enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_serv
     return PD_OK;
 }
 
+enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_server_client *client,
+                                        uint64_t correlation, struct pd_span bytes)
+{
+    return submit(server, client, correlation, bytes, true);
+}
+
 void pd_server_nudge(struct pd_server *server)
 {
     pd_server_nudge_core(server);
+}
+
+enum pd_status pd_server_submit_of_watch(struct pd_server *server, struct pd_server_client *client,
+                                         uint64_t correlation, struct pd_span bytes)
+{
+    enum pd_status status = submit(server, client, correlation, bytes, false);
+    if (status == PD_OK) {
+        pd_server_nudge_core(server);
+    }
+    return status;
 }
 
 enum pd_status pd_server_submit(struct pd_server *server, struct pd_server_client *client,

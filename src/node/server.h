@@ -105,6 +105,13 @@ PD_NODISCARD enum pd_status pd_server_submit_quietly(struct pd_server *server,
                                                      uint64_t correlation, struct pd_span bytes);
 void pd_server_nudge(struct pd_server *server);
 
+/* Credit for a watch that runs, or its end: the queue's bounds do not hold for it, since nobody
+ * would say it again, and the watch would stand still for ever. There are no more of them than
+ * watches and their answers. PD_ERR_CLOSED, PD_ERR_NO_MEMORY: as above. */
+PD_NODISCARD enum pd_status pd_server_submit_of_watch(struct pd_server *server,
+                                                      struct pd_server_client *client,
+                                                      uint64_t correlation, struct pd_span bytes);
+
 /* A linearizable read of one key by any thread, without a lock or a wait: of a key in memory, on a
  * leader that holds a lease (config.replica.raft.lease_reads). Statuses as pd_kv_get_hot's:
  *

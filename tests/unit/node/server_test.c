@@ -472,10 +472,16 @@ static void a_full_queue_is_a_status(void **state)
         pd_server_submit(server, &caller.client, 1, (struct pd_span){large, sizeof large}),
         PD_ERR_FULL);
     put(&caller, "a", "1"); /* and what fits goes on */
+    /* What a watch is told comes through however full it is. */
+    caller.correlation++;
+    assert_int_equal(pd_server_submit_of_watch(server, &caller.client, caller.correlation,
+                                               (struct pd_span){large, sizeof large}),
+                     PD_OK);
+    wait_for(&caller);
     pd_server_counters(server, &counters);
-    assert_int_equal(counters.requests, 2);
+    assert_int_equal(counters.requests, 3);
     assert_int_equal(counters.requests_refused, 1);
-    assert_int_equal(counters.answers, 1);
+    assert_int_equal(counters.answers, 2);
     close_caller(&caller);
     pd_server_close(server);
 }
