@@ -48,7 +48,8 @@ struct stream {
     size_t input_capacity;
     /* What came while the call was full. */
     uint8_t *held;
-    size_t held_size;
+    size_t held_size; /* 0: nothing */
+    size_t held_at;   /* before it, it was taken */
     bool client_ended;
     /* The responses. */
     struct chunk *output;
@@ -164,6 +165,7 @@ static void drop_input(struct stream *stream)
     stream->input_size = 0;
     stream->input_capacity = 0;
     stream->held_size = 0;
+    stream->held_at = 0;
 }
 
 static void drop_output(struct stream *stream)
@@ -533,15 +535,27 @@ static void take_held(struct stream *stream)
     struct pd_grpc *grpc = stream->grpc;
     uint8_t *held = stream->held;
     size_t size = stream->held_size;
+    size_t at = stream->held_at;
+    /* The call may end meanwhile, and give back what it holds. */
     stream->held = NULL;
     stream->held_size = 0;
+    stream->held_at = 0;
     grpc->input_bytes -= size;
-    size_t taken = size == 0 ? 0 : take_data(stream, held, size);
-    if (taken < size && !hold(stream, held + taken, size - taken)) {
-        end_call(stream, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
-        taken = size;
+    size_t taken = at == size ? 0 : take_data(stream, held + at, size - at);
+    at += taken;
+    if (at == size) {
+        pd_free(held);
+    } else {
+        if (at > size / 2) { /* not for each message: there may be a hundred thousand of them */
+            size -= at;
+            memmove(held, held + at, size);
+            at = 0;
+        }
+        stream->held = held;
+        stream->held_size = size;
+        stream->held_at = at;
+        grpc->input_bytes += size;
     }
-    pd_free(held);
     (void)nghttp2_session_consume_stream(grpc->session, stream->id, taken);
     if (stream->client_ended) {
         end_of_request(stream);
