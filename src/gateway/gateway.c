@@ -31,11 +31,14 @@ struct connection {
     uint64_t hello_deadline_ns;
     uint64_t armed_ns; /* what the timer stands at; UINT64_MAX: nothing */
     uint8_t *pending;  /* what the socket did not take at once */
-    uint32_t handles;  /* open */
+    size_t left;       /* of it, when that was last looked at; pending is not NULL */
+    uint64_t stall_deadline_ns;
+    uint32_t handles; /* open */
     uint8_t peeked[PEEK_SIZE];
     uint8_t peeked_size;
-    bool is_paused; /* not read from: it does not read */
-    bool ends;      /* once its output has left */
+    bool is_paused;  /* not read from: it does not read */
+    bool is_reset; /* it takes nothing: the system is not to keep what waits for it */
+    bool ends;       /* once its output has left */
     bool is_closing;
 };
 
@@ -67,6 +70,7 @@ struct pd_gateway_config pd_gateway_config_default(void)
         .port = 2379,
         .connections_max = 16384,
         .hello_ns = 10 * SECOND_NS,
+        .stall_ns = 60 * SECOND_NS,
         .service = pd_service_config_default(),
         .grpc = pd_grpc_config_default(),
         .http1 = pd_http1_config_default(),
@@ -114,7 +118,9 @@ static void hang_up(struct connection *connection)
     pd_list_remove(&connection->dirty);
     connection->gateway->connection_count--;
     uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&connection->socket, on_handle_closed);
+    if (!connection->is_reset || uv_tcp_close_reset(&connection->socket, on_handle_closed) != 0) {
+        uv_close((uv_handle_t *)&connection->socket, on_handle_closed);
+    }
 }
 
 static void break_off(struct connection *connection)
@@ -127,6 +133,7 @@ static void break_off(struct connection *connection)
 
 static void flush(struct connection *connection);
 static void pace(struct connection *connection);
+static void settle(struct pd_gateway *gateway);
 
 static void mark_dirty(void *state)
 {
@@ -144,9 +151,8 @@ static void on_written(uv_write_t *write, int status)
     if (status < 0) {
         hang_up(connection);
     }
-    if (!connection->is_closing) {
-        flush(connection);
-    }
+    mark_dirty(connection);
+    settle(connection->gateway);
 }
 
 /* What the protocol has, as far as the room goes. */
@@ -176,6 +182,9 @@ static bool write_rest(struct connection *connection, const uint8_t *bytes, size
         return false;
     }
     memcpy(connection->pending, bytes, size);
+    connection->left = size;
+    connection->stall_deadline_ns =
+        now_ns(connection->gateway) + connection->gateway->config.stall_ns;
     uv_buf_t buffer = uv_buf_init((char *)connection->pending, (unsigned)size);
     if (uv_write(&connection->write, (uv_stream_t *)&connection->socket, &buffer, 1, on_written) !=
         0) {
@@ -218,7 +227,21 @@ static void flush(struct connection *connection)
 
 static void on_timer(uv_timer_t *timer);
 static void arm(struct connection *connection);
-static void settle(struct pd_gateway *gateway);
+
+/* Whether the peer has taken nothing for too long. */
+static bool is_stalled(struct connection *connection, uint64_t now)
+{
+    if (connection->pending == NULL || now < connection->stall_deadline_ns) {
+        return false;
+    }
+    size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&connection->socket);
+    if (left == connection->left) {
+        return true;
+    }
+    connection->left = left;
+    connection->stall_deadline_ns = now + connection->gateway->config.stall_ns;
+    return false;
+}
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -232,7 +255,9 @@ static void on_timer(uv_timer_t *timer)
             return;
         }
     } else {
-        if (connection->protocol->expire(connection->state, now) != PD_OK) {
+        if (is_stalled(connection, now) ||
+            connection->protocol->expire(connection->state, now) != PD_OK) {
+            connection->is_reset = connection->pending != NULL;
             break_off(connection);
             settle(gateway);
             return;
@@ -250,6 +275,9 @@ static void arm(struct connection *connection)
     uint64_t deadline = connection->protocol == NULL
                             ? connection->hello_deadline_ns
                             : connection->protocol->deadline_ns(connection->state);
+    if (connection->pending != NULL && connection->stall_deadline_ns < deadline) {
+        deadline = connection->stall_deadline_ns;
+    }
     if (deadline >= connection->armed_ns) {
         return; /* it comes early enough, and looks again */
     }

@@ -22,7 +22,8 @@ struct pd_gateway_config {
     const char *address; /* numeric: "127.0.0.1", "::1" */
     uint16_t port;       /* 0: a free one */
     uint32_t connections_max;
-    uint64_t hello_ns;
+    uint64_t hello_ns;                /* until a connection has said what it speaks */
+    uint64_t stall_ns;                /* for which one may take nothing of what was written to it */
     struct pd_service_config service; /* its backend too */
     struct pd_grpc_config grpc;
     struct pd_http1_config http1;
