@@ -407,6 +407,9 @@ bool pd_gateway_writes_expired(struct pd_gateway_writes *writes, uint64_t now_ns
 {
     struct pd_gateway_write *write = first_of(&writes->waiting);
     if (write == NULL || write->deadline_ns > now_ns) {
+        write = first_of(&writes->pausing); /* what the node does not take is not answered */
+    }
+    if (write == NULL || write->deadline_ns > now_ns) {
         return false;
     }
     *correlation_out = write->correlation;

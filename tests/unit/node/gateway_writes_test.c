@@ -294,6 +294,25 @@ static void test_refused_by_the_node(void **state)
     done(next().tag, 5);
 }
 
+/* Nor is it asked for longer than a write may take. */
+static void test_refused_until_time_runs_out(void **state)
+{
+    (void)state;
+    uint64_t correlation = 0;
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    uint64_t deadline = now + 7000 * MS;
+    add(5, true);
+    while (now < deadline) {
+        assert_false(pd_gateway_writes_expired(&writes, now, &correlation, &outcome));
+        pd_gateway_writes_refused(&writes, next().tag, now);
+        now += 20 * MS;
+    }
+    assert_true(pd_gateway_writes_expired(&writes, now, &correlation, &outcome));
+    assert_int_equal(correlation, 5);
+    assert_int_equal(outcome, PD_REPLICA_NOT_READY);
+    nothing_to_send();
+}
+
 /* -- Against a model --------------------------------------------------------------------------- */
 
 #define COMMANDS 2000u
@@ -434,6 +453,7 @@ int main(void)
         CASE(test_an_idle_session_is_not_trusted),
         CASE(test_repeatable_ones_need_no_session),
         CASE(test_refused_by_the_node),
+        CASE(test_refused_until_time_runs_out),
         CASE(test_each_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
