@@ -55,12 +55,13 @@ static uint64_t hash_of(const struct pd_service_call *call, int64_t id)
     return pd_hash_u64((uint64_t)(uintptr_t)call, (uint64_t)id);
 }
 
+/* One that is being cancelled has no id any more: its end comes before another's `created`. */
 static struct watch *find(struct pd_service_call *call, int64_t id)
 {
     struct pd_table_node *node = pd_table_find(&call->service->watches, hash_of(call, id));
     for (; node != NULL; node = pd_table_next(node)) {
         struct watch *watch = pd_container_of(node, struct watch, by_id);
-        if (watch->call == call && watch->id == id) {
+        if (watch->call == call && watch->id == id && !watch->is_cancelling) {
             return watch;
         }
     }
@@ -493,7 +494,7 @@ static void cancel(struct pd_service_call *call, int64_t id)
 {
     struct pd_service *service = call->service;
     struct watch *watch = find(call, id);
-    if (watch == NULL || watch->is_cancelling || watch->wait.place == 0) {
+    if (watch == NULL || watch->wait.place == 0) {
         return; /* as in etcd: nothing is said of a watch that is not there */
     }
     watch->is_cancelling = true;

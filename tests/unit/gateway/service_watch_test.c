@@ -178,11 +178,19 @@ static void test_cancelled_by_the_client(void **state)
     uint32_t before = kept.count;
     give_events(watch, 1, 21, false); /* on its way already: not given any more */
     assert_int_equal(kept.count, before);
+    world.asked_count = 0;
+    uint64_t next = create("k", 3, false, 0); /* the id is free at once, as in etcd */
+    assert_int_not_equal(next, 0);
+    assert_int_equal(kept.count, before);
     give(watch, &(struct pd_backend_watch_answer){.kind = PD_BACKEND_WATCH_ENDED, .revision = 25});
     assert_true(last()->canceled);
     assert_int_equal(last()->watch_id, 3);
     assert_int_equal(last()->header->revision, 25);
-    assert_int_not_equal(create("k", 3, false, 0), 0); /* the id is free */
+    give_created(next, 26);
+    assert_true(last()->created && !last()->canceled);
+    assert_int_equal(last()->watch_id, 3);
+    cancel(3);
+    assert_int_equal(world.cancelled_last, next);
 }
 
 static void test_compacted(void **state)
