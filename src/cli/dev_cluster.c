@@ -264,6 +264,60 @@ static enum pd_status find_cluster(struct pd_host *host, struct pd_dev_cluster *
                      found);
 }
 
+static bool has_file(struct pd_disk *disk, const char *name)
+{
+    struct pd_disk_file file;
+    uint64_t size = 0;
+    if (disk->ops->open(disk, name, &file, &size) != PD_OK) {
+        return false;
+    }
+    disk->ops->close(disk, file);
+    return true;
+}
+
+/* Of a new cluster no node was started before. Of one that is there every node has its
+ * cluster.json: one without would be given another key, and be another node under the same name. */
+static enum pd_status check_folder(const struct pd_dev_cluster *cluster,
+                                   const struct pd_dev_node *node, char *text)
+{
+    struct pd_disk *disk = NULL;
+    struct pd_members_file file = {0};
+    char why[128] = "";
+    enum pd_status status = open_folder(node, &disk, text);
+    if (status != PD_OK) {
+        return status;
+    }
+    if (cluster->is_new) {
+        status = has_file(disk, "node.json")
+                     ? say(text, PD_ERR_CORRUPT,
+                           "'%s' is of a cluster, and '%s' has lost its " PD_MEMBERS_FILE_NAME
+                           ": put it back, or choose another folder with --data",
+                           node->folder, cluster->nodes[0].folder)
+                     : PD_OK;
+    } else {
+        status = pd_members_file_read(disk, why, sizeof why, &file);
+        bool is_its = status == PD_OK && file.cluster_id == cluster->cluster_id;
+        status = is_its ? PD_OK
+                        : say(text, PD_ERR_CORRUPT,
+                              "'%s/" PD_MEMBERS_FILE_NAME "' is missing, or not of this cluster. "
+                              "Put back what belongs here, or choose another folder with --data",
+                              node->folder);
+        pd_members_file_deinit(&file);
+    }
+    disk->ops->close_disk(disk);
+    return status;
+}
+
+static enum pd_status check_folders(const struct pd_dev_cluster *cluster, uint32_t found,
+                                    char *text)
+{
+    enum pd_status status = PD_OK;
+    for (uint32_t i = 0; i < found && status == PD_OK; i++) {
+        status = check_folder(cluster, &cluster->nodes[i], text);
+    }
+    return status;
+}
+
 /* Whether the node was started before. */
 static enum pd_members_start start_of(struct pd_disk *disk)
 {
@@ -317,6 +371,7 @@ enum pd_status pd_dev_cluster_open(struct pd_host *host, const char *folder, uin
     enum pd_status status = hold(folder, cluster, text);
     status = status == PD_OK ? count_nodes(folder, cluster->disk, &found, text) : status;
     status = status == PD_OK ? find_cluster(host, cluster, found, nodes, text) : status;
+    status = status == PD_OK ? check_folders(cluster, found, text) : status;
     status = status == PD_OK ? check_ports(cluster, text) : status;
     return status == PD_OK ? write_members(host, cluster, text) : status;
 }
