@@ -333,6 +333,10 @@ void pd_replica_lead_step(struct pd_replica *replica)
     }
     replica->lead_base_ns = kv.state_time_ns;
     replica->lead_clock_ns = replica->now_ns;
+    /* Changes of an earlier lead are applied, or gone from the log: nothing may have their index
+     * for long. */
+    replica->conf_index = 0;
+    replica->member_index = 0;
     uint64_t before = replica->counters.proposals;
     propose_simple(replica, PD_REPLICA_PROPOSAL_OWN,
                    &(struct pd_kv_command){.kind = PD_KV_LEASES_EXTEND});

@@ -1,6 +1,8 @@
 /* What clients see of replicas: outcomes that are never mixed up, reads that are never old, retries
  * that happen once, leases and time across leaders, full disks, changes of the membership. */
 #include "base/bytes.h"
+#include "kv/member.h"
+#include "node/members.h"
 #include "node/replica_world.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -769,6 +771,43 @@ static void a_member_comes_and_another_goes(void **state)
     world_close(world);
 }
 
+/* What it proposed when it was cut off is gone from its log, and in nobody's way when it leads
+ * again. */
+static void a_change_that_was_lost_is_not_under_way(void **state)
+{
+    (void)state;
+    struct world *world = three(28);
+    pd_raft_node old = world_elect(world);
+    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_member member = {.key = {7}};
+    struct pd_kv_writer inner = {.bytes = row, .bytes_max = sizeof row};
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_member_encode(&inner, &member);
+    pd_kv_command_encode(&writer,
+                         &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                                 .id = (int64_t)pd_members_node_of(member.key),
+                                                 .bytes = {row, inner.size}});
+    const struct pd_replica_request_head put = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                .body = {room, writer.size}};
+    cut_off(world, old, true);
+    for (uint32_t i = 0; i < 30; i++) {
+        (void)world_ask_put(world, old, "k", span("lost"));
+        world_settle(world);
+    }
+    uint64_t lost = world_ask(world, old, &put);
+    (void)elect_another(world, old);
+    cut_off(world, old, false);
+    assert_int_not_equal(world_await(world, lost)->outcome, PD_REPLICA_OK);
+    hand_to(world, old);
+    assert_int_equal(world_await(world, world_ask(world, old, &put))->outcome, PD_REPLICA_OK);
+    assert_int_equal(
+        world_await(world, ask_member(world, old, PD_REPLICA_REQUEST_REMOVE, other_than(old, 0)))
+            ->outcome,
+        PD_REPLICA_OK);
+    world_close(world);
+}
+
 static void a_learner_without_a_log_is_not_promoted(void **state)
 {
     (void)state;
@@ -862,6 +901,7 @@ int main(void)
         cmocka_unit_test(a_store_is_never_ahead_of_its_own_log),
         cmocka_unit_test(a_start_compares_the_rows_with_their_hash),
         cmocka_unit_test(a_member_comes_and_another_goes),
+        cmocka_unit_test(a_change_that_was_lost_is_not_under_way),
         cmocka_unit_test(a_learner_without_a_log_is_not_promoted),
         cmocka_unit_test(the_last_voter_stays),
         cmocka_unit_test(a_lead_that_was_handed_over_serves_no_more),
