@@ -249,6 +249,11 @@ uint64_t pd_kv_members_version(const struct pd_kv *kv)
     return kv->members.version;
 }
 
+bool pd_kv_members_may_have_forgotten(const struct pd_kv *kv)
+{
+    return kv->members.count - kv->members.live >= PD_KV_MEMBERS_REMOVED_MAX;
+}
+
 enum pd_kv_member_standing pd_kv_member_find(const struct pd_kv *kv, uint64_t node,
                                              struct pd_kv_member *member_out)
 {

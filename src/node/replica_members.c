@@ -222,6 +222,9 @@ const char *pd_replica_directory_objection(const struct pd_replica *replica,
 static void fill_directory(struct pd_replica *replica)
 {
     const struct pd_replica_config *config = &replica->config;
+    if (pd_kv_members_may_have_forgotten(replica->kv)) {
+        return; /* a first member that is not there was removed long ago */
+    }
     for (uint32_t i = 0; i < config->first_member_count && config->has_directory; i++) {
         const struct pd_replica_first_member *first = &config->first_members[i];
         struct pd_kv_member member;

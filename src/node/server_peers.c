@@ -302,7 +302,8 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
         add_addresses(peer, &member);
         add_addresses(peer, pd_members_file_find(file, member.node));
     }
-    for (uint32_t i = 0; i < file->count; i++) {
+    bool may_have_forgotten = pd_kv_members_may_have_forgotten(kv);
+    for (uint32_t i = 0; i < file->count && !may_have_forgotten; i++) {
         const struct pd_kv_member *first = &file->members[i];
         if (pd_kv_member_find(kv, first->node, &member) == PD_KV_MEMBER_UNKNOWN) {
             struct pd_transport_peer *peer = &table[count++];

@@ -224,6 +224,7 @@ static void the_directory_is_bounded(void **state)
     }
     struct pd_kv_member one_more = make(200, "127.0.0.1:1");
     assert_int_equal(put(rig, &one_more), PD_KV_ERR_MEMBERS_FULL);
+    assert_false(pd_kv_members_may_have_forgotten(rig->world.kv));
     /* Of the removed ones the first is forgotten, and only that. */
     for (uint64_t node = 1000; node < 1000 + PD_KV_MEMBERS_REMOVED_MAX; node++) {
         assert_int_equal(take_out(rig, node - 1 == 999 ? 1 : node - 1), PD_KV_OK);
@@ -233,12 +234,14 @@ static void the_directory_is_bounded(void **state)
     }
     assert_int_equal(pd_kv_member_find(rig->world.kv, 1, &found), PD_KV_MEMBER_REMOVED);
     assert_int_equal(take_out(rig, 2), PD_KV_OK);
+    assert_true(pd_kv_members_may_have_forgotten(rig->world.kv));
     assert_int_equal(pd_kv_member_find(rig->world.kv, 1, &found), PD_KV_MEMBER_UNKNOWN);
     assert_int_equal(pd_kv_member_find(rig->world.kv, 1000, &found), PD_KV_MEMBER_REMOVED);
     world_drain(&rig->twin);
     world_restart(&rig->twin);
     world_compare_twins(&rig->world, &rig->twin);
     assert_int_equal(pd_kv_member_find(rig->twin.kv, 1, &found), PD_KV_MEMBER_UNKNOWN);
+    assert_true(pd_kv_members_may_have_forgotten(rig->twin.kv));
     assert_int_equal(pd_kv_member_find(rig->twin.kv, 1000, &found), PD_KV_MEMBER_REMOVED);
     rig_close(rig);
 }
