@@ -15,6 +15,7 @@
 
 #define KIB 1024u
 #define SECOND_NS UINT64_C(1000000000)
+#define ROOM_LITTLE 64u /* elections may pass before little is flushed on a low disk */
 
 struct pd_replica_config pd_replica_config_default(void)
 {
@@ -146,6 +147,16 @@ void pd_replica_clock(struct pd_replica *replica, uint64_t now_ns, uint64_t wall
     replica->wall_ns = wall_ns;
 }
 
+/* For what was applied while the disk stays low: soon if it is much, rarely if it is little. Every
+ * flush makes a table, and tables make the store work just when it has least room to do so. */
+static bool room_is_due(const struct pd_replica *replica)
+{
+    uint64_t lag = replica->store_visible - replica->store_durable;
+    uint64_t often = replica->config.raft.election_ticks;
+    return replica->tick % often == 0 &&
+           (lag >= replica->config.flush_entries / 4 || replica->tick % (often * ROOM_LITTLE) == 0);
+}
+
 void pd_replica_tick(struct pd_replica *replica)
 {
     if (replica->phase == PD_REPLICA_DEAD) {
@@ -163,8 +174,8 @@ void pd_replica_tick(struct pd_replica *replica)
         pd_replica_duties_tick(replica);
         pd_replica_hash_tick(replica);
         pd_replica_watch_tick(replica);
-        if (replica->disk_is_low && replica->tick % replica->config.raft.election_ticks == 0) {
-            pd_replica_make_room(replica); /* for what was applied meanwhile */
+        if (replica->disk_is_low && room_is_due(replica)) {
+            pd_replica_make_room(replica);
         }
     }
 }

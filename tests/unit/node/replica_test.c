@@ -618,7 +618,7 @@ static void a_low_disk_lets_the_log_go(void **state)
         const struct world_answer *answer = delete_key(world, 1, "k");
         assert_int_equal(answer->outcome, PD_REPLICA_OK);
     }
-    world_ticks(world, 2 * world_node(world, 1)->config.raft.election_ticks);
+    world_ticks(world, 65 * world_node(world, 1)->config.raft.election_ticks);
     assert_true(world_status(world, 1).raft.first_index >= first + 20);
     pd_replica_disk_low(replica, false);
     world_put(world, "k", "w");
