@@ -36,9 +36,9 @@ struct connection {
     uint32_t handles; /* open */
     uint8_t peeked[PEEK_SIZE];
     uint8_t peeked_size;
-    bool is_paused;  /* not read from: it does not read */
-    bool is_reset; /* it takes nothing: the system is not to keep what waits for it */
-    bool ends;       /* once its output has left */
+    bool is_paused; /* not read from: it does not read */
+    bool is_reset;  /* it takes nothing: the system is not to keep what waits for it */
+    bool ends;      /* once its output has left */
     bool is_closing;
 };
 
