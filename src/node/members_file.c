@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "node/members.h"
 
-#define NEW_NAME PD_MEMBERS_FILE_NAME ".new"
+#define NEW_NAME PD_MEMBERS_FILE_NEW_NAME
 #define FORMAT 1
 #define BYTES_MAX (UINT32_C(1) << 20)
 #define HEX_DIGITS (2 * PD_KV_MEMBER_KEY_SIZE)

@@ -14,6 +14,7 @@
 #include "kv/member.h"
 
 #define PD_MEMBERS_FILE_NAME "cluster.json"
+#define PD_MEMBERS_FILE_NEW_NAME "cluster.json.new" /* while it is written */
 #define PD_MEMBERS_FILE_MAX 31u
 
 /* What the node in the folder is to do, or has done. */

@@ -14,7 +14,6 @@
 
 #define NAME "node.json"
 #define NEW_NAME "node.json.new"
-#define NEW_MEMBERS_NAME PD_MEMBERS_FILE_NAME ".new"
 #define CONDEMNED_NAME "store.is-damaged"
 #define FORMAT 1
 #define TEXT_MAX 512u
@@ -122,7 +121,7 @@ static enum pd_status read_identity(struct pd_server *server, struct pd_server_i
 static bool may_stand_before(const char *name)
 {
     static const char *const names[] = {NEW_NAME, "lost+found", PD_MEMBERS_FILE_NAME,
-                                        NEW_MEMBERS_NAME, PD_SERVER_KEY_NAME};
+                                        PD_MEMBERS_FILE_NEW_NAME, PD_SERVER_KEY_NAME};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;

@@ -14,8 +14,8 @@
 
 #define PERSISTED_TIER 2 /* rocksdb::kPersistedTier: only what a crash would leave */
 
-/* RocksDB is not instrumented: ThreadSanitizer sees that one thread wrote its memory and that another
- * reads it here, and not what orders the two. Between these it does not look. */
+/* RocksDB is not instrumented: ThreadSanitizer sees that one thread wrote its memory and that
+ * another reads it here, and not what orders the two. Between these it does not look. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define UNINSTRUMENTED 1
