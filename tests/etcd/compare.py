@@ -72,6 +72,8 @@ class Server:
             text = text.replace(str(int(lease, 16)), f"{LEASE}{number}") if int(lease, 16) > 9999999 else text
         text = text.replace(self.url, "URL").replace(self.url.removeprefix("http://"), "URL")
         text = re.sub(r"remaining\(\d+s\)", "remaining(N)", text)
+        # etcd keeps them in a map, which has no order.
+        text = re.sub(r"attached keys\(\[(.*?)\]\)", lambda m: f"attached keys({sorted(m[1].split())})", text)
         text = re.sub(r"(took =|took|last seen) \S+", "took T", text)
         text = re.sub(r"^(w/\w+/)[0-9a-f]+$", r"\1OWN", text, flags=re.MULTILINE)
         return text
