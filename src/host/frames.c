@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/frame.h"
 #include "base/list.h"
+#include "base/postbox.h"
 
 #define BACKLOG 128
 #define READ_BYTES ((size_t)256 * 1024)
@@ -22,7 +23,7 @@
 
 /* From any thread to the loop. */
 struct post {
-    struct post *next;
+    struct pd_posted link;
     struct pd_frames_connection *connection;
     bool is_release;
     size_t size; /* with the frame's head */
@@ -37,8 +38,8 @@ struct pd_frames_connection {
     uint8_t *input; /* what has come and is not a whole frame yet */
     size_t input_size;
     size_t input_capacity;
-    struct post *output; /* oldest first */
-    struct post **output_end;
+    struct pd_posted *output; /* oldest first */
+    struct pd_posted **output_end;
     size_t output_at; /* bytes of the oldest one that are written */
     uint64_t output_bytes;
     uv_write_t write;
@@ -65,8 +66,8 @@ struct pd_frames {
     uint32_t connection_count; /* until released */
     struct pd_list connections;
     struct pd_frames_counters counters;
-    _Atomic(struct post *) posts; /* newest first */
-    uint8_t *room;                /* for reads */
+    struct pd_postbox posts;
+    uint8_t *room; /* for reads */
 };
 
 static struct pd_frames_connection *connection_of(uv_handle_t *handle)
@@ -96,11 +97,11 @@ static void end_when_empty(struct pd_frames *frames)
 
 static void drop_output(struct pd_frames_connection *connection)
 {
-    struct post *post = connection->output;
-    while (post != NULL) {
-        struct post *next = post->next;
+    struct pd_posted *link = connection->output;
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
         pd_free(post);
-        post = next;
     }
     connection->output = NULL;
     connection->output_end = &connection->output;
@@ -151,8 +152,8 @@ static void on_written(uv_write_t *write, int status)
         pd_container_of(write, struct pd_frames_connection, write);
     connection->is_writing = false;
     for (uint32_t i = 0; i < connection->posts_writing; i++) {
-        struct post *post = connection->output;
-        connection->output = post->next;
+        struct post *post = pd_container_of(connection->output, struct post, link);
+        connection->output = post->link.next;
         connection->output_bytes -= post->size;
         pd_free(post);
     }
@@ -176,8 +177,9 @@ static void write_more(struct pd_frames_connection *connection)
     }
     uv_buf_t buffers[WRITE_BUFFERS];
     uint32_t count = 0;
-    for (struct post *post = connection->output; post != NULL && count < WRITE_BUFFERS;
-         post = post->next) {
+    for (struct pd_posted *link = connection->output; link != NULL && count < WRITE_BUFFERS;
+         link = link->next) {
+        struct post *post = pd_container_of(link, struct post, link);
         buffers[count++] = uv_buf_init((char *)post->bytes, (unsigned)post->size);
     }
     if (count == 0) {
@@ -199,9 +201,9 @@ static void write_more(struct pd_frames_connection *connection)
 static void take_output(struct pd_frames_connection *connection, struct post *post)
 {
     struct pd_frames *frames = connection->frames;
-    post->next = NULL;
-    *connection->output_end = post;
-    connection->output_end = &post->next;
+    post->link.next = NULL;
+    *connection->output_end = &post->link;
+    connection->output_end = &post->link.next;
     connection->output_bytes += post->size;
     if (connection->is_closing) {
         if (!connection->is_writing) {
@@ -215,12 +217,7 @@ static void take_output(struct pd_frames_connection *connection, struct post *po
 
 static void send_post(struct pd_frames *frames, struct post *post)
 {
-    struct post *newest = atomic_load_explicit(&frames->posts, memory_order_relaxed);
-    do {
-        post->next = newest;
-    } while (!atomic_compare_exchange_weak_explicit(&frames->posts, &newest, post,
-                                                    memory_order_release, memory_order_relaxed));
-    if (newest == NULL) { /* else whoever was first has woken it */
+    if (pd_postbox_put(&frames->posts, &post->link)) {
         (void)uv_async_send(&frames->wake);
     }
 }
@@ -255,19 +252,6 @@ void pd_frames_release(struct pd_frames_connection *connection)
 
 /* -- What other threads want ------------------------------------------------------------------- */
 
-static struct post *take_posts(struct pd_frames *frames)
-{
-    struct post *from = atomic_exchange_explicit(&frames->posts, NULL, memory_order_acquire);
-    struct post *oldest = NULL;
-    while (from != NULL) {
-        struct post *next = from->next;
-        from->next = oldest;
-        oldest = from;
-        from = next;
-    }
-    return oldest;
-}
-
 static void stop_now(struct pd_frames *frames)
 {
     frames->stops = true;
@@ -285,11 +269,12 @@ static void stop_now(struct pd_frames *frames)
 static void on_wake(uv_async_t *wake)
 {
     struct pd_frames *frames = pd_container_of(wake, struct pd_frames, wake);
-    struct post *post = take_posts(frames);
+    struct pd_posted *link = pd_postbox_take(&frames->posts);
     /* First all of it into the outputs, then one write for each connection. */
     struct pd_frames_connection *last = NULL;
-    while (post != NULL) {
-        struct post *next = post->next;
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next; /* before the post is freed, or joins the outputs */
         struct pd_frames_connection *connection = post->connection;
         if (last != NULL && last != connection) {
             write_more(last);
@@ -303,7 +288,6 @@ static void on_wake(uv_async_t *wake)
         } else {
             take_output(connection, post);
         }
-        post = next;
     }
     if (last != NULL) {
         write_more(last);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/postbox.h"
 
 #define MIB (UINT64_C(1) << 20)
 /* The number of a dialed link holds its service: also when it is gone its answers find their
@@ -27,7 +28,7 @@ enum post_kind {
 
 /* From any thread to the loop. */
 struct post {
-    struct post *next;
+    struct pd_posted link;
     enum post_kind kind;
     enum pd_transport_lane lane;
     uint32_t service;
@@ -69,7 +70,7 @@ struct pd_net {
     struct pd_net_config config;
     struct pd_net_handler handlers[PD_NET_SERVICES_MAX];
     struct pd_net_account *account; /* of calls and answers */
-    _Atomic(struct post *) posts;   /* newest first */
+    struct pd_postbox posts;
     atomic_uint_least64_t next_link;
     atomic_bool is_closing;
 
@@ -138,29 +139,12 @@ static void free_post(struct post *post)
 
 static void push(struct pd_net *net, struct post *post)
 {
-    struct post *newest = atomic_load_explicit(&net->posts, memory_order_relaxed);
-    do {
-        post->next = newest;
-    } while (!atomic_compare_exchange_weak(&net->posts, &newest, post));
+    bool was_empty = pd_postbox_put(&net->posts, &post->link);
     bool is_own = atomic_load(&net->is_turning) &&
                   pthread_equal(atomic_load(&net->turning), pthread_self()) != 0;
-    if (!is_own && newest == NULL) {
+    if (!is_own && was_empty) {
         net->config.loop->ops->wake(net->config.loop); /* else somebody has, and it is not done */
     }
-}
-
-/* Oldest first. */
-static struct post *take_posts(struct pd_net *net)
-{
-    struct post *from = atomic_exchange(&net->posts, NULL);
-    struct post *oldest = NULL;
-    while (from != NULL) {
-        struct post *next = from->next;
-        from->next = oldest;
-        oldest = from;
-        from = next;
-    }
-    return oldest;
 }
 
 /* -- The table of peers, as any thread sees it: under peers_lock ------------------------------- */
@@ -473,12 +457,12 @@ static void do_post(struct pd_net *net, struct post *post, uint64_t now_ns)
 /* True: there were some. */
 static bool do_posts(struct pd_net *net, uint64_t now_ns)
 {
-    struct post *post = take_posts(net);
-    bool had_some = post != NULL;
-    while (post != NULL) {
-        struct post *next = post->next;
+    struct pd_posted *link = pd_postbox_take(&net->posts);
+    bool had_some = link != NULL;
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
         do_post(net, post, now_ns);
-        post = next;
     }
     return had_some;
 }
@@ -658,7 +642,7 @@ static void on_turn(void *state, uint64_t now_ns)
     pd_net_endpoint_counters(net->endpoint, &net->counters);
     (void)pthread_mutex_unlock(&net->counters_lock);
     atomic_store(&net->is_turning, false);
-    if (atomic_load(&net->posts) != NULL) {
+    if (!pd_postbox_is_empty(&net->posts)) {
         net->config.loop->ops->wake(net->config.loop); /* who posted just now saw no need to */
     }
 }
@@ -708,11 +692,11 @@ static enum pd_status open_endpoint(struct pd_net *net)
 
 static void destroy(struct pd_net *net)
 {
-    struct post *post = take_posts(net);
-    while (post != NULL) {
-        struct post *next = post->next;
+    struct pd_posted *link = pd_postbox_take(&net->posts);
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
         free_post(post);
-        post = next;
     }
     free_post(net->peers_due);
     pd_net_endpoint_close(net->endpoint);

@@ -6,6 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/list.h"
+#include "base/postbox.h"
 #include "host/folder.h"
 #include "node/gateway_writes.h"
 #include "node/members.h"
@@ -24,7 +26,7 @@
 
 /* An answer on its way from the core to the gateway's thread. */
 struct post {
-    struct post *next;
+    struct pd_posted link;
     uint64_t correlation;
     size_t size;
     uint8_t bytes[];
@@ -37,7 +39,7 @@ struct pd_gateway_backend {
     struct pd_backend_events events;
     struct pd_gateway_writes writes;
     struct pd_event closed;
-    _Atomic(struct post *) posts; /* newest first */
+    struct pd_postbox posts;
     atomic_bool is_attached;
     bool is_open;  /* as a client of the server */
     uint8_t *room; /* of a request */
@@ -77,13 +79,7 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
     post->correlation = correlation;
     post->size = bytes.size;
     memcpy(post->bytes, bytes.bytes, bytes.size);
-    struct post *newest = atomic_load_explicit(&backend->posts, memory_order_relaxed);
-    do {
-        post->next = newest;
-    } while (!atomic_compare_exchange_weak_explicit(&backend->posts, &newest, post,
-                                                    memory_order_release, memory_order_relaxed));
-    /* Else whoever was first has woken it. */
-    if (newest == NULL && atomic_load(&backend->is_attached)) {
+    if (pd_postbox_put(&backend->posts, &post->link) && atomic_load(&backend->is_attached)) {
         backend->events.wake(backend->events.state);
     }
 }
@@ -92,19 +88,6 @@ static void on_closed(struct pd_server_client *client)
 {
     struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
     backend->config.host->ops->event_set(backend->config.host, &backend->closed);
-}
-
-static struct post *take_posts(struct pd_gateway_backend *backend)
-{
-    struct post *from = atomic_exchange_explicit(&backend->posts, NULL, memory_order_acquire);
-    struct post *oldest = NULL;
-    while (from != NULL) {
-        struct post *next = from->next;
-        from->next = oldest;
-        oldest = from;
-        from = next;
-    }
-    return oldest;
 }
 
 /* -- To the core ------------------------------------------------------------------------------- */
@@ -485,10 +468,11 @@ static void give(struct pd_gateway_backend *backend, uint64_t correlation,
 static void drain(struct pd_backend *interface)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
-    struct post *post = take_posts(backend);
+    struct pd_posted *link = pd_postbox_take(&backend->posts);
     uint64_t now = pd_host_now_ns(backend->config.host);
-    while (post != NULL) {
-        struct post *next = post->next;
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
         struct pd_replica_answer_head head;
         enum pd_status status =
             pd_replica_answer_decode((struct pd_span){post->bytes, post->size}, &head);
@@ -506,7 +490,6 @@ static void drain(struct pd_backend *interface)
             give(backend, correlation, kind, head.outcome, &head);
         }
         pd_free(post);
-        post = next;
     }
     send_writes(backend);
 }
@@ -617,11 +600,11 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
     if (backend->is_open) { /* no gateway ever ran */
         detach(&backend->interface);
     }
-    struct post *post = take_posts(backend);
-    while (post != NULL) {
-        struct post *next = post->next;
+    struct pd_posted *link = pd_postbox_take(&backend->posts);
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
         pd_free(post);
-        post = next;
     }
     pd_gateway_writes_deinit(&backend->writes);
     pd_free(backend->store_folder);

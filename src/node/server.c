@@ -359,7 +359,7 @@ static void free_unread(struct pd_server *server)
 {
     struct pd_server_message *message = pd_server_take(&server->inbox);
     while (message != NULL) {
-        struct pd_server_message *next = message->next;
+        struct pd_server_message *next = pd_server_next(message);
         if (message->kind == PD_SERVER_REQUEST || message->kind == PD_SERVER_CLIENT_GONE) {
             pd_free(pd_container_of(message, struct pd_server_request, message));
         } else if (message->kind == PD_SERVER_PACKET || message->kind == PD_SERVER_PEER_LOST) {
@@ -369,7 +369,7 @@ static void free_unread(struct pd_server *server)
     }
     struct pd_server_read *held = server->reads_held;
     while (held != NULL) {
-        struct pd_server_message *next = held->message.next;
+        struct pd_server_message *next = pd_server_next(&held->message);
         pd_server_read_free(held);
         held = next == NULL ? NULL : pd_container_of(next, struct pd_server_read, message);
     }

@@ -20,10 +20,7 @@
 
 void pd_server_put(struct pd_server_queue *queue, struct pd_server_message *message)
 {
-    struct pd_server_message *newest = atomic_load_explicit(&queue->newest, memory_order_relaxed);
-    do {
-        message->next = newest;
-    } while (!atomic_compare_exchange_weak(&queue->newest, &newest, message));
+    (void)pd_postbox_put(&queue->box, &message->link);
 }
 
 void pd_server_push(struct pd_host *host, struct pd_server_queue *queue,
@@ -44,25 +41,14 @@ void pd_server_wake(struct pd_host *host, struct pd_server_queue *queue)
 
 struct pd_server_message *pd_server_take(struct pd_server_queue *queue)
 {
-    if (atomic_load_explicit(&queue->newest, memory_order_relaxed) == NULL) {
-        return NULL;
-    }
-    struct pd_server_message *from =
-        atomic_exchange_explicit(&queue->newest, NULL, memory_order_acquire);
-    struct pd_server_message *oldest = NULL;
-    while (from != NULL) {
-        struct pd_server_message *next = from->next;
-        from->next = oldest;
-        oldest = from;
-        from = next;
-    }
-    return oldest;
+    struct pd_posted *oldest = pd_postbox_take(&queue->box);
+    return oldest == NULL ? NULL : pd_container_of(oldest, struct pd_server_message, link);
 }
 
 void pd_server_sleep(struct pd_host *host, struct pd_server_queue *queue, uint64_t deadline_ns)
 {
     atomic_store(&queue->sleeps, true);
-    if (atomic_load(&queue->newest) == NULL) {
+    if (pd_postbox_is_empty(&queue->box)) {
         (void)host->ops->event_wait(host, &queue->event, deadline_ns);
     }
     atomic_store(&queue->sleeps, false);
@@ -421,7 +407,7 @@ static bool look_at_clock(struct pd_server *server)
 
 static bool batch_waits(struct pd_server *server)
 {
-    return atomic_load(&server->log.queue.newest) != NULL;
+    return !pd_postbox_is_empty(&server->log.queue.box);
 }
 
 static void serve_all(struct pd_server *server)
@@ -455,7 +441,7 @@ static void turn(struct pd_server *server, bool is_log)
     bool is_tick = look_at_clock(server);
     for (uint32_t i = 0; i < EVENTS_A_TURN && server->unread != NULL; i++) {
         struct pd_server_message *message = server->unread;
-        server->unread = message->next;
+        server->unread = pd_server_next(message);
         deliver(server, message);
     }
     uint64_t applied = pd_replica_applied_count(server->replica);
@@ -491,7 +477,7 @@ static void tell_ready(struct pd_server *server)
 
 static bool has_news(struct pd_server *server)
 {
-    return atomic_load(&server->inbox.newest) != NULL;
+    return !pd_postbox_is_empty(&server->inbox.box);
 }
 
 static bool has_work(struct pd_server *server)

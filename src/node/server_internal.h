@@ -6,6 +6,7 @@
 
 #include "base/disk.h"
 #include "base/list.h"
+#include "base/postbox.h"
 #include "base/spin.h"
 #include "node/members_file.h"
 #include "node/server.h"
@@ -13,13 +14,20 @@
 /* -- A queue that many threads put into and one takes from ------------------------------------- */
 
 struct pd_server_message {
-    struct pd_server_message *next;
+    struct pd_posted link;
     uint32_t kind; /* enum pd_server_kind, or enum pd_server_job_kind */
 };
 
-/* Newest first; the taker turns it around. A pusher wakes the taker only when it sleeps. */
+/* The message behind this one of those that were taken; NULL: the last. */
+static inline struct pd_server_message *pd_server_next(const struct pd_server_message *message)
+{
+    struct pd_posted *next = message->link.next;
+    return next == NULL ? NULL : pd_container_of(next, struct pd_server_message, link);
+}
+
+/* A pusher wakes the taker only when it sleeps. */
 struct pd_server_queue {
-    _Atomic(struct pd_server_message *) newest;
+    struct pd_postbox box;
     atomic_bool sleeps;
     struct pd_event event;
 };

@@ -119,7 +119,7 @@ void pd_server_log_main(void *argument)
             return;
         }
         bool more = maintain(server);
-        if (!more && atomic_load(&log->queue.newest) == NULL) {
+        if (!more && pd_postbox_is_empty(&log->queue.box)) {
             /* Low: room may come back without anything happening here. */
             uint64_t deadline_ns = log->low_told ? now(server) + LOOK_NS : PD_TIME_NEVER;
             pd_server_sleep(server->host, &log->queue, deadline_ns);

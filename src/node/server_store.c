@@ -89,7 +89,7 @@ void pd_server_writer_main(void *argument)
     for (;;) {
         struct pd_server_message *message = pd_server_take(&writer->queue);
         while (message != NULL) {
-            struct pd_server_message *next = message->next;
+            struct pd_server_message *next = pd_server_next(message);
             struct pd_server_store_job *job =
                 pd_container_of(message, struct pd_server_store_job, message);
             do_job(server, job);
@@ -216,7 +216,7 @@ void pd_server_reader_main(void *argument)
     for (;;) {
         struct pd_server_message *message = pd_server_take(&reader->queue);
         while (message != NULL) {
-            struct pd_server_message *next = message->next;
+            struct pd_server_message *next = pd_server_next(message);
             struct pd_server_read *read = pd_container_of(message, struct pd_server_read, message);
             bool is_urgent = read->is_urgent;
             do_read(reader, read);
@@ -288,7 +288,8 @@ void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
         memcpy(read->bounds + low_size, output->fetch.high.bytes, high_size);
     }
     if (server->reset_runs) {
-        read->message.next = server->reads_held == NULL ? NULL : &server->reads_held->message;
+        read->message.link.next =
+            server->reads_held == NULL ? NULL : &server->reads_held->message.link;
         server->reads_held = read;
     } else {
         hand_out(server, read);
@@ -300,7 +301,7 @@ void pd_server_reads_release(struct pd_server *server)
     struct pd_server_read *read = server->reads_held;
     server->reads_held = NULL;
     while (read != NULL) {
-        struct pd_server_message *next = read->message.next;
+        struct pd_server_message *next = pd_server_next(&read->message);
         hand_out(server, read);
         read = next == NULL ? NULL : pd_container_of(next, struct pd_server_read, message);
     }
