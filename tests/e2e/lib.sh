@@ -12,6 +12,7 @@ children=()
 failures=0
 export XDG_CACHE_HOME=$work/cache
 export LC_ALL=C
+export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the sources
 
 cleanup() {
     local child

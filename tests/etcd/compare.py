@@ -11,35 +11,18 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-WAIT_S = 60
+from servers import WAIT_S, spawn_etcd, wait_for
+
 LEASE = "%LEASE%"
 
 # Fields that no two clusters share.
 OWN = {"cluster_id", "member_id", "raft_term", "raftTerm", "raftIndex", "raftAppliedIndex", "dbSize", "dbSizeInUse",
        "dbSizeQuota", "leader", "version", "storageVersion", "hash", "took", "Took", "took_ms", "clientURLs",
        "peerURLs", "downgradeInfo", "name"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(what, seconds=WAIT_S):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = what()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise TimeoutError("waited in vain")
 
 
 class Server:
@@ -110,13 +93,7 @@ def comparable(output):
 
 
 def start_etcd(folder, binaries):
-    client, peer = free_port(), free_port()
-    url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
-    log = open(os.path.join(folder, "etcd.log"), "wb")
-    process = subprocess.Popen(
-        [os.path.join(binaries, "etcd"), "--data-dir", os.path.join(folder, "etcd"), "--listen-client-urls", url,
-         "--advertise-client-urls", url, "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url,
-         "--initial-cluster", f"default={peer_url}", "--log-level", "error"], stdout=log, stderr=log)
+    url, process = spawn_etcd(folder, binaries)
     server = Server("etcd", url, process, os.path.join(binaries, "etcdctl"))
     wait_for(lambda: server.run(["endpoint", "health", "--command-timeout=1s"])[0] == 0)
     return server

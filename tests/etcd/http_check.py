@@ -9,10 +9,8 @@ the two differ on purpose, the table says what each answers.
 import base64
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,7 +18,8 @@ import time
 import urllib.error
 import urllib.request
 
-WAIT_S = 60
+from servers import WAIT_S, spawn_etcd, wait_for
+
 # What Pando does not have: peers of a node alone, a quota.
 ABSENT = {"peerURLs", "dbSizeQuota"}
 # Fields that no two clusters share.
@@ -149,26 +148,15 @@ def lines(raw):
 
 
 def start_etcd(folder, work):
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
-    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
-    process = subprocess.Popen(
-        [os.path.join(folder, "etcd"), "--data-dir", os.path.join(work, "etcd"), "--listen-client-urls", client,
-         "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-         "--initial-cluster", f"default={peer}", "--log-level", "error"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
+    url, process = spawn_etcd(work, folder)
+
+    def is_healthy():
         try:
-            if get(client, "/health")[0] == 200:
-                return client, process
+            return get(url, "/health")[0] == 200
         except OSError:
-            time.sleep(0.02)
-    fail("etcd did not start")
-    return None
+            return False
+    wait_for(is_healthy)
+    return url, process
 
 
 def compare(pando, etcd):
