@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/node_client.h"
 #include "cli/options.h"
+#include "node/json_fields.h"
 
 #define TIMEOUT_S 10
 #define VALID_S UINT64_C(86400)
@@ -42,16 +43,6 @@ static void print_json(json_t *object)
 
 /* -- Looking ----------------------------------------------------------------------------------- */
 
-static json_t *texts_json(const struct pd_span *texts, uint32_t count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < count; i++) {
-        (void)json_array_append_new(list,
-                                    json_stringn((const char *)texts[i].bytes, texts[i].size));
-    }
-    return list;
-}
-
 static json_t *member_json(const struct pd_cluster_members *members,
                            const struct pd_members_item *item)
 {
@@ -61,8 +52,8 @@ static json_t *member_json(const struct pd_cluster_members *members,
     return json_pack("{s:s, s:o, s:s, s:o, s:o}", "node", id, "name",
                      json_stringn((const char *)member->name.bytes, member->name.size), "standing",
                      pd_cluster_standing_text(members, item), "peers",
-                     texts_json(member->peers, member->peer_count), "clients",
-                     texts_json(member->clients, member->client_count));
+                     pd_json_texts(member->peers, member->peer_count), "clients",
+                     pd_json_texts(member->clients, member->client_count));
 }
 
 static json_t *members_json(const struct pd_cluster_members *members)
@@ -370,19 +361,11 @@ static bool read_duration(const char *text, uint64_t *seconds_out)
 static bool take_option(struct arguments *arguments, struct pd_option_cursor *cursor, int *code_out)
 {
     const char *value = NULL;
-    if (pd_option_value(cursor, "--data", &arguments->folder)) {
-        if (arguments->folder == NULL) {
-            *code_out = pd_command_usage(&pd_command_cluster, "--data takes the node's folder");
-        }
-    } else if (pd_option_value(cursor, "--socket", &arguments->socket)) {
-        if (arguments->socket == NULL) {
-            *code_out = pd_command_usage(&pd_command_cluster, "--socket takes a path");
-        }
-    } else if (pd_option_value(cursor, "--timeout", &value)) {
-        if (value == NULL || !pd_option_number(value, &arguments->timeout_s) ||
-            arguments->timeout_s == 0 || arguments->timeout_s > 86400) {
-            *code_out =
-                pd_command_usage(&pd_command_cluster, "--timeout takes seconds, 1 to 86400");
+    const char *wrong = NULL;
+    if (pd_option_node(cursor, &arguments->folder, &arguments->socket, &wrong) ||
+        pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
+        if (wrong != NULL) {
+            *code_out = pd_command_usage(&pd_command_cluster, "%s", wrong);
         }
     } else if (pd_option_value(cursor, "--expires", &value)) {
         if (!read_duration(value, &arguments->valid_s)) {

@@ -264,17 +264,6 @@ static enum pd_status find_cluster(struct pd_host *host, struct pd_dev_cluster *
                      found);
 }
 
-static bool has_file(struct pd_disk *disk, const char *name)
-{
-    struct pd_disk_file file;
-    uint64_t size = 0;
-    if (disk->ops->open(disk, name, &file, &size) != PD_OK) {
-        return false;
-    }
-    disk->ops->close(disk, file);
-    return true;
-}
-
 /* Of a new cluster no node was started before. Of one that is there every node has its
  * cluster.json: one without would be given another key, and be another node under the same name. */
 static enum pd_status check_folder(const struct pd_dev_cluster *cluster,
@@ -288,7 +277,7 @@ static enum pd_status check_folder(const struct pd_dev_cluster *cluster,
         return status;
     }
     if (cluster->is_new) {
-        status = has_file(disk, "node.json")
+        status = pd_disk_has(disk, "node.json")
                      ? say(text, PD_ERR_CORRUPT,
                            "'%s' is of a cluster, and '%s' has lost its " PD_MEMBERS_FILE_NAME
                            ": put it back, or choose another folder with --data",

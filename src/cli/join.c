@@ -102,17 +102,6 @@ static int judge_ticket(struct join *join)
 
 /* -- The folder -------------------------------------------------------------------------------- */
 
-static bool has_file(struct pd_disk *disk, const char *name)
-{
-    struct pd_disk_file file;
-    uint64_t size = 0;
-    if (disk->ops->open(disk, name, &file, &size) != PD_OK) {
-        return false;
-    }
-    disk->ops->close(disk, file);
-    return true;
-}
-
 /* *is_done_out: this node joined before. */
 static int look_at_folder(struct join *join, bool *is_done_out)
 {
@@ -121,7 +110,7 @@ static int look_at_folder(struct join *join, bool *is_done_out)
     *is_done_out = false;
     enum pd_status status = pd_members_file_read(join->disk, why, sizeof why, &file);
     if (status == PD_ERR_UNKNOWN) {
-        return has_file(join->disk, "node.json")
+        return pd_disk_has(join->disk, "node.json")
                    ? pd_command_failed("'%s' is the folder of another node. Choose an empty or a "
                                        "new one with --data",
                                        join->arguments->folder)
@@ -426,7 +415,6 @@ static int run(const struct arguments *arguments)
 static const char *take_value(struct arguments *arguments, struct pd_option_cursor *cursor,
                               bool *is_any_out)
 {
-    const char *value = NULL;
     struct pd_transport_address address;
     *is_any_out = true;
     if (pd_option_value(cursor, "--data", &arguments->folder)) {
@@ -445,11 +433,9 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
         return arguments->listen_client == NULL ? "--listen-client takes ADDRESS:PORT, or 'off'"
                                                 : NULL;
     }
-    if (pd_option_value(cursor, "--timeout", &value)) {
-        return value == NULL || !pd_option_number(value, &arguments->timeout_s) ||
-                       arguments->timeout_s == 0 || arguments->timeout_s > 86400
-                   ? "--timeout takes seconds, 1 to 86400"
-                   : NULL;
+    const char *wrong = NULL;
+    if (pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
+        return wrong;
     }
     *is_any_out = false;
     return NULL;

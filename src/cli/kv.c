@@ -301,18 +301,11 @@ static int take_word(struct arguments *arguments, const char *word)
 static bool take_option(struct arguments *arguments, struct pd_option_cursor *cursor, int *code_out)
 {
     const char *value = NULL;
-    if (pd_option_value(cursor, "--data", &arguments->folder)) {
-        if (arguments->folder == NULL) {
-            *code_out = pd_command_usage(&pd_command_kv, "--data takes the node's folder");
-        }
-    } else if (pd_option_value(cursor, "--socket", &arguments->socket)) {
-        if (arguments->socket == NULL) {
-            *code_out = pd_command_usage(&pd_command_kv, "--socket takes a path");
-        }
-    } else if (pd_option_value(cursor, "--timeout", &value)) {
-        if (value == NULL || !pd_option_number(value, &arguments->timeout_s) ||
-            arguments->timeout_s == 0 || arguments->timeout_s > 86400) {
-            *code_out = pd_command_usage(&pd_command_kv, "--timeout takes seconds, 1 to 86400");
+    const char *wrong = NULL;
+    if (pd_option_node(cursor, &arguments->folder, &arguments->socket, &wrong) ||
+        pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
+        if (wrong != NULL) {
+            *code_out = pd_command_usage(&pd_command_kv, "%s", wrong);
         }
     } else if (pd_option_value(cursor, "-o", &value) ||
                pd_option_value(cursor, "--output", &value)) {

@@ -60,13 +60,10 @@ static int run_status(int count, char **words)
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
     while (cursor.at < count) {
         const char *value = NULL;
-        if (pd_option_value(&cursor, "--data", &folder)) {
-            if (folder == NULL) {
-                return pd_command_usage(&pd_command_status, "--data takes the node's folder");
-            }
-        } else if (pd_option_value(&cursor, "--socket", &socket)) {
-            if (socket == NULL) {
-                return pd_command_usage(&pd_command_status, "--socket takes a path");
+        const char *wrong = NULL;
+        if (pd_option_node(&cursor, &folder, &socket, &wrong)) {
+            if (wrong != NULL) {
+                return pd_command_usage(&pd_command_status, "%s", wrong);
             }
         } else if (pd_option_value(&cursor, "-o", &value) ||
                    pd_option_value(&cursor, "--output", &value)) {

@@ -1,6 +1,5 @@
 #include "node/members_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "node/json_fields.h"
 #include "node/members.h"
 
 #define NEW_NAME PD_MEMBERS_FILE_NEW_NAME
@@ -36,18 +36,6 @@ static struct pd_span keep(struct keeper *keeper, const json_t *text)
     memcpy(to, from, size);
     keeper->size += size;
     return (struct pd_span){(const uint8_t *)to, size};
-}
-
-static bool read_number(const json_t *object, const char *key, uint64_t *number_out)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    char *end = NULL;
-    if (text == NULL || *text == '\0') {
-        return false;
-    }
-    errno = 0;
-    *number_out = strtoull(text, &end, 16);
-    return errno == 0 && *end == '\0';
 }
 
 static bool read_key(const json_t *object, uint8_t key[PD_KV_MEMBER_KEY_SIZE])
@@ -165,7 +153,7 @@ static const char *parse(const char *bytes, size_t size, struct pd_members_file 
         wrong = "it is no JSON";
     } else if (json_integer_value(json_object_get(object, "format")) != FORMAT) {
         wrong = "its format is another version's";
-    } else if (!read_number(object, "cluster", &file->cluster_id) || file->cluster_id == 0) {
+    } else if (!pd_json_hex(object, "cluster", &file->cluster_id) || file->cluster_id == 0) {
         wrong = "\"cluster\" is no id of a cluster";
     } else if (!read_start(start, &file->start)) {
         wrong = "\"start\" is not \"new\", \"join\" or \"begun\"";
@@ -227,16 +215,6 @@ const struct pd_kv_member *pd_members_file_find(const struct pd_members_file *fi
 
 /* -- Writing ----------------------------------------------------------------------------------- */
 
-static json_t *texts_json(const struct pd_span *texts, uint32_t count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < count; i++) {
-        (void)json_array_append_new(list,
-                                    json_stringn((const char *)texts[i].bytes, texts[i].size));
-    }
-    return list;
-}
-
 static json_t *member_json(const struct pd_kv_member *member)
 {
     char node[17];
@@ -248,8 +226,8 @@ static json_t *member_json(const struct pd_kv_member *member)
     return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o}", "node", node, "name",
                      json_stringn((const char *)member->name.bytes, member->name.size), "role",
                      member->role == PD_KV_MEMBER_WORKER ? "worker" : "voter", "key", key, "peers",
-                     texts_json(member->peers, member->peer_count), "clients",
-                     texts_json(member->clients, member->client_count));
+                     pd_json_texts(member->peers, member->peer_count), "clients",
+                     pd_json_texts(member->clients, member->client_count));
 }
 
 /* NULL: no memory. To be freed with free(). */

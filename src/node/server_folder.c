@@ -4,11 +4,11 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "host/disk.h"
+#include "node/json_fields.h"
 #include "node/members.h"
 #include "node/server_internal.h"
 
@@ -32,18 +32,6 @@ static void say(char *text, const char *format, ...)
 
 /* -- node.json --------------------------------------------------------------------------------- */
 
-static bool read_id(const json_t *object, const char *key, uint64_t *id_out)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    char *end = NULL;
-    if (text == NULL || *text == '\0') {
-        return false;
-    }
-    errno = 0;
-    *id_out = strtoull(text, &end, 16);
-    return errno == 0 && *end == '\0';
-}
-
 /* False: not what identity_write writes. */
 static bool parse(const char *bytes, size_t size, struct pd_server_identity *identity)
 {
@@ -51,9 +39,9 @@ static bool parse(const char *bytes, size_t size, struct pd_server_identity *ide
     const json_t *begun = json_object_get(object, "has_begun");
     bool is_good = object != NULL && json_is_boolean(begun) &&
                    json_integer_value(json_object_get(object, "format")) == FORMAT &&
-                   read_id(object, "cluster", &identity->cluster_id) &&
-                   read_id(object, "node", &identity->node_id) &&
-                   read_id(object, "log", &identity->log_identity) && identity->node_id != 0;
+                   pd_json_hex(object, "cluster", &identity->cluster_id) &&
+                   pd_json_hex(object, "node", &identity->node_id) &&
+                   pd_json_hex(object, "log", &identity->log_identity) && identity->node_id != 0;
     identity->has_begun = json_is_true(begun);
     identity->segment_bytes = (uint64_t)json_integer_value(json_object_get(object, "segment"));
     json_decref(object);
