@@ -311,15 +311,29 @@ static bool take_flags(struct pd_call *call, unsigned argument, uint32_t allowed
     return true;
 }
 
-static enum pd_call_result put_finish(struct pd_call *call, const struct pd_kv_result *result)
+/* The answer of what changed or read a range: its revision, the head of the result's bytes in
+ * `size` bytes at `argument`; the rest of them is kept as the answer at hand. */
+static enum pd_call_result give_revision(struct pd_call *call, const struct pd_kv_result *result,
+                                         unsigned argument, uint32_t size)
 {
-    uint8_t *out = room_of(call, 6, 8);
+    uint8_t *out = room_of(call, argument, size);
     if (out == NULL) {
         return PD_CALL_TRAP;
     }
+    if (is_short(result, size - 8)) {
+        return unreadable(call);
+    }
     pd_put_u64(out, (uint64_t)result->revision);
-    keep_answer(call, result, 0);
+    if (size > 8) {
+        memcpy(out + 8, result->bytes.bytes, size - 8);
+    }
+    keep_answer(call, result, size - 8);
     return pd_call_done(call, PD_KV_CODE_OK);
+}
+
+static enum pd_call_result put_finish(struct pd_call *call, const struct pd_kv_result *result)
+{
+    return give_revision(call, result, 6, 8);
 }
 
 static enum pd_call_result put(struct pd_call *call)
@@ -334,17 +348,7 @@ static enum pd_call_result put(struct pd_call *call)
 
 static enum pd_call_result delete_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
-    uint8_t *out = room_of(call, 5, TWO_NUMBERS_SIZE);
-    if (out == NULL) {
-        return PD_CALL_TRAP;
-    }
-    if (is_short(result, 8)) {
-        return unreadable(call);
-    }
-    pd_put_u64(out, (uint64_t)result->revision);
-    memcpy(out + 8, result->bytes.bytes, 8);
-    keep_answer(call, result, 8);
-    return pd_call_done(call, PD_KV_CODE_OK);
+    return give_revision(call, result, 5, TWO_NUMBERS_SIZE);
 }
 
 static enum pd_call_result delete_range(struct pd_call *call)
@@ -362,17 +366,7 @@ static enum pd_call_result delete_range(struct pd_call *call)
 
 static enum pd_call_result range_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
-    uint8_t *out = room_of(call, 7, RANGE_OUT_SIZE);
-    if (out == NULL) {
-        return PD_CALL_TRAP;
-    }
-    if (is_short(result, RANGE_OUT_SIZE - 8)) {
-        return unreadable(call);
-    }
-    pd_put_u64(out, (uint64_t)result->revision);
-    memcpy(out + 8, result->bytes.bytes, RANGE_OUT_SIZE - 8);
-    keep_answer(call, result, RANGE_OUT_SIZE - 8);
-    return pd_call_done(call, PD_KV_CODE_OK);
+    return give_revision(call, result, 7, RANGE_OUT_SIZE);
 }
 
 static enum pd_call_result range(struct pd_call *call)
@@ -391,17 +385,7 @@ static enum pd_call_result range(struct pd_call *call)
 
 static enum pd_call_result txn_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
-    uint8_t *out = room_of(call, 2, TWO_NUMBERS_SIZE);
-    if (out == NULL) {
-        return PD_CALL_TRAP;
-    }
-    if (is_short(result, 8)) {
-        return unreadable(call);
-    }
-    pd_put_u64(out, (uint64_t)result->revision);
-    memcpy(out + 8, result->bytes.bytes, 8);
-    keep_answer(call, result, 8);
-    return pd_call_done(call, PD_KV_CODE_OK);
+    return give_revision(call, result, 2, TWO_NUMBERS_SIZE);
 }
 
 static enum pd_call_result txn(struct pd_call *call)
