@@ -294,8 +294,10 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
     } else if (code == PD_EXIT_CODE_OK &&
                change(client, PD_REPLICA_REQUEST_TRANSFER, node) != PD_OK) {
         code = pd_command_failed("%s", client->text);
+    } else if (code == PD_EXIT_CODE_OK && node == 0) {
+        (void)printf("the lead was handed over; `pando cluster status` tells who has it\n");
     } else if (code == PD_EXIT_CODE_OK) {
-        (void)printf("the lead is being handed over; `pando cluster status` tells who has it\n");
+        (void)printf("%016" PRIx64 " leads now\n", node);
     }
     pd_cluster_members_free(&members);
     return code;

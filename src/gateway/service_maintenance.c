@@ -269,6 +269,9 @@ static void moved(struct pd_service_wait *wait, const struct pd_backend_answer *
     struct pd_service_call *call = pd_service_call_of(wait);
     if (answer->outcome == PD_BACKEND_INVALID) {
         pd_service_end(call, PD_CODE_FAILED_PRECONDITION, "etcdserver: bad leader transferee");
+    } else if (answer->outcome == PD_BACKEND_BUSY) {
+        pd_service_end(call, PD_CODE_UNAVAILABLE,
+                       "etcdserver: request timed out, leader transfer took too long");
     } else if (answer->outcome != PD_BACKEND_OK) {
         pd_service_fail(call, answer);
     } else {

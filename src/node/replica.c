@@ -166,6 +166,7 @@ void pd_replica_tick(struct pd_replica *replica)
     if (replica->raft != NULL) {
         pd_raft_tick(replica->raft, replica->now_ns);
     }
+    pd_replica_lead_follow(replica);
     pd_replica_proposals_tick(replica);
     pd_replica_reads_tick(replica);
     pd_replica_transfers_tick(replica);
@@ -492,15 +493,6 @@ bool pd_replica_leads(const struct pd_replica *replica)
 bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node)
 {
     return pd_replica_is_member(&replica->conf, node);
-}
-
-bool pd_replica_hand_over(struct pd_replica *replica)
-{
-    if (!pd_replica_leads(replica)) {
-        return false;
-    }
-    pd_raft_node successor = pd_replica_best_successor(replica);
-    return successor != 0 && pd_raft_transfer(replica->raft, successor) == PD_OK;
 }
 
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns)

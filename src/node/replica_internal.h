@@ -227,6 +227,15 @@ struct pd_replica_recovered {
     size_t size;
 };
 
+/* The lead on its way, at a client's wish. */
+struct pd_replica_lead {
+    bool is_asked;
+    uint64_t client;
+    uint64_t correlation;
+    pd_raft_node to;
+    uint64_t since_tick;
+};
+
 struct pd_replica {
     struct pd_replica_config config;
     pd_raft_node peers[PD_RAFT_MEMBERS_MAX];
@@ -306,6 +315,7 @@ struct pd_replica {
     bool is_serving;
     bool disk_is_low;
     uint64_t handover_tick;
+    struct pd_replica_lead lead; /* that a client asked to hand over */
     uint64_t lead_base_ns;
     uint64_t lead_clock_ns;
     struct pd_replica_bytes envelope;
@@ -413,8 +423,6 @@ void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal
 uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_kv_command *command);
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
 void pd_replica_duties_tick(struct pd_replica *replica);
-/* The reachable voter that has most of the log; 0: there is none. */
-pd_raft_node pd_replica_best_successor(struct pd_replica *replica);
 
 /* replica_read.c */
 /* Rounds of reads are numbered apart from those of this node's former lives: a late answer to one
@@ -428,6 +436,16 @@ bool pd_replica_read_step(struct pd_replica *replica);
 void pd_replica_reads_tick(struct pd_replica *replica);
 /* State is going away: every read is answered NOT_READY. */
 void pd_replica_reads_drop(struct pd_replica *replica);
+
+/* replica_lead.c */
+/* A client wants the lead to go to a node, 0: to who is best prepared. It is answered when it has
+ * gone there, or will not. */
+void pd_replica_lead_ask(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                         pd_raft_node to);
+/* Each tick, whoever leads. */
+void pd_replica_lead_follow(struct pd_replica *replica);
+/* A leader's duty: it hands over when its disk is nearly full. */
+void pd_replica_lead_tick(struct pd_replica *replica);
 
 /* replica_members.c */
 /* Why a command for the directory may not be proposed, or not now; NULL: it may. */

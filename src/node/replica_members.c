@@ -153,21 +153,6 @@ static enum pd_status propose_change(struct pd_replica *replica, bool is_wanted,
     return PD_OK;
 }
 
-static void transfer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                     pd_raft_node node)
-{
-    if (node == 0) {
-        node = pd_replica_best_successor(replica);
-    }
-    enum pd_status status = node == 0 ? PD_ERR_UNKNOWN : pd_raft_transfer(replica->raft, node);
-    if (status == PD_OK) {
-        refuse(replica, client, correlation, PD_REPLICA_OK, "");
-    } else {
-        refuse(replica, client, correlation, PD_REPLICA_INVALID,
-               "the lead can go to a voter that is reached only");
-    }
-}
-
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                        const struct pd_replica_request_head *head)
 {
@@ -176,7 +161,7 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
         return;
     }
     if (head->kind == PD_REPLICA_REQUEST_TRANSFER) {
-        transfer(replica, client, correlation, head->number);
+        pd_replica_lead_ask(replica, client, correlation, head->number);
         return;
     }
     if (!replica->is_serving) {

@@ -426,39 +426,6 @@ static void compact(struct pd_replica *replica)
     }
 }
 
-pd_raft_node pd_replica_best_successor(struct pd_replica *replica)
-{
-    pd_raft_node best = 0;
-    uint64_t best_match = 0;
-    struct pd_raft_status *status = &replica->raft_status;
-    pd_raft_status(replica->raft, status);
-    for (uint32_t i = 0; i < status->member_count; i++) {
-        const struct pd_raft_member_status *member = &status->members[i];
-        if (member->node != replica->config.raft.id && !member->is_learner && member->is_active &&
-            (best == 0 || member->match > best_match)) {
-            best = member->node;
-            best_match = member->match;
-        }
-    }
-    return best;
-}
-
-/* A leader whose disk is nearly full hands over, one try an election timeout. */
-static void hand_over(struct pd_replica *replica)
-{
-    if (!replica->disk_is_low ||
-        replica->tick - replica->handover_tick < 2u * replica->config.raft.election_ticks) {
-        return;
-    }
-    replica->handover_tick = replica->tick;
-    pd_raft_node successor = pd_replica_best_successor(replica);
-    if (successor != 0 && pd_raft_transfer(replica->raft, successor) == PD_OK) {
-        PD_SOMETIMES(NODE_HANDED_OVER, true);
-        pd_replica_note(replica, "the disk is nearly full: the lead goes to node %llu",
-                        (unsigned long long)successor);
-    }
-}
-
 void pd_replica_duties_tick(struct pd_replica *replica)
 {
     compact(replica);
@@ -466,6 +433,6 @@ void pd_replica_duties_tick(struct pd_replica *replica)
         return;
     }
     expire(replica);
-    hand_over(replica);
+    pd_replica_lead_tick(replica);
     pd_replica_members_tick(replica);
 }
