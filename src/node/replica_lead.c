@@ -1,7 +1,8 @@
 /* The lead goes to another node: a client asks, the disk is nearly full, or this one stops.
  *
  * Who asked is answered when the lead has arrived. Raft gives a hand-over up after an election
- * timeout: the other one may lack entries, have a change of the membership to apply, or not hear. */
+ * timeout: the other one may lack entries, have a change of the membership to apply, or not hear.
+ */
 #include "base/sometimes.h"
 #include "node/replica_internal.h"
 
