@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/dev_children.h"
 #include "cli/dev_cluster.h"
@@ -21,6 +22,8 @@ struct arguments {
     const char *folder;
     uint32_t nodes; /* 0: as many as there are, or three */
     uint16_t base_port;
+    char **app; /* options of `pando start` for an application */
+    uint32_t app_count;
 };
 
 struct dev {
@@ -137,13 +140,25 @@ static int start_nodes(struct dev *dev)
         char client[] = "--listen-client";
         char peer[] = "--listen-peer";
         char quiet[] = "--quiet";
-        char *words[] = {pando,  start,
-                         data,   node->folder,
-                         name,   node->name,
-                         client, node->client_address,
-                         peer,   node->peer_address,
-                         quiet,  NULL};
-        if (pd_dev_children_start(&dev->children, words) != PD_OK) {
+        char *own[] = {pando,  start,
+                       data,   node->folder,
+                       name,   node->name,
+                       client, node->client_address,
+                       peer,   node->peer_address,
+                       quiet};
+        const size_t count = sizeof own / sizeof own[0];
+        const struct arguments *arguments = dev->arguments;
+        char **words = pd_alloc_zeroed(count + arguments->app_count + 1, sizeof *words);
+        if (words == NULL) {
+            return pd_command_failed("no memory");
+        }
+        memcpy(words, own, sizeof own);
+        if (arguments->app_count > 0) {
+            memcpy(words + count, arguments->app, arguments->app_count * sizeof *words);
+        }
+        enum pd_status status = pd_dev_children_start(&dev->children, words);
+        pd_free(words);
+        if (status != PD_OK) {
             return pd_command_failed("cannot start %s: %s", node->name, strerror(errno));
         }
     }
@@ -200,11 +215,24 @@ static int dev_main(const struct arguments *arguments)
     return code;
 }
 
+/* --app and all that is behind it are the nodes' options. */
+static bool takes_app(struct arguments *arguments, struct pd_option_cursor *cursor)
+{
+    const char *word = cursor->arguments[cursor->at];
+    if (strcmp(word, "--app") != 0 && strncmp(word, "--app=", 6) != 0) {
+        return false;
+    }
+    arguments->app = cursor->arguments + cursor->at;
+    arguments->app_count = (uint32_t)(cursor->count - cursor->at);
+    cursor->at = cursor->count;
+    return true;
+}
+
 static int run_dev(int count, char **words)
 {
     struct arguments arguments = {.folder = FOLDER, .base_port = BASE_PORT};
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    while (cursor.at < count) {
+    while (cursor.at < count && !takes_app(&arguments, &cursor)) {
         const char *value = NULL;
         uint64_t number = 0;
         if (pd_option_value(&cursor, "--data", &arguments.folder)) {
@@ -232,7 +260,7 @@ static int run_dev(int count, char **words)
 
 const struct pd_command pd_command_dev = {
     .name = "dev",
-    .arguments = "[--nodes N] [--data DIR] [--base-port P]",
+    .arguments = "[--nodes N] [--data DIR] [--base-port P] [--app FILE ...]",
     .summary = "a cluster on this machine, to try things with",
     .help = "Starts N nodes, each a process of its own, as one cluster, and shows what they say.\n"
             "Node i, from 0, serves etcd's API and HTTP on port P + 10 i, and other nodes on the\n"
@@ -242,9 +270,13 @@ const struct pd_command pd_command_dev = {
             "  --nodes N        how many (default: 3, or as many as DIR holds)\n"
             "  --data DIR       the folder (default: " FOLDER ")\n"
             "  --base-port P    the first port (default: 2379)\n"
+            "  --app FILE ...   run it inside of every node; what follows is for `pando start`: "
+            "such as\n"
+            "                   --allow-kv, --dir, and -- with the application's arguments\n"
             "\n"
             "Examples:\n"
             "  pando dev\n"
-            "  pando dev --nodes 5 --data five --base-port 12379\n",
+            "  pando dev --nodes 5 --data five --base-port 12379\n"
+            "  pando dev --app counter.wasm --allow-kv counter/\n",
     .run = run_dev,
 };

@@ -27,6 +27,7 @@
 #define WAIT_NS (3 * SECOND_NS)
 
 #define LISTEN_CLIENT "127.0.0.1:2379"
+#define NODE_VARIABLE "PANDO_NODE="
 
 struct arguments {
     const char *folder;
@@ -37,9 +38,8 @@ struct arguments {
     uint64_t disk_low_bytes;   /* UINT64_MAX: as shipped */
     uint64_t segment_bytes;    /* 0: as shipped; so for the next */
     uint64_t store_lag;
-    const char *app; /* NULL: none */
-    const char *kv_prefix;
-    uint64_t app_memory; /* 0: half of what the process may use */
+    struct pd_run_options app; /* without a file: none */
+    uint64_t app_memory;       /* 0: half of what the process may use */
     struct pd_http1_rules allowed;
     bool is_quiet;
 };
@@ -163,12 +163,19 @@ static int open_gateway(const struct arguments *arguments, struct pd_host *host,
 static int host_app(const struct arguments *arguments, struct pd_host *host,
                     struct pd_server *server, struct pd_hosted **hosted_out)
 {
-    struct pd_run_options options = pd_run_options_default();
-    if (arguments->app == NULL) {
+    struct pd_run_options options = arguments->app;
+    struct pd_server_about about;
+    static char node[PD_KV_MEMBER_NAME_MAX + sizeof NODE_VARIABLE]; /* outlives this call */
+    if (options.file == NULL) {
         return PD_EXIT_CODE_OK;
     }
-    options.file = arguments->app;
-    options.kv_prefix = arguments->kv_prefix;
+    pd_server_about(server, &about);
+    int size = arguments->name != NULL
+                   ? snprintf(node, sizeof node, NODE_VARIABLE "%s", arguments->name)
+                   : snprintf(node, sizeof node, NODE_VARIABLE "%" PRIx64, about.node_id);
+    if ((size_t)size < sizeof node) {
+        options.variables[options.variable_count++] = node;
+    }
     options.guest_bytes_max =
         arguments->app_memory != 0 ? arguments->app_memory : pd_real_host_memory_bytes() / 2;
     return pd_hosted_open(&options, host, server, hosted_out);
@@ -330,8 +337,16 @@ static const char *take_app_value(struct arguments *arguments, struct pd_option_
 {
     const char *value = NULL;
     *is_any_out = true;
-    if (pd_option_value(cursor, "--app", &arguments->app)) {
-        return is_empty(arguments->app) ? "--app takes a file" : NULL;
+    struct pd_run_options *app = &arguments->app;
+    if (pd_option_value(cursor, "--app", &app->file)) {
+        return is_empty(app->file) ? "--app takes a file" : NULL;
+    }
+    if (pd_option_value(cursor, "--dir", &value)) {
+        if (is_empty(value) || app->directory_count == PD_RUN_DIRECTORIES_MAX) {
+            return "--dir takes HOST or HOST::GUEST, 64 times at most";
+        }
+        app->directories[app->directory_count++] = value;
+        return NULL;
     }
     if (pd_option_value(cursor, "--app-memory", &value)) {
         return value == NULL || !pd_option_size(value, &arguments->app_memory) ||
@@ -339,9 +354,8 @@ static const char *take_app_value(struct arguments *arguments, struct pd_option_
                    ? "--app-memory takes a size as 512MiB"
                    : NULL;
     }
-    if (pd_option_value(cursor, "--allow-kv", &arguments->kv_prefix)) {
-        return arguments->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all"
-                                            : NULL;
+    if (pd_option_value(cursor, "--allow-kv", &app->kv_prefix)) {
+        return app->kv_prefix == NULL ? "--allow-kv takes a prefix of keys; '' means all" : NULL;
     }
     *is_any_out = false;
     return NULL;
@@ -445,12 +459,27 @@ static const char *take_allowed(struct arguments *arguments, struct pd_option_cu
     return NULL;
 }
 
+/* What is for an application makes no sense without one. NULL, or what to say. */
+static const char *check_app(const struct pd_run_options *app)
+{
+    if (app->file != NULL) {
+        return NULL;
+    }
+    return app->kv_prefix != NULL     ? "--allow-kv is for an application: --app FILE"
+           : app->directory_count > 0 ? "--dir is for an application: --app FILE"
+           : app->argument_count > 0  ? "what follows -- is for an application: --app FILE"
+                                      : NULL;
+}
+
 static int run_start(int count, char **words)
 {
-    struct arguments arguments = {
-        .folder = PD_NODE_FOLDER, .listen_client = LISTEN_CLIENT, .disk_low_bytes = UINT64_MAX};
+    static struct arguments arguments; /* too large for a frame */
+    arguments = (struct arguments){.folder = PD_NODE_FOLDER,
+                                   .listen_client = LISTEN_CLIENT,
+                                   .disk_low_bytes = UINT64_MAX,
+                                   .app = pd_run_options_default()};
     struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    while (cursor.at < count) {
+    while (cursor.at < count && !pd_option_flag(&cursor, "--")) {
         bool is_any = false;
         const char *word = words[cursor.at];
         const char *wrong = take_value(&arguments, &cursor, &is_any);
@@ -466,15 +495,18 @@ static int run_start(int count, char **words)
             return pd_command_usage(&pd_command_start, "no such option: '%s'", word);
         }
     }
-    if (arguments.kv_prefix != NULL && arguments.app == NULL) {
-        return pd_command_usage(&pd_command_start, "--allow-kv is for an application: --app FILE");
+    arguments.app.arguments = words + cursor.at;
+    arguments.app.argument_count = count - cursor.at;
+    const char *wrong = check_app(&arguments.app);
+    if (wrong != NULL) {
+        return pd_command_usage(&pd_command_start, "%s", wrong);
     }
     return start(&arguments);
 }
 
 const struct pd_command pd_command_start = {
     .name = "start",
-    .arguments = "[--data DIR] [--socket PATH] [OPTION...]",
+    .arguments = "[--data DIR] [--socket PATH] [OPTION...] [-- ARGUMENT...]",
     .summary = "run a node in the foreground",
     .help =
         "An empty or missing folder becomes the one node of a new cluster; an existing one goes\n"
@@ -496,10 +528,14 @@ const struct pd_command pd_command_start = {
         "                        where it listens for other nodes, UDP (default: as cluster.json\n"
         "                        says; a node alone does not)\n"
         "  --disk-low SIZE       refuse writes when less space is free (default: 256MiB)\n"
-        "  --app FILE            run a module or an application file inside of the node\n"
+        "  --app FILE            run a module or an application file inside of the node; it finds "
+        "the\n"
+        "                        node's name in the variable PANDO_NODE\n"
         "  --app-memory SIZE     of all its actors together: spawns and growth beyond are refused\n"
         "                        (default: half of the memory that the process may use)\n"
         "  --allow-kv PREFIX     let it touch the store's keys that begin so ('': all)\n"
+        "  --dir HOST[::GUEST]   let it use a directory (may be given again)\n"
+        "  -- ARGUMENT...        what its main function is given; the last option\n"
         "  --quiet               say nothing but errors and that it is ready\n"
         "\n"
         "Examples:\n"

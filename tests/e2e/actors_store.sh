@@ -20,6 +20,10 @@ runs 2 run --node
 said "--node needs a value"
 runs 2 start --allow-kv ''
 said "--app FILE"
+runs 2 start --dir "$work"
+said "--dir is for an application"
+runs 2 start -- words
+said "what follows -- is for an application"
 runs 1 run --node "$work/none" --allow-kv '' "$app"
 said "no node listens there"
 said "pando start"
