@@ -31,7 +31,7 @@ deps: ## install the Debian packages that the build needs
 build: deps ## build the program, its guests and its tests into build/
 	@scripts/build.sh release $(JOBS)
 
-run: build ## count words with supervised actors, one of which crashes; FILES=... for your own text
+run: build ## three nodes count words with actors, and their leader is killed midway; FILES=... for your own text
 	@FILES="$(FILES)" scripts/run.sh
 
 test: ## the quick set of tests; ends with 'N passed, N failed'

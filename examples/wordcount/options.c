@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger.h"
 #include "wordcount.h"
 
 static const char usage[] =
@@ -16,7 +17,8 @@ static const char usage[] =
     "  --no-crash       let no mapper crash\n"
     "  --crash-reducer  let a reducer crash too\n"
     "  --pace MS        wait before each chunk, to have time to watch\n"
-    "  --any-byte       words need no printable byte: as GNU wc 9.5 and later has it\n";
+    "  --any-byte       words need no printable byte: as GNU wc 9.5 and later has it\n"
+    "  --store PREFIX   together with others that count the same text: below these keys\n";
 
 struct number_option {
     const char *name;
@@ -52,6 +54,22 @@ static bool parse_number(const struct number_option *option, const char *text)
     return true;
 }
 
+/* The prefix, and who we are among others: a node has a name. */
+static bool parse_store(struct options *options, const char *text)
+{
+    const char *name = getenv("PANDO_NODE");
+    size_t size = text == NULL ? 0 : strlen(text);
+    if (size == 0 || size > LEDGER_PREFIX_SIZE_MAX) {
+        fprintf(stderr, "wordcount: --store wants a prefix of at most %u bytes, such as words/\n",
+                LEDGER_PREFIX_SIZE_MAX);
+        return false;
+    }
+    options->store = text;
+    options->name = name != NULL ? name : "somebody";
+    options->top = 0; /* each has a share of the words alone */
+    return true;
+}
+
 bool options_parse(struct options *options, int argument_count, char **arguments)
 {
     *options = (struct options){.mappers = 4, .reducers = 2, .top = 10, .crashes_mapper = true};
@@ -74,7 +92,14 @@ bool options_parse(struct options *options, int argument_count, char **arguments
             i++;
             break;
         }
-        for (size_t j = 0; j < sizeof flags / sizeof flags[0]; j++) {
+        if (strcmp(arguments[i], "--store") == 0) {
+            if (!parse_store(options, arguments[i + 1])) {
+                return false;
+            }
+            is_known = true;
+            i++;
+        }
+        for (size_t j = 0; j < sizeof flags / sizeof flags[0] && !is_known; j++) {
             if (strcmp(arguments[i], flags[j].name) == 0) {
                 *flags[j].to = flags[j].value;
                 is_known = true;

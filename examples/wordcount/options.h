@@ -14,6 +14,8 @@ struct options {
     bool crashes_mapper;
     bool crashes_reducer;
     bool any_byte;
+    const char *store; /* a prefix of keys; NULL: counted alone */
+    const char *name;
     char **files;
     uint32_t file_count;
 };

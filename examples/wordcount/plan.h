@@ -24,6 +24,10 @@ struct chunk {
     uint8_t state;   /* enum chunk_state */
     uint8_t missing; /* a bit for each reducer that has not acknowledged it */
     bool is_counted; /* `words` is known */
+    /* With others: */
+    bool is_ours;     /* it was given out here at least once */
+    bool is_claimed;  /* somebody else has begun it */
+    bool is_recorded; /* its words are in the ledger */
 };
 
 struct plan {

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger.h"
 #include "options.h"
 #include "plan.h"
 #include "progress.h"
@@ -39,6 +40,8 @@ struct coordinator {
     struct options options;
     struct plan plan;
     struct progress progress;
+    struct ledger ledger;
+    bool has_failed; /* the ledger, which said why */
     struct worker mappers[MAPPERS_MAX];
     struct worker reducers[REDUCERS_MAX];
     uint32_t era;    /* counts the deaths of reducers */
@@ -79,18 +82,86 @@ static uint32_t dequeue(struct coordinator *self)
     return chunk;
 }
 
-static bool is_done(const struct chunk *chunk)
+static bool is_elsewhere(const struct chunk *chunk)
 {
-    return chunk->state == CHUNK_MAPPED && chunk->missing == 0;
+    return chunk->is_recorded && !chunk->is_ours;
 }
 
-static void chunk_changed(struct coordinator *self, const struct chunk *chunk)
+static bool is_done(const struct chunk *chunk)
 {
-    if (is_done(chunk)) {
-        self->done_count++;
-        progress_show(&self->progress, self->done_count, self->plan.chunk_count,
-                      self->plan.byte_count);
+    return (chunk->state == CHUNK_MAPPED && chunk->missing == 0) || is_elsewhere(chunk);
+}
+
+static void one_more_done(struct coordinator *self)
+{
+    self->done_count++;
+    progress_show(&self->progress, self->done_count, self->plan.chunk_count, self->plan.byte_count);
+}
+
+static void chunk_changed(struct coordinator *self, struct chunk *chunk)
+{
+    if (!is_done(chunk)) {
+        return;
     }
+    if (self->ledger.prefix != NULL && !chunk->is_recorded) {
+        uint32_t number = (uint32_t)(chunk - self->plan.chunks);
+        if (!ledger_record(&self->ledger, number, chunk->words)) {
+            self->has_failed = true;
+            return;
+        }
+        chunk->is_recorded = true;
+    }
+    one_more_done(self);
+}
+
+/* What the ledger says of others; of ourselves it says nothing new, unless we lived before. */
+static void others_did(void *state, enum ledger_news news, uint32_t number, const char *by)
+{
+    struct coordinator *self = state;
+    if (number >= self->plan.chunk_count) {
+        return;
+    }
+    struct chunk *chunk = &self->plan.chunks[number];
+    if (news == LEDGER_CLAIMED) {
+        chunk->is_claimed = strcmp(by, self->ledger.name) != 0;
+    } else if (!chunk->is_recorded) {
+        chunk->is_recorded = true;
+        if (is_elsewhere(chunk)) {
+            one_more_done(self);
+        }
+    }
+}
+
+/* A chunk to be given out. With a ledger: one that nobody has begun; when there is none, one that
+ * another has begun and not finished, since nobody knows whether that one still lives. False: there
+ * is none, or the ledger has failed. */
+static bool next_chunk(struct coordinator *self, uint32_t *number_out)
+{
+    for (uint32_t left = self->queue_count; left > 0; left--) {
+        uint32_t number = dequeue(self);
+        struct chunk *chunk = &self->plan.chunks[number];
+        bool is_mine = self->ledger.prefix == NULL || chunk->is_ours;
+        *number_out = number;
+        if (is_elsewhere(chunk)) {
+            continue;
+        }
+        if (!is_mine && !chunk->is_claimed) {
+            if (!ledger_claim(&self->ledger, number, &is_mine)) {
+                self->has_failed = true;
+                return false;
+            }
+            chunk->is_claimed = !is_mine;
+        }
+        if (is_mine) {
+            return true;
+        }
+        enqueue(self, number);
+    }
+    if (self->queue_count == 0) {
+        return false;
+    }
+    *number_out = dequeue(self);
+    return true;
 }
 
 /* --- Giving out ------------------------------------------------------------------------------- */
@@ -116,9 +187,8 @@ static bool is_crash_due(struct coordinator *self)
     return true;
 }
 
-static void give_out(struct coordinator *self, struct worker *mapper)
+static void give_out(struct coordinator *self, struct worker *mapper, uint32_t number)
 {
-    uint32_t number = dequeue(self);
     struct chunk *chunk = &self->plan.chunks[number];
     struct order order = {
         .chunk = number,
@@ -134,6 +204,7 @@ static void give_out(struct coordinator *self, struct worker *mapper)
     plan_write_order(&self->plan, order, pids);
     pando_send(mapper->pid);
     chunk->state = CHUNK_AT_WORK;
+    chunk->is_ours = true;
     mapper->chunk = number;
     mapper->era = self->era;
 }
@@ -145,8 +216,9 @@ static void give_out_all(struct coordinator *self)
     }
     for (uint32_t i = 0; i < self->options.mappers && self->queue_count > 0; i++) {
         struct worker *mapper = &self->mappers[i];
-        if (mapper->pid != 0 && mapper->chunk == NO_CHUNK) {
-            give_out(self, mapper);
+        uint32_t number = 0;
+        if (mapper->pid != 0 && mapper->chunk == NO_CHUNK && next_chunk(self, &number)) {
+            give_out(self, mapper, number);
         }
     }
     if (self->options.crashes_reducer && !self->has_crashed_reducer &&
@@ -180,6 +252,9 @@ static void reducer_died(struct coordinator *self, uint32_t number, enum pando_r
     uint32_t again = 0;
     for (uint32_t i = 0; i < self->plan.chunk_count; i++) {
         struct chunk *chunk = &self->plan.chunks[i];
+        if (is_elsewhere(chunk)) {
+            continue;
+        }
         self->done_count -= is_done(chunk);
         chunk->missing |= (uint8_t)(1u << number);
         if (chunk->state == CHUNK_MAPPED) {
@@ -336,6 +411,8 @@ static bool take_message(struct coordinator *self)
         return true;
     case TAG_FAILED:
         return tell_failure();
+    case TAG_STORE:
+        return ledger_take_news(&self->ledger, others_did, self);
     default:
         return true;
     }
@@ -388,14 +465,21 @@ static bool prepare(struct coordinator *self)
     if (self->queue == NULL) {
         return false;
     }
+    /* Each begins somewhere else, so that several are seldom in each other's way. */
+    const char *name = self->options.name;
+    uint32_t first =
+        name == NULL || plan->chunk_count == 0
+            ? 0
+            : key_hash((const uint8_t *)name, (uint32_t)strlen(name)) % plan->chunk_count;
     for (uint32_t i = 0; i < plan->chunk_count; i++) {
         plan->chunks[i].missing = (uint8_t)((1u << self->options.reducers) - 1);
-        enqueue(self, i);
+        enqueue(self, (first + i) % plan->chunk_count);
     }
     for (uint32_t i = 0; i < MAPPERS_MAX; i++) {
         self->mappers[i].chunk = NO_CHUNK;
     }
-    return true;
+    self->ledger = (struct ledger){.prefix = self->options.store, .name = name};
+    return name == NULL || ledger_open(&self->ledger, plan, others_did, self);
 }
 
 /* Wait for one message. False: it cannot go on. */
@@ -408,7 +492,7 @@ static bool handle_one(struct coordinator *self)
         return false;
     }
     give_out_all(self);
-    return true;
+    return !self->has_failed;
 }
 
 /* Until all chunks are done, and the reducers have told their sums. They may die up to their last
@@ -465,5 +549,15 @@ int main(int argument_count, char **arguments)
     if (pando_supervisor_stop(tree, false, PANDO_FOREVER, &error) != PANDO_OK) {
         pando_error_drop(error);
     }
-    return summary_print(&summary) ? 0 : 1;
+    if (!summary_print(&summary)) {
+        return 1;
+    }
+    uint64_t total = 0;
+    if (self.ledger.prefix != NULL) {
+        if (!ledger_total(&self.ledger, self.plan.chunk_count, &total)) {
+            return 1;
+        }
+        printf("added up in the store, of all: %" PRIu64 "\n", total);
+    }
+    return 0;
 }

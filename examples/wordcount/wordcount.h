@@ -17,6 +17,9 @@
  *           - A mapper's death puts its chunk back into the queue. Reducers that had got it
  *             acknowledge again, and do not add again.
  *           - A reducer's death puts all chunks back, for this reducer alone.
+ * Together  With --store several of these trees, on several nodes, count one text: ledger.h. A
+ *           chunk that others have recorded is done; what a node leaves behind that dies, the
+ *           others count.
  *
  *   coordinator                 mapper                      reducer
  *        │ ◄──────── HELLO ────────┤                            │
@@ -56,7 +59,8 @@ enum tag {
     TAG_APPLIED = 6, /* struct applied */
     TAG_FAILED = 7,  /* text: a file cannot be read, or changed */
     TAG_TOP = 8,     /* call. u32 how many -> struct top, then keys: u8 size, u64 count, bytes */
-    TAG_CRASH = 9    /* to a reducer: crash */
+    TAG_CRASH = 9,   /* to a reducer: crash */
+    TAG_STORE = 10   /* events of the store: ledger.h */
 };
 
 enum role {

@@ -135,6 +135,7 @@ refuse 'a directory' 'is a directory' "$work/tiny"
 refuse 'a pipe' 'no regular file' "$work/pipe"
 refuse 'a file elsewhere' '--dir' /usr/share/common-licenses/BSD
 refuse 'no files' 'usage:'
+refuse 'a store without a prefix' '--store wants a prefix' --store
 refuse 'an unknown option' 'unknown option --nonsense' --nonsense "$work/open1"
 refuse 'no number' '--mappers wants a number from 1' --mappers 0 "$work/open1"
 refuse 'two mistakes, both told' "$work/missing2" "$work/missing1" "$work/missing2"
@@ -154,10 +155,10 @@ fi
 [ "$(sed -n 's/^added up by reducers: //p' "$work/out")" = "$(cat "${licences[@]}" | LC_ALL=C wc -w)" ] ||
     fail "deterministic: wrong sum"
 
-# --- make run --------------------------------------------------------------------------------------------
+# --- make run, alone (with a cluster: e2e/make_run) --------------------------------------------------
 
 status=0
-FILES="$work/open1 $work/tiny/word1*" "$PANDO_SOURCE_DIR/scripts/run.sh" >"$work/out" 2>"$work/err" ||
+ALONE=1 FILES="$work/open1 $work/tiny/word1*" "$PANDO_SOURCE_DIR/scripts/run.sh" >"$work/out" 2>"$work/err" ||
     status=$?
 [ "$status" -eq 0 ] && grep -q '^Equal' "$work/out" && grep -q '^What to try next' "$work/out" ||
     fail "run.sh: exit code $status: $(cat "$work/out" "$work/err")"
@@ -167,7 +168,7 @@ FILES="$work/missing $work/tiny" "$PANDO_SOURCE_DIR/scripts/run.sh" >"$work/out"
 [ "$status" -eq 2 ] && [ "$(grep -c '^make run: ' "$work/err")" -eq 2 ] ||
     fail "run.sh with mistakes: exit code $status: $(cat "$work/err")"
 if command -v script >/dev/null; then
-    FILES='' script -qec "$PANDO_SOURCE_DIR/scripts/run.sh" /dev/null >"$work/out" </dev/null ||
+    ALONE=1 FILES='' script -qec "$PANDO_SOURCE_DIR/scripts/run.sh" /dev/null >"$work/out" </dev/null ||
         fail "run.sh on a terminal: exit code $?"
     grep -qF '[########################################] 100 %' "$work/out" ||
         fail "run.sh on a terminal: no bar"
