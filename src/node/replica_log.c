@@ -251,6 +251,26 @@ bool pd_replica_log_step(struct pd_replica *replica)
     return true;
 }
 
+/* A follower that keeps up slowly is not to need a snapshot, and at its end another one: the log
+ * waits for it while it answers, up to half of what the window may fill. */
+static uint64_t hold_for_followers(struct pd_replica *replica)
+{
+    uint64_t hold = UINT64_MAX;
+    if (replica->role != PD_RAFT_LEADER ||
+        pd_raft_log_fill(replica->raft) >= PD_REPLICA_LOG_FILL_MAX / 2) {
+        return hold;
+    }
+    struct pd_raft_status *status = &replica->raft_status;
+    pd_raft_status(replica->raft, status);
+    for (uint32_t i = 0; i < status->member_count; i++) {
+        const struct pd_raft_member_status *member = &status->members[i];
+        if (member->is_active && member->state == PD_RAFT_REPLICATE && member->match < hold) {
+            hold = member->match;
+        }
+    }
+    return hold;
+}
+
 /* The store holds durably what lies before: let go of it in raft's window and on the disk, but for
  * a tail that spares a follower who is a little behind the snapshot. */
 void pd_replica_log_cut(struct pd_replica *replica)
@@ -276,6 +296,11 @@ void pd_replica_log_cut(struct pd_replica *replica)
     if (index > hold && !PD_MUTANT(NODE_LOG_CUT_DURING_TRANSFER)) {
         index = hold; /* who is being sent a snapshot goes on from the log behind it (item 18) */
     }
+    if (index <= replica->cut_index) {
+        return;
+    }
+    hold = needs_room ? UINT64_MAX : hold_for_followers(replica);
+    index = index > hold ? hold : index;
     struct pd_raft_entry entry;
     if (index <= replica->cut_index || pd_raft_entry_at(replica->raft, durable, &entry) != PD_OK) {
         return;

@@ -580,6 +580,8 @@ void pd_sim_heal(struct pd_sim_world *world)
     world->healed_revision = world->model.now.revision;
     world->clients->healed_at_ns = world->now_ns;
     pd_sim_network_heal(&world->network);
+    /* What a slow reader had not read yet does not outlive its slowness. */
+    pd_sim_queue_hasten(&world->queue, PD_SIM_EVENT_DELIVER, world->now_ns + PD_SIM_SECOND_NS);
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         struct pd_sim_machine *machine = &world->machines[i];
         pd_sim_clock_freeze(&machine->clock, world->now_ns, false);

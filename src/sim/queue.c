@@ -78,14 +78,9 @@ static size_t first_child(const struct pd_sim_queue *queue, size_t at)
     return best;
 }
 
-bool pd_sim_queue_pop(struct pd_sim_queue *queue, struct pd_sim_event *event_out)
+/* The place `at` is free, and all below it is in order. */
+static void sink(struct pd_sim_queue *queue, size_t at, struct pd_sim_event moved)
 {
-    if (queue->count == 0) {
-        return false;
-    }
-    *event_out = queue->events[0];
-    struct pd_sim_event moved = queue->events[--queue->count];
-    size_t at = 0;
     while (at * WAYS + 1 < queue->count) {
         size_t child = first_child(queue, at);
         if (!is_before(&queue->events[child], &moved)) {
@@ -94,8 +89,31 @@ bool pd_sim_queue_pop(struct pd_sim_queue *queue, struct pd_sim_event *event_out
         queue->events[at] = queue->events[child];
         at = child;
     }
+    queue->events[at] = moved;
+}
+
+bool pd_sim_queue_pop(struct pd_sim_queue *queue, struct pd_sim_event *event_out)
+{
+    if (queue->count == 0) {
+        return false;
+    }
+    *event_out = queue->events[0];
+    struct pd_sim_event moved = queue->events[--queue->count];
     if (queue->count > 0) {
-        queue->events[at] = moved;
+        sink(queue, 0, moved);
     }
     return true;
+}
+
+void pd_sim_queue_hasten(struct pd_sim_queue *queue, uint32_t kind, uint64_t latest_ns)
+{
+    for (size_t i = 0; i < queue->count; i++) {
+        struct pd_sim_event *event = &queue->events[i];
+        if (event->kind == kind && event->time_ns > latest_ns) {
+            event->time_ns = latest_ns;
+        }
+    }
+    for (size_t at = queue->count; at-- > 0;) {
+        sink(queue, at, queue->events[at]);
+    }
 }

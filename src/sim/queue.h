@@ -33,6 +33,8 @@ void pd_sim_queue_deinit(struct pd_sim_queue *queue);
 void pd_sim_queue_push(struct pd_sim_queue *queue, const struct pd_sim_event *event);
 /* False: empty. */
 bool pd_sim_queue_pop(struct pd_sim_queue *queue, struct pd_sim_event *event_out);
+/* What of this kind was to happen later happens at latest_ns, in the order of pushing. O(count). */
+void pd_sim_queue_hasten(struct pd_sim_queue *queue, uint32_t kind, uint64_t latest_ns);
 
 /* Memory of the simulator itself: never NULL. */
 void *pd_sim_alloc(size_t size);

@@ -34,6 +34,7 @@ static struct world *one_far_behind(uint64_t seed)
     }
     uint64_t last = world_status(world, 3).raft.last_index;
     world_crash(world, 3);
+    world_miss(world);
     world_put_many(world, 200, 40, 60);
     world_put(world, "late", "2");
     world_ticks(world, 5);
@@ -316,6 +317,7 @@ static void what_is_under_way_ends_before_the_store_is_emptied(void **state)
     world_ticks(world, 2);
     assert_true(node->tasks.count > 0); /* it asked for the row */
     world->is_cut[1][3] = world->is_cut[2][3] = true;
+    world_miss(world);
     world_put_many(world, 200, 10, 60);
     world_put(world, "late", "2");
     world_ticks(world, 5);
@@ -456,6 +458,33 @@ static bool halt_at_rows(struct world *world, struct world_message *message, voi
     return true;
 }
 
+/* One that answers, and only lacks what lately came, is not sent a snapshot: the log waits for it. */
+static void a_slow_follower_needs_no_snapshot(void **state)
+{
+    (void)state;
+    struct world *world = world_open(3, 3, 44);
+    world_start_all(world, 3);
+    world_put(world, "early", "1");
+    assert_true(world_converges(world, 50));
+    pd_raft_node leader = world_elect(world);
+    pd_raft_node slow = leader % 3 + 1;
+    for (uint32_t i = 0; i < 20; i++) {
+        world->is_cut[leader][slow] = true;
+        world_put_many(world, 40, 40, 60); /* four times what is retained in any case */
+        world->is_cut[leader][slow] = false;
+        world_ticks(world, 1);
+    }
+    world_put(world, "late", "2");
+    assert_caught_up(world);
+    assert_int_equal(world_status(world, slow).counters.snapshots_installed, 0);
+    world_miss(world);
+    world_put_many(world, 60, 40, 60);
+    assert_true(world_status(world, leader).raft.last_index -
+                    world_status(world, leader).raft.first_index <
+                100); /* and is cut again */
+    world_close(world);
+}
+
 /* The log is held for who is being sent a snapshot, but no client waits for that. */
 static void a_log_that_fills_up_is_not_held(void **state)
 {
@@ -475,6 +504,7 @@ static void a_log_that_fills_up_is_not_held(void **state)
         world_ticks(world, 20);
     }
     world_crash(world, 3);
+    world_miss(world);
     world_put_many(world, 100, 40, 60);
     bool is_halted = false;
     world->filter = halt_at_rows;
@@ -521,6 +551,7 @@ static void who_was_sent_a_snapshot_can_send_one(void **state)
     }
     world_crash(world, 3);
     world_crash(world, 4);
+    world_miss(world);
     world_put_many(world, 200, 40, 60);
     world_put(world, "late", "2");
     world_start(world, 3);
@@ -845,6 +876,7 @@ int main(void)
         cmocka_unit_test(what_is_under_way_ends_before_the_store_is_emptied),
         cmocka_unit_test(what_the_log_holds_is_not_installed),
         cmocka_unit_test(rows_that_contradict_their_hashes_are_not_used),
+        cmocka_unit_test(a_slow_follower_needs_no_snapshot),
         cmocka_unit_test(a_log_that_fills_up_is_not_held),
         cmocka_unit_test(who_was_sent_a_snapshot_can_send_one),
         cmocka_unit_test(a_store_lost_alone_is_rebuilt_from_a_whole_log),

@@ -299,6 +299,7 @@ static void a_snapshot_ends_the_watches_of_the_state_before_it(void **state)
     look(world, &watcher);
     assert_int_equal(expected(&watcher), truth_count);
     cut_off(world, follower, true);
+    world_miss(world);
     for (uint32_t i = 0; i < 200; i++) {
         put_random(world, 20);
     }

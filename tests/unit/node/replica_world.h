@@ -831,6 +831,12 @@ static inline void world_put(struct world *world, const char *key, const char *v
     }
 }
 
+/* Until the leader has noticed who does not answer: its log waits for them no more. */
+static inline void world_miss(struct world *world)
+{
+    world_ticks(world, 2 * world_config(1).raft.election_ticks + 1);
+}
+
 /* `count` writes of values of `size` bytes, to `keys` keys. */
 static inline void world_put_many(struct world *world, uint32_t count, uint32_t keys, size_t size)
 {

@@ -36,6 +36,35 @@ static void the_queue_orders_by_time_then_by_push(void **state)
     pd_sim_queue_deinit(&queue);
 }
 
+static void what_is_hastened_keeps_its_order(void **state)
+{
+    (void)state;
+    struct pd_sim_queue queue;
+    pd_sim_queue_init(&queue);
+    struct pd_random random;
+    pd_random_init(&random, 4, "queue");
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct pd_sim_event event = {
+            .time_ns = pd_random_below(&random, 50), .kind = i % 2 + 1, .value = i};
+        pd_sim_queue_push(&queue, &event);
+    }
+    pd_sim_queue_hasten(&queue, 1, 20);
+    struct pd_sim_event last = {0};
+    struct pd_sim_event event;
+    uint32_t late = 0;
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_true(pd_sim_queue_pop(&queue, &event));
+        assert_true(event.time_ns >= last.time_ns);
+        assert_true(i == 0 || event.time_ns > last.time_ns || event.value > last.value);
+        assert_true(event.kind == 2 || event.time_ns <= 20);
+        late += event.time_ns > 20;
+        last = event;
+    }
+    assert_true(late > 100); /* the others come when they came */
+    assert_false(pd_sim_queue_pop(&queue, &event));
+    pd_sim_queue_deinit(&queue);
+}
+
 static void clocks_drift_jump_and_freeze(void **state)
 {
     (void)state;
@@ -230,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_queue_orders_by_time_then_by_push),
+        cmocka_unit_test(what_is_hastened_keeps_its_order),
         cmocka_unit_test(clocks_drift_jump_and_freeze),
         cmocka_unit_test(links_keep_their_order_unless_told),
         cmocka_unit_test(cuts_add_up_and_heal),
