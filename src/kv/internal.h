@@ -10,6 +10,7 @@
 #include "kv/deadlines.h"
 #include "kv/kv.h"
 #include "kv/overlay.h"
+#include "kv/raise.h"
 #include "kv/session_window.h"
 
 #define PD_KV_SUB_LAST UINT32_MAX
@@ -505,6 +506,7 @@ uint64_t pd_kv_end_bytes_max(const struct pd_kv_config *config);
 void pd_kv_write_meta(struct pd_kv *kv);
 void pd_kv_start_empty(struct pd_kv *kv);
 bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out);
+void pd_kv_meta_encode(uint8_t room[PD_KV_META_SIZE], const struct pd_kv_meta *meta);
 enum pd_kv_progress pd_kv_run_ops(struct pd_kv *kv, uint32_t budget);
 PD_NODISCARD enum pd_status pd_kv_apply_supply_ops(struct pd_kv *kv,
                                                    const struct pd_store_page *page);

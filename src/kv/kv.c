@@ -273,11 +273,10 @@ size_t pd_kv_row_bytes_max(const struct pd_kv *kv)
 
 /* -- Writes ------------------------------------------------------------------------------------ */
 
-#define META_NUMBERS 14u
+#define META_NUMBERS (PD_KV_META_SIZE / 8u)
 
-void pd_kv_write_meta(struct pd_kv *kv)
+void pd_kv_meta_encode(uint8_t room[PD_KV_META_SIZE], const struct pd_kv_meta *meta)
 {
-    const struct pd_kv_meta *meta = &kv->meta;
     const uint64_t numbers[META_NUMBERS] = {meta->index,
                                             meta->term,
                                             (uint64_t)meta->revision,
@@ -292,10 +291,15 @@ void pd_kv_write_meta(struct pd_kv *kv)
                                             meta->key_count,
                                             meta->extended_ns,
                                             meta->left_subs};
-    uint8_t room[META_NUMBERS * 8];
     for (uint32_t i = 0; i < META_NUMBERS; i++) {
         pd_put_u64(room + (size_t)8 * i, numbers[i]);
     }
+}
+
+void pd_kv_write_meta(struct pd_kv *kv)
+{
+    uint8_t room[PD_KV_META_SIZE];
+    pd_kv_meta_encode(room, &kv->meta);
     uint64_t position =
         pd_kv_overlay_append(&kv->overlay, PD_KV_ENTRY_PUT, pd_kv_span("m", 1),
                              pd_kv_span(room, sizeof room), pd_kv_span(NULL, 0), false);
@@ -304,7 +308,7 @@ void pd_kv_write_meta(struct pd_kv *kv)
 
 bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
 {
-    if (value.size != (size_t)META_NUMBERS * 8) {
+    if (value.size != PD_KV_META_SIZE) {
         return false;
     }
     uint64_t numbers[META_NUMBERS];
