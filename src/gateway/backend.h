@@ -32,7 +32,10 @@ enum pd_backend_kind {
     PD_BACKEND_ADD_LEARNER, /* number: node; so for the next three. The answer is OK alone */
     PD_BACKEND_PROMOTE,
     PD_BACKEND_REMOVE,
-    PD_BACKEND_TRANSFER
+    PD_BACKEND_TRANSFER,
+    PD_BACKEND_SNAPSHOT,    /* number: the gateway's own; sequence: of the chunk, from 0, which
+                             * begins. The body is one chunk of what is applied here */
+    PD_BACKEND_SNAPSHOT_END /* of cancel alone, whose correlation is the snapshot's number */
 };
 
 struct pd_backend_watch {
@@ -51,6 +54,7 @@ struct pd_backend_request {
     enum pd_backend_kind kind;
     bool serializable; /* READ, ABOUT, LEASE*: of what is applied here, however old */
     uint64_t number;
+    uint64_t sequence;
     struct pd_span body;
     const struct pd_backend_watch *watch;
 };

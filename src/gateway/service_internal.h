@@ -62,6 +62,7 @@ struct pd_service {
     uint32_t call_count;
     struct pd_table watches; /* by call and watch id */
     struct pd_list orphans;  /* waiters whose calls are over, and whose keys are being removed */
+    uint64_t snapshot_number;
     struct pd_service_counters counters;
 };
 
@@ -71,6 +72,7 @@ extern const struct pd_service_handler pd_service_keepalive;
 extern const struct pd_service_handler pd_service_watch;
 extern const struct pd_service_handler pd_service_cluster;
 extern const struct pd_service_handler pd_service_maintenance;
+extern const struct pd_service_handler pd_service_snapshot;
 extern const struct pd_service_handler pd_service_auth;
 extern const struct pd_service_handler pd_service_lock;
 

@@ -132,7 +132,7 @@ static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t c
     return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
 }
 
-/* To a watch that runs. Nobody would say it again. */
+/* To a watch or a snapshot that runs. Nobody would say it again. */
 static void tell_watch(struct pd_gateway_backend *backend,
                        const struct pd_replica_request_head *head)
 {
@@ -211,6 +211,10 @@ static enum pd_replica_request_kind kind_of(enum pd_backend_kind kind)
         return PD_REPLICA_REQUEST_REMOVE;
     case PD_BACKEND_TRANSFER:
         return PD_REPLICA_REQUEST_TRANSFER;
+    case PD_BACKEND_SNAPSHOT:
+        return PD_REPLICA_REQUEST_SNAPSHOT;
+    case PD_BACKEND_SNAPSHOT_END:
+        return PD_REPLICA_REQUEST_SNAPSHOT_END;
     case PD_BACKEND_WRITE:
     case PD_BACKEND_REPEATABLE:
         break;
@@ -238,6 +242,7 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
     const struct pd_replica_request_head head = {
         .kind = kind_of(request->kind),
         .flags = request->serializable ? PD_REPLICA_REQUEST_SERIALIZABLE : 0,
+        .sequence = request->sequence,
         .number = request->number,
         .body = request->body,
     };
@@ -249,6 +254,10 @@ static void cancel(struct pd_backend *interface, uint64_t correlation, enum pd_b
     if (kind == PD_BACKEND_WATCH) {
         const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_UNWATCH,
                                                      .number = tag_of(correlation, kind)};
+        tell_watch(backend_of(interface), &head);
+    } else if (kind == PD_BACKEND_SNAPSHOT_END) {
+        const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_SNAPSHOT_END,
+                                                     .number = correlation};
         tell_watch(backend_of(interface), &head);
     }
 }

@@ -122,6 +122,7 @@ void pd_replica_close(struct pd_replica *replica)
     }
     pd_replica_watch_free(replica);
     pd_replica_transfers_free(replica);
+    pd_replica_backups_free(replica);
     pd_replica_install_free(replica);
     pd_replica_recovered_free(replica);
     pd_replica_log_free(replica);
@@ -170,6 +171,7 @@ void pd_replica_tick(struct pd_replica *replica)
     pd_replica_proposals_tick(replica);
     pd_replica_reads_tick(replica);
     pd_replica_transfers_tick(replica);
+    pd_replica_backups_tick(replica);
     pd_replica_install_tick(replica);
     if (replica->phase == PD_REPLICA_RUNNING) {
         pd_replica_duties_tick(replica);
@@ -362,6 +364,9 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
         return;
     }
     if (replica->phase != PD_REPLICA_RUNNING && head.kind != PD_REPLICA_REQUEST_STATUS) {
+        if (head.kind == PD_REPLICA_REQUEST_SNAPSHOT_END) {
+            return;
+        }
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_NOT_READY,
                                replica->phase == PD_REPLICA_RESTORING
                                    ? "this node is fetching its state from another member"
@@ -397,6 +402,12 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
     case PD_REPLICA_REQUEST_STATUS:
         answer_status(replica, client, correlation);
         break;
+    case PD_REPLICA_REQUEST_SNAPSHOT:
+        pd_replica_backup(replica, client, correlation, &head);
+        break;
+    case PD_REPLICA_REQUEST_SNAPSHOT_END:
+        pd_replica_backup_end(replica, client, head.number);
+        break;
     }
 }
 
@@ -415,6 +426,7 @@ void pd_replica_client_gone(struct pd_replica *replica, uint64_t client)
         }
     }
     pd_replica_watch_client_gone(replica, client);
+    pd_replica_backups_client_gone(replica, client);
 }
 
 /* -- Work -------------------------------------------------------------------------------------- */
@@ -436,6 +448,7 @@ bool pd_replica_step(struct pd_replica *replica)
         more = pd_replica_read_step(replica) || more;
         more = pd_replica_watch_step(replica) || more;
         more = pd_replica_store_step(replica) || more;
+        pd_replica_backups_step(replica);
         pd_replica_verify_step(replica);
     }
     if (replica->phase == PD_REPLICA_DEAD) {

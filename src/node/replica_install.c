@@ -104,6 +104,7 @@ static void begin_draining(struct pd_replica *replica)
     pd_replica_reads_drop(replica);
     pd_replica_watches_drop(replica);
     pd_replica_transfers_stop(replica);
+    pd_replica_backups_stop(replica);
 }
 
 static bool is_drained(const struct pd_replica *replica)
@@ -112,7 +113,8 @@ static bool is_drained(const struct pd_replica *replica)
         return true;
     }
     return !replica->is_applying && !replica->store_is_writing && !replica->store_is_flushing &&
-           replica->fetches_open == 0 && pd_replica_transfers_are_over(replica);
+           replica->fetches_open == 0 && pd_replica_transfers_are_over(replica) &&
+           pd_replica_backups_are_over(replica);
 }
 
 static void become_ready(struct pd_replica *replica)

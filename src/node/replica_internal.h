@@ -12,6 +12,7 @@
 #define PD_REPLICA_WINDOW_MAX 16u
 #define PD_REPLICA_CHUNK_BYTES_MAX (16u << 20)
 #define PD_REPLICA_TRANSFERS_MAX 2u
+#define PD_REPLICA_BACKUPS_MAX 2u
 #define PD_REPLICA_LOG_FILL_MAX                                                                    \
     50u /* percent of raft's window: then the store is flushed, all cut */
 
@@ -139,6 +140,32 @@ struct pd_replica_transfer {
     uint64_t sent_tick;          /* the window as a whole */
     struct pd_replica_bytes low; /* where the next page begins */
     struct pd_replica_chunk window[PD_REPLICA_WINDOW_MAX];
+};
+
+/* replica_backup.c has the diagram. */
+enum pd_replica_backup_state {
+    PD_REPLICA_BACKUP_FREE = 0,
+    PD_REPLICA_BACKUP_WAITING,
+    PD_REPLICA_BACKUP_OPENING,
+    PD_REPLICA_BACKUP_READING,
+    PD_REPLICA_BACKUP_HELD,
+    PD_REPLICA_BACKUP_CLOSING
+};
+/* A snapshot on its way to a client, who asks for one chunk at a time. */
+struct pd_replica_backup {
+    enum pd_replica_backup_state state;
+    uint64_t id;
+    uint64_t client;
+    uint64_t correlation; /* of the chunk that is asked for */
+    uint64_t number;      /* the client's */
+    bool is_asked;
+    bool is_view_open;
+    bool is_read;   /* every row was given */
+    uint64_t index; /* at least; once the view is open: of the snapshot */
+    struct pd_snapshot_chain chain;
+    size_t page_bytes;
+    uint64_t progress_tick;
+    struct pd_replica_bytes low; /* where the next page begins */
 };
 
 /* replica_install.c has the diagram. */
@@ -334,7 +361,8 @@ struct pd_replica {
     uint64_t round_tick;
 
     struct pd_replica_transfer transfers[PD_REPLICA_TRANSFERS_MAX];
-    uint64_t transfer_next;
+    struct pd_replica_backup backups[PD_REPLICA_BACKUPS_MAX];
+    uint64_t transfer_next;  /* of both */
     pd_raft_node wiped_told; /* the voter without a log that was last told of */
     pd_raft_node newcomer;   /* whom the round under way is for; 0: none */
     uint64_t newcomer_round;
@@ -483,6 +511,34 @@ bool pd_replica_is_member(const struct pd_raft_conf *conf, pd_raft_node node);
 /* Whether a row of the store goes into a snapshot's chunks: not those of the head, nor the store's
  * own. */
 bool pd_replica_row_travels(struct pd_span key);
+
+/* What a snapshot says at its beginning: what the kv says of itself at the view's index, and the
+ * configuration of then. `page` holds the rows from 'm' on. false: the store's own account of its
+ * state is damaged. Spans are borrowed from the page and `room`. */
+bool pd_replica_snapshot_head(struct pd_replica *replica, const struct pd_store_page *page,
+                              uint64_t index, uint8_t room[PD_RAFT_WIRE_CONF_SIZE_MAX],
+                              struct pd_snapshot_head *head_out, struct pd_raft_conf *conf_out);
+/* The rows of a page that travel, one behind the other at `rows`, which has room for all: their
+ * count. *last_out: the last key, travelling or not. */
+uint32_t pd_replica_snapshot_rows_copy(const struct pd_store_page *page, uint8_t *rows,
+                                       size_t *size_out, struct pd_span *last_out);
+
+/* replica_backup.c */
+void pd_replica_backup(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                       const struct pd_replica_request_head *head);
+void pd_replica_backup_end(struct pd_replica *replica, uint64_t client, uint64_t number);
+void pd_replica_backups_client_gone(struct pd_replica *replica, uint64_t client);
+void pd_replica_backups_step(struct pd_replica *replica);
+void pd_replica_backups_tick(struct pd_replica *replica);
+/* As for transfers. */
+void pd_replica_backups_stop(struct pd_replica *replica);
+bool pd_replica_backups_are_over(const struct pd_replica *replica);
+void pd_replica_backups_free(struct pd_replica *replica);
+/* false: it is none of theirs. */
+bool pd_replica_backup_opened(struct pd_replica *replica, uint64_t id, enum pd_status status,
+                              uint64_t index);
+bool pd_replica_backup_rows(struct pd_replica *replica, uint64_t id, enum pd_status status,
+                            const struct pd_store_page *page);
 
 /* replica_install.c */
 #define PD_REPLICA_CHUNK_ACK_SIZE 17u

@@ -91,6 +91,8 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     case PD_REPLICA_REQUEST_STATUS:
     case PD_REPLICA_REQUEST_MEMBERS:
     case PD_REPLICA_REQUEST_ABOUT:
+    case PD_REPLICA_REQUEST_SNAPSHOT:
+    case PD_REPLICA_REQUEST_SNAPSHOT_END:
         break;
     }
     return "not a change of the membership";

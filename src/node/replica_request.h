@@ -35,7 +35,13 @@ enum pd_replica_request_kind {
      * It has no answer of its own unless its body is wrong: the watch's answers tell. */
     PD_REPLICA_REQUEST_WATCH_CREDIT = 12,
     PD_REPLICA_REQUEST_MEMBERS = 13, /* a read. Answer: members.h */
-    PD_REPLICA_REQUEST_ABOUT = 14    /* a read. Answer: replica_about.h */
+    PD_REPLICA_REQUEST_ABOUT = 14,   /* a read. Answer: replica_about.h */
+    /* number: the client's own for it; sequence: of the chunk that is wanted, one behind the other
+     * from 0, which begins. What this node has applied, whoever leads. Answer: one chunk of
+     * snapshot_format.h; none is read before it is asked for. */
+    PD_REPLICA_REQUEST_SNAPSHOT = 15,
+    /* number: of a snapshot that is not wanted any more. It has no answer. */
+    PD_REPLICA_REQUEST_SNAPSHOT_END = 16
 };
 
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */

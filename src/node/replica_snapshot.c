@@ -360,12 +360,11 @@ bool pd_replica_row_travels(struct pd_span key)
     return letter != 'c' && !(key.size == 1 && (letter == 'm' || letter == 'r'));
 }
 
-/* The head: what the kv says of itself at the view's index, and the configuration of then. */
-static bool make_head(struct pd_replica *replica, struct pd_replica_transfer *transfer,
-                      const struct pd_store_page *page)
+bool pd_replica_snapshot_head(struct pd_replica *replica, const struct pd_store_page *page,
+                              uint64_t index, uint8_t room[PD_RAFT_WIRE_CONF_SIZE_MAX],
+                              struct pd_snapshot_head *head_out, struct pd_raft_conf *conf_out)
 {
     struct pd_snapshot_head head = {.sender_term = replica->term};
-    uint8_t conf_bytes[PD_RAFT_WIRE_CONF_SIZE_MAX];
     struct pd_span key;
     struct pd_span value;
     size_t at = 0;
@@ -375,15 +374,44 @@ static bool make_head(struct pd_replica *replica, struct pd_replica_transfer *tr
     }
     if (head.conf.size == 0) {
         /* No change was ever applied: the cluster is as it began. */
-        head.conf =
-            (struct pd_span){conf_bytes, pd_raft_wire_conf_put(conf_bytes, &replica->mark_conf)};
+        head.conf = (struct pd_span){room, pd_raft_wire_conf_put(room, &replica->mark_conf)};
     }
-    struct pd_raft_conf conf;
-    uint64_t index = 0;
-    if (!pd_kv_meta_row(head.meta, &index, &head.term) || index != transfer->index ||
-        pd_raft_wire_conf_get(head.conf, &conf) != PD_OK) {
+    uint64_t meta_index = 0;
+    if (!pd_kv_meta_row(head.meta, &meta_index, &head.term) || meta_index != index ||
+        pd_raft_wire_conf_get(head.conf, conf_out) != PD_OK) {
         pd_replica_note(replica, "the store's own account of its state is damaged: no snapshot can "
                                  "be taken of it");
+        return false;
+    }
+    *head_out = head;
+    return true;
+}
+
+uint32_t pd_replica_snapshot_rows_copy(const struct pd_store_page *page, uint8_t *rows,
+                                       size_t *size_out, struct pd_span *last_out)
+{
+    struct pd_span key = {NULL, 0};
+    struct pd_span value;
+    uint32_t count = 0;
+    size_t at = 0;
+    *size_out = 0;
+    while (page_row(page, &at, &key, &value)) {
+        if (pd_replica_row_travels(key)) {
+            *size_out = pd_snapshot_put_row(rows, *size_out, key, value);
+            count++;
+        }
+    }
+    *last_out = key;
+    return count;
+}
+
+static bool make_head(struct pd_replica *replica, struct pd_replica_transfer *transfer,
+                      const struct pd_store_page *page)
+{
+    struct pd_snapshot_head head;
+    struct pd_raft_conf conf;
+    uint8_t room[PD_RAFT_WIRE_CONF_SIZE_MAX];
+    if (!pd_replica_snapshot_head(replica, page, transfer->index, room, &head, &conf)) {
         return false;
     }
     if (!pd_replica_is_member(&conf, transfer->to)) {
@@ -413,19 +441,11 @@ static bool make_rows(struct pd_replica *replica, struct pd_replica_transfer *tr
         return false;
     }
     struct pd_replica_chunk *chunk = &transfer->window[number % PD_REPLICA_WINDOW_MAX];
-    struct pd_span key = {NULL, 0};
-    struct pd_span value;
-    uint32_t count = 0;
     size_t size = 0;
-    size_t at = 0;
-    while (page_row(page, &at, &key, &value)) {
-        if (pd_replica_row_travels(key)) {
-            size = pd_snapshot_put_row(bytes + PD_SNAPSHOT_ROWS_AT, size, key, value);
-            count++;
-        }
-    }
-    if (key.size > 0) {
-        set_low(transfer, key, true);
+    struct pd_span last;
+    uint32_t count = pd_replica_snapshot_rows_copy(page, bytes + PD_SNAPSHOT_ROWS_AT, &size, &last);
+    if (last.size > 0) {
+        set_low(transfer, last, true);
     }
     if (count == 0) {
         pd_free(bytes);
@@ -459,7 +479,8 @@ void pd_replica_snapshot_opened(struct pd_replica *replica, uint64_t id, enum pd
                                 uint64_t index)
 {
     struct pd_replica_transfer *transfer = find(replica, id);
-    if (replica->phase == PD_REPLICA_DEAD || transfer == NULL) {
+    if (replica->phase == PD_REPLICA_DEAD || pd_replica_backup_opened(replica, id, status, index) ||
+        transfer == NULL) {
         return;
     }
     transfer->is_view_open = status == PD_OK;
@@ -483,7 +504,8 @@ void pd_replica_snapshot_rows(struct pd_replica *replica, uint64_t id, enum pd_s
                               const struct pd_store_page *page)
 {
     struct pd_replica_transfer *transfer = find(replica, id);
-    if (replica->phase == PD_REPLICA_DEAD || transfer == NULL) {
+    if (replica->phase == PD_REPLICA_DEAD || pd_replica_backup_rows(replica, id, status, page) ||
+        transfer == NULL) {
         return;
     }
     pd_assert(transfer->is_reading);
