@@ -12,7 +12,7 @@ set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED Pk
 set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
 set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV PkgConfig::NETTLE
-  http_parser)
+  PkgConfig::GNUTLS http_parser)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)

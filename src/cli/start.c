@@ -41,6 +41,8 @@ struct arguments {
     struct pd_run_options app; /* without a file: none */
     uint64_t app_memory;       /* 0: half of what the process may use */
     struct pd_http1_rules allowed;
+    struct pd_gateway_certificates_files certificates;
+    bool wants_client_certificate;
     bool is_quiet;
 };
 
@@ -139,7 +141,8 @@ static void say_stopping(const struct pd_server_socket *socket)
 
 /* The port for etcd's clients, unless it is not wanted. An exit code. */
 static int open_gateway(const struct arguments *arguments, struct pd_host *host,
-                        struct pd_server *server, struct pd_gateway_thread **gateway_out)
+                        struct pd_server *server, struct ending *ending,
+                        struct pd_gateway_thread **gateway_out)
 {
     char text[PD_GATEWAY_TEXT_MAX];
     char address[PD_GATEWAY_URL_MAX];
@@ -147,7 +150,10 @@ static int open_gateway(const struct arguments *arguments, struct pd_host *host,
                                               .host = host,
                                               .folder = arguments->folder,
                                               .address = address,
-                                              .allowed = arguments->allowed};
+                                              .allowed = arguments->allowed,
+                                              .certificates = arguments->certificates,
+                                              .note = on_note,
+                                              .note_state = ending};
     if (arguments->listen_client == NULL) {
         return PD_EXIT_CODE_OK;
     }
@@ -211,7 +217,7 @@ static int serve(const struct arguments *arguments, struct pd_host *host, struct
     }
     struct pd_gateway_thread *gateway = NULL;
     struct pd_hosted *hosted = NULL;
-    int code = open_gateway(arguments, host, server, &gateway);
+    int code = open_gateway(arguments, host, server, ending, &gateway);
     if (code == PD_EXIT_CODE_OK && pd_server_peers_net_serve(ending->peers, server) != PD_OK) {
         code = pd_command_failed("cannot serve nodes that join: too many clients");
     }
@@ -286,8 +292,9 @@ static const char *name_clients(const struct arguments *arguments, char url[PD_G
     uint16_t port = 0;
     if (arguments->listen_client == NULL ||
         !pd_gateway_parse_address(arguments->listen_client, address, &port) || port == 0 ||
-        (size_t)snprintf(url, PD_GATEWAY_URL_MAX, "http://%s", arguments->listen_client) >=
-            PD_GATEWAY_URL_MAX) {
+        (size_t)snprintf(url, PD_GATEWAY_URL_MAX, "%s://%s",
+                         arguments->certificates.certificate == NULL ? "http" : "https",
+                         arguments->listen_client) >= PD_GATEWAY_URL_MAX) {
         return NULL;
     }
     return url;
@@ -419,6 +426,45 @@ static const char *take_value(struct arguments *arguments, struct pd_option_curs
     return NULL;
 }
 
+/* As take_value, of TLS on the port for clients; etcd's names. */
+static const char *take_certificates(struct arguments *arguments, struct pd_option_cursor *cursor,
+                                     bool *is_any_out)
+{
+    struct pd_gateway_certificates_files *files = &arguments->certificates;
+    *is_any_out = true;
+    if (pd_option_value(cursor, "--cert-file", &files->certificate)) {
+        return is_empty(files->certificate) ? "--cert-file takes a file" : NULL;
+    }
+    if (pd_option_value(cursor, "--key-file", &files->key)) {
+        return is_empty(files->key) ? "--key-file takes a file" : NULL;
+    }
+    if (pd_option_value(cursor, "--trusted-ca-file", &files->authorities)) {
+        return is_empty(files->authorities) ? "--trusted-ca-file takes a file" : NULL;
+    }
+    if (pd_option_flag(cursor, "--client-cert-auth")) {
+        arguments->wants_client_certificate = true;
+        return NULL;
+    }
+    *is_any_out = false;
+    return NULL;
+}
+
+/* NULL, or what does not go together. */
+static const char *check_certificates(const struct arguments *arguments)
+{
+    const struct pd_gateway_certificates_files *files = &arguments->certificates;
+    if ((files->certificate == NULL) != (files->key == NULL)) {
+        return "--cert-file and --key-file go together";
+    }
+    if (files->authorities != NULL && files->certificate == NULL) {
+        return "--trusted-ca-file is for TLS: --cert-file and --key-file, too";
+    }
+    if (arguments->wants_client_certificate && files->authorities == NULL) {
+        return "--client-cert-auth needs --trusted-ca-file: whose clients are let in";
+    }
+    return NULL;
+}
+
 /* "http://NAME", "https://NAME:PORT": nothing behind it. */
 static bool is_origin(const char *text)
 {
@@ -486,6 +532,9 @@ static int run_start(int count, char **words)
         if (!is_any) {
             wrong = take_allowed(&arguments, &cursor, &is_any);
         }
+        if (!is_any) {
+            wrong = take_certificates(&arguments, &cursor, &is_any);
+        }
         if (wrong != NULL) {
             return pd_command_usage(&pd_command_start, "%s", wrong);
         }
@@ -498,6 +547,7 @@ static int run_start(int count, char **words)
     arguments.app.arguments = words + cursor.at;
     arguments.app.argument_count = count - cursor.at;
     const char *wrong = check_app(&arguments.app);
+    wrong = wrong == NULL ? check_certificates(&arguments) : wrong;
     if (wrong != NULL) {
         return pd_command_usage(&pd_command_start, "%s", wrong);
     }
@@ -523,6 +573,11 @@ const struct pd_command pd_command_start = {
         "                        numbers and localhost ('*': any name; may be given again)\n"
         "  --allow-origin ORIGIN let pages from there use HTTP, as https://console.example.org\n"
         "                        ('*': from anywhere; may be given again)\n"
+        "  --cert-file FILE, --key-file FILE\n"
+        "                        speak TLS with clients, PEM; read again when they change\n"
+        "  --trusted-ca-file FILE\n"
+        "                        let only clients in whose certificate one of these has signed\n"
+        "  --client-cert-auth    the same, in etcd's words: needs --trusted-ca-file\n"
         "  --name NAME           what the members call it\n"
         "  --listen-peer ADDRESS:PORT\n"
         "                        where it listens for other nodes, UDP (default: as cluster.json\n"

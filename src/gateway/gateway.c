@@ -11,6 +11,9 @@
 
 #define BACKLOG 512
 #define ROOM_BYTES ((size_t)256 * 1024)
+#define PLAIN_BYTES (ROOM_BYTES + PD_TLS_AHEAD_BYTES)
+#define WIRE_BYTES PD_TLS_WIRE_BYTES(ROOM_BYTES)
+#define NOTE_NS (10 * SECOND_NS) /* between two of what peers do */
 #define KEEPALIVE_S 60
 #define MILLISECOND_NS UINT64_C(1000000)
 #define SECOND_NS UINT64_C(1000000000)
@@ -19,13 +22,23 @@
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PEEK_SIZE (sizeof preface - 1)
 
+/* For whoever speaks plainly where TLS is spoken; HTTP/1.0, so that anything understands it. */
+static const char speaks_tls[] = "HTTP/1.0 400 Bad Request\r\n"
+                                 "Content-Type: text/plain; charset=utf-8\r\n"
+                                 "Connection: close\r\n"
+                                 "\r\n"
+                                 "this port speaks TLS: use https\n";
+
 struct connection {
     uv_tcp_t socket; /* first */
     uv_timer_t timer;
     uv_write_t write;
     struct pd_gateway *gateway;
     struct pd_list link;
-    struct pd_list dirty;               /* linked: it may have output */
+    struct pd_list dirty; /* linked: it may have output */
+    struct pd_list turn;  /* linked: of the gateway's handshakes, or its waiting */
+    struct pd_tls *tls;   /* NULL: none, or it is not its turn yet */
+    uint64_t opened_ns;
     const struct pd_protocol *protocol; /* NULL: not known yet */
     void *state;
     uint64_t hello_deadline_ns;
@@ -39,6 +52,7 @@ struct connection {
     bool is_paused; /* not read from: it does not read */
     bool is_reset;  /* it takes nothing: the system is not to keep what waits for it */
     bool ends;      /* once its output has left */
+    bool shakes;    /* of the gateway's handshakes */
     bool is_closing;
 };
 
@@ -56,8 +70,16 @@ struct pd_gateway {
     struct pd_list dirty;
     uint32_t connection_count;
     struct pd_gateway_counters counters;
+    struct pd_list handshakes; /* under way, oldest first */
+    struct pd_list waiting;    /* for their turn, and not read from */
+    uint32_t handshake_count;
+    struct pd_tls_credentials *credentials; /* NULL: no TLS */
+    _Atomic(struct pd_tls_credentials *) renewed;
+    uint64_t noted_ns;
     uint8_t *room_in;
     uint8_t *room_out;
+    uint8_t *room_plain; /* of TLS; so for the next */
+    uint8_t *room_wire;
     atomic_bool is_asked_to_stop;
     bool stops;
     uint16_t port;
@@ -71,6 +93,8 @@ struct pd_gateway_config pd_gateway_config_default(void)
         .connections_max = 16384,
         .hello_ns = 10 * SECOND_NS,
         .stall_ns = 60 * SECOND_NS,
+        .handshakes_max = 256,
+        .handshake_pressed_ns = SECOND_NS,
         .service = pd_service_config_default(),
         .grpc = pd_grpc_config_default(),
         .http1 = pd_http1_config_default(),
@@ -93,7 +117,41 @@ static uint64_t wait_ms(uint64_t now, uint64_t deadline_ns)
     return deadline_ns <= now ? 1 : (deadline_ns - now) / MILLISECOND_NS + 1;
 }
 
+/* What a peer did; the first of a while, so that no peer fills the log. */
+static void note_peer(struct connection *connection, const char *what, const char *why)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    char name[INET6_ADDRSTRLEN] = "?";
+    char text[PD_GATEWAY_TEXT_MAX];
+    struct sockaddr_storage address;
+    int size = sizeof address;
+    uint64_t now = now_ns(gateway);
+    if (gateway->config.note == NULL || now < gateway->noted_ns) {
+        return;
+    }
+    gateway->noted_ns = now + NOTE_NS;
+    if (uv_tcp_getpeername(&connection->socket, (struct sockaddr *)&address, &size) == 0) {
+        (void)uv_ip_name((const struct sockaddr *)&address, name, sizeof name);
+    }
+    (void)snprintf(text, sizeof text, "client %s: %s%s", name, what, why);
+    gateway->config.note(gateway->config.note_state, text);
+}
+
 /* -- The end of a connection ------------------------------------------------------------------- */
+
+static void begin_waiting(struct pd_gateway *gateway);
+
+/* Its handshake is over, or it is. */
+static void leave_turn(struct connection *connection)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    pd_list_remove(&connection->turn);
+    if (connection->shakes) {
+        connection->shakes = false;
+        gateway->handshake_count--;
+        begin_waiting(gateway);
+    }
+}
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -114,9 +172,12 @@ static void hang_up(struct connection *connection)
         connection->protocol->close(connection->state);
         connection->protocol = NULL;
     }
+    pd_tls_close(connection->tls);
+    connection->tls = NULL;
     pd_list_remove(&connection->link);
     pd_list_remove(&connection->dirty);
     connection->gateway->connection_count--;
+    leave_turn(connection);
     uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
     if (!connection->is_reset || uv_tcp_close_reset(&connection->socket, on_handle_closed) != 0) {
         uv_close((uv_handle_t *)&connection->socket, on_handle_closed);
@@ -194,6 +255,54 @@ static bool write_rest(struct connection *connection, const uint8_t *bytes, size
     return true;
 }
 
+/* To the socket, which takes nothing else now. False: the connection is gone. */
+static bool write_now(struct connection *connection, const uint8_t *bytes, size_t size)
+{
+    union {
+        const uint8_t *given;
+        char *wanted; /* libuv reads it only */
+    } base = {.given = bytes};
+    uv_buf_t buffer = uv_buf_init(base.wanted, (unsigned)size);
+    int written = uv_try_write((uv_stream_t *)&connection->socket, &buffer, 1);
+    if (written == UV_EAGAIN) {
+        written = 0;
+    }
+    if (written < 0) {
+        hang_up(connection);
+        return false;
+    }
+    return (size_t)written == size ||
+           write_rest(connection, bytes + written, size - (size_t)written);
+}
+
+/* As write_now, of what the protocol said. */
+static bool send_out(struct connection *connection, const uint8_t *bytes, size_t size)
+{
+    struct pd_tls_room wire = {connection->gateway->room_wire, 0, WIRE_BYTES};
+    if (connection->tls == NULL) {
+        return write_now(connection, bytes, size);
+    }
+    if (pd_tls_send(connection->tls, (struct pd_span){bytes, size}, &wire) != PD_OK) {
+        break_off(connection);
+        return false;
+    }
+    return write_now(connection, wire.bytes, wire.size);
+}
+
+/* Everything has left: the end, which TLS tells. */
+static void finish(struct connection *connection)
+{
+    if (connection->tls != NULL && connection->pending == NULL) {
+        struct pd_tls_room wire = {connection->gateway->room_wire, 0, WIRE_BYTES};
+        pd_tls_say_end(connection->tls, &wire);
+        if (wire.size > 0) {
+            uv_buf_t buffer = uv_buf_init((char *)wire.bytes, (unsigned)wire.size);
+            (void)uv_try_write((uv_stream_t *)&connection->socket, &buffer, 1);
+        }
+    }
+    hang_up(connection);
+}
+
 static void flush(struct connection *connection)
 {
     struct pd_gateway *gateway = connection->gateway;
@@ -202,23 +311,14 @@ static void flush(struct connection *connection)
         if (size == 0) {
             break;
         }
-        uv_buf_t buffer = uv_buf_init((char *)gateway->room_out, (unsigned)size);
-        int written = uv_try_write((uv_stream_t *)&connection->socket, &buffer, 1);
-        if (written == UV_EAGAIN) {
-            written = 0;
-        }
-        if (written < 0) {
-            hang_up(connection);
-            return;
-        }
-        if ((size_t)written < size &&
-            !write_rest(connection, gateway->room_out + written, size - (size_t)written)) {
+        if (!send_out(connection, gateway->room_out, size)) {
             return;
         }
     }
-    if (connection->pending == NULL && !connection->is_closing && connection->protocol != NULL &&
-        (connection->ends || connection->protocol->has_ended(connection->state))) {
-        hang_up(connection);
+    if (connection->pending == NULL && !connection->is_closing &&
+        (connection->ends ||
+         (connection->protocol != NULL && connection->protocol->has_ended(connection->state)))) {
+        finish(connection);
     }
     pace(connection);
 }
@@ -251,7 +351,9 @@ static void on_timer(uv_timer_t *timer)
     connection->armed_ns = UINT64_MAX;
     if (connection->protocol == NULL) {
         if (connection->hello_deadline_ns <= now) {
+            gateway->counters.tls_failed += connection->shakes && !connection->ends;
             break_off(connection);
+            settle(gateway);
             return;
         }
     } else {
@@ -367,6 +469,104 @@ static size_t peek(struct connection *connection, const uint8_t *bytes, size_t s
     return at;
 }
 
+/* What was said, TLS or none; it may be the end of the connection. */
+static void take(struct connection *connection, const uint8_t *bytes, size_t size)
+{
+    size_t at = 0;
+    if (connection->protocol == NULL) {
+        if (size > 0 && connection->tls == NULL && connection->peeked_size == 0 &&
+            pd_tls_begins(bytes[0])) {
+            connection->gateway->counters.tls_unwanted++;
+            note_peer(connection, "speaks TLS, and this port does not: use http, or --cert-file",
+                      "");
+        }
+        at = peek(connection, bytes, size);
+    }
+    if (connection->protocol != NULL && !connection->ends) {
+        give(connection, (struct pd_span){bytes + at, size - at});
+    }
+}
+
+/* -- TLS --------------------------------------------------------------------------------------- */
+
+static void fail_tls(struct connection *connection, enum pd_status status)
+{
+    struct pd_gateway_counters *counters = &connection->gateway->counters;
+    if (!pd_tls_is_open(connection->tls)) {
+        counters->tls_failed++;
+        counters->tls_denied += status == PD_ERR_DENIED;
+        note_peer(connection, "TLS failed: ", pd_tls_error(connection->tls));
+    }
+    counters->connections_broken++;
+    connection->ends = true;
+    mark_dirty(connection);
+}
+
+/* The first byte tells that this is none. */
+static void refuse_plain(struct connection *connection)
+{
+    connection->gateway->counters.tls_failed++;
+    connection->gateway->counters.tls_not++;
+    connection->gateway->counters.connections_broken++;
+    note_peer(connection, "speaks no TLS, and this port does: use https", "");
+    connection->ends = true;
+    if (write_now(connection, (const uint8_t *)speaks_tls, sizeof speaks_tls - 1)) {
+        mark_dirty(connection);
+    }
+}
+
+static void end_handshake(struct connection *connection)
+{
+    enum pd_tls_alpn alpn = pd_tls_alpn(connection->tls);
+    connection->gateway->counters.tls_handshakes++;
+    leave_turn(connection);
+    if (alpn != PD_TLS_ALPN_NONE && !open_protocol(connection, alpn == PD_TLS_ALPN_HTTP2)) {
+        break_off(connection);
+    } else {
+        mark_dirty(connection);
+    }
+}
+
+static void take_tls(struct connection *connection, const uint8_t *bytes, size_t size)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    struct pd_tls_room plain = {gateway->room_plain, 0, PLAIN_BYTES};
+    struct pd_tls_room wire = {gateway->room_wire, 0, WIRE_BYTES};
+    if (connection->tls == NULL) {
+        if (!pd_tls_begins(bytes[0])) {
+            refuse_plain(connection);
+            return;
+        }
+        connection->tls = pd_tls_open(gateway->credentials);
+        if (connection->tls == NULL) {
+            break_off(connection);
+            return;
+        }
+    }
+    bool was_open = pd_tls_is_open(connection->tls);
+    enum pd_status status =
+        pd_tls_receive(connection->tls, (struct pd_span){bytes, size}, &plain, &wire);
+    if (wire.size > 0 && !write_now(connection, wire.bytes, wire.size)) {
+        return;
+    }
+    mark_dirty(connection); /* what was not taken at once stops the reading */
+    if (pd_tls_is_open(connection->tls) && !was_open) {
+        end_handshake(connection);
+    }
+    if (!connection->is_closing && plain.size > 0) {
+        take(connection, plain.bytes, plain.size);
+    }
+    if (connection->is_closing || status == PD_OK) {
+        return;
+    }
+    if (status == PD_ERR_CLOSED) {
+        connection->ends = true;
+        mark_dirty(connection);
+    } else {
+        fail_tls(connection, status);
+    }
+}
+
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)suggested;
@@ -382,13 +582,12 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         settle(gateway);
         return;
     }
+    pd_assert(connection->pending == NULL); /* else it would not be read from */
     const uint8_t *bytes = (const uint8_t *)buffer->base;
-    size_t at = 0;
-    if (connection->protocol == NULL) {
-        at = peek(connection, bytes, (size_t)size);
-    }
-    if (connection->protocol != NULL && !connection->ends) {
-        give(connection, (struct pd_span){bytes + at, (size_t)size - at});
+    if (size > 0 && gateway->credentials != NULL) {
+        take_tls(connection, bytes, (size_t)size);
+    } else {
+        take(connection, bytes, (size_t)size);
     }
     settle(gateway);
 }
@@ -396,18 +595,60 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 /* Who does not read, or is ahead of what its protocol can take, is not read from. */
 static void pace(struct connection *connection)
 {
-    if (connection->is_closing || connection->protocol == NULL) {
+    const struct pd_protocol *protocol = connection->protocol;
+    if (connection->is_closing) {
         return;
     }
-    const struct pd_protocol *protocol = connection->protocol;
-    bool waits = connection->pending != NULL || connection->ends ||
-                 (protocol->is_full != NULL && protocol->is_full(connection->state));
+    bool waits =
+        connection->pending != NULL || connection->ends ||
+        (protocol != NULL && protocol->is_full != NULL && protocol->is_full(connection->state));
     if (waits && !connection->is_paused) {
         (void)uv_read_stop((uv_stream_t *)&connection->socket);
     } else if (!waits && connection->is_paused) {
         (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
     }
     connection->is_paused = waits;
+}
+
+static void begin_reading(struct connection *connection)
+{
+    (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
+}
+
+static void begin_handshake(struct connection *connection)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    connection->shakes = true;
+    gateway->handshake_count++;
+    pd_list_append(&gateway->handshakes, &connection->turn);
+    begin_reading(connection);
+}
+
+static void begin_waiting(struct pd_gateway *gateway)
+{
+    while (!gateway->stops && !pd_list_is_empty(&gateway->waiting) &&
+           gateway->handshake_count < gateway->config.handshakes_max) {
+        struct connection *next =
+            pd_container_of(pd_list_first(&gateway->waiting), struct connection, turn);
+        pd_list_remove(&next->turn);
+        begin_handshake(next);
+    }
+}
+
+/* Its turn, now or after others'. Whoever only holds a place while others wait loses it. */
+static void ask_for_turn(struct connection *connection)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    pd_list_append(&gateway->waiting, &connection->turn);
+    if (gateway->handshake_count == gateway->config.handshakes_max) {
+        struct connection *oldest =
+            pd_container_of(pd_list_first(&gateway->handshakes), struct connection, turn);
+        if (oldest->opened_ns + gateway->config.handshake_pressed_ns <= now_ns(gateway)) {
+            gateway->counters.tls_failed++;
+            break_off(oldest);
+        }
+    }
+    begin_waiting(gateway);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -419,7 +660,8 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     connection->gateway = gateway;
     connection->armed_ns = UINT64_MAX;
-    connection->hello_deadline_ns = now_ns(gateway) + gateway->config.hello_ns;
+    connection->opened_ns = now_ns(gateway);
+    connection->hello_deadline_ns = connection->opened_ns + gateway->config.hello_ns;
     (void)uv_tcp_init(&gateway->loop, &connection->socket);
     (void)uv_timer_init(&gateway->loop, &connection->timer);
     connection->handles = 2;
@@ -427,6 +669,7 @@ static void on_connection(uv_stream_t *listener, int status)
     connection->timer.data = connection;
     pd_list_append(&gateway->connections, &connection->link);
     pd_list_init(&connection->dirty);
+    pd_list_init(&connection->turn);
     gateway->connection_count++;
     if (uv_accept(listener, (uv_stream_t *)&connection->socket) != 0) {
         hang_up(connection);
@@ -440,8 +683,12 @@ static void on_connection(uv_stream_t *listener, int status)
     gateway->counters.connections++;
     (void)uv_tcp_nodelay(&connection->socket, 1);
     (void)uv_tcp_keepalive(&connection->socket, 1, KEEPALIVE_S);
-    (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
     arm(connection);
+    if (gateway->credentials == NULL) {
+        begin_reading(connection);
+    } else {
+        ask_for_turn(connection);
+    }
 }
 
 /* -- The loop ---------------------------------------------------------------------------------- */
@@ -450,11 +697,21 @@ static void stop_now(struct pd_gateway *gateway)
 {
     gateway->stops = true;
     while (!pd_list_is_empty(&gateway->connections)) {
-        hang_up(pd_container_of(pd_list_first(&gateway->connections), struct connection, link));
+        finish(pd_container_of(pd_list_first(&gateway->connections), struct connection, link));
     }
     uv_close((uv_handle_t *)&gateway->listener, NULL);
     uv_close((uv_handle_t *)&gateway->wake, NULL);
     uv_close((uv_handle_t *)&gateway->backend_timer, NULL);
+}
+
+static void take_renewed(struct pd_gateway *gateway)
+{
+    struct pd_tls_credentials *renewed = atomic_exchange(&gateway->renewed, NULL);
+    if (renewed != NULL) {
+        pd_tls_credentials_release(gateway->credentials);
+        gateway->credentials = renewed;
+        gateway->counters.tls_end_s = pd_tls_credentials_end_s(renewed);
+    }
 }
 
 static void on_wake(uv_async_t *wake)
@@ -463,6 +720,7 @@ static void on_wake(uv_async_t *wake)
     if (gateway->stops) {
         return;
     }
+    take_renewed(gateway);
     gateway->backend->ops->drain(gateway->backend);
     settle(gateway);
     if (atomic_load(&gateway->is_asked_to_stop)) {
@@ -535,7 +793,27 @@ static void free_memory(struct pd_gateway *gateway)
     pd_service_close(gateway->service);
     pd_free(gateway->room_in);
     pd_free(gateway->room_out);
+    pd_free(gateway->room_plain);
+    pd_free(gateway->room_wire);
+    pd_tls_credentials_release(gateway->credentials);
+    pd_tls_credentials_release(atomic_load(&gateway->renewed));
     pd_free(gateway);
+}
+
+static bool make_rooms(struct pd_gateway *gateway)
+{
+    gateway->room_in = pd_alloc(ROOM_BYTES);
+    gateway->room_out = pd_alloc(ROOM_BYTES);
+    bool is_made = gateway->room_in != NULL && gateway->room_out != NULL;
+    if (is_made && gateway->config.credentials != NULL) {
+        gateway->credentials = gateway->config.credentials;
+        pd_tls_credentials_hold(gateway->credentials);
+        gateway->counters.tls_end_s = pd_tls_credentials_end_s(gateway->credentials);
+        gateway->room_plain = pd_alloc(PLAIN_BYTES);
+        gateway->room_wire = pd_alloc(WIRE_BYTES);
+        is_made = gateway->room_plain != NULL && gateway->room_wire != NULL;
+    }
+    return is_made;
 }
 
 enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
@@ -549,11 +827,11 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
     gateway->config = *config;
     gateway->backend = config->service.backend;
     gateway->backend_armed_ns = UINT64_MAX;
-    gateway->room_in = pd_alloc(ROOM_BYTES);
-    gateway->room_out = pd_alloc(ROOM_BYTES);
     pd_list_init(&gateway->connections);
     pd_list_init(&gateway->dirty);
-    if (gateway->room_in == NULL || gateway->room_out == NULL ||
+    pd_list_init(&gateway->handshakes);
+    pd_list_init(&gateway->waiting);
+    if (!make_rooms(gateway) ||
         pd_service_open(&gateway->config.service, &gateway->service) != PD_OK ||
         uv_loop_init(&gateway->loop) != 0) {
         free_memory(gateway);
@@ -594,6 +872,12 @@ void pd_gateway_run(struct pd_gateway *gateway)
 void pd_gateway_stop(struct pd_gateway *gateway)
 {
     atomic_store(&gateway->is_asked_to_stop, true);
+    (void)uv_async_send(&gateway->wake);
+}
+
+void pd_gateway_renew(struct pd_gateway *gateway, struct pd_tls_credentials *credentials)
+{
+    pd_tls_credentials_release(atomic_exchange(&gateway->renewed, credentials));
     (void)uv_async_send(&gateway->wake);
 }
 

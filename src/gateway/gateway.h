@@ -2,9 +2,12 @@
  *
  * Model      One thread with libuv's loop. A connection's first bytes tell what it is: HTTP/2 is
  *            gRPC (grpc.h), anything else HTTP/1.1 (http1.h). Protocols have no I/O; here are
- *            their sockets, their timers, and the thread that the backend's answers come to.
+ *            their sockets, their timers, and the thread that the backend's answers come to. With
+ *            credentials all of it is inside of TLS (tls.h), and ALPN may tell the protocol.
  * Bounds     struct pd_gateway_config. A connection too many is closed at once. A peer that does
  *            not read is not read from. One that says nothing at first is closed after hello_ns.
+ *            Of TLS's handshakes handshakes_max are under way; further connections wait for their
+ *            turn, and while any waits, a handshake may take handshake_pressed_ns.
  * Threads    open, run, close: one thread. stop: any. */
 #ifndef PD_GATEWAY_GATEWAY_H
 #define PD_GATEWAY_GATEWAY_H
@@ -13,6 +16,7 @@
 #include "gateway/grpc.h"
 #include "gateway/http1.h"
 #include "gateway/service.h"
+#include "gateway/tls.h"
 
 #define PD_GATEWAY_TEXT_MAX 256u
 
@@ -22,8 +26,14 @@ struct pd_gateway_config {
     const char *address; /* numeric: "127.0.0.1", "::1" */
     uint16_t port;       /* 0: a free one */
     uint32_t connections_max;
-    uint64_t hello_ns;                /* until a connection has said what it speaks */
-    uint64_t stall_ns;                /* for which one may take nothing of what was written to it */
+    uint64_t hello_ns; /* until a connection has said what it speaks */
+    uint64_t stall_ns; /* for which one may take nothing of what was written to it */
+    struct pd_tls_credentials *credentials; /* NULL: no TLS; held from open to close */
+    uint32_t handshakes_max;
+    uint64_t handshake_pressed_ns;
+    /* Words for the log, from the gateway's thread; few, whatever peers do. NULL: not wanted. */
+    void (*note)(void *state, const char *text);
+    void *note_state;
     struct pd_service_config service; /* its backend too */
     struct pd_grpc_config grpc;
     struct pd_http1_config http1;
@@ -40,6 +50,9 @@ uint16_t pd_gateway_port(const struct pd_gateway *gateway);
 /* Serve until pd_gateway_stop. */
 void pd_gateway_run(struct pd_gateway *gateway);
 void pd_gateway_stop(struct pd_gateway *gateway);
+/* Connections from now on get these. Taken: the gateway releases them. Any thread, until close;
+ * only where there were credentials before. */
+void pd_gateway_renew(struct pd_gateway *gateway, struct pd_tls_credentials *credentials);
 /* After run. Detaches the backend. */
 void pd_gateway_close(struct pd_gateway *gateway);
 
@@ -47,6 +60,12 @@ struct pd_gateway_counters {
     uint64_t connections;
     uint64_t connections_refused;
     uint64_t connections_broken; /* the peer broke its protocol, or was too slow */
+    uint64_t tls_handshakes;     /* that were completed; so for those below, begun */
+    uint64_t tls_failed;         /* all that were not, those that follow too */
+    uint64_t tls_denied;         /* no certificate, or one that is not trusted */
+    uint64_t tls_not;            /* plain bytes where TLS is spoken */
+    uint64_t tls_unwanted;       /* TLS where it is not spoken */
+    uint64_t tls_end_s;          /* when the certificate ends, since 1970; 0: no TLS */
     struct pd_service_counters service;
 };
 /* After run. */

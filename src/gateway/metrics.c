@@ -119,6 +119,24 @@ static void write_peers(const struct pd_backend_figures *figures, struct pd_text
 
 /* -- The port ---------------------------------------------------------------------------------- */
 
+static void write_tls(const struct pd_gateway_counters *counters, struct pd_text *text)
+{
+    counter(text, "pando_client_tls_unwanted_total",
+            "Connections that began TLS where none is spoken.", counters->tls_unwanted);
+    if (counters->tls_end_s == 0) {
+        return;
+    }
+    gauge(text, "pando_client_tls_certificate_end_seconds",
+          "When the first certificate of this port's chain ends, since 1970.", counters->tls_end_s);
+    counter(text, "pando_client_tls_handshakes_total", "Handshakes that were completed.",
+            counters->tls_handshakes);
+    counter(text, "pando_client_tls_failed_total", "Handshakes that were not completed.",
+            counters->tls_failed);
+    counter(text, "pando_client_tls_denied_total",
+            "Of these, for a certificate that was missing or not trusted.", counters->tls_denied);
+    counter(text, "pando_client_tls_plain_total", "Of these, without TLS.", counters->tls_not);
+}
+
 static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
 {
     const struct pd_gateway_counters *counters = metrics->counters;
@@ -131,6 +149,7 @@ static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
     counter(text, "pando_client_connections_broken_total",
             "Connections that were cut off: no protocol, or too slow.",
             counters->connections_broken);
+    write_tls(counters, text);
     counter(text, "pando_api_calls_total", "Calls of the API, whatever carried them.",
             service->calls);
     counter(text, "pando_api_failures_total", "Calls that ended with an error.", service->failures);

@@ -11,6 +11,8 @@
 struct pd_gateway_thread {
     struct pd_gateway *gateway;
     struct pd_gateway_backend *backend;
+    struct pd_gateway_certificates *certificates; /* NULL: no TLS */
+    struct pd_gateway_thread_config config;
     struct pd_host *host;
     struct pd_thread thread;
     char url[PD_GATEWAY_URL_MAX];
@@ -45,21 +47,70 @@ static void run(void *argument)
     pd_gateway_run(thread->gateway);
 }
 
+static void renew(void *state, struct pd_tls_credentials *credentials)
+{
+    const struct pd_gateway_thread *thread = state;
+    pd_gateway_renew(thread->gateway, credentials);
+}
+
+static void note(void *state, const char *text)
+{
+    const struct pd_gateway_thread *thread = state;
+    if (thread->config.note != NULL) {
+        thread->config.note(thread->config.note_state, text);
+    }
+}
+
+/* NULL with PD_OK: no TLS is wanted. */
+static enum pd_status open_certificates(struct pd_gateway_thread *thread, char *text,
+                                        struct pd_tls_credentials **credentials_out)
+{
+    char why[PD_GATEWAY_CERTIFICATES_TEXT_MAX];
+    const struct pd_gateway_certificates_config config = {
+        .host = thread->host,
+        .files = thread->config.certificates,
+        .look_ns = PD_GATEWAY_CERTIFICATES_LOOK_NS,
+        .changed = renew,
+        .note = note,
+        .state = thread,
+    };
+    *credentials_out = NULL;
+    if (config.files.certificate == NULL) {
+        return PD_OK;
+    }
+    enum pd_status status =
+        pd_gateway_certificates_open(&config, why, credentials_out, &thread->certificates);
+    if (status != PD_OK) {
+        (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "%.*s", (int)PD_GATEWAY_TEXT_MAX - 1, why);
+    }
+    return status;
+}
+
 static enum pd_status open_gateway(struct pd_gateway_thread *thread,
                                    const struct pd_gateway_thread_config *config, char *text)
 {
+    struct pd_tls_credentials *credentials = NULL;
     struct pd_gateway_config gateway = pd_gateway_config_default();
+    enum pd_status status = open_certificates(thread, text, &credentials);
+    if (status != PD_OK) {
+        return status;
+    }
+    gateway.credentials = credentials;
+    gateway.note = note;
+    gateway.note_state = thread;
     gateway.address = config->address;
     gateway.port = config->port;
     gateway.http1.rules = config->allowed;
     gateway.service.backend = pd_gateway_backend_interface(thread->backend);
-    enum pd_status status = pd_gateway_open(&gateway, text, &thread->gateway);
+    status = pd_gateway_open(&gateway, text, &thread->gateway);
+    pd_tls_credentials_release(credentials);
     if (status != PD_OK) {
         return status;
     }
     bool is_ipv6 = strchr(config->address, ':') != NULL;
-    (void)snprintf(thread->url, sizeof thread->url, "http://%s%s%s:%u", is_ipv6 ? "[" : "",
-                   config->address, is_ipv6 ? "]" : "", (unsigned)pd_gateway_port(thread->gateway));
+    (void)snprintf(thread->url, sizeof thread->url, "%s://%s%s%s:%u",
+                   credentials != NULL ? "https" : "http", is_ipv6 ? "[" : "", config->address,
+                   is_ipv6 ? "]" : "", (unsigned)pd_gateway_port(thread->gateway));
     pd_gateway_backend_set_url(thread->backend, thread->url);
     return PD_OK;
 }
@@ -76,6 +127,7 @@ enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *con
     const struct pd_gateway_backend_config backend = {
         .server = config->server, .host = config->host, .folder = config->folder, .name = "pando"};
     thread->host = config->host;
+    thread->config = *config;
     enum pd_status status = pd_gateway_backend_open(&backend, &thread->backend);
     if (status != PD_OK) {
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: %s",
@@ -93,7 +145,13 @@ enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *con
             pd_gateway_close(thread->gateway);
         }
     }
+    if (status == PD_OK && thread->certificates != NULL &&
+        pd_gateway_certificates_start(thread->certificates) != PD_OK) {
+        note(thread, "no thread to look whether certificates change: restart the node when they "
+                     "do");
+    }
     if (status != PD_OK) {
+        pd_gateway_certificates_close(thread->certificates);
         pd_gateway_backend_close(thread->backend);
         pd_free(thread);
         return status;
@@ -113,6 +171,7 @@ void pd_gateway_thread_close(struct pd_gateway_thread *thread,
     if (thread == NULL) {
         return;
     }
+    pd_gateway_certificates_close(thread->certificates);
     pd_gateway_stop(thread->gateway);
     thread->host->ops->thread_join(thread->host, thread->thread);
     if (counters_out != NULL) {

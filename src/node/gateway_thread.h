@@ -5,6 +5,7 @@
 #define PD_NODE_GATEWAY_THREAD_H
 
 #include "gateway/gateway.h"
+#include "node/gateway_certificates.h"
 #include "node/server.h"
 
 #define PD_GATEWAY_URL_MAX 128u
@@ -23,13 +24,17 @@ struct pd_gateway_thread_config {
     const char *address;
     uint16_t port;                 /* 0: a free one */
     struct pd_http1_rules allowed; /* borrowed texts */
+    struct pd_gateway_certificates_files certificates;
+    /* Words for the log, from threads of its own. NULL: not wanted. */
+    void (*note)(void *state, const char *text);
+    void *note_state;
 };
 /* Serves when it returns. Failures as pd_gateway_open's, pd_server_client_open's; PD_ERR_IO: no
  * thread. text: for a person. */
 PD_NODISCARD enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *config,
                                                    char text[PD_GATEWAY_TEXT_MAX],
                                                    struct pd_gateway_thread **thread_out);
-/* "http://127.0.0.1:2379" */
+/* "http://127.0.0.1:2379", or https. */
 const char *pd_gateway_thread_url(const struct pd_gateway_thread *thread);
 /* Hang up on everybody, and end. counters_out may be NULL. */
 void pd_gateway_thread_close(struct pd_gateway_thread *thread,
