@@ -38,6 +38,7 @@ struct stream {
     uint64_t timeout_ns;
     bool is_post;
     bool is_grpc;
+    bool is_malformed; /* its grpc-timeout is none */
     bool path_came;
     bool is_refused; /* answered before it began */
     /* The message that is coming. */
@@ -619,7 +620,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     } else if (is_name(key, "content-type")) {
         stream->is_grpc = begins_with(text, "application/grpc");
     } else if (is_name(key, "grpc-timeout") && !pd_grpc_parse_timeout(text, &stream->timeout_ns)) {
-        stream->timeout_ns = 0;
+        stream->is_malformed = true;
     }
     return 0;
 }
@@ -644,6 +645,11 @@ static void begin_call(struct stream *stream)
     }
     if (stream->method == NULL) {
         finish(stream, PD_CODE_UNIMPLEMENTED, "unknown service or method");
+        return;
+    }
+    if (stream
+            ->is_malformed) { /* as Go's servers answer: it is not late, nobody knows when it is */
+        finish(stream, PD_CODE_INTERNAL, "malformed grpc-timeout");
         return;
     }
     if (grpc->heap_count < grpc->config->streams_max) {

@@ -486,6 +486,21 @@ static void test_timeouts(void **state)
     is_put(never, 6);
 }
 
+static void test_malformed_timeouts(void **state)
+{
+    static const char *const texts[] = {"", "S", "5", "5q", "-1S", "123456789S", "1.5S", "5 S"};
+    (void)state;
+    uint8_t room[256];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct got *got = send_request("/etcdserverpb.KV/Put", room, put_frame(room, "v"), false,
+                                       "grpc-timeout", texts[i]);
+        exchange();
+        ends_with(got, PD_CODE_INTERNAL, "malformed grpc-timeout");
+    }
+    assert_int_equal(world.submitted, 0);
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), UINT64_MAX);
+}
+
 static void test_the_client_cancels(void **state)
 {
     (void)state;
@@ -652,6 +667,7 @@ int main(void)
         CASE(test_not_grpc),
         CASE(test_headers_have_a_bound),
         CASE(test_timeouts),
+        CASE(test_malformed_timeouts),
         CASE(test_the_client_cancels),
         CASE(test_pings),
         CASE(test_streams_have_a_bound),
