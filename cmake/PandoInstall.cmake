@@ -3,6 +3,25 @@ include(GNUInstallDirs)
 
 if(TARGET pando)
   install(TARGETS pando RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # Man pages and completion, of the program's own table of commands.
+  set(pando_share ${CMAKE_BINARY_DIR}/share)
+  add_custom_command(OUTPUT ${pando_share}/man/man1/pando.1
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${pando_share}/man ${pando_share}/completion
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${pando_share}/man ${pando_share}/completion
+    COMMAND pando man --folder ${pando_share}/man/man1
+    COMMAND pando completion bash > ${pando_share}/completion/pando
+    COMMAND pando completion zsh > ${pando_share}/completion/_pando
+    COMMAND pando completion fish > ${pando_share}/completion/pando.fish
+    DEPENDS pando VERBATIM
+    COMMENT "Making man pages and completion")
+  add_custom_target(pando_share ALL DEPENDS ${pando_share}/man/man1/pando.1)
+  install(DIRECTORY ${pando_share}/man/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  install(FILES ${pando_share}/completion/pando
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${pando_share}/completion/_pando
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+  install(FILES ${pando_share}/completion/pando.fish
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 install(DIRECTORY ${CMAKE_BINARY_DIR}/share/examples DESTINATION ${CMAKE_INSTALL_DATADIR}/pando
   FILES_MATCHING PATTERN "*.wasm" PATTERN "*.yaml")

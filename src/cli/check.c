@@ -28,11 +28,12 @@ int pd_app_command_load(const char *file, struct pd_app **app_out)
 
 static int run_check(int count, char **arguments)
 {
-    if (count != 1) {
-        return pd_command_usage(&pd_command_check, count == 0 ? "which file?" : "one file, please");
-    }
     struct pd_app *app = NULL;
-    int result = pd_app_command_load(arguments[0], &app);
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_check, &count, arguments, NULL, &result)) {
+        return result;
+    }
+    result = pd_app_command_load(arguments[0], &app);
     if (result == PD_EXIT_CODE_OK) {
         const struct pd_app_output output = {.context = stdout, .write = write_to};
         pd_app_print_tree(app, &output);
@@ -47,8 +48,9 @@ const struct pd_command pd_command_check = {
     .summary = "check an application file and show its tree with its rights",
     .help = "Every mistake is printed with its line, column and key; exit code 1. A file without "
             "mistakes is\n"
-            "shown as the tree that pando run would start. docs/app-file.md describes the keys.\n\n"
-            "Example:\n"
-            "  pando check app.yaml\n",
+            "shown as the tree that pando run would start. docs/app-file.md describes the keys.\n",
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando check app.yaml\n",
     .run = run_check,
 };

@@ -10,7 +10,6 @@
 #include "cli/command.h"
 #include "cli/dev_children.h"
 #include "cli/dev_cluster.h"
-#include "cli/options.h"
 #include "host/real.h"
 
 #define FOLDER "pando-dev"
@@ -20,9 +19,10 @@
 
 struct arguments {
     const char *folder;
-    uint32_t nodes; /* 0: as many as there are, or three */
-    uint16_t base_port;
-    char **app; /* options of `pando start` for an application */
+    uint64_t nodes; /* 0: as many as there are, or three */
+    uint64_t base_port;
+    const char *app_file; /* in the table alone: the nodes take it */
+    char **app;           /* options of `pando start` for an application */
     uint32_t app_count;
 };
 
@@ -204,8 +204,8 @@ static int dev_main(const struct arguments *arguments)
     dev.begun_ns = pd_host_now_ns(dev.host);
     (void)signal(SIGPIPE, SIG_IGN);
     int code = PD_EXIT_CODE_OK;
-    if (pd_dev_cluster_open(dev.host, arguments->folder, arguments->nodes, arguments->base_port,
-                            text, &dev.cluster) != PD_OK) {
+    if (pd_dev_cluster_open(dev.host, arguments->folder, (uint32_t)arguments->nodes,
+                            (uint16_t)arguments->base_port, text, &dev.cluster) != PD_OK) {
         code = pd_command_failed("%s", text);
     } else {
         code = run_nodes(&dev);
@@ -215,68 +215,68 @@ static int dev_main(const struct arguments *arguments)
     return code;
 }
 
-/* --app and all that is behind it are the nodes' options. */
-static bool takes_app(struct arguments *arguments, struct pd_option_cursor *cursor)
+/* --app and all that is behind it are the nodes' options: cut off. */
+static int without_app(struct arguments *arguments, int count, char **words)
 {
-    const char *word = cursor->arguments[cursor->at];
-    if (strcmp(word, "--app") != 0 && strncmp(word, "--app=", 6) != 0) {
-        return false;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(words[i], "--app") == 0 || strncmp(words[i], "--app=", 6) == 0) {
+            arguments->app = words + i;
+            arguments->app_count = (uint32_t)(count - i);
+            return i;
+        }
     }
-    arguments->app = cursor->arguments + cursor->at;
-    arguments->app_count = (uint32_t)(cursor->count - cursor->at);
-    cursor->at = cursor->count;
-    return true;
+    return count;
 }
 
 static int run_dev(int count, char **words)
 {
     struct arguments arguments = {.folder = FOLDER, .base_port = BASE_PORT};
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    while (cursor.at < count && !takes_app(&arguments, &cursor)) {
-        const char *value = NULL;
-        uint64_t number = 0;
-        if (pd_option_value(&cursor, "--data", &arguments.folder)) {
-            if (arguments.folder == NULL || arguments.folder[0] == '\0') {
-                return pd_command_usage(&pd_command_dev, "--data takes a folder");
-            }
-        } else if (pd_option_value(&cursor, "--nodes", &value)) {
-            if (value == NULL || !pd_option_number(value, &number) || number == 0 ||
-                number > PD_DEV_NODES_MAX) {
-                return pd_command_usage(&pd_command_dev, "--nodes takes 1 to %u", PD_DEV_NODES_MAX);
-            }
-            arguments.nodes = (uint32_t)number;
-        } else if (pd_option_value(&cursor, "--base-port", &value)) {
-            if (value == NULL || !pd_option_number(value, &number) || number == 0 ||
-                number > UINT16_MAX) {
-                return pd_command_usage(&pd_command_dev, "--base-port takes a port");
-            }
-            arguments.base_port = (uint16_t)number;
-        } else {
-            return pd_command_usage(&pd_command_dev, "no such option: '%s'", words[cursor.at]);
-        }
-    }
-    return dev_main(&arguments);
+    int own = without_app(&arguments, count, words);
+    int code = PD_EXIT_CODE_OK;
+    return pd_command_parse(&pd_command_dev, &own, words, &arguments, &code) ? dev_main(&arguments)
+                                                                             : code;
 }
+
+static const struct pd_option options[] = {
+    {.name = "--nodes",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "how many (default: 3, or as many as DIR holds)",
+     .offset = offsetof(struct arguments, nodes),
+     .least = 1,
+     .most = PD_DEV_NODES_MAX},
+    {.name = "--data",
+     .kind = PD_OPTION_FOLDER,
+     .value = "DIR",
+     .text = "the folder (default: " FOLDER ")",
+     .offset = offsetof(struct arguments, folder)},
+    {.name = "--base-port",
+     .kind = PD_OPTION_NUMBER,
+     .value = "P",
+     .text = "the first port (default: 2379)",
+     .offset = offsetof(struct arguments, base_port),
+     .least = 1,
+     .most = UINT16_MAX},
+    {.name = "--app",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "run it inside of every node; what follows is for `pando start`: such as --allow-kv, "
+             "--dir, and -- with the application's arguments",
+     .offset = offsetof(struct arguments, app_file)},
+    {.name = NULL},
+};
 
 const struct pd_command pd_command_dev = {
     .name = "dev",
-    .arguments = "[--nodes N] [--data DIR] [--base-port P] [--app FILE ...]",
+    .arguments = "",
     .summary = "a cluster on this machine, to try things with",
     .help = "Starts N nodes, each a process of its own, as one cluster, and shows what they say.\n"
             "Node i, from 0, serves etcd's API and HTTP on port P + 10 i, and other nodes on the\n"
             "UDP port behind it. Its data is kept: the next start goes on with it. Kill nodes as\n"
-            "you like; nothing starts them again. Ctrl-C ends all of them.\n"
-            "\n"
-            "  --nodes N        how many (default: 3, or as many as DIR holds)\n"
-            "  --data DIR       the folder (default: " FOLDER ")\n"
-            "  --base-port P    the first port (default: 2379)\n"
-            "  --app FILE ...   run it inside of every node; what follows is for `pando start`: "
-            "such as\n"
-            "                   --allow-kv, --dir, and -- with the application's arguments\n"
-            "\n"
-            "Examples:\n"
-            "  pando dev\n"
-            "  pando dev --nodes 5 --data five --base-port 12379\n"
-            "  pando dev --app counter.wasm --allow-kv counter/\n",
+            "you like; nothing starts them again. Ctrl-C ends all of them.\n",
+    .options = options,
+    .examples = "pando dev\n"
+                "pando dev --nodes 5 --data five --base-port 12379\n"
+                "pando dev --app counter.wasm --allow-kv counter/\n",
     .run = run_dev,
 };

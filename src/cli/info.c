@@ -4,6 +4,11 @@
 #include "cli/command.h"
 #include "cli/remote.h"
 
+struct arguments {
+    struct pd_remote_options remote;
+    uint32_t output;
+};
+
 static void print_key(const char *key)
 {
     (void)printf("  %-14s", key);
@@ -133,28 +138,6 @@ static void print_info(const json_t *info)
     print_rights(json_object_get(info, "rights"));
 }
 
-static int parse(int count, char **arguments, struct pd_remote_options *options, bool *is_json)
-{
-    struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
-    while (cursor.at < count) {
-        int result = PD_EXIT_CODE_OK;
-        const char *value = NULL;
-        if (pd_option_value(&cursor, "-o", &value)) {
-            *is_json = value != NULL && strcmp(value, "json") == 0;
-            if (!*is_json && (value == NULL || strcmp(value, "text") != 0)) {
-                return pd_command_usage(&pd_command_info, "-o wants text or json");
-            }
-        } else if (!pd_remote_option(&pd_command_info, &cursor, options, &result)) {
-            result = pd_remote_take_process(&pd_command_info, &cursor, options);
-        }
-        if (result != PD_EXIT_CODE_OK) {
-            return result;
-        }
-    }
-    return options->process != NULL ? PD_EXIT_CODE_OK
-                                    : pd_command_usage(&pd_command_info, "which process?");
-}
-
 static int show(struct pd_remote *remote, const char *process, bool is_json)
 {
     int result = pd_remote_send(remote, json_pack("{s:s,s:s}", "op", "info", "process", process));
@@ -177,35 +160,39 @@ static int show(struct pd_remote *remote, const char *process, bool is_json)
     return PD_EXIT_CODE_OK;
 }
 
-static int run_info(int count, char **arguments)
+static int run_info(int count, char **words)
 {
-    struct pd_remote_options options = {.process = NULL};
-    bool is_json = false;
-    int result = parse(count, arguments, &options, &is_json);
-    if (result != PD_EXIT_CODE_OK) {
+    struct arguments arguments = {.output = PD_OUTPUT_TABLE};
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_info, &count, words, &arguments, &result)) {
         return result;
     }
     struct pd_remote remote;
-    result = pd_remote_open(&remote, &options);
+    result = pd_remote_open(&remote, &arguments.remote);
     if (result != PD_EXIT_CODE_OK) {
         return result;
     }
-    result = show(&remote, options.process, is_json);
+    result = show(&remote, words[0], arguments.output == PD_OUTPUT_JSON);
     pd_remote_close(&remote);
     return result;
 }
 
+static const struct pd_option options[] = {
+    PD_OPTION_OUTPUT(struct arguments, output),
+    PD_OPTION_PROGRAM(struct arguments, remote.os_pid),
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_info = {
     .name = "info",
-    .arguments = "[-o text|json] [--program OSPID] PID|NAME",
+    .arguments = "PID|NAME",
     .summary = "tell everything about one process of a running program",
-    .help = "  -o FORMAT        text (default) or json\n"
-            "  --program OSPID  which program, when several are running\n\n"
-            "State, mailbox, memory and fuel are read in passing; links, monitors and rights are "
-            "answered by the\n"
-            "process itself between two of its turns.\n\n"
-            "Examples:\n"
-            "  pando info 7\n"
-            "  pando info mapper-1\n",
+    .help = "State, mailbox, memory and fuel are read in passing; links, monitors and rights are\n"
+            "answered by the process itself between two of its turns.\n",
+    .options = options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando info 7\n"
+                "pando info mapper-1\n",
     .run = run_info,
 };

@@ -411,91 +411,84 @@ static int run(const struct arguments *arguments)
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }
 
-/* NULL, or what is wrong; *is_any_out: the word was an option with a value. */
-static const char *take_value(struct arguments *arguments, struct pd_option_cursor *cursor,
-                              bool *is_any_out)
+static const char *take_peer(void *values, const char *value)
 {
+    struct arguments *arguments = values;
     struct pd_transport_address address;
-    *is_any_out = true;
-    if (pd_option_value(cursor, "--data", &arguments->folder)) {
-        return arguments->folder == NULL ? "--data takes a folder" : NULL;
-    }
-    if (pd_option_value(cursor, "--name", &arguments->name)) {
-        return arguments->name == NULL ? "--name takes a name" : NULL;
-    }
-    if (pd_option_value(cursor, "--listen-peer", &arguments->listen_peer)) {
-        return arguments->listen_peer == NULL ||
-                       pd_net_address_parse(arguments->listen_peer, &address) != PD_OK
-                   ? "--listen-peer takes ADDRESS:PORT with an address in numbers"
-                   : NULL;
-    }
-    if (pd_option_value(cursor, "--listen-client", &arguments->listen_client)) {
-        return arguments->listen_client == NULL ? "--listen-client takes ADDRESS:PORT, or 'off'"
-                                                : NULL;
-    }
-    const char *wrong = NULL;
-    if (pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
-        return wrong;
-    }
-    *is_any_out = false;
-    return NULL;
+    arguments->listen_peer = value;
+    return pd_net_address_parse(value, &address) == PD_OK
+               ? NULL
+               : "takes ADDRESS:PORT with an address in numbers";
 }
 
 static int run_join(int count, char **words)
 {
     struct arguments arguments = {
         .folder = PD_NODE_FOLDER, .timeout_s = 60, .ticket = getenv(VARIABLE)};
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    bool is_named = false;
-    while (cursor.at < count) {
-        bool is_any = false;
-        const char *word = words[cursor.at];
-        const char *wrong = take_value(&arguments, &cursor, &is_any);
-        if (wrong != NULL) {
-            return pd_command_usage(&pd_command_join, "%s", wrong);
-        }
-        if (is_any) {
-            continue;
-        }
-        if (pd_option_flag(&cursor, "--no-start")) {
-            arguments.only_joins = true;
-        } else if (word[0] == '-' || is_named) {
-            return pd_command_usage(&pd_command_join, "what is '%s'?", word);
-        } else {
-            arguments.ticket = word;
-            is_named = true;
-            cursor.at++;
-        }
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_join, &count, words, &arguments, &code)) {
+        return code;
+    }
+    if (count == 1) {
+        arguments.ticket = words[0];
     }
     return arguments.ticket == NULL || arguments.ticket[0] == '\0'
-               ? pd_command_usage(&pd_command_join, "which ticket?")
+               ? pd_command_usage(&pd_command_join,
+                                  "which ticket? `pando cluster ticket` at a member "
+                                  "prints one")
                : run(&arguments);
 }
 
+static const struct pd_option options[] = {
+    {.name = "--data",
+     .kind = PD_OPTION_FOLDER,
+     .value = "DIR",
+     .text = "its folder, empty or missing (default: " PD_NODE_FOLDER ")",
+     .offset = offsetof(struct arguments, folder)},
+    {.name = "--name",
+     .kind = PD_OPTION_TEXT,
+     .value = "NAME",
+     .text = "what the members call it",
+     .offset = offsetof(struct arguments, name),
+     .least = 1},
+    {.name = "--listen-peer",
+     .kind = PD_OPTION_TAKE,
+     .value = "ADDRESS:PORT",
+     .text = "where other nodes reach it, UDP (default: a free port, if the members are on this "
+             "machine)",
+     .take = take_peer},
+    {.name = "--listen-client",
+     .kind = PD_OPTION_TEXT,
+     .value = "ADDRESS:PORT",
+     .text = "as `pando start` has it",
+     .offset = offsetof(struct arguments, listen_client),
+     .least = 1},
+    {.name = "--timeout",
+     .kind = PD_OPTION_SECONDS,
+     .value = "TIME",
+     .text = "ask the members for so long (default: 60s)",
+     .offset = offsetof(struct arguments, timeout_s),
+     .least = 1,
+     .most = 86400},
+    {.name = "--no-start",
+     .text = "join only; `pando start --data DIR` runs it later",
+     .offset = offsetof(struct arguments, only_joins)},
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_join = {
     .name = "join",
-    .arguments = "TICKET | @FILE [--data DIR] [OPTION...]",
+    .arguments = "[TICKET|@FILE]",
     .summary = "make a new node a member of a cluster, and run it",
-    .help =
-        "TICKET is the line that `pando cluster ticket` prints at a member; @FILE holds one; "
-        "without\n"
-        "either it is taken from " VARIABLE ". The new node learns first, and votes once it has\n"
-        "caught up, while there are fewer than five voters. Joining again changes nothing: the "
-        "node\n"
-        "is started.\n"
-        "\n"
-        "  --data DIR            its folder, empty or missing (default: " PD_NODE_FOLDER ")\n"
-        "  --name NAME           what the members call it\n"
-        "  --listen-peer ADDRESS:PORT\n"
-        "                        where other nodes reach it, UDP (default: a free port, if the\n"
-        "                        members are on this machine)\n"
-        "  --listen-client ADDRESS:PORT\n"
-        "                        as `pando start` has it\n"
-        "  --timeout S           ask the members for so long (default: 60)\n"
-        "  --no-start            join only; `pando start --data DIR` runs it later\n"
-        "\n"
-        "Examples:\n"
-        "  pando cluster ticket --data pando-dev/node-0 > ticket\n"
-        "  pando join @ticket --data fourth --name fourth --listen-client 127.0.0.1:2409\n",
+    .help = "TICKET is the line that `pando cluster ticket` prints at a member; @FILE holds one;\n"
+            "without either it is taken from " VARIABLE
+            ". The new node learns first, and votes once it\n"
+            "has caught up, while there are fewer than five voters. Joining again changes nothing: "
+            "the\n"
+            "node is started.\n",
+    .options = options,
+    .words_max = 1,
+    .examples = "pando cluster ticket --data pando-dev/node-0 > ticket\n"
+                "pando join @ticket --data fourth --name fourth --listen-client 127.0.0.1:2409\n",
     .run = run_join,
 };

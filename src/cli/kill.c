@@ -2,22 +2,6 @@
 #include "cli/command.h"
 #include "cli/remote.h"
 
-static int parse(int count, char **arguments, struct pd_remote_options *options)
-{
-    struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
-    while (cursor.at < count) {
-        int result = PD_EXIT_CODE_OK;
-        if (!pd_remote_option(&pd_command_kill, &cursor, options, &result)) {
-            result = pd_remote_take_process(&pd_command_kill, &cursor, options);
-        }
-        if (result != PD_EXIT_CODE_OK) {
-            return result;
-        }
-    }
-    return options->process != NULL ? PD_EXIT_CODE_OK
-                                    : pd_command_usage(&pd_command_kill, "which process?");
-}
-
 static int kill_one(struct pd_remote *remote, const char *process)
 {
     int result = pd_remote_send(remote, json_pack("{s:s,s:s}", "op", "kill", "process", process));
@@ -49,31 +33,38 @@ static int kill_one(struct pd_remote *remote, const char *process)
 
 static int run_kill(int count, char **arguments)
 {
-    struct pd_remote_options options = {.process = NULL};
-    int result = parse(count, arguments, &options);
-    if (result != PD_EXIT_CODE_OK) {
+    struct pd_remote_options remote_options = {.process = NULL};
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_kill, &count, arguments, &remote_options, &result)) {
         return result;
     }
+    remote_options.process = arguments[0];
     struct pd_remote remote;
-    result = pd_remote_open(&remote, &options);
+    result = pd_remote_open(&remote, &remote_options);
     if (result != PD_EXIT_CODE_OK) {
         return result;
     }
-    result = kill_one(&remote, options.process);
+    result = kill_one(&remote, remote_options.process);
     pd_remote_close(&remote);
     return result;
 }
 
+static const struct pd_option options[] = {
+    PD_OPTION_PROGRAM(struct pd_remote_options, os_pid),
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_kill = {
     .name = "kill",
-    .arguments = "[--program OSPID] PID|NAME",
+    .arguments = "PID|NAME",
     .summary = "end one process of a running program",
-    .help = "The process cannot refuse. What is linked to it is told; its supervisor, if it has "
-            "one, restarts it\n"
-            "as its spec says. Killing the main process ends the program.\n\n"
-            "  --program OSPID  which program, when several are running\n\n"
-            "Examples:\n"
-            "  pando kill 7\n"
-            "  pando kill mapper-1\n",
+    .help =
+        "The process cannot refuse. What is linked to it is told; its supervisor, if it has one,\n"
+        "restarts it as its spec says. Killing the main process ends the program.\n",
+    .options = options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando kill 7\n"
+                "pando kill mapper-1\n",
     .run = run_kill,
 };

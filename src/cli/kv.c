@@ -1,397 +1,368 @@
 /* pando kv put|get|del: keys of a running node. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "cli/command.h"
-#include "cli/node_client.h"
-#include "cli/options.h"
+#include "cli/store_text.h"
 
 #define VALUE_MAX (UINT32_C(8) << 20)
-#define WORDS_MAX 2
-#define TIMEOUT_S 10
-
-enum verb {
-    VERB_NONE = 0,
-    VERB_PUT,
-    VERB_GET,
-    VERB_DEL
-};
 
 struct arguments {
-    enum verb verb;
-    const char *folder;
-    const char *socket;
-    uint64_t timeout_s;
-    const char *words[WORDS_MAX]; /* key, value */
-    int word_count;
+    struct pd_node_options node;
+    const char *key;
+    const char *value;
+    int64_t lease;
+    uint32_t output;
     bool is_prefix;
     bool is_serializable;
-    bool is_json;
+    uint64_t revision;
+    uint64_t limit;
 };
 
-static struct pd_span span_of(const char *text)
+#define ARGUMENTS_DEFAULT                                                                          \
+    {                                                                                              \
+        .node = {.folder = PD_NODE_FOLDER, .timeout_s = PD_STORE_TIMEOUT_S }                       \
+    }
+
+static bool is_json(const struct arguments *arguments)
 {
-    return (struct pd_span){(const uint8_t *)text, strlen(text)};
+    return arguments->output == PD_OUTPUT_JSON;
 }
 
-/* The end of the keys that begin with `prefix`: its last byte that can be raised, raised. */
-static struct pd_span prefix_end(struct pd_span prefix, uint8_t *room)
+static int key_is_empty(const struct pd_command *command)
 {
-    size_t size = prefix.size;
-    memcpy(room, prefix.bytes, size);
-    while (size > 0 && room[size - 1] == 0xff) {
-        size--;
-    }
-    if (size == 0) {
-        room[0] = 0;
-        return (struct pd_span){room, 1}; /* all keys from there on */
-    }
-    room[size - 1]++;
-    return (struct pd_span){room, size};
+    return pd_command_usage(command, "a key is not empty; '' with --prefix means all keys");
 }
 
-/* -- Words for people, and for programs -------------------------------------------------------- */
+/* -- get --------------------------------------------------------------------------------------- */
 
-static void set_bytes(json_t *object, const char *name, struct pd_span bytes)
+static int print_records(const struct arguments *arguments, struct pd_kv_reader *reader)
 {
-    static const char digits[] = "0123456789abcdef";
-    json_t *text = json_stringn((const char *)bytes.bytes, bytes.size);
-    if (text == NULL) { /* not UTF-8 */
-        char *hex = pd_alloc(2 * bytes.size + 1);
-        char hex_name[32];
-        for (size_t i = 0; hex != NULL && i < bytes.size; i++) {
-            hex[2 * i] = digits[bytes.bytes[i] >> 4];
-            hex[2 * i + 1] = digits[bytes.bytes[i] & 15];
-        }
-        (void)snprintf(hex_name, sizeof hex_name, "%s_hex", name);
-        json_object_set_new(object, hex_name, json_stringn(hex, 2 * bytes.size));
-        pd_free(hex);
-        return;
-    }
-    json_object_set_new(object, name, text);
-}
-
-static void print_json(json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-    (void)printf("%s\n", text == NULL ? "{}" : text);
-    free(text);
-    json_decref(object);
-}
-
-static void print_record(const struct arguments *arguments, const struct pd_kv_record *record)
-{
-    if (arguments->is_json) {
-        json_t *object = json_object();
-        set_bytes(object, "key", record->key);
-        set_bytes(object, "value", record->value);
-        json_object_set_new(object, "create_revision", json_integer(record->create_revision));
-        json_object_set_new(object, "mod_revision", json_integer(record->mod_revision));
-        json_object_set_new(object, "version", json_integer(record->version));
-        json_object_set_new(object, "lease", json_integer(record->lease));
-        print_json(object);
-        return;
-    }
-    if (arguments->is_prefix) {
-        (void)fwrite(record->key.bytes, 1, record->key.size, stdout);
-        (void)putchar('\t');
-    }
-    (void)fwrite(record->value.bytes, 1, record->value.size, stdout);
-    (void)putchar('\n');
-}
-
-/* -- The verbs --------------------------------------------------------------------------------- */
-
-static int get(const struct arguments *arguments, struct pd_node_client *client,
-               struct pd_kv_writer *writer)
-{
-    uint8_t *end = pd_alloc(strlen(arguments->words[0]) + 1);
-    struct pd_kv_range range = {.key = span_of(arguments->words[0])};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
     struct pd_kv_record record;
     bool is_any = false;
-    if (end == NULL) {
+    while (pd_kv_answer_record(reader, &record)) {
+        pd_store_print_record(&record, is_json(arguments), arguments->is_prefix);
+        is_any = true;
+    }
+    if (reader->is_bad) {
+        return pd_command_failed("the node's answer cannot be read: is it of another version?");
+    }
+    if (!is_any && !arguments->is_prefix) {
+        return pd_command_failed("there is no key '%s'", arguments->key);
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+/* A range, or what is to be deleted, and the writer of its command: room for both. */
+static uint8_t *key_room(const struct arguments *arguments, struct pd_kv_writer *writer)
+{
+    size_t size = 2 * strlen(arguments->key) + 1024;
+    uint8_t *room = pd_alloc(size + strlen(arguments->key) + 1);
+    *writer = (struct pd_kv_writer){.bytes = room, .bytes_max = size};
+    return room;
+}
+
+static int get(void *state, struct pd_node_client *client)
+{
+    const struct arguments *arguments = state;
+    struct pd_kv_writer writer;
+    uint8_t *room = key_room(arguments, &writer);
+    struct pd_kv_range range = {.key = pd_store_span(arguments->key),
+                                .revision = (int64_t)arguments->revision,
+                                .limit = (int64_t)arguments->limit};
+    struct pd_kv_answer_head head;
+    struct pd_kv_reader reader;
+    if (room == NULL) {
         return pd_command_failed("no memory");
     }
     if (arguments->is_prefix) {
-        range.range_end = prefix_end(range.key, end);
+        range.range_end = pd_store_prefix_end(range.key, room + writer.bytes_max);
     }
     if (range.key.size == 0) {
         range.key = (struct pd_span){(const uint8_t *)"", 1}; /* all keys */
     }
-    pd_kv_encode_range(writer, &range);
-    enum pd_status status =
-        pd_node_client_read(client, (struct pd_span){writer->bytes, writer->size},
-                            arguments->is_serializable, &head, &reader);
-    pd_free(end);
-    if (status != PD_OK) {
-        return pd_command_failed("%s", client->text);
-    }
-    while (pd_kv_answer_record(&reader, &record)) {
-        print_record(arguments, &record);
-        is_any = true;
-    }
-    if (reader.is_bad) {
-        return pd_command_failed("the node's answer cannot be read: is it of another version?");
-    }
-    if (!is_any && !arguments->is_prefix) {
-        return pd_command_failed("there is no key '%s'", arguments->words[0]);
-    }
-    return PD_EXIT_CODE_OK;
+    pd_kv_encode_range(&writer, &range);
+    enum pd_status status = pd_node_client_read(client, (struct pd_span){writer.bytes, writer.size},
+                                                arguments->is_serializable, &head, &reader);
+    pd_free(room);
+    return status == PD_OK ? print_records(arguments, &reader) : pd_store_failed(client);
 }
 
-static int del(const struct arguments *arguments, struct pd_node_client *client,
-               struct pd_kv_writer *writer)
+static const struct pd_option get_options[] = {
+    {.name = "--prefix",
+     .text = "all keys that begin with KEY, each with its key; '' is all",
+     .offset = offsetof(struct arguments, is_prefix)},
+    {.name = "--rev",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "as it was at this revision",
+     .offset = offsetof(struct arguments, revision),
+     .least = 1,
+     .most = INT64_MAX},
+    {.name = "--limit",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "so many keys at most",
+     .offset = offsetof(struct arguments, limit),
+     .least = 1,
+     .most = INT64_MAX},
+    {.name = "--serializable",
+     .text = "what this node has applied, however old: without asking the others",
+     .offset = offsetof(struct arguments, is_serializable)},
+    PD_OPTION_OUTPUT(struct arguments, output),
+    PD_OPTIONS_NODE(struct arguments, node),
+    {.name = NULL},
+};
+
+static const struct pd_command command_get;
+
+static int run_get(int count, char **words)
 {
-    uint8_t *end = pd_alloc(strlen(arguments->words[0]) + 1);
-    struct pd_kv_delete del_range = {.key = span_of(arguments->words[0])};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    struct pd_kv_record record;
-    if (end == NULL) {
-        return pd_command_failed("no memory");
+    struct arguments arguments = ARGUMENTS_DEFAULT;
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&command_get, &count, words, &arguments, &code)) {
+        return code;
     }
-    if (arguments->is_prefix) {
-        del_range.range_end = prefix_end(del_range.key, end);
+    arguments.key = words[0];
+    if (arguments.key[0] == '\0' && !arguments.is_prefix) {
+        return key_is_empty(&command_get);
     }
-    pd_kv_encode_delete(writer, &del_range);
-    enum pd_status status =
-        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, &head, &reader);
-    pd_free(end);
-    if (status != PD_OK) {
-        return pd_command_failed("%s", client->text);
-    }
-    while (pd_kv_answer_record(&reader, &record)) {
-    }
-    int64_t count = pd_kv_answer_delete_tail(&reader);
-    if (arguments->is_json) {
-        json_t *object = json_object();
-        json_object_set_new(object, "deleted", json_integer(count));
-        json_object_set_new(object, "revision", json_integer(head.revision));
-        print_json(object);
-    } else {
-        (void)printf("%" PRId64 " deleted, revision %" PRId64 "\n", count, head.revision);
-    }
-    return PD_EXIT_CODE_OK;
+    return pd_store_ask(&arguments.node, get, &arguments);
 }
 
-static int put(const struct arguments *arguments, struct pd_node_client *client,
-               struct pd_kv_writer *writer, struct pd_span value)
-{
-    struct pd_kv_put new_record = {.key = span_of(arguments->words[0]), .value = value};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    pd_kv_encode_put(writer, &new_record);
-    enum pd_status status =
-        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, &head, &reader);
-    if (status != PD_OK) {
-        return pd_command_failed("%s", client->text);
-    }
-    if (arguments->is_json) {
-        json_t *object = json_object();
-        json_object_set_new(object, "revision", json_integer(head.revision));
-        print_json(object);
-    } else {
-        (void)printf("revision %" PRId64 "\n", head.revision);
-    }
-    return PD_EXIT_CODE_OK;
-}
+static const struct pd_command command_get = {
+    .name = "kv get",
+    .arguments = "KEY",
+    .summary = "print the value of a key",
+    .help =
+        "A read sees every write that was answered before it. Exit code 1 when there is no such\n"
+        "key. As JSON each record is an object of its own line; what is not UTF-8 stands in\n"
+        "key_hex and value_hex.\n",
+    .options = get_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando kv get greeting\n"
+                "pando kv get --prefix users/ -o json\n"
+                "pando kv get --rev 7 greeting\n",
+    .run = run_get,
+};
+
+/* -- put --------------------------------------------------------------------------------------- */
 
 /* The word, or with "-" all of standard input. False: too long, or it cannot be read. */
 static bool value_of(const struct arguments *arguments, uint8_t *room, struct pd_span *value_out)
 {
-    if (strcmp(arguments->words[1], "-") != 0) {
-        *value_out = span_of(arguments->words[1]);
-        return true;
+    if (strcmp(arguments->value, "-") != 0) {
+        *value_out = pd_store_span(arguments->value);
+        return value_out->size <= VALUE_MAX;
     }
     size_t size = fread(room, 1, VALUE_MAX, stdin);
     *value_out = (struct pd_span){room, size};
     return ferror(stdin) == 0 && feof(stdin) != 0;
 }
 
-static int run_verb(const struct arguments *arguments, struct pd_node_client *client,
-                    uint8_t *value_room, struct pd_kv_writer *writer)
+static int put_value(const struct arguments *arguments, struct pd_node_client *client,
+                     struct pd_kv_writer *writer, struct pd_span value)
 {
-    struct pd_span value = {NULL, 0};
-    if (arguments->verb == VERB_GET) {
-        return get(arguments, client, writer);
+    struct pd_kv_put new_record = {
+        .key = pd_store_span(arguments->key), .value = value, .lease = arguments->lease};
+    struct pd_kv_answer_head head;
+    struct pd_kv_reader reader;
+    pd_kv_encode_put(writer, &new_record);
+    if (pd_node_client_open_session(client) != PD_OK) {
+        return pd_store_failed(client);
     }
-    if (arguments->verb == VERB_PUT && !value_of(arguments, value_room, &value)) {
-        return pd_command_failed("cannot read the value from standard input, or it is longer than "
-                                 "%u bytes",
-                                 (unsigned)VALUE_MAX);
+    enum pd_status status =
+        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, &head, &reader);
+    if (status != PD_OK) {
+        int code = pd_store_failed(client);
+        pd_node_client_close_session(client);
+        return code;
     }
-    enum pd_status status = pd_node_client_open_session(client);
-    /* A disk that is nearly full takes deletes, and no new sessions. */
-    bool goes_without = arguments->verb == VERB_DEL && status == PD_ERR_DENIED &&
-                        client->outcome == PD_REPLICA_DISK_LOW;
-    if (status != PD_OK && !goes_without) {
-        return pd_command_failed("%s", client->text);
-    }
-    int code = arguments->verb == VERB_PUT ? put(arguments, client, writer, value)
-                                           : del(arguments, client, writer);
     pd_node_client_close_session(client);
-    return code;
+    if (is_json(arguments)) {
+        json_t *object = json_object();
+        json_object_set_new(object, "revision", json_integer(head.revision));
+        pd_store_print_json(object);
+    } else {
+        (void)printf("revision %" PRId64 "\n", head.revision);
+    }
+    return PD_EXIT_CODE_OK;
 }
 
-static int run(const struct arguments *arguments)
+static int put(void *state, struct pd_node_client *client)
 {
-    static struct pd_node_client client;
-    char path[PD_NODE_PATH_MAX];
-    if (!pd_node_socket_path(arguments->folder, arguments->socket, path)) {
-        return pd_command_failed("the path of the socket is too long");
-    }
-    pd_assert(arguments->words[0] != NULL); /* parse has seen to it */
-    size_t room_size = VALUE_MAX + 2 * strlen(arguments->words[0]) + 1024;
+    const struct arguments *arguments = state;
+    size_t room_size = VALUE_MAX + strlen(arguments->key) + 1024;
     uint8_t *value_room = pd_alloc(VALUE_MAX);
     uint8_t *room = pd_alloc(room_size);
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = room_size};
+    struct pd_span value = {NULL, 0};
     int code = PD_EXIT_CODE_FAILED;
     if (value_room == NULL || room == NULL) {
         code = pd_command_failed("no memory");
+    } else if (!value_of(arguments, value_room, &value)) {
+        code = pd_command_failed("cannot read the value from standard input, or it is longer than "
+                                 "%u bytes",
+                                 (unsigned)VALUE_MAX);
     } else {
-        struct pd_kv_writer writer = {.bytes = room, .bytes_max = room_size};
-        pd_node_client_init(&client, path, arguments->timeout_s * 1000);
-        code = run_verb(arguments, &client, value_room, &writer);
-        pd_node_client_deinit(&client);
+        code = put_value(arguments, client, &writer, value);
     }
     pd_free(value_room);
     pd_free(room);
     return code;
 }
 
-/* -- Arguments --------------------------------------------------------------------------------- */
-
-static enum verb verb_of(const char *word)
+static const char *take_lease(void *values, const char *value)
 {
-    static const struct {
-        const char *word;
-        enum verb verb;
-    } verbs[] = {{"put", VERB_PUT}, {"get", VERB_GET}, {"del", VERB_DEL}};
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (strcmp(word, verbs[i].word) == 0) {
-            return verbs[i].verb;
-        }
-    }
-    return VERB_NONE;
+    struct arguments *arguments = values;
+    return pd_store_lease_parse(value, &arguments->lease)
+               ? NULL
+               : "takes the id of a lease, as `pando lease list` shows it";
 }
 
-static int take_word(struct arguments *arguments, const char *word)
-{
-    if (arguments->verb == VERB_NONE) {
-        arguments->verb = verb_of(word);
-        return arguments->verb != VERB_NONE
-                   ? PD_EXIT_CODE_OK
-                   : pd_command_usage(&pd_command_kv, "put, get or del, not '%s'", word);
-    }
-    int wanted = arguments->verb == VERB_PUT ? 2 : 1;
-    if (arguments->word_count == wanted) {
-        return pd_command_usage(&pd_command_kv, "one word too many: '%s'", word);
-    }
-    arguments->words[arguments->word_count++] = word;
-    return PD_EXIT_CODE_OK;
-}
+static const struct pd_option put_options[] = {
+    {.name = "--lease",
+     .kind = PD_OPTION_TAKE,
+     .value = "ID",
+     .text = "the key goes when this lease does (`pando lease grant`)",
+     .take = take_lease},
+    PD_OPTION_OUTPUT(struct arguments, output),
+    PD_OPTIONS_NODE(struct arguments, node),
+    {.name = NULL},
+};
 
-/* False: the word at the cursor is no option. */
-static bool take_option(struct arguments *arguments, struct pd_option_cursor *cursor, int *code_out)
-{
-    const char *value = NULL;
-    const char *wrong = NULL;
-    if (pd_option_node(cursor, &arguments->folder, &arguments->socket, &wrong) ||
-        pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
-        if (wrong != NULL) {
-            *code_out = pd_command_usage(&pd_command_kv, "%s", wrong);
-        }
-    } else if (pd_option_value(cursor, "-o", &value) ||
-               pd_option_value(cursor, "--output", &value)) {
-        arguments->is_json = value != NULL && strcmp(value, "json") == 0;
-        if (value == NULL || (!arguments->is_json && strcmp(value, "text") != 0)) {
-            *code_out = pd_command_usage(&pd_command_kv, "-o takes text or json");
-        }
-    } else if (pd_option_flag(cursor, "--prefix")) {
-        arguments->is_prefix = true;
-    } else if (pd_option_flag(cursor, "--serializable")) {
-        arguments->is_serializable = true;
-    } else {
-        return false;
-    }
-    return true;
-}
+static const struct pd_command command_put;
 
-static int parse(int count, char **words, struct arguments *arguments)
+static int run_put(int count, char **words)
 {
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
+    struct arguments arguments = ARGUMENTS_DEFAULT;
     int code = PD_EXIT_CODE_OK;
-    bool only_words = false;
-    while (cursor.at < count && code == PD_EXIT_CODE_OK) {
-        const char *word = words[cursor.at];
-        if (!only_words && strcmp(word, "--") == 0) {
-            only_words = true;
-            cursor.at++;
-        } else if (!only_words && take_option(arguments, &cursor, &code)) {
-            continue;
-        } else if (!only_words && word[0] == '-' && word[1] != '\0') {
-            return pd_command_usage(&pd_command_kv, "no such option: '%s'", word);
-        } else {
-            code = take_word(arguments, word);
-            cursor.at++;
-        }
-    }
-    if (code != PD_EXIT_CODE_OK) {
+    if (!pd_command_parse(&command_put, &count, words, &arguments, &code)) {
         return code;
     }
-    if (arguments->verb == VERB_NONE) {
-        return pd_command_usage(&pd_command_kv, "put, get or del?");
-    }
-    if (arguments->word_count == 0) {
-        return pd_command_usage(&pd_command_kv, "which key?");
-    }
-    if (arguments->verb == VERB_PUT && arguments->word_count < 2) {
-        return pd_command_usage(&pd_command_kv, "which value? '-' reads it from standard input");
-    }
-    if (arguments->words[0][0] == '\0' && !arguments->is_prefix) {
-        return pd_command_usage(&pd_command_kv, "a key is not empty");
-    }
-    return PD_EXIT_CODE_OK;
+    arguments.key = words[0];
+    arguments.value = words[1];
+    return arguments.key[0] == '\0' ? key_is_empty(&command_put)
+                                    : pd_store_ask(&arguments.node, put, &arguments);
 }
 
-static int run_kv(int count, char **words)
+static const struct pd_command command_put = {
+    .name = "kv put",
+    .arguments = "KEY VALUE",
+    .summary = "set a key; '-' as the value reads it from standard input",
+    .help =
+        "The write is answered when it is durable, and applies once, also when the node restarts\n"
+        "meanwhile. A value that begins with '-' follows a '--'.\n",
+    .options = put_options,
+    .words_min = 2,
+    .words_max = 2,
+    .examples = "pando kv put greeting hello\n"
+                "pando kv put photo - < photo.jpg\n"
+                "pando kv put --lease 1af4d2c07b3e5a91 workers/a here\n"
+                "pando kv put balance -- -5\n",
+    .run = run_put,
+};
+
+/* -- del --------------------------------------------------------------------------------------- */
+
+static int del_in_session(struct pd_node_client *client, const struct pd_kv_writer *writer,
+                          struct pd_kv_answer_head *head, struct pd_kv_reader *reader)
 {
-    struct arguments arguments = {.folder = PD_NODE_FOLDER, .timeout_s = TIMEOUT_S};
-    if (count == 1 && strcmp(words[0], "--help") == 0) {
-        pd_command_help(&pd_command_kv);
-        return PD_EXIT_CODE_OK;
+    enum pd_status status = pd_node_client_open_session(client);
+    /* A disk that is nearly full takes deletes, and no new sessions. */
+    bool goes_without = status == PD_ERR_DENIED && client->outcome == PD_REPLICA_DISK_LOW;
+    if (status != PD_OK && !goes_without) {
+        return pd_store_failed(client);
     }
-    int code = parse(count, words, &arguments);
-    return code == PD_EXIT_CODE_OK ? run(&arguments) : code;
+    status =
+        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, head, reader);
+    return status == PD_OK ? PD_EXIT_CODE_OK : pd_store_failed(client);
 }
+
+static int del(void *state, struct pd_node_client *client)
+{
+    const struct arguments *arguments = state;
+    struct pd_kv_writer writer;
+    uint8_t *room = key_room(arguments, &writer);
+    struct pd_kv_delete del_range = {.key = pd_store_span(arguments->key)};
+    struct pd_kv_answer_head head;
+    struct pd_kv_reader reader;
+    struct pd_kv_record record;
+    if (room == NULL) {
+        return pd_command_failed("no memory");
+    }
+    if (arguments->is_prefix) {
+        del_range.range_end = pd_store_prefix_end(del_range.key, room + writer.bytes_max);
+    }
+    if (del_range.key.size == 0) {
+        del_range.key = (struct pd_span){(const uint8_t *)"", 1};
+    }
+    pd_kv_encode_delete(&writer, &del_range);
+    int code = del_in_session(client, &writer, &head, &reader);
+    pd_free(room);
+    if (code == PD_EXIT_CODE_OK) {
+        while (pd_kv_answer_record(&reader, &record)) {
+        }
+        int64_t count = pd_kv_answer_delete_tail(&reader);
+        if (is_json(arguments)) {
+            json_t *object = json_object();
+            json_object_set_new(object, "deleted", json_integer(count));
+            json_object_set_new(object, "revision", json_integer(head.revision));
+            pd_store_print_json(object);
+        } else {
+            (void)printf("%" PRId64 " deleted, revision %" PRId64 "\n", count, head.revision);
+        }
+    }
+    pd_node_client_close_session(client);
+    return code;
+}
+
+static const struct pd_option del_options[] = {
+    {.name = "--prefix",
+     .text = "all keys that begin with KEY; '' is all",
+     .offset = offsetof(struct arguments, is_prefix)},
+    PD_OPTION_OUTPUT(struct arguments, output),
+    PD_OPTIONS_NODE(struct arguments, node),
+    {.name = NULL},
+};
+
+static const struct pd_command command_del;
+
+static int run_del(int count, char **words)
+{
+    struct arguments arguments = ARGUMENTS_DEFAULT;
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&command_del, &count, words, &arguments, &code)) {
+        return code;
+    }
+    arguments.key = words[0];
+    if (arguments.key[0] == '\0' && !arguments.is_prefix) {
+        return key_is_empty(&command_del);
+    }
+    return pd_store_ask(&arguments.node, del, &arguments);
+}
+
+static const struct pd_command command_del = {
+    .name = "kv del",
+    .arguments = "KEY",
+    .summary = "delete a key",
+    .help = "Says how many keys there were; none is no failure.\n",
+    .options = del_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando kv del greeting\n"
+                "pando kv del --prefix users/\n",
+    .run = run_del,
+};
+
+static const struct pd_command *const children[] = {&command_put, &command_get, &command_del, NULL};
 
 const struct pd_command pd_command_kv = {
     .name = "kv",
-    .arguments = "put KEY VALUE | get KEY | del KEY [--prefix] [-o text|json] [--data DIR]",
+    .arguments = "",
     .summary = "put, get and delete keys of a running node",
-    .help =
-        "A write is answered when it is durable, and applies once, also when the node restarts\n"
-        "meanwhile. A read sees every write that was answered before it.\n"
-        "\n"
-        "  --prefix         get, del: all keys that begin with KEY; '' is all\n"
-        "  --serializable   get: what this node has applied, however old\n"
-        "  -o FORMAT        text (default) or json, one object a line; _hex: not UTF-8\n"
-        "  --timeout S      give up after that many seconds (default: 10)\n"
-        "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
-        "  --socket PATH    its socket (default: DIR/pando.sock)\n"
-        "\n"
-        "Exit code 1 when there is no such key.\n"
-        "\n"
-        "Examples:\n"
-        "  pando kv put greeting hello\n"
-        "  pando kv get greeting\n"
-        "  pando kv put photo - < photo.jpg\n"
-        "  pando kv del --prefix users/\n",
-    .run = run_kv,
+    .children = children,
 };

@@ -276,17 +276,57 @@ enum pd_status pd_node_client_call(struct pd_node_client *client,
     }
 }
 
+/* What a person does about it; "" when the node's own words say it all. */
+static const char *remedy(enum pd_replica_outcome outcome)
+{
+    switch (outcome) {
+    case PD_REPLICA_NOT_READY:
+        return ". Most of the voters must run and reach each other: look with `pando cluster "
+               "status`, or wait longer with --timeout";
+    case PD_REPLICA_NOT_LEADER:
+        return ". Ask another node: `pando cluster status` tells which one leads";
+    case PD_REPLICA_BUSY:
+        return ". Try again, or wait longer with --timeout";
+    case PD_REPLICA_DISK_LOW:
+        return ". Make room there; deleting keys still works";
+    case PD_REPLICA_DROPPED:
+        return ". Try again";
+    case PD_REPLICA_UNKNOWN:
+        return ". Look before doing it again";
+    case PD_REPLICA_OK:
+    case PD_REPLICA_INVALID:
+    case PD_REPLICA_CANCELLED:
+    case PD_REPLICA_OUTCOME_COUNT:
+        break;
+    }
+    return "";
+}
+
+enum pd_status pd_node_client_refused(struct pd_node_client *client,
+                                      const struct pd_replica_answer_head *answer)
+{
+    bool has_text = answer->body.size > 0 && answer->body.size < PD_NODE_TEXT_MAX / 2;
+    bool has_waited = answer->outcome == PD_REPLICA_NOT_READY || answer->outcome == PD_REPLICA_BUSY;
+    char waited[64] = "";
+    client->outcome = answer->outcome;
+    if (has_waited) {
+        (void)snprintf(waited, sizeof waited, ". Asked for %" PRIu64 " s in vain",
+                       client->timeout_ms / 1000);
+    }
+    return fail(client, PD_ERR_DENIED, "%.*s%s%s",
+                has_text ? (int)answer->body.size : (int)PD_NODE_TEXT_MAX,
+                has_text ? (const char *)answer->body.bytes
+                         : pd_replica_outcome_text(answer->outcome),
+                waited, remedy(answer->outcome));
+}
+
 static enum pd_status judge(struct pd_node_client *client,
                             const struct pd_replica_answer_head *answer,
                             struct pd_kv_answer_head *head_out, struct pd_kv_reader *reader_out)
 {
     client->outcome = answer->outcome;
     if (answer->outcome != PD_REPLICA_OK) {
-        bool has_text = answer->body.size > 0 && answer->body.size < PD_NODE_TEXT_MAX;
-        return has_text
-                   ? fail(client, PD_ERR_DENIED, "%.*s", (int)answer->body.size,
-                          (const char *)answer->body.bytes)
-                   : fail(client, PD_ERR_DENIED, "%s", pd_replica_outcome_text(answer->outcome));
+        return pd_node_client_refused(client, answer);
     }
     pd_kv_reader_init(reader_out, answer->body);
     pd_kv_answer_head(reader_out, head_out);

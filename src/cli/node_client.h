@@ -44,6 +44,9 @@ PD_NODISCARD enum pd_status pd_node_client_connect(struct pd_node_client *client
 PD_NODISCARD enum pd_status pd_node_client_call(struct pd_node_client *client,
                                                 const struct pd_replica_request_head *request,
                                                 struct pd_replica_answer_head *answer_out);
+/* Of an answer that is not OK: client->text says why, and what to do. PD_ERR_DENIED. */
+enum pd_status pd_node_client_refused(struct pd_node_client *client,
+                                      const struct pd_replica_answer_head *answer);
 PD_NODISCARD enum pd_status pd_node_client_open_session(struct pd_node_client *client);
 void pd_node_client_close_session(struct pd_node_client *client);
 /* A write of `command` in the session, if there is one; the answer's head is taken, *reader_out

@@ -11,7 +11,7 @@
 struct ps_options {
     struct pd_remote_options remote;
     bool is_tree;
-    bool is_json;
+    uint32_t output;
 };
 
 struct ps_row {
@@ -268,35 +268,11 @@ static void print_json(const struct ps_table *table)
     (void)puts("]");
 }
 
-static int parse(int count, char **arguments, struct ps_options *options)
-{
-    struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
-    while (cursor.at < count) {
-        int result = PD_EXIT_CODE_OK;
-        const char *value = NULL;
-        if (pd_option_flag(&cursor, "--tree")) {
-            options->is_tree = true;
-        } else if (pd_remote_option(&pd_command_ps, &cursor, &options->remote, &result)) {
-            if (result != PD_EXIT_CODE_OK) {
-                return result;
-            }
-        } else if (pd_option_value(&cursor, "-o", &value)) {
-            options->is_json = value != NULL && strcmp(value, "json") == 0;
-            if (!options->is_json && (value == NULL || strcmp(value, "table") != 0)) {
-                return pd_command_usage(&pd_command_ps, "-o wants table or json");
-            }
-        } else {
-            return pd_command_usage(&pd_command_ps, "unknown word '%s'", arguments[cursor.at]);
-        }
-    }
-    return PD_EXIT_CODE_OK;
-}
-
 static int run_ps(int count, char **arguments)
 {
     struct ps_options options = {.is_tree = false};
-    int result = parse(count, arguments, &options);
-    if (result != PD_EXIT_CODE_OK) {
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_ps, &count, arguments, &options, &result)) {
         return result;
     }
     struct pd_remote remote;
@@ -307,7 +283,7 @@ static int run_ps(int count, char **arguments)
     struct ps_table table = {.rows = NULL};
     result = read_all(&remote, &table);
     if (result == PD_EXIT_CODE_OK) {
-        if (options.is_json) {
+        if (options.output == PD_OUTPUT_JSON) {
             print_json(&table);
         } else if (options.is_tree) {
             print_tree(&table);
@@ -320,19 +296,25 @@ static int run_ps(int count, char **arguments)
     return result;
 }
 
+static const struct pd_option ps_options[] = {
+    {.name = "--tree",
+     .text = "children below their parents, as supervisors see them",
+     .offset = offsetof(struct ps_options, is_tree)},
+    PD_OPTION_OUTPUT(struct ps_options, output),
+    PD_OPTION_PROGRAM(struct ps_options, remote.os_pid),
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_ps = {
     .name = "ps",
-    .arguments = "[--tree] [-o table|json] [--program OSPID]",
+    .arguments = "",
     .summary = "list the processes of a running program",
     .help =
-        "  --tree           children below their parents, as supervisors see them\n"
-        "  -o FORMAT        table (default) or json\n"
-        "  --program OSPID  which program, when several are running\n\n"
-        "States: running, runnable (waits for its turn), waiting (for a message), blocked on send "
-        "(the\n"
-        "receiver's mailbox is full), in host call NAME. Fuel is counted in units of its code.\n\n"
-        "Examples:\n"
-        "  pando ps --tree\n"
-        "  pando ps -o json\n",
+        "States: running, runnable (waits for its turn), waiting (for a message), blocked on send\n"
+        "(the receiver's mailbox is full), in host call NAME. Fuel is counted in units of its\n"
+        "code.\n",
+    .options = ps_options,
+    .examples = "pando ps --tree\n"
+                "pando ps -o json\n",
     .run = run_ps,
 };

@@ -5,43 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/command.h"
 #include "node/control_path.h"
-
-/* --- Words ------------------------------------------------------------------------------------ */
-
-bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
-                      struct pd_remote_options *options, int *result_out)
-{
-    const char *value = NULL;
-    if (!pd_option_value(cursor, "--program", &value)) {
-        return false;
-    }
-    *result_out = PD_EXIT_CODE_OK;
-    if (value == NULL || !pd_option_number(value, &options->os_pid) || options->os_pid == 0 ||
-        options->os_pid > INT32_MAX) {
-        *result_out = pd_command_usage(
-            command, "--program wants the process id of a running pando, such as 4711");
-    }
-    return true;
-}
-
-int pd_remote_take_process(const struct pd_command *command, struct pd_option_cursor *cursor,
-                           struct pd_remote_options *options)
-{
-    const char *word = cursor->arguments[cursor->at];
-    if (word[0] == '-' && word[1] != '\0') {
-        return pd_command_usage(command, "unknown option '%s'", word);
-    }
-    if (options->process != NULL) {
-        return pd_command_usage(command, "'%s' is one word too many", word);
-    }
-    if (word[0] == '\0') {
-        return pd_command_usage(command, "an empty name is no process");
-    }
-    options->process = word;
-    cursor->at++;
-    return PD_EXIT_CODE_OK;
-}
 
 /* --- Connecting ------------------------------------------------------------------------------- */
 

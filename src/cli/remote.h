@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/command.h"
 #include "cli/options.h"
 
 /* What ps, info, kill and trace have in common. */
@@ -27,14 +26,13 @@ struct pd_remote {
     size_t line_capacity;
 };
 
-/* Take the option --program, if it is at the cursor. *result_out: PD_EXIT_CODE_OK or what to exit
- * with. */
-bool pd_remote_option(const struct pd_command *command, struct pd_option_cursor *cursor,
-                      struct pd_remote_options *options, int *result_out);
-
-/* Take PID|NAME. PD_EXIT_CODE_USAGE: there is one already, or the word is an unknown option. */
-int pd_remote_take_process(const struct pd_command *command, struct pd_option_cursor *cursor,
-                           struct pd_remote_options *options);
+/* --program OSPID, of a command's table of options. */
+#define PD_OPTION_PROGRAM(type, member)                                                            \
+    {                                                                                              \
+        .name = "--program", .kind = PD_OPTION_NUMBER, .value = "OSPID",                           \
+        .text = "which program, by its process id, when several are running",                      \
+        .offset = offsetof(type, member), .least = 1, .most = INT32_MAX                            \
+    }
 
 /* Connect. PD_EXIT_CODE_OK or PD_EXIT_CODE_FAILED. */
 int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *options);

@@ -1,4 +1,5 @@
 /* pando run FILE: one module, or an application file, until its main process ends. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -341,8 +342,8 @@ static int run_run(int count, char **arguments)
     struct pd_run_options options;
     struct pd_real_host *host = NULL;
     struct pd_store_socket_link *link = NULL;
-    int result = pd_run_options_parse(count, arguments, &options);
-    if (result != PD_EXIT_CODE_OK) {
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_run_options_parse(count, arguments, &options, &result)) {
         return result;
     }
     pd_signals_block();
@@ -365,31 +366,19 @@ static int run_run(int count, char **arguments)
 
 const struct pd_command pd_command_run = {
     .name = "run",
-    .arguments = "[OPTION...] FILE [ARGUMENT...]",
+    .arguments = "FILE [ARGUMENT...]",
     .summary = "run a WebAssembly module or an application file",
     .help =
-        "The file is a module (FILE.wasm) or an application (FILE.yaml). Exit code: the guest's\n"
-        "own; 1 after a trap; 2 when the words of the command are wrong.\n\n"
-        "  --dir HOST[::GUEST]   let the guest see a directory (may be given again)\n"
-        "  --env NAME=VALUE      set a variable for the guest (may be given again)\n"
-        "  --deny RIGHT          spawn, compile, configure, stdio or network\n"
-        "  --net none|local|LIST network rights\n"
-        "  --max-memory SIZE     of each actor, such as 64MiB\n"
-        "  --max-fuel PORTIONS   of each actor, in portions of 100,000 instructions\n"
-        "  --node DIR            use the store of the node that runs there\n"
-        "  --allow-kv PREFIX     let the guest touch the store's keys that begin so ('': all)\n"
-        "  --profile NAME        dense (default) or guarded\n"
-        "  --threads N           scheduler threads (default: one a processor)\n"
-        "  --yield-interval N    units of fuel in one turn (default: 100000)\n"
-        "  --seed S              deterministic: one thread, virtual time; prints a trace hash\n"
-        "  --tag                 begin each line of output with the actor's name\n"
-        "  --watch               (application) restart children whose module changed\n"
-        "  --crash-reports MODE  all (default), brief: a line each, or none\n"
-        "  --stats               print figures of the run at its end\n\n"
-        "Examples:\n"
-        "  pando run hello.wasm\n"
-        "  pando run --dir .::/data --env LANG=C tool.wasm /data/input.txt\n"
-        "  pando run --seed 7 app.wasm\n"
-        "  pando run --node pando-data --allow-kv app/ app.wasm\n",
+        "The file is a module (FILE.wasm) or an application (FILE.yaml); what follows it is the\n"
+        "guest's. Exit code: the guest's own; 1 after a trap; 2 when the words of the command are\n"
+        "wrong.\n",
+    .options = pd_run_options_table,
+    .words_min = 1,
+    .words_max = INT_MAX,
+    .rest_is_words = true,
+    .examples = "pando run hello.wasm\n"
+                "pando run --dir .::/data --env LANG=C tool.wasm /data/input.txt\n"
+                "pando run --seed 7 app.wasm\n"
+                "pando run --node pando-data --allow-kv app/ app.wasm\n",
     .run = run_run,
 };

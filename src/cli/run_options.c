@@ -1,23 +1,23 @@
 #include "cli/run_options.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "actor/runtime.h"
+#include "base/assert.h"
 #include "cli/command.h"
-#include "cli/options.h"
 #include "wasm/guest.h"
 
-static int usage_value(const char *option, const char *value, const char *wanted)
-{
-    if (value == NULL) {
-        return pd_command_usage(&pd_command_run, "%s needs a value: %s", option, wanted);
-    }
-    return pd_command_usage(&pd_command_run, "%s: '%s' is not %s", option, value, wanted);
-}
+/* The profiles and modes stand in the options' choices, in the order of their enums. */
+_Static_assert(PD_ENGINE_DENSE == 0 && PD_ENGINE_GUARDED == 1, "dense|guarded");
+_Static_assert(PD_CRASH_ALL == 0 && PD_CRASH_BRIEF == 1 && PD_CRASH_NONE == 2, "all|brief|none");
+_Static_assert(sizeof(enum pd_engine_profile) == sizeof(uint32_t), "taken as a choice");
+_Static_assert(sizeof(enum pd_crash_mode) == sizeof(uint32_t), "taken as a choice");
 
-static int parse_deny(struct pd_run_options *options, const char *value)
+static const char *take_deny(void *values, const char *value)
 {
+    struct pd_run_options *options = values;
     const struct {
         const char *name;
         bool *flag;
@@ -25,23 +25,24 @@ static int parse_deny(struct pd_run_options *options, const char *value)
                   {"compile", &options->deny_compile},
                   {"configure", &options->deny_configure},
                   {"stdio", &options->deny_stdio}};
-    for (size_t i = 0; value != NULL && i < sizeof rights / sizeof rights[0]; i++) {
+    for (size_t i = 0; i < sizeof rights / sizeof rights[0]; i++) {
         if (strcmp(value, rights[i].name) == 0) {
             *rights[i].flag = true;
-            return PD_EXIT_CODE_OK;
+            return NULL;
         }
     }
-    if (value != NULL && strcmp(value, "network") == 0) {
+    if (strcmp(value, "network") == 0) {
         options->network = PD_NETWORK_NONE;
-        return PD_EXIT_CODE_OK;
+        return NULL;
     }
-    return usage_value("--deny", value, "one of spawn, compile, configure, stdio, network");
+    return "takes one of spawn, compile, configure, stdio, network";
 }
 
-static int parse_net(struct pd_run_options *options, const char *value)
+static const char *take_net(void *values, const char *value)
 {
-    if (value == NULL || value[0] == '\0') {
-        return usage_value("--net", value, "none, local, or a list such as api.example:443");
+    struct pd_run_options *options = values;
+    if (value[0] == '\0') {
+        return "takes none, local, or a list such as api.example:443";
     }
     if (strcmp(value, "none") == 0) {
         options->network = PD_NETWORK_NONE;
@@ -51,129 +52,141 @@ static int parse_net(struct pd_run_options *options, const char *value)
         options->network = PD_NETWORK_LIST;
         options->network_list = value;
     }
-    return PD_EXIT_CODE_OK;
+    return NULL;
 }
 
-static int parse_profile(struct pd_run_options *options, const char *value)
+static const char *take_directory(void *values, const char *value)
 {
-    if (value != NULL && strcmp(value, "dense") == 0) {
-        options->profile = PD_ENGINE_DENSE;
-        return PD_EXIT_CODE_OK;
+    struct pd_run_options *options = values;
+    if (value[0] == '\0') {
+        return "takes a directory, perhaps with ::NAME behind it";
     }
-    if (value != NULL && strcmp(value, "guarded") == 0) {
-        options->profile = PD_ENGINE_GUARDED;
-        return PD_EXIT_CODE_OK;
+    if (options->directory_count == PD_RUN_DIRECTORIES_MAX) {
+        return "is given more than 64 times";
     }
-    return usage_value("--profile", value, "dense or guarded");
+    options->directories[options->directory_count++] = value;
+    return NULL;
 }
 
-static int parse_threads(struct pd_run_options *options, const char *value)
+static const char *take_variable(void *values, const char *value)
 {
+    struct pd_run_options *options = values;
+    if (value[0] == '\0') {
+        return "takes NAME=VALUE";
+    }
+    if (options->variable_count == PD_RUN_VARIABLES_MAX) {
+        return "is given more than 256 times";
+    }
+    options->variables[options->variable_count++] = value;
+    return NULL;
+}
+
+static const char *take_seed(void *values, const char *value)
+{
+    struct pd_run_options *options = values;
+    options->is_seeded = true;
+    return pd_option_number(value, &options->seed) ? NULL : "takes a number";
+}
+
+static const char *take_threads(void *values, const char *value)
+{
+    struct pd_run_options *options = values;
     uint64_t number = 0;
-    if (value == NULL || !pd_option_number(value, &number) || number == 0 ||
-        number > PD_SCHEDULERS_MAX) {
-        return usage_value("--threads", value, "a number from 1 to 64");
+    if (!pd_option_number(value, &number) || number == 0 || number > PD_SCHEDULERS_MAX) {
+        return "takes a number from 1 to 64";
     }
     options->scheduler_count = (uint32_t)number;
-    return PD_EXIT_CODE_OK;
+    return NULL;
 }
 
-static int parse_number(const char *option, const char *value, uint64_t least, uint64_t *out)
+static const char *take_memory(void *values, const char *value)
 {
-    if (value == NULL || !pd_option_number(value, out) || *out < least) {
-        return usage_value(option, value, least == 0 ? "a number" : "a number above 0");
-    }
-    return PD_EXIT_CODE_OK;
+    struct pd_run_options *options = values;
+    return pd_option_size(value, &options->memory_bytes_max) && options->memory_bytes_max > 0 &&
+                   options->memory_bytes_max <= PD_MEMORY_BYTES_MAX
+               ? NULL
+               : "takes a size such as 64MiB, at most 4GiB";
 }
 
-static int add_text(const char *option, const char *value, const char **texts, int *count, int max)
-{
-    if (value == NULL || value[0] == '\0') {
-        return usage_value(option, value, "a text");
-    }
-    if (*count == max) {
-        return pd_command_usage(&pd_command_run, "%s is given more than %d times", option, max);
-    }
-    texts[(*count)++] = value;
-    return PD_EXIT_CODE_OK;
-}
-
-static int parse_memory(struct pd_run_options *options, const char *value)
-{
-    if (value == NULL || !pd_option_size(value, &options->memory_bytes_max) ||
-        options->memory_bytes_max == 0 || options->memory_bytes_max > PD_MEMORY_BYTES_MAX) {
-        return usage_value("--max-memory", value, "a size such as 64MiB, at most 4GiB");
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-static int parse_crash_mode(struct pd_run_options *options, const char *value)
-{
-    static const struct {
-        const char *name;
-        enum pd_crash_mode mode;
-    } modes[] = {{"all", PD_CRASH_ALL}, {"brief", PD_CRASH_BRIEF}, {"none", PD_CRASH_NONE}};
-    for (size_t i = 0; value != NULL && i < sizeof modes / sizeof modes[0]; i++) {
-        if (strcmp(value, modes[i].name) == 0) {
-            options->crash_mode = modes[i].mode;
-            return PD_EXIT_CODE_OK;
-        }
-    }
-    return usage_value("--crash-reports", value, "all, brief or none");
-}
-
-/* Options that take a value. -1: the word is none of them. */
-static int parse_value_option(struct pd_option_cursor *cursor, struct pd_run_options *options)
-{
-    const char *value = NULL;
-    if (pd_option_value(cursor, "--dir", &value)) {
-        return add_text("--dir", value, options->directories, &options->directory_count,
-                        PD_RUN_DIRECTORIES_MAX);
-    }
-    if (pd_option_value(cursor, "--env", &value)) {
-        return add_text("--env", value, options->variables, &options->variable_count,
-                        PD_RUN_VARIABLES_MAX);
-    }
-    if (pd_option_value(cursor, "--node", &value)) {
-        options->node = value;
-        return value == NULL || value[0] == '\0' ? usage_value("--node", value, "a node's folder")
-                                                 : PD_EXIT_CODE_OK;
-    }
-    if (pd_option_value(cursor, "--allow-kv", &value)) {
-        options->kv_prefix = value;
-        return value == NULL ? usage_value("--allow-kv", value, "a prefix of keys; '' means all")
-                             : PD_EXIT_CODE_OK;
-    }
-    if (pd_option_value(cursor, "--seed", &value)) {
-        options->is_seeded = true;
-        return parse_number("--seed", value, 0, &options->seed);
-    }
-    if (pd_option_value(cursor, "--deny", &value)) {
-        return parse_deny(options, value);
-    }
-    if (pd_option_value(cursor, "--net", &value)) {
-        return parse_net(options, value);
-    }
-    if (pd_option_value(cursor, "--max-memory", &value)) {
-        return parse_memory(options, value);
-    }
-    if (pd_option_value(cursor, "--max-fuel", &value)) {
-        return parse_number("--max-fuel", value, 1, &options->fuel_portions_max);
-    }
-    if (pd_option_value(cursor, "--yield-interval", &value)) {
-        return parse_number("--yield-interval", value, 1, &options->yield_interval);
-    }
-    if (pd_option_value(cursor, "--threads", &value)) {
-        return parse_threads(options, value);
-    }
-    if (pd_option_value(cursor, "--profile", &value)) {
-        return parse_profile(options, value);
-    }
-    if (pd_option_value(cursor, "--crash-reports", &value)) {
-        return parse_crash_mode(options, value);
-    }
-    return -1;
-}
+const struct pd_option pd_run_options_table[] = {
+    {.name = "--dir",
+     .kind = PD_OPTION_TAKE,
+     .value = "HOST[::GUEST]",
+     .text = "let the guest see a directory (may be given again)",
+     .take = take_directory},
+    {.name = "--env",
+     .kind = PD_OPTION_TAKE,
+     .value = "NAME=VALUE",
+     .text = "set a variable for the guest (may be given again)",
+     .take = take_variable},
+    {.name = "--deny",
+     .kind = PD_OPTION_TAKE,
+     .value = "RIGHT",
+     .text = "spawn, compile, configure, stdio or network (may be given again)",
+     .take = take_deny},
+    {.name = "--net",
+     .kind = PD_OPTION_TAKE,
+     .value = "none|local|LIST",
+     .text = "network rights",
+     .take = take_net},
+    {.name = "--max-memory",
+     .kind = PD_OPTION_TAKE,
+     .value = "SIZE",
+     .text = "of each actor, such as 64MiB",
+     .take = take_memory},
+    {.name = "--max-fuel",
+     .kind = PD_OPTION_NUMBER,
+     .value = "PORTIONS",
+     .text = "of each actor, in portions of 100,000 instructions",
+     .offset = offsetof(struct pd_run_options, fuel_portions_max),
+     .least = 1},
+    {.name = "--node",
+     .kind = PD_OPTION_FOLDER,
+     .value = "DIR",
+     .text = "use the store of the node that runs there",
+     .offset = offsetof(struct pd_run_options, node)},
+    {.name = "--allow-kv",
+     .kind = PD_OPTION_TEXT,
+     .value = "PREFIX",
+     .text = "let the guest touch the store's keys that begin so ('': all)",
+     .offset = offsetof(struct pd_run_options, kv_prefix)},
+    {.name = "--profile",
+     .kind = PD_OPTION_CHOICE,
+     .value = "dense|guarded",
+     .text = "how actors lie in memory (default: dense)",
+     .offset = offsetof(struct pd_run_options, profile)},
+    {.name = "--threads",
+     .kind = PD_OPTION_TAKE,
+     .value = "N",
+     .text = "scheduler threads (default: one a processor)",
+     .take = take_threads},
+    {.name = "--yield-interval",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "units of fuel in one turn (default: 100000)",
+     .offset = offsetof(struct pd_run_options, yield_interval),
+     .least = 1},
+    {.name = "--seed",
+     .kind = PD_OPTION_TAKE,
+     .value = "S",
+     .text = "deterministic: one thread, virtual time; prints a trace hash",
+     .take = take_seed},
+    {.name = "--tag",
+     .text = "begin each line of output with the actor's name",
+     .offset = offsetof(struct pd_run_options, is_tagged)},
+    {.name = "--watch",
+     .text = "of an application: restart children whose module changed",
+     .offset = offsetof(struct pd_run_options, is_watching)},
+    {.name = "--crash-reports",
+     .kind = PD_OPTION_CHOICE,
+     .value = "all|brief|none",
+     .text = "what is told of a crash (default: all); brief: a line each",
+     .offset = offsetof(struct pd_run_options, crash_mode)},
+    {.name = "--stats",
+     .text = "print figures of the run at its end",
+     .offset = offsetof(struct pd_run_options, has_stats)},
+    {.name = NULL},
+};
 
 struct pd_run_options pd_run_options_default(void)
 {
@@ -197,40 +210,17 @@ static int check(const struct pd_run_options *options)
     return PD_EXIT_CODE_OK;
 }
 
-int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out)
+bool pd_run_options_parse(int count, char **words, struct pd_run_options *options_out,
+                          int *code_out)
 {
     *options_out = pd_run_options_default();
-    struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
-    while (cursor.at < count && arguments[cursor.at][0] == '-') {
-        if (pd_option_flag(&cursor, "--")) {
-            break;
-        }
-        if (pd_option_flag(&cursor, "--stats")) {
-            options_out->has_stats = true;
-            continue;
-        }
-        if (pd_option_flag(&cursor, "--tag")) {
-            options_out->is_tagged = true;
-            continue;
-        }
-        if (pd_option_flag(&cursor, "--watch")) {
-            options_out->is_watching = true;
-            continue;
-        }
-        const char *word = arguments[cursor.at];
-        int result = parse_value_option(&cursor, options_out);
-        if (result == -1) {
-            return pd_command_usage(&pd_command_run, "unknown option '%s'", word);
-        }
-        if (result != PD_EXIT_CODE_OK) {
-            return result;
-        }
+    if (!pd_command_parse(&pd_command_run, &count, words, options_out, code_out)) {
+        return false;
     }
-    if (cursor.at == count) {
-        return pd_command_usage(&pd_command_run, "which file?");
-    }
-    options_out->file = arguments[cursor.at];
-    options_out->arguments = arguments + cursor.at + 1;
-    options_out->argument_count = count - cursor.at - 1;
-    return check(options_out);
+    pd_assert(count >= 1); /* its words_min */
+    options_out->file = words[0];
+    options_out->arguments = words + 1;
+    options_out->argument_count = count - 1;
+    *code_out = check(options_out);
+    return *code_out == PD_EXIT_CODE_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/options.h"
 #include "node/crash_report.h"
 #include "wasm/engine.h"
 #include "wasm/rights.h"
@@ -45,7 +46,11 @@ struct pd_run_options {
 /* As without any option. */
 struct pd_run_options pd_run_options_default(void);
 
-/* PD_EXIT_CODE_OK, or what to exit with after the message that was printed. */
-int pd_run_options_parse(int count, char **arguments, struct pd_run_options *options_out);
+/* Of the command's table. */
+extern const struct pd_option pd_run_options_table[];
+
+/* False: help was printed, or what is wrong; *code_out is what to exit with. */
+bool pd_run_options_parse(int count, char **words, struct pd_run_options *options_out,
+                          int *code_out);
 
 #endif

@@ -29,6 +29,7 @@ struct arguments {
     bool is_speed;
     bool no_shrink;
     uint64_t workers;
+    uint64_t nodes; /* 0: drawn */
 };
 
 static void print_marks(const uint64_t *marks)
@@ -308,73 +309,9 @@ static bool parse_range(const char *text, struct arguments *arguments)
            pd_option_number(dots + 2, &arguments->last) && arguments->first <= arguments->last;
 }
 
-static bool parse_flag(struct pd_option_cursor *cursor, struct arguments *arguments)
+static const char *take_seeds(void *values, const char *value)
 {
-    const struct {
-        const char *name;
-        bool *flag;
-    } flags[] = {
-        {"--json", &arguments->is_json},        {"--trace", &arguments->has_trace},
-        {"--marks", &arguments->has_marks},     {"--speed", &arguments->is_speed},
-        {"--no-shrink", &arguments->no_shrink},
-    };
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (pd_option_flag(cursor, flags[i].name)) {
-            *flags[i].flag = true;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* NULL: the word was understood; else what is wrong with it. */
-static const char *parse_option(struct pd_option_cursor *cursor, struct arguments *arguments)
-{
-    const char *value = NULL;
-    uint64_t number = 0;
-    struct pd_sim_options *options = &arguments->run.options;
-    if (parse_flag(cursor, arguments)) {
-        return NULL;
-    }
-    if (pd_option_value(cursor, "--seeds", &value)) {
-        return value != NULL && parse_range(value, arguments) ? NULL : "--seeds wants FIRST..LAST";
-    }
-    if (pd_option_value(cursor, "--seed", &value)) {
-        return value != NULL && pd_option_number(value, &options->seed) ? NULL
-                                                                        : "--seed wants a number";
-    }
-    if (pd_option_value(cursor, "--nodes", &value)) {
-        if (value == NULL || !pd_option_number(value, &number) || number < 1 || number > 9) {
-            return "--nodes wants 1 to 9";
-        }
-        options->nodes = (uint32_t)number;
-        return NULL;
-    }
-    if (pd_option_value(cursor, "--minutes", &value)) {
-        return value != NULL && pd_option_number(value, &options->minutes) &&
-                       options->minutes >= 1 && options->minutes <= 1000
-                   ? NULL
-                   : "--minutes wants 1 to 1000";
-    }
-    if (pd_option_value(cursor, "--workers", &value)) {
-        return value != NULL && pd_option_number(value, &arguments->workers) &&
-                       arguments->workers >= 1 && arguments->workers <= 16
-                   ? NULL
-                   : "--workers wants 1 to 16";
-    }
-    if (pd_option_value(cursor, "--faults", &options->faults)) {
-        return options->faults != NULL ? NULL : "--faults wants a list";
-    }
-    if (pd_option_value(cursor, "--schedule", &arguments->schedule_file)) {
-        return arguments->schedule_file != NULL ? NULL : "--schedule wants a file";
-    }
-    if (pd_option_value(cursor, "--save", &arguments->save_file)) {
-        return arguments->save_file != NULL ? NULL : "--save wants a file";
-    }
-    if (pd_option_value(cursor, "--floors", &arguments->floors_file)) {
-        return arguments->floors_file != NULL ? NULL : "--floors wants a file";
-    }
-    return "no such option";
+    return parse_range(value, values) ? NULL : "wants FIRST..LAST";
 }
 
 static int run_sim(int count, char **words)
@@ -384,14 +321,11 @@ static int run_sim(int count, char **words)
         .run = {.options = {.seed = 1, .minutes = 1}, .core = &pd_sim_core_replica},
         .workers = cores > 0 ? (uint64_t)cores : 2,
     };
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    while (cursor.at < cursor.count) {
-        const char *word = words[cursor.at];
-        const char *wrong = parse_option(&cursor, &arguments);
-        if (wrong != NULL) {
-            return pd_command_usage(&pd_command_sim, "'%s': %s", word, wrong);
-        }
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_sim, &count, words, &arguments, &code)) {
+        return code;
     }
+    arguments.run.options.nodes = (uint32_t)arguments.nodes;
     bool is_on[PD_SIM_FAULT_COUNT];
     const char *unknown = NULL;
     size_t size = 0;
@@ -409,30 +343,84 @@ static int run_sim(int count, char **words)
     return arguments.is_search ? search(&arguments) : run_single(&arguments);
 }
 
+static const struct pd_option options[] = {
+    {.name = "--seed",
+     .kind = PD_OPTION_NUMBER,
+     .value = "S",
+     .text = "one run (default: 1)",
+     .offset = offsetof(struct arguments, run.options.seed),
+     .least = 0,
+     .most = 0},
+    {.name = "--seeds",
+     .kind = PD_OPTION_TAKE,
+     .value = "A..B",
+     .text = "a search over many, one process per core; exit code 1 on any failure",
+     .take = take_seeds},
+    {.name = "--schedule",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "replay a saved schedule of faults",
+     .offset = offsetof(struct arguments, schedule_file)},
+    {.name = "--nodes",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "members at the beginning (default: drawn, 3 to 7)",
+     .offset = offsetof(struct arguments, nodes),
+     .least = 1,
+     .most = 9},
+    {.name = "--minutes",
+     .kind = PD_OPTION_NUMBER,
+     .value = "M",
+     .text = "virtual minutes (default: 1)",
+     .offset = offsetof(struct arguments, run.options.minutes),
+     .least = 1,
+     .most = 1000},
+    {.name = "--faults",
+     .kind = PD_OPTION_TEXT,
+     .value = "LIST",
+     .text = "names or groups: network, disk, process, clock, cluster, all, none",
+     .offset = offsetof(struct arguments, run.options.faults)},
+    {.name = "--floors",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "with --seeds: least counts in 100 seeds, one \"NAME COUNT\" a line",
+     .offset = offsetof(struct arguments, floors_file)},
+    {.name = "--workers",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "with --seeds: processes (default: cores)",
+     .offset = offsetof(struct arguments, workers),
+     .least = 1,
+     .most = 16},
+    {.name = "--save",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "where a failure's shortest schedule goes",
+     .offset = offsetof(struct arguments, save_file)},
+    {.name = "--no-shrink",
+     .text = "do not look for the shortest schedule",
+     .offset = offsetof(struct arguments, no_shrink)},
+    {.name = "--json", .text = "one object a line", .offset = offsetof(struct arguments, is_json)},
+    {.name = "--trace", .text = "every event", .offset = offsetof(struct arguments, has_trace)},
+    {.name = "--marks",
+     .text = "how often each rare branch was taken",
+     .offset = offsetof(struct arguments, has_marks)},
+    {.name = "--speed",
+     .text = "simulated seconds a wall second",
+     .offset = offsetof(struct arguments, is_speed)},
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_sim = {
     .name = "sim",
-    .arguments = "[--seed S | --seeds A..B | --schedule FILE] [OPTION...]",
+    .arguments = "",
     .summary = "run a cluster in a simulated world, from a seed",
     .help =
-        "The replicas that ship, on simulated disks, clocks and links, under faults that the seed "
-        "draws, with\n"
-        "every invariant checked on the way. One seed is one run: the trace hash tells.\n\n"
-        "  --seed S          one run (default 1)\n"
-        "  --seeds A..B      a search over many, one process per core; exit code 1 on any failure\n"
-        "  --schedule FILE   replay a saved schedule of faults\n"
-        "  --nodes N         members at the beginning (default: drawn, 3 to 7)\n"
-        "  --minutes M       virtual minutes (default 1)\n"
-        "  --faults LIST     names or groups: network, disk, process, clock, cluster, all, none\n"
-        "  --floors FILE     with --seeds: least counts in 100 seeds, one \"NAME COUNT\" a line\n"
-        "  --workers N       with --seeds: processes (default: cores)\n"
-        "  --save FILE       where a failure's shortest schedule goes\n"
-        "  --no-shrink       do not look for the shortest schedule\n"
-        "  --json            one object a line\n"
-        "  --trace           every event\n"
-        "  --marks           how often each rare branch was taken\n"
-        "  --speed           simulated seconds a wall second\n\n"
-        "Examples:\n"
-        "  pando sim --seed 42 --nodes 5\n"
-        "  pando sim --seeds 1..1000 --faults network,crash\n",
+        "The replicas that ship, on simulated disks, clocks and links, under faults that the seed\n"
+        "draws, with every invariant checked on the way. One seed is one run: the trace hash\n"
+        "tells.\n",
+    .options = options,
+    .examples = "pando sim --seed 42 --nodes 5\n"
+                "pando sim --seeds 1..1000 --faults network,crash\n",
     .run = run_sim,
 };

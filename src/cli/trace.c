@@ -9,45 +9,8 @@ struct trace_options {
     struct pd_remote_options remote;
     uint64_t count;
     uint64_t seconds;
-    bool is_json;
+    uint32_t output;
 };
-
-static int parse_number(const char *option, const char *value, uint64_t max, uint64_t *number_out)
-{
-    if (value == NULL || !pd_option_number(value, number_out) || *number_out == 0 ||
-        *number_out > max) {
-        return pd_command_usage(&pd_command_trace, "%s wants a number from 1 to %llu", option,
-                                (unsigned long long)max);
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-static int parse(int count, char **arguments, struct trace_options *options)
-{
-    struct pd_option_cursor cursor = {.count = count, .arguments = arguments};
-    while (cursor.at < count) {
-        int result = PD_EXIT_CODE_OK;
-        const char *value = NULL;
-        if (pd_option_value(&cursor, "--count", &value)) {
-            result = parse_number("--count", value, PD_CONTROL_TRACE_COUNT_MAX, &options->count);
-        } else if (pd_option_value(&cursor, "--seconds", &value)) {
-            result =
-                parse_number("--seconds", value, PD_CONTROL_TRACE_SECONDS_MAX, &options->seconds);
-        } else if (pd_option_value(&cursor, "-o", &value)) {
-            options->is_json = value != NULL && strcmp(value, "json") == 0;
-            if (!options->is_json && (value == NULL || strcmp(value, "text") != 0)) {
-                return pd_command_usage(&pd_command_trace, "-o wants text or json");
-            }
-        } else if (!pd_remote_option(&pd_command_trace, &cursor, &options->remote, &result)) {
-            result = pd_remote_take_process(&pd_command_trace, &cursor, &options->remote);
-        }
-        if (result != PD_EXIT_CODE_OK) {
-            return result;
-        }
-    }
-    return options->remote.process != NULL ? PD_EXIT_CODE_OK
-                                           : pd_command_usage(&pd_command_trace, "which process?");
-}
 
 static void print_peer(const json_t *event, const char *before)
 {
@@ -117,12 +80,12 @@ static int trace(struct pd_remote *remote, const struct trace_options *options)
         if (line == NULL) {
             return PD_EXIT_CODE_FAILED;
         }
-        if (!options->is_json && json_object_get(line, "tracing") != NULL) {
+        if (options->output != PD_OUTPUT_JSON && json_object_get(line, "tracing") != NULL) {
             (void)fprintf(
                 stderr, "pando: tracing process %llu\n",
                 (unsigned long long)pd_remote_number(json_object_get(line, "tracing"), "pid"));
         }
-        has_more = show_line(line, options->is_json);
+        has_more = show_line(line, options->output == PD_OUTPUT_JSON);
         json_decref(line);
     }
     return result;
@@ -131,10 +94,11 @@ static int trace(struct pd_remote *remote, const struct trace_options *options)
 static int run_trace(int count, char **arguments)
 {
     struct trace_options options = {.count = 1000, .seconds = 10};
-    int result = parse(count, arguments, &options);
-    if (result != PD_EXIT_CODE_OK) {
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_trace, &count, arguments, &options, &result)) {
         return result;
     }
+    options.remote.process = arguments[0];
     struct pd_remote remote;
     result = pd_remote_open(&remote, &options.remote);
     if (result != PD_EXIT_CODE_OK) {
@@ -145,20 +109,39 @@ static int run_trace(int count, char **arguments)
     return result;
 }
 
+static const struct pd_option trace_options[] = {
+    {.name = "--count",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "end after N events (default: 1000)",
+     .offset = offsetof(struct trace_options, count),
+     .least = 1,
+     .most = PD_CONTROL_TRACE_COUNT_MAX},
+    {.name = "--seconds",
+     .kind = PD_OPTION_SECONDS,
+     .value = "S",
+     .text = "end after S seconds (default: 10)",
+     .offset = offsetof(struct trace_options, seconds),
+     .least = 1,
+     .most = PD_CONTROL_TRACE_SECONDS_MAX},
+    PD_OPTION_OUTPUT(struct trace_options, output),
+    PD_OPTION_PROGRAM(struct trace_options, remote.os_pid),
+    {.name = NULL},
+};
+
 const struct pd_command pd_command_trace = {
     .name = "trace",
-    .arguments = "[--count N] [--seconds S] [-o text|json] [--program OSPID] PID|NAME",
+    .arguments = "PID|NAME",
     .summary = "show what one process of a running program does, for a while",
-    .help = "  --count N        end after N events (default 1000)\n"
-            "  --seconds S      end after S seconds (default 10)\n"
-            "  -o FORMAT        text (default) or json: one object a line\n"
-            "  --program OSPID  which program, when several are running\n\n"
-            "Events: messages sent and received with tag and size, notices of deaths, spawns, "
-            "links, monitors, host\n"
-            "calls by name, a supervisor's restarts, and the end. The process is slowed a little "
-            "while it is traced.\n\n"
-            "Examples:\n"
-            "  pando trace mapper-1\n"
-            "  pando trace --count 100000 --seconds 60 -o json 7\n",
+    .help =
+        "Events: messages sent and received with tag and size, notices of deaths, spawns, links,\n"
+        "monitors, host calls by name, a supervisor's restarts, and the end. The process is "
+        "slowed\n"
+        "a little while it is traced. As JSON each event is an object of its own line.\n",
+    .options = trace_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando trace mapper-1\n"
+                "pando trace --count 100000 --seconds 60 -o json 7\n",
     .run = run_trace,
 };

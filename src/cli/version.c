@@ -6,9 +6,9 @@
 
 static int run_version(int count, char **arguments)
 {
-    (void)arguments;
-    if (count > 0) {
-        return pd_command_usage(&pd_command_version, "version takes no arguments");
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&pd_command_version, &count, arguments, NULL, &code)) {
+        return code;
     }
     (void)printf("pando %s (%s, %s, %s)\n", PD_BUILD_VERSION, PD_BUILD_COMMIT, PD_BUILD_TYPE,
                  PD_BUILD_COMPILER);
@@ -21,6 +21,6 @@ const struct pd_command pd_command_version = {
     .name = "version",
     .arguments = "",
     .summary = "print the versions of build, engine and guest ABI",
-    .help = "Example:\n  pando version\n",
+    .examples = "pando version\n",
     .run = run_version,
 };

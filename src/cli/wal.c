@@ -5,16 +5,15 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/options.h"
 #include "host/disk.h"
 #include "wal/wal.h"
 
+#define NO_GROUP UINT64_MAX
+
 struct arguments {
-    const char *verb;
-    bool is_inspect;
     const char *folder;
-    bool is_json;
-    bool has_group;
+    bool is_inspect;
+    uint32_t output;
     uint64_t group;
 };
 
@@ -36,10 +35,10 @@ static const char *type_text(enum pd_wal_record_type type)
 static enum pd_status print_record(void *state, const struct pd_wal_record *record)
 {
     const struct arguments *arguments = state;
-    if (arguments->has_group && record->group_id != arguments->group) {
+    if (arguments->group != NO_GROUP && record->group_id != arguments->group) {
         return PD_OK;
     }
-    if (!arguments->is_json) {
+    if (arguments->output != PD_OUTPUT_JSON) {
         (void)printf("%-10s %6" PRIu32 " %12" PRIu64 " %8" PRIu64 " %6" PRIu64 " %9zu\n",
                      type_text(record->type), record->group_id, record->index, record->term,
                      record->node, record->payload.size);
@@ -67,7 +66,7 @@ static int open_failed(const char *folder, enum pd_status status)
 static void print_report(const struct arguments *arguments, const struct pd_wal_report *report,
                          enum pd_status status)
 {
-    if (arguments->is_json) {
+    if (arguments->output == PD_OUTPUT_JSON) {
         (void)printf("{\"sound\":%s,\"identity\":%" PRIu64 ",\"segments\":%" PRIu64
                      ",\"batches\":%" PRIu64 ",\"records\":%" PRIu64 ",\"torn_bytes\":%" PRIu64
                      "}\n",
@@ -91,7 +90,7 @@ static int read_log(struct arguments *arguments)
     if (status != PD_OK) {
         return open_failed(arguments->folder, status);
     }
-    if (is_inspect && !arguments->is_json) {
+    if (is_inspect && arguments->output != PD_OUTPUT_JSON) {
         (void)printf("%-10s %6s %12s %8s %6s %9s\n", "TYPE", "GROUP", "INDEX", "TERM", "VOTE",
                      "BYTES");
     }
@@ -110,67 +109,74 @@ static int read_log(struct arguments *arguments)
     return PD_EXIT_CODE_OK;
 }
 
-/* PD_EXIT_CODE_OK, or that of the message that was printed. */
-static int parse(int count, char **words, struct arguments *arguments)
+static const struct pd_command command_inspect;
+static const struct pd_command command_verify;
+
+static int run(const struct pd_command *command, int count, char **words, bool is_inspect)
 {
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    while (cursor.at < count) {
-        const char *value = NULL;
-        if (pd_option_value(&cursor, "--output", &value) ||
-            pd_option_value(&cursor, "-o", &value)) {
-            if (value == NULL || (strcmp(value, "json") != 0 && strcmp(value, "table") != 0)) {
-                return pd_command_usage(&pd_command_wal, "-o takes table or json");
-            }
-            arguments->is_json = strcmp(value, "json") == 0;
-        } else if (pd_option_value(&cursor, "--group", &value)) {
-            arguments->has_group = true;
-            if (value == NULL || !pd_option_number(value, &arguments->group)) {
-                return pd_command_usage(&pd_command_wal, "--group takes a number");
-            }
-        } else if (words[cursor.at][0] == '-') {
-            return pd_command_usage(&pd_command_wal, "no such option: '%s'", words[cursor.at]);
-        } else if (arguments->verb == NULL) {
-            arguments->verb = words[cursor.at++];
-        } else if (arguments->folder == NULL) {
-            arguments->folder = words[cursor.at++];
-        } else {
-            return pd_command_usage(&pd_command_wal, "one folder only, not also '%s'",
-                                    words[cursor.at]);
-        }
+    struct arguments arguments = {.is_inspect = is_inspect, .group = NO_GROUP};
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(command, &count, words, &arguments, &code)) {
+        return code;
     }
-    if (arguments->verb == NULL ||
-        (strcmp(arguments->verb, "inspect") != 0 && strcmp(arguments->verb, "verify") != 0)) {
-        return pd_command_usage(&pd_command_wal, "inspect or verify?");
-    }
-    arguments->is_inspect = strcmp(arguments->verb, "inspect") == 0;
-    return arguments->folder != NULL ? PD_EXIT_CODE_OK
-                                     : pd_command_usage(&pd_command_wal, "which folder?");
+    arguments.folder = words[0];
+    return read_log(&arguments);
 }
 
-static int run_wal(int count, char **words)
+static int run_inspect(int count, char **words)
 {
-    struct arguments arguments = {.verb = NULL};
-    if (count == 1 && strcmp(words[0], "--help") == 0) {
-        pd_command_help(&pd_command_wal);
-        return PD_EXIT_CODE_OK;
-    }
-    int result = parse(count, words, &arguments);
-    return result == PD_EXIT_CODE_OK ? read_log(&arguments) : result;
+    return run(&command_inspect, count, words, true);
 }
+
+static int run_verify(int count, char **words)
+{
+    return run(&command_verify, count, words, false);
+}
+
+static const struct pd_option inspect_options[] = {
+    {.name = "--group",
+     .kind = PD_OPTION_NUMBER,
+     .value = "N",
+     .text = "only this group's records",
+     .offset = offsetof(struct arguments, group),
+     .most = UINT32_MAX},
+    PD_OPTION_OUTPUT(struct arguments, output),
+    {.name = NULL},
+};
+
+static const struct pd_option verify_options[] = {
+    PD_OPTION_OUTPUT(struct arguments, output),
+    {.name = NULL},
+};
+
+static const struct pd_command command_inspect = {
+    .name = "wal inspect",
+    .arguments = "DIR",
+    .summary = "print every record of a log: type, group, index, term, vote, bytes",
+    .options = inspect_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando wal inspect -o json data/log | tail -n 5\n",
+    .run = run_inspect,
+};
+
+static const struct pd_command command_verify = {
+    .name = "wal verify",
+    .arguments = "DIR",
+    .summary = "check every checksum and the chain; exit code 1 when the log is damaged",
+    .options = verify_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando wal verify data/log\n",
+    .run = run_verify,
+};
+
+static const struct pd_command *const children[] = {&command_inspect, &command_verify, NULL};
 
 const struct pd_command pd_command_wal = {
     .name = "wal",
-    .arguments = "inspect|verify [-o table|json] [--group N] DIR",
+    .arguments = "",
     .summary = "read a node's log: its records, or whether it is sound",
-    .help = "The log is only read. The node must not be running.\n"
-            "\n"
-            "  inspect     print every record: type, group, index, term, vote, bytes\n"
-            "  verify      check every checksum and the chain; exit 1 when the log is damaged\n"
-            "  -o FORMAT   table (default) or json, one object a line\n"
-            "  --group N   inspect: only this group's records\n"
-            "\n"
-            "Examples:\n"
-            "  pando wal verify data/log\n"
-            "  pando wal inspect -o json data/log | tail -n 5\n",
-    .run = run_wal,
+    .help = "The log is only read. The node must not be running.\n",
+    .children = children,
 };

@@ -17,7 +17,7 @@ said "--allow-kv needs a node"
 runs 2 run --node "$data" --seed 1 "$app"
 said "not with --node"
 runs 2 run --node
-said "--node needs a value"
+said "--node takes a folder"
 runs 2 start --allow-kv ''
 said "--app FILE"
 runs 2 start --dir "$work"

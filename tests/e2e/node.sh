@@ -16,9 +16,9 @@ said "no such option: '--nonsense'"
 runs 2 start --log-segment 1MiB
 said "16MiB to 1GiB"
 runs 2 kv
-said "put, get or del?"
+said "which of its commands?"
 runs 2 kv put only-a-key
-said "which value?"
+said "VALUE is missing"
 runs 2 kv get ''
 said "a key is not empty"
 runs 1 kv get --data "$data" greeting

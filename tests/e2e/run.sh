@@ -56,8 +56,8 @@ usage() {
 }
 usage 'usage: pando COMMAND'
 usage "no command 'fly'" fly
-usage 'which file?' run
-usage "unknown option '--fast'" run --fast "$verbs"
+usage 'FILE is missing' run
+usage "no such option: '--fast'" run --fast "$verbs"
 usage '--seed' run --seed soon "$verbs"
 usage '--seed' run --seed
 usage '--max-memory' run --max-memory lots "$verbs"
@@ -72,7 +72,7 @@ usage '--threads' run --threads 65 "$verbs"
 usage 'NAME=VALUE' run --env NAME "$verbs"
 usage '--env' run --env =value "$verbs"
 usage 'application' run --watch "$verbs"
-usage 'which file?' check
+usage 'FILE.yaml is missing' check
 runs 0 --help
 runs 0 run --help
 printed '--max-memory'
