@@ -458,7 +458,7 @@ static bool halt_at_rows(struct world *world, struct world_message *message, voi
     return true;
 }
 
-/* One that answers, and only lacks what lately came, is not sent a snapshot: the log waits for it. */
+/* One that answers, and lacks what came lately, is not sent a snapshot: the log waits for it. */
 static void a_slow_follower_needs_no_snapshot(void **state)
 {
     (void)state;
