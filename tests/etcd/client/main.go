@@ -283,9 +283,13 @@ func watches(ctx context.Context, client *clientv3.Client) error {
 	return nil
 }
 
-// Many watchers on one stream; each is told of its own key, and all of how far they are.
+// Many watchers on one stream (WATCHERS says how many); each is told of its own key, and all of how far they are. One that
+// watches all keys beside them sees what they see.
 func manyWatchers(ctx context.Context, client *clientv3.Client) error {
-	const count = 2000
+	count := 10000
+	if wanted, err := strconv.Atoi(os.Getenv("WATCHERS")); err == nil {
+		count = wanted
+	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	channels := make([]clientv3.WatchChan, count)
@@ -297,6 +301,10 @@ func manyWatchers(ctx context.Context, client *clientv3.Client) error {
 			return fmt.Errorf("the first response is %v", response)
 		}
 	}
+	all := client.Watch(watching, "many/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if response := <-all; !response.Created {
+		return fmt.Errorf("the first response is %v", response)
+	}
 	for i := 0; i < count; i += 100 {
 		if _, err := client.Put(ctx, fmt.Sprintf("many/%d", i), "x"); err != nil {
 			return err
@@ -306,6 +314,18 @@ func manyWatchers(ctx context.Context, client *clientv3.Client) error {
 		response := <-channels[i]
 		if len(response.Events) != 1 || string(response.Events[0].Kv.Key) != fmt.Sprintf("many/%d", i) {
 			return fmt.Errorf("watcher %d was told %v", i, response)
+		}
+	}
+	for i := 0; i < count; {
+		response, open := <-all
+		if !open {
+			return fmt.Errorf("the watcher of all ended at %d", i)
+		}
+		for _, event := range response.Events {
+			if string(event.Kv.Key) != fmt.Sprintf("many/%d", i) {
+				return fmt.Errorf("the watcher of all was told %v", response)
+			}
+			i += 100
 		}
 	}
 	if err := client.RequestProgress(watching); err != nil {
