@@ -132,6 +132,9 @@ static enum pd_status fail(struct pd_tls *tls, int error)
     tls->error = error;
     if (error == GNUTLS_E_REHANDSHAKE) {
         (void)gnutls_alert_send(tls->session, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+    } else if (error == GNUTLS_E_NO_CERTIFICATE_FOUND) {
+        /* TLS 1.2 has no word of its own for it (RFC 5246, 7.4.6). */
+        (void)gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
     } else if (error != GNUTLS_E_FATAL_ALERT_RECEIVED) {
         (void)gnutls_alert_send_appropriate(tls->session, error);
     }
@@ -221,7 +224,16 @@ enum pd_tls_alpn pd_tls_alpn(const struct pd_tls *tls)
 
 const char *pd_tls_error(const struct pd_tls *tls)
 {
-    return gnutls_strerror(tls->error);
+    if (tls->error != GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR) {
+        return gnutls_strerror(tls->error);
+    }
+    unsigned status = gnutls_session_get_verify_cert_status(tls->session);
+    return (status & GNUTLS_CERT_EXPIRED) != 0            ? "its certificate has ended"
+           : (status & GNUTLS_CERT_NOT_ACTIVATED) != 0    ? "its certificate has not begun"
+           : (status & GNUTLS_CERT_PURPOSE_MISMATCH) != 0 ? "its certificate is not for clients"
+           : (status & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0 ? "its certificate is signed by nobody "
+                                                            "who is trusted here"
+                                                          : "its certificate is not good";
 }
 
 /* -- Sending ----------------------------------------------------------------------------------- */

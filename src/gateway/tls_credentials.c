@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include <gnutls/x509.h>
 
@@ -27,18 +28,37 @@ static enum pd_status refuse(char *text, const char *what, int error)
     return error == GNUTLS_E_MEMORY_ERROR ? PD_ERR_NO_MEMORY : PD_ERR_INVALID;
 }
 
-/* When the first of the chain ends. */
-static enum pd_status read_times(struct pd_tls_credentials *credentials, struct pd_span pem,
-                                 char *text)
+/* GnuTLS looks at that itself, but not for Ed25519's. */
+static bool is_pair(gnutls_x509_crt_t certificate, struct pd_span key_pem)
+{
+    gnutls_x509_privkey_t key = NULL;
+    uint8_t ids[2][32];
+    size_t size = sizeof ids[0];
+    const gnutls_datum_t bytes = datum(key_pem);
+    if (gnutls_x509_privkey_init(&key) < 0) {
+        return false;
+    }
+    bool is_read =
+        gnutls_x509_privkey_import2(key, &bytes, GNUTLS_X509_FMT_PEM, NULL, 0) == 0 &&
+        gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, ids[0], &size) == 0 &&
+        gnutls_x509_crt_get_key_id(certificate, GNUTLS_KEYID_USE_SHA256, ids[1], &size) == 0;
+    gnutls_x509_privkey_deinit(key);
+    return !is_read || memcmp(ids[0], ids[1], sizeof ids[0]) == 0; /* not read: told elsewhere */
+}
+
+/* When the first of the chain ends, and whose the key is. */
+static enum pd_status read_chain(struct pd_tls_credentials *credentials,
+                                 const struct pd_tls_files *files, char *text)
 {
     gnutls_x509_crt_t chain[CHAIN_MAX];
     unsigned count = CHAIN_MAX;
-    gnutls_datum_t bytes = datum(pem);
+    gnutls_datum_t bytes = datum(files->certificate);
     int result = gnutls_x509_crt_list_import(chain, &count, &bytes, GNUTLS_X509_FMT_PEM,
                                              GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
     if (result < 0) {
         return refuse(text, "the certificate file", result);
     }
+    bool is_good = is_pair(chain[0], files->key);
     credentials->end_s = UINT64_MAX;
     for (unsigned i = 0; i < count; i++) {
         time_t end = gnutls_x509_crt_get_expiration_time(chain[i]);
@@ -46,13 +66,17 @@ static enum pd_status read_times(struct pd_tls_credentials *credentials, struct 
         credentials->end_s = end_s < credentials->end_s ? end_s : credentials->end_s;
         gnutls_x509_crt_deinit(chain[i]);
     }
+    if (!is_good) {
+        (void)snprintf(text, PD_TLS_TEXT_MAX, "the key is not the certificate's");
+        return PD_ERR_INVALID;
+    }
     return PD_OK;
 }
 
 static enum pd_status fill(struct pd_tls_credentials *credentials, const struct pd_tls_files *files,
                            char *text)
 {
-    enum pd_status status = read_times(credentials, files->certificate, text);
+    enum pd_status status = read_chain(credentials, files, text);
     if (status != PD_OK) {
         return status;
     }
@@ -60,10 +84,6 @@ static enum pd_status fill(struct pd_tls_credentials *credentials, const struct 
     gnutls_datum_t key = datum(files->key);
     int result = gnutls_certificate_set_x509_key_mem2(credentials->certificates, &certificate, &key,
                                                       GNUTLS_X509_FMT_PEM, NULL, 0);
-    if (result == GNUTLS_E_CERTIFICATE_KEY_MISMATCH) {
-        (void)snprintf(text, PD_TLS_TEXT_MAX, "the key is not the certificate's");
-        return PD_ERR_INVALID;
-    }
     if (result < 0) {
         return refuse(text, "the certificate or its key", result);
     }

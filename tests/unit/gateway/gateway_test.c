@@ -1,4 +1,4 @@
-/* The gateway's sockets: a peer that asks and does not read. */
+/* The gateway's sockets: a peer that asks and does not read; TLS, and those who hold its places. */
 #include "gateway/gateway.h"
 
 #include <setjmp.h>
@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "gateway/tls_world.h"
 
 #define MILLISECOND_NS UINT64_C(1000000)
 #define WAIT_MS 30000 /* until it is a failure */
@@ -152,10 +154,231 @@ static void who_takes_nothing_is_left(void **state)
     assert_int_equal(counters.connections_broken, 1);
 }
 
+/* -- TLS --------------------------------------------------------------------------------------- */
+
+struct served {
+    struct pd_gateway *gateway;
+    struct tls_party party;
+    pthread_t thread;
+};
+
+static void serve_tls(struct served *served, struct pd_gateway_config *config)
+{
+    char text[PD_GATEWAY_TEXT_MAX];
+    tls_party_make(&served->party, TLS_SERVER, "server", TLS_DAY, NULL);
+    struct pd_tls_credentials *credentials = tls_server(&served->party, NULL);
+    config->port = 0;
+    config->service.backend = &backend;
+    config->credentials = credentials;
+    assert_int_equal(pd_gateway_open(config, text, &served->gateway), PD_OK);
+    pd_tls_credentials_release(credentials);
+    assert_int_equal(pthread_create(&served->thread, NULL, serve, served->gateway), 0);
+}
+
+static void serve_no_more(struct served *served, struct pd_gateway_counters *counters)
+{
+    pd_gateway_stop(served->gateway);
+    assert_int_equal(pthread_join(served->thread, NULL), 0);
+    pd_gateway_counters(served->gateway, counters);
+    pd_gateway_close(served->gateway);
+    tls_party_free(&served->party);
+}
+
+/* A socket that waits, but not for ever. */
+static int dial_waiting(const struct served *served)
+{
+    const struct timeval most = {.tv_sec = WAIT_MS / 1000};
+    int peer = dial(pd_gateway_port(served->gateway));
+    assert_int_equal(fcntl(peer, F_SETFL, 0), 0);
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
+    return peer;
+}
+
+/* All that comes until the end. */
+static size_t read_to_end(int peer, char *bytes, size_t room)
+{
+    size_t size = 0;
+    ssize_t got = 0;
+    while ((got = recv(peer, bytes + size, room - 1 - size, 0)) > 0) {
+        size += (size_t)got;
+    }
+    assert_true(got == 0 || errno == ECONNRESET);
+    bytes[size] = '\0';
+    return size;
+}
+
+struct caller {
+    gnutls_session_t session;
+    gnutls_certificate_credentials_t credentials;
+    int peer;
+};
+
+static void call(struct caller *caller, const struct served *served)
+{
+    caller->peer = dial_waiting(served);
+    tls_good(gnutls_certificate_allocate_credentials(&caller->credentials));
+    tls_good(gnutls_init(&caller->session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL));
+    tls_good(gnutls_set_default_priority(caller->session));
+    tls_good(gnutls_credentials_set(caller->session, GNUTLS_CRD_CERTIFICATE, caller->credentials));
+    gnutls_transport_set_int(caller->session, caller->peer);
+}
+
+static void is_answered(struct caller *caller)
+{
+    static const char ask[] = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    char answer[1024];
+    assert_int_equal(gnutls_record_send(caller->session, ask, sizeof ask - 1), sizeof ask - 1);
+    ssize_t size = gnutls_record_recv(caller->session, answer, sizeof answer - 1);
+    assert_true(size > 0);
+    answer[size] = '\0';
+    assert_non_null(strstr(answer, "HTTP/1.1 404"));
+}
+
+static void hang_up(struct caller *caller)
+{
+    gnutls_deinit(caller->session);
+    gnutls_certificate_free_credentials(caller->credentials);
+    assert_int_equal(close(caller->peer), 0);
+}
+
+static void plain_bytes_are_told_that_this_is_tls(void **state)
+{
+    static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct served served;
+    char answer[1024];
+    (void)state;
+    serve_tls(&served, &config);
+    int peer = dial_waiting(&served);
+    assert_int_equal(send(peer, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);
+    (void)read_to_end(peer, answer, sizeof answer);
+    assert_int_equal(close(peer), 0);
+    serve_no_more(&served, &counters);
+    assert_non_null(strstr(answer, "HTTP/1.0 400 "));
+    assert_non_null(strstr(answer, "this port speaks TLS: use https"));
+    assert_int_equal(counters.tls_not, 1);
+    assert_int_equal(counters.tls_failed, 1);
+    assert_int_equal(counters.connections_broken, 1);
+}
+
+/* A head of a record, and no more. */
+static void a_handshake_that_does_not_go_on_is_ended(void **state)
+{
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct served served;
+    char answer[64];
+    (void)state;
+    config.hello_ns = 50 * MILLISECOND_NS;
+    serve_tls(&served, &config);
+    int peer = dial_waiting(&served);
+    assert_int_equal(send(peer, "\x16\x03\x01", 3, MSG_NOSIGNAL), 3);
+    assert_int_equal(read_to_end(peer, answer, sizeof answer), 0);
+    assert_int_equal(close(peer), 0);
+    serve_no_more(&served, &counters);
+    assert_int_equal(counters.tls_failed, 1);
+    assert_int_equal(counters.connections_broken, 1);
+}
+
+/* There is one place, and somebody is in it who says nothing. */
+static void a_place_is_waited_for(void **state)
+{
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct caller caller;
+    struct served served;
+    char answer[64];
+    (void)state;
+    config.handshakes_max = 1;
+    config.hello_ns = (uint64_t)2 * WAIT_MS * MILLISECOND_NS;
+    config.handshake_pressed_ns = config.hello_ns;
+    serve_tls(&served, &config);
+    int silent = dial_waiting(&served);
+    call(&caller, &served);
+    struct pollfd waits = {.fd = caller.peer, .events = POLLIN};
+    /* Its hello is sent; the answer comes only when the other one has left. */
+    gnutls_handshake_set_timeout(caller.session, 1);
+    assert_int_equal(gnutls_handshake(caller.session), GNUTLS_E_TIMEDOUT);
+    assert_int_equal(poll(&waits, 1, 0), 0);
+    assert_int_equal(close(silent), 0);
+    assert_int_equal(poll(&waits, 1, WAIT_MS), 1);
+    hang_up(&caller);
+    serve_no_more(&served, &counters);
+    assert_int_equal(counters.connections, 2);
+
+    config.handshake_pressed_ns = 0;
+    serve_tls(&served, &config);
+    silent = dial_waiting(&served);
+    call(&caller, &served);
+    assert_int_equal(gnutls_handshake(caller.session), 0);
+    is_answered(&caller);
+    assert_int_equal(read_to_end(silent, answer, sizeof answer), 0);
+    assert_int_equal(close(silent), 0);
+    hang_up(&caller);
+    serve_no_more(&served, &counters);
+    assert_int_equal(counters.tls_handshakes, 1);
+    assert_int_equal(counters.tls_failed, 1);
+}
+
+static bool shows(const struct caller *caller, const struct tls_party *party)
+{
+    unsigned count = 0;
+    gnutls_datum_t wanted;
+    const gnutls_datum_t *shown = gnutls_certificate_get_peers(caller->session, &count);
+    assert_non_null(shown);
+    tls_good(gnutls_x509_crt_export2(party->certificate, GNUTLS_X509_FMT_DER, &wanted));
+    bool is_it =
+        shown[0].size == wanted.size && memcmp(shown[0].data, wanted.data, wanted.size) == 0;
+    gnutls_free(wanted.data);
+    return is_it;
+}
+
+/* Who is connected stays so; who comes gets the new one; in the end all are told. */
+static void a_new_certificate_is_for_new_connections(void **state)
+{
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct tls_party renewed;
+    struct caller first;
+    struct caller next;
+    struct served served;
+    char byte = 0;
+    (void)state;
+    serve_tls(&served, &config);
+    call(&first, &served);
+    assert_int_equal(gnutls_handshake(first.session), 0);
+    assert_true(shows(&first, &served.party));
+    tls_party_make(&renewed, TLS_SERVER, "renewed", TLS_DAY, NULL);
+    pd_gateway_renew(served.gateway, tls_server(&renewed, NULL));
+    uint64_t deadline = now_ns(&backend) + WAIT_MS * MILLISECOND_NS;
+    bool is_new = false;
+    while (!is_new && now_ns(&backend) < deadline) {
+        call(&next, &served);
+        assert_int_equal(gnutls_handshake(next.session), 0);
+        is_new = shows(&next, &renewed);
+        assert_true(is_new || shows(&next, &served.party));
+        is_answered(&next);
+        hang_up(&next);
+    }
+    assert_true(is_new);
+    is_answered(&first);
+    serve_no_more(&served, &counters);
+    assert_int_equal(gnutls_record_recv(first.session, &byte, 1), 0); /* not cut off: told */
+    hang_up(&first);
+    tls_party_free(&renewed);
+    assert_true(counters.tls_handshakes >= 2);
+    assert_int_equal(counters.tls_failed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_takes_nothing_is_left),
+        cmocka_unit_test(plain_bytes_are_told_that_this_is_tls),
+        cmocka_unit_test(a_handshake_that_does_not_go_on_is_ended),
+        cmocka_unit_test(a_place_is_waited_for),
+        cmocka_unit_test(a_new_certificate_is_for_new_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
