@@ -89,7 +89,7 @@ static bool is_option(const struct pd_option *option, const char *word, const ch
     return true;
 }
 
-static int unknown_option(const struct pd_command *command, const char *word)
+int pd_command_unknown_option(const struct pd_command *command, const char *word)
 {
     struct pd_nearest nearest = {.wanted = word};
     pd_nearest_offer(&nearest, "--help");
@@ -116,7 +116,7 @@ static int take_option(const struct pd_command *command, struct pd_option_cursor
         option++;
     }
     if (option == NULL || option->name == NULL) {
-        return unknown_option(command, word);
+        return pd_command_unknown_option(command, word);
     }
     cursor->at++;
     if (option->kind == PD_OPTION_FLAG) {

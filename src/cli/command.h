@@ -43,6 +43,9 @@ int pd_command_failed(const char *format, ...) PD_PRINTF(1, 2);
 bool pd_command_parse(const struct pd_command *command, int *count, char **words, void *values,
                       int *code_out);
 
+/* Tell that there is no such option, and which one may be meant; returns PD_EXIT_CODE_USAGE. */
+int pd_command_unknown_option(const struct pd_command *command, const char *word);
+
 /* The last word of its name. */
 const char *pd_command_word(const struct pd_command *command);
 

@@ -159,7 +159,7 @@ static void sort_mistakes(struct pd_app_mistake *list, uint32_t count)
     }
 }
 
-static enum pd_status report_init(struct pd_app_report *report, struct pd_app_notes *notes)
+enum pd_status pd_app_report_begin(struct pd_app_report *report, struct pd_app_notes *notes)
 {
     memset(report, 0, sizeof *report);
     struct pd_app_arena *arena = pd_alloc_zeroed(1, sizeof *arena);
@@ -185,8 +185,7 @@ void pd_app_report_deinit(struct pd_app_report *report)
     memset(report, 0, sizeof *report);
 }
 
-/* What was noted is the report's. The outcome of it all. */
-static enum pd_status report_finish(struct pd_app_report *report, const struct pd_app_notes *notes)
+enum pd_status pd_app_report_finish(struct pd_app_report *report, const struct pd_app_notes *notes)
 {
     if (notes->arena->is_exhausted) {
         pd_app_report_deinit(report);
@@ -225,7 +224,7 @@ enum pd_status pd_app_parse(const char *text, size_t size, const char *file,
 {
     struct pd_app_reader reader = {.files = files};
     struct owned_app *owned = NULL;
-    enum pd_status status = report_init(report_out, &reader.notes);
+    enum pd_status status = pd_app_report_begin(report_out, &reader.notes);
     if (status != PD_OK) {
         return status;
     }
@@ -241,7 +240,7 @@ enum pd_status pd_app_parse(const char *text, size_t size, const char *file,
     if (reader.folder != NULL) {
         parse_into(&reader, text, size);
     }
-    status = report_finish(report_out, &reader.notes);
+    status = pd_app_report_finish(report_out, &reader.notes);
     if (status != PD_ERR_NO_MEMORY && owned->arena.is_exhausted) {
         pd_app_report_deinit(report_out);
         status = PD_ERR_NO_MEMORY;
@@ -262,6 +261,17 @@ static const char *read_mistake(enum pd_status status)
                                       : pd_status_text(status);
 }
 
+enum pd_status pd_app_report_unread(struct pd_app_report *report, enum pd_status status)
+{
+    struct pd_app_notes notes = {0};
+    enum pd_status noted = pd_app_report_begin(report, &notes);
+    if (noted == PD_OK) {
+        pd_app_note_at(&notes, 0, 0, "", "%s", read_mistake(status));
+        noted = pd_app_report_finish(report, &notes);
+    }
+    return noted;
+}
+
 enum pd_status pd_app_load(const char *file, const struct pd_app_files *files,
                            struct pd_app **app_out, struct pd_app_report *report_out)
 {
@@ -276,13 +286,7 @@ enum pd_status pd_app_load(const char *file, const struct pd_app_files *files,
     if (status == PD_OK) {
         status = pd_app_parse((const char *)bytes, size, file, files, app_out, report_out);
     } else if (status != PD_ERR_NO_MEMORY) {
-        struct pd_app_notes notes = {0};
-        enum pd_status noted = report_init(report_out, &notes);
-        if (noted == PD_OK) {
-            pd_app_note_at(&notes, 0, 0, "", "%s", read_mistake(status));
-            noted = report_finish(report_out, &notes);
-        }
-        status = noted;
+        status = pd_app_report_unread(report_out, status);
     }
     pd_free(bytes);
     return status;

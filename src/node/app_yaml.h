@@ -1,5 +1,5 @@
 /* app_yaml - a YAML document as a tree that knows where everything stands, and mistakes that say
- * so. Private to app*.c.
+ * so. Of app*.c, and of cli/settings.c, which reads pando.yaml in the same way.
  *
  * Model      Mappings keep their order. Anchors, aliases, tags and further documents are mistakes:
  *            so a tree is never larger than its text.
@@ -72,6 +72,17 @@ void pd_app_note_key(struct pd_app_notes *notes, const struct pd_yaml_node *at, 
 /* Anywhere, under a key of the caller's. */
 void pd_app_note_at(struct pd_app_notes *notes, uint32_t line, uint32_t column, const char *key,
                     const char *format, ...) PD_PRINTF(5, 6);
+
+/* An empty report, and notes that go into it; PD_ERR_NO_MEMORY. What was noted is the report's:
+ * PD_OK when that is nothing, else PD_ERR_INVALID; or PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_app_report_begin(struct pd_app_report *report,
+                                                struct pd_app_notes *notes);
+PD_NODISCARD enum pd_status pd_app_report_finish(struct pd_app_report *report,
+                                                 const struct pd_app_notes *notes);
+
+/* The report of a file that could not be read, as pd_app_files tells. */
+PD_NODISCARD enum pd_status pd_app_report_unread(struct pd_app_report *report,
+                                                 enum pd_status status);
 
 /* The document's one value, or NULL: mistakes were noted, or there was no memory. */
 struct pd_yaml_node *pd_yaml_parse(const char *text, size_t size, struct pd_app_arena *arena,
