@@ -1,14 +1,37 @@
-/* Cluster: who belongs to it; and the changes that this API can make. */
+/* Cluster: who belongs to it; and the changes that this API can make.
+ *
+ * etcd adds a member by its address before it exists, and moves one by telling the others. Here a
+ * node brings its key, and says itself where it listens. So both are refused, but only after etcd's
+ * own reasons to refuse them, with what to do instead. */
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "gateway/service_internal.h"
 
 /* A change under way: is there such a member? -> change -> who belongs to it now? */
 struct change {
-    enum pd_backend_kind kind;
+    enum {
+        CHANGE_REMOVE,
+        CHANGE_PROMOTE,
+        CHANGE_ADD,
+        CHANGE_UPDATE
+    } kind;
     uint64_t member;
     bool is_done;
+    /* Where one is to be added, or moved to: */
+    uint32_t url_count;
+    char *urls[PD_BACKEND_URLS_MAX];
 };
+
+static const char bad_urls[] = "etcdserver: given member URLs are invalid";
+static const char not_found[] = "etcdserver: member not found";
+static const char how_to_add[] =
+    "etcdserver: a member is known by its key, not by its address: make a ticket with 'pando "
+    "cluster ticket', and run 'pando join TICKET' where the new node shall be";
+static const char how_to_move[] =
+    "etcdserver: a member says itself where it listens: start it with 'pando start --listen-peer "
+    "ADDRESS:PORT'";
 
 static char **make_urls(struct pd_service *service, const char *const *urls, uint32_t count)
 {
@@ -48,7 +71,7 @@ static Etcdserverpb__Member **make_members(struct pd_service *service,
     return members;
 }
 
-/* The three lists are alike, but are three types. */
+/* The four lists are alike, but are four types. */
 static const void *list_response(struct pd_service_call *call,
                                  const struct pd_backend_answer *answer)
 {
@@ -69,6 +92,11 @@ static const void *list_response(struct pd_service_call *call,
         response->members = members;
     } else if (type == &etcdserverpb__member_remove_response__descriptor) {
         Etcdserverpb__MemberRemoveResponse *response = made;
+        response->header = header;
+        response->n_members = about->member_count;
+        response->members = members;
+    } else if (type == &etcdserverpb__member_update_response__descriptor) {
+        Etcdserverpb__MemberUpdateResponse *response = made;
         response->header = header;
         response->n_members = about->member_count;
         response->members = members;
@@ -105,11 +133,11 @@ static void ask_about(struct pd_service_call *call, bool serializable)
 static void refuse(struct pd_service_call *call, const struct change *change,
                    const struct pd_backend_answer *answer)
 {
-    if (change->kind == PD_BACKEND_PROMOTE && answer->outcome == PD_BACKEND_BUSY) {
+    if (change->kind == CHANGE_PROMOTE && answer->outcome == PD_BACKEND_BUSY) {
         pd_service_end(
             call, PD_CODE_FAILED_PRECONDITION,
             "etcdserver: can only promote a learner member which is in sync with leader");
-    } else if (change->kind == PD_BACKEND_REMOVE && answer->outcome == PD_BACKEND_INVALID) {
+    } else if (change->kind == CHANGE_REMOVE && answer->outcome == PD_BACKEND_INVALID) {
         pd_service_end(call, PD_CODE_FAILED_PRECONDITION,
                        "etcdserver: re-configuration failed due to not enough started members");
     } else {
@@ -117,18 +145,56 @@ static void refuse(struct pd_service_call *call, const struct change *change,
     }
 }
 
-static void begin_change(struct pd_service_call *call, struct change *change,
-                         const struct pd_backend_about *about)
+/* How many of the URLs are this member's. */
+static uint32_t count_shared(const struct change *change, const struct pd_backend_member *member)
 {
+    uint32_t shared = 0;
+    for (uint32_t i = 0; i < change->url_count; i++) {
+        for (uint32_t k = 0; k < member->peer_url_count; k++) {
+            shared += strcmp(change->urls[i], member->peer_urls[k]) == 0 ? 1 : 0;
+        }
+    }
+    return shared;
+}
+
+/* Whether a URL is of a member other than this one (NULL: of any). */
+static bool is_taken(const struct change *change, const struct pd_backend_about *about,
+                     const struct pd_backend_member *but)
+{
+    for (uint32_t i = 0; i < about->member_count; i++) {
+        if (&about->members[i] != but && count_shared(change, &about->members[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void begin_change(struct pd_service_call *call, const struct change *change,
+                         const struct pd_backend_answer *answer)
+{
+    const struct pd_backend_about *about = answer->about;
     const struct pd_backend_member *member = find(about, change->member);
-    if (member == NULL) {
-        pd_service_end(call, PD_CODE_NOT_FOUND, "etcdserver: member not found");
-    } else if (change->kind == PD_BACKEND_PROMOTE && !member->is_learner) {
+    bool has_urls = change->kind == CHANGE_ADD || change->kind == CHANGE_UPDATE;
+    if (member == NULL && change->kind != CHANGE_ADD) {
+        pd_service_end(call, PD_CODE_NOT_FOUND, not_found);
+    } else if (has_urls && is_taken(change, about, member)) {
+        pd_service_end(call, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
+    } else if (change->kind == CHANGE_ADD) {
+        pd_service_end(call, PD_CODE_UNIMPLEMENTED, how_to_add);
+    } else if (change->kind == CHANGE_UPDATE && change->url_count == member->peer_url_count &&
+               count_shared(change, member) == change->url_count) {
+        pd_service_finish(call, list_response(call, answer)); /* it is as it shall be */
+    } else if (change->kind == CHANGE_UPDATE) {
+        pd_service_end(call, PD_CODE_UNIMPLEMENTED, how_to_move);
+    } else if (change->kind == CHANGE_PROMOTE && !member->is_learner) {
         pd_service_end(call, PD_CODE_FAILED_PRECONDITION,
                        "etcdserver: can only promote a learner member");
     } else {
         pd_service_ask(call,
-                       &(struct pd_backend_request){.kind = change->kind, .number = change->member},
+                       &(struct pd_backend_request){.kind = change->kind == CHANGE_REMOVE
+                                                                ? PD_BACKEND_REMOVE
+                                                                : PD_BACKEND_PROMOTE,
+                                                    .number = change->member},
                        answered);
     }
 }
@@ -144,7 +210,7 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
             pd_service_fail(call, answer);
         }
     } else if (change != NULL && !change->is_done && answer->about != NULL) {
-        begin_change(call, change, answer->about);
+        begin_change(call, change, answer);
     } else if (change != NULL && !change->is_done) {
         change->is_done = true;
         ask_about(call, false);
@@ -155,16 +221,75 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
     }
 }
 
-static void begin(struct pd_service_call *call, enum pd_backend_kind kind, uint64_t member)
+static void free_urls(const struct change *change)
+{
+    for (uint32_t i = 0; i < change->url_count; i++) {
+        pd_free(change->urls[i]);
+    }
+}
+
+static void dropped(struct pd_service_call *call, bool was_cancelled)
+{
+    struct change *change = call->state;
+    (void)was_cancelled;
+    if (change != NULL) {
+        free_urls(change);
+        pd_free(change);
+        call->state = NULL;
+    }
+}
+
+/* Takes the URLs of `asked`. */
+static void begin(struct pd_service_call *call, struct change asked)
 {
     struct change *change = pd_alloc(sizeof *change);
     if (change == NULL) {
+        free_urls(&asked);
         pd_service_fail_status(call, PD_ERR_NO_MEMORY);
         return;
     }
-    *change = (struct change){.kind = kind, .member = member};
+    *change = asked;
     call->state = change;
     ask_about(call, false);
+}
+
+/* "SCHEME://HOST:PORT", nothing behind it. */
+static bool is_url(const char *text)
+{
+    static const char *const schemes[] = {"quic://", "http://", "https://", "unix://", "unixs://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t size = strlen(schemes[i]);
+        const char *colon = strrchr(text, ':');
+        if (strncmp(text, schemes[i], size) == 0) {
+            return colon > text + size && colon[1] != '\0' && strchr(text + size, '/') == NULL &&
+                   strspn(colon + 1, "0123456789") == strlen(colon + 1);
+        }
+    }
+    return false;
+}
+
+/* The same, with URLs. None has more than a member can have. */
+static void begin_with_urls(struct pd_service_call *call, struct change asked, char **urls,
+                            size_t count)
+{
+    bool is_good = count > 0 && count <= PD_BACKEND_URLS_MAX;
+    for (size_t i = 0; i < count && is_good; i++) {
+        is_good = is_url(urls[i]);
+    }
+    if (!is_good) {
+        pd_service_end(call, PD_CODE_INVALID_ARGUMENT, bad_urls);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        asked.urls[i] = pd_alloc_text(urls[i], strlen(urls[i]));
+        if (asked.urls[i] == NULL) {
+            free_urls(&asked);
+            pd_service_fail_status(call, PD_ERR_NO_MEMORY);
+            return;
+        }
+        asked.url_count++;
+    }
+    begin(call, asked);
 }
 
 static void request(struct pd_service_call *call, const ProtobufCMessage *message)
@@ -176,24 +301,20 @@ static void request(struct pd_service_call *call, const ProtobufCMessage *messag
         ask_about(call, !list->linearizable);
     } else if (type == &etcdserverpb__member_remove_request__descriptor) {
         const Etcdserverpb__MemberRemoveRequest *asked = any;
-        begin(call, PD_BACKEND_REMOVE, asked->id);
+        begin(call, (struct change){.kind = CHANGE_REMOVE, .member = asked->id});
     } else if (type == &etcdserverpb__member_promote_request__descriptor) {
         const Etcdserverpb__MemberPromoteRequest *asked = any;
-        begin(call, PD_BACKEND_PROMOTE, asked->id);
+        begin(call, (struct change){.kind = CHANGE_PROMOTE, .member = asked->id});
+    } else if (type == &etcdserverpb__member_update_request__descriptor) {
+        const Etcdserverpb__MemberUpdateRequest *asked = any;
+        begin_with_urls(call, (struct change){.kind = CHANGE_UPDATE, .member = asked->id},
+                        asked->peerurls, asked->n_peerurls);
     } else {
-        /* etcd adds a member by its address, before it exists; here a node brings its identity. */
-        pd_service_end(
-            call, PD_CODE_UNIMPLEMENTED,
-            "etcdserver: a member is known by its key, not by its address: nodes are added "
-            "and moved with the pando command");
+        const Etcdserverpb__MemberAddRequest *asked = any;
+        pd_assert(type == &etcdserverpb__member_add_request__descriptor);
+        begin_with_urls(call, (struct change){.kind = CHANGE_ADD}, asked->peerurls,
+                        asked->n_peerurls);
     }
-}
-
-static void dropped(struct pd_service_call *call, bool was_cancelled)
-{
-    (void)was_cancelled;
-    pd_free(call->state);
-    call->state = NULL;
 }
 
 const struct pd_service_handler pd_service_cluster = {.request = request, .dropped = dropped};

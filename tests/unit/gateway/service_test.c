@@ -593,9 +593,74 @@ static void test_members(void **state)
     kept_failed(&kept, PD_CODE_FAILED_PRECONDITION,
                 "etcdserver: can only promote a learner member which is in sync with leader");
     kept_free(&kept);
+}
+
+/* What etcd refuses is refused in its words; what it would do and we cannot, with what to do. */
+static void test_members_by_address(void **state)
+{
+    static const char *const bad[] = {"",           "127.0.0.1:1",       "http://",
+                                      "http://a",   "http://a:",         "http://:1x",
+                                      "ftp://a:21", "http://a:1/folder", "quic://a:1:b"};
+    (void)state;
+    struct kept kept;
+    char url[32];
+    char *urls[PD_BACKEND_URLS_MAX + 1] = {url, url, url, url, url};
     Etcdserverpb__MemberAddRequest addition = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
+    Etcdserverpb__MemberUpdateRequest update = ETCDSERVERPB__MEMBER_UPDATE_REQUEST__INIT;
+    addition.peerurls = urls;
+    update.peerurls = urls;
     kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
+    kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
+    kept_free(&kept);
+    addition.n_peerurls = 1;
+    update.n_peerurls = 1;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        (void)snprintf(url, sizeof url, "%s", bad[i]);
+        kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
+        kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
+        kept_free(&kept);
+    }
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:9");
+    addition.n_peerurls = PD_BACKEND_URLS_MAX + 1;
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
+    kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
+    kept_free(&kept);
+
+    addition.n_peerurls = 1;
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
+    answer_about();
     assert_int_equal(kept.code, PD_CODE_UNIMPLEMENTED);
+    assert_non_null(strstr(kept.text, "pando join TICKET"));
+    kept_free(&kept);
+    update.id = 6;
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+    answer_about();
+    assert_int_equal(kept.code, PD_CODE_UNIMPLEMENTED);
+    assert_non_null(strstr(kept.text, "--listen-peer"));
+    kept_free(&kept);
+    update.id = 99;
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+    answer_about();
+    kept_failed(&kept, PD_CODE_NOT_FOUND, "etcdserver: member not found");
+    kept_free(&kept);
+
+    (void)snprintf(url, sizeof url, "quic://127.0.0.1:2"); /* member 5's */
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
+    answer_about();
+    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
+    kept_free(&kept);
+    update.id = 6;
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+    answer_about();
+    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
+    kept_free(&kept);
+    update.id = 5; /* as it is */
+    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+    answer_about();
+    assert_int_equal(kept.code, PD_CODE_OK);
+    assert_int_equal(kept.count, 1);
+    const Etcdserverpb__MemberUpdateResponse *updated = (const void *)kept.messages[0];
+    assert_int_equal(updated->n_members, 2);
     kept_free(&kept);
 }
 
@@ -750,6 +815,7 @@ int main(void)
         CASE(test_keepalives),
         CASE(test_keepalives_have_a_bound),
         CASE(test_members),
+        CASE(test_members_by_address),
         CASE(test_maintenance),
         CASE(test_hash_of_keys),
         CASE(test_a_call_takes_one_request),
