@@ -16,7 +16,7 @@ set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LI
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
-set(PANDO_EXTERNAL_cli wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
+set(PANDO_EXTERNAL_cli wasmtime PkgConfig::NETTLE PkgConfig::GNUTLS PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
 
 # Pure folders see ISO C and POSIX's strnlen; the others also Linux's and glibc's own interfaces.

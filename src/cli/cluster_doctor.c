@@ -16,6 +16,7 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
+#include "cli/cluster_doctor_tls.h"
 #include "cli/cluster_members.h"
 #include "cli/command.h"
 #include "host/key_file.h"
@@ -23,6 +24,7 @@
 #include "host/udp.h"
 #include "net/address.h"
 #include "net/net.h"
+#include "node/gateway_certificates.h"
 #include "node/server_peers_join.h"
 
 #define MS_NS UINT64_C(1000000)
@@ -38,6 +40,7 @@
 #define MEMORY_CAREFUL (UINT64_C(768) << 20)
 #define MTU_CAREFUL 1280
 #define DIAL_NS (3 * SECOND_NS)
+#define DAY_S (UINT64_C(24) * 60 * 60)
 
 enum verdict {
     VERDICT_OK = 0,
@@ -280,6 +283,46 @@ static void dial(struct doctor *doctor, struct pd_net *net, const struct pd_memb
     /* The link ends with the net: told now, its end would be taken for the next one's. */
 }
 
+/* What a member shows to clients, if it speaks TLS with them. */
+static void look_at_certificate(struct doctor *doctor, const char *what, struct pd_span client)
+{
+    char url[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    uint64_t end_s = 0;
+    uint64_t now_s = doctor->host->ops->wall_ns(doctor->host) / SECOND_NS;
+    (void)snprintf(url, sizeof url, "%.*s", (int)client.size, (const char *)client.bytes);
+    if (strncmp(url, "https://", 8) != 0) {
+        return;
+    }
+    if (pd_cluster_doctor_certificate(url, DIAL_NS / MS_NS, &end_s) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, what,
+             "%s shows no certificate: is the node down, or a firewall in between?", url);
+    } else if (end_s <= now_s) {
+        tell(doctor, VERDICT_WRONG, what,
+             "the certificate of %s ended %" PRIu64 " days ago: clients refuse it; replace its "
+             "file, which is read again by itself",
+             url, (now_s - end_s) / DAY_S);
+    } else {
+        uint64_t left_s = end_s - now_s;
+        bool is_soon = left_s < PD_GATEWAY_CERTIFICATES_SOON_S;
+        tell(doctor, is_soon ? VERDICT_CAREFUL : VERDICT_OK, what,
+             "the certificate of %s ends in %" PRIu64 " days%s", url, left_s / DAY_S,
+             is_soon ? ": replace its file, which is read again by itself" : "");
+    }
+}
+
+static void look_at_certificates(struct doctor *doctor, const struct pd_cluster_members *members)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        char what[PD_KV_MEMBER_NAME_MAX + 1];
+        const struct pd_kv_member *member = &members->items[i].member;
+        (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
+                       member->name.size > 0 ? (const char *)member->name.bytes : "");
+        for (uint32_t k = 0; members->items[i].is_listed && k < member->client_count; k++) {
+            look_at_certificate(doctor, what, member->clients[k]);
+        }
+    }
+}
+
 /* Under a key of nobody's: whoever answers must prove its own. */
 static void dial_members(struct doctor *doctor, const struct pd_cluster_members *members)
 {
@@ -335,6 +378,7 @@ static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client
          : voters == 1 ? ": add two nodes, and one may fail"
                        : "");
     dial_members(doctor, &members);
+    look_at_certificates(doctor, &members);
     pd_cluster_members_free(&members);
 }
 
