@@ -169,10 +169,12 @@ struct pd_backend_events {
 struct pd_backend_ops {
     /* Once, before anything else. */
     void (*attach)(struct pd_backend *backend, const struct pd_backend_events *events);
-    /* Never answers before it returns. PD_ERR_FULL: nothing was done, too much is under way.
-     * PD_ERR_CLOSED: nothing was done, the node ends. PD_ERR_NO_MEMORY. */
+    /* Never answers before it returns; `submitted` follows. PD_ERR_FULL: nothing was done, too much
+     * is under way. PD_ERR_CLOSED: nothing was done, the node ends. PD_ERR_NO_MEMORY. */
     enum pd_status (*submit)(struct pd_backend *backend, uint64_t correlation,
                              const struct pd_backend_request *request);
+    /* Nothing more is submitted for now: one wake-up serves many requests. NULL: none is needed. */
+    void (*submitted)(struct pd_backend *backend);
     /* No answer is wanted any more; what was proposed still happens. A watch ends, and its last
      * answer may still come. */
     void (*cancel)(struct pd_backend *backend, uint64_t correlation, enum pd_backend_kind kind);

@@ -64,6 +64,7 @@ struct pd_gateway {
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_async_t wake;
+    uv_check_t turn; /* after what a turn of the loop has read */
     uv_timer_t backend_timer;
     uint64_t backend_armed_ns;
     struct pd_list connections;
@@ -396,9 +397,17 @@ static void on_backend_timer(uv_timer_t *timer)
     settle(gateway);
 }
 
-/* After anything that may have caused output: write it, and see to the timers. */
+static void tell_backend(struct pd_gateway *gateway)
+{
+    if (gateway->backend->ops->submitted != NULL) {
+        gateway->backend->ops->submitted(gateway->backend);
+    }
+}
+
+/* After anything that may have caused requests or output: hand them over, and see to the timers. */
 static void settle(struct pd_gateway *gateway)
 {
+    tell_backend(gateway); /* the node works beside the writing */
     while (!pd_list_is_empty(&gateway->dirty)) {
         struct connection *connection =
             pd_container_of(pd_list_first(&gateway->dirty), struct connection, dirty);
@@ -408,6 +417,7 @@ static void settle(struct pd_gateway *gateway)
             arm(connection);
         }
     }
+    tell_backend(gateway); /* room for answers lets requests in */
     if (gateway->stops) {
         return;
     }
@@ -576,20 +586,18 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
     struct connection *connection = connection_of((uv_handle_t *)stream);
-    struct pd_gateway *gateway = connection->gateway;
     if (size < 0) {
         hang_up(connection);
-        settle(gateway);
         return;
     }
     pd_assert(connection->pending == NULL); /* else it would not be read from */
     const uint8_t *bytes = (const uint8_t *)buffer->base;
-    if (size > 0 && gateway->credentials != NULL) {
+    if (size > 0 && connection->gateway->credentials != NULL) {
         take_tls(connection, bytes, (size_t)size);
     } else {
         take(connection, bytes, (size_t)size);
     }
-    settle(gateway);
+    pace(connection); /* libuv may read on before the turn is over */
 }
 
 /* Who does not read, or is ahead of what its protocol can take, is not read from. */
@@ -701,6 +709,7 @@ static void stop_now(struct pd_gateway *gateway)
     }
     uv_close((uv_handle_t *)&gateway->listener, NULL);
     uv_close((uv_handle_t *)&gateway->wake, NULL);
+    uv_close((uv_handle_t *)&gateway->turn, NULL);
     uv_close((uv_handle_t *)&gateway->backend_timer, NULL);
 }
 
@@ -722,10 +731,17 @@ static void on_wake(uv_async_t *wake)
     }
     take_renewed(gateway);
     gateway->backend->ops->drain(gateway->backend);
-    settle(gateway);
     if (atomic_load(&gateway->is_asked_to_stop)) {
+        settle(gateway);
         stop_now(gateway);
     }
+}
+
+/* Once for all that came in together: of many requests, the node is woken once; of many answers,
+ * each connection writes once. */
+static void on_turn(uv_check_t *turn)
+{
+    settle(turn->data);
 }
 
 static void answered(void *state, uint64_t correlation, const struct pd_backend_answer *answer)
@@ -781,10 +797,13 @@ static void open_loop(struct pd_gateway *gateway)
 {
     int result = uv_tcp_init(&gateway->loop, &gateway->listener);
     result |= uv_async_init(&gateway->loop, &gateway->wake, on_wake);
+    result |= uv_check_init(&gateway->loop, &gateway->turn);
+    result |= uv_check_start(&gateway->turn, on_turn);
     result |= uv_timer_init(&gateway->loop, &gateway->backend_timer);
     pd_assert(result == 0); /* they fail for arguments only; the async one for a lack of files */
     gateway->listener.data = gateway;
     gateway->wake.data = gateway;
+    gateway->turn.data = gateway;
     gateway->backend_timer.data = gateway;
 }
 

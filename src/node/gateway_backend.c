@@ -41,7 +41,8 @@ struct pd_gateway_backend {
     struct pd_event closed;
     struct pd_postbox posts;
     atomic_bool is_attached;
-    bool is_open;  /* as a client of the server */
+    bool is_open;       /* as a client of the server */
+    bool has_submitted; /* and the core was not woken for it yet */
     uint8_t *room; /* of a request */
     size_t room_size;
     uint64_t node_id;
@@ -79,7 +80,14 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
     post->correlation = correlation;
     post->size = bytes.size;
     memcpy(post->bytes, bytes.bytes, bytes.size);
-    if (pd_postbox_put(&backend->posts, &post->link) && atomic_load(&backend->is_attached)) {
+    (void)pd_postbox_put(&backend->posts, &post->link);
+}
+
+/* Once for all answers of a turn. */
+static void on_settled(struct pd_server_client *client)
+{
+    struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
+    if (atomic_load(&backend->is_attached)) {
         backend->events.wake(backend->events.state);
     }
 }
@@ -122,6 +130,14 @@ static struct pd_span encode(struct pd_gateway_backend *backend,
     return (struct pd_span){room, PD_REPLICA_REQUEST_HEAD_SIZE + head->body.size};
 }
 
+/* The core is woken by `submitted`. */
+static enum pd_status submit_bytes(struct pd_gateway_backend *backend, uint64_t correlation,
+                                   struct pd_span bytes)
+{
+    backend->has_submitted = true;
+    return pd_server_submit_quietly(backend->config.server, &backend->client, correlation, bytes);
+}
+
 static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t correlation,
                                   const struct pd_replica_request_head *head)
 {
@@ -129,7 +145,7 @@ static enum pd_status submit_head(struct pd_gateway_backend *backend, uint64_t c
     if (bytes.size == 0) {
         return PD_ERR_NO_MEMORY;
     }
-    return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
+    return submit_bytes(backend, correlation, bytes);
 }
 
 /* To a watch or a snapshot that runs. Nobody would say it again. */
@@ -187,7 +203,7 @@ static enum pd_status submit_watch(struct pd_gateway_backend *backend, uint64_t 
     pd_replica_watch_request_put(&writer, &asked);
     pd_assert(!writer.is_full);
     struct pd_span bytes = {room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size};
-    return pd_server_submit(backend->config.server, &backend->client, correlation, bytes);
+    return submit_bytes(backend, correlation, bytes);
 }
 
 static enum pd_replica_request_kind kind_of(enum pd_backend_kind kind)
@@ -247,6 +263,15 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
         .body = request->body,
     };
     return submit_head(backend, tag_of(correlation, request->kind), &head);
+}
+
+static void submitted(struct pd_backend *interface)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    if (backend->has_submitted) {
+        backend->has_submitted = false;
+        pd_server_nudge(backend->config.server);
+    }
 }
 
 static void cancel(struct pd_backend *interface, uint64_t correlation, enum pd_backend_kind kind)
@@ -545,6 +570,7 @@ static void detach(struct pd_backend *interface)
 static const struct pd_backend_ops ops = {
     .attach = attach,
     .submit = submit,
+    .submitted = submitted,
     .cancel = cancel,
     .credit = credit,
     .drain = drain,
@@ -569,6 +595,7 @@ enum pd_status pd_gateway_backend_open(const struct pd_gateway_backend_config *c
     backend->interface = (struct pd_backend){
         .ops = &ops, .cluster_id = about.cluster_id, .member_id = about.node_id, .now_ns = now_ns};
     backend->client.answer = on_answer;
+    backend->client.settled = on_settled;
     backend->client.closed = on_closed;
     enum pd_status status = pd_gateway_writes_init(&backend->writes, &writes);
     size_t path_size = strlen(config->folder) + sizeof "/store";

@@ -433,6 +433,7 @@ enum pd_status pd_server_client_open(struct pd_server *server, struct pd_server_
         uint32_t at = server->places_free[--server->places_free_count];
         server->place_generation++;
         client->id = (uint64_t)server->place_generation << 32 | at;
+        client->is_unsettled = false;
         server->places[at] = (struct pd_server_place){.id = client->id, .client = client};
         status = PD_OK;
     }

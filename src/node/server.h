@@ -73,14 +73,20 @@ void pd_server_close(struct pd_server *server);
 
 /* -- Clients ----------------------------------------------------------------------------------- */
 
-/* Where answers go. Both functions are called while the core is held, one at a time: they must be
+/* Where answers go. The functions are called while the core is held, one at a time: they must be
  * short and never wait. */
 struct pd_server_client {
     /* bytes: an answer of replica_request.h, borrowed for the call. May submit. */
     void (*answer)(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes);
+    /* Once behind answers that were given together: who hands them to a thread wakes it here. May be
+     * NULL. */
+    void (*settled)(struct pd_server_client *client);
     /* Nothing comes after it: the structure is the caller's again. */
     void (*closed)(struct pd_server_client *client);
-    uint64_t id; /* the server's */
+    /* The server's: */
+    uint64_t id;
+    bool is_unsettled;
+    struct pd_server_client *next_unsettled;
 };
 
 /* From now on `client` may submit. PD_ERR_FULL: clients_max. PD_ERR_CLOSED: the server ends. */

@@ -87,9 +87,26 @@ void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t cor
                       struct pd_span bytes)
 {
     struct pd_server_place *place = place_of(server, client_id);
-    if (place != NULL) {
-        pd_server_count(&server->counters.answers, 1);
-        place->client->answer(place->client, correlation, bytes);
+    if (place == NULL) {
+        return;
+    }
+    struct pd_server_client *client = place->client;
+    pd_server_count(&server->counters.answers, 1);
+    client->answer(client, correlation, bytes);
+    if (client->settled != NULL && !client->is_unsettled) {
+        client->is_unsettled = true;
+        client->next_unsettled = server->unsettled;
+        server->unsettled = client;
+    }
+}
+
+static void settle_clients(struct pd_server *server)
+{
+    while (server->unsettled != NULL) {
+        struct pd_server_client *client = server->unsettled;
+        server->unsettled = client->next_unsettled;
+        client->is_unsettled = false;
+        client->settled(client);
     }
 }
 
@@ -220,6 +237,7 @@ static void forget_client(struct pd_server *server, struct pd_server_request *re
     struct pd_server_place *place = place_of(server, request->client_id);
     pd_free(request);
     pd_assert(place != NULL);
+    settle_clients(server); /* it may be one of them, and is the caller's soon */
     if (!server->has_failed) {
         pd_replica_client_gone(server->replica, place->id);
     }
@@ -417,6 +435,7 @@ static void serve_all(struct pd_server *server)
     while (!server->has_failed && pd_replica_next(server->replica, &output)) {
         serve(server, &output);
     }
+    pd_server_readers_wake(server);
 }
 
 /* True: there is more to do at once. The log thread leaves it where a batch waits. */
@@ -453,6 +472,7 @@ static void turn(struct pd_server *server, bool is_log)
         pd_server_gauges_publish(server);
     }
     server->more = pd_server_peers_turn(server, is_tick) || server->more;
+    settle_clients(server);
 }
 
 static void tell_ready(struct pd_server *server)

@@ -164,7 +164,8 @@ struct pd_server_reader {
     struct pd_thread thread;
     bool is_started;
     struct pd_server_queue queue;
-    uint32_t under_way;                               /* the core's */
+    uint32_t under_way;                               /* the core's; so the next one */
+    uint32_t unwoken;                                 /* of them: it may sleep beside them */
     struct pd_server_view views[PD_SERVER_VIEWS_MAX]; /* the first reader's */
     atomic_bool stops;
 };
@@ -358,6 +359,7 @@ struct pd_server {
     /* What follows belongs to who holds the core. */
     uint64_t now_ns;
     bool more; /* the replica has more to do */
+    struct pd_server_client *unsettled; /* to be told that its answers were given */
     struct pd_server_message stop;
     struct pd_server_message *unread; /* taken from the inbox, not yet delivered */
     bool is_stopping;
@@ -455,6 +457,8 @@ void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
                          const struct pd_replica_output *output);
 /* Reads that a reset held up go out. */
 void pd_server_reads_release(struct pd_server *server);
+/* Behind reads that were handed out: whose reader sleeps. */
+void pd_server_readers_wake(struct pd_server *server);
 void pd_server_read_free(struct pd_server_read *read);
 
 /* server_lease.c: what hot reads stand on */

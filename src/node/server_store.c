@@ -10,6 +10,7 @@
 #define RETRY_NS (250 * MS_NS)
 #define ROOM_PART 8u /* of what is low: below, the store waits as well */
 #define PAGE_BYTES_MIN ((size_t)4096)
+#define READS_TOGETHER 16u /* that one reader is given before another is woken */
 
 /* -- The writer -------------------------------------------------------------------------------- */
 
@@ -172,7 +173,7 @@ static enum pd_status scan(struct pd_server_reader *reader, struct pd_server_rea
 static enum pd_status fetch(struct pd_server_reader *reader, struct pd_server_read *read)
 {
     size_t whole = reader->server->row_bytes_max;
-    size_t wanted = read->page.bytes_max;
+    size_t wanted = read->page.rows_max == 1 ? 0 : read->page.bytes_max; /* most rows are small */
     if (!give_room(&read->page, wanted < PAGE_BYTES_MIN ? PAGE_BYTES_MIN : wanted)) {
         return PD_ERR_NO_MEMORY;
     }
@@ -241,12 +242,17 @@ void pd_server_reader_main(void *argument)
 
 /* -- The core's side --------------------------------------------------------------------------- */
 
-/* Views stay with the first reader; rows go to the one with the least to do. */
+/* Views stay with the first reader. Rows go to one that is going to be woken anyway, so that one
+ * wake-up serves some of them; or to the one with the least to do. */
 static uint32_t choose_reader(const struct pd_server *server, enum pd_server_job_kind kind)
 {
     uint32_t best = 0;
-    for (uint32_t i = 1; i < server->reader_count && kind == PD_SERVER_JOB_FETCH; i++) {
-        if (server->readers[i].under_way <= server->readers[best].under_way) {
+    for (uint32_t i = 0; i < server->reader_count && kind == PD_SERVER_JOB_FETCH; i++) {
+        const struct pd_server_reader *reader = &server->readers[i];
+        if (reader->unwoken > 0 && reader->under_way < READS_TOGETHER) {
+            return i;
+        }
+        if (reader->under_way <= server->readers[best].under_way) {
             best = i;
         }
     }
@@ -257,8 +263,19 @@ static void hand_out(struct pd_server *server, struct pd_server_read *read)
 {
     struct pd_server_reader *reader = &server->readers[read->reader];
     reader->under_way++;
+    reader->unwoken++;
     server->reads_under_way++;
-    pd_server_push(server->host, &reader->queue, &read->message);
+    pd_server_put(&reader->queue, &read->message);
+}
+
+void pd_server_readers_wake(struct pd_server *server)
+{
+    for (uint32_t i = 0; i < server->reader_count; i++) {
+        if (server->readers[i].unwoken > 0) {
+            server->readers[i].unwoken = 0;
+            pd_server_wake(server->host, &server->readers[i].queue);
+        }
+    }
 }
 
 void pd_server_read_rows(struct pd_server *server, enum pd_server_job_kind kind,
