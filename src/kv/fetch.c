@@ -130,8 +130,7 @@ static enum pd_status supply_prefetch(struct pd_kv *kv, struct pd_kv_slot *slot,
                  !pd_kv_span_equal(row.found.record.key, pd_kv_place_span(&slot->key));
     }
     struct pd_kv_found known;
-    if (!is_bad && row.found.record.mod_revision <= kv->meta.revision &&
-        kv->apply.phase == PD_KV_PHASE_IDLE &&
+    if (!is_bad && row.found.record.mod_revision <= kv->meta.revision && pd_kv_is_settled(kv) &&
         !pd_kv_lookup(kv, pd_kv_place_span(&slot->key), INT64_MAX, PD_KV_SUB_LAST, &known)) {
         pd_kv_cache_put(&kv->cache, pd_kv_place_span(&slot->key), &row.found);
     }
@@ -207,13 +206,11 @@ static bool prefetch_key(struct pd_kv *kv, struct pd_span key)
 void pd_kv_prefetch(struct pd_kv *kv, struct pd_span envelope_bytes)
 {
     struct pd_kv_envelope envelope;
-    if (kv->config.prefetch_max == 0 || kv->apply.phase != PD_KV_PHASE_IDLE ||
-        pd_kv_envelope_decode(envelope_bytes, &envelope) != PD_OK) {
+    if (kv->config.prefetch_max == 0 || pd_kv_envelope_decode(envelope_bytes, &envelope) != PD_OK) {
         return;
     }
-    /* The apply machine is idle: its room serves. */
     struct pd_kv_command command;
-    if (pd_kv_command_decode(envelope.command, &kv->config.limits, &kv->apply.room, &command) !=
+    if (pd_kv_command_decode(envelope.command, &kv->config.limits, &kv->prefetch_room, &command) !=
             PD_KV_OK ||
         command.kind != PD_KV_OPS) {
         return;

@@ -344,6 +344,7 @@ struct pd_kv {
     struct pd_kv_slot_list slots_queued;
     struct pd_kv_slot_list slots_out; /* the longest first, so the least mark is at its head */
     uint32_t prefetch_next;
+    struct pd_kv_command_room prefetch_room;
     struct pd_kv_apply apply;
     struct pd_kv_reading *reads;
     struct pd_kv_history_read *histories;
@@ -389,6 +390,13 @@ struct pd_kv {
     struct pd_kv_sweep sweep;
     uint32_t *expiry_front;
 };
+
+/* The command under way, if there is one, has written nothing: what the cache knows is what
+ * counts. */
+static inline bool pd_kv_is_settled(const struct pd_kv *kv)
+{
+    return kv->apply.phase == PD_KV_PHASE_IDLE || kv->apply.sub == 0;
+}
 
 /* -- rows.c ------------------------------------------------------------------------------------ */
 

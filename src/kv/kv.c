@@ -33,7 +33,7 @@ struct pd_kv_config pd_kv_config_default(void)
         .reads_max = 64,
         .histories_max = 4,
         .read_bytes_max = 64 * KIB * KIB,
-        .prefetch_max = 64,
+        .prefetch_max = 256,
         .page_bytes = 64 * KIB,
         .events_max = 4096,
         .event_bytes_max = 18 * KIB * KIB,
@@ -79,14 +79,26 @@ static void scan_deinit(struct pd_kv_scan *scan)
     pd_free(scan->done.bytes);
 }
 
+static bool room_init(struct pd_kv_command_room *room, uint32_t ops_max)
+{
+    room->ops_max = ops_max;
+    room->compares_max = ops_max;
+    room->ops = pd_alloc_zeroed(ops_max, sizeof *room->ops);
+    room->compares = pd_alloc_zeroed(ops_max, sizeof *room->compares);
+    return room->ops != NULL && room->compares != NULL;
+}
+
+static void room_deinit(struct pd_kv_command_room *room)
+{
+    pd_free(room->ops);
+    pd_free(room->compares);
+}
+
 static bool apply_init(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
     uint32_t ops_max = pd_kv_command_ops_max(&kv->config.limits);
-    apply->room.ops_max = ops_max;
-    apply->room.compares_max = ops_max;
-    apply->room.ops = pd_alloc_zeroed(ops_max, sizeof *apply->room.ops);
-    apply->room.compares = pd_alloc_zeroed(ops_max, sizeof *apply->room.compares);
+    bool has_room = room_init(&apply->room, ops_max);
     apply->steps = pd_alloc_zeroed(ops_max, sizeof *apply->steps);
     apply->succeeded = pd_alloc_zeroed(ops_max, sizeof *apply->succeeded);
     (void)pd_kv_attachments_max(&kv->config, &apply->attachments_max);
@@ -95,11 +107,10 @@ static bool apply_init(struct pd_kv *kv)
     apply->answer = pd_alloc(ANSWER_ROOM + (size_t)kv->config.answer_bytes_max);
     apply->events = pd_alloc_zeroed(kv->config.events_max, sizeof *apply->events);
     apply->event_bytes = pd_alloc((size_t)kv->config.event_bytes_max + 1);
-    return apply->room.ops != NULL && apply->room.compares != NULL && apply->steps != NULL &&
-           apply->succeeded != NULL && apply->attachments != NULL && apply->held != NULL &&
-           apply->answer != NULL && apply->events != NULL && apply->event_bytes != NULL &&
-           scan_init(kv, &apply->scan) && place_init(kv, &apply->lease_at) &&
-           place_init(kv, &apply->victim);
+    return has_room && apply->steps != NULL && apply->succeeded != NULL &&
+           apply->attachments != NULL && apply->held != NULL && apply->answer != NULL &&
+           apply->events != NULL && apply->event_bytes != NULL && scan_init(kv, &apply->scan) &&
+           place_init(kv, &apply->lease_at) && place_init(kv, &apply->victim);
 }
 
 static bool tables_init(struct pd_kv *kv)
@@ -147,7 +158,8 @@ static bool slots_init(struct pd_kv *kv)
     kv->sweep.page = pd_alloc(kv->sweep.page_max);
     kv->expiry_front = pd_alloc_zeroed(PD_KV_EXPIRY_SKIP_MAX + 2, sizeof *kv->expiry_front);
     if (kv->slots == NULL || kv->reads == NULL || kv->histories == NULL || kv->writes == NULL ||
-        kv->sweep.page == NULL || kv->expiry_front == NULL) {
+        kv->sweep.page == NULL || kv->expiry_front == NULL ||
+        !room_init(&kv->prefetch_room, pd_kv_command_ops_max(&kv->config.limits))) {
         return false;
     }
     for (uint32_t i = 0; i < kv->slot_count; i++) {
@@ -209,8 +221,7 @@ enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_o
 
 static void apply_deinit(struct pd_kv_apply *apply)
 {
-    pd_free(apply->room.ops);
-    pd_free(apply->room.compares);
+    room_deinit(&apply->room);
     pd_free(apply->steps);
     pd_free(apply->succeeded);
     pd_free(apply->attachments);
@@ -245,6 +256,7 @@ void pd_kv_close(struct pd_kv *kv)
     pd_table_deinit(&kv->lease_table);
     pd_table_deinit(&kv->session_table);
     apply_deinit(&kv->apply);
+    room_deinit(&kv->prefetch_room);
     scan_deinit(&kv->verify);
     pd_kv_overlay_deinit(&kv->overlay);
     pd_kv_cache_deinit(&kv->cache);

@@ -137,8 +137,8 @@ struct pd_kv_applied {
 };
 void pd_kv_applied(const struct pd_kv *kv, struct pd_kv_applied *applied_out);
 
-/* Name the rows that a proposed envelope will need, so that they are fetched while its log write
- * is in flight. A hint: it never fails and promises nothing. */
+/* Name the rows that an envelope at the log's end will need, so that they are fetched while its log
+ * write is in flight. A hint: it never fails and promises nothing. */
 void pd_kv_prefetch(struct pd_kv *kv, struct pd_span envelope);
 
 /* -- Events, for watchers

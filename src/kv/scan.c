@@ -127,8 +127,7 @@ bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32
     /* What the cache knows is what counts now, and costs a tenth of a search: unless the command
      * that is under way has written, which it is not told of before the end. A value that it has no
      * room for may still be in the overlay. */
-    bool is_settled = kv->apply.phase == PD_KV_PHASE_IDLE || kv->apply.sub == 0;
-    if (is_settled && revision >= kv->meta.revision &&
+    if (pd_kv_is_settled(kv) && revision >= kv->meta.revision &&
         pd_kv_cache_get(&kv->cache, key, found_out) && found_out->has_value) {
         return true;
     }

@@ -43,7 +43,7 @@ struct pd_gateway_backend {
     atomic_bool is_attached;
     bool is_open;       /* as a client of the server */
     bool has_submitted; /* and the core was not woken for it yet */
-    uint8_t *room; /* of a request */
+    uint8_t *room;      /* of a request */
     size_t room_size;
     uint64_t node_id;
     char *store_folder;

@@ -84,6 +84,8 @@ static void gather_due(struct pd_replica_batch *batch, const struct pd_raft_read
 
 static void gather(struct pd_replica *replica, const struct pd_raft_ready *ready)
 {
+    bool applies =
+        replica->phase == PD_REPLICA_RUNNING && replica->install.state == PD_REPLICA_INSTALL_NONE;
     if (ready->hard_state_changed) {
         replica->hard_state = ready->hard_state;
         replica->hard_state_is_due = true;
@@ -99,6 +101,9 @@ static void gather(struct pd_replica *replica, const struct pd_raft_ready *ready
         record->kind = (uint8_t)entry->type;
         record->index = entry->index;
         record->term = entry->term;
+        if (applies && entry->type == PD_RAFT_ENTRY_NORMAL) {
+            pd_kv_prefetch(replica->kv, entry->data);
+        }
     }
     /* A commit index alone is not worth a sync: it rides with the next batch. */
     if (replica->hard_state_is_due && (ready->must_sync || ready->entry_count > 0)) {

@@ -157,7 +157,6 @@ static enum pd_status propose(struct pd_replica *replica, struct pd_span entry,
     proposal->since_tick = replica->tick;
     bool is_kept = pd_replica_wait_for(replica, proposal);
     pd_assert(is_kept);
-    pd_kv_prefetch(replica->kv, entry);
     replica->counters.proposals++;
     return PD_OK;
 }

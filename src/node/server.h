@@ -78,8 +78,8 @@ void pd_server_close(struct pd_server *server);
 struct pd_server_client {
     /* bytes: an answer of replica_request.h, borrowed for the call. May submit. */
     void (*answer)(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes);
-    /* Once behind answers that were given together: who hands them to a thread wakes it here. May be
-     * NULL. */
+    /* Once behind answers that were given together: who hands them to a thread wakes it here. May
+     * be NULL. */
     void (*settled)(struct pd_server_client *client);
     /* Nothing comes after it: the structure is the caller's again. */
     void (*closed)(struct pd_server_client *client);

@@ -358,7 +358,7 @@ struct pd_server {
 
     /* What follows belongs to who holds the core. */
     uint64_t now_ns;
-    bool more; /* the replica has more to do */
+    bool more;                          /* the replica has more to do */
     struct pd_server_client *unsettled; /* to be told that its answers were given */
     struct pd_server_message stop;
     struct pd_server_message *unread; /* taken from the inbox, not yet delivered */

@@ -107,31 +107,37 @@ static void write_batch(struct rig *rig)
     }
 }
 
+static struct pd_store_page read_page(struct rig *rig, const struct pd_kv_fetch *fetch)
+{
+    struct pd_store_page page = {.bytes = rig->page, .bytes_max = sizeof rig->page};
+    size_t at = find(rig, fetch->low);
+    /* A page may be full before it has the rows that were wanted. */
+    uint32_t rows_max =
+        1 + (uint32_t)pd_random_below(&rig->random, fetch->rows_max != 0 ? fetch->rows_max : 9);
+    page.is_complete = true;
+    for (; at < rig->row_count && order(&rig->rows[at], fetch->high) < 0; at++) {
+        const struct row *row = &rig->rows[at];
+        if (page.row_count == rows_max) {
+            page.is_complete = false;
+            break;
+        }
+        uint8_t *to = page.bytes + page.size;
+        pd_put_u32(to, (uint32_t)row->key_size);
+        pd_put_u32(to + 4, (uint32_t)row->value_size);
+        memcpy(to + 8, row->key, row->key_size);
+        memcpy(to + 8 + row->key_size, row->value, row->value_size);
+        page.size += 8 + row->key_size + row->value_size;
+        page.row_count++;
+    }
+    return page;
+}
+
 static void serve(struct rig *rig)
 {
     struct pd_kv_fetch fetch;
     uint32_t before = rig->fetches;
     while (pd_kv_next_fetch(rig->kv, &fetch)) {
-        struct pd_store_page page = {.bytes = rig->page, .bytes_max = sizeof rig->page};
-        size_t at = find(rig, fetch.low);
-        /* A page may be full before it has the rows that were wanted. */
-        uint32_t rows_max =
-            1 + (uint32_t)pd_random_below(&rig->random, fetch.rows_max != 0 ? fetch.rows_max : 9);
-        page.is_complete = true;
-        for (; at < rig->row_count && order(&rig->rows[at], fetch.high) < 0; at++) {
-            const struct row *row = &rig->rows[at];
-            if (page.row_count == rows_max) {
-                page.is_complete = false;
-                break;
-            }
-            uint8_t *to = page.bytes + page.size;
-            pd_put_u32(to, (uint32_t)row->key_size);
-            pd_put_u32(to + 4, (uint32_t)row->value_size);
-            memcpy(to + 8, row->key, row->key_size);
-            memcpy(to + 8 + row->key_size, row->value, row->value_size);
-            page.size += 8 + row->key_size + row->value_size;
-            page.row_count++;
-        }
+        struct pd_store_page page = read_page(rig, &fetch);
         /* The page is older than what is written now. */
         if (!rig->is_still && pd_random_below(&rig->random, 2) == 0) {
             write_batch(rig);
@@ -772,6 +778,49 @@ static void history_has_room_beside_reads(void **state)
     rig_close(rig);
 }
 
+static struct pd_span put_envelope(const char *key, uint8_t *room, size_t room_max)
+{
+    uint8_t command[256];
+    struct pd_kv_writer inner = {.bytes = command, .bytes_max = sizeof command};
+    struct pd_kv_writer outer = {.bytes = room, .bytes_max = room_max};
+    pd_kv_encode_put(&inner, &(struct pd_kv_put){.key = text(key), .value = text("new")});
+    pd_kv_envelope_encode(&outer, &(struct pd_kv_envelope){.command = {inner.bytes, inner.size}});
+    assert_false(inner.is_full || outer.is_full);
+    return (struct pd_span){room, outer.size};
+}
+
+/* A command waits for its row; the row of the next one is named and comes meanwhile: it is not
+ * fetched again. */
+static void a_row_that_comes_while_a_command_waits_is_kept(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(81);
+    struct pd_kv_reader reader;
+    const char *const names[] = {"first", "second", "a", "b", "c", "d", "e", "f"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) { /* the cache has four places */
+        assert_int_equal(put(rig, names[i], "v", 0, &reader).error, PD_KV_OK);
+    }
+    write_all(rig);
+    uint8_t rooms[2][256];
+    struct pd_span first = put_envelope("first", rooms[0], sizeof rooms[0]);
+    struct pd_span second = put_envelope("second", rooms[1], sizeof rooms[1]);
+    pd_kv_apply_begin(rig->kv, ++rig->index, 1, first);
+    assert_int_equal(pd_kv_apply_step(rig->kv, 9), PD_KV_FETCH);
+    struct pd_kv_fetch urgent;
+    assert_true(pd_kv_next_fetch(rig->kv, &urgent));
+    assert_true(urgent.is_urgent);
+    pd_kv_prefetch(rig->kv, second);
+    uint32_t fetches = rig->fetches;
+    serve(rig);
+    assert_int_equal(rig->fetches, fetches + 1);
+    struct pd_store_page page = read_page(rig, &urgent);
+    assert_int_equal(pd_kv_supply(rig->kv, urgent.id, &page), PD_OK);
+    assert_int_equal(pd_kv_apply_step(rig->kv, 9), PD_KV_DONE);
+    pd_kv_apply_begin(rig->kv, ++rig->index, 1, second);
+    assert_int_equal(pd_kv_apply_step(rig->kv, 9), PD_KV_DONE);
+    rig_close(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -787,6 +836,7 @@ int main(void)
         cmocka_unit_test(what_was_replaced_is_taken_from_the_page),
         cmocka_unit_test(large_values_are_not_fetched_in_vain),
         cmocka_unit_test(history_has_room_beside_reads),
+        cmocka_unit_test(a_row_that_comes_while_a_command_waits_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,71 @@ static const char *get(struct caller *caller, const char *key)
     return value;
 }
 
+/* -- Many answers, one wake-up ----------------------------------------------------------------- */
+
+#define MANY 64u
+
+struct many {
+    struct pd_server_client client;
+    struct pd_event event;
+    uint32_t answers; /* the core's; so the next one */
+    uint32_t settled; /* times */
+};
+
+static void on_many_answer(struct pd_server_client *client, uint64_t correlation,
+                           struct pd_span bytes)
+{
+    struct many *many = pd_container_of(client, struct many, client);
+    struct pd_replica_answer_head head;
+    assert_in_range(correlation, 1, MANY);
+    assert_int_equal(pd_replica_answer_decode(bytes, &head), PD_OK);
+    assert_int_equal(head.outcome, PD_REPLICA_OK);
+    many->answers++;
+}
+
+static void on_many_settled(struct pd_server_client *client)
+{
+    struct many *many = pd_container_of(client, struct many, client);
+    many->settled++;
+    assert_true(many->settled <= many->answers);
+    if (many->answers == MANY) {
+        host->ops->event_set(host, &many->event);
+    }
+}
+
+static void on_many_closed(struct pd_server_client *client)
+{
+    struct many *many = pd_container_of(client, struct many, client);
+    host->ops->event_set(host, &many->event);
+}
+
+static void a_client_is_told_behind_its_answers(void **state)
+{
+    (void)state;
+    struct pd_server *server = open_server();
+    struct many many = {
+        .client = {.answer = on_many_answer, .settled = on_many_settled, .closed = on_many_closed}};
+    assert_int_equal(pd_server_client_open(server, &many.client), PD_OK);
+    uint8_t bytes[ANSWER_MAX];
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE};
+    pd_replica_request_put_head(bytes, &head);
+    struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 256};
+    pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = span("key"), .value = span("value")});
+    for (uint64_t i = 1; i <= MANY; i++) {
+        assert_int_equal(pd_server_submit_quietly(
+                             server, &many.client, i,
+                             (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}),
+                         PD_OK);
+    }
+    pd_server_nudge(server);
+    uint64_t deadline_ns = pd_host_now_ns(host) + 60 * SECOND_NS;
+    assert_true(host->ops->event_wait(host, &many.event, deadline_ns));
+    pd_server_client_close(server, &many.client);
+    assert_true(host->ops->event_wait(host, &many.event, deadline_ns));
+    assert_int_equal(many.answers, MANY);
+    pd_server_close(server);
+}
+
 /* -- Opening ----------------------------------------------------------------------------------- */
 
 static void a_new_folder_becomes_a_node_and_stays_one(void **state)
@@ -806,6 +871,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_new_folder_becomes_a_node_and_stays_one),
+        TEST(a_client_is_told_behind_its_answers),
         TEST(a_folder_is_held_by_one_node),
         TEST(what_is_no_nodes_folder_is_left_alone),
         TEST(a_folder_above_that_is_missing_is_named),
