@@ -837,6 +837,9 @@ static bool open_session(struct pd_grpc *grpc)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    /* No priorities are given, so nobody asks for a stream that is over: kept, thousands of them
+     * would make every look for a living one a miss of the processor's cache. */
+    nghttp2_option_set_no_closed_streams(option, 1);
     int result = nghttp2_session_server_new2(&grpc->session, callbacks, grpc, option);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
