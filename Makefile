@@ -13,7 +13,7 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net soak prove prove-mutants sim kill9 mutants \
+.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-cluster soak prove prove-mutants sim kill9 mutants \
 	power-loss fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -66,6 +66,11 @@ bench-net: ## messages between two nodes beside TCP over the loopback; NET_BENCH
 	@scripts/build.sh release $(JOBS)
 	@cmake --build build --target net-bench -j $(JOBS)
 	@build/bin/net-bench $(NET_BENCH_ARGS)
+
+bench-cluster: ## beside etcd, with etcd's own benchmark: minutes; CLUSTER_BENCH_ARGS="--keys 1000000 --kills 30"
+	@scripts/deps.sh build
+	@scripts/build.sh release $(JOBS)
+	@bench/cluster/run.sh $(CLUSTER_BENCH_ARGS)
 
 soak: build ## the long searches of tests/soak: minutes to hours
 	@scripts/soak.sh build/tests/soak

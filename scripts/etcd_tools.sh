@@ -2,7 +2,7 @@
 # Builds etcd's own programs and the Go clients of tests/etcd, with the versions of its go.mod, and prints the folder that
 # holds them. Everything else goes to stderr.
 #
-#   scripts/etcd_tools.sh NAME...     names: etcdctl, etcd, or a folder of tests/etcd with a program
+#   scripts/etcd_tools.sh NAME...     names: etcdctl, etcd, benchmark (etcd's), or a folder of tests/etcd with a program
 #
 # They are kept in the user's cache, keyed by the modules' and Go's versions; each appears there by one rename. Our own are
 # always built anew, which Go's own cache makes quick. Ends with 77 when there is no Go that can build them.
@@ -30,6 +30,7 @@ build() {
     case $name in
         etcdctl) from=go.etcd.io/etcd/etcdctl/v3 ;;
         etcd) from=go.etcd.io/etcd/server/v3 ;;
+        benchmark) from=go.etcd.io/etcd/v3/tools/benchmark ;;
     esac
     if [ "$from" != "./$name" ]; then
         [ ! -x "$folder/$name" ] || return 0
