@@ -13,7 +13,8 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-cluster soak prove prove-mutants sim kill9 mutants \
+.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-cluster soak prove prove-mutants sim \
+	kill9 torture mutants \
 	power-loss fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -88,6 +89,11 @@ sim: build ## the long search of the simulator: SEEDS=10000 of one simulated min
 
 kill9: build ## kill -9 a node under load, ROUNDS=500 times: nothing acknowledged is lost, no read is wrong
 	@scripts/kill9.sh $(or $(ROUNDS),500)
+
+torture: build ## real nodes killed, paused, cut off, slowed, replaced, disks full: ROUNDS=10 SEED=N NODES=3 DURATION=S
+	@scripts/deps.sh test
+	@python3 tests/torture/torture.py $(if $(DURATION),--seconds $(DURATION)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED)) --nodes $(or $(NODES),3) $(TORTURE_OPTIONS)
 
 mutants: ## break the consensus, log, store and node code on purpose: some test must notice each
 	@scripts/deps.sh build test

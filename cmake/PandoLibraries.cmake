@@ -109,6 +109,11 @@ if(NOT PANDO_SANITIZE)
   target_link_libraries(pando-power PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
   set_target_properties(pando-power PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
   add_dependencies(power-loss pando-power)
+  # Likewise, by tests/torture/torture.py.
+  add_library(pando-wall-clock SHARED tests/torture/wall_clock.c)
+  target_compile_definitions(pando-wall-clock PRIVATE _GNU_SOURCE)
+  target_compile_options(pando-wall-clock PRIVATE -U_FORTIFY_SOURCE)
+  set_target_properties(pando-wall-clock PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 endif()
 
 # The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
