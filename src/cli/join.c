@@ -1,32 +1,18 @@
 /* pando join: a new node becomes a member of a cluster, by a ticket. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "cli/command.h"
+#include "cli/joiner.h"
 #include "cli/node_client.h"
-#include "cli/options.h"
-#include "host/disk.h"
-#include "host/key_file.h"
 #include "host/real.h"
-#include "host/udp.h"
-#include "net/address.h"
-#include "net/net.h"
-#include "node/members.h"
-#include "node/members_file.h"
-#include "node/server_peers_join.h"
+#include "host/resolve.h"
 
-#define SECOND_NS UINT64_C(1000000000)
-#define AGAIN_NS (SECOND_NS / 5)
-#define ANSWER_NS (15 * SECOND_NS) /* of one member */
-#define ANSWER_MAX 131072u
 #define WORDS_MAX 24
+#define URL_MAX 160u
 #define VARIABLE "PANDO_TICKET"
 
 struct arguments {
@@ -38,340 +24,6 @@ struct arguments {
     uint64_t timeout_s;
     bool only_joins;
 };
-
-struct join {
-    const struct arguments *arguments;
-    struct pd_host *host;
-    struct pd_disk *disk;
-    char ticket_text[PD_TICKET_TEXT_MAX];
-    uint8_t ticket_room[PD_TICKET_BYTES_MAX];
-    struct pd_ticket ticket;
-    struct pd_net_identity identity;
-    struct pd_transport_address local;
-    char local_text[PD_NET_ADDRESS_TEXT_MAX];
-    char client_url[160];
-    struct pd_kv_member own;
-    /* What the net's thread tells. */
-    struct pd_event event;
-    atomic_uint_least64_t
-        past; /* links up to it are not asked any more; their ends may come late */
-    atomic_bool is_over;
-    const char *why; /* static */
-    size_t size;
-    uint8_t answer[ANSWER_MAX];
-};
-
-/* -- The ticket -------------------------------------------------------------------------------- */
-
-static int read_ticket(struct join *join)
-{
-    const char *word = join->arguments->ticket;
-    if (word[0] != '@') {
-        if ((size_t)snprintf(join->ticket_text, sizeof join->ticket_text, "%s", word) >=
-            sizeof join->ticket_text) {
-            return pd_command_failed("that is no ticket: it is too long");
-        }
-        return PD_EXIT_CODE_OK;
-    }
-    FILE *file = fopen(word + 1, "re");
-    if (file == NULL) {
-        return pd_command_failed("cannot read the ticket '%s': %s", word + 1, strerror(errno));
-    }
-    size_t size = fread(join->ticket_text, 1, sizeof join->ticket_text - 1, file);
-    join->ticket_text[size] = '\0';
-    (void)fclose(file);
-    return PD_EXIT_CODE_OK;
-}
-
-static int judge_ticket(struct join *join)
-{
-    int code = read_ticket(join);
-    if (code != PD_EXIT_CODE_OK) {
-        return code;
-    }
-    if (pd_ticket_parse(join->ticket_text, join->ticket_room, &join->ticket) != PD_OK) {
-        return pd_command_failed("that is no ticket, or not a whole one: copy the line that `pando "
-                                 "cluster ticket` prints");
-    }
-    if (join->ticket.expires_s < (uint64_t)time(NULL)) {
-        return pd_command_failed(
-            "the ticket has expired: ask for another one with `pando cluster ticket`");
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-/* -- The folder -------------------------------------------------------------------------------- */
-
-/* *is_done_out: this node joined before. */
-static int look_at_folder(struct join *join, bool *is_done_out)
-{
-    struct pd_members_file file;
-    char why[128];
-    *is_done_out = false;
-    enum pd_status status = pd_members_file_read(join->disk, why, sizeof why, &file);
-    if (status == PD_ERR_UNKNOWN) {
-        return pd_disk_has(join->disk, "node.json")
-                   ? pd_command_failed("'%s' is the folder of another node. Choose an empty or a "
-                                       "new one with --data",
-                                       join->arguments->folder)
-                   : PD_EXIT_CODE_OK;
-    }
-    if (status != PD_OK) {
-        return pd_command_failed("'%s/" PD_MEMBERS_FILE_NAME "' cannot be used: %s",
-                                 join->arguments->folder, why);
-    }
-    uint64_t cluster_id = file.cluster_id;
-    pd_members_file_deinit(&file);
-    *is_done_out = cluster_id == join->ticket.cluster_id;
-    return *is_done_out ? PD_EXIT_CODE_OK
-                        : pd_command_failed("'%s' is of another cluster (%016" PRIx64
-                                            ") than the ticket. Choose an empty or a new folder",
-                                            join->arguments->folder, cluster_id);
-}
-
-static int hold_folder(struct join *join)
-{
-    const char *folder = join->arguments->folder;
-    enum pd_status status = pd_host_disk_open(folder, true, &join->disk);
-    if (status == PD_OK) {
-        return PD_EXIT_CODE_OK;
-    }
-    return pd_command_failed("cannot use the folder '%s': %s", folder,
-                             status == PD_ERR_EXISTS    ? "a node runs in it"
-                             : status == PD_ERR_UNKNOWN ? "the one above it does not exist"
-                                                        : strerror(errno));
-}
-
-static int read_key(struct join *join)
-{
-    char path[PD_NODE_PATH_MAX];
-    char why[PD_KEY_FILE_TEXT_MAX];
-    uint8_t secret[PD_KEY_FILE_SIZE];
-    (void)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, join->arguments->folder);
-    if (pd_host_key_file(join->host, path, true, secret, why) != PD_OK) {
-        return pd_command_failed("%s", why);
-    }
-    pd_net_identity_init(&join->identity, secret);
-    return PD_EXIT_CODE_OK;
-}
-
-/* -- Asking a member --------------------------------------------------------------------------- */
-
-static void finish(struct join *join, uint64_t link, const char *why)
-{
-    if (link > atomic_load(&join->past) && !atomic_exchange(&join->is_over, true)) {
-        join->why = why;
-        join->host->ops->event_set(join->host, &join->event);
-    }
-}
-
-static void on_closed(void *state, uint64_t link, const char *text)
-{
-    finish(state, link, text);
-}
-
-static void on_answer(void *state, uint64_t link, uint64_t correlation, struct pd_span bytes)
-{
-    struct join *join = state;
-    (void)correlation;
-    if (link > atomic_load(&join->past) && !atomic_load(&join->is_over) &&
-        bytes.size <= sizeof join->answer) {
-        memcpy(join->answer, bytes.bytes, bytes.size);
-        join->size = bytes.size;
-        finish(join, link, NULL);
-    }
-}
-
-static void on_ended(void *state, uint64_t link, uint64_t correlation, enum pd_status status)
-{
-    (void)correlation;
-    finish(state, link, pd_status_text(status));
-}
-
-/* NULL: join->answer is there; or why not. */
-static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv_member *member,
-                       const struct pd_transport_address *address)
-{
-    uint8_t *room = pd_alloc(PD_JOIN_REQUEST_MAX);
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = PD_JOIN_REQUEST_MAX};
-    uint64_t link = 0;
-    if (room == NULL) {
-        return "no memory";
-    }
-    pd_join_put_request(&writer, join->ticket_text, &join->own);
-    atomic_store(&join->is_over, false);
-    (void)join->host->ops->event_wait(join->host, &join->event, 0); /* of the one before */
-    const char *why = NULL;
-    if (writer.is_full || pd_net_dial(net, 0, member->key, address, &link) != PD_OK ||
-        pd_net_call(net, link, 1, (struct pd_span){room, writer.size}) != PD_OK) {
-        why = "it cannot be asked";
-    } else if (!join->host->ops->event_wait(join->host, &join->event,
-                                            pd_host_now_ns(join->host) + ANSWER_NS) &&
-               !atomic_exchange(&join->is_over, true)) {
-        why = "it does not answer";
-    } else {
-        why = join->why;
-    }
-    atomic_store(&join->past, link);
-    enum pd_status status = pd_net_hang_up(net, link);
-    (void)status; /* what cannot be hung up ends with the net */
-    pd_free(room);
-    return why;
-}
-
-/* The members of the ticket in turn, until one takes this node in or refuses it. */
-static int ask_members(struct join *join, struct pd_net *net, struct pd_join_answer *answer_out)
-{
-    uint64_t deadline_ns = pd_host_now_ns(join->host) + join->arguments->timeout_s * SECOND_NS;
-    char last[256] = "no member has an address";
-    do {
-        for (uint32_t i = 0; i < join->ticket.count; i++) {
-            const struct pd_kv_member *member = &join->ticket.members[i];
-            char text[PD_NET_ADDRESS_TEXT_MAX];
-            struct pd_transport_address address;
-            (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
-                           (const char *)member->peers[0].bytes);
-            if (member->peer_count == 0 || pd_net_address_parse(text, &address) != PD_OK) {
-                continue;
-            }
-            const char *why = ask(join, net, member, &address);
-            if (why == NULL && pd_join_read_answer((struct pd_span){join->answer, join->size},
-                                                   answer_out) != PD_OK) {
-                why = "its answer cannot be read: is it of another version?";
-            }
-            if (why == NULL && answer_out->outcome == PD_JOIN_TAKEN) {
-                return PD_EXIT_CODE_OK;
-            }
-            if (why == NULL && answer_out->outcome == PD_JOIN_REFUSED) {
-                return pd_command_failed("%s refuses: %.*s", text, (int)answer_out->text.size,
-                                         (const char *)answer_out->text.bytes);
-            }
-            (void)snprintf(last, sizeof last, "%s: %.*s", text,
-                           why != NULL ? (int)strlen(why) : (int)answer_out->text.size,
-                           why != NULL ? why : (const char *)answer_out->text.bytes);
-        }
-        (void)join->host->ops->event_wait(join->host, &join->event,
-                                          pd_host_now_ns(join->host) + AGAIN_NS);
-    } while (pd_host_now_ns(join->host) < deadline_ns);
-    return pd_command_failed("no member of the cluster took this node in within %" PRIu64
-                             " s; the last one, %s",
-                             join->arguments->timeout_s, last);
-}
-
-/* -- Joining ----------------------------------------------------------------------------------- */
-
-static struct pd_span span_of(const char *text)
-{
-    return (struct pd_span){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
-}
-
-static int write_file(struct join *join, struct pd_join_answer *answer)
-{
-    static struct pd_members_file file; /* too large for a frame */
-    struct pd_members_item item;
-    file = (struct pd_members_file){.cluster_id = join->ticket.cluster_id,
-                                    .start = PD_MEMBERS_START_JOIN};
-    while (pd_members_next(&answer->members, &item)) {
-        if (item.is_listed && file.count < PD_MEMBERS_FILE_MAX) {
-            file.members[file.count++] = item.member;
-        }
-    }
-    if (answer->members.is_bad || pd_members_file_write(join->disk, &file) != PD_OK) {
-        return pd_command_failed("cannot write '%s/" PD_MEMBERS_FILE_NAME "': %s",
-                                 join->arguments->folder, strerror(errno));
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-static int ask_and_write(struct join *join, struct pd_udp *udp)
-{
-    struct pd_net *net = NULL;
-    struct pd_net_config config = pd_net_config_default();
-    struct pd_join_answer answer;
-    const struct pd_net_offer offer = {
-        .name = PD_JOIN_SERVICE,
-        .handler = {.closed = on_closed, .answer = on_answer, .ended = on_ended, .state = join}};
-    config.host = join->host;
-    config.loop = pd_udp_loop(udp);
-    config.identity = &join->identity;
-    config.offers = &offer;
-    config.offer_count = 1;
-    pd_udp_loop(udp)->ops->local(pd_udp_loop(udp), &join->local);
-    pd_net_address_print(&join->local, join->local_text);
-    join->own = (struct pd_kv_member){.role = join->ticket.role,
-                                      .name = span_of(join->arguments->name),
-                                      .peer_count = 1,
-                                      .client_count = join->client_url[0] != '\0'};
-    join->own.peers[0] = span_of(join->local_text);
-    join->own.clients[0] = span_of(join->client_url);
-    if (pd_net_open(&config, &net) != PD_OK) {
-        return pd_command_failed("cannot speak to other nodes: no memory or threads");
-    }
-    int code = ask_members(join, net, &answer);
-    pd_net_close(net);
-    return code == PD_EXIT_CODE_OK ? write_file(join, &answer) : code;
-}
-
-/* Without an address of its own a node listens where the ticket's members do: on this machine. */
-static int choose_address(const struct join *join, struct pd_transport_address *address_out)
-{
-    static const uint8_t loopback[13] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
-    char text[PD_NET_ADDRESS_TEXT_MAX];
-    if (join->arguments->listen_peer != NULL) {
-        enum pd_status status = pd_net_address_parse(join->arguments->listen_peer, address_out);
-        return status == PD_OK ? PD_EXIT_CODE_OK : PD_EXIT_CODE_USAGE;
-    }
-    const struct pd_span *first = &join->ticket.members[0].peers[0];
-    (void)snprintf(text, sizeof text, "%.*s", (int)first->size, (const char *)first->bytes);
-    if (pd_net_address_parse(text, address_out) != PD_OK ||
-        memcmp(address_out->ip, loopback, sizeof loopback) != 0) {
-        return pd_command_failed("the cluster is on other machines (%s): say where this node is "
-                                 "reached, with --listen-peer ADDRESS:PORT",
-                                 text);
-    }
-    address_out->port = 0; /* a free one */
-    return PD_EXIT_CODE_OK;
-}
-
-static int join_cluster(struct join *join)
-{
-    struct pd_udp *udp = NULL;
-    char why[PD_UDP_TEXT_MAX];
-    struct pd_udp_config config = {.host = join->host};
-    int code = choose_address(join, &config.address);
-    code = code == PD_EXIT_CODE_OK ? read_key(join) : code;
-    if (code != PD_EXIT_CODE_OK) {
-        return code;
-    }
-    if (pd_udp_open(&config, why, &udp) != PD_OK) {
-        return pd_command_failed("%s", why);
-    }
-    code = ask_and_write(join, udp);
-    pd_udp_close(udp);
-    return code;
-}
-
-static int prepare(struct join *join)
-{
-    bool is_done = false;
-    int code = judge_ticket(join);
-    code = code == PD_EXIT_CODE_OK ? hold_folder(join) : code;
-    if (code == PD_EXIT_CODE_OK) {
-        code = look_at_folder(join, &is_done);
-    }
-    if (code == PD_EXIT_CODE_OK && !is_done) {
-        code = join_cluster(join);
-        if (code == PD_EXIT_CODE_OK) {
-            (void)printf("joined cluster %016" PRIx64 " as node %016" PRIx64 "\n",
-                         join->ticket.cluster_id, pd_members_node_of(join->identity.key));
-            (void)fflush(stdout);
-        }
-    }
-    if (join->disk != NULL) {
-        join->disk->ops->close_disk(join->disk);
-    }
-    return code;
-}
 
 /* From here on it is a node like the others. */
 static int become_node(const struct arguments *arguments)
@@ -396,17 +48,20 @@ static int become_node(const struct arguments *arguments)
 
 static int run(const struct arguments *arguments)
 {
-    static struct join join; /* too large for a frame */
+    char url[URL_MAX];
     struct pd_real_host *real = NULL;
+    bool has_url = arguments->listen_client != NULL && strcmp(arguments->listen_client, "off") != 0;
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
-    join = (struct join){.arguments = arguments, .host = pd_real_host_interface(real)};
-    if (arguments->listen_client != NULL && strcmp(arguments->listen_client, "off") != 0) {
-        (void)snprintf(join.client_url, sizeof join.client_url, "http://%s",
-                       arguments->listen_client);
-    }
-    int code = prepare(&join);
+    (void)snprintf(url, sizeof url, "http://%s", has_url ? arguments->listen_client : "");
+    const struct pd_join_wish wish = {.ticket = arguments->ticket,
+                                      .folder = arguments->folder,
+                                      .name = arguments->name,
+                                      .listen_peer = arguments->listen_peer,
+                                      .client_url = has_url ? url : NULL,
+                                      .timeout_s = arguments->timeout_s};
+    int code = pd_join_by_ticket(pd_real_host_interface(real), &wish);
     pd_real_host_destroy(real);
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }
@@ -414,11 +69,12 @@ static int run(const struct arguments *arguments)
 static const char *take_peer(void *values, const char *value)
 {
     struct arguments *arguments = values;
-    struct pd_transport_address address;
+    char host[PD_RESOLVE_HOST_MAX];
+    uint16_t port = 0;
     arguments->listen_peer = value;
-    return pd_net_address_parse(value, &address) == PD_OK
+    return pd_host_split_place(value, host, &port)
                ? NULL
-               : "takes ADDRESS:PORT with an address in numbers";
+               : "takes HOST:PORT, a name or an address in numbers";
 }
 
 static int run_join(int count, char **words)
@@ -453,7 +109,7 @@ static const struct pd_option options[] = {
      .least = 1},
     {.name = "--listen-peer",
      .kind = PD_OPTION_TAKE,
-     .value = "ADDRESS:PORT",
+     .value = "HOST:PORT",
      .text = "where other nodes reach it, UDP (default: a free port, if the members are on this "
              "machine)",
      .take = take_peer},

@@ -70,6 +70,10 @@ struct pd_settings {
     const char *name;
     const char *listen_client; /* "off": nowhere */
     const char *listen_peer;
+    const char *advertise_peer;
+    struct pd_setting_list peers;
+    uint64_t expect;
+    const char *secret_file;
     bool insecure;
     const char *cert_file;
     const char *key_file;

@@ -5,8 +5,10 @@
 #include "cli/node_client.h"
 #include "cli/run_options.h"
 #include "cli/settings.h"
-#include "net/address.h"
+#include "host/resolve.h"
+#include "kv/member.h"
 #include "node/gateway_thread.h"
+#include "node/members_file.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define LAG_MIN 100u
@@ -19,10 +21,19 @@ static bool is_client_listener(const char *text)
     return strcmp(text, "off") == 0 || pd_gateway_parse_address(text, address, &port);
 }
 
-static bool is_peer_listener(const char *text)
+static bool is_place(const char *text)
 {
-    struct pd_transport_address address;
-    return pd_net_address_parse(text, &address) == PD_OK;
+    char host[PD_RESOLVE_HOST_MAX];
+    uint16_t port = 0;
+    return pd_host_split_place(text, host, &port) && strlen(text) <= PD_KV_MEMBER_ADDRESS_MAX;
+}
+
+/* Where others are to come: a port that they can know. */
+static bool is_known_place(const char *text)
+{
+    char host[PD_RESOLVE_HOST_MAX];
+    uint16_t port = 0;
+    return is_place(text) && pd_host_split_place(text, host, &port) && port != 0;
 }
 
 static bool is_any(const char *text)
@@ -45,7 +56,7 @@ static bool is_origin(const char *text)
     return strcmp(text, "*") == 0 || (name[0] != '\0' && strpbrk(name, "/?# ") == NULL);
 }
 
-/* ROW(key, flag, what a shell completes, value, is it hidden, help, more of struct pd_setting...) */
+/* ROW(key, flag, what a shell completes, value, is it hidden, help, what more a setting has...) */
 #define ROWS(ROW)                                                                                  \
     ROW(data, "--data", PD_OPTION_FOLDER, "DIR", false,                                            \
         "the node's folder (default: " PD_NODE_FOLDER ")", .kind = PD_SETTING_TEXT,                \
@@ -61,11 +72,27 @@ static bool is_origin(const char *text)
         "(default: 127.0.0.1:2379)",                                                               \
         .kind = PD_SETTING_TEXT, .initial = "127.0.0.1:2379", .judge = is_client_listener,         \
         .takes = "ADDRESS:PORT with an address in numbers, or 'off'")                              \
-    ROW(listen_peer, "--listen-peer", PD_OPTION_TEXT, "ADDRESS:PORT", false,                       \
-        "where it listens for other nodes, UDP (default: as cluster.json says; a node alone does " \
-        "not)",                                                                                    \
-        .kind = PD_SETTING_TEXT, .judge = is_peer_listener,                                        \
-        .takes = "ADDRESS:PORT with an address in numbers")                                        \
+    ROW(listen_peer, "--listen-peer", PD_OPTION_TEXT, "HOST:PORT", false,                          \
+        "where it listens for other nodes, UDP (default: as cluster.json or --peers say; a node "  \
+        "alone does not)",                                                                         \
+        .kind = PD_SETTING_TEXT, .judge = is_place,                                                \
+        .takes = "HOST:PORT, a name or an address in numbers")                                     \
+    ROW(advertise_peer, "--advertise-peer", PD_OPTION_TEXT, "HOST:PORT", false,                    \
+        "where other nodes reach it, when that is not where it listens", .kind = PD_SETTING_TEXT,  \
+        .judge = is_known_place, .takes = "HOST:PORT, a name or an address in numbers")            \
+    ROW(peers, "--peers", PD_OPTION_TEXT, "HOST:PORT", false,                                      \
+        "begin a cluster with the nodes at these addresses, this one among them; or join theirs; " \
+        "may be given again",                                                                      \
+        .kind = PD_SETTING_LIST, .judge = is_known_place, .most = PD_MEMBERS_FILE_MAX,             \
+        .takes = "HOST:PORT, a name or an address in numbers")                                     \
+    ROW(expect, "--expect", PD_OPTION_TEXT, "N", false,                                            \
+        "how many of --peers, from the first, begin the cluster; more than half of them "          \
+        "(default: all)",                                                                          \
+        .kind = PD_SETTING_NUMBER, .least = 1, .most = PD_MEMBERS_FILE_MAX,                        \
+        .takes = "a number from 1 to 31")                                                          \
+    ROW(secret_file, "--secret-file", PD_OPTION_FILE, "FILE", false,                               \
+        "a file with the secret by which --peers know each other, mode 600",                       \
+        .kind = PD_SETTING_TEXT, .takes = "a file")                                                \
     ROW(insecure, "--insecure", PD_OPTION_FLAG, NULL, false,                                       \
         "serve clients without TLS on an address that other machines reach: whoever reaches it "   \
         "may read and change everything",                                                          \

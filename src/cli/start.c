@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "cli/bootstrap.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
 #include "cli/node_client.h"
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "host/real.h"
+#include "host/resolve.h"
 #include "node/gateway_thread.h"
 #include "node/server_peers_net.h"
 #include "node/server_socket.h"
@@ -315,6 +317,19 @@ static const char *name_clients(const struct pd_settings *settings, char url[PD_
     return url;
 }
 
+/* Where other members reach this node. NULL: as they know it. */
+static const char *name_peer(const struct pd_settings *settings)
+{
+    char host[PD_RESOLVE_HOST_MAX];
+    uint16_t port = 0;
+    if (settings->advertise_peer != NULL || settings->listen_peer == NULL) {
+        return settings->advertise_peer;
+    }
+    bool is_everywhere = pd_host_split_place(settings->listen_peer, host, &port) &&
+                         (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0);
+    return is_everywhere ? NULL : settings->listen_peer;
+}
+
 static int start(const struct pd_settings *settings)
 {
     char path[PD_NODE_PATH_MAX];
@@ -340,10 +355,19 @@ static int start(const struct pd_settings *settings)
     configure(settings, &config);
     pd_server_peers_net_use(&peers, config.host, &config.peers);
     config.peers.name = settings->name;
-    config.peers.peer_address = settings->listen_peer;
+    config.peers.peer_address = name_peer(settings);
     char url[PD_GATEWAY_URL_MAX];
     config.peers.client_address = name_clients(settings, url);
-    int code = run_node(settings, &config, &ending, path);
+    static struct pd_bootstrap_secret secret;
+    int code = pd_bootstrap_read_secret(settings, &secret);
+    if (code == PD_EXIT_CODE_OK) {
+        code = pd_bootstrap(config.host, settings, &secret, config.peers.client_address);
+    }
+    peers.listen = settings->listen_peer;
+    peers.secret = (struct pd_span){secret.bytes, secret.size};
+    if (code == PD_EXIT_CODE_OK) {
+        code = run_node(settings, &config, &ending, path);
+    }
     pd_real_host_destroy(real);
     return code;
 }
@@ -418,6 +442,31 @@ static const char *judge_certificates(const struct pd_settings *settings)
     return NULL;
 }
 
+static const char *judge_peers(const struct pd_settings *settings)
+{
+    uint64_t count = settings->peers.count;
+    if (count == 0) {
+        return settings->expect == 0 ? NULL : "--expect is for --peers: which nodes are expected";
+    }
+    if (settings->secret_file == NULL) {
+        return "--peers needs --secret-file: how they know each other";
+    }
+    if (settings->expect > count) {
+        return "--expect is more than there are --peers: name each first member";
+    }
+    if (settings->expect != 0 && 2 * settings->expect <= count) {
+        return "--expect must be more than half of --peers: else two clusters could begin";
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (strcmp(settings->peers.texts[i], settings->peers.texts[j]) == 0) {
+                return "--peers names an address twice: name each node once";
+            }
+        }
+    }
+    return NULL;
+}
+
 /* What no setting can know by itself. */
 static int judge_settings(const struct pd_settings *settings)
 {
@@ -433,6 +482,10 @@ static int judge_settings(const struct pd_settings *settings)
                                 settings->listen_client);
     }
     const char *wrong = judge_certificates(settings);
+    if (wrong != NULL) {
+        return pd_command_usage(&pd_command_start, "%s", wrong);
+    }
+    wrong = judge_peers(settings);
     if (wrong != NULL) {
         return pd_command_usage(&pd_command_start, "%s", wrong);
     }

@@ -356,7 +356,10 @@ struct pd_net_connection *pd_net_connection_dial(struct pd_net_endpoint *endpoin
     }
     connection->service = service;
     connection->has_service = true;
-    memcpy(connection->key, key, PD_NET_KEY_SIZE);
+    connection->takes_any_key = key == NULL;
+    if (key != NULL) {
+        memcpy(connection->key, key, PD_NET_KEY_SIZE);
+    }
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     struct path path;

@@ -361,7 +361,7 @@ bool pd_net_endpoint_next_event(struct pd_net_endpoint *endpoint, struct pd_net_
 
 /* -- Links ------------------------------------------------------------------------------------- */
 
-static struct pd_net_connection *find_link(struct pd_net_endpoint *endpoint, uint64_t link)
+static struct pd_net_connection *find_link(const struct pd_net_endpoint *endpoint, uint64_t link)
 {
     struct pd_table_node *node =
         pd_table_find(&endpoint->by_link, pd_net_hash(endpoint, &link, sizeof link));
@@ -398,6 +398,17 @@ enum pd_status pd_net_endpoint_dial(struct pd_net_endpoint *endpoint, uint64_t n
     pd_table_insert(&endpoint->by_link, &connection->by_link,
                     pd_net_hash(endpoint, &link, sizeof link));
     return PD_OK;
+}
+
+bool pd_net_endpoint_link_key(const struct pd_net_endpoint *endpoint, uint64_t link,
+                              uint8_t key_out[PD_NET_KEY_SIZE])
+{
+    const struct pd_net_connection *connection = find_link(endpoint, link);
+    if (connection == NULL || !connection->is_confirmed) {
+        return false;
+    }
+    memcpy(key_out, connection->key, PD_NET_KEY_SIZE);
+    return true;
 }
 
 enum pd_status pd_net_endpoint_call(struct pd_net_endpoint *endpoint, uint64_t link,

@@ -153,13 +153,17 @@ PD_NODISCARD enum pd_status pd_net_endpoint_peer_state(struct pd_net_endpoint *e
 
 /* -- Links: connections of the other services -------------------------------------------------- */
 
-/* Connect as a client of config.services[service] to whoever holds `key`. `link` is the caller's
+/* Connect as a client of config.services[service] to whoever holds `key`; NULL: to whoever answers,
+ * and LINK_OPENED tells whose key that is. `link` is the caller's
  * choice, odd and new; LINK_OPENED or LINK_CLOSED follows. PD_ERR_FULL: connections_max.
  * PD_ERR_NO_MEMORY. On an error nothing follows. */
 PD_NODISCARD enum pd_status pd_net_endpoint_dial(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                                                  uint64_t link, uint32_t service,
                                                  const uint8_t key[PD_NET_KEY_SIZE],
                                                  const struct pd_transport_address *address);
+/* Whose key the other side has proven. False: there is no such link, or not yet. */
+bool pd_net_endpoint_link_key(const struct pd_net_endpoint *endpoint, uint64_t link,
+                              uint8_t key_out[PD_NET_KEY_SIZE]);
 /* A request, as its buffer has it; `correlation` is new on this link. ENDED follows, or LINK_CLOSED
  * for all. May be called before LINK_OPENED. Beyond the peer's requests_max it waits here.
  * PD_ERR_CLOSED: there is no such link. PD_ERR_EXISTS: the correlation is in use. PD_ERR_FULL:

@@ -151,6 +151,7 @@ struct pd_net_connection {
     uint32_t service; /* PD_NET_SERVICE_RAFT, or its place */
     bool has_service;
     uint8_t key[PD_NET_KEY_SIZE]; /* the peer's; of a client: who is dialed */
+    bool takes_any_key;           /* of a client: whoever answers; who that is, `key` tells then */
     /* Raft's. */
     struct pd_net_peer *peer;
     struct pd_list by_peer; /* in the peer's connections, once confirmed */
@@ -173,7 +174,7 @@ struct pd_net_connection {
     uint64_t input_bytes; /* of frames that are not whole */
 };
 
-/* NULL: no memory, or connections_max. */
+/* key NULL: whoever answers. NULL: no memory, or connections_max. */
 struct pd_net_connection *pd_net_connection_dial(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                                                  uint32_t service,
                                                  const uint8_t key[PD_NET_KEY_SIZE],

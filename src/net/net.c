@@ -39,6 +39,7 @@ struct post {
     struct pd_net_buffer *buffer; /* owned; may be NULL */
     struct pd_transport_address address;
     uint8_t key[PD_NET_KEY_SIZE];
+    bool takes_any_key;
     struct pd_transport_peer peers[]; /* count of them */
 };
 
@@ -398,8 +399,9 @@ static void do_peers(struct pd_net *net, struct post *post, uint64_t now_ns)
 static void do_dial(struct pd_net *net, const struct post *post, uint64_t now_ns)
 {
     const struct pd_net_handler *handler = &net->handlers[post->service];
-    enum pd_status status = pd_net_endpoint_dial(net->endpoint, now_ns, post->target, post->service,
-                                                 post->key, &post->address);
+    enum pd_status status =
+        pd_net_endpoint_dial(net->endpoint, now_ns, post->target, post->service,
+                             post->takes_any_key ? NULL : post->key, &post->address);
     if (status != PD_OK && handler->closed != NULL) {
         handler->closed(handler->state, post->target,
                         status == PD_ERR_FULL ? "too many connections here" : "no memory here");
@@ -777,7 +779,10 @@ enum pd_status pd_net_dial(struct pd_net *net, uint32_t service, const uint8_t k
     post->target = atomic_fetch_add(&net->next_link, LINK_STEP) + 2 * (uint64_t)service + 1;
     post->service = service;
     post->address = *address;
-    memcpy(post->key, key, PD_NET_KEY_SIZE);
+    post->takes_any_key = key == NULL;
+    if (key != NULL) {
+        memcpy(post->key, key, PD_NET_KEY_SIZE);
+    }
     *link_out = post->target;
     push(net, post);
     return PD_OK;
@@ -840,6 +845,11 @@ enum pd_status pd_net_answer(struct pd_net *net, uint64_t link, uint64_t correla
 enum pd_status pd_net_finish(struct pd_net *net, uint64_t link, uint64_t correlation)
 {
     return post_word(net, POST_ANSWER, link, correlation);
+}
+
+bool pd_net_link_key(struct pd_net *net, uint64_t link, uint8_t key_out[PD_NET_KEY_SIZE])
+{
+    return pd_net_endpoint_link_key(net->endpoint, link, key_out);
 }
 
 enum pd_status pd_net_hang_up(struct pd_net *net, uint64_t link)

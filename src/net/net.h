@@ -61,12 +61,15 @@ struct pd_transport *pd_net_transport(struct pd_net *net);
 
 /* -- Links: any thread ------------------------------------------------------------------------- */
 
-/* Connect to the holder of `key` for offers[service]; `opened` or `closed` follows.
+/* Connect to the holder of `key` for offers[service]; `opened` or `closed` follows. key NULL: to
+ * whoever answers there; `opened` tells whose key was proven, and it is the caller's to judge.
  * PD_ERR_NO_MEMORY: nothing follows. */
 PD_NODISCARD enum pd_status pd_net_dial(struct pd_net *net, uint32_t service,
                                         const uint8_t key[PD_NET_KEY_SIZE],
                                         const struct pd_transport_address *address,
                                         uint64_t *link_out);
+/* In a handler: whose key the other side of a link has proven. False: the link is gone. */
+bool pd_net_link_key(struct pd_net *net, uint64_t link, uint8_t key_out[PD_NET_KEY_SIZE]);
 /* Ask; may be called before `opened`. `ended` or `closed` follows, also if the link is gone
  * already. `correlation` is not in use on this link. On an error nothing was done: PD_ERR_FULL,
  * PD_ERR_RANGE (request_bytes_max), PD_ERR_NO_MEMORY. */

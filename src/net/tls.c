@@ -70,6 +70,8 @@ static int judge(gnutls_session_t session)
         connection->has_service = find_service(connection, session, &connection->service);
         memcpy(connection->key, key, sizeof key);
         is_good = connection->has_service && pd_net_connection_admits(connection, key);
+    } else if (is_good && connection->takes_any_key) {
+        memcpy(connection->key, key, sizeof key);
     } else if (is_good) {
         is_good = memcmp(connection->key, key, sizeof key) == 0;
     }

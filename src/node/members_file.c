@@ -130,7 +130,8 @@ static const char *read_members(struct keeper *keeper, const json_t *list,
 
 static const char *const starts[] = {[PD_MEMBERS_START_NEW] = "new",
                                      [PD_MEMBERS_START_JOIN] = "join",
-                                     [PD_MEMBERS_START_BEGUN] = "begun"};
+                                     [PD_MEMBERS_START_BEGUN] = "begun",
+                                     [PD_MEMBERS_START_GATHER] = "gather"};
 
 static bool read_start(const char *text, enum pd_members_start *start_out)
 {
@@ -156,7 +157,7 @@ static const char *parse(const char *bytes, size_t size, struct pd_members_file 
     } else if (!pd_json_hex(object, "cluster", &file->cluster_id) || file->cluster_id == 0) {
         wrong = "\"cluster\" is no id of a cluster";
     } else if (!read_start(start, &file->start)) {
-        wrong = "\"start\" is not \"new\", \"join\" or \"begun\"";
+        wrong = "\"start\" is not \"new\", \"join\", \"begun\" or \"gather\"";
     } else {
         wrong = read_members(&keeper, json_object_get(object, "members"), file);
     }

@@ -23,7 +23,10 @@ enum pd_members_start {
     PD_MEMBERS_START_JOIN,    /* the cluster is there already, and adds this node */
     /* It was started before: whatever is missing in the folder was lost. A voter without its log
      * could vote twice, so it never begins anew. */
-    PD_MEMBERS_START_BEGUN
+    PD_MEMBERS_START_BEGUN,
+    /* It agreed with the others of the list to begin, and does not know yet that all did
+     * (gather.h). */
+    PD_MEMBERS_START_GATHER
 };
 
 struct pd_members_file {

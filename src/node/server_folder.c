@@ -118,30 +118,29 @@ static bool may_stand_before(const char *name)
     return false;
 }
 
-/* Files that a node does not put there, in a folder without node.json. */
-static enum pd_status refuse_foreign(struct pd_server *server, char *text)
+enum pd_status pd_server_folder_judge(struct pd_disk *root, const char *folder, char *text)
 {
     struct pd_disk_name *names = pd_alloc_zeroed(NAMES_MAX, sizeof *names);
     if (names == NULL) {
         return PD_ERR_NO_MEMORY;
     }
     uint32_t count = 0;
-    enum pd_status status = server->root->ops->list(server->root, names, NAMES_MAX, &count);
+    enum pd_status status = root->ops->list(root, names, NAMES_MAX, &count);
     for (uint32_t i = 0; i < count && status == PD_OK; i++) {
         if (!may_stand_before(names[i].text)) {
             say(text,
                 "'%s' holds '%s' and no " NAME ": it is not a node's folder. Choose an empty or a "
                 "new one",
-                server->folder, names[i].text);
+                folder, names[i].text);
             status = PD_ERR_DENIED;
         }
     }
     if (status == PD_ERR_RANGE) {
         say(text, "'%s' is full of files that are not a node's. Choose an empty or a new folder",
-            server->folder);
+            folder);
         status = PD_ERR_DENIED;
     } else if (status != PD_OK && status != PD_ERR_DENIED) {
-        say(text, "cannot read the folder '%s': %s", server->folder, strerror(errno));
+        say(text, "cannot read the folder '%s': %s", folder, strerror(errno));
     }
     pd_free(names);
     return status;
@@ -180,7 +179,7 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
     if (status != PD_ERR_UNKNOWN) {
         return status;
     }
-    status = refuse_foreign(server, text);
+    status = pd_server_folder_judge(server->root, server->folder, text);
     status = status == PD_OK ? pd_server_peers_identify(server, true, text) : status;
     if (status != PD_OK) {
         return status;

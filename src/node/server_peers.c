@@ -60,6 +60,13 @@ enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new, c
         return status;
     }
     uint64_t node = pd_members_node_of(peers->key);
+    if (peers->file.start == PD_MEMBERS_START_GATHER && peers->file.count > 0) {
+        say(text,
+            "node %016" PRIx64 " in '%s' agreed with others to begin a cluster, and does not know "
+            "whether they have: start it with the same peers and secret_file",
+            node, server->folder);
+        return PD_ERR_INVALID;
+    }
     if (is_new && peers->file.count > 0 && peers->file.start == PD_MEMBERS_START_BEGUN) {
         say(text,
             "node %016" PRIx64 " ran in '%s' before, and its node.json is gone: what it promised "

@@ -14,10 +14,16 @@
 #ifndef PD_NODE_SERVER_PEERS_H
 #define PD_NODE_SERVER_PEERS_H
 
+#include "base/disk.h"
 #include "base/transport.h"
 #include "kv/member.h"
 
 #define PD_SERVER_KEY_NAME "node.key" /* in a node's folder */
+
+/* Whether a folder without node.json may become a node's. PD_ERR_DENIED: it holds what a node does
+ * not put there; PD_ERR_NO_MEMORY, PD_ERR_IO. text, of PD_SERVER_TEXT_MAX bytes: what to do. */
+PD_NODISCARD enum pd_status pd_server_folder_judge(struct pd_disk *root, const char *folder,
+                                                   char *text);
 
 struct pd_server_peers_config {
     /* NULL: this node is alone for ever, and has no key. The folder is held; a new node's key is

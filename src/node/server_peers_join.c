@@ -24,11 +24,6 @@ enum step {
     STEP_LIST
 };
 
-struct link {
-    uint64_t id; /* 0: free */
-    uint8_t key[PD_NET_KEY_SIZE];
-};
-
 struct pd_join {
     struct pd_host *host;
     _Atomic(struct pd_net *) net; /* NULL: not yet */
@@ -39,8 +34,6 @@ struct pd_join {
     struct pd_server_client client;
     struct pd_event closed;
     uint64_t cluster_id;
-    /* The net's thread. */
-    struct link links[PD_JOIN_LINKS_MAX];
     /* Of the net's thread until a request is given to the server, then of the core until it is
      * answered. */
     atomic_bool is_busy;
@@ -254,35 +247,6 @@ static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
     return true; /* the ticket decides */
 }
 
-static struct link *find_link(struct pd_join *join, uint64_t id)
-{
-    for (uint32_t i = 0; i < PD_JOIN_LINKS_MAX; i++) {
-        if (join->links[i].id == id) {
-            return &join->links[i];
-        }
-    }
-    return NULL;
-}
-
-static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
-{
-    struct pd_join *join = state;
-    struct link *place = find_link(join, 0);
-    if (place != NULL) { /* else its requests are answered: come again */
-        place->id = link;
-        memcpy(place->key, key, sizeof place->key);
-    }
-}
-
-static void on_closed(void *state, uint64_t link, const char *text)
-{
-    struct link *place = find_link(state, link);
-    (void)text;
-    if (place != NULL) {
-        place->id = 0;
-    }
-}
-
 /* NULL, or why not. `ticket` is a text of its own. */
 static const char *judge_ticket(struct pd_join *join, const char *text)
 {
@@ -305,7 +269,8 @@ static const char *judge_ticket(struct pd_join *join, const char *text)
 }
 
 /* NULL: it may go on; or why not. */
-static const char *take_request(struct pd_join *join, const struct link *link, struct pd_span bytes)
+static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_KEY_SIZE],
+                                struct pd_span bytes)
 {
     struct pd_kv_reader reader;
     char text[PD_TICKET_TEXT_MAX];
@@ -321,7 +286,7 @@ static const char *take_request(struct pd_join *join, const struct link *link, s
     }
     memcpy(text, ticket.bytes, ticket.size);
     text[ticket.size] = '\0';
-    memcpy(member.key, link->key, sizeof member.key); /* that alone is proven */
+    memcpy(member.key, key, sizeof member.key); /* that alone is proven */
     struct pd_kv_writer writer = {.bytes = join->member, .bytes_max = sizeof join->member};
     pd_kv_member_encode(&writer, &member);
     pd_assert(!writer.is_full);
@@ -334,15 +299,18 @@ static const char *take_request(struct pd_join *join, const struct link *link, s
 
 static void serve(struct pd_join *join, uint64_t link, uint64_t correlation, struct pd_span bytes)
 {
-    const struct link *place = find_link(join, link);
-    if (place == NULL || atomic_exchange(&join->is_busy, true)) {
+    uint8_t key[PD_NET_KEY_SIZE];
+    if (!pd_net_link_key(join->net, link, key)) {
+        return; /* who asked is gone */
+    }
+    if (atomic_exchange(&join->is_busy, true)) {
         reply(join->net, link, correlation, PD_JOIN_AGAIN, "another node is joining",
               pd_kv_span(NULL, 0));
         return;
     }
     join->link = link;
     join->correlation = correlation;
-    const char *refusal = take_request(join, place, bytes);
+    const char *refusal = take_request(join, key, bytes);
     if (refusal != NULL) {
         end(join, PD_JOIN_REFUSED, refusal, pd_kv_span(NULL, 0));
     } else {
@@ -381,11 +349,7 @@ enum pd_status pd_join_create(struct pd_host *host, struct pd_join **join_out)
 
 struct pd_net_handler pd_join_handler(struct pd_join *join)
 {
-    return (struct pd_net_handler){.admit = admit,
-                                   .opened = on_opened,
-                                   .closed = on_closed,
-                                   .request = on_request,
-                                   .state = join};
+    return (struct pd_net_handler){.admit = admit, .request = on_request, .state = join};
 }
 
 void pd_join_destroy(struct pd_join *join)

@@ -6,7 +6,7 @@
  *            directory is to say of it. The member looks whether the ticket's signer is a member
  *            and the time not over, puts the node into the directory, adds it as a learner (a
  *            worker is not), and answers with the members. Asking again goes on with what is left.
- * Bounds     One at a time; others are asked to come again. PD_JOIN_LINKS_MAX connections.
+ * Bounds     One at a time; others are asked to come again.
  * Threads    open and close: the server's owner. The rest: the net's and the core's. */
 #ifndef PD_NODE_SERVER_PEERS_JOIN_H
 #define PD_NODE_SERVER_PEERS_JOIN_H
@@ -19,7 +19,6 @@
 #include "node/server.h"
 
 #define PD_JOIN_SERVICE "pando-join/1"
-#define PD_JOIN_LINKS_MAX 16u
 #define PD_JOIN_REQUEST_MAX (PD_TICKET_TEXT_MAX + PD_KV_MEMBER_BYTES_MAX + 64u)
 
 struct pd_join;

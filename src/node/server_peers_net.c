@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "host/key_file.h"
+#include "host/resolve.h"
 #include "host/udp.h"
-#include "net/address.h"
 #include "net/net.h"
+#include "node/gather_net.h"
 #include "node/server_peers_join.h"
 
 #define PATH_MAX_SIZE 4096u
@@ -40,18 +41,34 @@ static enum pd_status identify(void *state, const char *folder, bool is_new,
     return PD_OK;
 }
 
-static enum pd_status open_net(struct pd_server_peers_net *peers, char *text, size_t text_max)
+/* Who looks for a cluster finds it here, if it knows the secret. */
+static enum pd_status create_gather(struct pd_server_peers_net *peers, const char *address)
+{
+    struct pd_kv_member own = {.peer_count = 1};
+    own.peers[0] = (struct pd_span){(const uint8_t *)address, strlen(address)};
+    memcpy(own.key, peers->identity.key, sizeof own.key);
+    const struct pd_gather_net_config config = {
+        .host = peers->host, .identity = &peers->identity, .secret = peers->secret, .own = &own};
+    return peers->secret.size == 0 ? PD_OK : pd_gather_net_create(&config, &peers->gather);
+}
+
+static enum pd_status open_net(struct pd_server_peers_net *peers, const char *address, char *text,
+                               size_t text_max)
 {
     struct pd_net_config config = pd_net_config_default();
-    struct pd_net_offer offer = {.name = PD_JOIN_SERVICE};
+    struct pd_net_offer offers[2] = {{.name = PD_JOIN_SERVICE}};
     enum pd_status status = pd_join_create(peers->host, &peers->join);
+    status = status == PD_OK ? create_gather(peers, address) : status;
     if (status == PD_OK) {
-        offer.handler = pd_join_handler(peers->join);
+        offers[0].handler = pd_join_handler(peers->join);
         config.host = peers->host;
         config.loop = pd_udp_loop(peers->udp);
         config.identity = &peers->identity;
-        config.offers = &offer;
+        config.offers = offers;
         config.offer_count = 1;
+        if (peers->gather != NULL) {
+            offers[config.offer_count++] = pd_gather_net_offer(peers->gather);
+        }
         status = pd_net_open(&config, &peers->net);
     }
     if (status == PD_OK) {
@@ -59,7 +76,9 @@ static enum pd_status open_net(struct pd_server_peers_net *peers, char *text, si
         return PD_OK;
     }
     (void)snprintf(text, text_max, "cannot serve other nodes: %s", pd_status_text(status));
+    pd_gather_net_destroy(peers->gather);
     pd_join_destroy(peers->join);
+    peers->gather = NULL;
     peers->join = NULL;
     return status;
 }
@@ -70,19 +89,19 @@ static enum pd_status open_transport(void *state, const char *address, char *tex
     struct pd_server_peers_net *peers = state;
     char why[PD_UDP_TEXT_MAX];
     struct pd_udp_config config = {.host = peers->host, .buffer_bytes = SOCKET_BYTES};
-    if (pd_net_address_parse(address, &config.address) != PD_OK) {
-        (void)snprintf(text, text_max,
-                       "'%s' is no address for other nodes: it is as 192.0.2.1:2380 or "
-                       "[2001:db8::1]:2380",
-                       address);
-        return PD_ERR_INVALID;
+    char unknown[PD_RESOLVE_TEXT_MAX];
+    enum pd_status status =
+        pd_host_resolve(peers->listen != NULL ? peers->listen : address, &config.address, unknown);
+    if (status != PD_OK) {
+        (void)snprintf(text, text_max, "cannot listen for other nodes: %s", unknown);
+        return status;
     }
-    enum pd_status status = pd_udp_open(&config, why, &peers->udp);
+    status = pd_udp_open(&config, why, &peers->udp);
     if (status != PD_OK) {
         (void)snprintf(text, text_max, "%s", why);
         return status;
     }
-    status = open_net(peers, text, text_max);
+    status = open_net(peers, address, text, text_max);
     if (status != PD_OK) {
         pd_udp_close(peers->udp);
         peers->udp = NULL;
@@ -98,7 +117,9 @@ static void close_transport(void *state, struct pd_transport *transport)
     (void)transport;
     pd_net_close(peers->net);
     pd_udp_close(peers->udp);
+    pd_gather_net_destroy(peers->gather);
     pd_join_destroy(peers->join);
+    peers->gather = NULL;
     peers->join = NULL;
     peers->net = NULL;
     peers->udp = NULL;
@@ -117,7 +138,15 @@ void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *
 enum pd_status pd_server_peers_net_serve(struct pd_server_peers_net *peers,
                                          struct pd_server *server)
 {
-    return peers->join == NULL ? PD_OK : pd_join_open(peers->join, server);
+    struct pd_server_about about;
+    enum pd_status status = peers->join == NULL ? PD_OK : pd_join_open(peers->join, server);
+    if (status == PD_OK && peers->gather != NULL) {
+        pd_server_about(server, &about);
+        pd_gather_set_state(pd_gather_net_hold(peers->gather), PD_GATHER_MEMBER, about.cluster_id);
+        pd_gather_net_release(peers->gather);
+        pd_gather_net_attach(peers->gather, peers->net);
+    }
+    return status;
 }
 
 void pd_server_peers_net_end(struct pd_server_peers_net *peers)

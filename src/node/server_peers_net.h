@@ -11,6 +11,7 @@
 struct pd_udp;
 struct pd_net;
 struct pd_join;
+struct pd_gather_net;
 struct pd_server;
 
 struct pd_server_peers_net {
@@ -19,9 +20,14 @@ struct pd_server_peers_net {
     struct pd_udp *udp;
     struct pd_net *net;
     struct pd_join *join;
+    struct pd_gather_net *gather; /* NULL: without a secret */
+    const char *listen;           /* the caller's; NULL: at the address that the others know */
+    /* The caller's: by it new nodes find the cluster (gather.h). Empty: by tickets alone. */
+    struct pd_span secret;
 };
 
-/* Fill in what a server asks for; addresses, name and bounds stay as they are. */
+/* Fill in what a server asks for; addresses, name and bounds stay as they are. listen and secret
+ * may be set after it. */
 void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *host,
                              struct pd_server_peers_config *config);
 /* New nodes may join from now on, if this one has a net. PD_ERR_FULL: too many clients. */

@@ -1,0 +1,23 @@
+/* joiner - a new node becomes a member of a cluster, by a ticket: `pando join`, and `pando start`
+ * with peers that have a cluster already. */
+#ifndef PD_CLI_JOINER_H
+#define PD_CLI_JOINER_H
+
+#include "base/host.h"
+
+/* NULL: as it comes. */
+struct pd_join_wish {
+    const char *ticket; /* its text, or "@FILE" */
+    const char *folder; /* empty or missing; one that joined before is left as it is */
+    const char *name;
+    const char *listen_peer;    /* NULL: a free port, when the members are on this machine */
+    const char *advertise_peer; /* NULL: where it listens */
+    const char *client_url;
+    uint64_t timeout_s;
+};
+
+/* The folder is a member's when it returns PD_EXIT_CODE_OK: start it. Else the exit code, after a
+ * message. One at a time. */
+int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish);
+
+#endif
