@@ -42,9 +42,10 @@ struct connection {
     const struct pd_protocol *protocol; /* NULL: not known yet */
     void *state;
     uint64_t hello_deadline_ns;
-    uint64_t armed_ns; /* what the timer stands at; UINT64_MAX: nothing */
-    uint8_t *pending;  /* what the socket did not take at once */
-    size_t left;       /* of it, when that was last looked at; pending is not NULL */
+    uint64_t armed_ns;                /* what the timer stands at; UINT64_MAX: nothing */
+    uint8_t *pending;                 /* what the socket did not take at once */
+    struct pd_service_client waiting; /* pending's bytes */
+    size_t left;                      /* of it, when that was last looked at; pending is not NULL */
     uint64_t stall_deadline_ns;
     uint32_t handles; /* open */
     uint8_t peeked[PEEK_SIZE];
@@ -158,6 +159,7 @@ static void on_handle_closed(uv_handle_t *handle)
 {
     struct connection *connection = connection_of(handle);
     if (--connection->handles == 0) {
+        (void)pd_service_output(connection->gateway->service, &connection->waiting, 0);
         pd_free(connection->pending);
         pd_free(connection);
     }
@@ -208,6 +210,7 @@ static void mark_dirty(void *state)
 static void on_written(uv_write_t *write, int status)
 {
     struct connection *connection = connection_of((uv_handle_t *)write->handle);
+    (void)pd_service_output(connection->gateway->service, &connection->waiting, 0);
     pd_free(connection->pending);
     connection->pending = NULL;
     if (status < 0) {
@@ -238,7 +241,8 @@ static size_t gather(struct connection *connection)
 /* The rest goes when the socket takes it. False: the connection is gone. */
 static bool write_rest(struct connection *connection, const uint8_t *bytes, size_t size)
 {
-    connection->pending = pd_alloc(size);
+    bool fits = pd_service_output(connection->gateway->service, &connection->waiting, size);
+    connection->pending = fits ? pd_alloc(size) : NULL;
     if (connection->pending == NULL) {
         break_off(connection);
         return false;

@@ -78,6 +78,7 @@ struct pd_grpc {
     uint64_t now_ns;
     uint64_t input_bytes;
     uint64_t output_bytes;
+    struct pd_service_client client;
     bool is_cut_off;
 };
 
@@ -178,6 +179,8 @@ static void drop_output(struct stream *stream)
         chunk = next;
     }
     stream->grpc->output_bytes -= stream->output_bytes;
+    (void)pd_service_output(stream->grpc->service, &stream->grpc->client,
+                            stream->grpc->output_bytes);
     stream->output_bytes = 0;
     stream->output = NULL;
     stream->output_end = &stream->output;
@@ -254,6 +257,7 @@ static ssize_t read_output(nghttp2_session *session, int32_t id, uint8_t *to, si
     }
     stream->output_bytes -= size;
     grpc->output_bytes -= size;
+    (void)pd_service_output(grpc->service, &grpc->client, grpc->output_bytes);
     if (stream->is_held && stream->output_bytes <= grpc->config->output_bytes_soft / 2 &&
         !pd_list_is_linked(&stream->resumable)) {
         pd_list_append(&grpc->resumable, &stream->resumable);
@@ -331,7 +335,8 @@ static bool on_response(struct pd_service_call *call, const ProtobufCMessage *me
     stream->output_end = &chunk->next;
     stream->output_bytes += chunk->size;
     grpc->output_bytes += chunk->size;
-    if (grpc->output_bytes > grpc->config->output_bytes_max) {
+    bool fits = pd_service_output(grpc->service, &grpc->client, grpc->output_bytes);
+    if (!fits || grpc->output_bytes > grpc->config->output_bytes_max) {
         grpc->is_cut_off = true;
     }
     send_more(stream);
@@ -653,7 +658,8 @@ static void begin_call(struct stream *stream)
         return;
     }
     if (grpc->heap_count < grpc->config->streams_max) {
-        stream->call = pd_service_begin(grpc->service, stream->method, &carrier, stream);
+        stream->call =
+            pd_service_begin(grpc->service, stream->method, &carrier, stream, &grpc->client);
     }
     if (stream->call == NULL) {
         finish(stream, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");

@@ -583,6 +583,8 @@ static struct pd_span output(void *state)
     size_t size = left < PART_MAX ? left : PART_MAX;
     struct pd_span part = {size == 0 ? NULL : text->bytes + http->output_at, size};
     http->output_at += size;
+    (void)pd_service_output(http->shared->service, &http->client,
+                            size == left ? 0 : text->capacity);
     http->was_active = http->was_active || size > 0;
     return part;
 }
@@ -664,6 +666,7 @@ static void close_state(void *state)
     pd_text_deinit(&http->body);
     pd_text_deinit(&http->answer);
     pd_text_deinit(&http->output);
+    (void)pd_service_output(http->shared->service, &http->client, 0);
     pd_text_deinit(&http->ahead);
     pd_free(http);
 }

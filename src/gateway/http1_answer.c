@@ -78,11 +78,23 @@ static void put_head(struct pd_http1 *http, unsigned status, const char *type, c
     http->shared->counters.answers_5xx += status >= 500;
 }
 
+/* More waits for the client. Too much, with what waits for others: it hears no more, not even that. */
+static void has_output(struct pd_http1 *http)
+{
+    if (!pd_service_output(http->shared->service, &http->client, http->output.capacity)) {
+        pd_text_reset(&http->output);
+        http->output_at = 0;
+        http->lingers = false;
+        http->ends = true;
+    }
+    http->owner.wants_output(http->owner.connection);
+}
+
 static void done(struct pd_http1 *http)
 {
     http->is_done = true;
     http->ends = http->ends || http->output.has_failed;
-    http->owner.wants_output(http->owner.connection);
+    has_output(http);
 }
 
 void pd_http1_answer(struct pd_http1 *http, unsigned status, const char *type, const char *headers,
@@ -138,7 +150,7 @@ void pd_http1_refuse(struct pd_http1 *http, unsigned status, const char *words)
     if (!http->is_done && !http->has_begun) {
         pd_http1_answer_words(http, status, "", words);
     }
-    http->owner.wants_output(http->owner.connection);
+    has_output(http);
 }
 
 void pd_http1_stream(struct pd_http1 *http, unsigned status, struct pd_span bytes)
@@ -160,7 +172,7 @@ void pd_http1_stream(struct pd_http1 *http, unsigned status, struct pd_span byte
         pd_text_puts(output, "\r\n");
     }
     http->ends = http->ends || output->has_failed;
-    http->owner.wants_output(http->owner.connection);
+    has_output(http);
 }
 
 void pd_http1_stream_end(struct pd_http1 *http)
@@ -175,5 +187,5 @@ void pd_http1_stream_end(struct pd_http1 *http)
 void pd_http1_continue(struct pd_http1 *http)
 {
     pd_text_puts(&http->output, "HTTP/1.1 100 Continue\r\n\r\n");
-    http->owner.wants_output(http->owner.connection);
+    has_output(http);
 }

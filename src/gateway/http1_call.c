@@ -188,7 +188,8 @@ static void fail(struct pd_http1 *http, enum pd_service_code code, const char *t
 
 void pd_http1_call_begin(struct pd_http1 *http)
 {
-    http->call = pd_service_begin(http->shared->service, http->method, &carrier, http);
+    http->call =
+        pd_service_begin(http->shared->service, http->method, &carrier, http, &http->client);
     if (http->call == NULL) {
         fail(http, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
     }

@@ -91,6 +91,7 @@ struct pd_http1 {
 
     /* The connection. */
     struct pd_text output;
+    struct pd_service_client client;
     size_t output_at;
     struct pd_text ahead; /* came before its turn */
     size_t ahead_at;

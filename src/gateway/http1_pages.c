@@ -241,7 +241,7 @@ static void ask(struct pd_http1 *http, const char *path, const ProtobufCMessage 
     const struct pd_service_method *method =
         pd_service_find((struct pd_span){(const uint8_t *)path, strlen(path)});
     pd_assert(method != NULL);
-    http->call = pd_service_begin(http->shared->service, method, &carrier, http);
+    http->call = pd_service_begin(http->shared->service, method, &carrier, http, &http->client);
     if (http->call == NULL) {
         step_ended(http, "etcdserver: too many requests");
         return;

@@ -155,6 +155,8 @@ static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
     counter(text, "pando_api_failures_total", "Calls that ended with an error.", service->failures);
     gauge(text, "etcd_debugging_mvcc_watcher_total", "Watches of this port's clients.",
           service->watches);
+    gauge(text, "pando_client_output_bytes", "Answers that wait for their clients.",
+          service->output_bytes);
     counter(text, "pando_http_requests_total", "Requests over HTTP/1.1.", http->requests);
     counter(text, "pando_http_foreign_total", "Requests with a Host or Origin that is not ours.",
             http->refused_foreign);

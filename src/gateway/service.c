@@ -19,6 +19,8 @@ struct pd_service_config pd_service_config_default(void)
         .limits = kv.limits,
         .waits_max = 65536,
         .keepalives_max = 128,
+        .watches_max = 32768,
+        .output_bytes_max = 1024 * MIB,
         .watch_credit = 64 * KIB,
         .watch_response_max = 64 * MIB,
         .arena_max = 256 * MIB,
@@ -81,6 +83,17 @@ struct pd_arena *pd_service_arena(struct pd_service *service)
 void pd_service_counters(const struct pd_service *service, struct pd_service_counters *counters_out)
 {
     *counters_out = service->counters;
+}
+
+bool pd_service_output(struct pd_service *service, struct pd_service_client *client, uint64_t bytes)
+{
+    uint64_t *total = &service->counters.output_bytes;
+    uint64_t most = service->config.output_bytes_max;
+    bool is_less = bytes <= client->output_bytes;
+    pd_assert(*total >= client->output_bytes);
+    *total = *total - client->output_bytes + bytes;
+    client->output_bytes = bytes;
+    return is_less || (*total <= most && bytes <= most - *total);
 }
 
 /* -- Waiting ----------------------------------------------------------------------------------- */
@@ -327,7 +340,8 @@ bool pd_service_take(struct pd_service_call *call, const struct pd_backend_answe
 
 struct pd_service_call *pd_service_begin(struct pd_service *service,
                                          const struct pd_service_method *method,
-                                         const struct pd_service_carrier *carrier, void *context)
+                                         const struct pd_service_carrier *carrier, void *context,
+                                         struct pd_service_client *client)
 {
     struct pd_service_call *call = service->free_calls;
     if (call != NULL) {
@@ -343,6 +357,7 @@ struct pd_service_call *pd_service_begin(struct pd_service *service,
         .entry = (const struct pd_service_entry *)(const void *)method, /* its first field */
         .carrier = carrier,
         .context = context,
+        .client = client,
     };
     service->call_count++;
     service->counters.calls++;

@@ -71,6 +71,8 @@ struct pd_service_config {
     struct pd_kv_limits limits; /* the node's */
     uint32_t waits_max;         /* requests and watches under way at the backend, of all calls */
     uint32_t keepalives_max;    /* under way, of one call */
+    uint32_t watches_max;       /* of one client: it leaves some of waits_max to others */
+    uint64_t output_bytes_max;  /* answers that wait, of all clients together */
     uint32_t watch_credit;      /* bytes of events under way to one watch */
     size_t watch_response_max;  /* bytes of a response that may not be fragmented */
     size_t arena_max;           /* bytes of one message, decoded */
@@ -94,10 +96,24 @@ const struct pd_service_method *pd_service_method_at(uint32_t index); /* NULL: p
 /* Room for decoding one request; empty, and good until it is asked for again. */
 struct pd_arena *pd_service_arena(struct pd_service *service);
 
-/* NULL: no memory. context is the carrier's. */
+/* One client's, that is a connection's, part of what all share. Its carrier's, who keeps it as long
+ * as a call; zero at first. */
+struct pd_service_client {
+    uint32_t watches;
+    uint64_t output_bytes;
+};
+
+/* So many bytes of answers wait for the client now, instead of what was said last. False: hang up
+ * on it. For it has more than is left for all others: so few that take nothing do not starve many,
+ * and all together stay below output_bytes_max. What has become less is always fine. */
+bool pd_service_output(struct pd_service *service, struct pd_service_client *client,
+                       uint64_t bytes);
+
+/* NULL: no memory. context is the carrier's. client: NULL: nobody's in particular. */
 struct pd_service_call *pd_service_begin(struct pd_service *service,
                                          const struct pd_service_method *method,
-                                         const struct pd_service_carrier *carrier, void *context);
+                                         const struct pd_service_carrier *carrier, void *context,
+                                         struct pd_service_client *client);
 void *pd_service_context(const struct pd_service_call *call);
 const struct pd_service_method *pd_service_method_of(const struct pd_service_call *call);
 
@@ -114,7 +130,8 @@ void pd_service_cancel(struct pd_service_call *call);
 struct pd_service_counters {
     uint64_t calls;
     uint64_t failures; /* ended with another code than OK */
-    uint64_t watches;  /* now */
+    uint64_t watches;  /* now; so for the next */
+    uint64_t output_bytes;
     uint64_t leases_kept;
 };
 void pd_service_counters(const struct pd_service *service,

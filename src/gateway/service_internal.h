@@ -37,6 +37,7 @@ struct pd_service_call {
     const struct pd_service_entry *entry;
     const struct pd_service_carrier *carrier;
     void *context;
+    struct pd_service_client *client; /* NULL: nobody's */
     struct pd_service_call *next_free;
     struct pd_service_wait wait; /* of a call that asks one thing at a time */
     void *state;                 /* the handler's, of calls that need more */

@@ -75,6 +75,9 @@ static void free_watch(struct watch *watch)
     pd_table_remove(&service->watches, &watch->by_id);
     pd_list_remove(&watch->link);
     service->counters.watches--;
+    if (watch->call->client != NULL) {
+        watch->call->client->watches--;
+    }
     pd_free(watch->parts);
     pd_free(watch);
 }
@@ -471,6 +474,8 @@ static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreate
         wrong = "mvcc: watcher range is empty";
     } else if (asked->start_revision < 0 || asked->watch_id < 0) {
         wrong = "etcdserver: a field is out of its range";
+    } else if (call->client != NULL && call->client->watches >= service->config.watches_max) {
+        wrong = "etcdserver: too many watches of one connection";
     }
     struct watch *watch = wrong == NULL ? make_watch(call, asked) : NULL;
     if (watch == NULL) {
@@ -482,6 +487,9 @@ static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreate
     pd_list_append(&stream->watches, &watch->link);
     pd_table_insert(&service->watches, &watch->by_id, hash_of(call, watch->id));
     service->counters.watches++;
+    if (call->client != NULL) {
+        call->client->watches++;
+    }
     enum pd_status status = submit(watch);
     if (status == PD_ERR_CLOSED) {
         pd_service_fail_status(call, status);

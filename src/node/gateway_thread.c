@@ -6,7 +6,11 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/real.h"
 #include "node/gateway_backend.h"
+
+#define OUTPUT_MOST (UINT64_C(1) << 30)
+#define OUTPUT_LEAST (UINT64_C(64) << 20)
 
 struct pd_gateway_thread {
     struct pd_gateway *gateway;
@@ -45,6 +49,13 @@ static void run(void *argument)
 {
     struct pd_gateway_thread *thread = argument;
     pd_gateway_run(thread->gateway);
+}
+
+/* For clients that do not read: not what the process needs for itself. */
+static uint64_t output_bytes_max(void)
+{
+    uint64_t part = pd_real_host_memory_bytes() / 4;
+    return part > OUTPUT_MOST ? OUTPUT_MOST : part < OUTPUT_LEAST ? OUTPUT_LEAST : part;
 }
 
 static void renew(void *state, struct pd_tls_credentials *credentials)
@@ -95,6 +106,7 @@ static enum pd_status open_gateway(struct pd_gateway_thread *thread,
     if (status != PD_OK) {
         return status;
     }
+    gateway.service.output_bytes_max = output_bytes_max();
     gateway.credentials = credentials;
     gateway.note = note;
     gateway.note_state = thread;

@@ -138,8 +138,8 @@ static void begin(struct input *input)
         count++;
     }
     if (calls[at] == NULL) {
-        calls[at] =
-            pd_service_begin(service, pd_service_method_at(take(input) % count), &carrier, NULL);
+        calls[at] = pd_service_begin(service, pd_service_method_at(take(input) % count), &carrier,
+                                     NULL, NULL);
     }
 }
 

@@ -35,7 +35,8 @@ struct asked {
 struct world {
     struct pd_backend backend; /* first */
     struct pd_service *service;
-    struct asked asked[ASKED_MAX]; /* not answered yet, oldest first */
+    struct pd_service_client client; /* whose calls they are */
+    struct asked asked[ASKED_MAX];   /* not answered yet, oldest first */
     uint32_t asked_count;
     uint32_t submitted;
     uint32_t cancelled;
@@ -123,6 +124,7 @@ static inline void world_open(struct world *world, const struct pd_service_confi
 
 static inline void world_close(struct world *world)
 {
+    assert_int_equal(world->client.watches, 0);
     pd_service_close(world->service);
 }
 
@@ -246,7 +248,7 @@ static inline void kept_begin(struct world *world, struct kept *kept, const char
         pd_service_find((struct pd_span){(const uint8_t *)path, strlen(path)});
     assert_non_null(method);
     *kept = (struct kept){.type = method->response};
-    kept->call = pd_service_begin(world->service, method, &kept_carrier, kept);
+    kept->call = pd_service_begin(world->service, method, &kept_carrier, kept, &world->client);
     assert_non_null(kept->call);
 }
 

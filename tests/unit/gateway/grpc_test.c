@@ -610,6 +610,46 @@ static void test_a_slow_reader(void **state)
     assert_int_not_equal(pd_grpc_protocol.expire(grpc, world.now_ns), PD_OK);
 }
 
+/* The same, when all clients' output together is too much; what it had is given back. */
+static void test_output_of_all_has_a_bound(void **state)
+{
+    (void)state;
+    struct pd_service_config service = pd_service_config_default();
+    struct pd_service_counters counters;
+    uint8_t room[256];
+    (void)close_world(NULL);
+    service.output_bytes_max = 2000;
+    world_open(&world, &service);
+    config = pd_grpc_config_default();
+    open_pair();
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    create.key = bytes_of("k");
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    (void)send_request("/etcdserverpb.Watch/Watch", room, frame(&request, room), true, NULL, NULL);
+    exchange();
+    uint64_t watch = world_asked(&world, PD_BACKEND_WATCH)->correlation;
+    for (int i = 0; i < 5; i++) {
+        give_progress(watch, 5 + i);
+    }
+    pd_service_counters(world.service, &counters);
+    assert_in_range(counters.output_bytes, 1, 1000);
+    exchange();
+    pd_service_counters(world.service, &counters);
+    assert_int_equal(counters.output_bytes, 0);
+    assert_false(pd_grpc_protocol.has_ended(grpc));
+    for (int i = 0; i < 100; i++) {
+        give_progress(watch, 30 + i);
+    }
+    assert_true(pd_grpc_protocol.has_ended(grpc));
+    pd_grpc_protocol.close(grpc);
+    pd_service_counters(world.service, &counters);
+    assert_int_equal(counters.output_bytes, 0);
+    nghttp2_session_del(client);
+    open_pair(); /* for the end of the test */
+}
+
 /* While a call is full its requests wait here, and then go on in order. */
 static void test_requests_wait_for_room(void **state)
 {
@@ -673,6 +713,7 @@ int main(void)
         CASE(test_streams_have_a_bound),
         CASE(test_garbage_ends_the_connection),
         CASE(test_a_slow_reader),
+        CASE(test_output_of_all_has_a_bound),
         CASE(test_requests_wait_for_room),
         CASE(test_closed_with_calls_under_way),
     };

@@ -799,6 +799,36 @@ static void test_a_late_answer(void **state)
     pd_service_answered(world.service, UINT32_MAX, &answer);
 }
 
+/* Nobody has more than is left for the others, and all together have no more than there is. */
+static void test_output_has_a_bound(void **state)
+{
+    struct pd_service_config config = pd_service_config_default();
+    struct pd_service_client clients[3] = {{0}};
+    struct pd_service_counters counters;
+    struct world small;
+    (void)state;
+    config.output_bytes_max = 1000;
+    world_open(&small, &config);
+    assert_true(pd_service_output(small.service, &clients[0], 500));
+    assert_false(pd_service_output(small.service, &clients[0], 501)); /* 499 are left */
+    assert_true(pd_service_output(small.service, &clients[0], 400));
+    assert_true(pd_service_output(small.service, &clients[1], 300)); /* 300 are left */
+    assert_true(pd_service_output(small.service, &clients[2], 150));
+    assert_false(pd_service_output(small.service, &clients[2], 151));
+    assert_false(pd_service_output(small.service, &clients[1], 301));
+    assert_true(pd_service_output(small.service, &clients[0], 399)); /* less is always fine */
+    pd_service_counters(small.service, &counters);
+    assert_int_equal(counters.output_bytes, 399 + 301 + 151);
+    assert_false(pd_service_output(small.service, &clients[2], 10000));
+    assert_true(pd_service_output(small.service, &clients[2], 9000));
+    for (int i = 0; i < 3; i++) {
+        assert_true(pd_service_output(small.service, &clients[i], 0));
+    }
+    pd_service_counters(small.service, &counters);
+    assert_int_equal(counters.output_bytes, 0);
+    world_close(&small);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -820,6 +850,7 @@ int main(void)
         CASE(test_hash_of_keys),
         CASE(test_a_call_takes_one_request),
         CASE(test_a_late_answer),
+        CASE(test_output_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,6 +347,29 @@ static void test_a_node_that_is_full(void **state)
     assert_false(kept.has_ended);
 }
 
+/* What it gives up it may have again. */
+static void test_a_client_has_so_many(void **state)
+{
+    struct pd_service_config config = pd_service_config_default();
+    (void)state;
+    kept_free(&kept);
+    world_close(&world);
+    config.watches_max = 2;
+    world_open(&world, &config);
+    kept_begin(&world, &kept, WATCH);
+    uint64_t first = create("k", 1, false, 0);
+    give_created(first, 20);
+    give_created(create("k", 2, false, 0), 20);
+    assert_int_equal(create("k", 3, false, 0), 0);
+    assert_true(last()->created && last()->canceled);
+    assert_string_equal(last()->cancel_reason, "etcdserver: too many watches of one connection");
+    assert_int_equal(world.client.watches, 2);
+    cancel(1);
+    give(first, &(struct pd_backend_watch_answer){.kind = PD_BACKEND_WATCH_ENDED, .revision = 25});
+    assert_int_equal(world.client.watches, 1);
+    assert_int_not_equal(create("k", 3, false, 0), 0);
+}
+
 /* A client that sends no more still watches. */
 static void test_half_closed(void **state)
 {
@@ -373,6 +396,7 @@ int main(void)
         CASE(test_credit),
         CASE(test_no_leader_ends_the_stream),
         CASE(test_a_node_that_is_full),
+        CASE(test_a_client_has_so_many),
         CASE(test_half_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
