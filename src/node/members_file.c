@@ -204,6 +204,30 @@ void pd_members_file_deinit(struct pd_members_file *file)
     *file = (struct pd_members_file){0};
 }
 
+void pd_members_file_own(struct pd_members_file *file, size_t size)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < file->count; i++) {
+        struct pd_kv_member *member = &file->members[i];
+        struct pd_span *texts[1 + 2 * PD_KV_MEMBER_ADDRESSES_MAX] = {&member->name};
+        uint32_t count = 1;
+        for (uint32_t j = 0; j < member->peer_count; j++) {
+            texts[count++] = &member->peers[j];
+        }
+        for (uint32_t j = 0; j < member->client_count; j++) {
+            texts[count++] = &member->clients[j];
+        }
+        for (uint32_t j = 0; j < count; j++) {
+            pd_assert(texts[j]->size <= size - used);
+            if (texts[j]->size > 0) {
+                memcpy(file->texts + used, texts[j]->bytes, texts[j]->size);
+                texts[j]->bytes = (const uint8_t *)file->texts + used;
+                used += texts[j]->size;
+            }
+        }
+    }
+}
+
 const struct pd_kv_member *pd_members_file_find(const struct pd_members_file *file, uint64_t node)
 {
     for (uint32_t i = 0; i < file->count; i++) {
@@ -247,7 +271,7 @@ static char *compose(const struct pd_members_file *file)
     return text;
 }
 
-static enum pd_status write_text(struct pd_disk *folder, const char *text)
+static enum pd_status write_text(struct pd_disk *folder, const char *name, const char *text)
 {
     struct pd_disk_file file;
     enum pd_status status = folder->ops->remove(folder, NEW_NAME);
@@ -262,12 +286,13 @@ static enum pd_status write_text(struct pd_disk *folder, const char *text)
     status = status == PD_OK ? folder->ops->sync(folder, file) : status;
     folder->ops->close(folder, file);
     if (status == PD_OK) {
-        status = folder->ops->rename(folder, NEW_NAME, PD_MEMBERS_FILE_NAME);
+        status = folder->ops->rename(folder, NEW_NAME, name);
     }
     return status == PD_OK ? folder->ops->sync_names(folder) : status;
 }
 
-enum pd_status pd_members_file_write(struct pd_disk *folder, const struct pd_members_file *file)
+enum pd_status pd_members_file_write_as(struct pd_disk *folder, const char *name,
+                                        const struct pd_members_file *file)
 {
     for (uint32_t i = 0; i < file->count; i++) {
         if (!is_sound(&file->members[i])) {
@@ -275,7 +300,12 @@ enum pd_status pd_members_file_write(struct pd_disk *folder, const struct pd_mem
         }
     }
     char *text = compose(file);
-    enum pd_status status = text == NULL ? PD_ERR_NO_MEMORY : write_text(folder, text);
+    enum pd_status status = text == NULL ? PD_ERR_NO_MEMORY : write_text(folder, name, text);
     free(text);
     return status;
+}
+
+enum pd_status pd_members_file_write(struct pd_disk *folder, const struct pd_members_file *file)
+{
+    return pd_members_file_write_as(folder, PD_MEMBERS_FILE_NAME, file);
 }

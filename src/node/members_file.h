@@ -45,7 +45,14 @@ PD_NODISCARD enum pd_status pd_members_file_read(struct pd_disk *folder, char *t
  * else the disk's. */
 PD_NODISCARD enum pd_status pd_members_file_write(struct pd_disk *folder,
                                                   const struct pd_members_file *file);
+/* The same under another name. */
+PD_NODISCARD enum pd_status pd_members_file_write_as(struct pd_disk *folder, const char *name,
+                                                     const struct pd_members_file *file);
 void pd_members_file_deinit(struct pd_members_file *file);
+
+/* The members' texts, borrowed so far, become the file's own: file->texts has `size` bytes, enough
+ * for all of them. */
+void pd_members_file_own(struct pd_members_file *file, size_t size);
 
 const struct pd_kv_member *pd_members_file_find(const struct pd_members_file *file, uint64_t node);
 

@@ -12,7 +12,7 @@
 #include "node/members.h"
 #include "node/server_internal.h"
 
-#define NAME "node.json"
+#define NAME PD_SERVER_IDENTITY_NAME
 #define NEW_NAME "node.json.new"
 #define CONDEMNED_NAME "store.is-damaged"
 #define FORMAT 1
@@ -48,8 +48,8 @@ static bool parse(const char *bytes, size_t size, struct pd_server_identity *ide
     return is_good;
 }
 
-enum pd_status pd_server_identity_write(struct pd_server *server,
-                                        const struct pd_server_identity *identity)
+enum pd_status pd_server_identity_put(struct pd_disk *root, const char *name,
+                                      const struct pd_server_identity *identity)
 {
     char text[TEXT_MAX];
     int size = snprintf(text, sizeof text,
@@ -58,7 +58,6 @@ enum pd_status pd_server_identity_write(struct pd_server *server,
                         "\",\n  \"segment\": %" PRIu64 ",\n  \"has_begun\": %s\n}\n",
                         FORMAT, identity->cluster_id, identity->node_id, identity->log_identity,
                         identity->segment_bytes, identity->has_begun ? "true" : "false");
-    struct pd_disk *root = server->root;
     struct pd_disk_file file;
     enum pd_status status = root->ops->remove(root, NEW_NAME);
     if (status != PD_OK && status != PD_ERR_UNKNOWN) {
@@ -71,36 +70,46 @@ enum pd_status pd_server_identity_write(struct pd_server *server,
     status = root->ops->write(root, file, 0, (const uint8_t *)text, (size_t)size);
     status = status == PD_OK ? root->ops->sync(root, file) : status;
     root->ops->close(root, file);
-    status = status == PD_OK ? root->ops->rename(root, NEW_NAME, NAME) : status;
+    status = status == PD_OK ? root->ops->rename(root, NEW_NAME, name) : status;
     return status == PD_OK ? root->ops->sync_names(root) : status;
 }
 
-/* PD_ERR_UNKNOWN: there is none. */
-static enum pd_status read_identity(struct pd_server *server, struct pd_server_identity *identity,
-                                    char *text)
+enum pd_status pd_server_identity_write(struct pd_server *server,
+                                        const struct pd_server_identity *identity)
 {
-    struct pd_disk *root = server->root;
+    return pd_server_identity_put(server->root, NAME, identity);
+}
+
+enum pd_status pd_server_identity_get(struct pd_disk *root, struct pd_server_identity *identity_out)
+{
     struct pd_disk_file file;
     uint64_t whole = 0;
     enum pd_status status = root->ops->open(root, NAME, &file, &whole);
     if (status != PD_OK) {
-        if (status != PD_ERR_UNKNOWN) {
-            say(text, "cannot open '%s/" NAME "': %s", server->folder, strerror(errno));
-        }
         return status;
     }
     char bytes[TEXT_MAX];
     size_t size = 0;
     status = root->ops->read(root, file, 0, (uint8_t *)bytes, sizeof bytes, &size);
     root->ops->close(root, file);
-    if (status != PD_OK || whole >= TEXT_MAX || !parse(bytes, size, identity)) {
+    bool is_good = status == PD_OK && whole < TEXT_MAX && parse(bytes, size, identity_out);
+    return status == PD_OK && !is_good ? PD_ERR_CORRUPT : status;
+}
+
+/* PD_ERR_UNKNOWN: there is none. */
+static enum pd_status read_identity(struct pd_server *server, struct pd_server_identity *identity,
+                                    char *text)
+{
+    enum pd_status status = pd_server_identity_get(server->root, identity);
+    if (status == PD_ERR_CORRUPT) {
         say(text,
             "'%s/" NAME "' is not what this version writes: it is damaged, or of a newer version. "
             "Restore it from a copy; nothing was changed",
             server->folder);
-        return status == PD_OK ? PD_ERR_CORRUPT : status;
+    } else if (status != PD_OK && status != PD_ERR_UNKNOWN) {
+        say(text, "cannot read '%s/" NAME "': %s", server->folder, strerror(errno));
     }
-    return PD_OK;
+    return status;
 }
 
 /* -- The folder -------------------------------------------------------------------------------- */
@@ -165,6 +174,14 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
 {
     enum pd_status status = hold(server, text);
     if (status != PD_OK) {
+        return status;
+    }
+    status = pd_server_switch_finish(server->root);
+    if (status != PD_OK) {
+        say(text,
+            "'%s' was being restored or recovered, and what is ready cannot be put in its place: "
+            "%s",
+            server->folder, strerror(errno));
         return status;
     }
     status = read_identity(server, identity_out, text);

@@ -473,6 +473,26 @@ PD_NODISCARD enum pd_status pd_server_folder_open(struct pd_server *server,
                                                   char *text);
 PD_NODISCARD enum pd_status pd_server_identity_write(struct pd_server *server,
                                                      const struct pd_server_identity *identity);
+/* The same under another name, whole or not at all; and what node.json says. PD_ERR_UNKNOWN: there
+ * is none; PD_ERR_CORRUPT: it is not what this version writes. */
+#define PD_SERVER_IDENTITY_NAME "node.json"
+PD_NODISCARD enum pd_status pd_server_identity_put(struct pd_disk *root, const char *name,
+                                                   const struct pd_server_identity *identity);
+PD_NODISCARD enum pd_status pd_server_identity_get(struct pd_disk *root,
+                                                   struct pd_server_identity *identity_out);
+
+/* -- Another state for a folder: server_switch.c ----------------------------------------------- */
+
+#define PD_SERVER_SWITCH_PREFIX "restored-"
+#define PD_SERVER_SWITCH_LOG "restored-log"
+#define PD_SERVER_SWITCH_STORE "restored-store"
+#define PD_SERVER_SWITCH_MEMBERS "restored-cluster.json"
+/* All of the above is durable: from now on the folder is what they say. PD_OK: it is. Else it may
+ * be, once what is wrong with the disk is put right and anybody opens the folder. */
+PD_NODISCARD enum pd_status pd_server_switch(struct pd_disk *root,
+                                             const struct pd_server_identity *identity);
+/* Whoever opens the folder ends what a crash cut short. PD_OK also when there is nothing to do. */
+PD_NODISCARD enum pd_status pd_server_switch_finish(struct pd_disk *root);
 /* FOLDER/store, open; one that cannot be read is put aside and *is_lost_out true. */
 PD_NODISCARD enum pd_status pd_server_store_open(struct pd_server *server, bool *is_lost_out,
                                                  char *text);
