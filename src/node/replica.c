@@ -517,6 +517,11 @@ bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns)
            pd_raft_lease_valid(replica->raft, now_ns);
 }
 
+const struct pd_replica_before *pd_replica_before(const struct pd_replica *replica)
+{
+    return &replica->before;
+}
+
 bool pd_replica_store_is_damaged(const struct pd_replica *replica)
 {
     return replica->store_is_damaged;

@@ -68,6 +68,9 @@ struct pd_replica_config {
     uint32_t peer_count;
     /* There is a directory of members (kv/member.h), and only who is in it becomes one. A leader
      * puts those of these into it that it never heard of. */
+    /* The other members are lost for ever, and this is a copy: whatever the log holds counts as
+     * committed, and this node is the only member, whoever the log names. */
+    bool is_alone;
     bool has_directory;
     const struct pd_replica_first_member *first_members;
     uint32_t first_member_count;
@@ -104,6 +107,15 @@ struct pd_replica_config {
 
 /* A node as shipped; ids, seed and start are the caller's. */
 struct pd_replica_config pd_replica_config_default(void);
+
+/* Whom the log of a node with config.is_alone counted as members, and where it ended. Once it
+ * runs. */
+struct pd_replica_before {
+    struct pd_raft_conf conf;
+    uint64_t last_index;
+    uint64_t last_term;
+};
+const struct pd_replica_before *pd_replica_before(const struct pd_replica *replica);
 
 /* -- Start ------------------------------------------------------------------------------------- */
 

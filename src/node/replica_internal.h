@@ -309,6 +309,7 @@ struct pd_replica {
     bool is_log_used;
     bool load_waits_for_reset;
     struct pd_replica_store_state store_state;
+    struct pd_replica_before before; /* config.is_alone */
 
     /* apply */
     uint64_t apply_high; /* handed out by raft */

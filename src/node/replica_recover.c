@@ -15,6 +15,7 @@
 #include "base/mutant.h"
 #include "base/sometimes.h"
 #include "node/replica_internal.h"
+#include "raft/conf_change.h"
 
 #define SLACK_BYTES (1u << 20)
 
@@ -144,6 +145,9 @@ static bool has_others(const struct pd_replica *replica)
 {
     pd_raft_node own = replica->config.raft.id;
     const struct pd_raft_conf *conf = &replica->mark_conf;
+    if (replica->config.is_alone) {
+        return false;
+    }
     for (uint32_t i = 0; i < conf->voter_count; i++) {
         if (conf->voters[i] != own) {
             return true;
@@ -380,6 +384,39 @@ static bool applied_conf(struct pd_replica *replica, struct pd_raft_conf *conf_o
     return pd_raft_wire_conf_get(bytes, conf_out) == PD_OK;
 }
 
+/* What the log would have made of the configuration is remembered; what it says of members is
+ * without effect. */
+static void be_alone(struct pd_replica *replica, struct pd_raft_conf *conf, uint64_t applied)
+{
+    struct pd_replica_before *before = &replica->before;
+    before->conf = *conf;
+    for (size_t i = 0; i < replica->recovered_count; i++) {
+        struct pd_replica_recovered *kept = &replica->recovered[i];
+        struct pd_raft_conf_change change;
+        struct pd_conf_result result;
+        if (kept->type == PD_RAFT_ENTRY_NORMAL) {
+            continue;
+        }
+        if (kept->index > applied &&
+            pd_raft_conf_change_decode(kept->type, (struct pd_span){kept->data, kept->size},
+                                       &change) == PD_OK &&
+            pd_conf_apply(&before->conf, &change, &result) == PD_OK) {
+            before->conf = result.conf;
+        }
+        kept->type = PD_RAFT_ENTRY_NORMAL;
+        kept->size = 0;
+    }
+    struct pd_kv_status kv;
+    pd_kv_status(replica->kv, &kv);
+    bool is_in_log = last_held(replica) >= applied && replica->recovered_count > 0;
+    before->last_index = is_in_log ? last_held(replica) : applied;
+    before->last_term =
+        is_in_log ? replica->recovered[replica->recovered_count - 1].term : kv.applied_term;
+    memset(conf, 0, sizeof *conf);
+    conf->voters[0] = replica->config.raft.id;
+    conf->voter_count = 1;
+}
+
 void pd_replica_begin_raft(struct pd_replica *replica)
 {
     struct pd_kv_status kv;
@@ -394,6 +431,9 @@ void pd_replica_begin_raft(struct pd_replica *replica)
                          "member",
                          (unsigned long long)kv.applied_index);
         return;
+    }
+    if (replica->config.is_alone) {
+        be_alone(replica, &mark.conf, kv.applied_index);
     }
     enum pd_status status = make_raft(replica, &mark, from, kv.applied_index);
     if (status != PD_OK) {
