@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cluster_backup.h"
 #include "cli/cluster_doctor.h"
 #include "cli/cluster_members.h"
 #include "cli/cluster_ticket.h"
@@ -20,9 +21,11 @@
 struct arguments {
     const char *folder;
     const char *socket;
-    const char *node; /* NULL: none was named */
+    const char *node; /* or a file; NULL: none was named */
     uint64_t timeout_s;
     uint64_t valid_s; /* of a ticket */
+    uint64_t bump;    /* 0: as shipped */
+    bool is_forced;
     bool is_json;
 };
 
@@ -30,6 +33,7 @@ struct verb {
     const char *name;
     bool takes_node;
     bool needs_node;
+    bool takes_file; /* in its place */
     int (*run)(const struct arguments *arguments, struct pd_node_client *client);
 };
 
@@ -313,6 +317,37 @@ static int run_doctor(const struct arguments *arguments, struct pd_node_client *
     return pd_cluster_doctor(arguments->folder, client);
 }
 
+/* -- Backup ------------------------------------------------------------------------------------ */
+
+static struct pd_cluster_backup backup_of(const struct arguments *arguments)
+{
+    return (struct pd_cluster_backup){.folder = arguments->folder,
+                                      .file = arguments->node,
+                                      .is_forced = arguments->is_forced,
+                                      .is_json = arguments->is_json,
+                                      .bump = arguments->bump};
+}
+
+static int run_snapshot(const struct arguments *arguments, struct pd_node_client *client)
+{
+    const struct pd_cluster_backup backup = backup_of(arguments);
+    return pd_cluster_snapshot(&backup, client);
+}
+
+static int run_restore(const struct arguments *arguments, struct pd_node_client *client)
+{
+    const struct pd_cluster_backup backup = backup_of(arguments);
+    (void)client;
+    return pd_cluster_restore(&backup);
+}
+
+static int run_recover(const struct arguments *arguments, struct pd_node_client *client)
+{
+    const struct pd_cluster_backup backup = backup_of(arguments);
+    (void)client;
+    return pd_cluster_recover(&backup);
+}
+
 /* -- Words ------------------------------------------------------------------------------------- */
 
 static const struct verb verbs[] = {
@@ -323,6 +358,17 @@ static const struct verb verbs[] = {
     {.name = "transfer", .takes_node = true, .run = run_transfer},
     {.name = "ticket", .run = run_ticket},
     {.name = "doctor", .run = run_doctor},
+    {.name = "snapshot",
+     .takes_node = true,
+     .needs_node = true,
+     .takes_file = true,
+     .run = run_snapshot},
+    {.name = "restore",
+     .takes_node = true,
+     .needs_node = true,
+     .takes_file = true,
+     .run = run_restore},
+    {.name = "recover", .run = run_recover},
 };
 
 static const struct verb *find_verb(const char *word)
@@ -373,6 +419,13 @@ static bool take_option(struct arguments *arguments, struct pd_option_cursor *cu
         if (!read_duration(value, &arguments->valid_s)) {
             *code_out =
                 pd_command_usage(&pd_command_cluster, "--expires takes 90s, 30m, 24h or 7d");
+        }
+    } else if (pd_option_flag(cursor, "--force")) {
+        arguments->is_forced = true;
+    } else if (pd_option_value(cursor, "--bump-revision", &value)) {
+        if (value == NULL || !pd_option_number(value, &arguments->bump) || arguments->bump == 0) {
+            *code_out = pd_command_usage(&pd_command_cluster,
+                                         "--bump-revision takes a number, as 1000000000");
         }
     } else if (pd_option_value(cursor, "-o", &value) ||
                pd_option_value(cursor, "--output", &value)) {
@@ -433,14 +486,15 @@ static int run_cluster(int count, char **words)
         return pd_command_usage(&pd_command_cluster, "which of its commands?");
     }
     return verb->needs_node && arguments.node == NULL
-               ? pd_command_usage(&pd_command_cluster, "which node?")
+               ? pd_command_usage(&pd_command_cluster,
+                                  verb->takes_file ? "which file?" : "which node?")
                : run_verb(verb, &arguments);
 }
 
 const struct pd_command pd_command_cluster = {
     .name = "cluster",
     .arguments = "status | members | remove NODE | promote NODE | transfer [NODE] | ticket | "
-                 "doctor [OPTION...]",
+                 "doctor | snapshot FILE | restore FILE | recover [OPTION...]",
     .summary = "who belongs to a cluster, and who leads it",
     .help =
         "Asks any running node of the cluster. NODE is a member's name, or its id.\n"
@@ -454,7 +508,17 @@ const struct pd_command pd_command_cluster = {
         "  doctor           look at disk, network, clock and limits of this machine: what could\n"
         "                   keep the node from serving well, and what to do; exit code 1 if wrong\n"
         "\n"
+        "  snapshot FILE    save all that a node has applied, as `etcdctl snapshot save` does\n"
+        "  restore FILE     make DIR, which must be empty, a new cluster of one node with that\n"
+        "                   state. No node runs meanwhile. Keys with a lease are not in it, and\n"
+        "                   every watch begins anew\n"
+        "  recover          the majority is lost for ever: the node in DIR, which must not run,\n"
+        "                   becomes a new cluster of one node with all that its log holds\n"
+        "\n"
         "  -o FORMAT        table (default) or json\n"
+        "  --force          snapshot: replace FILE\n"
+        "  --bump-revision N  restore, recover: how far beyond the old revision the new cluster\n"
+        "                   begins (default: 1000000000000)\n"
         "  --expires TIME   of a ticket: 90s, 30m, 24h (default), 7d\n"
         "  --timeout S      give up after that many seconds (default: 10)\n"
         "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
@@ -464,6 +528,8 @@ const struct pd_command pd_command_cluster = {
         "  pando cluster status --data pando-dev/node-0\n"
         "  pando cluster remove node-2 --data pando-dev/node-0\n"
         "  pando cluster transfer --data pando-dev/node-1\n"
-        "  pando cluster ticket --expires 1h --data pando-dev/node-0\n",
+        "  pando cluster ticket --expires 1h --data pando-dev/node-0\n"
+        "  pando cluster snapshot monday.db --data pando-dev/node-0\n"
+        "  pando cluster restore monday.db --data fresh && pando start --data fresh\n",
     .run = run_cluster,
 };

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +18,12 @@
 #include "cli/cluster_doctor_tls.h"
 #include "cli/cluster_members.h"
 #include "cli/command.h"
+#include "cli/dialer.h"
 #include "host/key_file.h"
 #include "host/real.h"
-#include "host/udp.h"
 #include "net/address.h"
-#include "net/net.h"
 #include "node/gateway_certificates.h"
-#include "node/server_peers_join.h"
+#include "node/server_peers.h"
 
 #define MS_NS UINT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
@@ -53,9 +51,6 @@ struct doctor {
     struct pd_host *host;
     uint32_t careful;
     uint32_t wrong;
-    struct pd_event event;
-    atomic_uint dialed; /* 0: under way, 1: opened, 2: closed */
-    const char *why;    /* static */
 };
 
 static void tell(struct doctor *doctor, enum verdict verdict, const char *what, const char *format,
@@ -208,25 +203,6 @@ static void look_at_key(struct doctor *doctor)
 
 /* -- The members ------------------------------------------------------------------------------- */
 
-static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
-{
-    struct doctor *doctor = state;
-    (void)link;
-    (void)key;
-    atomic_store(&doctor->dialed, 1);
-    doctor->host->ops->event_set(doctor->host, &doctor->event);
-}
-
-static void on_closed(void *state, uint64_t link, const char *text)
-{
-    struct doctor *doctor = state;
-    unsigned none = 0;
-    (void)link;
-    doctor->why = text;
-    (void)atomic_compare_exchange_strong(&doctor->dialed, &none, 2);
-    doctor->host->ops->event_set(doctor->host, &doctor->event);
-}
-
 /* What the path to an address carries; 0: unknown. */
 static int path_mtu(const struct pd_transport_address *address)
 {
@@ -246,13 +222,13 @@ static int path_mtu(const struct pd_transport_address *address)
     return mtu;
 }
 
-static void dial(struct doctor *doctor, struct pd_net *net, const struct pd_members_item *item)
+static void dial(struct doctor *doctor, struct pd_dialer *dialer,
+                 const struct pd_members_item *item)
 {
     char text[PD_NET_ADDRESS_TEXT_MAX];
     char what[PD_KV_MEMBER_NAME_MAX + 1];
     struct pd_transport_address address;
     const struct pd_kv_member *member = &item->member;
-    uint64_t link = 0;
     (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
                    member->name.size > 0 ? (const char *)member->name.bytes : "");
     (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
@@ -261,16 +237,11 @@ static void dial(struct doctor *doctor, struct pd_net *net, const struct pd_memb
         tell(doctor, VERDICT_WRONG, what, "'%s' is no address", text);
         return;
     }
-    atomic_store(&doctor->dialed, 0);
     uint64_t begin_ns = pd_host_now_ns(doctor->host);
-    bool is_asked = pd_net_dial(net, 0, member->key, &address, &link) == PD_OK;
-    while (is_asked && atomic_load(&doctor->dialed) == 0 &&
-           pd_host_now_ns(doctor->host) < begin_ns + DIAL_NS) {
-        (void)doctor->host->ops->event_wait(doctor->host, &doctor->event, begin_ns + DIAL_NS);
-    }
+    bool is_there = pd_dialer_dial(dialer, member->key, &address);
     uint64_t took_ns = pd_host_now_ns(doctor->host) - begin_ns;
     int mtu = path_mtu(&address);
-    if (atomic_load(&doctor->dialed) == 1) {
+    if (is_there) {
         bool is_narrow = mtu != 0 && mtu < MTU_CAREFUL;
         tell(doctor, is_narrow ? VERDICT_CAREFUL : VERDICT_OK, what,
              "%s proves its key within %.1f ms, MTU %d%s", text, (double)took_ns / (double)MS_NS,
@@ -278,9 +249,8 @@ static void dial(struct doctor *doctor, struct pd_net *net, const struct pd_memb
     } else {
         tell(doctor, VERDICT_WRONG, what,
              "%s (UDP) does not answer (%s): is the node down, or a firewall in between?", text,
-             atomic_load(&doctor->dialed) == 2 ? doctor->why : "no answer");
+             dialer->why);
     }
-    /* The link ends with the net: told now, its end would be taken for the next one's. */
 }
 
 /* What a member shows to clients, if it speaks TLS with them. */
@@ -323,41 +293,20 @@ static void look_at_certificates(struct doctor *doctor, const struct pd_cluster_
     }
 }
 
-/* Under a key of nobody's: whoever answers must prove its own. */
 static void dial_members(struct doctor *doctor, const struct pd_cluster_members *members)
 {
-    uint8_t secret[PD_NET_KEY_SIZE];
-    struct pd_net_identity identity;
-    struct pd_udp *udp = NULL;
-    struct pd_net *net = NULL;
-    char why[PD_UDP_TEXT_MAX] = "";
-    struct pd_udp_config udp_config = {.host = doctor->host};
-    const struct pd_net_offer offer = {
-        .name = PD_JOIN_SERVICE,
-        .handler = {.opened = on_opened, .closed = on_closed, .state = doctor}};
-    doctor->host->ops->entropy(doctor->host, secret, sizeof secret);
-    pd_net_identity_init(&identity, secret);
-    if (pd_udp_open(&udp_config, why, &udp) != PD_OK) {
+    static struct pd_dialer dialer;
+    char why[PD_DIALER_TEXT_MAX];
+    if (pd_dialer_open(&dialer, doctor->host, why) != PD_OK) {
         tell(doctor, VERDICT_WRONG, "network", "%s", why);
         return;
     }
-    struct pd_net_config config = pd_net_config_default();
-    config.host = doctor->host;
-    config.loop = pd_udp_loop(udp);
-    config.identity = &identity;
-    config.offers = &offer;
-    config.offer_count = 1;
-    if (pd_net_open(&config, &net) != PD_OK) {
-        tell(doctor, VERDICT_WRONG, "network", "no memory or threads");
-    } else {
-        for (uint32_t i = 0; i < members->count; i++) {
-            if (members->items[i].is_listed && members->items[i].member.peer_count > 0) {
-                dial(doctor, net, &members->items[i]);
-            }
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->items[i].is_listed && members->items[i].member.peer_count > 0) {
+            dial(doctor, &dialer, &members->items[i]);
         }
-        pd_net_close(net);
     }
-    pd_udp_close(udp);
+    pd_dialer_close(&dialer);
 }
 
 static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client)

@@ -122,6 +122,7 @@ static void an_end_in_the_middle_is_an_error(void **state)
     chunk(1, 100);
     world_outcome(&world, PD_BACKEND_NO_LEADER);
     kept_failed(&kept, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+    kept_free(&kept);
     begin();
     chunk(1, 3); /* none */
     assert_true(kept.has_ended);

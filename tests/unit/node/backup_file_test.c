@@ -1,5 +1,5 @@
-/* A snapshot's file: what is written is read, and no byte of it can be changed, lost or added without
- * being noticed. */
+/* A snapshot's file: what is written is read, and no byte of it can be changed, lost or added
+ * without being noticed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

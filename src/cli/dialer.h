@@ -1,0 +1,37 @@
+/* dialer - asks other nodes whether they are there, under a key of nobody's: whoever answers must
+ * prove its own.
+ *
+ * Model  One node at a time, over QUIC, until it has proved its key, refused, or DIAL_NS is over.
+ *        Nothing is asked of it beyond that. */
+#ifndef PD_CLI_DIALER_H
+#define PD_CLI_DIALER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/host.h"
+#include "base/transport.h"
+
+#define PD_DIALER_TEXT_MAX 256u
+
+struct pd_net;
+struct pd_udp;
+
+struct pd_dialer {
+    struct pd_host *host;
+    struct pd_udp *udp;
+    struct pd_net *net;
+    struct pd_event event;
+    atomic_uint outcome; /* 0: under way, 1: opened, 2: closed */
+    const char *why;     /* static; why the last one did not answer */
+};
+
+/* PD_OK: to be closed. Else text says why not. The dialer is not moved while it is open. */
+PD_NODISCARD enum pd_status pd_dialer_open(struct pd_dialer *dialer, struct pd_host *host,
+                                           char text[PD_DIALER_TEXT_MAX]);
+/* Whether who holds `key` answers at `address`; dialer->why: why not. */
+bool pd_dialer_dial(struct pd_dialer *dialer, const uint8_t key[PD_TRANSPORT_KEY_SIZE],
+                    const struct pd_transport_address *address);
+void pd_dialer_close(struct pd_dialer *dialer);
+
+#endif
