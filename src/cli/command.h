@@ -15,6 +15,8 @@
 #define PD_EXIT_CODE_OK 0
 #define PD_EXIT_CODE_FAILED 1
 #define PD_EXIT_CODE_USAGE 2
+#define PD_EXIT_CODE_LOST 3 /* watch: what was asked for is compacted */
+#define PD_EXIT_CODE_ELSE 4 /* txn: a compare was false */
 
 struct pd_command {
     const char *name;                /* "kv put" */
@@ -73,7 +75,10 @@ extern const struct pd_command pd_command_version;
 extern const struct pd_command pd_command_wal;
 extern const struct pd_command pd_command_start;
 extern const struct pd_command pd_command_kv;
+extern const struct pd_command pd_command_lease;
 extern const struct pd_command pd_command_man;
+extern const struct pd_command pd_command_txn;
+extern const struct pd_command pd_command_watch;
 extern const struct pd_command pd_command_status;
 
 #endif

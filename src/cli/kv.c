@@ -358,7 +358,79 @@ static const struct pd_command command_del = {
     .run = run_del,
 };
 
-static const struct pd_command *const children[] = {&command_put, &command_get, &command_del, NULL};
+/* -- compact ----------------------------------------------------------------------------------- */
+
+static int compact(void *state, struct pd_node_client *client)
+{
+    const struct arguments *arguments = state;
+    uint8_t room[64];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_answer_head head;
+    struct pd_kv_reader reader;
+    pd_kv_command_encode(
+        &writer,
+        &(struct pd_kv_command){.kind = PD_KV_COMPACT, .revision = (int64_t)arguments->revision});
+    if (pd_node_client_open_session(client) != PD_OK ||
+        pd_node_client_write(client, (struct pd_span){room, writer.size}, &head, &reader) !=
+            PD_OK) {
+        int code = pd_store_failed(client);
+        pd_node_client_close_session(client);
+        return code;
+    }
+    pd_node_client_close_session(client);
+    if (is_json(arguments)) {
+        json_t *object = json_object();
+        json_object_set_new(object, "compacted_revision",
+                            json_integer((json_int_t)arguments->revision));
+        json_object_set_new(object, "revision", json_integer(head.revision));
+        pd_store_print_json(object);
+    } else {
+        (void)printf("compacted up to revision %" PRIu64 "\n", arguments->revision);
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+static const struct pd_option compact_options[] = {
+    PD_OPTION_OUTPUT(struct arguments, output),
+    PD_OPTIONS_NODE(struct arguments, node),
+    {.name = NULL},
+};
+
+static const struct pd_command command_compact;
+
+static int run_compact(int count, char **words)
+{
+    struct arguments arguments = ARGUMENTS_DEFAULT;
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(&command_compact, &count, words, &arguments, &code)) {
+        return code;
+    }
+    if (!pd_option_number(words[0], &arguments.revision) || arguments.revision == 0 ||
+        arguments.revision > INT64_MAX) {
+        return pd_command_usage(&command_compact,
+                                "'%s' is no revision: `pando status` tells the "
+                                "current one",
+                                words[0]);
+    }
+    return pd_store_ask(&arguments.node, compact, &arguments);
+}
+
+static const struct pd_command command_compact = {
+    .name = "kv compact",
+    .arguments = "REVISION",
+    .summary = "forget what keys were before a revision",
+    .help =
+        "Keys keep the values that they have at that revision and after it. Reads and watches of\n"
+        "what lies before are refused from then on.\n",
+    .options = compact_options,
+    .words_min = 1,
+    .words_max = 1,
+    .examples = "pando kv compact 1000\n",
+    .run = run_compact,
+};
+
+static const struct pd_command *const children[] = {&command_put, &command_get, &command_del,
+                                                    &command_compact, NULL};
 
 const struct pd_command pd_command_kv = {
     .name = "kv",

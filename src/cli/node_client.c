@@ -51,7 +51,7 @@ void pd_node_client_init(struct pd_node_client *client, const char *path, uint64
     (void)snprintf(client->path, sizeof client->path, "%s", path);
 }
 
-static void disconnect(struct pd_node_client *client)
+void pd_node_client_disconnect(struct pd_node_client *client)
 {
     if (client->descriptor >= 0) {
         (void)close(client->descriptor);
@@ -61,7 +61,7 @@ static void disconnect(struct pd_node_client *client)
 
 void pd_node_client_deinit(struct pd_node_client *client)
 {
-    disconnect(client);
+    pd_node_client_disconnect(client);
     pd_free(client->bytes);
     client->bytes = NULL;
 }
@@ -69,7 +69,7 @@ void pd_node_client_deinit(struct pd_node_client *client)
 enum pd_status pd_node_client_connect(struct pd_node_client *client)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    disconnect(client);
+    pd_node_client_disconnect(client);
     if (strlen(client->path) >= sizeof address.sun_path) {
         return fail(client, PD_ERR_INVALID, "the path of the socket '%s' is too long",
                     client->path);
@@ -130,7 +130,7 @@ static enum pd_status wait_for(struct pd_node_client *client, short events, uint
 
 static enum pd_status lost(struct pd_node_client *client)
 {
-    disconnect(client);
+    pd_node_client_disconnect(client);
     return fail(client, PD_ERR_CLOSED,
                 "the node closed the connection: it may or may not have done what was asked");
 }
@@ -187,7 +187,7 @@ static enum pd_status receive_answer(struct pd_node_client *client, uint64_t dea
         struct pd_frame frame;
         if (pd_frame_take((struct pd_span){head, sizeof head}, ANSWER_BYTES_MAX, &frame) ==
             PD_FRAME_BAD) {
-            disconnect(client);
+            pd_node_client_disconnect(client);
             return fail(client, PD_ERR_CORRUPT, "what listens on '%s' is not a node of Pando",
                         client->path);
         }
@@ -210,26 +210,56 @@ static enum pd_status receive_answer(struct pd_node_client *client, uint64_t dea
     }
 }
 
-static enum pd_status call_once(struct pd_node_client *client,
-                                const struct pd_replica_request_head *request, uint64_t deadline_ms,
-                                struct pd_replica_answer_head *answer_out)
+static enum pd_status send_request(struct pd_node_client *client,
+                                   const struct pd_replica_request_head *request,
+                                   uint64_t correlation, uint64_t deadline_ms)
 {
     size_t size = PD_REPLICA_REQUEST_HEAD_SIZE + request->body.size;
+    uint8_t head[PD_FRAME_HEAD_SIZE + PD_REPLICA_REQUEST_HEAD_SIZE];
+    pd_frame_put_head(head, (uint32_t)size, correlation);
+    pd_replica_request_put_head(head + PD_FRAME_HEAD_SIZE, request);
+    enum pd_status status = send_all(client, head, sizeof head, deadline_ms);
+    return status == PD_OK ? send_all(client, request->body.bytes, request->body.size, deadline_ms)
+                           : status;
+}
+
+static enum pd_status begin(struct pd_node_client *client,
+                            const struct pd_replica_request_head *request, uint64_t deadline_ms)
+{
     if (client->descriptor < 0) {
         enum pd_status status = pd_node_client_connect(client);
         if (status != PD_OK) {
             return status;
         }
     }
-    uint8_t head[PD_FRAME_HEAD_SIZE + PD_REPLICA_REQUEST_HEAD_SIZE];
     client->correlation++;
-    pd_frame_put_head(head, (uint32_t)size, client->correlation);
-    pd_replica_request_put_head(head + PD_FRAME_HEAD_SIZE, request);
-    enum pd_status status = send_all(client, head, sizeof head, deadline_ms);
-    if (status == PD_OK) {
-        status = send_all(client, request->body.bytes, request->body.size, deadline_ms);
-    }
+    return send_request(client, request, client->correlation, deadline_ms);
+}
+
+static enum pd_status call_once(struct pd_node_client *client,
+                                const struct pd_replica_request_head *request, uint64_t deadline_ms,
+                                struct pd_replica_answer_head *answer_out)
+{
+    enum pd_status status = begin(client, request, deadline_ms);
     return status == PD_OK ? receive_answer(client, deadline_ms, answer_out) : status;
+}
+
+enum pd_status pd_node_client_begin(struct pd_node_client *client,
+                                    const struct pd_replica_request_head *request)
+{
+    return begin(client, request, now_ms() + client->timeout_ms);
+}
+
+enum pd_status pd_node_client_next(struct pd_node_client *client,
+                                   struct pd_replica_answer_head *answer_out)
+{
+    return receive_answer(client, UINT64_MAX, answer_out);
+}
+
+enum pd_status pd_node_client_also(struct pd_node_client *client,
+                                   const struct pd_replica_request_head *request)
+{
+    return send_request(client, request, 0, now_ms() + client->timeout_ms); /* 0: nobody's */
 }
 
 /* Whether asking again may help, and is safe: nothing was done, or the session sees to it. */

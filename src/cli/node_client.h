@@ -49,6 +49,18 @@ enum pd_status pd_node_client_refused(struct pd_node_client *client,
                                       const struct pd_replica_answer_head *answer);
 PD_NODISCARD enum pd_status pd_node_client_open_session(struct pd_node_client *client);
 void pd_node_client_close_session(struct pd_node_client *client);
+/* For requests with many answers. begin: send one over a fresh connection, if there is none, without
+ * waiting. next: the next answer of the last one that was begun, whenever it comes. also: send what
+ * has no answer of its own. Statuses as of connect. */
+PD_NODISCARD enum pd_status pd_node_client_begin(struct pd_node_client *client,
+                                                 const struct pd_replica_request_head *request);
+PD_NODISCARD enum pd_status pd_node_client_next(struct pd_node_client *client,
+                                                struct pd_replica_answer_head *answer_out);
+PD_NODISCARD enum pd_status pd_node_client_also(struct pd_node_client *client,
+                                                const struct pd_replica_request_head *request);
+/* Let the connection go; the next request makes another. */
+void pd_node_client_disconnect(struct pd_node_client *client);
+
 /* A write of `command` in the session, if there is one; the answer's head is taken, *reader_out
  * stands behind it. client->text: why not, in any words of node or store. PD_ERR_DENIED:
  * refused. */
