@@ -6,7 +6,8 @@
  *            end is a status in the trailers.
  * Bounds     struct pd_grpc_config. A message, a header block or a stream too many is refused; a
  *            stream whose responses wait is held (service.h); a peer that lets output_bytes_max
- *            gather, or more than the service has left for all, is hung up on. Window is given back for what was taken, no earlier.
+ *            gather, or more than the service has left for all, is hung up on. Window is given back
+ *            for what was taken, no earlier.
  * Timeout    grpc-timeout ends a call with DEADLINE_EXCEEDED. Its work may still happen. */
 #ifndef PD_GATEWAY_GRPC_H
 #define PD_GATEWAY_GRPC_H

@@ -78,7 +78,7 @@ static void put_head(struct pd_http1 *http, unsigned status, const char *type, c
     http->shared->counters.answers_5xx += status >= 500;
 }
 
-/* More waits for the client. Too much, with what waits for others: it hears no more, not even that. */
+/* More waits for the client. If that is too much, with what waits for others, it hears no more. */
 static void has_output(struct pd_http1 *http)
 {
     if (!pd_service_output(http->shared->service, &http->client, http->output.capacity)) {
