@@ -1,0 +1,326 @@
+/* Slots, waits, and the thread that wakes. */
+#include "host/sockets.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "host/sockets_internal.h"
+
+#define EVENTS_MAX 64
+#define STOP UINT64_MAX
+#define GENERATION_SHIFT 32u
+
+/* --- Events ----------------------------------------------------------------------------------- */
+
+/* Wake those that wait for any of `events`; under the lock. Returns what the others wait for. */
+static uint32_t wake_waits(struct pd_socket *socket, uint32_t events)
+{
+    uint32_t left = 0;
+    struct pd_list *next = NULL;
+    for (struct pd_list *at = socket->waits.next; at != &socket->waits; at = next) {
+        next = at->next;
+        struct pd_socket_wait *wait = pd_container_of(at, struct pd_socket_wait, node);
+        if ((wait->events & events) != 0) {
+            pd_list_remove(at);
+            socket->owner->interface.wake(wait->process);
+        } else {
+            left |= wait->events;
+        }
+    }
+    return left;
+}
+
+/* Let the epoll tell one event of these; under the lock. */
+static int arm(struct pd_socket *socket, uint32_t events)
+{
+    struct pd_real_sockets *owner = socket->owner;
+    uint64_t index = (uint64_t)(socket - owner->slots);
+    struct epoll_event event = {
+        .events = EPOLLONESHOT | ((events & PD_SOCKET_READABLE) != 0 ? EPOLLIN | EPOLLRDHUP : 0u) |
+                  ((events & PD_SOCKET_WRITABLE) != 0 ? EPOLLOUT : 0u),
+        .data.u64 = ((uint64_t)socket->generation << GENERATION_SHIFT) | index,
+    };
+    int operation = socket->is_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(owner->epoll, operation, socket->descriptor, &event) != 0) {
+        return errno;
+    }
+    socket->is_registered = true;
+    return 0;
+}
+
+static void take_event(struct pd_real_sockets *sockets, const struct epoll_event *event)
+{
+    struct pd_socket *socket = &sockets->slots[(uint32_t)event->data.u64];
+    uint32_t generation = (uint32_t)(event->data.u64 >> GENERATION_SHIFT);
+    uint32_t events = 0;
+    if ((event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+        events |= PD_SOCKET_READABLE;
+    }
+    if ((event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+        events |= PD_SOCKET_WRITABLE;
+    }
+    (void)pthread_mutex_lock(&socket->lock);
+    if (socket->descriptor >= 0 && socket->generation == generation) {
+        uint32_t left = wake_waits(socket, events);
+        if (left != 0 && arm(socket, left) != 0) {
+            /* Nobody would ever wake them: they find out by trying. */
+            (void)wake_waits(socket, left);
+        }
+    }
+    (void)pthread_mutex_unlock(&socket->lock);
+}
+
+/* One wait for events. False: the end was among them. */
+static bool listen_once(struct pd_real_sockets *sockets, int timeout_ms, int *count_out)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(sockets->epoll, events, EVENTS_MAX, timeout_ms);
+    if (count < 0 && errno != EINTR) {
+        pd_fatal("waiting for sockets fails with error %d", errno);
+    }
+    bool goes_on = true;
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u64 == STOP) {
+            goes_on = false;
+        } else {
+            take_event(sockets, &events[i]);
+        }
+    }
+    *count_out = count;
+    return goes_on;
+}
+
+static void *io_main(void *argument)
+{
+    int count = 0;
+    (void)pthread_setname_np(pthread_self(), "pando-guest-io");
+    while (listen_once(argument, -1, &count)) {
+    }
+    return NULL;
+}
+
+bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms)
+{
+    pd_assert(sockets->is_inline);
+    bool has_resolved = pd_resolver_poll(sockets);
+    int count = 0;
+    if (sockets->epoll >= 0) {
+        (void)listen_once(sockets, has_resolved ? 0 : timeout_ms, &count);
+    }
+    return has_resolved || count > 0;
+}
+
+/* --- Waits ------------------------------------------------------------------------------------ */
+
+int pd_socket_wait(struct pd_socket *socket, struct pd_socket_wait *wait)
+{
+    (void)pthread_mutex_lock(&socket->lock);
+    int error = 0;
+    if (!pd_list_is_linked(&wait->node)) {
+        uint32_t events = wait->events;
+        for (struct pd_list *at = socket->waits.next; at != &socket->waits; at = at->next) {
+            events |= pd_container_of(at, struct pd_socket_wait, node)->events;
+        }
+        error = arm(socket, events);
+        if (error == 0) {
+            pd_list_append(&socket->waits, &wait->node);
+        }
+    }
+    (void)pthread_mutex_unlock(&socket->lock);
+    return error;
+}
+
+void pd_socket_cancel(struct pd_socket *socket, struct pd_socket_wait *wait)
+{
+    (void)pthread_mutex_lock(&socket->lock);
+    pd_list_remove(&wait->node);
+    (void)pthread_mutex_unlock(&socket->lock);
+}
+
+/* --- Slots ------------------------------------------------------------------------------------ */
+
+/* The first socket starts it all; under the lock. */
+static int start(struct pd_real_sockets *sockets)
+{
+    sockets->epoll = epoll_create1(EPOLL_CLOEXEC);
+    sockets->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = STOP};
+    int error = 0;
+    if (sockets->epoll < 0 || sockets->stop < 0 ||
+        epoll_ctl(sockets->epoll, EPOLL_CTL_ADD, sockets->stop, &event) != 0) {
+        error = errno;
+    } else if (!sockets->is_inline) {
+        error = pthread_create(&sockets->thread, NULL, io_main, sockets);
+    }
+    if (error == 0) {
+        sockets->is_started = true;
+        return 0;
+    }
+    (void)(sockets->epoll >= 0 && close(sockets->epoll));
+    (void)(sockets->stop >= 0 && close(sockets->stop));
+    sockets->epoll = -1;
+    sockets->stop = -1;
+    return error;
+}
+
+/* A slot that is free, or NULL and why; under the lock. */
+static struct pd_socket *take_slot(struct pd_real_sockets *sockets, int *error_out)
+{
+    *error_out = EMFILE;
+    if (sockets->count >= sockets->sockets_max) {
+        return NULL;
+    }
+    *error_out = sockets->is_started ? 0 : start(sockets);
+    if (*error_out != 0) {
+        return NULL;
+    }
+    struct pd_socket *slot = sockets->free;
+    if (slot != NULL) {
+        sockets->free = slot->next_free;
+    } else {
+        slot = &sockets->slots[sockets->slots_used++];
+        slot->owner = sockets;
+        slot->descriptor = -1;
+        (void)pthread_mutex_init(&slot->lock, NULL);
+        pd_list_init(&slot->waits);
+    }
+    sockets->count++;
+    return slot;
+}
+
+int pd_socket_adopt(struct pd_real_sockets *sockets, int descriptor, struct pd_socket **socket_out)
+{
+    int error = 0;
+    (void)pthread_mutex_lock(&sockets->lock);
+    struct pd_socket *slot = take_slot(sockets, &error);
+    (void)pthread_mutex_unlock(&sockets->lock);
+    if (slot == NULL) {
+        (void)close(descriptor);
+        return error;
+    }
+    (void)pthread_mutex_lock(&slot->lock);
+    slot->descriptor = descriptor;
+    (void)pthread_mutex_unlock(&slot->lock);
+    *socket_out = slot;
+    return 0;
+}
+
+void pd_socket_close(struct pd_socket *socket)
+{
+    struct pd_real_sockets *sockets = socket->owner;
+    (void)pthread_mutex_lock(&socket->lock);
+    pd_assert(pd_list_is_empty(&socket->waits));
+    int descriptor = socket->descriptor;
+    socket->descriptor = -1;
+    socket->generation++;
+    socket->is_registered = false;
+    (void)pthread_mutex_unlock(&socket->lock);
+    (void)close(descriptor); /* and with it its registration */
+    (void)pthread_mutex_lock(&sockets->lock);
+    socket->next_free = sockets->free;
+    sockets->free = socket;
+    sockets->count--;
+    (void)pthread_mutex_unlock(&sockets->lock);
+}
+
+uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets)
+{
+    (void)pthread_mutex_lock(&sockets->lock);
+    uint32_t count = sockets->count;
+    (void)pthread_mutex_unlock(&sockets->lock);
+    return count;
+}
+
+void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_max)
+{
+    (void)pthread_mutex_lock(&sockets->lock);
+    sockets->sockets_max = sockets_max < PD_SOCKETS_MAX ? sockets_max : PD_SOCKETS_MAX;
+    (void)pthread_mutex_unlock(&sockets->lock);
+}
+
+/* --- Begin and end ---------------------------------------------------------------------------- */
+
+/* Half of the descriptors that there may be; as many as the system lets this process have. */
+static uint32_t descriptors_for_guests(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return PD_SOCKETS_MAX;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit wanted = limit;
+        wanted.rlim_cur = limit.rlim_max < 2 * (rlim_t)PD_SOCKETS_MAX ? limit.rlim_max
+                                                                      : 2 * (rlim_t)PD_SOCKETS_MAX;
+        if (wanted.rlim_cur > limit.rlim_cur && setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
+            limit = wanted;
+        }
+    }
+    return limit.rlim_cur / 2 < PD_SOCKETS_MAX ? (uint32_t)(limit.rlim_cur / 2) : PD_SOCKETS_MAX;
+}
+
+enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **sockets_out)
+{
+    struct pd_real_sockets *sockets = pd_alloc_zeroed(1, sizeof *sockets);
+    if (sockets == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    /* Zeroed pages that nobody touches cost nothing: slots are used from the first one on. */
+    sockets->slots = pd_alloc_zeroed(PD_SOCKETS_MAX, sizeof *sockets->slots);
+    if (sockets->slots == NULL) {
+        pd_free(sockets);
+        return PD_ERR_NO_MEMORY;
+    }
+    sockets->interface.ops = &pd_real_sockets_ops;
+    sockets->is_inline = is_inline;
+    sockets->epoll = -1;
+    sockets->stop = -1;
+    sockets->sockets_max = descriptors_for_guests();
+    (void)pthread_mutex_init(&sockets->lock, NULL);
+    pd_resolver_init(&sockets->resolver);
+    *sockets_out = sockets;
+    return PD_OK;
+}
+
+void pd_real_sockets_stop(struct pd_real_sockets *sockets)
+{
+    if (sockets == NULL || sockets->is_stopped) {
+        return;
+    }
+    sockets->is_stopped = true;
+    pd_resolver_deinit(&sockets->resolver);
+    if (sockets->is_started && !sockets->is_inline) {
+        uint64_t one = 1;
+        ssize_t written = write(sockets->stop, &one, sizeof one);
+        pd_assert(written == (ssize_t)sizeof one);
+        (void)pthread_join(sockets->thread, NULL);
+    }
+}
+
+void pd_real_sockets_destroy(struct pd_real_sockets *sockets)
+{
+    if (sockets == NULL) {
+        return;
+    }
+    pd_real_sockets_stop(sockets);
+    pd_assert(sockets->count == 0);
+    if (sockets->is_started) {
+        (void)close(sockets->epoll);
+        (void)close(sockets->stop);
+    }
+    for (uint32_t i = 0; i < sockets->slots_used; i++) {
+        (void)pthread_mutex_destroy(&sockets->slots[i].lock);
+    }
+    (void)pthread_mutex_destroy(&sockets->lock);
+    pd_free(sockets->slots);
+    pd_free(sockets);
+}
+
+struct pd_sockets *pd_real_sockets_interface(struct pd_real_sockets *sockets)
+{
+    return &sockets->interface;
+}

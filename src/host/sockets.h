@@ -1,0 +1,53 @@
+/* sockets - host_sockets.h on Linux: one epoll, one thread that waits for all sockets.
+ *
+ * Model      A wait is armed by the thread that makes it (one system call, EPOLLONESHOT) and wakes
+ *            from the I/O thread, which starts with the first socket. Sockets stand in slots that
+ *            are never freed before the end: an event that comes late finds another generation
+ *            there, or none, and is dropped.
+ *
+ *              wait ──► armed ──event──► the I/O thread: off the list, wake
+ *                         └────cancel──► off the list (a late event finds nobody)
+ *
+ * Locks      One mutex a slot: list of waits, generation, descriptor's registration. Wakes happen
+ *            under it, so that `cancel` is the end of a wait. One mutex for slots, one for names.
+ * Names      getaddrinfo on up to four threads, which start when they are needed; a name server
+ *            that is silent costs a thread at most some seconds. */
+#ifndef PD_HOST_SOCKETS_H
+#define PD_HOST_SOCKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/host_sockets.h"
+#include "base/status.h"
+
+struct pd_real_sockets;
+
+/* Nothing is opened or started yet. is_inline, for tests: there are no threads;
+ * pd_real_sockets_poll does what they would. PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_real_sockets_create(bool is_inline,
+                                                   struct pd_real_sockets **sockets_out);
+
+/* Nothing wakes anybody any more; sockets can still be closed. Nobody waits. Waits for lookups
+ * under way. NULL is allowed. */
+void pd_real_sockets_stop(struct pd_real_sockets *sockets);
+
+/* Every socket is closed, every lookup too. Stops first. NULL is allowed. */
+void pd_real_sockets_destroy(struct pd_real_sockets *sockets);
+
+struct pd_sockets *pd_real_sockets_interface(struct pd_real_sockets *sockets);
+
+/* Inline only: look up the names that were asked for, wait up to timeout_ms for something to happen
+ * at sockets, and wake whom it concerns. True: something happened. */
+bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms);
+
+/* Sockets that are open. */
+uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets);
+
+/* At most this many, from now on: for tests of what happens then. */
+void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_max);
+
+/* Lookups that are not over, those included whose guest is gone. */
+uint32_t pd_real_sockets_lookup_count(struct pd_real_sockets *sockets);
+
+#endif
