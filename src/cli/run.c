@@ -26,6 +26,16 @@ static struct pd_module_message message; /* 2 KiB, once */
 static struct pd_crash_reports reports;
 static struct pd_control control;
 
+/* The network must be asked for: a program from elsewhere does not reach for it unseen. */
+static bool allow_network(const struct pd_run_options *options, struct pd_rights *rights)
+{
+    char why[256];
+    rights->network = (uint8_t)(options->has_network ? options->network : PD_NETWORK_NONE);
+    return rights->network != PD_NETWORK_LIST ||
+           pd_net_list_parse(options->network_list, &rights->network_list, why, sizeof why) ==
+               PD_OK;
+}
+
 /* The first actor's rights: all but what was denied; directories and environment only as given. */
 static int make_rights(struct pd_program *program, const struct pd_run_options *options,
                        struct pd_rights **rights_out)
@@ -38,7 +48,10 @@ static int make_rights(struct pd_program *program, const struct pd_run_options *
     rights->can_spawn = !options->deny_spawn;
     rights->can_compile = !options->deny_compile;
     rights->can_configure = !options->deny_configure;
-    rights->network = (uint8_t)options->network;
+    if (!allow_network(options, rights)) {
+        pd_rights_release(rights);
+        return pd_command_failed("no memory");
+    }
     pd_wasi_config_set_stdio(rights->wasi, !options->deny_stdio);
     if (options->kv_prefix != NULL &&
         pd_rights_allow_kv(rights, options->kv_prefix, (uint32_t)strlen(options->kv_prefix)) !=
@@ -217,6 +230,7 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
         .deny_stdio = options->deny_stdio,
         .is_tagged = options->is_tagged,
         .network = options->network,
+        .network_list = options->network_list,
         .memory_bytes_max = options->memory_bytes_max,
         .fuel_portions_max = options->fuel_portions_max,
         .kv_prefix = options->kv_prefix,

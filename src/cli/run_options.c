@@ -32,6 +32,7 @@ static const char *take_deny(void *values, const char *value)
         }
     }
     if (strcmp(value, "network") == 0) {
+        options->has_network = true;
         options->network = PD_NETWORK_NONE;
         return NULL;
     }
@@ -40,18 +41,26 @@ static const char *take_deny(void *values, const char *value)
 
 static const char *take_net(void *values, const char *value)
 {
+    static const struct {
+        const char *name;
+        enum pd_network_right right;
+    } words[] = {{"none", PD_NETWORK_NONE}, {"local", PD_NETWORK_LOCAL}, {"all", PD_NETWORK_ALL}};
     struct pd_run_options *options = values;
-    if (value[0] == '\0') {
-        return "takes none, local, or a list such as api.example:443";
+    options->has_network = true;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(value, words[i].name) == 0) {
+            options->network = words[i].right;
+            return NULL;
+        }
     }
-    if (strcmp(value, "none") == 0) {
-        options->network = PD_NETWORK_NONE;
-    } else if (strcmp(value, "local") == 0) {
-        options->network = PD_NETWORK_LOCAL;
-    } else {
-        options->network = PD_NETWORK_LIST;
-        options->network_list = value;
+    char why[512] = "";
+    struct pd_net_list *list = NULL;
+    if (pd_net_list_parse(value, &list, why, sizeof why) != PD_OK) {
+        return "takes none, local, all, or a list such as api.example:443,*.example:443,10.0.0.0/8";
     }
+    pd_net_list_release(list);
+    options->network = PD_NETWORK_LIST;
+    options->network_list = value;
     return NULL;
 }
 

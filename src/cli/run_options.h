@@ -30,8 +30,10 @@ struct pd_run_options {
     bool deny_compile;
     bool deny_configure;
     bool deny_stdio;
+    /* Without a word about it, a module has no network, and an application what its file grants. */
+    bool has_network;
     enum pd_network_right network;
-    const char *network_list;
+    const char *network_list; /* of PD_NETWORK_LIST */
     uint64_t memory_bytes_max;
     uint64_t fuel_portions_max;
     uint64_t yield_interval;

@@ -112,23 +112,10 @@ static void read_fuel(struct pd_app_reader *reader, struct pd_app_child *child,
 
 /* --- Network ---------------------------------------------------------------------------------- */
 
-static bool is_address(const char *text)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  ".:*/_-[]";
-    return text[strspn(text, allowed)] == '\0' && strpbrk(text, ":/") != NULL;
-}
-
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "localhost:", 10) == 0 ||
-           strncmp(address, "[::1]", 5) == 0;
-}
-
 static bool is_listed(const struct pd_app_rights *rights, const char *address)
 {
     for (uint32_t i = 0; i < rights->network_count; i++) {
-        if (strcmp(rights->network_list[i], address) == 0) {
+        if (pd_net_entry_within(address, rights->network_list[i])) {
             return true;
         }
     }
@@ -156,7 +143,7 @@ static bool may_reach(const struct pd_app_rights *bound, const char *address)
     case PD_NETWORK_NONE:
         return false;
     case PD_NETWORK_LOCAL:
-        return is_loopback(address);
+        return pd_net_entry_within(address, NULL);
     case PD_NETWORK_LIST:
         return is_listed(bound, address);
     case PD_NETWORK_ALL:
@@ -184,7 +171,7 @@ static void read_addresses(struct pd_app_reader *reader, struct pd_app_child *ch
         if (!pd_app_read_text(&reader->notes, at, "an address", ADDRESS_BYTES_MAX, &address)) {
             continue;
         }
-        if (!is_address(address)) {
+        if (!pd_net_entry_is_valid(address, strlen(address))) {
             pd_app_note(&reader->notes, at,
                         "`%.64s` is no address: write host:port, host:* or 10.0.0.0/8", address);
         } else if (!may_reach(bound, address)) {

@@ -160,6 +160,52 @@ static const char *common_prefix(const char *one, const char *other)
     return one_size > other_size ? one : other;
 }
 
+/* A list as the file has it, as one text; NULL: no memory. */
+static char *join(const char *const *texts, uint32_t count)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size += strlen(texts[i]) + 1;
+    }
+    char *joined = pd_alloc(size + 1);
+    size_t used = 0;
+    for (uint32_t i = 0; joined != NULL && i < count; i++) {
+        used +=
+            (size_t)snprintf(joined + used, size + 1 - used, "%s%s", i == 0 ? "" : ",", texts[i]);
+    }
+    return joined;
+}
+
+/* What the file and the operator both allow. */
+static enum pd_status allow_network(const struct pd_app_run *run,
+                                    const struct pd_app_rights *granted, struct pd_rights *rights,
+                                    struct pd_module_message *message)
+{
+    const struct pd_app_operator *operator_ = &run->operator_;
+    struct pd_net_list *list = NULL;
+    struct pd_net_list *bound = NULL;
+    enum pd_status status = PD_OK;
+    if (granted->network == PD_NETWORK_LIST && granted->network_count > 0) {
+        char *text = join(granted->network_list, granted->network_count);
+        status = text == NULL ? PD_ERR_NO_MEMORY
+                              : pd_net_list_parse(text, &list, message->text, sizeof message->text);
+        pd_free(text);
+    }
+    if (status == PD_OK && operator_->network == PD_NETWORK_LIST) {
+        status =
+            pd_net_list_parse(operator_->network_list, &bound, message->text, sizeof message->text);
+    }
+    enum pd_network_right kind = PD_NETWORK_NONE;
+    if (status == PD_OK) {
+        status = pd_net_right_common(granted->network, list, operator_->network, bound, &kind,
+                                     &rights->network_list);
+        rights->network = (uint8_t)kind;
+    }
+    pd_net_list_release(list);
+    pd_net_list_release(bound);
+    return status;
+}
+
 static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_child *child,
                                   struct pd_rights **rights_out, struct pd_module_message *message)
 {
@@ -177,9 +223,10 @@ static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_ch
     rights->can_spawn = granted->can_spawn && !operator_->deny_spawn;
     rights->can_compile = granted->can_compile && !operator_->deny_compile;
     rights->can_configure = granted->can_configure && !operator_->deny_configure;
-    rights->network =
-        (uint8_t)(granted->network < operator_->network ? granted->network : operator_->network);
-    enum pd_status status = fill_wasi(run, child, rights->wasi, message);
+    enum pd_status status = allow_network(run, granted, rights, message);
+    if (status == PD_OK) {
+        status = fill_wasi(run, child, rights->wasi, message);
+    }
     const char *prefix = common_prefix(operator_->kv_prefix, granted->kv_prefix);
     if (status == PD_OK && prefix != NULL) {
         status = pd_rights_allow_kv(rights, prefix, (uint32_t)strlen(prefix));

@@ -22,7 +22,8 @@ struct pd_app_operator {
     bool deny_stdio;
     bool is_tagged; /* lines of output begin with the worker's path unless the file gives a tag */
     enum pd_network_right network;
-    const char *kv_prefix; /* keys of the store that any worker may touch; NULL: none */
+    const char *network_list; /* of PD_NETWORK_LIST: entries with commas between; borrowed */
+    const char *kv_prefix;    /* keys of the store that any worker may touch; NULL: none */
     uint64_t memory_bytes_max;
     uint64_t fuel_portions_max;     /* 0: unlimited */
     enum pd_engine_profile profile; /* of children that name none */

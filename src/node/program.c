@@ -224,6 +224,10 @@ static enum pd_status open_system(struct pd_program *program)
     if (system->kv != NULL) {
         system->kv->wake = pd_wasm_wake;
     }
+    if (program->sockets != NULL) {
+        system->sockets = pd_real_sockets_interface(program->sockets);
+        system->sockets->wake = pd_wasm_wake;
+    }
     if (pd_metrics_create(METRICS_MAX, program->config.seed, &system->metrics) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
@@ -273,6 +277,9 @@ enum pd_status pd_program_open(struct pd_program *program, const struct pd_progr
     if (status == PD_OK) {
         what = "the actor runtime (check the limits given)";
         status = open_runtime(program, scheduler_count);
+    }
+    if (status == PD_OK && !config->is_deterministic) {
+        status = pd_real_sockets_create(false, &program->sockets);
     }
     if (status == PD_OK) {
         status = open_system(program);
@@ -341,6 +348,7 @@ void pd_program_close(struct pd_program *program)
             program->config.kv->ops->settle(program->config.kv); /* it wakes processes */
         }
     }
+    pd_real_sockets_stop(program->sockets); /* it wakes processes */
     /* Jobs of killed guests end before what they use does. */
     pd_real_host_destroy(program->real_host);
     if (program->system.machine.host != NULL) {
@@ -349,6 +357,7 @@ void pd_program_close(struct pd_program *program)
     if (program->runtime.schedulers != NULL) {
         pd_runtime_deinit(&program->runtime);
     }
+    pd_real_sockets_destroy(program->sockets); /* timers held messages, and those sockets */
     pd_metrics_destroy(program->system.metrics);
     for (int i = 0; i < PD_PROFILE_COUNT; i++) {
         close_profile(&program->profiles[i]);

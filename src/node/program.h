@@ -17,6 +17,7 @@
 #include "base/kv_port.h"
 #include "host/files.h"
 #include "host/real.h"
+#include "host/sockets.h"
 #include "host/virtual.h"
 #include "wasm/cache.h"
 #include "wasm/creators.h"
@@ -74,6 +75,7 @@ struct pd_program {
     struct pd_virtual_host virtual_host;
     struct pd_trace trace;
     struct pd_files *files;
+    struct pd_real_sockets *sockets; /* NULL when deterministic */
     struct pd_slab *memories;
     struct pd_slab *stacks;
     struct pd_creators creators;

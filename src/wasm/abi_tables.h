@@ -33,9 +33,10 @@ extern const size_t pd_lunatic_trap_import_count;
 extern const struct pd_import pd_lunatic_wasi_imports[];
 extern const size_t pd_lunatic_wasi_import_count;
 
-/* Known to every guest, not available in this build: they say so. */
 extern const struct pd_import pd_lunatic_networking_imports[];
 extern const size_t pd_lunatic_networking_import_count;
+
+/* Known to every guest, not available in this build: they say so. */
 extern const struct pd_import pd_lunatic_sqlite_imports[];
 extern const size_t pd_lunatic_sqlite_import_count;
 extern const struct pd_import pd_lunatic_distributed_imports[];
@@ -56,5 +57,7 @@ extern const struct pd_import pd_pando_kv_imports[];
 extern const size_t pd_pando_kv_import_count;
 extern const struct pd_import pd_pando_kv_watch_imports[];
 extern const size_t pd_pando_kv_watch_import_count;
+extern const struct pd_import pd_pando_network_imports[];
+extern const size_t pd_pando_network_import_count;
 
 #endif

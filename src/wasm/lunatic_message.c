@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
+#include "wasm/net.h"
 #include "wasm/wasm_process.h"
 
 #define TIMED_OUT 9027u
@@ -188,10 +189,81 @@ static enum pd_call_result take_module(struct pd_call *call)
     return PD_CALL_DONE;
 }
 
-/* Sockets come with networking: until then no id refers to one. */
+/* A socket leaves the process with the message; whoever drops the message closes it. */
+static enum pd_call_result push_socket(struct pd_call *call, enum pd_resource_kind kind,
+                                       const char *thing)
+{
+    struct pd_message *message = scratch_data(call);
+    struct pd_id_table *table = message == NULL ? NULL : pd_net_table(call, kind);
+    if (table == NULL) {
+        return PD_CALL_TRAP;
+    }
+    struct pd_net_socket *socket = pd_id_table_take(table, call->arguments[0]);
+    if (socket == NULL) {
+        return pd_call_trap(call, "no %s has the id %llu", thing,
+                            (unsigned long long)call->arguments[0]);
+    }
+    struct pd_resource resource = {
+        .kind = kind,
+        .object = socket,
+        .release = pd_net_socket_release,
+    };
+    uint32_t index = 0;
+    if (pd_message_attach(message, resource, &index) != PD_OK) {
+        pd_net_socket_release(socket);
+        return pd_call_trap(call, "the message holds as many resources as it can");
+    }
+    call->result = index;
+    return PD_CALL_DONE;
+}
+
+static enum pd_call_result take_socket(struct pd_call *call, enum pd_resource_kind kind,
+                                       const char *thing)
+{
+    struct pd_message *message = scratch_data(call);
+    struct pd_id_table *table = message == NULL ? NULL : pd_net_table(call, kind);
+    if (table == NULL) {
+        return PD_CALL_TRAP;
+    }
+    uint64_t index = call->arguments[0];
+    void *socket = NULL;
+    if (index >= PD_MESSAGE_RESOURCES_MAX ||
+        pd_message_take(message, (uint32_t)index, kind, &socket) != PD_OK) {
+        return pd_call_trap(call, "the message has no %s at index %llu", thing,
+                            (unsigned long long)index);
+    }
+    if (!pd_net_has_room(pd_call_process(call)->net) ||
+        pd_id_table_add(table, socket, &call->result) != PD_OK) {
+        pd_net_socket_release(socket);
+        return pd_call_trap(call, "too many sockets are held: drop some");
+    }
+    return PD_CALL_DONE;
+}
+
+static enum pd_call_result push_tcp_stream(struct pd_call *call)
+{
+    return push_socket(call, PD_RESOURCE_TCP_STREAM, "TCP stream");
+}
+
+static enum pd_call_result take_tcp_stream(struct pd_call *call)
+{
+    return take_socket(call, PD_RESOURCE_TCP_STREAM, "TCP stream");
+}
+
+static enum pd_call_result push_udp_socket(struct pd_call *call)
+{
+    return push_socket(call, PD_RESOURCE_UDP_SOCKET, "UDP socket");
+}
+
+static enum pd_call_result take_udp_socket(struct pd_call *call)
+{
+    return take_socket(call, PD_RESOURCE_UDP_SOCKET, "UDP socket");
+}
+
+/* TLS is not in this build: no id refers to such a stream. */
 static enum pd_call_result no_such_resource(struct pd_call *call)
 {
-    return pd_call_trap(call, "no socket has the id or index %llu",
+    return pd_call_trap(call, "no TLS stream has the id or index %llu",
                         (unsigned long long)call->arguments[0]);
 }
 
@@ -365,12 +437,12 @@ const struct pd_import pd_lunatic_message_imports[] = {
     {MODULE, "data_size", "->I", PD_CALL_SYNC, data_size},
     {MODULE, "push_module", "I->I", PD_CALL_SYNC, push_module},
     {MODULE, "take_module", "I->I", PD_CALL_SYNC, take_module},
-    {MODULE, "push_tcp_stream", "I->I", PD_CALL_SYNC, no_such_resource},
-    {MODULE, "take_tcp_stream", "I->I", PD_CALL_SYNC, no_such_resource},
+    {MODULE, "push_tcp_stream", "I->I", PD_CALL_SYNC, push_tcp_stream},
+    {MODULE, "take_tcp_stream", "I->I", PD_CALL_SYNC, take_tcp_stream},
     {MODULE, "push_tls_stream", "I->I", PD_CALL_SYNC, no_such_resource},
     {MODULE, "take_tls_stream", "I->I", PD_CALL_SYNC, no_such_resource},
-    {MODULE, "push_udp_socket", "I->I", PD_CALL_SYNC, no_such_resource},
-    {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, no_such_resource},
+    {MODULE, "push_udp_socket", "I->I", PD_CALL_SYNC, push_udp_socket},
+    {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, take_udp_socket},
     {MODULE, "send", "I->i", PD_CALL_ASYNC, send},
     {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, send_receive_skip_search},
     {MODULE, "receive", "iiI->i", PD_CALL_ASYNC, receive},

@@ -1,50 +1,28 @@
-/* lunatic::networking: known to every guest, not available in this build. What would make a socket
- * or resolve a name answers 1 with an error that says so; what needs a socket traps, as for every
+/* lunatic::networking: the table. TLS is known to every guest and not available in this build: what
+ * would make a TLS socket answers 1 with an error that says so; what needs one traps, as for every
  * unknown id: there can be none. */
 #include "wasm/abi_tables.h"
+#include "wasm/net_calls.h"
 #include "wasm/wasm_process.h"
 
 #define MODULE "lunatic::networking"
-#define WHY "networking is not available in this build yet"
+#define WHY "TLS is not available in this build yet"
 
 #define NO_SUCH(function, thing)                                                                   \
-    static enum pd_call_result function(struct pd_call *call)                                      \
+    static enum pd_call_result pd_net_##function(struct pd_call *call)                             \
     {                                                                                              \
         return pd_call_trap(call, MODULE "::" #function ": no " thing " has this id: " WHY);       \
     }
 
 /* The R functions that need no socket; `index` is the argument that points to the id. */
 #define UNAVAILABLE(function, index, what)                                                         \
-    static enum pd_call_result function(struct pd_call *call)                                      \
+    static enum pd_call_result pd_net_##function(struct pd_call *call)                             \
     {                                                                                              \
         return pd_call_error(call, pd_call_u32(call, index), WHY ": " what);                       \
     }
 
-UNAVAILABLE(resolve, 3, "cannot resolve names")
-UNAVAILABLE(tcp_bind, 5, "cannot listen on TCP")
-UNAVAILABLE(tcp_connect, 6, "cannot connect by TCP")
 UNAVAILABLE(tls_bind, 5, "cannot listen on TLS")
 UNAVAILABLE(tls_connect, 4, "cannot connect by TLS")
-UNAVAILABLE(udp_bind, 5, "cannot bind a UDP socket")
-
-NO_SUCH(resolve_next, "DNS iterator")
-NO_SUCH(drop_dns_iterator, "DNS iterator")
-NO_SUCH(tcp_local_addr, "TCP listener")
-NO_SUCH(tcp_peer_addr, "TCP stream")
-NO_SUCH(tcp_accept, "TCP listener")
-NO_SUCH(tcp_write_vectored, "TCP stream")
-NO_SUCH(tcp_read, "TCP stream")
-NO_SUCH(tcp_peek, "TCP stream")
-NO_SUCH(tcp_flush, "TCP stream")
-NO_SUCH(set_read_timeout, "TCP stream")
-NO_SUCH(get_read_timeout, "TCP stream")
-NO_SUCH(set_write_timeout, "TCP stream")
-NO_SUCH(get_write_timeout, "TCP stream")
-NO_SUCH(set_peek_timeout, "TCP stream")
-NO_SUCH(get_peek_timeout, "TCP stream")
-NO_SUCH(clone_tcp_stream, "TCP stream")
-NO_SUCH(drop_tcp_listener, "TCP listener")
-NO_SUCH(drop_tcp_stream, "TCP stream")
 NO_SUCH(tls_local_addr, "TLS listener")
 NO_SUCH(tls_accept, "TLS listener")
 NO_SUCH(tls_write_vectored, "TLS stream")
@@ -57,23 +35,10 @@ NO_SUCH(get_tls_write_timeout, "TLS stream")
 NO_SUCH(clone_tls_stream, "TLS stream")
 NO_SUCH(drop_tls_listener, "TLS listener")
 NO_SUCH(drop_tls_stream, "TLS stream")
-NO_SUCH(udp_local_addr, "UDP socket")
-NO_SUCH(udp_peer_addr, "UDP socket")
-NO_SUCH(udp_receive, "UDP socket")
-NO_SUCH(udp_receive_from, "UDP socket")
-NO_SUCH(udp_send, "UDP socket")
-NO_SUCH(udp_send_to, "UDP socket")
-NO_SUCH(udp_connect, "UDP socket")
-NO_SUCH(clone_udp_socket, "UDP socket")
-NO_SUCH(drop_udp_socket, "UDP socket")
-NO_SUCH(set_udp_socket_broadcast, "UDP socket")
-NO_SUCH(get_udp_socket_broadcast, "UDP socket")
-NO_SUCH(set_udp_socket_ttl, "UDP socket")
-NO_SUCH(get_udp_socket_ttl, "UDP socket")
 
 #define ROW(function, signature)                                                                   \
     {                                                                                              \
-        MODULE, #function, signature, PD_CALL_DEFERRED, function                                   \
+        MODULE, #function, signature, PD_CALL_DEFERRED, pd_net_##function                          \
     }
 
 const struct pd_import pd_lunatic_networking_imports[] = {
@@ -129,3 +94,9 @@ const struct pd_import pd_lunatic_networking_imports[] = {
 };
 const size_t pd_lunatic_networking_import_count =
     sizeof pd_lunatic_networking_imports / sizeof pd_lunatic_networking_imports[0];
+
+const struct pd_import pd_pando_network_imports[] = {
+    {"pando::network", "config_allow", "Iiii->i", PD_CALL_DEFERRED, pd_net_config_allow},
+};
+const size_t pd_pando_network_import_count =
+    sizeof pd_pando_network_imports / sizeof pd_pando_network_imports[0];

@@ -29,6 +29,8 @@ struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd
     struct pd_rights *rights = pd_rights_create(files, of->memory_bytes_max, of->fuel_portions_max);
     if (rights != NULL) {
         pd_wasi_config_set_stdio(rights->wasi, pd_wasi_config_has_stdio(of->wasi));
+        rights->network = of->network;
+        rights->network_list = pd_net_list_share(of->network_list);
     }
     return rights;
 }
@@ -44,19 +46,13 @@ struct pd_rights *pd_rights_copy(const struct pd_rights *of)
     rights->can_configure = of->can_configure;
     rights->can_spawn = of->can_spawn;
     rights->network = of->network;
+    rights->network_list = pd_net_list_share(of->network_list);
     rights->memory_bytes_max = of->memory_bytes_max;
     rights->fuel_portions_max = of->fuel_portions_max;
     rights->wasi = pd_wasi_config_retain(of->wasi);
     if (of->can_kv && pd_rights_allow_kv(rights, of->kv_prefix, of->kv_prefix_size) != PD_OK) {
         pd_rights_release(rights);
         return NULL;
-    }
-    if (of->network_list != NULL) {
-        rights->network_list = pd_alloc_text(of->network_list, strlen(of->network_list));
-        if (rights->network_list == NULL) {
-            pd_rights_release(rights);
-            return NULL;
-        }
     }
     return rights;
 }
@@ -90,7 +86,7 @@ void pd_rights_release(struct pd_rights *rights)
     pd_assert(before > 0);
     if (before == 1) {
         pd_wasi_config_release(rights->wasi);
-        pd_free(rights->network_list);
+        pd_net_list_release(rights->network_list);
         pd_free(rights->kv_prefix);
         pd_free(rights);
     }
@@ -114,7 +110,8 @@ bool pd_rights_within(const struct pd_rights *child, const struct pd_rights *par
            (!child->can_configure || parent->can_configure) &&
            (!child->can_spawn || parent->can_spawn) &&
            (!pd_wasi_config_has_stdio(child->wasi) || pd_wasi_config_has_stdio(parent->wasi)) &&
-           child->network <= parent->network && kv_within(child, parent) &&
-           child->memory_bytes_max <= parent->memory_bytes_max &&
+           pd_net_right_within((enum pd_network_right)child->network, child->network_list,
+                               (enum pd_network_right)parent->network, parent->network_list) &&
+           kv_within(child, parent) && child->memory_bytes_max <= parent->memory_bytes_max &&
            fuel_within(child->fuel_portions_max, parent->fuel_portions_max);
 }

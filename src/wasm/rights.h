@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "wasm/net_rights.h"
 
 #define PD_FUEL_PORTION UINT64_C(100000) /* units of fuel in one of the ABI's portions */
 #define PD_MEMORY_BYTES_MAX (UINT64_C(1) << 32)
@@ -21,21 +22,14 @@
 struct pd_files;
 struct pd_wasi_config;
 
-enum pd_network_right {
-    PD_NETWORK_NONE = 0,
-    PD_NETWORK_LOCAL = 1, /* loopback only */
-    PD_NETWORK_LIST = 2,  /* network_list */
-    PD_NETWORK_ALL = 3
-};
-
 struct pd_rights {
     atomic_uint_least32_t references;
     bool can_compile;
     bool can_configure;
     bool can_spawn;
-    uint8_t network;    /* enum pd_network_right */
-    char *network_list; /* "host:port, CIDR, ...", or NULL; owned */
-    bool can_kv;        /* the store's keys that begin with kv_prefix, and no others */
+    uint8_t network;                  /* enum pd_network_right */
+    struct pd_net_list *network_list; /* of PD_NETWORK_LIST, or NULL; a reference */
+    bool can_kv; /* the store's keys that begin with kv_prefix, and no others */
     uint32_t kv_prefix_size;
     char *kv_prefix;            /* kv_prefix_size bytes; owned */
     uint64_t memory_bytes_max;  /* of the linear memory */
@@ -49,8 +43,9 @@ struct pd_rights {
 struct pd_rights *pd_rights_create(struct pd_files *files, uint64_t memory_bytes_max,
                                    uint64_t fuel_portions_max);
 
-/* A beginning for a child of `of`: its limits and standard streams, none of its permissions, no
- * arguments and directories. NULL: no memory. */
+/* A beginning for a child of `of`: its limits, network and standard streams, none of its other
+ * permissions, no arguments and directories. Lunatic's guests cannot ask for a network, so it is
+ * taken away (pando::network::config_allow) and not given. NULL: no memory. */
 struct pd_rights *pd_rights_create_child(struct pd_files *files, const struct pd_rights *of);
 
 /* A copy that can be changed. NULL: no memory. */

@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "wasm/error_text.h"
 #include "wasm/memory_budget.h"
+#include "wasm/net.h"
 #include "wasm/pando_kv.h"
 #include "wasm/supervised.h"
 #include "wasm/wasi.h"
@@ -115,6 +116,7 @@ static void destroy_self(struct pd_wasm_process *self)
     pd_guest_destroy(self->guest); /* first: what it holds may refer to the rest */
     pd_message_destroy(self->scratch);
     pd_kv_state_destroy(self);
+    pd_net_state_destroy(self);
     void *object = NULL;
     while ((object = pd_id_table_take_any(&self->errors)) != NULL) {
         pd_error_text_destroy(object);

@@ -27,12 +27,17 @@ struct pd_kv_port;
 struct pd_kv_state;
 struct pd_memory_budget;
 struct pd_metrics;
+struct pd_net_state;
+struct pd_sockets;
 struct pd_wasi;
 
 /* Kinds of resources that messages carry (struct pd_resource.kind). */
 enum pd_resource_kind {
     PD_RESOURCE_MODULE = 1,
-    PD_RESOURCE_KV_CREDIT = 2 /* what a block of a watch holds of its credit; not to be taken */
+    PD_RESOURCE_KV_CREDIT = 2,  /* what a block of a watch holds of its credit; not to be taken */
+    PD_RESOURCE_TCP_STREAM = 3, /* struct pd_net_socket, net.h */
+    PD_RESOURCE_UDP_SOCKET = 4,
+    PD_RESOURCE_TCP_LISTENER = 5 /* in no message: only its owner accepts */
 };
 
 /* What all wasm processes of one program share. */
@@ -44,6 +49,7 @@ struct pd_wasm_system {
     struct pd_compile_budget compile;
     struct pd_metrics *metrics;      /* NULL: counted nowhere */
     struct pd_kv_port *kv;           /* the store; NULL: there is none */
+    struct pd_sockets *sockets;      /* NULL: there is no network */
     struct pd_memory_budget *budget; /* of guests' memory; NULL: there is none */
     bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
 };
@@ -66,9 +72,10 @@ struct pd_wasm_process {
     uint64_t deadline_ns;           /* of the call that waits */
     uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
-    uint64_t reserved;      /* bytes of the budget, until it is instantiated */
-    struct pd_kv_state *kv; /* made at first use, or NULL: pando_kv.h */
-    uint32_t last_reason;   /* enum pd_exit_reason of the last failed `pando` call */
+    uint64_t reserved;        /* bytes of the budget, until it is instantiated */
+    struct pd_kv_state *kv;   /* made at first use, or NULL: pando_kv.h */
+    struct pd_net_state *net; /* made at first use, or NULL: net.h */
+    uint32_t last_reason;     /* enum pd_exit_reason of the last failed `pando` call */
 };
 
 extern const struct pd_behavior pd_wasm_behavior;
