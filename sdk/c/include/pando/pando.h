@@ -11,6 +11,7 @@
 #include "message.h"
 #include "metrics.h"
 #include "module.h"
+#include "net.h"
 #include "process.h"
 #include "registry.h"
 #include "supervisor.h"
