@@ -203,7 +203,7 @@ said "a list without it"
 runs 1 run --deny network "$server" 0
 said "permission denied"
 runs 2 run --net 10.0.0.1/8 "$server" 0
-said "is no entry"
+said "takes none, local, all, or a list"
 runs 1 run --seed 1 --net all "$server" 0
 said "a deterministic run (--seed) has no network"
 
