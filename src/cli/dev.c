@@ -140,12 +140,13 @@ static int start_nodes(struct dev *dev)
         char client[] = "--listen-client";
         char peer[] = "--listen-peer";
         char quiet[] = "--quiet";
+        char grace[] = "--stop-grace=0"; /* nobody balances load here */
         char *own[] = {pando,  start,
                        data,   node->folder,
                        name,   node->name,
                        client, node->client_address,
                        peer,   node->peer_address,
-                       quiet};
+                       quiet,  grace};
         const size_t count = sizeof own / sizeof own[0];
         const struct arguments *arguments = dev->arguments;
         char **words = pd_alloc_zeroed(count + arguments->app_count + 1, sizeof *words);

@@ -81,6 +81,7 @@ struct pd_settings {
     bool client_cert_auth;
     struct pd_setting_list allow_host;
     struct pd_setting_list allow_origin;
+    uint64_t stop_grace;
     uint64_t disk_low;
     const char *app;
     uint64_t app_memory;

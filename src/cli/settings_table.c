@@ -119,6 +119,10 @@ static bool is_origin(const char *text)
         "be given again",                                                                          \
         .kind = PD_SETTING_LIST, .judge = is_origin, .most = PD_HTTP1_ALLOWED_MAX,                 \
         .takes = "http://NAME or https://NAME, perhaps with a port, or '*'")                       \
+    ROW(stop_grace, "--stop-grace", PD_OPTION_TEXT, "TIME", false,                                 \
+        "at SIGTERM, let /readyz say for so long that it stops, before it does (default: 1s)",     \
+        .kind = PD_SETTING_TIME, .initial = "1s", .most = 3600000,                                 \
+        .takes = "a time as 5s or 500ms, 1h at most")                                              \
     ROW(disk_low, "--disk-low", PD_OPTION_TEXT, "SIZE", false,                                     \
         "refuse writes when less space is free (default: 256MiB)", .kind = PD_SETTING_SIZE,        \
         .initial = "256MiB", .most = UINT64_MAX, .takes = "a size as 256MiB")                      \

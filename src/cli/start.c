@@ -33,6 +33,7 @@ struct ending {
     bool is_quiet;
     char text[PD_SERVER_TEXT_MAX];
     atomic_uint ready;
+    atomic_bool is_stopping;
     const struct pd_settings *settings;
     const struct pd_server *server;
     const struct pd_gateway_thread *gateway;
@@ -49,6 +50,12 @@ static void on_failed(void *state, const char *text)
     if (socket != NULL) {
         pd_server_socket_stop(socket);
     }
+}
+
+static void on_stopping(void *state)
+{
+    struct ending *ending = state;
+    atomic_store(&ending->is_stopping, true);
 }
 
 static void on_note(void *state, const char *text)
@@ -156,6 +163,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
                                               .address = address,
                                               .allowed = allowed(settings),
                                               .certificates = certificates(settings),
+                                              .is_stopping = &ending->is_stopping,
                                               .note = on_note,
                                               .note_state = ending};
     if (is_off(settings)) {
@@ -227,6 +235,9 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     config.server = server;
     config.path = path;
     config.stops_by_signal = true;
+    config.grace_ms = is_off(settings) ? 0 : settings->stop_grace; /* nobody could see it */
+    config.stopping = on_stopping;
+    config.state = ending;
     if (pd_server_socket_open(&config, text, &socket) != PD_OK) {
         return pd_command_failed("%s", text);
     }

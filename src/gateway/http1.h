@@ -11,6 +11,8 @@
 #ifndef PD_GATEWAY_HTTP1_H
 #define PD_GATEWAY_HTTP1_H
 
+#include <stdatomic.h>
+
 #include "gateway/http1_guard.h"
 #include "gateway/protocol.h"
 #include "gateway/service.h"
@@ -25,6 +27,7 @@ struct pd_http1_config {
     uint64_t idle_ns;         /* without a request, or without reading the answer: twice at most */
     uint64_t page_ns;         /* for what a page asks the node */
     struct pd_http1_rules rules;
+    const atomic_bool *is_stopping; /* the node ends soon, and is not ready; NULL: never */
 };
 struct pd_http1_config pd_http1_config_default(void);
 

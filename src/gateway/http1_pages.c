@@ -101,6 +101,10 @@ static void answer_checks(struct pd_http1 *http, bool is_ready)
                                  ? survey->wrong[PD_HTTP1_STEP_STATUS]
                              : survey->is_learner ? "this node is a learner"
                                                   : "");
+        const atomic_bool *stops = http->shared->config.is_stopping;
+        if (stops != NULL && atomic_load(stops)) {
+            is_good &= put_check(text, "serving", "this node is about to stop");
+        }
     }
     if (is_good && !pd_http1_has_parameter(http, "verbose")) {
         pd_http1_answer_words(http, 200, "", "ok\n");

@@ -60,6 +60,7 @@ struct pd_frames {
     uv_async_t wake;
     uv_signal_t terminated;
     uv_signal_t interrupted;
+    uv_timer_t later;
     bool listens;
     bool stops;
     atomic_bool is_asked_to_stop;
@@ -80,7 +81,7 @@ static struct pd_frames_connection *connection_of(uv_handle_t *handle)
 static void close_handles(struct pd_frames *frames)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&frames->wake, (uv_handle_t *)&frames->terminated,
-                              (uv_handle_t *)&frames->interrupted};
+                              (uv_handle_t *)&frames->interrupted, (uv_handle_t *)&frames->later};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         if (!uv_is_closing(handles[i])) {
             uv_close(handles[i], NULL);
@@ -456,6 +457,18 @@ static void on_signal(uv_signal_t *handle, int number)
     frames->config.signal(frames->config.state, number);
 }
 
+static void on_later(uv_timer_t *timer)
+{
+    struct pd_frames *frames = timer->data;
+    pd_frames_stop(frames);
+}
+
+void pd_frames_stop_later(struct pd_frames *frames, uint64_t after_ms)
+{
+    int result = uv_timer_start(&frames->later, on_later, after_ms, 0);
+    pd_assert(result == 0); /* it fails for a closed timer only */
+}
+
 /* -- Opening ----------------------------------------------------------------------------------- */
 
 static bool somebody_listens(const char *path)
@@ -518,8 +531,10 @@ static bool open_loop(struct pd_frames *frames)
     result |= uv_async_init(&frames->loop, &frames->wake, on_wake);
     result |= uv_signal_init(&frames->loop, &frames->terminated);
     result |= uv_signal_init(&frames->loop, &frames->interrupted);
+    result |= uv_timer_init(&frames->loop, &frames->later);
     frames->terminated.data = frames;
     frames->interrupted.data = frames;
+    frames->later.data = frames;
     if (frames->config.signal != NULL) {
         result |= uv_signal_start(&frames->terminated, on_signal, SIGTERM);
         result |= uv_signal_start(&frames->interrupted, on_signal, SIGINT);

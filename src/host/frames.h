@@ -50,6 +50,8 @@ PD_NODISCARD enum pd_status pd_frames_open(const struct pd_frames_config *config
 void pd_frames_run(struct pd_frames *frames);
 /* Any thread: listen no more, hang up on everybody, end. */
 void pd_frames_stop(struct pd_frames *frames);
+/* The same in a while; on the loop's thread, before it has been stopped. */
+void pd_frames_stop_later(struct pd_frames *frames, uint64_t after_ms);
 /* After run. Removes the socket. */
 void pd_frames_close(struct pd_frames *frames);
 

@@ -25,6 +25,7 @@ struct pd_gateway_thread_config {
     uint16_t port;                 /* 0: a free one */
     struct pd_http1_rules allowed; /* borrowed texts */
     struct pd_gateway_certificates_files certificates;
+    const atomic_bool *is_stopping; /* then /readyz says so; outlives it; NULL: never */
     /* Words for the log, from threads of its own. NULL: not wanted. */
     void (*note)(void *state, const char *text);
     void *note_state;

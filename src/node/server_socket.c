@@ -1,5 +1,6 @@
 #include "node/server_socket.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,6 +10,10 @@
 
 struct pd_server_socket {
     struct pd_server *server;
+    uint64_t grace_ms;
+    void (*stopping)(void *state);
+    void *state;
+    bool is_stopping;
     struct pd_frames *frames;
 };
 
@@ -101,8 +106,14 @@ static void on_closed(void *state, struct pd_frames_connection *connection)
 static void on_signal(void *state, int number)
 {
     struct pd_server_socket *socket = state;
-    (void)number;
-    pd_frames_stop(socket->frames);
+    bool waits = number == SIGTERM && socket->grace_ms > 0 && !socket->is_stopping;
+    socket->is_stopping = true;
+    if (waits) {
+        socket->stopping(socket->state);
+        pd_frames_stop_later(socket->frames, socket->grace_ms);
+    } else {
+        pd_frames_stop(socket->frames);
+    }
 }
 
 enum pd_status pd_server_socket_open(const struct pd_server_socket_config *config,
@@ -115,6 +126,9 @@ enum pd_status pd_server_socket_open(const struct pd_server_socket_config *confi
         return PD_ERR_NO_MEMORY;
     }
     socket->server = config->server;
+    socket->grace_ms = config->grace_ms;
+    socket->stopping = config->stopping;
+    socket->state = config->state;
     struct pd_frames_config frames = {.path = config->path,
                                       .connections_max = config->connections_max,
                                       .frame_bytes_max = config->frame_bytes_max,

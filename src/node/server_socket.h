@@ -20,6 +20,11 @@ struct pd_server_socket_config {
     uint64_t output_bytes_soft;
     uint64_t output_bytes_max;
     bool stops_by_signal; /* at SIGTERM and SIGINT */
+    /* From SIGTERM to the stop, in which `stopping` has been called; a second signal, or SIGINT,
+     * does not wait. */
+    uint64_t grace_ms;
+    void (*stopping)(void *state); /* may be NULL without a grace */
+    void *state;
 };
 /* As shipped; server and path are the caller's. */
 struct pd_server_socket_config pd_server_socket_config_default(void);

@@ -12,6 +12,7 @@ children=()
 failures=0
 export XDG_CACHE_HOME=$work/cache
 export LC_ALL=C
+export PANDO_STOP_GRACE=0 # nobody has to be told
 export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the sources
 
 cleanup() {

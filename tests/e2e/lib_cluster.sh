@@ -51,6 +51,7 @@ agree() {
     leader=
     for node in "$@"; do
         : "${told:=$(field "$node" leader)}"
+        [ -n "$told" ] || return 1 # it does not answer yet
         [ "$(field "$node" leader)" = "$told" ] || return 1
         [ "$(field "$node" node)" != "$told" ] || leader=$node
     done

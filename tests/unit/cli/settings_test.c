@@ -56,6 +56,7 @@ static const struct {
     {"client_cert_auth", "true", "false", "1"},
     {"allow_host", "one", "other", "a:1"},
     {"allow_origin", "http://one", "https://other:1", "one"},
+    {"stop_grace", "500ms", "2m", "2h"},
     {"disk_low", "1MiB", "2GiB", "much"},
     {"app", "a.wasm", "b.yaml", ""},
     {"app_memory", "1MiB", "3KiB", "0"},
