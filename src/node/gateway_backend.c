@@ -361,8 +361,12 @@ static void take_member(struct pd_gateway_backend *backend, const struct pd_memb
     if (is_self && member->name[0] == '\0') {
         member->name = backend->config.name;
     }
-    if (is_self && member->client_url_count == 0 && backend->url[0] != '\0') {
-        member->client_urls[member->client_url_count++] = backend->url;
+    /* A node alone tells the directory nothing after its first start: it may listen elsewhere now,
+     * or speak TLS. */
+    bool is_stale = member->client_url_count == 0 || item->member.peer_count == 0;
+    if (is_self && is_stale && backend->url[0] != '\0') {
+        member->client_urls[0] = backend->url;
+        member->client_url_count = 1;
     }
 }
 

@@ -150,11 +150,12 @@ asks 'certificate' --cacert "$certs/other.pem" "$url/version"
 kill -TERM "$started"
 wait_for_end 0
 
-start_pando "${start[@]}"
+start_pando start --data "$work/data" --listen-client 127.0.0.1:0 # it spoke TLS, on another port
 wait_for_text "try "
 url=$(sed -n 's/^  etcd *//p' "$out")
 asks 'wrong version number' "${trust[@]}" "https${url#http}/version"
 wait_for_text "speaks TLS, and this port does not"
+asks "\"clientURLs\":[\"$url\"]" "$url/v3/cluster/member/list" -d '{}'
 asks 'pando_client_tls_unwanted_total 1' "$url/metrics"
 kill -TERM "$started"
 wait_for_end 0

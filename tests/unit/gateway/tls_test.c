@@ -346,6 +346,26 @@ static void what_was_tampered_with_is_refused(void **state)
     }
 }
 
+/* A head of a record that is longer than any may be. */
+static void a_record_too_long_is_refused(void **state)
+{
+    static const char *const versions[] = {TLS12, TLS13};
+    static const uint8_t head[] = {0x17, 3, 3, 0x50, 0};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const struct tls_client_config config = {.priority = versions[i]};
+        struct pair pair;
+        pair_open(&pair, &config, NULL);
+        shake(&pair, 999);
+        assert_true(pd_tls_is_open(pair.tls));
+        tls_queue_add(&pair.client.out, head, sizeof head);
+        carry(&pair, sizeof head);
+        assert_int_equal(pair.status, PD_ERR_INVALID);
+        assert_int_equal(client_hears(&pair), GNUTLS_A_RECORD_OVERFLOW);
+        pair_close(&pair);
+    }
+}
+
 static void what_is_cut_off_is_waited_for(void **state)
 {
     const struct tls_client_config config = {.priority = TLS13};
@@ -471,6 +491,7 @@ int main(void)
         cmocka_unit_test(each_side_tells_its_end),
         cmocka_unit_test(nobody_renegotiates),
         cmocka_unit_test(what_was_tampered_with_is_refused),
+        cmocka_unit_test(a_record_too_long_is_refused),
         cmocka_unit_test(what_is_cut_off_is_waited_for),
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(an_endless_handshake_is_ended),
