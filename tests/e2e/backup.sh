@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Backup and disaster, with clients that live through it: three nodes are saved by etcdctl and by pando, die, and go on as
+# one; a watch from before is told to read anew, and a lock's next token is larger than any before. Then two of three
+# folders are gone for ever, and the third goes on alone.
+code=0
+tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" etcdctl) || code=$? # with the user's cache, not the test's
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
+if [ "$code" -eq 77 ]; then
+    skip e2e/backup "no Go that can build etcdctl"
+    exit 77
+fi
+[ "$code" -eq 0 ] || fail "scripts/etcd_tools.sh: exit code $code"
+
+client() { timeout 60 "$tools/etcdctl" --endpoints "127.0.0.1:$base" "$@"; }
+has() { grep -qF -- "$1" "$2" 2>/dev/null; }
+# lock NAME FILE: holds it until it is ended, and writes its fencing token to the file.
+lock() {
+    # shellcheck disable=SC2016
+    "$tools/etcdctl" --endpoints "127.0.0.1:$base" lock --ttl 60 "$1" -- \
+        sh -c 'echo "$ETCD_LOCK_REV" >"$0.new" && mv "$0.new" "$0" && exec tail --pid=$PPID -f /dev/null' "$2" >"$2.log" 2>&1 &
+    children+=("$!")
+}
+# start_node FOLDER OPTION...: alone, its pid in $node.
+start_node() {
+    "$PANDO" start --data "$@" >>"$work/node-alone.log" 2>&1 &
+    node=$!
+    children+=("$node")
+}
+end_node() {
+    kill -TERM "$node"
+    wait "$node" || true
+}
+serves() { client get first >"$work/first" 2>/dev/null && has one "$work/first"; }
+
+free_base
+start_pando dev --data "$cluster" --base-port "$base"
+wait_for_text "Ctrl-C ends all of it in order."
+pids=("$(pid_of 0)" "$(pid_of 1)" "$(pid_of 2)")
+client put first one >/dev/null
+lock deck "$work/token-a"
+eventually test -s "$work/token-a"
+"$tools/etcdctl" --endpoints "127.0.0.1:$base" watch live >"$work/watched" 2>&1 &
+children+=("$!")
+for i in $(seq 8); do client put "key-$i" "value $i" >/dev/null; done
+client put live before >/dev/null
+eventually has before "$work/watched"
+same_state 0 1 2
+
+# One file like the other, from any node.
+runs 0 cluster snapshot "$work/pando.db" --data "$cluster/node-1" -o json
+revision=$(sed 's/.*"revision":\([0-9]*\).*/\1/' "$out")
+client snapshot save "$work/etcd.db" >"$out" 2>&1 || { fail "etcdctl snapshot save:"; cat "$out"; }
+printed "Server version 3.6.0"
+[ "$(stat -c %s "$work/pando.db")" -eq "$(stat -c %s "$work/etcd.db")" ] || fail "the two files differ in size"
+runs 1 cluster snapshot "$work/pando.db" --data "$cluster/node-1"
+said "is there already"
+runs 0 cluster snapshot "$work/pando.db" --data "$cluster/node-2" --force
+[ -z "$(find "$work" -name '*.part*')" ] || fail "a part of a snapshot was left"
+
+# What comes after it is lost with the nodes: revisions and tokens that were told to clients.
+lock other "$work/token-lost"
+eventually test -s "$work/token-lost"
+for i in $(seq 4); do client put live "after $i" >/dev/null; done
+client put after x >/dev/null
+eventually has "after 4" "$work/watched"
+same_state 0 1 2
+kill -KILL "${pids[@]}" "$started"
+wait "$started" || true
+
+# A file that was touched, or is not whole, makes nothing.
+size=$(stat -c %s "$work/pando.db")
+for place in 70 $((size / 2)) $((size - 1)); do
+    python3 - "$work/pando.db" "$work/bad.db" "$place" <<'PYTHON'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[int(sys.argv[3])] ^= 16
+open(sys.argv[2], "wb").write(data)
+PYTHON
+    runs 1 cluster restore "$work/bad.db" --data "$work/never"
+    said "cannot be used"
+    head -c "$place" "$work/pando.db" >"$work/bad.db"
+    runs 1 cluster restore "$work/bad.db" --data "$work/never"
+    said "cannot be used"
+done
+[ ! -e "$work/never" ] || fail "a damaged file made a folder"
+
+# One node takes their place. The watch that lived through it is told to read anew, and a lock is given under a token
+# that is larger than the ones that were lost.
+runs 0 cluster restore "$work/pando.db" --data "$work/single"
+printed "raised from $revision"
+runs 1 cluster restore "$work/pando.db" --data "$work/single"
+said "is not empty"
+start_node "$work/single" --listen-client "127.0.0.1:$base"
+eventually serves
+eventually has "compacted" "$work/watched"
+client get "" --prefix --keys-only | sed '/^$/d' >"$work/keys-pando"
+has "key-8" "$work/keys-pando" || fail "key-8 is not in what was restored"
+! has after "$work/keys-pando" || fail "what was written after the snapshot is in it"
+! has deck "$work/keys-pando" || fail "a lock is held by whoever held it before the snapshot"
+for name in deck other; do
+    lock "$name" "$work/token-$name"
+    eventually test -s "$work/token-$name"
+    for before in a lost; do
+        [ "$(cat "$work/token-$name")" -gt "$(cat "$work/token-$before")" ] ||
+            fail "$name: the token $(cat "$work/token-$name") is not beyond $(cat "$work/token-$before")"
+    done
+done
+end_node
+runs 0 cluster restore "$work/etcd.db" --data "$work/second" --bump-revision 5000
+start_node "$work/second" --listen-client "127.0.0.1:$base"
+eventually serves
+client get "" --prefix --keys-only | sed '/^$/d' >"$work/keys-etcd"
+cmp "$work/keys-pando" "$work/keys-etcd" || fail "what etcdctl saved is not what pando saved"
+end_node
+
+# A majority of the old cluster: first one that answers, then none.
+"$PANDO" start --data "$cluster/node-1" --listen-client off >"$work/node-1.log" 2>&1 &
+one=$!
+children+=("$one")
+eventually has "waiting for a leader" "$work/node-1.log"
+runs 1 cluster recover --data "$cluster/node-1"
+said "a node runs in"
+runs 1 cluster recover --data "$cluster/node-2"
+said "nothing is lost for ever"
+kill -TERM "$one"
+wait "$one" || true
+mv "$cluster/node-1" "$work/kept"
+rm -rf "$cluster/node-0"
+runs 0 cluster recover --data "$cluster/node-2"
+printed "kept      every entry of this node's log up to"
+start_node "$cluster/node-2" --listen-client "127.0.0.1:$base"
+eventually serves
+client get after | grep -qx x || fail "the last write that was acknowledged is lost"
+client watch live --rev "$revision" >"$work/late" 2>&1 || true
+has compacted "$work/late" || fail "a watch from before the recovery is served: $(cat "$work/late")"
+lock deck "$work/token-recovered"
+eventually test -s "$work/token-recovered"
+[ "$(cat "$work/token-recovered")" -gt "$(cat "$work/token-lost")" ] || fail "a token is handed out twice"
+
+# Who comes back after all is of the cluster that is gone.
+"$PANDO" start --data "$work/kept" --listen-client off >"$work/node-kept.log" 2>&1 &
+children+=("$!")
+eventually has "waiting for a leader" "$work/node-kept.log"
+runs 0 cluster members --data "$cluster/node-2" -o json
+[ "$(grep -o '"node":' "$out" | wc -l)" -eq 1 ] || fail "a node of the old cluster is a member of the new one"
+[ "$(field 2 cluster)" != "$(timeout 20 "$PANDO" status -o json --data "$work/kept" | sed 's/.*"cluster":"\([0-9a-f]*\)".*/\1/')" ] ||
+    fail "the recovered cluster has the old one's id"
+finish
