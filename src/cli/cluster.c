@@ -10,39 +10,24 @@
 #include "cli/cluster_members.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
-#include "cli/node_client.h"
-#include "cli/options.h"
+#include "cli/store_text.h"
 #include "node/json_fields.h"
 
-#define TIMEOUT_S 10
 #define VALID_S UINT64_C(86400)
 #define ID_TEXT 17
 
 struct arguments {
-    const char *folder;
-    const char *socket;
+    struct pd_node_options options;
     const char *node; /* or a file; NULL: none was named */
-    uint64_t timeout_s;
     uint64_t valid_s; /* of a ticket */
     uint64_t bump;    /* 0: as shipped */
     bool is_forced;
-    bool is_json;
+    uint32_t output;
 };
 
-struct verb {
-    const char *name;
-    bool takes_node;
-    bool needs_node;
-    bool takes_file; /* in its place */
-    int (*run)(const struct arguments *arguments, struct pd_node_client *client);
-};
-
-static void print_json(json_t *object)
+static bool is_json(const struct arguments *arguments)
 {
-    char *text = json_dumps(object, JSON_COMPACT);
-    (void)printf("%s\n", text == NULL ? "{}" : text);
-    free(text);
-    json_decref(object);
+    return arguments->output == PD_OUTPUT_JSON;
 }
 
 /* -- Looking ----------------------------------------------------------------------------------- */
@@ -102,8 +87,8 @@ static int run_members(const struct arguments *arguments, struct pd_node_client 
     if (pd_cluster_members_read(client, &members) != PD_OK) {
         return pd_command_failed("%s", client->text);
     }
-    if (arguments->is_json) {
-        print_json(members_json(&members));
+    if (is_json(arguments)) {
+        pd_store_print_json(members_json(&members));
     } else {
         print_members(&members);
     }
@@ -164,9 +149,9 @@ static int run_status(const struct arguments *arguments, struct pd_node_client *
         return code;
     }
     uint32_t voters = voters_of(&members);
-    if (arguments->is_json) {
+    if (is_json(arguments)) {
         json_object_set_new(status, "members", members_json(&members));
-        print_json(status);
+        pd_store_print_json(status);
     } else {
         (void)printf("cluster     %s\nleader      %016" PRIx64 ", term %" PRId64 "\n"
                      "revision    %" PRId64 ", %" PRId64 " keys\n"
@@ -309,22 +294,22 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
 
 static int run_ticket(const struct arguments *arguments, struct pd_node_client *client)
 {
-    return pd_cluster_ticket(arguments->folder, arguments->valid_s, client);
+    return pd_cluster_ticket(arguments->options.folder, arguments->valid_s, client);
 }
 
 static int run_doctor(const struct arguments *arguments, struct pd_node_client *client)
 {
-    return pd_cluster_doctor(arguments->folder, client);
+    return pd_cluster_doctor(arguments->options.folder, is_json(arguments), client);
 }
 
 /* -- Backup ------------------------------------------------------------------------------------ */
 
 static struct pd_cluster_backup backup_of(const struct arguments *arguments)
 {
-    return (struct pd_cluster_backup){.folder = arguments->folder,
+    return (struct pd_cluster_backup){.folder = arguments->options.folder,
                                       .file = arguments->node,
                                       .is_forced = arguments->is_forced,
-                                      .is_json = arguments->is_json,
+                                      .is_json = is_json(arguments),
                                       .bump = arguments->bump};
 }
 
@@ -350,186 +335,152 @@ static int run_recover(const struct arguments *arguments, struct pd_node_client 
 
 /* -- Words ------------------------------------------------------------------------------------- */
 
-static const struct verb verbs[] = {
-    {.name = "status", .run = run_status},
-    {.name = "members", .run = run_members},
-    {.name = "remove", .takes_node = true, .needs_node = true, .run = run_remove},
-    {.name = "promote", .takes_node = true, .needs_node = true, .run = run_promote},
-    {.name = "transfer", .takes_node = true, .run = run_transfer},
-    {.name = "ticket", .run = run_ticket},
-    {.name = "doctor", .run = run_doctor},
-    {.name = "snapshot",
-     .takes_node = true,
-     .needs_node = true,
-     .takes_file = true,
-     .run = run_snapshot},
-    {.name = "restore",
-     .takes_node = true,
-     .needs_node = true,
-     .takes_file = true,
-     .run = run_restore},
-    {.name = "recover", .run = run_recover},
-};
-
-static const struct verb *find_verb(const char *word)
+static int run_words(const struct pd_command *command,
+                     int (*run)(const struct arguments *arguments, struct pd_node_client *client),
+                     int count, char **words)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (strcmp(verbs[i].name, word) == 0) {
-            return &verbs[i];
-        }
-    }
-    return NULL;
-}
-
-/* "90s", "30m", "24h", "7d" in seconds. */
-static bool read_duration(const char *text, uint64_t *seconds_out)
-{
-    static const struct {
-        char unit;
-        uint64_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    char number[16];
-    size_t size = text == NULL ? 0 : strlen(text);
-    if (size < 2 || size > sizeof number) {
-        return false;
-    }
-    memcpy(number, text, size - 1);
-    number[size - 1] = '\0';
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (text[size - 1] == units[i].unit && pd_option_number(number, seconds_out) &&
-            *seconds_out > 0 && *seconds_out <= 3650u * UINT64_C(86400) / units[i].seconds) {
-            *seconds_out *= units[i].seconds;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* False: the word at the cursor is no option. */
-static bool take_option(struct arguments *arguments, struct pd_option_cursor *cursor, int *code_out)
-{
-    const char *value = NULL;
-    const char *wrong = NULL;
-    if (pd_option_node(cursor, &arguments->folder, &arguments->socket, &wrong) ||
-        pd_option_timeout(cursor, &arguments->timeout_s, &wrong)) {
-        if (wrong != NULL) {
-            *code_out = pd_command_usage(&pd_command_cluster, "%s", wrong);
-        }
-    } else if (pd_option_value(cursor, "--expires", &value)) {
-        if (!read_duration(value, &arguments->valid_s)) {
-            *code_out =
-                pd_command_usage(&pd_command_cluster, "--expires takes 90s, 30m, 24h or 7d");
-        }
-    } else if (pd_option_flag(cursor, "--force")) {
-        arguments->is_forced = true;
-    } else if (pd_option_value(cursor, "--bump-revision", &value)) {
-        if (value == NULL || !pd_option_number(value, &arguments->bump) || arguments->bump == 0) {
-            *code_out = pd_command_usage(&pd_command_cluster,
-                                         "--bump-revision takes a number, as 1000000000");
-        }
-    } else if (pd_option_value(cursor, "-o", &value) ||
-               pd_option_value(cursor, "--output", &value)) {
-        arguments->is_json = value != NULL && strcmp(value, "json") == 0;
-        if (value == NULL || (!arguments->is_json && strcmp(value, "table") != 0)) {
-            *code_out = pd_command_usage(&pd_command_cluster, "-o takes table or json");
-        }
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static int run_verb(const struct verb *verb, const struct arguments *arguments)
-{
-    static struct pd_node_client client;
+    static struct pd_node_client client; /* too large for a frame */
+    struct arguments arguments = {
+        .options = {.folder = PD_NODE_FOLDER, .timeout_s = PD_STORE_TIMEOUT_S}, .valid_s = VALID_S};
     char path[PD_NODE_PATH_MAX];
-    if (!pd_node_socket_path(arguments->folder, arguments->socket, path)) {
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(command, &count, words, &arguments, &code)) {
+        return code;
+    }
+    arguments.node = count == 0 ? NULL : words[0];
+    if (!pd_node_socket_path(arguments.options.folder, arguments.options.socket, path)) {
         return pd_command_failed("the path of the socket is too long");
     }
-    pd_node_client_init(&client, path, arguments->timeout_s * 1000);
-    int code = verb->run(arguments, &client);
+    pd_node_client_init(&client, path, arguments.options.timeout_s * 1000);
+    code = run(&arguments, &client);
     pd_node_client_deinit(&client);
     return code;
 }
 
-static int run_cluster(int count, char **words)
-{
-    struct arguments arguments = {
-        .folder = PD_NODE_FOLDER, .timeout_s = TIMEOUT_S, .valid_s = VALID_S};
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    const struct verb *verb = NULL;
-    int code = PD_EXIT_CODE_OK;
-    while (cursor.at < count && code == PD_EXIT_CODE_OK) {
-        const char *word = words[cursor.at];
-        if (take_option(&arguments, &cursor, &code)) {
-            continue;
-        }
-        if (word[0] == '-') {
-            return pd_command_usage(&pd_command_cluster, "no such option: '%s'", word);
-        }
-        if (verb == NULL) {
-            verb = find_verb(word);
-            if (verb == NULL) {
-                return pd_command_usage(&pd_command_cluster, "no such command: '%s'", word);
-            }
-        } else if (verb->takes_node && arguments.node == NULL) {
-            arguments.node = word;
-        } else {
-            return pd_command_usage(&pd_command_cluster, "one word too many: '%s'", word);
-        }
-        cursor.at++;
+#define OPTION_FORMAT PD_OPTION_OUTPUT(struct arguments, output)
+#define OPTIONS_NODE PD_OPTIONS_NODE(struct arguments, options)
+#define OPTION_DATA                                                                                \
+    {                                                                                              \
+        .name = "--data", .kind = PD_OPTION_FOLDER, .value = "DIR",                                \
+        .text = "the node's folder (default: " PD_NODE_FOLDER ")",                                 \
+        .offset = offsetof(struct arguments, options.folder)                                       \
     }
-    if (code != PD_EXIT_CODE_OK) {
-        return code;
+#define OPTION_BUMP                                                                                \
+    {                                                                                              \
+        .name = "--bump-revision", .kind = PD_OPTION_NUMBER, .value = "N",                         \
+        .text = "how far beyond the old revision the new cluster begins (default: 1000000000000)", \
+        .offset = offsetof(struct arguments, bump), .least = 1                                     \
     }
-    if (verb == NULL) {
-        return pd_command_usage(&pd_command_cluster, "which of its commands?");
+#define OPTION_END                                                                                 \
+    {                                                                                              \
+        .name = NULL                                                                               \
     }
-    return verb->needs_node && arguments.node == NULL
-               ? pd_command_usage(&pd_command_cluster,
-                                  verb->takes_file ? "which file?" : "which node?")
-               : run_verb(verb, &arguments);
-}
+
+static const struct pd_option look_options[] = {OPTION_FORMAT, OPTIONS_NODE, OPTION_END};
+static const struct pd_option change_options[] = {OPTIONS_NODE, OPTION_END};
+static const struct pd_option ticket_options[] = {
+    {.name = "--expires",
+     .kind = PD_OPTION_SECONDS,
+     .value = "TIME",
+     .text = "how long it can be used: 90s, 30m, 24h (default), 7d",
+     .offset = offsetof(struct arguments, valid_s),
+     .least = 1,
+     .most = VALID_S * 3650},
+    OPTIONS_NODE,
+    OPTION_END,
+};
+static const struct pd_option snapshot_options[] = {
+    {.name = "--force", .text = "replace FILE", .offset = offsetof(struct arguments, is_forced)},
+    OPTION_FORMAT,
+    OPTIONS_NODE,
+    OPTION_END,
+};
+static const struct pd_option offline_options[] = {OPTION_BUMP, OPTION_FORMAT, OPTION_DATA,
+                                                   OPTION_END};
+
+/* A command of the cluster, and what main calls for it. */
+#define COMMAND(verb, ...)                                                                         \
+    static const struct pd_command command_##verb;                                                 \
+    static int main_##verb(int count, char **words)                                                \
+    {                                                                                              \
+        return run_words(&command_##verb, run_##verb, count, words);                               \
+    }                                                                                              \
+    static const struct pd_command command_##verb = {                                              \
+        .name = "cluster " #verb, .run = main_##verb, __VA_ARGS__}
+
+COMMAND(status, .arguments = "", .summary = "who leads, how many may fail, and the members",
+        .options = look_options,
+        .examples = "pando cluster status --data pando-dev/node-0\n"
+                    "pando cluster status -o json\n");
+
+COMMAND(members, .arguments = "", .summary = "the members", .options = look_options,
+        .examples = "pando cluster members --data pando-dev/node-0\n");
+
+COMMAND(remove, .arguments = "NODE", .summary = "remove a member for good",
+        .help = "NODE is its name, or its id. It cannot come back under its old identity: with an\n"
+                "empty folder only, as a new node.\n",
+        .options = change_options, .words_min = 1, .words_max = 1,
+        .examples = "pando cluster remove node-2 --data pando-dev/node-0\n");
+
+COMMAND(promote, .arguments = "NODE", .summary = "make a learner that has caught up a voter",
+        .options = change_options, .words_min = 1, .words_max = 1,
+        .examples = "pando cluster promote node-3 --data pando-dev/node-0\n");
+
+COMMAND(transfer, .arguments = "[NODE]",
+        .summary = "hand over the lead, to NODE or to who is best prepared",
+        .options = change_options, .words_max = 1,
+        .examples = "pando cluster transfer --data pando-dev/node-1\n"
+                    "pando cluster transfer node-2 --data pando-dev/node-1\n");
+
+COMMAND(ticket, .arguments = "",
+        .summary = "print a line with which a new node joins (`pando join`): a secret",
+        .options = ticket_options,
+        .examples = "pando cluster ticket --expires 1h --data pando-dev/node-0\n");
+
+COMMAND(
+    doctor, .arguments = "", .summary = "look at disk, network, clock and limits of this machine",
+    .help = "What could keep the node from serving well, and what to do about it. Exit code 1\n"
+            "when something is wrong. As JSON: {\"checks\":[{\"verdict\":\"ok\", \"what\":...,\n"
+            "\"text\":...}], \"wrong\":0, \"careful\":0}; a verdict is ok, careful or wrong.\n",
+    .options = look_options,
+    .examples = "pando cluster doctor\n"
+                "pando cluster doctor -o json --data /var/lib/pando\n");
+
+COMMAND(snapshot, .arguments = "FILE",
+        .summary = "save all that a node has applied, as `etcdctl snapshot save` does",
+        .options = snapshot_options, .words_min = 1, .words_max = 1,
+        .examples = "pando cluster snapshot monday.db --data pando-dev/node-0\n");
+
+COMMAND(restore, .arguments = "FILE",
+        .summary = "make a new cluster of one node with the state of a snapshot",
+        .help =
+            "DIR must be empty, and no node runs there meanwhile. Keys with a lease are not in\n"
+            "it, and every watch begins anew.\n",
+        .options = offline_options, .words_min = 1, .words_max = 1,
+        .examples = "pando cluster restore monday.db --data fresh && pando start --data fresh\n");
+
+COMMAND(recover, .arguments = "",
+        .summary = "make a node whose majority is lost for ever a new cluster",
+        .help = "The node in DIR, which must not run, becomes a new cluster of one node with all\n"
+                "that its log holds.\n",
+        .options = offline_options, .examples = "pando cluster recover --data pando-dev/node-0\n");
+
+static const struct pd_command *const children[] = {&command_status,
+                                                    &command_members,
+                                                    &command_remove,
+                                                    &command_promote,
+                                                    &command_transfer,
+                                                    &command_ticket,
+                                                    &command_doctor,
+                                                    &command_snapshot,
+                                                    &command_restore,
+                                                    &command_recover,
+                                                    NULL};
 
 const struct pd_command pd_command_cluster = {
     .name = "cluster",
-    .arguments = "status | members | remove NODE | promote NODE | transfer [NODE] | ticket | "
-                 "doctor | snapshot FILE | restore FILE | recover [OPTION...]",
+    .arguments = "",
     .summary = "who belongs to a cluster, and who leads it",
-    .help =
-        "Asks any running node of the cluster. NODE is a member's name, or its id.\n"
-        "\n"
-        "  status           who leads, how many may fail, and the members\n"
-        "  members          the members alone\n"
-        "  remove NODE      for good: it cannot come back under its old identity\n"
-        "  promote NODE     a learner that has caught up becomes a voter\n"
-        "  transfer [NODE]  hand over the lead, to NODE or to who is best prepared\n"
-        "  ticket           a line with which a new node joins (`pando join`): a secret\n"
-        "  doctor           look at disk, network, clock and limits of this machine: what could\n"
-        "                   keep the node from serving well, and what to do; exit code 1 if wrong\n"
-        "\n"
-        "  snapshot FILE    save all that a node has applied, as `etcdctl snapshot save` does\n"
-        "  restore FILE     make DIR, which must be empty, a new cluster of one node with that\n"
-        "                   state. No node runs meanwhile. Keys with a lease are not in it, and\n"
-        "                   every watch begins anew\n"
-        "  recover          the majority is lost for ever: the node in DIR, which must not run,\n"
-        "                   becomes a new cluster of one node with all that its log holds\n"
-        "\n"
-        "  -o FORMAT        table (default) or json\n"
-        "  --force          snapshot: replace FILE\n"
-        "  --bump-revision N  restore, recover: how far beyond the old revision the new cluster\n"
-        "                   begins (default: 1000000000000)\n"
-        "  --expires TIME   of a ticket: 90s, 30m, 24h (default), 7d\n"
-        "  --timeout S      give up after that many seconds (default: 10)\n"
-        "  --data DIR       the node's folder (default: " PD_NODE_FOLDER ")\n"
-        "  --socket PATH    its socket (default: DIR/pando.sock)\n"
-        "\n"
-        "Examples:\n"
-        "  pando cluster status --data pando-dev/node-0\n"
-        "  pando cluster remove node-2 --data pando-dev/node-0\n"
-        "  pando cluster transfer --data pando-dev/node-1\n"
-        "  pando cluster ticket --expires 1h --data pando-dev/node-0\n"
-        "  pando cluster snapshot monday.db --data pando-dev/node-0\n"
-        "  pando cluster restore monday.db --data fresh && pando start --data fresh\n",
-    .run = run_cluster,
+    .help = "Asks any running node of the cluster. NODE is a member's name, or its id.\n",
+    .children = children,
 };

@@ -19,6 +19,7 @@
 #include "cli/cluster_members.h"
 #include "cli/command.h"
 #include "cli/dialer.h"
+#include "cli/store_text.h"
 #include "host/key_file.h"
 #include "host/real.h"
 #include "net/address.h"
@@ -36,6 +37,7 @@
 #define BUFFER_CAREFUL (UINT64_C(1) << 20)
 #define FILES_CAREFUL 4096u
 #define MEMORY_CAREFUL (UINT64_C(768) << 20)
+#define TEXT_MAX 512u
 #define MTU_CAREFUL 1280
 #define DIAL_NS (3 * SECOND_NS)
 #define DAY_S (UINT64_C(24) * 60 * 60)
@@ -51,6 +53,7 @@ struct doctor {
     struct pd_host *host;
     uint32_t careful;
     uint32_t wrong;
+    json_t *checks; /* NULL: a line each */
 };
 
 static void tell(struct doctor *doctor, enum verdict verdict, const char *what, const char *format,
@@ -60,14 +63,21 @@ static void tell(struct doctor *doctor, enum verdict verdict, const char *what, 
                  ...)
 {
     static const char *const words[] = {"ok", "careful", "WRONG"};
+    static const char *const names[] = {"ok", "careful", "wrong"};
+    char text[TEXT_MAX];
     va_list arguments;
     doctor->careful += verdict == VERDICT_CAREFUL;
     doctor->wrong += verdict == VERDICT_WRONG;
-    (void)printf("%-8s %-12s ", words[verdict], what);
     va_start(arguments, format);
-    (void)vprintf(format, arguments);
+    (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    (void)printf("\n");
+    if (doctor->checks == NULL) {
+        (void)printf("%-8s %-12s %s\n", words[verdict], what, text);
+        return;
+    }
+    (void)json_array_append_new(
+        doctor->checks,
+        json_pack("{s:s, s:s, s:s}", "verdict", names[verdict], "what", what, "text", text));
 }
 
 static enum verdict at_most(uint64_t seen, uint64_t careful, uint64_t wrong)
@@ -331,20 +341,32 @@ static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client
     pd_cluster_members_free(&members);
 }
 
-int pd_cluster_doctor(const char *folder, struct pd_node_client *client)
+static void sum_up(const struct doctor *doctor)
+{
+    if (doctor->checks == NULL) {
+        (void)printf("\n%" PRIu32 " wrong, %" PRIu32 " to be careful with\n", doctor->wrong,
+                     doctor->careful);
+    } else {
+        pd_store_print_json(json_pack("{s:o, s:I, s:I}", "checks", doctor->checks, "wrong",
+                                      (json_int_t)doctor->wrong, "careful",
+                                      (json_int_t)doctor->careful));
+    }
+}
+
+int pd_cluster_doctor(const char *folder, bool is_json, struct pd_node_client *client)
 {
     struct doctor doctor = {.folder = folder};
     struct pd_real_host *real = NULL;
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("no memory or threads");
     }
+    doctor.checks = is_json ? json_array() : NULL;
     doctor.host = pd_real_host_interface(real);
     look_at_disk(&doctor);
     look_at_limits(&doctor);
     look_at_key(&doctor);
     look_at_cluster(&doctor, client);
     pd_real_host_destroy(real);
-    (void)printf("\n%" PRIu32 " wrong, %" PRIu32 " to be careful with\n", doctor.wrong,
-                 doctor.careful);
+    sum_up(&doctor);
     return doctor.wrong == 0 ? PD_EXIT_CODE_OK : PD_EXIT_CODE_FAILED;
 }

@@ -6,6 +6,6 @@
 
 /* Look at the machine, at the folder, and at the cluster of the node that runs in it. An exit code:
  * failed, when something is wrong. */
-int pd_cluster_doctor(const char *folder, struct pd_node_client *client);
+int pd_cluster_doctor(const char *folder, bool is_json, struct pd_node_client *client);
 
 #endif

@@ -77,6 +77,7 @@ extern const struct pd_command pd_command_start;
 extern const struct pd_command pd_command_kv;
 extern const struct pd_command pd_command_lease;
 extern const struct pd_command pd_command_man;
+extern const struct pd_command pd_command_top;
 extern const struct pd_command pd_command_txn;
 extern const struct pd_command pd_command_watch;
 extern const struct pd_command pd_command_status;

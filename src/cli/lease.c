@@ -29,7 +29,7 @@ static bool is_json(const struct arguments *arguments)
     return arguments->output == PD_OUTPUT_JSON;
 }
 
-/* {"lease":"1af4...","id":19...}: as text for etcd's tools, and as the number that records carry. */
+/* {"lease":"1af4...","id":19...}: the text of etcd's tools, the number that records carry. */
 static json_t *lease_json(int64_t id)
 {
     char text[17];

@@ -49,9 +49,9 @@ enum pd_status pd_node_client_refused(struct pd_node_client *client,
                                       const struct pd_replica_answer_head *answer);
 PD_NODISCARD enum pd_status pd_node_client_open_session(struct pd_node_client *client);
 void pd_node_client_close_session(struct pd_node_client *client);
-/* For requests with many answers. begin: send one over a fresh connection, if there is none, without
- * waiting. next: the next answer of the last one that was begun, whenever it comes. also: send what
- * has no answer of its own. Statuses as of connect. */
+/* For requests with many answers. begin: send one over a fresh connection, if there is none,
+ * without waiting. next: the next answer of the last one that was begun, whenever it comes. also:
+ * send what has no answer of its own. Statuses as of connect. */
 PD_NODISCARD enum pd_status pd_node_client_begin(struct pd_node_client *client,
                                                  const struct pd_replica_request_head *request);
 PD_NODISCARD enum pd_status pd_node_client_next(struct pd_node_client *client,

@@ -7,7 +7,6 @@
 
 #include "base/assert.h"
 
-#define TIMEOUT_MAX_S 86400u
 #define WORD_MAX 63u
 
 bool pd_option_flag(struct pd_option_cursor *cursor, const char *name)
@@ -80,37 +79,6 @@ bool pd_option_size(const char *text, uint64_t *bytes_out)
         }
     }
     return false;
-}
-
-bool pd_option_node(struct pd_option_cursor *cursor, const char **folder, const char **socket,
-                    const char **wrong_out)
-{
-    if (pd_option_value(cursor, "--data", folder)) {
-        if (*folder == NULL) {
-            *wrong_out = "--data takes the node's folder";
-        }
-        return true;
-    }
-    if (pd_option_value(cursor, "--socket", socket)) {
-        if (*socket == NULL) {
-            *wrong_out = "--socket takes a path";
-        }
-        return true;
-    }
-    return false;
-}
-
-bool pd_option_timeout(struct pd_option_cursor *cursor, uint64_t *seconds, const char **wrong_out)
-{
-    const char *value = NULL;
-    if (!pd_option_value(cursor, "--timeout", &value)) {
-        return false;
-    }
-    if (value == NULL || !pd_option_number(value, seconds) || *seconds == 0 ||
-        *seconds > TIMEOUT_MAX_S) {
-        *wrong_out = "--timeout takes seconds, 1 to 86400";
-    }
-    return true;
 }
 
 /* -- By a table -------------------------------------------------------------------------------- */

@@ -8,6 +8,10 @@ runs 2 kv gte greeting
 said "Did you mean 'get'?"
 runs 2 clutser status
 said "Did you mean 'cluster'?"
+runs 2 cluster memebrs
+said "Did you mean 'members'?"
+runs 2 start --listen-cleint off
+said "Did you mean --listen-client?"
 runs 2 kv get --prefx users/
 said "Did you mean --prefix?"
 runs 2 kv --data x get a
@@ -15,7 +19,7 @@ said "options follow the command"
 runs 2 kv
 said "which of its commands?"
 said "del KEY"
-for words in kv "kv put" "wal verify" run man; do
+for words in kv "kv put" "wal verify" run man start cluster "cluster remove" top; do
     # shellcheck disable=SC2086
     runs 0 $words --help
     printed "usage: pando $words"

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# What people watch a node with: pando top, in a terminal and without one; alert rules and the dashboard, which name only
+# what /metrics of a running node has; the systemd unit.
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
+data=$work/data
+contrib=$PANDO_SOURCE_DIR/contrib
+
+free_base
+start_pando start --data "$data" --listen-client "127.0.0.1:$base" --log-segment 16MiB --disk-low 0B
+wait_for_text "try "
+runs 0 kv put --data "$data" greeting hello
+
+# --- pando top --------------------------------------------------------------------------------------------------------
+runs 0 top --once --data "$data"
+printed "COMMITS/S"
+printed "leader"
+runs 0 top --once -o json --data "$data"
+python3 - "$out" <<'PYTHON' || fail "pando top -o json"
+import json, sys
+top = json.load(open(sys.argv[1]))
+member, = top["members"]
+assert member["answers"] and member["node"] == top["leader"] and member["standing"] == "leader", member
+assert member["keys"] == 1 and member["revision"] == 2 and member["memory_bytes"] > 1 << 20, member
+assert member["commits_per_s"] >= 0, member
+PYTHON
+runs 1 top --data "$work/nowhere"
+said "no node listens"
+# In a terminal: drawn in place, smaller when that is smaller, and given back at every end.
+python3 - "$PANDO" "$data" <<'PYTHON' || fail "pando top in a terminal"
+import fcntl, os, pty, select, signal, struct, sys, termios
+
+LEAVE = b"\x1b[?25h\x1b[?1049l"
+
+def resize(fd, lines, columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+def look(name, end, wanted):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], [sys.argv[1], "top", "--data", sys.argv[2]])
+    resize(fd, 24, 120)
+    seen, step = b"", 0
+    while True:
+        assert select.select([fd], [], [], 60)[0], f"{name}: silent"
+        try:
+            got = os.read(fd, 65536)
+        except OSError:
+            break
+        if not got:
+            break
+        seen += got
+        if step == 0 and b"COMMITS/S" in seen: # the first picture; the next is narrow
+            step, mark = 1, len(seen)
+            resize(fd, 24, 20)
+        elif step == 1 and b"\x1b[J" in seen[mark:]:
+            last = seen[mark:]
+            if b"REQS/S" not in last[last.rfind(b"\x1b[H"):]:
+                step = 2
+                end(pid, fd)
+            else:
+                mark = len(seen)
+    status = os.waitpid(pid, 0)[1]
+    code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    assert step == 2, (name, step, seen[-300:])
+    assert code == wanted, (name, code)
+    assert seen.startswith(b"\x1b[?1049h") and seen.count(LEAVE) == 1 and seen.rstrip().endswith(LEAVE), (name, seen)
+
+look("q", lambda pid, fd: os.write(fd, b"q"), 0)
+look("Ctrl-C", lambda pid, fd: os.write(fd, b"\x03"), 0)
+look("SIGTERM", lambda pid, fd: os.kill(pid, signal.SIGTERM), -signal.SIGTERM)
+look("SIGABRT", lambda pid, fd: os.kill(pid, signal.SIGABRT), -signal.SIGABRT)
+PYTHON
+
+# --- Alerts and the dashboard ---------------------------------------------------------------------------------------
+curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || fail "no /metrics"
+python3 - "$work/metrics" "$contrib/prometheus/pando.rules.yml" "$contrib/grafana/pando.json" <<'PYTHON' || fail "contrib"
+import json, re, sys
+has = {line.split("{")[0].split(" ")[0] for line in open(sys.argv[1]) if not line.startswith("#")}
+has.add("pando_client_tls_certificate_end_seconds") # with TLS alone: tests/e2e/tls.sh looks at it
+rules = re.findall(r"^ *expr: (.*)$", open(sys.argv[2]).read(), re.M)
+panels = [target["expr"] for panel in json.load(open(sys.argv[3]))["panels"] for target in panel["targets"]]
+named = 0
+for expression in rules + panels:
+    for name in re.findall(r"\b(?:etcd|pando|process)_[a-z0-9_]+", re.sub(r'"[^"]*"', "", expression)):
+        named += 1
+        assert name in has, f"{name}: no node has it"
+    assert not re.search(r'"', re.sub(r'\{job="pando"\}', "", expression)), expression
+assert len(rules) >= 10 and len(panels) >= 20 and named >= 30, (len(rules), len(panels), named)
+PYTHON
+
+# --- systemd ------------------------------------------------------------------------------------------------------------
+if command -v systemd-analyze >/dev/null; then
+    sed "s|/usr/bin/pando|$PANDO|" "$contrib/systemd/pando.service" >"$work/pando.service"
+    shown="systemd-analyze verify"
+    systemd-analyze verify --man=no "$work/pando.service" >"$out" 2>&1 || true
+    ! grep -F pando.service "$out" | grep -v "Permission denied" || fail "$shown"
+else
+    skip systemd "not installed"
+fi
+
+kill -TERM "$started"
+wait "$started" || fail "the node: exit code $?"
+finish
