@@ -41,6 +41,12 @@ static inline void pd_list_append(struct pd_list *head, struct pd_list *node)
     head->previous = node;
 }
 
+/* Before all others. */
+static inline void pd_list_prepend(struct pd_list *head, struct pd_list *node)
+{
+    pd_list_append(head->next, node);
+}
+
 static inline void pd_list_remove(struct pd_list *node)
 {
     node->next->previous = node->previous;

@@ -24,12 +24,18 @@
 /* Of requests without an answer that anybody waits for. */
 #define CORRELATION_NOBODY (UINT64_C(1) << 62)
 
-/* An answer on its way from the core to the gateway's thread. */
+/* Answers of one turn on their way from the core to the gateway's thread. */
 struct post {
     struct pd_posted link;
+    size_t size;
+    size_t capacity;
+    uint8_t bytes[]; /* each: struct answer_head, the answer */
+};
+#define POST_BYTES ((size_t)4096)
+
+struct answer_head {
     uint64_t correlation;
     size_t size;
-    uint8_t bytes[];
 };
 
 struct pd_gateway_backend {
@@ -40,6 +46,7 @@ struct pd_gateway_backend {
     struct pd_gateway_writes writes;
     struct pd_event closed;
     struct pd_postbox posts;
+    struct post *filling; /* whoever holds the core fills it; NULL: there is none */
     atomic_bool is_attached;
     bool is_open;       /* as a client of the server */
     bool has_submitted; /* and the core was not woken for it yet */
@@ -70,23 +77,42 @@ static uint64_t now_ns(const struct pd_backend *interface)
 
 /* -- From the core ----------------------------------------------------------------------------- */
 
+static void hand_over(struct pd_gateway_backend *backend)
+{
+    if (backend->filling != NULL) {
+        (void)pd_postbox_put(&backend->posts, &backend->filling->link);
+        backend->filling = NULL;
+    }
+}
+
 static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
 {
     struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
-    struct post *post = pd_alloc(sizeof *post + bytes.size);
-    if (post == NULL) {
-        pd_fatal("no memory for an answer of %zu bytes: give the node more memory", bytes.size);
+    const struct answer_head head = {.correlation = correlation, .size = bytes.size};
+    size_t size = sizeof head + bytes.size;
+    if (backend->filling != NULL && size > backend->filling->capacity - backend->filling->size) {
+        hand_over(backend);
     }
-    post->correlation = correlation;
-    post->size = bytes.size;
-    memcpy(post->bytes, bytes.bytes, bytes.size);
-    (void)pd_postbox_put(&backend->posts, &post->link);
+    if (backend->filling == NULL) {
+        size_t capacity = size < POST_BYTES ? POST_BYTES : size;
+        backend->filling = pd_alloc(sizeof *backend->filling + capacity);
+        if (backend->filling == NULL) {
+            pd_fatal("no memory for an answer of %zu bytes: give the node more memory", bytes.size);
+        }
+        backend->filling->size = 0;
+        backend->filling->capacity = capacity;
+    }
+    uint8_t *to = backend->filling->bytes + backend->filling->size;
+    memcpy(to, &head, sizeof head);
+    memcpy(to + sizeof head, bytes.bytes, bytes.size);
+    backend->filling->size += size;
 }
 
 /* Once for all answers of a turn. */
 static void on_settled(struct pd_server_client *client)
 {
     struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
+    hand_over(backend);
     if (atomic_load(&backend->is_attached)) {
         backend->events.wake(backend->events.state);
     }
@@ -503,6 +529,25 @@ static void give(struct pd_gateway_backend *backend, uint64_t correlation,
     backend->events.answered(backend->events.state, correlation, &answer);
 }
 
+static void take_answer(struct pd_gateway_backend *backend, uint64_t tag, struct pd_span bytes,
+                        uint64_t now)
+{
+    struct pd_replica_answer_head head;
+    enum pd_status status = pd_replica_answer_decode(bytes, &head);
+    pd_assert(status == PD_OK); /* this node wrote it */
+    if ((tag & PD_GATEWAY_WRITES_TAG) != 0) {
+        uint64_t correlation = 0;
+        enum pd_replica_outcome outcome = PD_REPLICA_OK;
+        if (pd_gateway_writes_answered(&backend->writes, tag, &head, now, &correlation, &outcome)) {
+            give(backend, correlation, PD_BACKEND_WRITE, outcome, &head);
+        }
+    } else if (tag != CORRELATION_NOBODY) {
+        enum pd_backend_kind kind = (enum pd_backend_kind)(tag >> KIND_SHIFT);
+        uint64_t correlation = tag & ((UINT64_C(1) << KIND_SHIFT) - 1);
+        give(backend, correlation, kind, head.outcome, &head);
+    }
+}
+
 static void drain(struct pd_backend *interface)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
@@ -511,21 +556,13 @@ static void drain(struct pd_backend *interface)
     while (link != NULL) {
         struct post *post = pd_container_of(link, struct post, link);
         link = link->next;
-        struct pd_replica_answer_head head;
-        enum pd_status status =
-            pd_replica_answer_decode((struct pd_span){post->bytes, post->size}, &head);
-        pd_assert(status == PD_OK); /* this node wrote it */
-        if ((post->correlation & PD_GATEWAY_WRITES_TAG) != 0) {
-            uint64_t correlation = 0;
-            enum pd_replica_outcome outcome = PD_REPLICA_OK;
-            if (pd_gateway_writes_answered(&backend->writes, post->correlation, &head, now,
-                                           &correlation, &outcome)) {
-                give(backend, correlation, PD_BACKEND_WRITE, outcome, &head);
-            }
-        } else if (post->correlation != CORRELATION_NOBODY) {
-            enum pd_backend_kind kind = (enum pd_backend_kind)(post->correlation >> KIND_SHIFT);
-            uint64_t correlation = post->correlation & ((UINT64_C(1) << KIND_SHIFT) - 1);
-            give(backend, correlation, kind, head.outcome, &head);
+        for (size_t at = 0; at < post->size;) {
+            struct answer_head head;
+            memcpy(&head, post->bytes + at, sizeof head);
+            at += sizeof head;
+            take_answer(backend, head.correlation, (struct pd_span){post->bytes + at, head.size},
+                        now);
+            at += head.size;
         }
         pd_free(post);
     }
@@ -640,6 +677,7 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
     if (backend->is_open) { /* no gateway ever ran */
         detach(&backend->interface);
     }
+    hand_over(backend);
     struct pd_posted *link = pd_postbox_take(&backend->posts);
     while (link != NULL) {
         struct post *post = pd_container_of(link, struct post, link);

@@ -288,7 +288,8 @@ static void release(struct pd_gateway_writes *writes, struct pd_gateway_write *w
     pd_free(write->bytes);
     write->bytes = NULL;
     write->size = 0;
-    move(write, PD_GATEWAY_WRITE_FREE, &writes->free);
+    move(write, PD_GATEWAY_WRITE_FREE, NULL);
+    pd_list_prepend(&writes->free, &write->link); /* the next one: what was just used is near */
 }
 
 /* Later again; or, when its time is up, the end. true: it is over. */

@@ -356,6 +356,7 @@ struct pd_replica {
 
     /* reads */
     struct pd_replica_read *reads;
+    uint32_t reads_open; /* places of them that are not free */
     struct pd_replica_read_line lines[PD_REPLICA_READ_STATES];
     uint64_t round;
     bool round_is_open;
