@@ -56,6 +56,97 @@ static void send(struct pd_replica *replica, const struct pd_raft_message *messa
                      message);
 }
 
+/* -- Appends to one member, joined ------------------------------------------------------------- */
+
+/* Raft sends each proposal, and each step of the commit index, as soon as it comes. Of one Ready's
+ * appends to a member the later ones go on where the first one ends: they travel as one, and have
+ * one answer. */
+struct joined {
+    struct pd_raft_message append;
+    uint64_t bytes; /* of its entries */
+};
+struct joining {
+    struct joined members[PD_RAFT_MEMBERS_MAX];
+    uint32_t count;
+};
+
+static uint64_t entry_bytes(const struct pd_raft_message *append)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < append->entry_count; i++) {
+        bytes += append->entries[i].data.size;
+    }
+    return bytes;
+}
+
+static bool join(struct joined *joined, const struct pd_raft_message *next, uint64_t bytes_max)
+{
+    struct pd_raft_message *append = &joined->append;
+    uint64_t bytes = joined->bytes + entry_bytes(next);
+    /* Raft's log is a ring: behind its end lies no entry. */
+    bool goes_on = append->entry_count == 0 || next->entry_count == 0 ||
+                   append->entries + append->entry_count == next->entries;
+    if (!goes_on || append->term != next->term || append->session != next->session ||
+        append->index + append->entry_count != next->index || bytes > bytes_max) {
+        return false;
+    }
+    append->entries = append->entry_count == 0 ? next->entries : append->entries;
+    append->entry_count += next->entry_count;
+    append->commit = next->commit > append->commit ? next->commit : append->commit;
+    joined->bytes = bytes;
+    return true;
+}
+
+/* What was joined for the member goes before anything else to it. */
+static void send_joined(struct pd_replica *replica, struct joining *joining,
+                        const struct pd_raft_message *message)
+{
+    uint32_t at = 0;
+    while (at < joining->count && joining->members[at].append.to != message->to) {
+        at++;
+    }
+    bool is_append = message->type == PD_RAFT_MSG_APP;
+    struct joined *joined = at < joining->count ? &joining->members[at] : NULL;
+    if (joined != NULL && is_append &&
+        join(joined, message, replica->config.raft.append_bytes_max)) {
+        return;
+    }
+    if (joined != NULL) {
+        send(replica, &joined->append);
+        *joined = joining->members[--joining->count];
+    }
+    if (is_append && joining->count < PD_RAFT_MEMBERS_MAX) {
+        joining->members[joining->count++] =
+            (struct joined){.append = *message, .bytes = entry_bytes(message)};
+    } else {
+        send(replica, message);
+    }
+}
+
+static void send_all(struct pd_replica *replica, const struct pd_raft_ready *ready)
+{
+    struct joining joining = {.count = 0};
+    for (uint32_t i = 0; i < ready->message_count; i++) {
+        if (ready->messages[i].type != PD_RAFT_MSG_SNAP) {
+            send_joined(replica, &joining, &ready->messages[i]);
+        }
+    }
+    for (uint32_t i = 0; i < joining.count; i++) {
+        send(replica, &joining.members[i].append);
+    }
+}
+
+/* Whether `next`, which goes to the same member, says all that `answer` says. */
+static bool is_covered(const struct pd_raft_message *answer, const struct pd_raft_message *next)
+{
+    return answer->type == PD_RAFT_MSG_APP_RESP && next->type == PD_RAFT_MSG_APP_RESP &&
+           answer->to == next->to && answer->term == next->term &&
+           answer->session == next->session && answer->token == next->token && !answer->reject &&
+           !next->reject && next->index >= answer->index;
+}
+
+/* -- Batches ----------------------------------------------------------------------------------- */
+
 static void after_append(struct pd_replica *replica, const struct pd_raft_message *message)
 {
     if (message->to == replica->config.raft.id) {
@@ -128,7 +219,11 @@ static void finish(struct pd_replica *replica, struct pd_replica_batch *batch)
     uint32_t at = 0;
     for (uint32_t i = 0; i < batch->due_count; i++) {
         for (uint32_t n = 0; n < batch->dues[i].message_count; n++) {
-            after_append(replica, &batch->messages[at++]);
+            const struct pd_raft_message *message = &batch->messages[at++];
+            if (message->to == replica->config.raft.id || at == batch->message_count ||
+                !is_covered(message, message + 1)) {
+                after_append(replica, message);
+            }
         }
         pd_raft_append_done(replica->raft, &batch->dues[i].mark);
         if (batch->dues[i].mark.snapshot_index != 0) {
@@ -242,10 +337,9 @@ bool pd_replica_log_step(struct pd_replica *replica)
     }
     struct pd_raft_message wanted[PD_RAFT_MEMBERS_MAX];
     uint32_t wanted_count = 0;
+    send_all(replica, &ready);
     for (uint32_t i = 0; i < ready.message_count; i++) {
-        if (ready.messages[i].type != PD_RAFT_MSG_SNAP) {
-            send(replica, &ready.messages[i]);
-        } else if (wanted_count < PD_RAFT_MEMBERS_MAX) {
+        if (ready.messages[i].type == PD_RAFT_MSG_SNAP && wanted_count < PD_RAFT_MEMBERS_MAX) {
             wanted[wanted_count++] = ready.messages[i];
         }
     }

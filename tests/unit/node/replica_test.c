@@ -894,10 +894,64 @@ static void the_status_is_json(void **state)
     world_close(world);
 }
 
+static uint32_t messages_to(const struct world *world, pd_raft_node to)
+{
+    uint32_t count = 0;
+    for (const struct world_message *at = world->first; at != NULL; at = at->next) {
+        count += at->to == to ? 1 : 0;
+    }
+    return count;
+}
+
+/* What is proposed between two looks at raft goes to each follower at once, and is answered at
+ * once. */
+static void puts_that_come_together_travel_together(void **state)
+{
+    (void)state;
+    enum {
+        PUTS = 40
+    };
+    struct world *world = world_open(3, 3, 91);
+    world_start_all(world, 3);
+    pd_raft_node leader = world_elect(world);
+    world_put(world, "before", "1");
+    world_settle(world);
+    struct world_node *node = world_node(world, leader);
+    uint64_t first = world->correlation + 1;
+    uint8_t bytes[256];
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE};
+    pd_replica_request_put_head(bytes, &head);
+    for (uint32_t i = 0; i < PUTS; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "key-%02u", (unsigned)i);
+        struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE,
+                                      .bytes_max = sizeof bytes - PD_REPLICA_REQUEST_HEAD_SIZE};
+        const struct pd_kv_put put = {.key = {(const uint8_t *)key, (size_t)size},
+                                      .value = {(const uint8_t *)"v", 1}};
+        pd_kv_encode_put(&writer, &put);
+        assert_false(writer.is_full);
+        pd_replica_request(node->replica, 1, ++world->correlation, bytes,
+                           PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+    }
+    world_loop(world, node);
+    for (pd_raft_node id = 1; id <= 3; id++) {
+        assert_in_range(messages_to(world, id), id == leader ? 0 : 1, id == leader ? 0 : 2);
+    }
+    for (uint32_t i = 0; i < PUTS; i++) {
+        assert_int_equal(world_await(world, first + i)->outcome, PD_REPLICA_OK);
+    }
+    assert_true(world_converges(world, 20));
+    for (pd_raft_node id = 1; id <= 3; id++) {
+        assert_string_equal(world_get(world, id, "key-39"), "v");
+    }
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_waits_for_the_log),
+        cmocka_unit_test(puts_that_come_together_travel_together),
         cmocka_unit_test(a_follower_names_the_leader),
         cmocka_unit_test(what_nobody_knows_is_told_as_that),
         cmocka_unit_test(what_another_took_the_place_of_never_happens),
