@@ -116,6 +116,13 @@ enum pd_kv_error pd_kv_request_range(struct pd_arena *arena,
                : encode_op(arena, &op, request->key.len + request->range_end.len, bytes_out);
 }
 
+enum pd_kv_error pd_kv_request_page(struct pd_arena *arena, const struct pd_kv_range *range,
+                                    struct pd_span *bytes_out)
+{
+    struct pd_kv_op op = {.kind = PD_KV_OP_RANGE, .as.range = *range};
+    return encode_op(arena, &op, range->key.size + range->range_end.size, bytes_out);
+}
+
 enum pd_kv_error pd_kv_request_put(struct pd_arena *arena, const Etcdserverpb__PutRequest *request,
                                    struct pd_span *bytes_out)
 {

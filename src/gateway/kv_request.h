@@ -15,6 +15,10 @@
 PD_NODISCARD enum pd_kv_error pd_kv_request_range(struct pd_arena *arena,
                                                   const Etcdserverpb__RangeRequest *request,
                                                   struct pd_span *bytes_out);
+/* What no client of etcd can ask for: with `uncounted`. */
+PD_NODISCARD enum pd_kv_error pd_kv_request_page(struct pd_arena *arena,
+                                                 const struct pd_kv_range *range,
+                                                 struct pd_span *bytes_out);
 PD_NODISCARD enum pd_kv_error pd_kv_request_put(struct pd_arena *arena,
                                                 const Etcdserverpb__PutRequest *request,
                                                 struct pd_span *bytes_out);

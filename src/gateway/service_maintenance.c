@@ -127,16 +127,16 @@ static void hash_page(struct pd_service_call *call)
     const struct hashing *hashing = call->state;
     static const uint8_t zero = 0;
     struct pd_arena *arena = pd_service_arena(call->service);
-    const Etcdserverpb__RangeRequest all = {
-        .key = hashing->after == NULL
-                   ? pd_proto_bytes((struct pd_span){&zero, 1})
-                   : pd_proto_bytes((struct pd_span){hashing->after, hashing->after_size}),
-        .range_end = pd_proto_bytes((struct pd_span){&zero, 1}),
+    const struct pd_kv_range all = {
+        .key = hashing->after == NULL ? (struct pd_span){&zero, 1}
+                                      : (struct pd_span){hashing->after, hashing->after_size},
+        .range_end = {&zero, 1},
         .limit = hashing->page_keys,
         .revision = hashing->revision,
+        .uncounted = true, /* each page would count all keys behind it */
     };
     struct pd_backend_request request = {.kind = PD_BACKEND_READ, .serializable = true};
-    enum pd_kv_error error = pd_kv_request_range(arena, &all, &request.body);
+    enum pd_kv_error error = pd_kv_request_page(arena, &all, &request.body);
     if (error != PD_KV_OK) {
         pd_service_fail_kv(call, error);
         return;

@@ -53,7 +53,8 @@ enum pd_status pd_kv_envelope_decode(struct pd_span bytes, struct pd_kv_envelope
 static void write_range(struct pd_kv_writer *writer, const struct pd_kv_range *range)
 {
     uint64_t flags = (uint64_t)range->keys_only | (uint64_t)range->count_only << 1 |
-                     (uint64_t)range->sort_order << 2 | (uint64_t)range->sort_target << 4;
+                     (uint64_t)range->sort_order << 2 | (uint64_t)range->sort_target << 4 |
+                     (uint64_t)range->uncounted << 7;
     bool bounds = range->min_mod_revision != 0 || range->max_mod_revision != 0 ||
                   range->min_create_revision != 0 || range->max_create_revision != 0;
     pd_kv_write_u64(writer, flags << 1 | (uint64_t)bounds);
@@ -208,12 +209,13 @@ enum pd_kv_error pd_kv_range_check(const struct pd_kv_range *range,
 
 static void read_range(struct pd_kv_reader *reader, struct pd_kv_range *range)
 {
-    uint32_t flags = pd_kv_read_below(reader, 1u << 8);
+    uint32_t flags = pd_kv_read_below(reader, 1u << 9);
     bool bounds = flags & 1;
     range->keys_only = flags >> 1 & 1;
     range->count_only = flags >> 2 & 1;
     range->sort_order = (enum pd_kv_sort_order)(flags >> 3 & 3);
     range->sort_target = (enum pd_kv_sort_target)(flags >> 5 & 7);
+    range->uncounted = flags >> 8 & 1;
     range->key = pd_kv_read_span(reader);
     range->range_end = pd_kv_read_span(reader);
     range->limit = pd_kv_read_i64(reader);

@@ -103,6 +103,7 @@ struct pd_kv_range {
     enum pd_kv_sort_target sort_target;
     bool keys_only;
     bool count_only;
+    bool uncounted;           /* of a read: it ends at the limit, and counts no further */
     int64_t min_mod_revision; /* 0: no bound; so for the other three */
     int64_t max_mod_revision;
     int64_t min_create_revision;

@@ -318,7 +318,8 @@ enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t bu
     if (pd_kv_is_compacted(kv, r->scan.revision)) {
         r->error = PD_KV_ERR_COMPACTED;
     }
-    if (r->error != PD_KV_OK || r->scan.is_complete || r->out.is_full) {
+    bool is_enough = r->collect.range.uncounted && r->collect.more;
+    if (r->error != PD_KV_OK || r->scan.is_complete || r->out.is_full || is_enough) {
         if (r->error == PD_KV_OK) {
             grow(kv, r, r->out.size + FIRST_BYTES);
             pd_kv_collect_end(&r->collect, &r->out);

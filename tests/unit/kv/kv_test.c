@@ -778,6 +778,55 @@ static void history_has_room_beside_reads(void **state)
     rig_close(rig);
 }
 
+/* A page of many keys costs what it gives, and not what lies behind it. */
+static void a_page_that_is_not_counted_ends_at_its_limit(void **state)
+{
+    (void)state;
+    enum {
+        ALL_OF_THEM = 300,
+        A_PAGE = 10
+    };
+    struct rig *rig = rig_open(82);
+    struct pd_kv_reader reader;
+    for (int i = 0; i < ALL_OF_THEM; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof key, "k%04d", i);
+        assert_int_equal(put(rig, key, "v", 0, &reader).error, PD_KV_OK);
+    }
+    write_all(rig);
+    uint32_t fetches[2];
+    for (int uncounted = 0; uncounted < 2; uncounted++) {
+        const struct pd_kv_range range = {
+            .key = text("k"), .range_end = text("l"), .limit = A_PAGE, .uncounted = uncounted != 0};
+        uint32_t read;
+        uint32_t before = rig->fetches;
+        assert_int_equal(pd_kv_read_range(rig->kv, &range, &read), PD_OK);
+        while (pd_kv_read_step(rig->kv, read, 9) != PD_KV_DONE) {
+            serve(rig);
+        }
+        fetches[uncounted] = rig->fetches - before;
+        struct pd_kv_answer_head head;
+        struct pd_kv_record record;
+        uint32_t given = 0;
+        bool more = false;
+        int64_t count = 0;
+        pd_kv_reader_init(&reader, pd_kv_read_answer(rig->kv, read));
+        pd_kv_answer_head(&reader, &head);
+        assert_int_equal(head.error, PD_KV_OK);
+        while (pd_kv_answer_record(&reader, &record)) {
+            given++;
+        }
+        pd_kv_answer_range_tail(&reader, &more, &count);
+        assert_true(pd_kv_answer_is_whole(&reader));
+        assert_int_equal(given, A_PAGE);
+        assert_true(more);
+        assert_in_range(count, A_PAGE + 1, uncounted != 0 ? ALL_OF_THEM / 2 : ALL_OF_THEM);
+        pd_kv_read_end(rig->kv, read);
+    }
+    assert_true(fetches[1] < fetches[0] / 4);
+    rig_close(rig);
+}
+
 static struct pd_span put_envelope(const char *key, uint8_t *room, size_t room_max)
 {
     uint8_t command[256];
@@ -837,6 +886,7 @@ int main(void)
         cmocka_unit_test(large_values_are_not_fetched_in_vain),
         cmocka_unit_test(history_has_room_beside_reads),
         cmocka_unit_test(a_row_that_comes_while_a_command_waits_is_kept),
+        cmocka_unit_test(a_page_that_is_not_counted_ends_at_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
