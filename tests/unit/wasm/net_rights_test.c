@@ -1,4 +1,5 @@
-/* Network rights: entries, what they admit, what two of them have in common, and what names grant. */
+/* Network rights: entries, what they admit, what two of them have in common, and what names
+ * grant. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
