@@ -35,10 +35,10 @@ struct connection {
     uv_write_t write;
     struct pd_gateway *gateway;
     struct pd_list link;
-    struct pd_list dirty; /* linked: it may have output */
-    struct pd_list turn;  /* linked: of the gateway's handshakes, or its waiting */
-    struct pd_tls *tls;   /* NULL: none, or it is not its turn yet */
-    uint64_t opened_ns;
+    struct pd_list dirty;               /* linked: it may have output */
+    struct pd_list turn;                /* linked: of the gateway's handshakes, or its waiting */
+    struct pd_tls *tls;                 /* NULL: none, or it is not its turn yet */
+    uint64_t shakes_ns;                 /* since when */
     const struct pd_protocol *protocol; /* NULL: not known yet */
     void *state;
     uint64_t hello_deadline_ns;
@@ -631,6 +631,8 @@ static void begin_handshake(struct connection *connection)
 {
     struct pd_gateway *gateway = connection->gateway;
     connection->shakes = true;
+    connection->shakes_ns = now_ns(gateway);
+    connection->hello_deadline_ns = connection->shakes_ns + gateway->config.hello_ns;
     gateway->handshake_count++;
     pd_list_append(&gateway->handshakes, &connection->turn);
     begin_reading(connection);
@@ -655,7 +657,7 @@ static void ask_for_turn(struct connection *connection)
     if (gateway->handshake_count == gateway->config.handshakes_max) {
         struct connection *oldest =
             pd_container_of(pd_list_first(&gateway->handshakes), struct connection, turn);
-        if (oldest->opened_ns + gateway->config.handshake_pressed_ns <= now_ns(gateway)) {
+        if (oldest->shakes_ns + gateway->config.handshake_pressed_ns <= now_ns(gateway)) {
             gateway->counters.tls_failed++;
             break_off(oldest);
         }
@@ -672,8 +674,7 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     connection->gateway = gateway;
     connection->armed_ns = UINT64_MAX;
-    connection->opened_ns = now_ns(gateway);
-    connection->hello_deadline_ns = connection->opened_ns + gateway->config.hello_ns;
+    connection->hello_deadline_ns = now_ns(gateway) + gateway->config.hello_ns;
     (void)uv_tcp_init(&gateway->loop, &connection->socket);
     (void)uv_timer_init(&gateway->loop, &connection->timer);
     connection->handles = 2;
