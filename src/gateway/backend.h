@@ -33,10 +33,15 @@ enum pd_backend_kind {
     PD_BACKEND_PROMOTE,
     PD_BACKEND_REMOVE,
     PD_BACKEND_TRANSFER,
-    PD_BACKEND_SNAPSHOT,    /* number: the gateway's own; sequence: of the chunk, from 0, which
-                             * begins. The body is one chunk of what is applied here */
+    /* number: the gateway's own; sequence: of the chunk, from 0, which begins. The body is one chunk
+     * of what is applied here: its byte PD_BACKEND_CHUNK_KIND_AT is PD_BACKEND_CHUNK_LAST in the
+     * last one */
+    PD_BACKEND_SNAPSHOT,
     PD_BACKEND_SNAPSHOT_END /* of cancel alone, whose correlation is the snapshot's number */
 };
+
+#define PD_BACKEND_CHUNK_KIND_AT 5u
+#define PD_BACKEND_CHUNK_LAST 3u
 
 struct pd_backend_watch {
     struct pd_span key;

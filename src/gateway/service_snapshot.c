@@ -10,9 +10,6 @@
 #include "gateway/service_internal.h"
 
 #define BLOB_MAX ((size_t)1 << 20) /* many clients take no message beyond 4 MiB */
-#define CHUNK_KIND_AT 5u
-#define CHUNK_HEAD_SIZE 6u
-#define CHUNK_IS_LAST 3u /* PD_SNAPSHOT_END */
 
 struct saving {
     uint64_t number;
@@ -66,12 +63,12 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
     struct pd_service_call *call = pd_service_call_of(wait);
     struct saving *saving = call->state;
     struct pd_span chunk = answer->body;
-    if (answer->outcome != PD_BACKEND_OK || chunk.size < CHUNK_HEAD_SIZE) {
+    if (answer->outcome != PD_BACKEND_OK || chunk.size <= PD_BACKEND_CHUNK_KIND_AT) {
         saving->is_over = true;
         pd_service_fail(call, answer);
         return;
     }
-    saving->is_over = chunk.bytes[CHUNK_KIND_AT] == CHUNK_IS_LAST;
+    saving->is_over = chunk.bytes[PD_BACKEND_CHUNK_KIND_AT] == PD_BACKEND_CHUNK_LAST;
     saving->next++;
     pd_seal_add(&saving->seal, chunk);
     while (chunk.size > 0) {

@@ -13,6 +13,9 @@
 #include "node/members.h"
 #include "node/replica_about.h"
 #include "node/replica_watch.h"
+#include "node/snapshot_format.h"
+
+_Static_assert(PD_BACKEND_CHUNK_LAST == PD_SNAPSHOT_END, "the gateway looks at a chunk's kind");
 
 #define URL_MAX 160u
 #define SECOND_NS UINT64_C(1000000000)
