@@ -23,6 +23,8 @@
 
 #define HASH_TEXT (2 * PD_SEAL_HASH_SIZE + 1)
 #define NUMBER 1u /* of the snapshot, among those of this connection */
+/* Stands in a folder as long as it is restored: what is beside it is nobody's. */
+#define MARK "restored-unfinished"
 
 /* -- Files ------------------------------------------------------------------------------------- */
 
@@ -252,13 +254,14 @@ static void print_restored(const struct pd_cluster_backup *backup,
 
 static bool may_stay(const char *name)
 {
-    static const char *const names[] = {"lost+found", PD_SERVER_KEY_NAME, "node.json.new"};
+    static const char *const names[] = {"lost+found", "node.json.new"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;
         }
     }
-    return strncmp(name, "restored-", 9) == 0 && strcmp(name, "restored-node.json") != 0;
+    return strncmp(name, PD_SERVER_KEY_NAME, strlen(PD_SERVER_KEY_NAME)) == 0 ||
+           (strncmp(name, "restored-", 9) == 0 && strcmp(name, "restored-node.json") != 0);
 }
 
 static bool may_stay_alone(const char *name)
@@ -266,13 +269,26 @@ static bool may_stay_alone(const char *name)
     return strcmp(name, "lost+found") == 0;
 }
 
-/* Empty; or what an earlier restore left that was cut short, with the marks of one. */
+/* Empty; or what an earlier restore left that was cut short. */
 static bool is_free(const char *folder)
 {
-    char log[PD_NODE_PATH_MAX];
-    bool has_marks = (size_t)snprintf(log, sizeof log, "%s/restored-store", folder) < sizeof log &&
-                     access(log, F_OK) == 0;
-    return pd_host_tree_is_free(folder, has_marks ? may_stay : may_stay_alone);
+    char mark[PD_NODE_PATH_MAX];
+    bool was_cut_short = (size_t)snprintf(mark, sizeof mark, "%s/" MARK, folder) < sizeof mark &&
+                         access(mark, F_OK) == 0;
+    return pd_host_tree_is_free(folder, was_cut_short ? may_stay : may_stay_alone);
+}
+
+static bool put_mark(struct pd_disk *root)
+{
+    struct pd_disk_file file;
+    if (pd_disk_has(root, MARK)) {
+        return true;
+    }
+    if (root->ops->create(root, MARK, &file) != PD_OK) {
+        return false;
+    }
+    root->ops->close(root, file);
+    return root->ops->sync_names(root) == PD_OK;
 }
 
 static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *host,
@@ -287,6 +303,9 @@ static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *
     const struct pd_backup_source source = {.read = read_some, .state = &file};
     struct pd_restore_config config = {
         .host = host, .folder = backup->folder, .root = root, .raise = raise_of(backup)};
+    if (!put_mark(root)) {
+        return pd_command_failed("cannot write into '%s': %s", backup->folder, strerror(errno));
+    }
     if (identity.identify(identity.state, backup->folder, true, key, text, sizeof text) != PD_OK) {
         return pd_command_failed("%s", text);
     }
@@ -294,6 +313,7 @@ static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *
     if (pd_server_restore(&config, &source, &report, text) != PD_OK) {
         return pd_command_failed("'%s' is not restored: %s", backup->file, text);
     }
+    (void)root->ops->remove(root, MARK); /* beside a node that is whole it says nothing */
     print_restored(backup, &report);
     return PD_EXIT_CODE_OK;
 }

@@ -33,9 +33,9 @@ enum pd_backend_kind {
     PD_BACKEND_PROMOTE,
     PD_BACKEND_REMOVE,
     PD_BACKEND_TRANSFER,
-    /* number: the gateway's own; sequence: of the chunk, from 0, which begins. The body is one chunk
-     * of what is applied here: its byte PD_BACKEND_CHUNK_KIND_AT is PD_BACKEND_CHUNK_LAST in the
-     * last one */
+    /* number: the gateway's own; sequence: of the chunk, from 0, which begins. The body is one
+     * chunk of what is applied here: its byte PD_BACKEND_CHUNK_KIND_AT is PD_BACKEND_CHUNK_LAST in
+     * the last one */
     PD_BACKEND_SNAPSHOT,
     PD_BACKEND_SNAPSHOT_END /* of cancel alone, whose correlation is the snapshot's number */
 };

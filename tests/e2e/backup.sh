@@ -89,6 +89,12 @@ done
 
 # One node takes their place. The watch that lived through it is told to read anew, and a lock is given under a token
 # that is larger than the ones that were lost.
+mkdir "$work/single" "$work/single/restored-store"
+: >"$work/single/restored-store/000001.sst"
+runs 1 cluster restore "$work/pando.db" --data "$work/single"
+said "is not empty"
+: >"$work/single/restored-unfinished" # now it is what an attempt leaves that was cut short
+: >"$work/single/node.key.new-1"
 runs 0 cluster restore "$work/pando.db" --data "$work/single"
 printed "raised from $revision"
 runs 1 cluster restore "$work/pando.db" --data "$work/single"
