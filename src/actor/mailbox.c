@@ -96,6 +96,20 @@ static bool has_room(const struct pd_runtime_config *config, const struct load *
     return false;
 }
 
+/* Under the lock: it waits for a message with this tag, and runs as soon as it has one. */
+static bool awaits(const struct pd_process *process, uint64_t tag)
+{
+    if (process->run_state != PD_RUN_WAITING || tag == 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < process->awaited_tag_count; i++) {
+        if (process->awaited_tags[i] == tag) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Under the lock. */
 static void append(struct pd_process *process, struct pd_message *message, enum post_class class)
 {
@@ -133,13 +147,14 @@ static void fold_delivery(struct pd_environment *environment, uint64_t pid,
 /* Under the lock of `process`: stand in its line. Requests stand in front: their room is not the
  * messages'. */
 static void line_up(struct pd_process *process, struct pd_waiter *waiter, enum post_class class,
-                    size_t footprint)
+                    const struct pd_message *message, size_t footprint)
 {
     if (pd_list_is_linked(&waiter->node)) {
         return;
     }
     waiter->at = process;
     waiter->footprint = footprint;
+    waiter->tag = class == CLASS_MESSAGE ? message->tag : 0;
     waiter->is_request = class == CLASS_REQUEST;
     struct pd_list *senders = &process->senders;
     pd_list_append(waiter->is_request ? senders->next : senders, &waiter->node);
@@ -157,9 +172,10 @@ enum pd_status pd_mailbox_post_or_wait(struct pd_environment *environment, uint6
     enum post_class class = class_of(message);
     size_t footprint = class == CLASS_MESSAGE ? pd_message_footprint(message) : 0;
     struct load load = load_of(process);
-    if (!has_room(&environment->runtime->config, &load, class, footprint)) {
+    bool is_awaited = class == CLASS_MESSAGE && awaits(process, message->tag);
+    if (!is_awaited && !has_room(&environment->runtime->config, &load, class, footprint)) {
         if (waiter != NULL) {
-            line_up(process, waiter, class, footprint);
+            line_up(process, waiter, class, message, footprint);
         }
         pd_spin_unlock(&process->lock);
         return PD_ERR_FULL;
@@ -309,6 +325,23 @@ static void take_senders(struct pd_process *process, struct woken *woken)
     }
 }
 
+/* Under the lock, as the process begins to wait: the oldest sender that has what it waits for is
+ * woken too, wherever it stands in line. */
+static void take_awaited(struct pd_process *process, struct woken *woken)
+{
+    if (process->awaited_tag_count == 0 || woken->count == WAKE_BATCH) {
+        return;
+    }
+    for (struct pd_list *at = process->senders.next; at != &process->senders; at = at->next) {
+        struct pd_waiter *waiter = pd_container_of(at, struct pd_waiter, node);
+        if (awaits(process, waiter->tag)) {
+            pd_list_remove(&waiter->node);
+            woken->processes[woken->count++] = waiter->process;
+            return;
+        }
+    }
+}
+
 /* A sender that was meanwhile woken otherwise, or is gone, takes it as a spurious wake. */
 static void wake_senders(const struct woken *woken)
 {
@@ -391,6 +424,7 @@ bool pd_mailbox_settle(struct pd_process *process)
         (void)take_inbound(process); /* nothing is inbound: this gives back the room taken */
         if (!pd_list_is_empty(&process->senders)) {
             take_senders(process, &woken);
+            take_awaited(process, &woken);
         }
     }
     pd_spin_unlock(&process->lock);
@@ -460,5 +494,7 @@ void pd_mailbox_free(struct pd_process *process)
     process->mailbox_count = 0;
     process->mailbox_bytes = 0;
     process->signal_count = 0;
+    process->awaited_tags = NULL;
+    process->awaited_tag_count = 0;
     pd_spin_unlock(&process->lock);
 }

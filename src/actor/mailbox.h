@@ -8,7 +8,9 @@
  * Locks   One process lock at a time; no other lock of this folder is taken under it, and none is
  *         held when a process is put in a run queue.
  * Bounds  MESSAGE class: messages_max and mailbox_bytes_max, but an empty mailbox takes any
- *         message, or a large one would wait for ever. REQUEST class: signals_max. NOTICE class
+ *         message, or a large one would wait for ever; and a process that waits for certain tags
+ *         takes the one message that it waits for into a full one, or it would wait for ever behind
+ *         what it does not want yet. REQUEST class: signals_max. NOTICE class
  *         (deaths, ends of links and monitors) and kills: always accepted, each uses the memory of
  *         its link or monitor. */
 #ifndef PD_ACTOR_MAILBOX_H

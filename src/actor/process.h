@@ -85,6 +85,7 @@ struct pd_waiter {
     struct pd_process *process;
     struct pd_process *at; /* whose line it is in, or was until woken; the owner's */
     size_t footprint;      /* of what waits */
+    uint64_t tag;          /* of what waits, 0: none */
     bool is_request;       /* it waits for room for signals */
 };
 
@@ -129,6 +130,9 @@ struct pd_process {
     struct pd_waiter waiter;
     struct pd_timer timeout;
     uint64_t awaited_ref; /* the one reply that may come in; 0: none */
+    /* what its selective receive waits for; others read them under the lock while it is WAITING */
+    const uint64_t *awaited_tags;
+    uint32_t awaited_tag_count;
     const struct pd_behavior *behavior;
     void *data;          /* the behavior's */
     struct pd_exit exit; /* set by whoever ends it */

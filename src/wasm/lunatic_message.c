@@ -301,13 +301,21 @@ static enum pd_call_result send(struct pd_call *call)
 
 /* --- Receiving -------------------------------------------------------------------------------- */
 
+/* The wait for tags is over. */
+static void forget_tags(struct pd_wasm_process *self)
+{
+    self->process->awaited_tags = NULL;
+    self->process->awaited_tag_count = 0;
+    pd_free(self->tags);
+    self->tags = NULL;
+    self->tag_count = 0;
+}
+
 static enum pd_call_result received(struct pd_call *call, struct pd_message *message)
 {
     struct pd_wasm_process *self = pd_call_process(call);
     pd_wasm_process_set_scratch(self, message);
-    pd_free(self->tags);
-    self->tags = NULL;
-    self->tag_count = 0;
+    forget_tags(self);
     return pd_call_done(call, pd_wasm_receive_code(message));
 }
 
@@ -320,9 +328,7 @@ static enum pd_call_result receive_resume(struct pd_call *call)
     }
     if (self->deadline_ns != PD_TIME_NEVER &&
         pd_host_now_ns(pd_guest_host(call->guest)) >= self->deadline_ns) {
-        pd_free(self->tags);
-        self->tags = NULL;
-        self->tag_count = 0;
+        forget_tags(self);
         return pd_call_done(call, TIMED_OUT);
     }
     return PD_CALL_WAIT;
@@ -336,9 +342,7 @@ static enum pd_call_result wait_for(struct pd_call *call, const uint64_t *tags, 
     if (timeout_ms == 0 && !self->process->is_exit_set) {
         return pd_call_done(call, TIMED_OUT);
     }
-    pd_free(self->tags); /* of a receive that was cut off by a caught trap */
-    self->tags = NULL;
-    self->tag_count = 0;
+    forget_tags(self); /* of a receive that was cut off by a caught trap */
     if (tag_count > 0) {
         self->tags = pd_alloc(tag_count * sizeof *tags);
         if (self->tags == NULL) {
@@ -346,6 +350,8 @@ static enum pd_call_result wait_for(struct pd_call *call, const uint64_t *tags, 
         }
         memcpy(self->tags, tags, tag_count * sizeof *tags);
         self->tag_count = tag_count;
+        self->process->awaited_tags = self->tags;
+        self->process->awaited_tag_count = tag_count;
     }
     self->deadline_ns = PD_TIME_NEVER;
     if (timeout_ms != UINT64_MAX) {

@@ -57,6 +57,44 @@ static void a_full_mailbox_makes_the_sender_wait(void **state)
     stage_close(&stage);
 }
 
+/* The answer that a process waits for is not kept out by what it does not want yet, whether it
+ * comes before the wait or after. */
+static void what_is_waited_for_finds_room(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct pd_runtime_config config = small_config(2, 10);
+    stage_open(&stage, &config);
+    struct puppet *receiver = stage_spawn(&stage);
+    struct puppet *flood = stage_spawn(&stage);
+    struct puppet *server = stage_spawn(&stage);
+    assert_int_equal(puppet_send(flood, receiver->pid, 1), PD_OK);
+    assert_int_equal(puppet_send(flood, receiver->pid, 2), PD_OK);
+    send_and_wait(flood, receiver->pid, 3);
+    send_and_wait(server, receiver->pid, 9);
+    stage_run(&stage);
+    assert_int_equal(line_length(&stage, receiver->pid), 2);
+
+    const uint64_t answer[] = {8, 9};
+    receiver->process->awaited_tags = answer;
+    receiver->process->awaited_tag_count = 2;
+    puppet_wake(receiver);
+    stage_run(&stage);
+    assert_int_equal(line_length(&stage, receiver->pid), 1); /* the flood's */
+    (void)pd_process_drain(receiver->process);
+    struct pd_message *message = pd_process_take(receiver->process, answer, 2);
+    assert_non_null(message);
+    pd_message_destroy(message);
+
+    puppet_wake(receiver);
+    stage_run(&stage);
+    assert_int_equal(puppet_send(server, receiver->pid, 8), PD_OK);
+    assert_false(pd_process_must_wait(server->process));
+    assert_int_equal(puppet_send(server, receiver->pid, 8), PD_OK); /* one is enough */
+    assert_true(pd_process_must_wait(server->process));
+    stage_close(&stage);
+}
+
 static void the_outbox_is_bounded(void **state)
 {
     (void)state;
@@ -346,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_mailbox_makes_the_sender_wait),
+        cmocka_unit_test(what_is_waited_for_finds_room),
         cmocka_unit_test(the_outbox_is_bounded),
         cmocka_unit_test(a_full_mailbox_of_its_own),
         cmocka_unit_test(room_of_a_sender_that_died_goes_to_the_next),
