@@ -67,6 +67,7 @@ extern const struct pd_command pd_command_dev;
 extern const struct pd_command pd_command_join;
 extern const struct pd_command pd_command_run;
 extern const struct pd_command pd_command_sim;
+extern const struct pd_command pd_command_test;
 extern const struct pd_command pd_command_ps;
 extern const struct pd_command pd_command_info;
 extern const struct pd_command pd_command_kill;

@@ -12,6 +12,7 @@
 #include "cli/run.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"
+#include "cli/test.h"
 #include "node/app_run.h"
 #include "node/control.h"
 #include "node/crash_report.h"
@@ -37,8 +38,8 @@ static bool allow_network(const struct pd_run_options *options, struct pd_rights
 }
 
 /* The first actor's rights: all but what was denied; directories and environment only as given. */
-static int make_rights(struct pd_program *program, const struct pd_run_options *options,
-                       struct pd_rights **rights_out)
+int pd_run_rights(struct pd_program *program, const struct pd_run_options *options,
+                  struct pd_rights **rights_out)
 {
     struct pd_rights *rights =
         pd_rights_create(program->files, options->memory_bytes_max, options->fuel_portions_max);
@@ -60,7 +61,9 @@ static int make_rights(struct pd_program *program, const struct pd_run_options *
         return pd_command_failed("no memory");
     }
     int result = PD_EXIT_CODE_FAILED;
-    if (pd_wasi_config_add_argument(rights->wasi, options->file, strlen(options->file)) == PD_OK) {
+    const char *slash = options->is_as_lunatic ? strrchr(options->file, '/') : NULL;
+    const char *name = slash == NULL ? options->file : slash + 1;
+    if (pd_wasi_config_add_argument(rights->wasi, name, strlen(name)) == PD_OK) {
         result = pd_run_extend_wasi(options, rights->wasi);
     }
     if (result != PD_EXIT_CODE_OK) {
@@ -75,7 +78,7 @@ static int start_module(struct pd_program *program, const struct pd_run_options 
                         struct pd_module *module)
 {
     struct pd_rights *rights = NULL;
-    int result = make_rights(program, options, &rights);
+    int result = pd_run_rights(program, options, &rights);
     if (result != PD_EXIT_CODE_OK) {
         return result;
     }
@@ -351,24 +354,19 @@ static int open_link(const struct pd_run_options *options, struct pd_real_host *
     return PD_EXIT_CODE_OK;
 }
 
-static int run_run(int count, char **arguments)
+int pd_run_command(struct pd_run_options *options)
 {
-    struct pd_run_options options;
     struct pd_real_host *host = NULL;
     struct pd_store_socket_link *link = NULL;
-    int result = PD_EXIT_CODE_OK;
-    if (!pd_run_options_parse(count, arguments, &options, &result)) {
-        return result;
-    }
     pd_signals_block();
-    result = open_link(&options, &host, &link);
+    int result = open_link(options, &host, &link);
     if (result == PD_EXIT_CODE_OK) {
         struct pd_kv_port *kv =
             link == NULL ? NULL : pd_store_port_interface(pd_store_socket_link_port(link));
         result = PD_EXIT_CODE_FAILED;
-        if (pd_run_begin(&options, kv) != NULL) {
+        if (pd_run_begin(options, kv) != NULL) {
             pd_signals_watch(&program);
-            result = pd_run_main(&options);
+            result = pd_run_main(options);
             pd_signals_stop();
             pd_run_end();
         }
@@ -376,6 +374,19 @@ static int run_run(int count, char **arguments)
     pd_store_socket_link_close(link);
     pd_real_host_destroy(host);
     return result;
+}
+
+static int run_run(int count, char **words)
+{
+    struct pd_run_options options;
+    int result = PD_EXIT_CODE_OK;
+    if (!pd_run_options_parse(count, words, &options, &result)) {
+        return result;
+    }
+    if (pd_test_is_cargos(options.file, options.argument_count, options.arguments)) {
+        return pd_test_run_for_cargo(&options);
+    }
+    return pd_run_command(&options);
 }
 
 const struct pd_command pd_command_run = {

@@ -7,6 +7,15 @@
 #include "cli/run_options.h"
 
 struct pd_program;
+struct pd_rights;
+
+/* What the options let a module's first actor do; the caller's reference. PD_EXIT_CODE_OK, or what
+ * to exit with: it was told why. */
+int pd_run_rights(struct pd_program *program, const struct pd_run_options *options,
+                  struct pd_rights **rights_out);
+
+/* All of `pando run`, its words being understood. Returns the exit code. */
+int pd_run_command(struct pd_run_options *options);
 
 /* Open the runtime, over a store or none (NULL). NULL: it was told why not. */
 struct pd_program *pd_run_begin(const struct pd_run_options *options, struct pd_kv_port *kv);

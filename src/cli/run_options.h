@@ -26,6 +26,9 @@ struct pd_run_options {
     bool has_stats;
     bool is_tagged;
     bool is_watching;
+    /* as under Lunatic's own command: this command's environment is the guest's, and the program's
+     * name comes without its folder */
+    bool is_as_lunatic;
     bool deny_spawn;
     bool deny_compile;
     bool deny_configure;

@@ -6,6 +6,8 @@
 #include "cli/run_wasi.h"
 #include "wasm/wasi.h"
 
+extern char **environ;
+
 /* "HOST[::GUEST]". */
 static int add_directory(struct pd_wasi_config *config, const char *text)
 {
@@ -28,6 +30,20 @@ static int add_directory(struct pd_wasi_config *config, const char *text)
     return PD_EXIT_CODE_OK;
 }
 
+/* All variables of this command, as far as they have a name. */
+static enum pd_status add_environment(struct pd_wasi_config *config)
+{
+    enum pd_status status = PD_OK;
+    for (char **variable = environ; *variable != NULL && status == PD_OK; variable++) {
+        const char *equals = strchr(*variable, '=');
+        if (equals != NULL && equals != *variable) {
+            status = pd_wasi_config_set_variable(config, *variable, (size_t)(equals - *variable),
+                                                 equals + 1, strlen(equals + 1));
+        }
+    }
+    return status;
+}
+
 int pd_run_extend_wasi(const struct pd_run_options *options, struct pd_wasi_config *config)
 {
     enum pd_status status = PD_OK;
@@ -37,6 +53,9 @@ int pd_run_extend_wasi(const struct pd_run_options *options, struct pd_wasi_conf
     }
     if (status != PD_OK) {
         return pd_command_failed("the arguments of the guest: %s", pd_status_text(status));
+    }
+    if (options->is_as_lunatic && add_environment(config) != PD_OK) {
+        return pd_command_failed("the environment is too large for a guest");
     }
     for (int i = 0; i < options->variable_count; i++) {
         const char *text = options->variables[i];

@@ -296,25 +296,54 @@ enum pd_status pd_program_open(struct pd_program *program, const struct pd_progr
     return status;
 }
 
+enum pd_status pd_program_add_environment(struct pd_program *program, uint64_t id,
+                                          struct pd_environment **environment_out)
+{
+    size_t size = (program->other_count + (size_t)1) * sizeof *program->others;
+    struct pd_environment **others = pd_realloc(program->others, size);
+    if (others == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    program->others = others;
+    enum pd_status status = pd_environment_create(&program->runtime, id, environment_out);
+    if (status == PD_OK) {
+        others[program->other_count++] = *environment_out;
+    }
+    return status;
+}
+
 /* --- Closing ---------------------------------------------------------------------------------- */
 
 static bool is_empty(void *context)
 {
     struct pd_program *program = context;
-    return pd_environment_count(program->environment) == 0;
+    uint32_t count = pd_environment_count(program->environment);
+    for (uint32_t i = 0; i < program->other_count; i++) {
+        count += pd_environment_count(program->others[i]);
+    }
+    return count == 0;
+}
+
+void pd_program_kill_environment(struct pd_environment *environment)
+{
+    pd_environment_close(environment);
+    for (uint32_t slot = 0; slot < environment->capacity && pd_environment_count(environment) > 0;
+         slot++) {
+        struct pd_process *process = pd_environment_at(environment, slot);
+        if (process != NULL) {
+            /* A recycled structure only means that this pid is gone already. */
+            (void)!pd_mailbox_kill(environment, pd_mailbox_pid(process), PD_EXIT_KILLED, NULL);
+        }
+    }
 }
 
 void pd_program_kill_all(struct pd_program *program)
 {
-    struct pd_environment *environment = program->environment;
-    pd_environment_close(environment);
+    pd_environment_close(program->environment);
     while (!is_empty(program)) {
-        for (uint32_t slot = 0; slot < environment->capacity; slot++) {
-            struct pd_process *process = pd_environment_at(environment, slot);
-            if (process != NULL) {
-                /* A recycled structure only means that this pid is gone already. */
-                (void)!pd_mailbox_kill(environment, pd_mailbox_pid(process), PD_EXIT_KILLED, NULL);
-            }
+        pd_program_kill_environment(program->environment);
+        for (uint32_t i = 0; i < program->other_count; i++) {
+            pd_program_kill_environment(program->others[i]);
         }
         if (program->config.is_deterministic) {
             if (!pd_runtime_run(&program->runtime, is_empty, program, pd_virtual_host_advance)) {
@@ -344,6 +373,10 @@ void pd_program_close(struct pd_program *program)
         }
         pd_runtime_stop(&program->runtime);
         pd_environment_destroy(program->environment);
+        for (uint32_t i = 0; i < program->other_count; i++) {
+            pd_environment_destroy(program->others[i]);
+        }
+        pd_free(program->others);
         if (program->config.kv != NULL) {
             program->config.kv->ops->settle(program->config.kv); /* it wakes processes */
         }

@@ -85,6 +85,8 @@ struct pd_program {
     bool has_cache;
     struct pd_runtime runtime;
     struct pd_environment *environment;
+    struct pd_environment **others; /* pd_program_add_environment's, other_count of them */
+    uint32_t other_count;
     struct pd_wasm_system system;
     pd_program_exit_hook exit_hook;
     pd_program_supervised_hook supervised_hook;
@@ -130,7 +132,15 @@ void pd_program_interrupt(struct pd_program *program);
 PD_NODISCARD enum pd_status pd_program_exit_signal(struct pd_program *program, uint64_t pid,
                                                    enum pd_exit_reason reason, const char *text);
 
-/* Kill every process and wait until none is left. */
+/* A further world of pids, names and groups, which guests see as `id`. It lives until close.
+ * PD_ERR_NO_MEMORY. */
+PD_NODISCARD enum pd_status pd_program_add_environment(struct pd_program *program, uint64_t id,
+                                                       struct pd_environment **environment_out);
+
+/* Let nothing more begin in this environment, and kill what is there; it ends in a while. */
+void pd_program_kill_environment(struct pd_environment *environment);
+
+/* Kill every process of every environment and wait until none is left. */
 void pd_program_kill_all(struct pd_program *program);
 
 #endif

@@ -1,0 +1,43 @@
+;; A module of tests, as Rust's lunatic crate names them, without Rust: pando test is tried with it.
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "lunatic::process" "process_id" (func $process_id (result i64)))
+  (import "lunatic::process" "environment_id" (func $environment_id (result i64)))
+  (import "lunatic::process" "sleep_ms" (func $sleep_ms (param i64)))
+  (import "lunatic::process" "spawn"
+    (func $spawn (param i64 i64 i64 i32 i32 i32 i32 i32) (result i32)))
+  (import "lunatic::registry" "put" (func $put (param i32 i32 i64 i64)))
+  (import "lunatic::registry" "get" (func $get (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "said by a test\n")
+  (data (i32.const 96) "thread 'main' panicked at 'only #1 is left', src/a.rs:1:2\n")
+  (data (i32.const 160) "child")
+  (func $say (param $at i32) (param $size i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (local.get $size))
+    (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))))
+  ;; Each test is alone in its environment: pid 1, and a registry without the others' name.
+  (func $alone
+    (if (i64.ne (call $process_id) (i64.const 1)) (then unreachable))
+    (if (i64.ne (call $environment_id) (i64.const 0)) (then unreachable))
+    (if (i32.ne (call $get (i32.const 160) (i32.const 5) (i32.const 32) (i32.const 40))
+                (i32.const 1)) (then unreachable))
+    (call $put (i32.const 160) (i32.const 5) (i64.const 0) (call $process_id))
+    (call $say (i32.const 64) (i32.const 15)))
+  (func (export "#lunatic_test_own::alone") (call $alone))
+  (func (export "#lunatic_test_own::alone_too") (call $alone))
+  ;; A child that would run for ever ends with the test.
+  (func (export "child") (loop (br 0)))
+  (func (export "#lunatic_test_own::leaves_a_child")
+    (drop (call $spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 160) (i32.const 5)
+                       (i32.const 0) (i32.const 0) (i32.const 48))))
+  (func $panic (call $say (i32.const 96) (i32.const 58)) unreachable)
+  (func (export "#lunatic_test_#panic_only \\#1#own::panics") (call $panic))
+  (func (export "#lunatic_test_#panic_#own::dies") unreachable)
+  (func (export "#lunatic_test_#ignore_own::fails") (call $panic))
+  (func (export "#lunatic_test_#ignore_#panic_only 2#own::panics_otherwise") (call $panic))
+  (func (export "#lunatic_test_#ignore_#panic_only 2#own::traps_instead") unreachable)
+  (func (export "#lunatic_test_#ignore_#panic_#own::lives_on"))
+  (func (export "#lunatic_test_#ignore_own::for_ever") (call $sleep_ms (i64.const -1)))
+  (func (export "_start") (call $say (i32.const 64) (i32.const 15))))
