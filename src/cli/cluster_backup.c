@@ -15,8 +15,8 @@
 #include "cli/dialer.h"
 #include "host/disk.h"
 #include "host/real.h"
+#include "host/resolve.h"
 #include "host/tree.h"
-#include "net/address.h"
 #include "node/members.h"
 #include "node/server_peers_net.h"
 #include "node/server_recover.h"
@@ -360,12 +360,13 @@ static bool answers(void *state, const struct pd_kv_member *member)
 {
     bool is_there = false;
     for (uint32_t i = 0; i < member->peer_count && !is_there; i++) {
-        char text[PD_NET_ADDRESS_TEXT_MAX];
+        char text[PD_KV_MEMBER_ADDRESS_MAX + 1];
+        char unknown[PD_RESOLVE_TEXT_MAX];
         struct pd_transport_address address;
         int size = snprintf(text, sizeof text, "%.*s", (int)member->peers[i].size,
                             (const char *)member->peers[i].bytes);
         is_there = size > 0 && (size_t)size < sizeof text &&
-                   pd_net_address_parse(text, &address) == PD_OK &&
+                   pd_host_resolve(text, &address, unknown) == PD_OK &&
                    pd_dialer_dial(state, member->key, &address);
     }
     (void)fprintf(stderr, "pando: member %016" PRIx64 " %s\n", member->node,

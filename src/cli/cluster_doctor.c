@@ -22,6 +22,7 @@
 #include "cli/store_text.h"
 #include "host/key_file.h"
 #include "host/real.h"
+#include "host/resolve.h"
 #include "net/address.h"
 #include "node/gateway_certificates.h"
 #include "node/server_peers.h"
@@ -235,7 +236,8 @@ static int path_mtu(const struct pd_transport_address *address)
 static void dial(struct doctor *doctor, struct pd_dialer *dialer,
                  const struct pd_members_item *item)
 {
-    char text[PD_NET_ADDRESS_TEXT_MAX];
+    char text[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    char unknown[PD_RESOLVE_TEXT_MAX];
     char what[PD_KV_MEMBER_NAME_MAX + 1];
     struct pd_transport_address address;
     const struct pd_kv_member *member = &item->member;
@@ -243,8 +245,8 @@ static void dial(struct doctor *doctor, struct pd_dialer *dialer,
                    member->name.size > 0 ? (const char *)member->name.bytes : "");
     (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
                    (const char *)member->peers[0].bytes);
-    if (pd_net_address_parse(text, &address) != PD_OK) {
-        tell(doctor, VERDICT_WRONG, what, "'%s' is no address", text);
+    if (pd_host_resolve(text, &address, unknown) != PD_OK) {
+        tell(doctor, VERDICT_WRONG, what, "%s", unknown);
         return;
     }
     uint64_t begin_ns = pd_host_now_ns(doctor->host);

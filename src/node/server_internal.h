@@ -231,6 +231,7 @@ struct pd_server_peers {
     struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */
     char *own_texts;
     uint64_t own_asked_ns;
+    uint64_t table_names;   /* what the names were then */
     uint64_t table_version; /* of the directory that the transport's table follows; 0: none yet */
     atomic_uint_least64_t packets_waiting;
     atomic_uint_least64_t packet_bytes_waiting;

@@ -267,16 +267,19 @@ static void on_lost(void *state, uint64_t node)
 
 /* -- The table --------------------------------------------------------------------------------- */
 
-static void add_address(struct pd_transport_peer *peer, struct pd_span text)
+static void add_address(const struct pd_server *server, struct pd_transport_peer *peer,
+                        struct pd_span text)
 {
+    const struct pd_server_peers_config *config = &server->config.peers;
     struct pd_transport_address address;
-    char room[PD_NET_ADDRESS_TEXT_MAX];
+    char room[PD_KV_MEMBER_ADDRESS_MAX + 1];
     if (peer->address_count == PD_TRANSPORT_ADDRESSES_MAX || text.size >= sizeof room) {
         return;
     }
     memcpy(room, text.bytes, text.size);
     room[text.size] = '\0';
-    if (pd_net_address_parse(room, &address) != PD_OK) {
+    if (pd_net_address_parse(room, &address) != PD_OK &&
+        (config->find_name == NULL || !config->find_name(config->state, room, &address))) {
         return;
     }
     for (uint32_t i = 0; i < peer->address_count; i++) {
@@ -287,10 +290,11 @@ static void add_address(struct pd_transport_peer *peer, struct pd_span text)
     peer->addresses[peer->address_count++] = address;
 }
 
-static void add_addresses(struct pd_transport_peer *peer, const struct pd_kv_member *member)
+static void add_addresses(const struct pd_server *server, struct pd_transport_peer *peer,
+                          const struct pd_kv_member *member)
 {
     for (uint32_t i = 0; member != NULL && i < member->peer_count; i++) {
-        add_address(peer, member->peers[i]);
+        add_address(server, peer, member->peers[i]);
     }
 }
 
@@ -306,8 +310,8 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
         struct pd_transport_peer *peer = &table[count++];
         *peer = (struct pd_transport_peer){.node = member.node};
         memcpy(peer->key, member.key, sizeof peer->key);
-        add_addresses(peer, &member);
-        add_addresses(peer, pd_members_file_find(file, member.node));
+        add_addresses(server, peer, &member);
+        add_addresses(server, peer, pd_members_file_find(file, member.node));
     }
     bool may_have_forgotten = pd_kv_members_may_have_forgotten(kv);
     for (uint32_t i = 0; i < file->count && !may_have_forgotten; i++) {
@@ -316,7 +320,7 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
             struct pd_transport_peer *peer = &table[count++];
             *peer = (struct pd_transport_peer){.node = first->node};
             memcpy(peer->key, first->key, sizeof peer->key);
-            add_addresses(peer, first);
+            add_addresses(server, peer, first);
         }
     }
     return count;
@@ -324,10 +328,13 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
 
 static void follow_directory(struct pd_server *server)
 {
+    const struct pd_server_peers_config *config = &server->config.peers;
     struct pd_server_peers *peers = &server->peers;
     uint64_t version = pd_kv_members_version(pd_replica_kv(server->replica)) + 1;
+    uint64_t names = config->names == NULL ? 0 : config->names(config->state);
     bool is_first = peers->table_version == 0;
-    if (version == peers->table_version || (!is_first && !pd_replica_has_state(server->replica))) {
+    if ((version == peers->table_version && names == peers->table_names) ||
+        (!is_first && !pd_replica_has_state(server->replica))) {
         return; /* the directory may be half read */
     }
     struct pd_transport_peer *table =
@@ -340,6 +347,7 @@ static void follow_directory(struct pd_server *server)
     pd_free(table);
     if (status == PD_OK) {
         peers->table_version = version;
+        peers->table_names = names;
     }
 }
 

@@ -34,11 +34,15 @@ struct pd_server_peers_config {
     enum pd_status (*open)(void *state, const char *address, char *text, size_t text_max,
                            struct pd_transport **transport_out);
     void (*close)(void *state, struct pd_transport *transport);
+    /* A member's address that is no number: what it stands for, known without waiting. names: a
+     * number that is another one when answers have changed. NULL: only numbers are addresses. */
+    bool (*find_name)(void *state, const char *place, struct pd_transport_address *address_out);
+    uint64_t (*names)(void *state);
     void *state;
     /* What the directory is to say of this node; borrowed for pd_server_open. NULL: as cluster.json
      * has it. */
     const char *name;
-    const char *peer_address;   /* "HOST:PORT", numeric */
+    const char *peer_address;   /* "HOST:PORT" */
     const char *client_address; /* "http://HOST:PORT" */
     uint32_t packets_max;
     uint64_t packet_bytes_max;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/key_file.h"
+#include "host/names.h"
 #include "host/resolve.h"
 #include "host/udp.h"
 #include "net/net.h"
@@ -101,14 +102,29 @@ static enum pd_status open_transport(void *state, const char *address, char *tex
         (void)snprintf(text, text_max, "%s", why);
         return status;
     }
-    status = open_net(peers, address, text, text_max);
+    status = pd_names_open(&peers->names);
+    status = status == PD_OK ? open_net(peers, address, text, text_max) : status;
     if (status != PD_OK) {
+        pd_names_close(peers->names);
         pd_udp_close(peers->udp);
+        peers->names = NULL;
         peers->udp = NULL;
         return status;
     }
     *transport_out = pd_net_transport(peers->net);
     return PD_OK;
+}
+
+static bool find_name(void *state, const char *place, struct pd_transport_address *address_out)
+{
+    const struct pd_server_peers_net *peers = state;
+    return pd_names_find(peers->names, place, address_out);
+}
+
+static uint64_t names(void *state)
+{
+    const struct pd_server_peers_net *peers = state;
+    return pd_names_version(peers->names);
 }
 
 static void close_transport(void *state, struct pd_transport *transport)
@@ -117,11 +133,13 @@ static void close_transport(void *state, struct pd_transport *transport)
     (void)transport;
     pd_net_close(peers->net);
     pd_udp_close(peers->udp);
+    pd_names_close(peers->names);
     pd_gather_net_destroy(peers->gather);
     pd_join_destroy(peers->join);
     peers->gather = NULL;
     peers->join = NULL;
     peers->net = NULL;
+    peers->names = NULL;
     peers->udp = NULL;
 }
 
@@ -132,6 +150,8 @@ void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *
     config->identify = identify;
     config->open = open_transport;
     config->close = close_transport;
+    config->find_name = find_name;
+    config->names = names;
     config->state = peers;
 }
 

@@ -8,6 +8,7 @@
 #include "net/identity.h"
 #include "node/server_peers.h"
 
+struct pd_names;
 struct pd_udp;
 struct pd_net;
 struct pd_join;
@@ -19,6 +20,7 @@ struct pd_server_peers_net {
     struct pd_net_identity identity;
     struct pd_udp *udp;
     struct pd_net *net;
+    struct pd_names *names;
     struct pd_join *join;
     struct pd_gather_net *gather; /* NULL: without a secret */
     const char *listen;           /* the caller's; NULL: at the address that the others know */

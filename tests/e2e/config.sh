@@ -67,7 +67,7 @@ peers_file() {
     head -c 32 /dev/urandom | base64 >"$cluster/secret"
     chmod 600 "$cluster/secret"
     cat >"$cluster/pando.yaml" <<YAML
-peers: ["127.0.0.1:$((base + 1))", "127.0.0.1:$((base + 11))", "127.0.0.1:$((base + 21))"]
+peers: ["localhost:$((base + 1))", "localhost:$((base + 11))", "localhost:$((base + 21))"]
 expect: 3
 secret_file: $cluster/secret
 listen_client: "off"
