@@ -150,6 +150,21 @@ static bool is_signer_member(const struct pd_join *join, struct pd_span members)
     return is_member;
 }
 
+/* A voter began with its log, and has promised others with it. Who asks to join anew under its key
+ * has lost that: it could vote twice. */
+static bool votes_already(const struct pd_join *join, struct pd_span members)
+{
+    struct pd_kv_reader reader;
+    struct pd_members_item item;
+    bool does_vote = false;
+    pd_kv_reader_init(&reader, members);
+    while (pd_members_next(&reader, &item)) {
+        does_vote =
+            does_vote || (item.member.node == join->node && item.standing == PD_MEMBERS_VOTER);
+    }
+    return does_vote;
+}
+
 static bool is_taken(const struct pd_join *join, struct pd_span members)
 {
     struct pd_kv_reader reader;
@@ -191,7 +206,13 @@ static void step(struct pd_join *join, const struct pd_replica_answer_head *answ
     int size = answer->body.size < TEXT_MAX ? (int)answer->body.size : (int)TEXT_MAX - 1;
     switch (join->step) {
     case STEP_SIGNER:
-        if (is_signer_member(join, answer->body)) {
+        if (votes_already(join, answer->body)) {
+            end(join, PD_JOIN_REFUSED,
+                "this node votes there already, and its folder has lost what it promised: put the "
+                "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
+                "key too, and join as a new one",
+                none);
+        } else if (is_signer_member(join, answer->body)) {
             ask(join, STEP_DIRECTORY);
         } else {
             end(join, PD_JOIN_REFUSED,

@@ -150,12 +150,19 @@ sha256sum --quiet -c "$work/sums" || fail "another start wrote identities anew"
 runs 0 kv get --data "$cluster/node-2" kept
 output_is value
 
-# A fourth node with the same file joins; one whose folder was emptied is a new node, and joins, too.
+# A fourth node with the same file joins; one whose folder was emptied is a new node, and joins, too. One that kept its key
+# and nothing else could vote twice: it is refused.
 start_node 3
 one_cluster 0 1 2 3
 [ "$cluster_id" = "$before" ] || fail "the fourth node is of cluster $cluster_id, not $before"
 has_members 0 4 || fail "not four members: $(members 0)"
 end_node 2 KILL
+mv "$cluster/node-2/node.key" "$work/node-2.key"
+rm -rf "$cluster/node-2"
+mkdir "$cluster/node-2"
+mv "$work/node-2.key" "$cluster/node-2/node.key"
+runs 1 start --config "$cluster/pando.yaml" --data "$cluster/node-2" --listen-peer "127.0.0.1:$((base + 21))"
+said "this node votes there already"
 rm -rf "$cluster/node-2"
 start_node 2
 one_cluster 0 1 2 3
