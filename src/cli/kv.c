@@ -288,8 +288,8 @@ static int del(void *state, struct pd_node_client *client)
     struct pd_kv_writer writer;
     uint8_t *room = key_room(arguments, &writer);
     struct pd_kv_delete del_range = {.key = pd_store_span(arguments->key)};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head = {.error = PD_KV_OK};
+    struct pd_kv_reader reader = {.at = 0};
     struct pd_kv_record record;
     if (room == NULL) {
         return pd_command_failed("no memory");

@@ -375,7 +375,7 @@ enum pd_status pd_node_client_write(struct pd_node_client *client, struct pd_spa
                                     struct pd_kv_reader *reader_out)
 {
     struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_WRITE, .body = command};
-    struct pd_replica_answer_head answer;
+    struct pd_replica_answer_head answer = {.outcome = PD_REPLICA_UNKNOWN};
     if (client->session != 0) {
         request.session = client->session;
         request.sequence = ++client->sequence;
@@ -393,7 +393,7 @@ enum pd_status pd_node_client_read(struct pd_node_client *client, struct pd_span
         .kind = PD_REPLICA_REQUEST_READ,
         .flags = is_serializable ? PD_REPLICA_REQUEST_SERIALIZABLE : 0,
         .body = command};
-    struct pd_replica_answer_head answer;
+    struct pd_replica_answer_head answer = {.outcome = PD_REPLICA_UNKNOWN};
     enum pd_status status = pd_node_client_call(client, &request, &answer);
     return status == PD_OK ? judge(client, &answer, head_out, reader_out) : status;
 }

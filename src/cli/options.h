@@ -58,17 +58,19 @@ struct pd_node_options {
     {                                                                                              \
         .name = "--timeout", .kind = PD_OPTION_SECONDS, .value = "TIME",                           \
         .text = "give up after that long: 10, 90s, 5m (default: 10s)",                             \
-        .offset = offsetof(type, member.timeout_s), .least = 1, .most = 86400                      \
+        .offset = offsetof(type, member) + offsetof(struct pd_node_options, timeout_s),            \
+        .least = 1, .most = 86400                                                                  \
     }
 #define PD_OPTIONS_NODE_PLACE(type, member)                                                        \
     {.name = "--data",                                                                             \
      .kind = PD_OPTION_FOLDER,                                                                     \
      .value = "DIR",                                                                               \
      .text = "the node's folder (default: pando-data)",                                            \
-     .offset = offsetof(type, member.folder)},                                                     \
+     .offset = offsetof(type, member) + offsetof(struct pd_node_options, folder)},                 \
     {                                                                                              \
         .name = "--socket", .kind = PD_OPTION_FILE, .value = "PATH",                               \
-        .text = "its socket (default: DIR/pando.sock)", .offset = offsetof(type, member.socket)    \
+        .text = "its socket (default: DIR/pando.sock)",                                            \
+        .offset = offsetof(type, member) + offsetof(struct pd_node_options, socket)                \
     }
 
 /* Where we are in the words of a command. */

@@ -199,13 +199,12 @@ enum pd_top_key pd_top_terminal_wait(int wait_ms)
             stop();
             return PD_TOP_NOTHING;
         }
-        if (result < 0) {
-            if (asked == 0) {
-                return PD_TOP_NOTHING; /* resized */
-            }
-        } else if (result > 0 && read(STDIN_FILENO, &key, 1) <= 0) {
-            return PD_TOP_QUIT; /* the terminal is gone */
-        } else if (key == 'q' || key == 'Q' || key == 3) {
+        if (result < 0 && asked == 0) {
+            return PD_TOP_NOTHING; /* resized */
+        }
+        /* A terminal that has nothing to read is gone. */
+        if (result > 0 &&
+            (read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q' || key == 3)) {
             return PD_TOP_QUIT;
         }
     }
