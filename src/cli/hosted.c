@@ -1,9 +1,9 @@
 #include "cli/hosted.h"
 
-#include <stdio.h>
 
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "cli/node_log.h"
 #include "cli/run.h"
 #include "node/program.h"
 #include "node/store_link.h"
@@ -24,7 +24,8 @@ static void hosted_main(void *argument)
 {
     struct pd_hosted *hosted = argument;
     int code = pd_run_main(&hosted->options);
-    (void)fprintf(stderr, "pando: %s has ended with exit code %d\n", hosted->options.file, code);
+    pd_node_log(code == 0 ? PD_LOG_INFO : PD_LOG_WARNING, "%s has ended with exit code %d",
+                hosted->options.file, code);
     hosted->host->ops->event_set(hosted->host, &hosted->ended);
 }
 

@@ -88,6 +88,7 @@ struct pd_settings {
     const char *allow_kv;
     struct pd_setting_list dir;
     bool quiet;
+    const char *log_format; /* "text", "json" */
     uint64_t log_segment;
     uint64_t store_lag;
     /* Behind `--` on the command line: no setting. */

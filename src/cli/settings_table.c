@@ -36,6 +36,11 @@ static bool is_known_place(const char *text)
     return is_place(text) && pd_host_split_place(text, host, &port) && port != 0;
 }
 
+static bool is_log_format(const char *text)
+{
+    return strcmp(text, "text") == 0 || strcmp(text, "json") == 0;
+}
+
 static bool is_any(const char *text)
 {
     (void)text;
@@ -143,6 +148,9 @@ static bool is_origin(const char *text)
     ROW(quiet, "--quiet", PD_OPTION_FLAG, NULL, false,                                             \
         "say nothing but errors and that it is ready", .kind = PD_SETTING_SWITCH,                  \
         .initial = "false", .takes = "true or false")                                              \
+    ROW(log_format, "--log-format", PD_OPTION_CHOICE, "text|json", false,                          \
+        "what it says while it runs, as lines or as JSON with time and level (default: text)",     \
+        .initial = "text", .judge = is_log_format, .takes = "text or json")                        \
     ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", true,                                \
         "the size of the log's files, of a new node", .kind = PD_SETTING_SIZE, .least = 16 * MIB,  \
         .most = 1024 * MIB, .step = MIB, .takes = "whole MiB, 16MiB to 1GiB")                      \

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/hosted.h"
 #include "cli/node_client.h"
+#include "cli/node_log.h"
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "host/real.h"
@@ -62,7 +63,7 @@ static void on_note(void *state, const char *text)
 {
     const struct ending *ending = state;
     if (!ending->is_quiet) {
-        (void)fprintf(stderr, "pando: %s\n", text);
+        pd_node_log(PD_LOG_INFO, "%s", text);
     }
 }
 
@@ -72,16 +73,24 @@ static void say_ready(const struct pd_settings *settings, const struct pd_server
     struct pd_server_about about;
     pd_server_about(server, &about);
     if (about.torn_bytes > 0) {
-        (void)fprintf(stderr,
-                      "pando: the log's last write was torn by a crash: %" PRIu64
-                      " bytes cut, none of them acknowledged\n",
-                      about.torn_bytes);
+        pd_node_log(PD_LOG_WARNING,
+                    "the log's last write was torn by a crash: %" PRIu64
+                    " bytes cut, none of them acknowledged",
+                    about.torn_bytes);
     }
     if (about.store_was_lost) {
-        (void)fprintf(stderr,
-                      "pando: the store could not be read and was put aside as "
-                      "'%s/store.damaged-*'; it has been rebuilt from the log\n",
-                      settings->data);
+        pd_node_log(PD_LOG_WARNING,
+                    "the store could not be read and was put aside as "
+                    "'%s/store.damaged-*'; it has been rebuilt from the log",
+                    settings->data);
+    }
+    if (pd_node_log_is_json()) {
+        pd_node_log(PD_LOG_INFO,
+                    "ready: node %" PRIx64 " of cluster %016" PRIx64 "%s, data %s, socket %s%s%s",
+                    about.node_id, about.cluster_id, about.is_new ? ", new" : "", settings->data,
+                    socket, gateway == NULL ? "" : ", etcd ",
+                    gateway == NULL ? "" : pd_gateway_thread_url(gateway));
+        return;
     }
     (void)printf("ready: node %" PRIx64 " of cluster %016" PRIx64 "%s\n"
                  "  data    %s\n"
@@ -118,12 +127,12 @@ static void say_stopping(const struct pd_server_socket *socket)
 {
     struct pd_frames_counters counters;
     pd_server_socket_counters(socket, &counters);
-    (void)fprintf(stderr,
-                  "pando: stopping after %" PRIu64 " connections (%" PRIu64 " refused, %" PRIu64
-                  " cut off as too slow), %" PRIu64 " requests (%" PRIu64
-                  " bad frames): the store is made durable\n",
-                  counters.connections, counters.connections_refused, counters.cut_off,
-                  counters.frames, counters.bad_frames);
+    pd_node_log(PD_LOG_INFO,
+                "stopping after %" PRIu64 " connections (%" PRIu64 " refused, %" PRIu64
+                " cut off as too slow), %" PRIu64 " requests (%" PRIu64
+                " bad frames): the store is made durable",
+                counters.connections, counters.connections_refused, counters.cut_off,
+                counters.frames, counters.bad_frames);
 }
 
 static bool is_off(const struct pd_settings *settings)
@@ -172,7 +181,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
     bool is_good = pd_gateway_parse_address(settings->listen_client, address, &config.port);
     pd_assert(is_good); /* it was when the options were read */
     if (pd_gateway_thread_open(&config, text, gateway_out) != PD_OK) {
-        return pd_command_failed("%s", text);
+        return pd_node_log_failed("%s", text);
     }
     return PD_EXIT_CODE_OK;
 }
@@ -220,8 +229,8 @@ static void wait_ready(const struct pd_settings *settings, struct pd_host *host,
 {
     bool is_ready = pd_server_wait_ready(server, pd_host_now_ns(host) + WAIT_NS);
     if (!is_ready && !atomic_load(&ending->has_failed) && !settings->quiet) {
-        (void)fprintf(stderr, "pando: waiting for a leader: most of the voters must run and reach "
-                              "each other\n");
+        pd_node_log(PD_LOG_WARNING, "waiting for a leader: most of the voters must run and reach "
+                                    "each other");
     }
 }
 
@@ -239,7 +248,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     config.stopping = on_stopping;
     config.state = ending;
     if (pd_server_socket_open(&config, text, &socket) != PD_OK) {
-        return pd_command_failed("%s", text);
+        return pd_node_log_failed("%s", text);
     }
     atomic_store(&ending->socket, socket);
     if (atomic_load(&ending->has_failed)) {
@@ -249,7 +258,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     struct pd_hosted *hosted = NULL;
     int code = open_gateway(settings, host, server, ending, &gateway);
     if (code == PD_EXIT_CODE_OK && pd_server_peers_net_serve(ending->peers, server) != PD_OK) {
-        code = pd_command_failed("cannot serve nodes that join: too many clients");
+        code = pd_node_log_failed("cannot serve nodes that join: too many clients");
     }
     if (code == PD_EXIT_CODE_OK) {
         ending->settings = settings;
@@ -273,7 +282,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
         say_stopping(socket);
     }
     pd_server_socket_close(socket);
-    return has_failed ? pd_command_failed("%s", ending->text) : code;
+    return has_failed ? pd_node_log_failed("%s", ending->text) : code;
 }
 
 static void configure(const struct pd_settings *settings, struct pd_server_config *config)
@@ -301,13 +310,13 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
         atomic_store(&ending->has_failed, false);
         atomic_store(&ending->ready, 0);
         if (pd_server_open(config, text, &server) != PD_OK) {
-            return pd_command_failed("%s", text);
+            return pd_node_log_failed("%s", text);
         }
         code = serve(settings, config->host, server, ending, path);
         again = atomic_load(&ending->has_failed) && pd_server_store_is_condemned(server);
         pd_server_close(server);
         if (again) {
-            (void)fprintf(stderr, "pando: starting anew without the damaged store\n");
+            pd_node_log(PD_LOG_WARNING, "starting anew without the damaged store");
         }
     }
     return code;
@@ -347,11 +356,12 @@ static int start(const struct pd_settings *settings)
     struct pd_real_host *real = NULL;
     static struct ending ending; /* the core thread writes to it as long as there is one */
     static struct pd_server_peers_net peers;
+    pd_node_log_use_json(strcmp(settings->log_format, "json") == 0);
     if (!pd_node_socket_path(settings->data, settings->socket, path)) {
-        return pd_command_failed("the path of the socket is too long; choose one with --socket");
+        return pd_node_log_failed("the path of the socket is too long; choose one with --socket");
     }
     if (pd_real_host_create(1, 16, &real) != PD_OK) {
-        return pd_command_failed("cannot start: no memory or threads");
+        return pd_node_log_failed("cannot start: no memory or threads");
     }
     (void)signal(SIGPIPE, SIG_IGN);
     ending.is_quiet = settings->quiet;

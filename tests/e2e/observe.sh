@@ -103,4 +103,28 @@ fi
 
 kill -TERM "$started"
 wait "$started" || fail "the node: exit code $?"
+
+# --- What the node says, as JSON: one object a line, and nothing beside them ---------------------------------------
+"$PANDO" start --data "$data" --listen-client off --log-segment 16MiB --disk-low 0B --log-format json \
+    >"$work/said" 2>"$work/log" &
+node=$!
+children+=("$node")
+eventually grep -q '"message":"ready: node ' "$work/log"
+runs 1 start --data "$data" --listen-client off --log-format json
+cp "$err" "$work/second"
+kill -TERM "$node"
+wait "$node" || fail "the node: exit code $?"
+[ ! -s "$work/said" ] || { fail "it said beside the log:"; cat "$work/said"; }
+python3 - "$work/log" "$work/second" <<'PYTHON' || { fail "--log-format json:"; cat "$work/log" "$work/second"; }
+import json, re, sys
+first, second = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
+for entry in first + second:
+    assert set(entry) == {"time", "level", "message"}, entry
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"]), entry
+    assert entry["level"] in ("info", "warning", "error"), entry
+assert any("stopping" in entry["message"] for entry in first), first
+assert second and second[-1]["level"] == "error", second
+PYTHON
+runs 2 start --log-format xml
+said "text or json"
 finish

@@ -63,6 +63,7 @@ static const struct {
     {"allow_kv", "a/", "b/", NULL},
     {"dir", "here", "there::/there", ""},
     {"quiet", "true", "false", "1"},
+    {"log_format", "json", "text", "xml"},
     {"log_segment", "16MiB", "1GiB", "15MiB"},
     {"store_lag", "100", "60000", "60001"},
 };

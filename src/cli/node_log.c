@@ -1,0 +1,101 @@
+#include "cli/node_log.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+
+#define MESSAGE_MAX 2048u
+#define TIME_MAX 40u
+
+static bool is_json_wanted;
+
+void pd_node_log_use_json(bool is_json)
+{
+    is_json_wanted = is_json;
+}
+
+bool pd_node_log_is_json(void)
+{
+    return is_json_wanted;
+}
+
+/* "2026-11-27T00:36:01.123Z" */
+static void time_text(char room[TIME_MAX])
+{
+    struct timespec now;
+    struct tm parts;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &parts);
+    size_t size = strftime(room, TIME_MAX, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(room + size, TIME_MAX - size, ".%03dZ", (int)(now.tv_nsec / 1000000));
+}
+
+/* One write, so that lines of several threads do not mix. */
+static void put_line(const char *text)
+{
+    char line[2 * MESSAGE_MAX];
+    int size = snprintf(line, sizeof line, "%s\n", text);
+    size_t length = size < (int)sizeof line ? (size_t)size : sizeof line - 1;
+    line[length - 1] = '\n';
+    ssize_t written = write(STDERR_FILENO, line, length);
+    (void)written; /* who does not listen misses it */
+}
+
+static void put_json(enum pd_log_level level, char *message)
+{
+    static const char *const levels[] = {"info", "warning", "error"};
+    char now[TIME_MAX];
+    json_t *text = json_string(message);
+    if (text == NULL) { /* a file's name need not be UTF-8 */
+        for (char *at = message; *at != '\0'; at++) {
+            *at = (char)((unsigned char)*at >= 0x80 ? '?' : *at);
+        }
+        text = json_string(message);
+    }
+    time_text(now);
+    json_t *object =
+        json_pack("{s:s, s:s, s:o}", "time", now, "level", levels[level], "message", text);
+    char *line = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    put_line(line == NULL ? "{\"level\":\"error\",\"message\":\"no memory for a message\"}" : line);
+    free(line);
+    json_decref(object);
+}
+
+static void log_line(enum pd_log_level level, const char *format, va_list arguments)
+    PD_PRINTF(2, 0);
+
+static void log_line(enum pd_log_level level, const char *format, va_list arguments)
+{
+    char message[MESSAGE_MAX];
+    char line[MESSAGE_MAX + 16];
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    if (is_json_wanted) {
+        put_json(level, message);
+        return;
+    }
+    (void)snprintf(line, sizeof line, "pando: %s", message);
+    put_line(line);
+}
+
+void pd_node_log(enum pd_log_level level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    log_line(level, format, arguments);
+    va_end(arguments);
+}
+
+int pd_node_log_failed(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    log_line(PD_LOG_ERROR, format, arguments);
+    va_end(arguments);
+    return PD_EXIT_CODE_FAILED;
+}

@@ -1,0 +1,28 @@
+/* node_log - what a node says while it runs: a line each, to standard error.
+ *
+ * Model      As text, "pando: MESSAGE", for people and journals that add the time themselves; as
+ *            JSON, {"time":RFC 3339,"level":"info|warning|error","message":...}. Messages name
+ *            nodes, files and addresses, never keys of clients, values, tickets or secrets.
+ * Threads    Any may call; a line is one write. The form is chosen before there are others. */
+#ifndef PD_CLI_NODE_LOG_H
+#define PD_CLI_NODE_LOG_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+
+enum pd_log_level {
+    PD_LOG_INFO = 0,
+    PD_LOG_WARNING,
+    PD_LOG_ERROR
+};
+
+void pd_node_log_use_json(bool is_json);
+bool pd_node_log_is_json(void);
+
+void pd_node_log(enum pd_log_level level, const char *format, ...) PD_PRINTF(2, 3);
+
+/* At level error; returns PD_EXIT_CODE_FAILED. */
+int pd_node_log_failed(const char *format, ...) PD_PRINTF(1, 2);
+
+#endif
