@@ -53,16 +53,17 @@ static int error_now(void)
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-/* A nonblocking socket for this kind of address, in a slot. */
-static int open_socket(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                       int type, struct pd_socket **socket_out)
+/* A nonblocking socket for this kind of address, in a slot; NULL, and why. */
+static struct pd_socket *open_socket(struct pd_sockets *sockets,
+                                     const struct pd_socket_address *address, int type,
+                                     int *error_out)
 {
     int family = pd_socket_address_is_v4(address) ? AF_INET : AF_INET6;
     int descriptor = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) {
-        return errno;
-    }
-    return pd_socket_adopt(pd_real_sockets_of(sockets), descriptor, socket_out);
+    struct pd_socket *made = NULL;
+    *error_out =
+        descriptor < 0 ? errno : pd_socket_adopt(pd_real_sockets_of(sockets), descriptor, &made);
+    return made;
 }
 
 static int bind_socket(const struct pd_socket *socket, const struct pd_socket_address *address,
@@ -81,9 +82,9 @@ static int bind_socket(const struct pd_socket *socket, const struct pd_socket_ad
 static int real_listen(struct pd_sockets *sockets, const struct pd_socket_address *address,
                        bool is_v6_only, struct pd_socket **socket_out)
 {
-    struct pd_socket *made = NULL;
-    int error = open_socket(sockets, address, SOCK_STREAM, &made);
-    if (error != 0) {
+    int error = 0;
+    struct pd_socket *made = open_socket(sockets, address, SOCK_STREAM, &error);
+    if (made == NULL) {
         return error;
     }
     int on = 1;
@@ -126,7 +127,7 @@ static bool is_peers_trouble(int error)
 static int real_accept(struct pd_socket *listener, struct pd_socket **socket_out,
                        struct pd_socket_address *peer_out)
 {
-    union pd_system_address system;
+    union pd_system_address system = {.v4.sin_family = AF_INET};
     socklen_t size = sizeof system;
     int descriptor =
         accept4(listener->descriptor, &system.base, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -140,9 +141,9 @@ static int real_accept(struct pd_socket *listener, struct pd_socket **socket_out
 static int real_connect(struct pd_sockets *sockets, const struct pd_socket_address *address,
                         struct pd_socket **socket_out)
 {
-    struct pd_socket *made = NULL;
-    int error = open_socket(sockets, address, SOCK_STREAM, &made);
-    if (error != 0) {
+    int error = 0;
+    struct pd_socket *made = open_socket(sockets, address, SOCK_STREAM, &error);
+    if (made == NULL) {
         return error;
     }
     union pd_system_address system;
@@ -164,7 +165,7 @@ static int real_connected(struct pd_socket *socket)
     if (getsockopt(socket->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
         return errno;
     }
-    union pd_system_address system;
+    union pd_system_address system = {.v4.sin_family = AF_INET};
     size = sizeof system;
     if (error != 0 || getpeername(socket->descriptor, &system.base, &size) == 0) {
         return error;
@@ -223,18 +224,18 @@ static int real_write(struct pd_socket *socket, const struct pd_span *parts, siz
 static int real_datagram_open(struct pd_sockets *sockets, const struct pd_socket_address *address,
                               bool is_v6_only, struct pd_socket **socket_out)
 {
-    struct pd_socket *made = NULL;
-    int error = open_socket(sockets, address, SOCK_DGRAM, &made);
-    if (error == 0) {
-        error = bind_socket(made, address, is_v6_only);
-        if (error != 0) {
-            pd_socket_close(made);
-        }
+    int error = 0;
+    struct pd_socket *made = open_socket(sockets, address, SOCK_DGRAM, &error);
+    if (made == NULL) {
+        return error;
     }
-    if (error == 0) {
-        *socket_out = made;
+    error = bind_socket(made, address, is_v6_only);
+    if (error != 0) {
+        pd_socket_close(made);
+        return error;
     }
-    return error;
+    *socket_out = made;
+    return 0;
 }
 
 static int real_datagram_connect(struct pd_socket *socket, const struct pd_socket_address *address)
@@ -314,7 +315,7 @@ static int real_get_option(struct pd_socket *socket, enum pd_socket_option optio
 
 static int real_local_address(struct pd_socket *socket, struct pd_socket_address *address_out)
 {
-    union pd_system_address system;
+    union pd_system_address system = {.v4.sin_family = AF_INET};
     socklen_t size = sizeof system;
     if (getsockname(socket->descriptor, &system.base, &size) != 0) {
         return errno;
@@ -325,7 +326,7 @@ static int real_local_address(struct pd_socket *socket, struct pd_socket_address
 
 static int real_peer_address(struct pd_socket *socket, struct pd_socket_address *address_out)
 {
-    union pd_system_address system;
+    union pd_system_address system = {.v4.sin_family = AF_INET};
     socklen_t size = sizeof system;
     if (getpeername(socket->descriptor, &system.base, &size) != 0) {
         return errno;
