@@ -9,7 +9,7 @@ set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
 set(PANDO_EXTERNAL_store rocksdb)
 set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::NETTLE
   Threads::Threads)
-set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV)
+set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV PkgConfig::GNUTLS)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
 set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV PkgConfig::NETTLE
   PkgConfig::GNUTLS http_parser)

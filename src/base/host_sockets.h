@@ -62,6 +62,8 @@ enum pd_socket_option {
 struct pd_socket;
 struct pd_sockets;
 struct pd_lookup;
+struct pd_socket_tls;
+struct pd_socket_identity;
 
 /* The caller's, in its own memory, from `wait` until `cancel`. */
 struct pd_socket_wait {
@@ -124,6 +126,34 @@ struct pd_sockets_ops {
     bool (*lookup_take)(struct pd_lookup *lookup, struct pd_lookup_result *results,
                         uint32_t *count_out, int *error_out);
     void (*lookup_close)(struct pd_lookup *lookup);
+
+    /* Who a listener is (PEM), or whom a client trusts (PEM; none: the system's). Shared by
+     * sessions; the last release frees it. Errors of these functions: the system's above 0, those
+     * of TLS below PD_SOCKET_AGAIN; tls_text has words for both. */
+    int (*tls_server_identity)(struct pd_span certificate, struct pd_span key,
+                               struct pd_socket_identity **identity_out);
+    int (*tls_client_identity)(const struct pd_span *roots, size_t root_count,
+                               struct pd_socket_identity **identity_out);
+    void (*tls_identity_release)(struct pd_socket_identity *identity);
+
+    /* A session over a connected socket, which is the session's from then on. `host` is who
+     * the other end must prove to be; NULL on the listener's side. Several threads may use one
+     * session. PD_SOCKET_AGAIN: *events_out says for what the socket must be ready. The handshake
+     * happens in the first of these calls; each costs some cryptography, so never on a fiber. On an
+     * error the socket is still the caller's. */
+    int (*tls_open)(struct pd_socket *socket, struct pd_socket_identity *identity, const char *host,
+                    bool is_address, struct pd_socket_tls **tls_out);
+    int (*tls_handshake)(struct pd_socket_tls *tls, uint32_t *events_out);
+    int (*tls_read)(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
+                    uint32_t *events_out);
+    /* *ticket is 0 for a new write. After AGAIN the same bytes must come with the ticket as it is
+     * then, or not at all: what was taken of them is sent before anything else. */
+    int (*tls_write)(struct pd_socket_tls *tls, const struct pd_span *parts, size_t part_count,
+                     uint64_t *ticket, size_t *count_out, uint32_t *events_out);
+    int (*tls_flush)(struct pd_socket_tls *tls, uint32_t *events_out);
+    /* Session and socket are closed by the I/O thread, soon: this may be called on a fiber. */
+    void (*tls_close)(struct pd_socket_tls *tls);
+    const char *(*tls_text)(int error);
 
     const char *(*error_text)(int error);
     const char *(*lookup_text)(int error);

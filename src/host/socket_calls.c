@@ -196,23 +196,13 @@ static int send_parts(struct pd_socket *socket, struct msghdr *head, size_t *cou
     return 0;
 }
 
-/* sendmsg does not write to what iovec points to, though its type allows it. */
-static void *unconst(const uint8_t *bytes)
-{
-    union {
-        const uint8_t *from;
-        void *to;
-    } pointer = {.from = bytes};
-    return pointer.to;
-}
-
 static int real_write(struct pd_socket *socket, const struct pd_span *parts, size_t part_count,
                       size_t *count_out)
 {
     struct iovec vectors[PD_SOCKET_PARTS_MAX];
     pd_assert(part_count <= PD_SOCKET_PARTS_MAX);
     for (size_t i = 0; i < part_count; i++) {
-        vectors[i].iov_base = unconst(parts[i].bytes);
+        vectors[i].iov_base = pd_unconst(parts[i].bytes);
         vectors[i].iov_len = parts[i].size;
     }
     struct msghdr head = {.msg_iov = vectors, .msg_iovlen = part_count};
@@ -262,7 +252,7 @@ static int real_datagram_receive(struct pd_socket *socket, uint8_t *to, size_t s
 static int real_datagram_send(struct pd_socket *socket, const uint8_t *bytes, size_t size,
                               const struct pd_socket_address *to, size_t *count_out)
 {
-    struct iovec vector = {.iov_base = unconst(bytes), .iov_len = size};
+    struct iovec vector = {.iov_base = pd_unconst(bytes), .iov_len = size};
     struct msghdr head = {.msg_iov = &vector, .msg_iovlen = 1};
     union pd_system_address system;
     if (to != NULL) {
@@ -368,6 +358,16 @@ const struct pd_sockets_ops pd_real_sockets_ops = {
     .lookup = pd_resolver_lookup,
     .lookup_take = pd_resolver_take,
     .lookup_close = pd_resolver_close,
+    .tls_server_identity = pd_socket_tls_server_identity,
+    .tls_client_identity = pd_socket_tls_client_identity,
+    .tls_identity_release = pd_socket_tls_identity_release,
+    .tls_open = pd_socket_tls_open,
+    .tls_handshake = pd_socket_tls_handshake,
+    .tls_read = pd_socket_tls_read,
+    .tls_write = pd_socket_tls_write,
+    .tls_flush = pd_socket_tls_flush,
+    .tls_close = pd_socket_tls_close,
+    .tls_text = pd_socket_tls_text,
     .error_text = real_error_text,
     .lookup_text = pd_resolver_text,
 };

@@ -12,7 +12,7 @@
 #include "host/sockets_internal.h"
 
 #define EVENTS_MAX 64
-#define STOP UINT64_MAX
+#define SIGNAL UINT64_MAX
 #define GENERATION_SHIFT 32u
 
 /* --- Events ----------------------------------------------------------------------------------- */
@@ -75,31 +75,39 @@ static void take_event(struct pd_real_sockets *sockets, const struct epoll_event
     (void)pthread_mutex_unlock(&socket->lock);
 }
 
-/* One wait for events. False: the end was among them. */
-static bool listen_once(struct pd_real_sockets *sockets, int timeout_ms, int *count_out)
+void pd_real_sockets_signal(struct pd_real_sockets *sockets)
+{
+    uint64_t one = 1;
+    ssize_t written = write(sockets->signal, &one, sizeof one);
+    pd_assert(written == (ssize_t)sizeof one);
+}
+
+/* One wait for events; how many there were. */
+static int listen_once(struct pd_real_sockets *sockets, int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(sockets->epoll, events, EVENTS_MAX, timeout_ms);
     if (count < 0 && errno != EINTR) {
         pd_fatal("waiting for sockets fails with error %d", errno);
     }
-    bool goes_on = true;
     for (int i = 0; i < count; i++) {
-        if (events[i].data.u64 == STOP) {
-            goes_on = false;
+        if (events[i].data.u64 == SIGNAL) {
+            uint64_t signals = 0;
+            (void)!read(sockets->signal, &signals, sizeof signals);
+            pd_socket_tls_close_graves(sockets);
         } else {
             take_event(sockets, &events[i]);
         }
     }
-    *count_out = count;
-    return goes_on;
+    return count;
 }
 
 static void *io_main(void *argument)
 {
-    int count = 0;
+    struct pd_real_sockets *sockets = argument;
     (void)pthread_setname_np(pthread_self(), "pando-guest-io");
-    while (listen_once(argument, -1, &count)) {
+    while (!atomic_load(&sockets->is_ending)) {
+        (void)listen_once(sockets, -1);
     }
     return NULL;
 }
@@ -110,7 +118,7 @@ bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms)
     bool has_resolved = pd_resolver_poll(sockets);
     int count = 0;
     if (sockets->epoll >= 0) {
-        (void)listen_once(sockets, has_resolved ? 0 : timeout_ms, &count);
+        count = listen_once(sockets, has_resolved ? 0 : timeout_ms);
     }
     return has_resolved || count > 0;
 }
@@ -148,11 +156,11 @@ void pd_socket_cancel(struct pd_socket *socket, struct pd_socket_wait *wait)
 static int start(struct pd_real_sockets *sockets)
 {
     sockets->epoll = epoll_create1(EPOLL_CLOEXEC);
-    sockets->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = STOP};
+    sockets->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = SIGNAL};
     int error = 0;
-    if (sockets->epoll < 0 || sockets->stop < 0 ||
-        epoll_ctl(sockets->epoll, EPOLL_CTL_ADD, sockets->stop, &event) != 0) {
+    if (sockets->epoll < 0 || sockets->signal < 0 ||
+        epoll_ctl(sockets->epoll, EPOLL_CTL_ADD, sockets->signal, &event) != 0) {
         error = errno;
     } else if (!sockets->is_inline) {
         error = pthread_create(&sockets->thread, NULL, io_main, sockets);
@@ -162,9 +170,9 @@ static int start(struct pd_real_sockets *sockets)
         return 0;
     }
     (void)(sockets->epoll >= 0 && close(sockets->epoll));
-    (void)(sockets->stop >= 0 && close(sockets->stop));
+    (void)(sockets->signal >= 0 && close(sockets->signal));
     sockets->epoll = -1;
-    sockets->stop = -1;
+    sockets->signal = -1;
     return error;
 }
 
@@ -278,7 +286,7 @@ enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **s
     sockets->interface.ops = &pd_real_sockets_ops;
     sockets->is_inline = is_inline;
     sockets->epoll = -1;
-    sockets->stop = -1;
+    sockets->signal = -1;
     sockets->sockets_max = descriptors_for_guests();
     (void)pthread_mutex_init(&sockets->lock, NULL);
     pd_resolver_init(&sockets->resolver);
@@ -294,9 +302,8 @@ void pd_real_sockets_stop(struct pd_real_sockets *sockets)
     sockets->is_stopped = true;
     pd_resolver_deinit(&sockets->resolver);
     if (sockets->is_started && !sockets->is_inline) {
-        uint64_t one = 1;
-        ssize_t written = write(sockets->stop, &one, sizeof one);
-        pd_assert(written == (ssize_t)sizeof one);
+        atomic_store(&sockets->is_ending, true);
+        pd_real_sockets_signal(sockets);
         (void)pthread_join(sockets->thread, NULL);
     }
 }
@@ -307,10 +314,11 @@ void pd_real_sockets_destroy(struct pd_real_sockets *sockets)
         return;
     }
     pd_real_sockets_stop(sockets);
+    pd_socket_tls_close_graves(sockets);
     pd_assert(sockets->count == 0);
     if (sockets->is_started) {
         (void)close(sockets->epoll);
-        (void)close(sockets->stop);
+        (void)close(sockets->signal);
     }
     for (uint32_t i = 0; i < sockets->slots_used; i++) {
         (void)pthread_mutex_destroy(&sockets->slots[i].lock);

@@ -37,15 +37,17 @@ struct pd_real_sockets {
     struct pd_sockets interface; /* first */
     bool is_inline;
     int epoll;
-    int stop;             /* an eventfd that ends the I/O thread */
+    int signal;           /* an eventfd: there are graves, or the I/O thread shall end */
     pthread_mutex_t lock; /* of what follows */
     struct pd_socket *slots;
     uint32_t slots_used; /* those ever used come first */
     struct pd_socket *free;
     uint32_t count;
     uint32_t sockets_max;
+    struct pd_socket_tls *graves; /* sessions that are to be closed */
     bool is_started;
     bool is_stopped;
+    atomic_bool is_ending; /* the I/O thread shall end */
     pthread_t thread;
     struct pd_resolver resolver;
 };
@@ -74,6 +76,38 @@ extern const struct pd_sockets_ops pd_real_sockets_ops;
 void pd_socket_close(struct pd_socket *socket);
 int pd_socket_wait(struct pd_socket *socket, struct pd_socket_wait *wait);
 void pd_socket_cancel(struct pd_socket *socket, struct pd_socket_wait *wait);
+
+/* Let the I/O thread look at what it has to do. */
+void pd_real_sockets_signal(struct pd_real_sockets *sockets);
+
+/* tls.c */
+int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key,
+                                  struct pd_socket_identity **identity_out);
+int pd_socket_tls_client_identity(const struct pd_span *roots, size_t root_count,
+                                  struct pd_socket_identity **identity_out);
+void pd_socket_tls_identity_release(struct pd_socket_identity *identity);
+int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *identity,
+                       const char *host, bool is_address, struct pd_socket_tls **tls_out);
+int pd_socket_tls_handshake(struct pd_socket_tls *tls, uint32_t *events_out);
+int pd_socket_tls_read(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
+                       uint32_t *events_out);
+int pd_socket_tls_write(struct pd_socket_tls *tls, const struct pd_span *parts, size_t part_count,
+                        uint64_t *ticket, size_t *count_out, uint32_t *events_out);
+int pd_socket_tls_flush(struct pd_socket_tls *tls, uint32_t *events_out);
+void pd_socket_tls_close(struct pd_socket_tls *tls);
+void pd_socket_tls_close_graves(
+    struct pd_real_sockets *sockets); /* those whose close was asked for */
+const char *pd_socket_tls_text(int error);
+
+/* For interfaces that only read what they point to, though their types allow more. */
+static inline void *pd_unconst(const uint8_t *bytes)
+{
+    union {
+        const uint8_t *from;
+        void *to;
+    } pointer = {.from = bytes};
+    return pointer.to;
+}
 
 /* resolver.c */
 void pd_resolver_init(struct pd_resolver *resolver);

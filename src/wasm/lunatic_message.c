@@ -260,11 +260,14 @@ static enum pd_call_result take_udp_socket(struct pd_call *call)
     return take_socket(call, PD_RESOURCE_UDP_SOCKET, "UDP socket");
 }
 
-/* TLS is not in this build: no id refers to such a stream. */
-static enum pd_call_result no_such_resource(struct pd_call *call)
+static enum pd_call_result push_tls_stream(struct pd_call *call)
 {
-    return pd_call_trap(call, "no TLS stream has the id or index %llu",
-                        (unsigned long long)call->arguments[0]);
+    return push_socket(call, PD_RESOURCE_TLS_STREAM, "TLS stream");
+}
+
+static enum pd_call_result take_tls_stream(struct pd_call *call)
+{
+    return take_socket(call, PD_RESOURCE_TLS_STREAM, "TLS stream");
 }
 
 /* --- Sending ---------------------------------------------------------------------------------- */
@@ -445,8 +448,8 @@ const struct pd_import pd_lunatic_message_imports[] = {
     {MODULE, "take_module", "I->I", PD_CALL_SYNC, take_module},
     {MODULE, "push_tcp_stream", "I->I", PD_CALL_SYNC, push_tcp_stream},
     {MODULE, "take_tcp_stream", "I->I", PD_CALL_SYNC, take_tcp_stream},
-    {MODULE, "push_tls_stream", "I->I", PD_CALL_SYNC, no_such_resource},
-    {MODULE, "take_tls_stream", "I->I", PD_CALL_SYNC, no_such_resource},
+    {MODULE, "push_tls_stream", "I->I", PD_CALL_SYNC, push_tls_stream},
+    {MODULE, "take_tls_stream", "I->I", PD_CALL_SYNC, take_tls_stream},
     {MODULE, "push_udp_socket", "I->I", PD_CALL_SYNC, push_udp_socket},
     {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, take_udp_socket},
     {MODULE, "send", "I->i", PD_CALL_ASYNC, send},

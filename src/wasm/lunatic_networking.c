@@ -1,40 +1,8 @@
-/* lunatic::networking: the table. TLS is known to every guest and not available in this build: what
- * would make a TLS socket answers 1 with an error that says so; what needs one traps, as for every
- * unknown id: there can be none. */
+/* lunatic::networking: the table. */
 #include "wasm/abi_tables.h"
 #include "wasm/net_calls.h"
-#include "wasm/wasm_process.h"
 
 #define MODULE "lunatic::networking"
-#define WHY "TLS is not available in this build yet"
-
-#define NO_SUCH(function, thing)                                                                   \
-    static enum pd_call_result pd_net_##function(struct pd_call *call)                             \
-    {                                                                                              \
-        return pd_call_trap(call, MODULE "::" #function ": no " thing " has this id: " WHY);       \
-    }
-
-/* The R functions that need no socket; `index` is the argument that points to the id. */
-#define UNAVAILABLE(function, index, what)                                                         \
-    static enum pd_call_result pd_net_##function(struct pd_call *call)                             \
-    {                                                                                              \
-        return pd_call_error(call, pd_call_u32(call, index), WHY ": " what);                       \
-    }
-
-UNAVAILABLE(tls_bind, 5, "cannot listen on TLS")
-UNAVAILABLE(tls_connect, 4, "cannot connect by TLS")
-NO_SUCH(tls_local_addr, "TLS listener")
-NO_SUCH(tls_accept, "TLS listener")
-NO_SUCH(tls_write_vectored, "TLS stream")
-NO_SUCH(tls_read, "TLS stream")
-NO_SUCH(tls_flush, "TLS stream")
-NO_SUCH(set_tls_read_timeout, "TLS stream")
-NO_SUCH(get_tls_read_timeout, "TLS stream")
-NO_SUCH(set_tls_write_timeout, "TLS stream")
-NO_SUCH(get_tls_write_timeout, "TLS stream")
-NO_SUCH(clone_tls_stream, "TLS stream")
-NO_SUCH(drop_tls_listener, "TLS listener")
-NO_SUCH(drop_tls_stream, "TLS stream")
 
 #define ROW(function, signature)                                                                   \
     {                                                                                              \

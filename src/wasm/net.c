@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 
 #define TYPE_V4 4u
+#define CIOVEC_SIZE 8u
 #define TYPE_V6 6u
 
 /* --- Sockets ---------------------------------------------------------------------------------- */
@@ -22,6 +23,8 @@ struct pd_net_socket *pd_net_socket_create(struct pd_sockets *sockets, struct pd
     atomic_init(&made->references, 1);
     made->sockets = sockets;
     made->socket = socket;
+    made->tls = NULL;
+    made->identity = NULL;
     atomic_init(&made->read_timeout, PD_NET_FOREVER);
     atomic_init(&made->write_timeout, PD_NET_FOREVER);
     atomic_init(&made->peek_timeout, PD_NET_FOREVER);
@@ -40,14 +43,24 @@ void pd_net_socket_release(void *object)
     uint32_t before = atomic_fetch_sub_explicit(&socket->references, 1, memory_order_acq_rel);
     pd_assert(before > 0);
     if (before == 1) {
-        socket->sockets->ops->close(socket->socket);
+        const struct pd_sockets_ops *ops = socket->sockets->ops;
+        if (socket->identity != NULL) {
+            ops->tls_identity_release(socket->identity);
+        }
+        if (socket->tls != NULL) {
+            ops->tls_close(socket->tls);
+        } else {
+            ops->close(socket->socket);
+        }
         pd_free(socket);
     }
 }
 
 bool pd_net_has_room(const struct pd_net_state *net)
 {
-    return net->listeners.count + net->streams.count + net->datagrams.count < PD_NET_SOCKETS_MAX;
+    return net->listeners.count + net->streams.count + net->datagrams.count +
+               net->tls_listeners.count + net->tls_streams.count <
+           PD_NET_SOCKETS_MAX;
 }
 
 enum pd_status pd_net_socket_add(struct pd_net_state *net, struct pd_id_table *table,
@@ -64,6 +77,20 @@ enum pd_status pd_net_socket_add(struct pd_net_state *net, struct pd_id_table *t
         pd_net_socket_release(made);
     }
     return status;
+}
+
+enum pd_call_result pd_net_answer_socket(struct pd_call *call, struct pd_id_table *table,
+                                         struct pd_net_socket *socket, unsigned id_argument)
+{
+    uint64_t id = 0;
+    enum pd_status status = pd_net_has_room(pd_call_process(call)->net)
+                                ? pd_id_table_add(table, socket, &id)
+                                : PD_ERR_FULL;
+    if (status == PD_OK) {
+        return pd_call_write_u64(call, pd_call_u32(call, id_argument), id);
+    }
+    pd_net_socket_release(socket);
+    return pd_net_status(call, id_argument, status);
 }
 
 /* --- State ------------------------------------------------------------------------------------ */
@@ -105,6 +132,8 @@ void pd_net_state_destroy(struct pd_wasm_process *self)
     release_all(&net->listeners);
     release_all(&net->streams);
     release_all(&net->datagrams);
+    release_all(&net->tls_listeners);
+    release_all(&net->tls_streams);
     pd_free(net);
     self->net = NULL;
 }
@@ -133,6 +162,10 @@ struct pd_id_table *pd_net_table(struct pd_call *call, enum pd_resource_kind kin
         return &net->streams;
     case PD_RESOURCE_UDP_SOCKET:
         return &net->datagrams;
+    case PD_RESOURCE_TLS_LISTENER:
+        return &net->tls_listeners;
+    case PD_RESOURCE_TLS_STREAM:
+        return &net->tls_streams;
     case PD_RESOURCE_MODULE:
     case PD_RESOURCE_KV_CREDIT:
         break;
@@ -212,6 +245,10 @@ static enum pd_call_result try_again(struct pd_call *call)
         result = pd_call_done(call, PD_NET_TIMED_OUT);
     }
     if (result == PD_CALL_WAIT) {
+        if (net->wants != net->wait.events) {
+            socket->sockets->ops->cancel(socket->socket, &net->wait);
+            net->wait.events = net->wants;
+        }
         int error = socket->sockets->ops->wait(socket->socket, &net->wait);
         if (error == 0) {
             return PD_CALL_WAIT;
@@ -227,6 +264,7 @@ enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socke
                                uint64_t timeout_ms, pd_net_attempt attempt)
 {
     struct pd_net_state *net = pd_call_process(call)->net;
+    net->wants = events;
     enum pd_call_result result = attempt(call, socket);
     if (result != PD_CALL_WAIT) {
         return result;
@@ -235,7 +273,7 @@ enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socke
         return pd_call_done(call, PD_NET_TIMED_OUT);
     }
     pd_assert(net->waits_for == NULL);
-    net->wait.events = events;
+    net->wait.events = net->wants;
     net->wait.process = pd_guest_process(call->guest);
     int error = socket->sockets->ops->wait(socket->socket, &net->wait);
     if (error != 0) {
@@ -254,6 +292,38 @@ enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socke
     call->abandon = end_wait;
     call->needs_stack = true;
     return PD_CALL_WAIT;
+}
+
+/* --- Parts of a write ------------------------------------------------------------------------- */
+
+bool pd_net_read_parts(struct pd_call *call, struct pd_span *parts, size_t *count_out)
+{
+    uint32_t wanted = pd_call_u32(call, 2);
+    const uint8_t *vectors =
+        pd_guest_memory(call->guest, pd_call_u32(call, 1), (uint64_t)wanted * CIOVEC_SIZE);
+    if (vectors == NULL) {
+        (void)pd_call_trap_bounds(call, "vectors");
+        return false;
+    }
+    size_t count = 0;
+    size_t size = 0;
+    for (uint32_t i = 0; i < wanted && count < PD_SOCKET_PARTS_MAX && size < PD_NET_IO_MAX; i++) {
+        uint32_t part_size = pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE + 4);
+        const uint8_t *bytes =
+            pd_guest_memory(call->guest, pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE), part_size);
+        if (bytes == NULL) {
+            (void)pd_call_trap_bounds(call, "vector");
+            return false;
+        }
+        if (part_size > 0) {
+            size_t room = PD_NET_IO_MAX - size;
+            parts[count] =
+                (struct pd_span){.bytes = bytes, .size = part_size < room ? part_size : room};
+            size += parts[count++].size;
+        }
+    }
+    *count_out = count;
+    return true;
 }
 
 /* --- Addresses -------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ struct pd_net_socket {
     atomic_uint_least32_t references;
     struct pd_sockets *sockets;
     struct pd_socket *socket;
+    struct pd_socket_tls *tls;           /* of a TLS stream, else NULL */
+    struct pd_socket_identity *identity; /* of a TLS listener, else NULL */
     /* Of all its clones, as in Lunatic. Milliseconds. */
     atomic_uint_least64_t read_timeout;
     atomic_uint_least64_t write_timeout;
@@ -51,12 +53,16 @@ struct pd_net_state {
     struct pd_id_table listeners; /* struct pd_net_socket */
     struct pd_id_table streams;
     struct pd_id_table datagrams;
+    struct pd_id_table tls_listeners;
+    struct pd_id_table tls_streams;
     struct pd_net_grants grants;
     struct pd_sockets *sockets; /* of the call that waits */
     /* Of the call that waits: there is one at a time. */
     struct pd_socket_wait wait;
     struct pd_net_socket *waits_for; /* a reference */
     pd_net_attempt attempt;
+    uint32_t wants;  /* what its socket must be ready for; an attempt of TLS may change it */
+    uint64_t ticket; /* of its write, by TLS */
     struct pd_lookup *lookup;
     uint64_t deadline_ns;
 };
@@ -80,6 +86,16 @@ bool pd_net_has_room(const struct pd_net_state *net);
 PD_NODISCARD enum pd_status pd_net_socket_add(struct pd_net_state *net, struct pd_id_table *table,
                                               struct pd_sockets *sockets, struct pd_socket *socket,
                                               uint64_t *id_out);
+/* Give an object an id in `table`, and write that where the argument says: takes the reference in
+ * every case. Errors likewise. */
+enum pd_call_result pd_net_answer_socket(struct pd_call *call, struct pd_id_table *table,
+                                         struct pd_net_socket *socket, unsigned id_argument);
+
+/* The parts that argument 1 (count in 2) points to, as many as one write takes. False: a trap was
+ * set. */
+bool pd_net_read_parts(struct pd_call *call, struct pd_span *parts, size_t *count_out);
+
+/* NULL: no memory, and the socket is closed. */
 struct pd_net_socket *pd_net_socket_create(struct pd_sockets *sockets, struct pd_socket *socket);
 struct pd_net_socket *pd_net_socket_share(struct pd_net_socket *socket);
 void pd_net_socket_release(void *socket);

@@ -40,6 +40,20 @@ enum pd_call_result pd_net_set_udp_socket_broadcast(struct pd_call *call);
 enum pd_call_result pd_net_get_udp_socket_broadcast(struct pd_call *call);
 enum pd_call_result pd_net_set_udp_socket_ttl(struct pd_call *call);
 enum pd_call_result pd_net_get_udp_socket_ttl(struct pd_call *call);
+enum pd_call_result pd_net_tls_bind(struct pd_call *call);
+enum pd_call_result pd_net_tls_local_addr(struct pd_call *call);
+enum pd_call_result pd_net_tls_accept(struct pd_call *call);
+enum pd_call_result pd_net_tls_connect(struct pd_call *call);
+enum pd_call_result pd_net_tls_write_vectored(struct pd_call *call);
+enum pd_call_result pd_net_tls_read(struct pd_call *call);
+enum pd_call_result pd_net_tls_flush(struct pd_call *call);
+enum pd_call_result pd_net_set_tls_read_timeout(struct pd_call *call);
+enum pd_call_result pd_net_get_tls_read_timeout(struct pd_call *call);
+enum pd_call_result pd_net_set_tls_write_timeout(struct pd_call *call);
+enum pd_call_result pd_net_get_tls_write_timeout(struct pd_call *call);
+enum pd_call_result pd_net_clone_tls_stream(struct pd_call *call);
+enum pd_call_result pd_net_drop_tls_listener(struct pd_call *call);
+enum pd_call_result pd_net_drop_tls_stream(struct pd_call *call);
 
 /* pando::network::config_allow */
 enum pd_call_result pd_net_config_allow(struct pd_call *call);

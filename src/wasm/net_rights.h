@@ -105,7 +105,7 @@ void pd_net_grant(struct pd_net_grants *grants, const struct pd_net_list *list, 
 
 /* --- Texts ------------------------------------------------------------------------------------ */
 
-#define PD_NET_ADDRESS_TEXT_SIZE 64u
+#define PD_NET_ADDRESS_TEXT_SIZE 80u
 
 /* "192.0.2.7:80", "[2001:db8::1%2]:80". */
 void pd_net_address_text(const struct pd_socket_address *address,

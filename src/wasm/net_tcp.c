@@ -1,11 +1,9 @@
 /* The TCP functions of lunatic::networking. */
-#include "base/bytes.h"
 #include "wasm/net.h"
 #include "wasm/net_calls.h"
 
 #define LISTENER "TCP listener"
 #define STREAM "TCP stream"
-#define CIOVEC_SIZE 8u
 
 static struct pd_net_socket *listener_of(struct pd_call *call)
 {
@@ -212,42 +210,11 @@ enum pd_call_result pd_net_tcp_peek(struct pd_call *call)
                                        atomic_load(&stream->peek_timeout), peek_some);
 }
 
-/* The first parts, as many as one write takes. False: a trap was set. */
-static bool read_parts(struct pd_call *call, struct pd_span *parts, size_t *count_out)
-{
-    uint32_t wanted = pd_call_u32(call, 2);
-    const uint8_t *vectors =
-        pd_guest_memory(call->guest, pd_call_u32(call, 1), (uint64_t)wanted * CIOVEC_SIZE);
-    if (vectors == NULL) {
-        (void)pd_call_trap_bounds(call, "vectors");
-        return false;
-    }
-    size_t count = 0;
-    size_t size = 0;
-    for (uint32_t i = 0; i < wanted && count < PD_SOCKET_PARTS_MAX && size < PD_NET_IO_MAX; i++) {
-        uint32_t part_size = pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE + 4);
-        const uint8_t *bytes =
-            pd_guest_memory(call->guest, pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE), part_size);
-        if (bytes == NULL) {
-            (void)pd_call_trap_bounds(call, "vector");
-            return false;
-        }
-        if (part_size > 0) {
-            size_t room = PD_NET_IO_MAX - size;
-            parts[count] =
-                (struct pd_span){.bytes = bytes, .size = part_size < room ? part_size : room};
-            size += parts[count++].size;
-        }
-    }
-    *count_out = count;
-    return true;
-}
-
 static enum pd_call_result write_some(struct pd_call *call, struct pd_net_socket *stream)
 {
     struct pd_span parts[PD_SOCKET_PARTS_MAX];
     size_t part_count = 0;
-    if (!read_parts(call, parts, &part_count)) {
+    if (!pd_net_read_parts(call, parts, &part_count)) {
         return PD_CALL_TRAP;
     }
     size_t count = 0;

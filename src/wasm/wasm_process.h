@@ -37,7 +37,9 @@ enum pd_resource_kind {
     PD_RESOURCE_KV_CREDIT = 2,  /* what a block of a watch holds of its credit; not to be taken */
     PD_RESOURCE_TCP_STREAM = 3, /* struct pd_net_socket, net.h */
     PD_RESOURCE_UDP_SOCKET = 4,
-    PD_RESOURCE_TCP_LISTENER = 5 /* in no message: only its owner accepts */
+    PD_RESOURCE_TLS_STREAM = 5,
+    PD_RESOURCE_TCP_LISTENER = 6, /* in no message, both: only their owner accepts */
+    PD_RESOURCE_TLS_LISTENER = 7
 };
 
 /* What all wasm processes of one program share. */

@@ -1,4 +1,4 @@
-/* The sockets of guests with their threads: waits that end by events and by cancelling, in a hurry. */
+/* The sockets of guests with their threads: waits that end by events and by cancelling. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* What this build does not have (TLS, SQLite, other nodes) and what hardly needs a test of
+/* What this build does not have (SQLite, other nodes) and what hardly needs a test of
  * its own: every function of those tables, one by one. */
 #include "abi_actor.h"
 #include "wasm/abi_tables.h"
@@ -26,27 +26,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What a call of this table does: answer 1 with an error id at an argument, or trap with words. */
-struct expectation {
-    const char *name;
-    unsigned id_argument;
-};
-
-static const struct expectation networking_errors[] = {
-    {"tls_bind", 5},
-    {"tls_connect", 4},
-};
-
-static const struct expectation *find(const char *name)
-{
-    for (size_t i = 0; i < sizeof networking_errors / sizeof networking_errors[0]; i++) {
-        if (strcmp(networking_errors[i].name, name) == 0) {
-            return &networking_errors[i];
-        }
-    }
-    return NULL;
-}
-
 static void check_error_text(struct actor *actor, uint64_t id, const char *part)
 {
     uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
@@ -54,29 +33,6 @@ static void check_error_text(struct actor *actor, uint64_t id, const char *part)
     *actor_memory(actor, 1000 + size) = '\0';
     assert_says((const char *)actor_memory(actor, 1000), part);
     (void)CALL(actor, "lunatic::error", "drop", id);
-}
-
-static void tls_answers_or_traps_that_it_is_not_there(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t i = 0; i < pd_lunatic_networking_import_count; i++) {
-        const struct pd_import *import = &pd_lunatic_networking_imports[i];
-        if (strstr(import->name, "tls") == NULL) {
-            continue;
-        }
-        const struct expectation *error = find(import->name);
-        uint64_t arguments[PD_CALL_ARGUMENTS_MAX] = {0};
-        if (error == NULL) {
-            struct actor actor = actor_spawn(&f->world);
-            const char *text = actor_trap(&actor, import->module, import->name, arguments, 10);
-            assert_says(text, import->name);
-            assert_says(text, "TLS is not available in this build yet");
-            continue;
-        }
-        arguments[error->id_argument] = 512;
-        assert_int_equal(actor_call(&f->actor, import->module, import->name, arguments, 10), 1);
-        check_error_text(&f->actor, actor_u64(&f->actor, 512), "TLS is not available");
-    }
 }
 
 static void sqlite_answers_or_traps_that_it_is_not_there(void **state)
@@ -141,7 +97,6 @@ static void catch_gives_what_the_export_gives_or_0(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(tls_answers_or_traps_that_it_is_not_there, setup, teardown),
         cmocka_unit_test_setup_teardown(sqlite_answers_or_traps_that_it_is_not_there, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(one_node_is_alone, setup, teardown),

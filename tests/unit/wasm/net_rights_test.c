@@ -1,5 +1,4 @@
-/* Network rights: entries, what they admit, what two of them have in common, and what names
- * grant. */
+/* Network rights: entries, what they admit, what two have in common, and what names grant. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

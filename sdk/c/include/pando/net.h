@@ -1,4 +1,4 @@
-/* net - TCP, UDP and names.
+/* net - TCP, UDP, names and TLS.
  *
  * Model      Listeners, streams and UDP sockets are ids of this process. Every call that has to
  *            wait suspends only this process, which can be killed at any moment; what it held is
@@ -81,6 +81,35 @@ uint32_t pando_import_udp_send_to(uint64_t socket, const void *bytes, uint32_t s
                                   uint64_t *out);
 PANDO_IMPORT("lunatic::networking", "drop_udp_socket")
 void pando_import_drop_udp_socket(uint64_t socket);
+PANDO_IMPORT("lunatic::networking", "tls_bind")
+uint32_t pando_import_tls_bind(uint32_t type, const uint8_t *ip, uint32_t port, uint32_t flow,
+                               uint32_t scope, uint64_t *id, const char *certificate,
+                               uint32_t certificate_size, const char *key, uint32_t key_size);
+PANDO_IMPORT("lunatic::networking", "tls_local_addr")
+uint32_t pando_import_tls_local_addr(uint64_t listener, uint64_t *id);
+PANDO_IMPORT("lunatic::networking", "tls_accept")
+uint32_t pando_import_tls_accept(uint64_t listener, uint64_t *id, uint64_t *peer);
+PANDO_IMPORT("lunatic::networking", "tls_connect")
+uint32_t pando_import_tls_connect(const char *host, uint32_t size, uint32_t port,
+                                  uint64_t timeout_ms, uint64_t *id, const struct pando_part *roots,
+                                  uint32_t count);
+PANDO_IMPORT("lunatic::networking", "tls_write_vectored")
+uint32_t pando_import_tls_write_vectored(uint64_t stream, const struct pando_part *parts,
+                                         uint32_t count, uint64_t *out);
+PANDO_IMPORT("lunatic::networking", "tls_read")
+uint32_t pando_import_tls_read(uint64_t stream, void *to, uint32_t size, uint64_t *out);
+PANDO_IMPORT("lunatic::networking", "set_tls_read_timeout")
+void pando_import_set_tls_read_timeout(uint64_t stream, uint64_t timeout_ms);
+PANDO_IMPORT("lunatic::networking", "set_tls_write_timeout")
+void pando_import_set_tls_write_timeout(uint64_t stream, uint64_t timeout_ms);
+PANDO_IMPORT("lunatic::networking", "drop_tls_listener")
+void pando_import_drop_tls_listener(uint64_t listener);
+PANDO_IMPORT("lunatic::networking", "drop_tls_stream")
+void pando_import_drop_tls_stream(uint64_t stream);
+PANDO_IMPORT("lunatic::message", "push_tls_stream")
+uint64_t pando_import_push_tls_stream(uint64_t stream);
+PANDO_IMPORT("lunatic::message", "take_tls_stream")
+uint64_t pando_import_take_tls_stream(uint64_t index);
 PANDO_IMPORT("lunatic::message", "push_tcp_stream")
 uint64_t pando_import_push_tcp_stream(uint64_t stream);
 PANDO_IMPORT("lunatic::message", "take_tcp_stream")
@@ -285,6 +314,76 @@ static inline void pando_udp_close(uint64_t socket)
     pando_import_drop_udp_socket(socket);
 }
 
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+/* Listen with a certificate and its key, both PEM. */
+static inline enum pando_result pando_tls_listen(const struct pando_address *at,
+                                                 const char *certificate, const char *key,
+                                                 uint64_t *listener_out)
+{
+    return (enum pando_result)pando_import_tls_bind(
+        at->type, at->ip, at->port, at->flow, at->scope, listener_out, certificate,
+        pando_text_size(certificate), key, pando_text_size(key));
+}
+
+static inline enum pando_result pando_tls_local_address(uint64_t listener,
+                                                        struct pando_address *address_out,
+                                                        uint64_t *error_out)
+{
+    uint32_t result = pando_import_tls_local_addr(listener, error_out);
+    return pando_address_only((enum pando_result)result, error_out, address_out);
+}
+
+/* The next connection; its handshake is part of the first read or write. */
+static inline enum pando_result pando_tls_accept(uint64_t listener, uint64_t *stream_out)
+{
+    uint64_t peer = 0;
+    uint32_t result = pando_import_tls_accept(listener, stream_out, &peer);
+    if (result == PANDO_OK) {
+        pando_address_drop(peer);
+    }
+    return (enum pando_result)result;
+}
+
+/* Connect to a host by name, which its certificate must bear. `root`: a PEM certificate to trust
+ * instead of what the system trusts, or NULL. */
+static inline enum pando_result pando_tls_connect(const char *host, uint16_t port, const char *root,
+                                                  uint64_t timeout_ms, uint64_t *stream_out)
+{
+    struct pando_part part = {.bytes = root, .size = root == NULL ? 0 : pando_text_size(root)};
+    return (enum pando_result)pando_import_tls_connect(host, pando_text_size(host), port,
+                                                       timeout_ms, stream_out, &part, root != NULL);
+}
+
+static inline enum pando_result pando_tls_read(uint64_t stream, void *to, uint32_t size,
+                                               uint64_t *count_out)
+{
+    return (enum pando_result)pando_import_tls_read(stream, to, size, count_out);
+}
+
+static inline enum pando_result pando_tls_write_parts(uint64_t stream,
+                                                      const struct pando_part *parts,
+                                                      uint32_t count, uint64_t *count_out)
+{
+    return (enum pando_result)pando_import_tls_write_vectored(stream, parts, count, count_out);
+}
+
+static inline void pando_tls_set_timeouts(uint64_t stream, uint64_t read_ms, uint64_t write_ms)
+{
+    pando_import_set_tls_read_timeout(stream, read_ms);
+    pando_import_set_tls_write_timeout(stream, write_ms);
+}
+
+static inline void pando_tls_close(uint64_t stream)
+{
+    pando_import_drop_tls_stream(stream);
+}
+
+static inline void pando_tls_close_listener(uint64_t listener)
+{
+    pando_import_drop_tls_listener(listener);
+}
+
 /* --- Travelling ------------------------------------------------------------------------------- */
 
 /* Let the stream leave this process with the message at hand. Returns its index there. If nobody
@@ -298,6 +397,16 @@ static inline uint64_t pando_message_push_stream(uint64_t stream)
 static inline uint64_t pando_message_take_stream(uint64_t index)
 {
     return pando_import_take_tcp_stream(index);
+}
+
+static inline uint64_t pando_message_push_tls(uint64_t stream)
+{
+    return pando_import_push_tls_stream(stream);
+}
+
+static inline uint64_t pando_message_take_tls(uint64_t index)
+{
+    return pando_import_take_tls_stream(index);
 }
 
 static inline uint64_t pando_message_push_udp(uint64_t socket)

@@ -1,0 +1,453 @@
+/* lunatic::networking over real loopback sockets: TLS, with certificates made here. */
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#include "net_world.h"
+
+#define CERTIFICATE_AT 30000u
+#define KEY_AT 34000u
+#define HOST_AT 29000u
+#define PEM_MAX 4000u
+
+static struct pem {
+    char certificate[PEM_MAX];
+    char key[PEM_MAX];
+    size_t certificate_size;
+    size_t key_size;
+} ours, theirs;
+
+/* A key, and a certificate that it signs itself, for `name` and 127.0.0.1. */
+static void make_pem(struct pem *pem, const char *name)
+{
+    static const uint8_t ip[4] = {127, 0, 0, 1};
+    static const uint8_t serial[1] = {1};
+    gnutls_x509_privkey_t key = NULL;
+    gnutls_x509_crt_t certificate = NULL;
+    assert_int_equal(gnutls_x509_privkey_init(&key), 0);
+    assert_int_equal(gnutls_x509_privkey_generate(
+                         key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+                     0);
+    assert_int_equal(gnutls_x509_crt_init(&certificate), 0);
+    assert_int_equal(gnutls_x509_crt_set_version(certificate, 3), 0);
+    assert_int_equal(gnutls_x509_crt_set_key(certificate, key), 0);
+    assert_int_equal(gnutls_x509_crt_set_serial(certificate, serial, sizeof serial), 0);
+    assert_int_equal(gnutls_x509_crt_set_activation_time(certificate, 1000), 0);
+    assert_int_equal(gnutls_x509_crt_set_expiration_time(certificate, 4000000000), 0);
+    assert_int_equal(gnutls_x509_crt_set_dn(certificate, "CN=test", NULL), 0);
+    assert_int_equal(gnutls_x509_crt_set_basic_constraints(certificate, 1, -1), 0);
+    assert_int_equal(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, name,
+                                                          (unsigned)strlen(name), GNUTLS_FSAN_SET),
+                     0);
+    assert_int_equal(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_IPADDRESS, ip,
+                                                          sizeof ip, GNUTLS_FSAN_APPEND),
+                     0);
+    assert_int_equal(gnutls_x509_crt_sign2(certificate, certificate, key, GNUTLS_DIG_SHA256, 0), 0);
+    pem->certificate_size = sizeof pem->certificate;
+    assert_int_equal(gnutls_x509_crt_export(certificate, GNUTLS_X509_FMT_PEM, pem->certificate,
+                                            &pem->certificate_size),
+                     0);
+    pem->key_size = sizeof pem->key;
+    assert_int_equal(gnutls_x509_privkey_export_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL,
+                                                      GNUTLS_PKCS_PLAIN, pem->key, &pem->key_size),
+                     0);
+    gnutls_x509_crt_deinit(certificate);
+    gnutls_x509_privkey_deinit(key);
+}
+
+static int make_pems(void **state)
+{
+    (void)state;
+    make_pem(&ours, "localhost");
+    make_pem(&theirs, "elsewhere.example");
+    return 0;
+}
+
+static uint64_t bind_with(struct actor *actor, const struct pem *certificate, const struct pem *key)
+{
+    net_put_local(actor, 4);
+    memcpy(actor_memory(actor, CERTIFICATE_AT), certificate->certificate,
+           certificate->certificate_size);
+    memcpy(actor_memory(actor, KEY_AT), key->key, key->key_size);
+    return CALL(actor, NET, "tls_bind", 4, IP_AT, 0, 0, 0, OUT_AT, CERTIFICATE_AT,
+                certificate->certificate_size, KEY_AT, key->key_size);
+}
+
+static uint64_t listen_tls(struct actor *actor, const struct pem *pem, uint16_t *port_out)
+{
+    assert_int_equal(bind_with(actor, pem, pem), 0);
+    uint64_t listener = net_out(actor);
+    assert_int_equal(CALL(actor, NET, "tls_local_addr", listener, OUT_AT), 0);
+    *port_out = net_port(actor, net_out(actor));
+    return listener;
+}
+
+/* Begin to connect, trusting `root` (NULL: what the system trusts). */
+static void begin_connect(struct actor *client, const char *host, uint16_t port,
+                          const struct pem *root, uint64_t timeout_ms)
+{
+    uint32_t size = actor_put(client, HOST_AT, host);
+    if (root != NULL) {
+        memcpy(actor_memory(client, CERTIFICATE_AT), root->certificate, root->certificate_size);
+        pd_put_u32(actor_memory(client, VECTORS_AT), CERTIFICATE_AT);
+        pd_put_u32(actor_memory(client, VECTORS_AT + 4), (uint32_t)root->certificate_size);
+    }
+    BEGIN(client, NET, "tls_connect", HOST_AT, size, port, timeout_ms, OUT_AT, VECTORS_AT,
+          root != NULL);
+}
+
+/* Client and server with a stream each; the server's handshake goes on in its first read. */
+static void connect_tls(struct net_fixture *f, struct actor *server, struct actor *client,
+                        const char *host, uint64_t *server_stream, uint64_t *client_stream)
+{
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(server, &ours, &port);
+    begin_connect(client, host, port, &ours, FOREVER);
+    BEGIN(server, NET, "tls_accept", listener, OUT_AT, PEER_AT);
+    net_poll(f, server);
+    assert_int_equal(actor_result(server), 0);
+    *server_stream = net_out(server);
+    assert_true(net_port(server, actor_u64(server, PEER_AT)) > 0);
+    BEGIN(server, NET, "tls_flush", *server_stream, OUT_AT);
+    net_poll(f, client);
+    assert_int_equal(actor_result(client), 0);
+    *client_stream = net_out(client);
+    net_poll(f, server);
+    assert_int_equal(actor_result(server), 0);
+}
+
+static void put_part(struct actor *actor, uint32_t at, uint32_t size)
+{
+    pd_put_u32(actor_memory(actor, VECTORS_AT), at);
+    pd_put_u32(actor_memory(actor, VECTORS_AT + 4), size);
+}
+
+static void say(struct net_fixture *f, struct actor *actor, uint64_t stream, const char *text)
+{
+    uint32_t size = actor_put(actor, DATA_AT, text);
+    put_part(actor, DATA_AT, size);
+    assert_int_equal(WAIT_CALL(f, actor, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT), 0);
+    assert_int_equal(net_out(actor), size);
+}
+
+static void secrets_go_both_ways(void **state)
+{
+    struct net_fixture *f = *state;
+    static const char *const hosts[] = {"localhost", "127.0.0.1"};
+    for (int i = 0; i < 2; i++) {
+        struct actor server = net_actor(f, "local");
+        struct actor client = net_actor(f, "local");
+        uint64_t near = 0;
+        uint64_t far = 0;
+        connect_tls(f, &server, &client, hosts[i], &far, &near);
+        say(f, &client, near, "ping");
+        net_expect(f, &server, "tls_read", far, "ping");
+        say(f, &server, far, "pong");
+        assert_int_equal(CALL(&server, NET, "tls_flush", far, OUT_AT), 0);
+        net_expect(f, &client, "tls_read", near, "pong");
+        uint64_t clone = CALL(&client, NET, "clone_tls_stream", near);
+        (void)CALL(&client, NET, "drop_tls_stream", near);
+        say(f, &client, clone, "still");
+        net_expect(f, &server, "tls_read", far, "still");
+        (void)CALL(&client, NET, "drop_tls_stream", clone);
+        net_expect(f, &server, "tls_read", far, ""); /* a proper end */
+    }
+}
+
+static void who_is_not_trusted_is_refused(void **state)
+{
+    struct net_fixture *f = *state;
+    const struct {
+        const char *host;
+        const struct pem *root;
+        const struct pem *server;
+    } cases[] = {
+        {"localhost", &theirs, &ours},   /* signed by another */
+        {"localhost", NULL, &ours},      /* by none that the system knows */
+        {"localhost", &theirs, &theirs}, /* of another name */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct actor server = net_actor(f, "local");
+        struct actor client = net_actor(f, "local");
+        uint16_t port = 0;
+        uint64_t listener = listen_tls(&server, cases[i].server, &port);
+        begin_connect(&client, cases[i].host, port, cases[i].root, FOREVER);
+        BEGIN(&server, NET, "tls_accept", listener, OUT_AT, PEER_AT);
+        net_poll(f, &server);
+        uint64_t stream = net_out(&server);
+        BEGIN(&server, NET, "tls_read", stream, DATA_AT, 10, OUT_AT);
+        net_poll(f, &client);
+        assert_int_equal(actor_result(&client), 1);
+        assert_says(net_error(f, &client), "certificate");
+        net_poll(f, &server); /* it is told, or the connection ends */
+        assert_true(actor_result(&server) == 1 || net_out(&server) == 0);
+    }
+}
+
+static void certificates_must_be_some(void **state)
+{
+    struct net_fixture *f = *state;
+    struct pem nonsense = {.certificate = "nonsense", .key = "nonsense"};
+    nonsense.certificate_size = nonsense.key_size = 8;
+    assert_int_equal(bind_with(&f->actor, &nonsense, &ours), 1);
+    assert_says(net_error(f, &f->actor), "the certificate and its key: ");
+    assert_int_equal(bind_with(&f->actor, &ours, &nonsense), 1);
+    (void)net_error(f, &f->actor);
+    assert_int_equal(bind_with(&f->actor, &ours, &theirs), 1); /* not its key */
+    (void)net_error(f, &f->actor);
+    begin_connect(&f->actor, "localhost", 1, &nonsense, FOREVER);
+    net_poll(f, &f->actor);
+    assert_int_equal(actor_result(&f->actor), 1);
+    assert_says(net_error(f, &f->actor), "the certificates: ");
+    assert_int_equal(pd_real_sockets_count(f->sockets), 0);
+}
+
+static void peers_that_speak_no_tls_are_errors(void **state)
+{
+    struct net_fixture *f = *state;
+    static const char *const words[] = {
+        "GET / HTTP/1.1\r\n\r\n",       /* another protocol */
+        "\x16\x03\x03\xff\xff\x01\x02", /* a record beyond any size */
+        "\x16\x03\x01\x02",             /* and an end in the middle */
+        "\x17\x03\x03\x7f\xff\x01\x01\x01",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct actor server = net_actor(f, "local");
+        struct actor client = net_actor(f, "local");
+        uint16_t port = 0;
+        uint64_t listener = listen_tls(&server, &ours, &port);
+        net_put_local(&client, 4);
+        assert_int_equal(
+            WAIT_CALL(f, &client, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
+        uint64_t plain = net_out(&client);
+        net_write(f, &client, plain, words[i]);
+        assert_int_equal(WAIT_CALL(f, &server, "tls_accept", listener, OUT_AT, PEER_AT), 0);
+        uint64_t stream = net_out(&server);
+        (void)CALL(&server, NET, "set_tls_read_timeout", stream, 30);
+        (void)CALL(&client, NET, "drop_tcp_stream", plain);
+        assert_int_equal(WAIT_CALL(f, &server, "tls_read", stream, DATA_AT, 10, OUT_AT), 1);
+        assert_says(net_error(f, &server), "reading: ");
+        put_part(&server, DATA_AT, 4);
+        assert_int_equal(WAIT_CALL(f, &server, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT),
+                         1);
+        (void)net_error(f, &server);
+    }
+}
+
+static void the_slow_hold_up_nobody(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *server = &f->actor;
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(server, &ours, &port);
+    struct actor silent = net_actor(f, "local");
+    net_put_local(&silent, 4);
+    for (int i = 0; i < 3; i++) { /* none of them says a word */
+        assert_int_equal(
+            WAIT_CALL(f, &silent, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
+        assert_int_equal(WAIT_CALL(f, server, "tls_accept", listener, OUT_AT, PEER_AT), 0);
+    }
+    uint64_t stream = net_out(server);
+    assert_true(CALL(server, NET, "get_tls_read_timeout", stream) == FOREVER);
+    assert_true(CALL(server, NET, "get_tls_write_timeout", stream) == FOREVER);
+    (void)CALL(server, NET, "set_tls_read_timeout", stream, 20);
+    (void)CALL(server, NET, "set_tls_write_timeout", stream, 30);
+    assert_int_equal(CALL(server, NET, "get_tls_read_timeout", stream), 20);
+    assert_int_equal(CALL(server, NET, "get_tls_write_timeout", stream), 30);
+    assert_int_equal(CALL(server, NET, "tls_read", stream, DATA_AT, 10, OUT_AT), TIMED_OUT);
+    put_part(server, DATA_AT, 4);
+    assert_int_equal(CALL(server, NET, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT),
+                     TIMED_OUT);
+    /* And a server that is: the client's own timeout. */
+    struct actor client = net_actor(f, "local");
+    begin_connect(&client, "127.0.0.1", port, &ours, 25);
+    (void)pd_real_sockets_poll(f->sockets, 100);
+    actor_finish(&client);
+    assert_int_equal(actor_result(&client), TIMED_OUT);
+}
+
+static void a_stream_moves_amid_its_session(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    uint64_t near = 0;
+    uint64_t far = 0;
+    connect_tls(f, &server, &client, "localhost", &far, &near);
+    say(f, &client, near, "first");
+    net_expect(f, &server, "tls_read", far, "first");
+    say(f, &client, near, "second");
+    struct actor worker = net_actor(f, "none");
+    (void)CALL(&server, MESSAGE, "create_data", 0, 0);
+    assert_int_equal(CALL(&server, MESSAGE, "push_tls_stream", far), 0);
+    (void)CALL(&server, MESSAGE, "send", worker.pid);
+    net_kill(f, &server);
+    assert_int_equal(CALL(&worker, MESSAGE, "receive", 0, 0, 0), 0);
+    uint64_t stream = CALL(&worker, MESSAGE, "take_tls_stream", 0);
+    net_expect(f, &worker, "tls_read", stream, "second");
+    say(f, &worker, stream, "third");
+    net_expect(f, &client, "tls_read", near, "third");
+    assert_says(TRAP(&worker, MESSAGE, "take_tls_stream", 0), "no TLS stream at index 0");
+    assert_int_equal(WAIT_CALL(f, &client, "tls_read", near, DATA_AT, 10, OUT_AT), 0);
+    assert_int_equal(net_out(&client), 0); /* its death was an orderly end */
+}
+
+/* Full buffers, timeouts in the middle of records: what is read is what was said to be written, and
+ * at most the one record more that was under way. */
+static void no_byte_is_lost_or_doubled(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    uint64_t near = 0;
+    uint64_t far = 0;
+    connect_tls(f, &server, &client, "localhost", &far, &near);
+    (void)CALL(&client, NET, "set_tls_write_timeout", near, 0);
+    uint64_t written = 0;
+    uint64_t result = 0;
+    for (int i = 0; i < 20000 && result == 0; i++) {
+        for (uint32_t at = 0; at < 8192; at += 4) {
+            pd_put_u32(actor_memory(&client, 8192 + at), (uint32_t)((written + at) / 4));
+        }
+        put_part(&client, 8192, 8192);
+        result = CALL(&client, NET, "tls_write_vectored", near, VECTORS_AT, 1, OUT_AT);
+        written += result == 0 ? net_out(&client) : 0;
+    }
+    assert_int_equal(result, TIMED_OUT);
+    assert_int_equal(written % 8192, 0);
+    (void)CALL(&client, NET, "set_tls_write_timeout", near, FOREVER);
+    put_part(&client, DATA_AT, 4);
+    pd_put_u32(actor_memory(&client, DATA_AT), 0xFFFFFFFF); /* the last word */
+    BEGIN(&client, NET, "tls_write_vectored", near, VECTORS_AT, 1, OUT_AT);
+    uint64_t got = 0;
+    bool has_ended = false;
+    while (!has_ended) {
+        assert_int_equal(WAIT_CALL(f, &server, "tls_read", far, 8192, 8192, OUT_AT), 0);
+        uint64_t count = net_out(&server);
+        assert_int_equal(count % 4, 0);
+        assert_true(count > 0);
+        for (uint32_t at = 0; at < count; at += 4) {
+            uint32_t word = pd_get_u32(actor_memory(&server, 8192 + at));
+            has_ended = word == 0xFFFFFFFF;
+            assert_true(has_ended || word == (got + at) / 4);
+        }
+        got += count;
+    }
+    net_poll(f, &client);
+    assert_int_equal(actor_result(&client), 0);
+    assert_in_range(got, written + 4, written + 8192 + 4);
+}
+
+static void a_kill_ends_every_wait(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&server, &ours, &port);
+    struct actor client = net_actor(f, "local");
+    begin_connect(&client, "127.0.0.1", port, &ours, FOREVER); /* connecting, then greeting */
+    assert_true(actor_is_waiting(&client));
+    net_kill(f, &client);
+    client = net_actor(f, "local");
+    begin_connect(&client, "localhost", port, &ours, FOREVER); /* asking for the name */
+    assert_true(actor_is_waiting(&client));
+    net_kill(f, &client);
+    (void)pd_real_sockets_poll(f->sockets, 0);
+    assert_int_equal(WAIT_CALL(f, &server, "tls_accept", listener, OUT_AT, PEER_AT), 0);
+    BEGIN(&server, NET, "tls_accept", listener, OUT_AT, PEER_AT);
+    assert_true(actor_is_waiting(&server));
+    net_kill(f, &server);
+    (void)pd_real_sockets_poll(f->sockets, 0); /* sessions are closed there */
+    assert_int_equal(pd_real_sockets_count(f->sockets), 0);
+    server = net_actor(f, "local");
+    client = net_actor(f, "local");
+    uint64_t near = 0;
+    uint64_t far = 0;
+    connect_tls(f, &server, &client, "localhost", &far, &near);
+    BEGIN(&server, NET, "tls_read", far, DATA_AT, 10, OUT_AT);
+    assert_true(actor_is_waiting(&server));
+    net_kill(f, &server);
+    net_kill(f, &client);
+    (void)pd_real_sockets_poll(f->sockets, 0);
+    assert_int_equal(pd_real_sockets_count(f->sockets), 0);
+}
+
+static void rights_and_errors_are_those_of_tcp(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor actor = net_actor(f, "none");
+    assert_int_equal(bind_with(&actor, &ours, &ours), 1);
+    assert_says(net_error(f, &actor), "may not listen at 127.0.0.1:0");
+    begin_connect(&actor, "localhost", 1, &ours, FOREVER);
+    assert_int_equal(actor_result(&actor), 1);
+    assert_says(net_error(f, &actor), "may not resolve localhost");
+    begin_connect(&actor, "127.0.0.1", 1, &ours, FOREVER);
+    assert_int_equal(actor_result(&actor), 1);
+    assert_says(net_error(f, &actor), "may not connect to 127.0.0.1");
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&f->actor, &ours, &port);
+    (void)CALL(&f->actor, NET, "drop_tls_listener", listener);
+    begin_connect(&f->actor, "127.0.0.1", port, &ours, FOREVER);
+    net_poll(f, &f->actor);
+    assert_int_equal(actor_result(&f->actor), 1);
+    assert_says(net_error(f, &f->actor), "Connection refused (os error 111)");
+    (void)actor_put(&f->actor, HOST_AT, "x");
+    assert_int_equal(CALL(&f->actor, NET, "tls_connect", HOST_AT, 0, 1, 0, OUT_AT, 0, 0), 1);
+    assert_says(net_error(f, &f->actor), "the host is no name");
+    f->world.system.sockets = NULL;
+    assert_int_equal(bind_with(&f->actor, &ours, &ours), 1);
+    assert_says(net_error(f, &f->actor), "has no network");
+}
+
+static void unknown_ids_and_bad_pointers_trap(void **state)
+{
+    struct net_fixture *f = *state;
+    static const char *const names[] = {
+        "tls_local_addr",
+        "tls_accept",
+        "tls_write_vectored",
+        "tls_read",
+        "tls_flush",
+        "set_tls_read_timeout",
+        "get_tls_read_timeout",
+        "set_tls_write_timeout",
+        "get_tls_write_timeout",
+        "clone_tls_stream",
+        "drop_tls_listener",
+        "drop_tls_stream",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct actor actor = net_actor(f, "all");
+        assert_says(TRAP(&actor, NET, names[i], 7, 0, 0, 0), "has the id 7");
+    }
+    struct actor actor = net_actor(f, "local");
+    assert_says(TRAP(&actor, NET, "tls_bind", 4, IP_AT, 0, 0, 0, OUT_AT, FAKE_MEMORY_SIZE, 1, 0, 0),
+                "certificate: pointer out of bounds");
+    actor = net_actor(f, "local");
+    assert_says(TRAP(&actor, NET, "tls_connect", HOST_AT, 0xFFFFFFFF, 1, 0, OUT_AT, 0, 0),
+                "out of bounds");
+    actor = net_actor(f, "local");
+    (void)actor_put(&actor, HOST_AT, "localhost");
+    assert_says(TRAP(&actor, NET, "tls_connect", HOST_AT, 9, 1, 0, OUT_AT, 0, 0xFFFFFFFF),
+                "certificates: pointer out of bounds");
+    actor = net_actor(f, "local");
+    (void)CALL(&actor, MESSAGE, "create_data", 0, 0);
+    assert_says(TRAP(&actor, MESSAGE, "push_tls_stream", 3), "no TLS stream has the id 3");
+}
+
+int main(void)
+{
+#define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_setup, net_teardown)
+    const struct CMUnitTest tests[] = {
+        NET_TEST(secrets_go_both_ways),
+        NET_TEST(who_is_not_trusted_is_refused),
+        NET_TEST(certificates_must_be_some),
+        NET_TEST(peers_that_speak_no_tls_are_errors),
+        NET_TEST(the_slow_hold_up_nobody),
+        NET_TEST(a_stream_moves_amid_its_session),
+        NET_TEST(no_byte_is_lost_or_doubled),
+        NET_TEST(a_kill_ends_every_wait),
+        NET_TEST(rights_and_errors_are_those_of_tcp),
+        NET_TEST(unknown_ids_and_bad_pointers_trap),
+    };
+    return cmocka_run_group_tests(tests, make_pems, NULL);
+}
