@@ -17,7 +17,9 @@ packages_of() {
             nettle-dev libuv1-dev libnghttp2-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
             librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
             libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
-        test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh ;;
+        # rustc builds Rust guests, with its library for wasm32; Wasmtime takes the newer Rust below.
+        test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh \
+            rustc libstd-rust-dev-wasm32 ;;
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             libclang-rt-14-dev python3 ;;
         prove) echo frama-c-base why3 z3 cvc4 python3 ;;
