@@ -109,7 +109,7 @@ wait "$started" || fail "the node: exit code $?"
     >"$work/said" 2>"$work/log" &
 node=$!
 children+=("$node")
-eventually grep -q '"message":"ready: node ' "$work/log"
+eventually grep -qs '"message":"ready: node ' "$work/log"
 runs 1 start --data "$data" --listen-client off --log-format json
 cp "$err" "$work/second"
 kill -TERM "$node"

@@ -98,6 +98,7 @@ output_is "$(printf '       5  put     balance/a  100\n       5  put     balance
 runs 0 watch --rev 6 --events 1 --prev-kv -o json balance/a "${at[@]}"
 printed '"type":"put","revision":6'
 printed '"previous":{"key":"balance/a","value":"100"'
+: >"$work/watch.err"
 timeout 120 "$PANDO" watch --prefix w/ --events 60 "${at[@]}" >"$work/watched" 2>"$work/watch.err" &
 watcher=$!
 children+=("$watcher")
