@@ -1,5 +1,6 @@
 #include "cli/cluster_ticket.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -76,4 +77,22 @@ int pd_cluster_ticket(const char *folder, uint64_t valid_s, struct pd_node_clien
                                        "with --listen-peer ADDRESS:PORT");
     pd_cluster_members_free(&members);
     return code;
+}
+
+int pd_cluster_ticket_read(const char *word, char text[PD_TICKET_TEXT_MAX])
+{
+    if (word[0] != '@') {
+        if ((size_t)snprintf(text, PD_TICKET_TEXT_MAX, "%s", word) >= PD_TICKET_TEXT_MAX) {
+            return pd_command_failed("that is no ticket: it is too long");
+        }
+        return PD_EXIT_CODE_OK;
+    }
+    FILE *file = fopen(word + 1, "re");
+    if (file == NULL) {
+        return pd_command_failed("cannot read the ticket '%s': %s", word + 1, strerror(errno));
+    }
+    size_t size = fread(text, 1, PD_TICKET_TEXT_MAX - 1, file);
+    text[size] = '\0';
+    (void)fclose(file);
+    return PD_EXIT_CODE_OK;
 }

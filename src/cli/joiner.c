@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "cli/cluster_ticket.h"
 #include "cli/command.h"
 #include "cli/node_client.h"
 #include "host/disk.h"
@@ -49,29 +50,9 @@ struct join {
 
 /* -- The ticket -------------------------------------------------------------------------------- */
 
-static int read_ticket(struct join *join)
-{
-    const char *word = join->wish->ticket;
-    if (word[0] != '@') {
-        if ((size_t)snprintf(join->ticket_text, sizeof join->ticket_text, "%s", word) >=
-            sizeof join->ticket_text) {
-            return pd_command_failed("that is no ticket: it is too long");
-        }
-        return PD_EXIT_CODE_OK;
-    }
-    FILE *file = fopen(word + 1, "re");
-    if (file == NULL) {
-        return pd_command_failed("cannot read the ticket '%s': %s", word + 1, strerror(errno));
-    }
-    size_t size = fread(join->ticket_text, 1, sizeof join->ticket_text - 1, file);
-    join->ticket_text[size] = '\0';
-    (void)fclose(file);
-    return PD_EXIT_CODE_OK;
-}
-
 static int judge_ticket(struct join *join)
 {
-    int code = read_ticket(join);
+    int code = pd_cluster_ticket_read(join->wish->ticket, join->ticket_text);
     if (code != PD_EXIT_CODE_OK) {
         return code;
     }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/app_command.h"
+#include "cli/cluster_ticket.h"
 #include "cli/command.h"
 #include "cli/node_client.h"
 #include "cli/run.h"
@@ -21,7 +22,8 @@
 #include "wasm/wasi.h"
 
 #define EXIT_CODE_SIGNAL 128
-#define WATCH_NS UINT64_C(500000000) /* between two looks at the module files */
+#define CLUSTER_NS UINT64_C(15000000000) /* to find a member that lets us in */
+#define WATCH_NS UINT64_C(500000000)     /* between two looks at the module files */
 
 static struct pd_module_message message; /* 2 KiB, once */
 static struct pd_crash_reports reports;
@@ -326,24 +328,51 @@ static bool socket_path(const char *node, char path[PD_NODE_PATH_MAX])
     return pd_node_socket_path(node, is_socket ? node : NULL, path);
 }
 
-/* The store of --node, if there is one. */
-static int open_link(const struct pd_run_options *options, struct pd_real_host **host_out,
-                     struct pd_store_socket_link **link_out)
+/* The store that the words of the command name; all NULL: none. */
+struct store {
+    struct pd_real_host *host;
+    struct pd_store_socket_link *node;
+    struct pd_store_cluster_link *cluster;
+    struct pd_store_port *port;
+};
+
+static int open_cluster(const struct pd_run_options *options,
+                        const struct pd_store_port_config *config, struct store *store)
+{
+    char ticket[PD_TICKET_TEXT_MAX];
+    char text[PD_STORE_CLUSTER_TEXT_MAX];
+    int code = pd_cluster_ticket_read(options->cluster, ticket);
+    if (code != PD_EXIT_CODE_OK) {
+        return code;
+    }
+    enum pd_status status =
+        pd_store_cluster_link_open(ticket, CLUSTER_NS, config, text, &store->cluster);
+    if (status != PD_OK) {
+        return pd_command_failed("%s", text[0] == '\0' ? pd_status_text(status) : text);
+    }
+    store->port = pd_store_cluster_link_port(store->cluster);
+    return PD_EXIT_CODE_OK;
+}
+
+static int open_store(const struct pd_run_options *options, struct store *store)
 {
     char path[PD_NODE_PATH_MAX];
     char text[PD_FRAMES_TEXT_MAX];
-    if (options->node == NULL) {
+    if (options->node == NULL && options->cluster == NULL) {
         return PD_EXIT_CODE_OK;
     }
-    if (!socket_path(options->node, path)) {
+    if (options->node != NULL && !socket_path(options->node, path)) {
         return pd_command_failed("the path of the node's socket is too long");
     }
-    if (pd_real_host_create(1, 16, host_out) != PD_OK) {
+    if (pd_real_host_create(1, 16, &store->host) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
     struct pd_store_port_config config = pd_store_port_config_default();
-    config.host = pd_real_host_interface(*host_out);
-    enum pd_status status = pd_store_socket_link_open(path, &config, text, link_out);
+    config.host = pd_real_host_interface(store->host);
+    if (options->cluster != NULL) {
+        return open_cluster(options, &config, store);
+    }
+    enum pd_status status = pd_store_socket_link_open(path, &config, text, &store->node);
     if (status != PD_OK) {
         return pd_command_failed("%s%s", text[0] == '\0' ? pd_status_text(status) : text,
                                  status == PD_ERR_CLOSED
@@ -351,18 +380,17 @@ static int open_link(const struct pd_run_options *options, struct pd_real_host *
                                        "--node"
                                      : "");
     }
+    store->port = pd_store_socket_link_port(store->node);
     return PD_EXIT_CODE_OK;
 }
 
 int pd_run_command(struct pd_run_options *options)
 {
-    struct pd_real_host *host = NULL;
-    struct pd_store_socket_link *link = NULL;
+    struct store store = {NULL, NULL, NULL, NULL};
     pd_signals_block();
-    int result = open_link(options, &host, &link);
+    int result = open_store(options, &store);
     if (result == PD_EXIT_CODE_OK) {
-        struct pd_kv_port *kv =
-            link == NULL ? NULL : pd_store_port_interface(pd_store_socket_link_port(link));
+        struct pd_kv_port *kv = store.port == NULL ? NULL : pd_store_port_interface(store.port);
         result = PD_EXIT_CODE_FAILED;
         if (pd_run_begin(options, kv) != NULL) {
             pd_signals_watch(&program);
@@ -371,8 +399,9 @@ int pd_run_command(struct pd_run_options *options)
             pd_run_end();
         }
     }
-    pd_store_socket_link_close(link);
-    pd_real_host_destroy(host);
+    pd_store_socket_link_close(store.node);
+    pd_store_cluster_link_close(store.cluster);
+    pd_real_host_destroy(store.host);
     return result;
 }
 
@@ -404,6 +433,7 @@ const struct pd_command pd_command_run = {
     .examples = "pando run hello.wasm\n"
                 "pando run --dir .::/data --env LANG=C tool.wasm /data/input.txt\n"
                 "pando run --seed 7 app.wasm\n"
-                "pando run --node pando-data --allow-kv app/ app.wasm\n",
+                "pando run --node pando-data --allow-kv app/ app.wasm\n"
+                "pando run --cluster @ticket --allow-kv app/ app.wasm\n",
     .run = run_run,
 };

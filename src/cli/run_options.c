@@ -154,6 +154,12 @@ const struct pd_option pd_run_options_table[] = {
      .value = "DIR",
      .text = "use the store of the node that runs there",
      .offset = offsetof(struct pd_run_options, node)},
+    {.name = "--cluster",
+     .kind = PD_OPTION_TEXT,
+     .value = "TICKET",
+     .text = "use the store of a cluster elsewhere; a ticket, or @FILE, of `pando cluster ticket`",
+     .offset = offsetof(struct pd_run_options, cluster),
+     .least = 1},
     {.name = "--allow-kv",
      .kind = PD_OPTION_TEXT,
      .value = "PREFIX",
@@ -209,12 +215,18 @@ struct pd_run_options pd_run_options_default(void)
 /* What makes no sense together. PD_EXIT_CODE_OK: nothing. */
 static int check(const struct pd_run_options *options)
 {
-    if (options->node != NULL && options->is_seeded) {
-        return pd_command_usage(&pd_command_run,
-                                "--seed is for runs that depend on nothing else: not with --node");
+    bool has_store = options->node != NULL || options->cluster != NULL;
+    if (options->node != NULL && options->cluster != NULL) {
+        return pd_command_usage(&pd_command_run, "--node and --cluster: which of the two stores?");
     }
-    if (options->node == NULL && options->kv_prefix != NULL) {
-        return pd_command_usage(&pd_command_run, "--allow-kv needs a node: --node DIR");
+    if (has_store && options->is_seeded) {
+        return pd_command_usage(&pd_command_run,
+                                "--seed is for runs that depend on nothing else: not with %s",
+                                options->node != NULL ? "--node" : "--cluster");
+    }
+    if (!has_store && options->kv_prefix != NULL) {
+        return pd_command_usage(&pd_command_run,
+                                "--allow-kv needs a node: --node DIR, or --cluster TICKET");
     }
     return PD_EXIT_CODE_OK;
 }

@@ -44,6 +44,7 @@ struct pd_run_options {
     enum pd_engine_profile profile;
     enum pd_crash_mode crash_mode;
     const char *node;         /* its folder, or its socket; NULL: none */
+    const char *cluster;      /* a ticket, or "@FILE"; NULL: none */
     uint64_t guest_bytes_max; /* of all guests together; 0: no limit */
     const char *kv_prefix;    /* keys of the store that guests may touch; NULL: none */
 };

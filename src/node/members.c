@@ -57,3 +57,16 @@ bool pd_members_next(struct pd_kv_reader *reader, struct pd_members_item *item_o
                      (item_out->is_listed && pd_kv_member_decode(bytes, member) != PD_OK);
     return !reader->is_bad;
 }
+
+bool pd_members_lists_key(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+{
+    struct pd_kv_reader reader;
+    struct pd_members_item item;
+    bool is_member = false;
+    pd_kv_reader_init(&reader, list);
+    while (pd_members_next(&reader, &item)) {
+        is_member = is_member ||
+                    (item.is_listed && memcmp(item.member.key, key, PD_KV_MEMBER_KEY_SIZE) == 0);
+    }
+    return is_member;
+}

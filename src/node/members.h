@@ -34,5 +34,7 @@ void pd_members_put(struct pd_kv_writer *writer, enum pd_members_standing standi
 void pd_members_put_end(struct pd_kv_writer *writer);
 /* false: it has ended, or the reader is bad. Spans point into what is read. */
 bool pd_members_next(struct pd_kv_reader *reader, struct pd_members_item *item_out);
+/* Whether the list holds a member with this key. */
+bool pd_members_lists_key(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE]);
 
 #endif

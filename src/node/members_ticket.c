@@ -134,3 +134,25 @@ enum pd_status pd_ticket_parse(const char *text, uint8_t room[PD_TICKET_BYTES_MA
     *ticket_out = ticket;
     return pd_net_key_verify(ticket.signer, PURPOSE, bytes, room + size);
 }
+
+const char *pd_ticket_judge(struct pd_span shown, uint64_t cluster_id, uint64_t now_s,
+                            uint8_t room[PD_TICKET_BYTES_MAX], struct pd_ticket *ticket_out)
+{
+    char text[PD_TICKET_TEXT_MAX];
+    if (shown.size == 0 || shown.size >= sizeof text ||
+        memchr(shown.bytes, 0, shown.size) != NULL) {
+        return "that is no ticket, or not a whole one";
+    }
+    memcpy(text, shown.bytes, shown.size);
+    text[shown.size] = '\0';
+    if (pd_ticket_parse(text, room, ticket_out) != PD_OK) {
+        return "that is no ticket, or not a whole one";
+    }
+    if (ticket_out->cluster_id != cluster_id) {
+        return "the ticket is of another cluster";
+    }
+    if (ticket_out->expires_s < now_s) {
+        return "the ticket has expired: ask for another one with `pando cluster ticket`";
+    }
+    return NULL;
+}

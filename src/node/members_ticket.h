@@ -35,5 +35,9 @@ PD_NODISCARD enum pd_status pd_ticket_print(const struct pd_ticket *ticket,
  * signature is not its signer's; PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_ticket_parse(const char *text, uint8_t room[PD_TICKET_BYTES_MAX],
                                             struct pd_ticket *ticket_out);
+/* A text that somebody showed, of any size: NULL, or why it is not good here and now. Whether its
+ * signer is a member is left to be seen. */
+const char *pd_ticket_judge(struct pd_span shown, uint64_t cluster_id, uint64_t now_s,
+                            uint8_t room[PD_TICKET_BYTES_MAX], struct pd_ticket *ticket_out);
 
 #endif

@@ -137,19 +137,6 @@ static void ask(struct pd_join *join, enum step step)
     }
 }
 
-static bool is_signer_member(const struct pd_join *join, struct pd_span members)
-{
-    struct pd_kv_reader reader;
-    struct pd_members_item item;
-    bool is_member = false;
-    pd_kv_reader_init(&reader, members);
-    while (pd_members_next(&reader, &item)) {
-        is_member = is_member ||
-                    (item.is_listed && memcmp(item.member.key, join->signer, PD_NET_KEY_SIZE) == 0);
-    }
-    return is_member;
-}
-
 /* A voter began with its log, and has promised others with it. Who asks to join anew under its key
  * has lost that: it could vote twice. */
 static bool votes_already(const struct pd_join *join, struct pd_span members)
@@ -212,7 +199,7 @@ static void step(struct pd_join *join, const struct pd_replica_answer_head *answ
                 "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
                 "key too, and join as a new one",
                 none);
-        } else if (is_signer_member(join, answer->body)) {
+        } else if (pd_members_lists_key(answer->body, join->signer)) {
             ask(join, STEP_DIRECTORY);
         } else {
             end(join, PD_JOIN_REFUSED,
@@ -269,18 +256,14 @@ static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
 }
 
 /* NULL, or why not. `ticket` is a text of its own. */
-static const char *judge_ticket(struct pd_join *join, const char *text)
+static const char *judge_ticket(struct pd_join *join, struct pd_span text)
 {
     struct pd_ticket ticket;
     uint8_t room[PD_TICKET_BYTES_MAX];
-    if (pd_ticket_parse(text, room, &ticket) != PD_OK) {
-        return "that is no ticket, or not a whole one";
-    }
-    if (ticket.cluster_id != join->cluster_id) {
-        return "the ticket is of another cluster";
-    }
-    if (ticket.expires_s < join->host->ops->wall_ns(join->host) / SECOND_NS) {
-        return "the ticket has expired: ask for another one with `pando cluster ticket`";
+    const char *refusal = pd_ticket_judge(
+        text, join->cluster_id, join->host->ops->wall_ns(join->host) / SECOND_NS, room, &ticket);
+    if (refusal != NULL) {
+        return refusal;
     }
     if (ticket.role != join->role) {
         return "the ticket is for the other role: --role says which one is wanted";
@@ -294,19 +277,15 @@ static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_K
                                 struct pd_span bytes)
 {
     struct pd_kv_reader reader;
-    char text[PD_TICKET_TEXT_MAX];
     struct pd_kv_member member = {0};
     pd_kv_reader_init(&reader, bytes);
     const uint8_t *version = pd_kv_read_raw(&reader, 1);
     struct pd_span ticket = pd_kv_read_span(&reader);
     struct pd_span row = pd_kv_read_span(&reader);
     if (version == NULL || *version != VERSION || !pd_kv_read_is_whole(&reader) ||
-        ticket.size >= sizeof text || memchr(ticket.bytes, 0, ticket.size) != NULL ||
         pd_kv_member_decode(row, &member) != PD_OK) {
         return "not a request that this version knows";
     }
-    memcpy(text, ticket.bytes, ticket.size);
-    text[ticket.size] = '\0';
     memcpy(member.key, key, sizeof member.key); /* that alone is proven */
     struct pd_kv_writer writer = {.bytes = join->member, .bytes_max = sizeof join->member};
     pd_kv_member_encode(&writer, &member);
@@ -315,7 +294,7 @@ static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_K
     join->node = pd_members_node_of(member.key);
     join->role = member.role;
     join->refusal[0] = '\0';
-    return judge_ticket(join, text);
+    return judge_ticket(join, ticket);
 }
 
 static void serve(struct pd_join *join, uint64_t link, uint64_t correlation, struct pd_span bytes)

@@ -9,6 +9,7 @@
 #include "host/udp.h"
 #include "net/net.h"
 #include "node/gather_net.h"
+#include "node/server_peers_clients.h"
 #include "node/server_peers_join.h"
 
 #define PATH_MAX_SIZE 4096u
@@ -53,20 +54,33 @@ static enum pd_status create_gather(struct pd_server_peers_net *peers, const cha
     return peers->secret.size == 0 ? PD_OK : pd_gather_net_create(&config, &peers->gather);
 }
 
+/* The net has been closed, or was never opened. */
+static void destroy_services(struct pd_server_peers_net *peers)
+{
+    pd_gather_net_destroy(peers->gather);
+    pd_clients_destroy(peers->clients);
+    pd_join_destroy(peers->join);
+    peers->gather = NULL;
+    peers->clients = NULL;
+    peers->join = NULL;
+}
+
 static enum pd_status open_net(struct pd_server_peers_net *peers, const char *address, char *text,
                                size_t text_max)
 {
     struct pd_net_config config = pd_net_config_default();
-    struct pd_net_offer offers[2] = {{.name = PD_JOIN_SERVICE}};
+    struct pd_net_offer offers[3] = {{.name = PD_JOIN_SERVICE}, {.name = PD_CLIENTS_SERVICE}};
     enum pd_status status = pd_join_create(peers->host, &peers->join);
+    status = status == PD_OK ? pd_clients_create(peers->host, &peers->clients) : status;
     status = status == PD_OK ? create_gather(peers, address) : status;
     if (status == PD_OK) {
         offers[0].handler = pd_join_handler(peers->join);
+        offers[1].handler = pd_clients_handler(peers->clients);
         config.host = peers->host;
         config.loop = pd_udp_loop(peers->udp);
         config.identity = &peers->identity;
         config.offers = offers;
-        config.offer_count = 1;
+        config.offer_count = 2;
         if (peers->gather != NULL) {
             offers[config.offer_count++] = pd_gather_net_offer(peers->gather);
         }
@@ -74,13 +88,11 @@ static enum pd_status open_net(struct pd_server_peers_net *peers, const char *ad
     }
     if (status == PD_OK) {
         pd_join_attach(peers->join, peers->net);
+        pd_clients_attach(peers->clients, peers->net);
         return PD_OK;
     }
     (void)snprintf(text, text_max, "cannot serve other nodes: %s", pd_status_text(status));
-    pd_gather_net_destroy(peers->gather);
-    pd_join_destroy(peers->join);
-    peers->gather = NULL;
-    peers->join = NULL;
+    destroy_services(peers);
     return status;
 }
 
@@ -134,10 +146,7 @@ static void close_transport(void *state, struct pd_transport *transport)
     pd_net_close(peers->net);
     pd_udp_close(peers->udp);
     pd_names_close(peers->names);
-    pd_gather_net_destroy(peers->gather);
-    pd_join_destroy(peers->join);
-    peers->gather = NULL;
-    peers->join = NULL;
+    destroy_services(peers);
     peers->net = NULL;
     peers->names = NULL;
     peers->udp = NULL;
@@ -160,6 +169,9 @@ enum pd_status pd_server_peers_net_serve(struct pd_server_peers_net *peers,
 {
     struct pd_server_about about;
     enum pd_status status = peers->join == NULL ? PD_OK : pd_join_open(peers->join, server);
+    if (status == PD_OK && peers->clients != NULL) {
+        pd_clients_open(peers->clients, server);
+    }
     if (status == PD_OK && peers->gather != NULL) {
         pd_server_about(server, &about);
         pd_gather_set_state(pd_gather_net_hold(peers->gather), PD_GATHER_MEMBER, about.cluster_id);
@@ -173,5 +185,6 @@ void pd_server_peers_net_end(struct pd_server_peers_net *peers)
 {
     if (peers->join != NULL) {
         pd_join_close(peers->join);
+        pd_clients_close(peers->clients);
     }
 }

@@ -12,6 +12,7 @@ struct pd_names;
 struct pd_udp;
 struct pd_net;
 struct pd_join;
+struct pd_clients;
 struct pd_gather_net;
 struct pd_server;
 
@@ -22,6 +23,7 @@ struct pd_server_peers_net {
     struct pd_net *net;
     struct pd_names *names;
     struct pd_join *join;
+    struct pd_clients *clients;
     struct pd_gather_net *gather; /* NULL: without a secret */
     const char *listen;           /* the caller's; NULL: at the address that the others know */
     /* The caller's: by it new nodes find the cluster (gather.h). Empty: by tickets alone. */
@@ -32,7 +34,8 @@ struct pd_server_peers_net {
  * may be set after it. */
 void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *host,
                              struct pd_server_peers_config *config);
-/* New nodes may join from now on, if this one has a net. PD_ERR_FULL: too many clients. */
+/* New nodes may join, and programs elsewhere use the store, from now on, if this one has a net.
+ * PD_ERR_FULL: too many clients. */
 PD_NODISCARD enum pd_status pd_server_peers_net_serve(struct pd_server_peers_net *peers,
                                                       struct pd_server *server);
 /* Before the server is closed. */
