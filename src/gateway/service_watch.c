@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "gateway/kv_response.h"
 #include "gateway/service_internal.h"
@@ -21,6 +22,8 @@
 #define ID_ALL (-1)
 #define EVENTS_TEXT                                                                                \
     "etcdserver: a revision has more events than one response takes: watch it with fragments"
+
+#define PART_HEAD 4u /* a fragment's size */
 
 struct watch {
     struct pd_service_wait wait;
@@ -35,7 +38,8 @@ struct watch {
     bool is_cancelling;            /* by the client: the end is awaited */
     bool wants_progress;           /* asked for all of the stream */
     bool may_fragment;             /* for the client */
-    /* The parts of a response that is not whole, encoded one behind the other. */
+    /* The parts of a response that is not whole, encoded one behind the other; for a client that
+     * takes fragments each behind its size. */
     uint8_t *parts;
     size_t parts_size;
     uint8_t keys[];
@@ -254,18 +258,30 @@ static void end_watch(struct watch *watch, int64_t revision, const char *reason,
 static bool keep_part(struct watch *watch, const Etcdserverpb__WatchResponse *response)
 {
     struct pd_service *service = watch->call->service;
+    size_t head = watch->may_fragment ? PART_HEAD : 0;
     size_t size = etcdserverpb__watch_response__get_packed_size(response);
-    if (watch->parts_size + size > service->config.watch_response_max) {
+    if (watch->parts_size + head + size > service->config.watch_response_max) {
         return false;
     }
-    uint8_t *grown = pd_realloc(watch->parts, watch->parts_size + size);
+    uint8_t *grown = pd_realloc(watch->parts, watch->parts_size + head + size);
     if (grown == NULL) {
         return false;
     }
     watch->parts = grown;
-    (void)etcdserverpb__watch_response__pack(response, grown + watch->parts_size);
-    watch->parts_size += size;
+    grown += watch->parts_size;
+    if (head > 0) {
+        pd_put_u32(grown, (uint32_t)size);
+    }
+    (void)etcdserverpb__watch_response__pack(response, grown + head);
+    watch->parts_size += head + size;
     return true;
+}
+
+static void forget_parts(struct watch *watch)
+{
+    pd_free(watch->parts);
+    watch->parts = NULL;
+    watch->parts_size = 0;
 }
 
 /* The parts as one: encoded messages one behind the other are one message, their lists joined. */
@@ -274,10 +290,48 @@ static Etcdserverpb__WatchResponse *join_parts(struct watch *watch)
     struct pd_service *service = watch->call->service;
     Etcdserverpb__WatchResponse *response = etcdserverpb__watch_response__unpack(
         &service->answers.allocator, watch->parts_size, watch->parts);
-    pd_free(watch->parts);
+    forget_parts(watch);
+    return response;
+}
+
+/* The fragments so far, with nothing of another watch between them: etcd's own client loses those
+ * before such an answer. False: the whole call has ended. */
+static bool give_parts(struct watch *watch)
+{
+    struct pd_service_call *call = watch->call;
+    uint8_t *parts = watch->parts;
+    size_t size = watch->parts_size;
     watch->parts = NULL;
     watch->parts_size = 0;
-    return response;
+    bool goes_on = true;
+    for (size_t at = 0; at < size && goes_on;) {
+        uint32_t part_size = pd_get_u32(parts + at);
+        Etcdserverpb__WatchResponse *part = etcdserverpb__watch_response__unpack(
+            &call->service->answers.allocator, part_size, parts + at + PART_HEAD);
+        at += PART_HEAD + part_size;
+        goes_on = pd_service_give(call, part);
+    }
+    pd_free(parts);
+    return goes_on;
+}
+
+/* A part of a response, or the last one. False: the watch is over, or the whole call. */
+static bool give_part(struct watch *watch, Etcdserverpb__WatchResponse *response,
+                      const struct pd_backend_watch_answer *answer)
+{
+    struct pd_service_call *call = watch->call;
+    bool is_kept = keep_part(watch, response);
+    if (!watch->may_fragment) {
+        if (!is_kept) {
+            end_watch(watch, answer->revision, EVENTS_TEXT, 0);
+            return false;
+        }
+        return answer->is_fragment || pd_service_give(call, join_parts(watch));
+    }
+    if (!is_kept) { /* more than is kept: what others are told may come between */
+        return give_parts(watch) && pd_service_give(call, response);
+    }
+    return answer->is_fragment || give_parts(watch);
 }
 
 static void give_events(struct watch *watch, const struct pd_backend_watch_answer *answer)
@@ -295,18 +349,11 @@ static void give_events(struct watch *watch, const struct pd_backend_watch_answe
     }
     response->header->revision = revision;
     response->fragment = answer->is_fragment && watch->may_fragment;
-    if (!watch->may_fragment && (answer->is_fragment || watch->parts != NULL)) {
-        if (!keep_part(watch, response)) {
-            end_watch(watch, answer->revision, EVENTS_TEXT, 0);
-            return;
-        }
-        response = answer->is_fragment ? NULL : join_parts(watch);
-    }
     if (!answer->is_fragment) {
         watch->through = answer->through_revision;
     }
-    bool is_kept = response == NULL && answer->is_fragment;
-    if (is_kept || pd_service_give(call, response)) {
+    bool is_part = answer->is_fragment || watch->parts != NULL;
+    if (is_part ? give_part(watch, response, answer) : pd_service_give(call, response)) {
         watch->owed += (uint32_t)answer->cost;
         if (!call->is_held) {
             give_back(watch);

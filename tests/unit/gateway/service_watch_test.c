@@ -247,14 +247,33 @@ static void test_fragments(void **state)
     assert_int_equal(last()->watch_id, 1);
     assert_int_equal(last()->header->revision, 21);
     assert_false(last()->fragment);
+    /* Fragments come together: etcd's client loses those before another watch's answer. */
+    before = kept.count;
     give_events(parts, 1, 21, true);
-    assert_true(last()->fragment);
+    give_events(parts, 2, 21, true);
+    assert_int_equal(kept.count, before);
+    give_events(whole, 1, 22, false);
+    assert_int_equal(kept.count, before + 1);
     give_events(parts, 0, 21, false); /* the last part may be empty */
+    assert_int_equal(kept.count, before + 4);
+    static const unsigned counts[] = {1, 2, 0};
+    for (uint32_t i = 0; i < 3; i++) {
+        const Etcdserverpb__WatchResponse *part = (const void *)kept.messages[before + 1 + i];
+        assert_int_equal(part->watch_id, 2);
+        assert_int_equal(part->n_events, counts[i]);
+        assert_int_equal(part->fragment, i < 2);
+    }
+    /* More than is kept is given as it comes. */
+    give_events(parts, 3, 22, true);
+    give_events(parts, 3, 22, true);
+    assert_int_equal(kept.count, before + 6);
+    assert_true(last()->fragment);
+    give_events(parts, 1, 22, false);
+    assert_int_equal(kept.count, before + 7);
     assert_false(last()->fragment);
-    assert_int_equal(last()->n_events, 0);
     /* More than a response may take. */
-    give_events(whole, 3, 22, true);
-    give_events(whole, 3, 22, true);
+    give_events(whole, 3, 23, true);
+    give_events(whole, 3, 23, true);
     assert_true(last()->canceled);
     assert_int_equal(last()->watch_id, 1);
 }
