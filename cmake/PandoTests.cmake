@@ -9,6 +9,7 @@ set(test_environment
   PANDO_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
   PANDO_SANITIZE=${PANDO_SANITIZE}
   ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=1:abort_on_error=1:allow_addr2line=1
+  LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/cmake/lsan-suppressions.txt:print_suppressions=0
   UBSAN_OPTIONS=print_stacktrace=1:allow_addr2line=1
   TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/cmake/tsan-suppressions.txt:second_deadlock_stack=1:allow_addr2line=1)
 

@@ -9,6 +9,7 @@
 
 #define TYPE_V4 4u
 #define CIOVEC_SIZE 8u
+#define VECTORS_MAX 1024u /* looked at in one call */
 #define TYPE_V6 6u
 
 /* --- Sockets ---------------------------------------------------------------------------------- */
@@ -61,6 +62,11 @@ bool pd_net_has_room(const struct pd_net_state *net)
     return net->listeners.count + net->streams.count + net->datagrams.count +
                net->tls_listeners.count + net->tls_streams.count <
            PD_NET_SOCKETS_MAX;
+}
+
+bool pd_net_has_room_to_accept(const struct pd_net_state *net)
+{
+    return pd_net_has_room(net) && net->names.count < PD_NET_NAMES_MAX;
 }
 
 enum pd_status pd_net_socket_add(struct pd_net_state *net, struct pd_id_table *table,
@@ -307,6 +313,8 @@ bool pd_net_read_parts(struct pd_call *call, struct pd_span *parts, size_t *coun
     }
     size_t count = 0;
     size_t size = 0;
+    /* Empty ones count too: a write of fewer bytes than asked for is always allowed. */
+    wanted = wanted < VECTORS_MAX ? wanted : VECTORS_MAX;
     for (uint32_t i = 0; i < wanted && count < PD_SOCKET_PARTS_MAX && size < PD_NET_IO_MAX; i++) {
         uint32_t part_size = pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE + 4);
         const uint8_t *bytes =

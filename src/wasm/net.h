@@ -80,6 +80,8 @@ struct pd_sockets *pd_net_sockets(struct pd_call *call, unsigned id_argument,
 
 /* True: it may have one more. */
 bool pd_net_has_room(const struct pd_net_state *net);
+/* And for the peer's address, so that a connection is taken only when it can be given. */
+bool pd_net_has_room_to_accept(const struct pd_net_state *net);
 
 /* Make an object of what was opened, and give it an id in `table`. On an error the socket is
  * closed. PD_ERR_NO_MEMORY, PD_ERR_FULL. */

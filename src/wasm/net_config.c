@@ -30,6 +30,12 @@ static enum pd_status read_right(const char *text, enum pd_network_right *kind_o
 enum pd_call_result pd_net_config_allow(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
+    if (size > TEXT_MAX) { /* before all of it is looked at: that takes time */
+        return pd_call_bytes(call, pd_call_u32(call, 1), size, "network right") == NULL
+                   ? PD_CALL_TRAP
+                   : pd_call_error(call, pd_call_u32(call, 3), "at most %u bytes are allowed",
+                                   TEXT_MAX);
+    }
     const char *bytes = pd_call_text(call, pd_call_u32(call, 1), size, "network right");
     if (bytes == NULL) {
         return PD_CALL_TRAP;
@@ -37,9 +43,6 @@ enum pd_call_result pd_net_config_allow(struct pd_call *call)
     struct pd_rights *config = pd_call_config_for_change(call);
     if (config == NULL) {
         return PD_CALL_TRAP;
-    }
-    if (size > TEXT_MAX) {
-        return pd_call_error(call, pd_call_u32(call, 3), "at most %u bytes are allowed", TEXT_MAX);
     }
     char *text = pd_alloc_text(bytes, size);
     if (text == NULL) {

@@ -14,6 +14,8 @@
 
 /* --- "host:port" ------------------------------------------------------------------------------ */
 
+#define TEXT_MAX (PD_LOOKUP_NAME_MAX + 8u) /* with brackets and a port */
+
 struct target {
     const char *host; /* in guest memory */
     size_t host_size;
@@ -177,6 +179,13 @@ static enum pd_call_result resolve_address(struct pd_call *call, const struct ta
 enum pd_call_result pd_net_resolve(struct pd_call *call)
 {
     struct pd_net_state *net = pd_net_state_of(call);
+    uint32_t size = pd_call_u32(call, 1);
+    if (size > TEXT_MAX) { /* before all of it is looked at: that takes time */
+        return pd_call_bytes(call, pd_call_u32(call, 0), size, "name") == NULL
+                   ? PD_CALL_TRAP
+                   : pd_call_error(call, pd_call_u32(call, 3), "the name is longer than %u bytes",
+                                   PD_LOOKUP_NAME_MAX);
+    }
     const char *text = text_of(call);
     if (net == NULL || text == NULL) {
         return PD_CALL_TRAP;

@@ -71,8 +71,8 @@ static const struct range loopback[] = {
 
 /* What no name can grant, besides loopback and this machine's own addresses: "this host",
  * link-local (cloud metadata lives there), multicast, broadcast; and every way to write IPv4 within
- * IPv6 that some gateway may undo: compatible, translated (64:ff9b::/96, its local kin) and
- * 6to4. */
+ * IPv6 that some gateway may undo: compatible, translated (64:ff9b::/96, its local kin, ::ffff:0:0:0/96), 6to4
+ * and Teredo. */
 static const struct range never_by_name[] = {
     {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, V4_BITS + 8},
     {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254}, V4_BITS + 16},
@@ -82,6 +82,8 @@ static const struct range never_by_name[] = {
     {{0, 0x64, 0xff, 0x9b}, V4_BITS},
     {{0, 0x64, 0xff, 0x9b, 0, 1}, 48},
     {{0x20, 0x02}, 16},
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, V4_BITS},
+    {{0x20, 0x01}, 32},
     {{0xfe, 0x80}, 10},
     {{0xfe, 0xc0}, 10},
     {{0xff}, 8},
@@ -373,13 +375,21 @@ static bool name_is(const char *name, size_t name_size, const struct entry *entr
     return name_size == entry->name_size && memcmp(name, entry->name, name_size) == 0;
 }
 
+/* IPv4 lies within IPv6 as mapped addresses, but a network of IPv6, were it all of it, admits none
+ * of them. */
+static bool holds(const struct entry *entry, const uint8_t *ip)
+{
+    bool is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
+    return is_prefix(ip, entry->ip, entry->bits) && (entry->bits >= V4_BITS || !is_v4);
+}
+
 /* All that `inner` admits, `outer` admits too, ports aside. */
 static bool host_covers(const struct entry *outer, const struct entry *inner)
 {
     switch ((enum entry_kind)outer->kind) {
     case ENTRY_ADDRESSES:
         return inner->kind == ENTRY_ADDRESSES && inner->bits >= outer->bits &&
-               is_prefix(inner->ip, outer->ip, outer->bits);
+               holds(outer, inner->ip);
     case ENTRY_NAME:
         return inner->kind == ENTRY_NAME && name_is(inner->name, inner->name_size, outer);
     case ENTRY_BENEATH:
@@ -581,8 +591,7 @@ static bool admits_address(const struct pd_net_list *list, const uint8_t *ip, ui
 {
     for (uint32_t i = 0; list != NULL && i < list->count; i++) {
         const struct entry *entry = &list->entries[i];
-        if (entry->kind == ENTRY_ADDRESSES && port_covers(entry->port, port) &&
-            is_prefix(ip, entry->ip, entry->bits)) {
+        if (entry->kind == ENTRY_ADDRESSES && port_covers(entry->port, port) && holds(entry, ip)) {
             return true;
         }
     }

@@ -95,7 +95,7 @@ enum pd_call_result pd_net_tcp_accept(struct pd_call *call)
     if (listener == NULL) {
         return PD_CALL_TRAP;
     }
-    if (!pd_net_has_room(pd_call_process(call)->net)) {
+    if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
         return pd_net_status(call, 1, PD_ERR_FULL); /* the connection waits for better times */
     }
     return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one);

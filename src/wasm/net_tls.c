@@ -13,6 +13,7 @@
 #define STREAM "TLS stream"
 #define CIOVEC_SIZE 8u
 #define ROOTS_MAX 256u
+#define ROOTS_BYTES_MAX (1u << 20)
 #define BUSY_NS (UINT64_C(20) * 1000 * 1000)
 
 static struct pd_net_socket *listener_of(struct pd_call *call)
@@ -135,7 +136,7 @@ enum pd_call_result pd_net_tls_accept(struct pd_call *call)
     if (listener == NULL) {
         return PD_CALL_TRAP;
     }
-    if (!pd_net_has_room(pd_call_process(call)->net)) {
+    if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
         return pd_net_status(call, 1, PD_ERR_FULL);
     }
     return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one);
@@ -307,7 +308,9 @@ static void end(struct connecting *way)
     if (way->lookup != NULL) {
         way->sockets->ops->lookup_close(way->lookup);
     }
-    way->sockets->ops->tls_identity_release(way->identity);
+    if (way->identity != NULL) {
+        way->sockets->ops->tls_identity_release(way->identity);
+    }
     pd_free(way);
 }
 
@@ -473,14 +476,21 @@ static bool read_roots(struct pd_call *call, struct pd_sockets *sockets,
                                     ROOTS_MAX);
         return false;
     }
+    uint64_t whole = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE + 4);
+        whole += size;
         roots[i].size = size;
         roots[i].bytes =
             pd_call_bytes(call, pd_get_u32(vectors + (size_t)i * CIOVEC_SIZE), size, "certificate");
         if (roots[i].bytes == NULL) {
             return false;
         }
+    }
+    if (whole > ROOTS_BYTES_MAX) {
+        *result_out = pd_call_error(call, pd_call_u32(call, 4),
+                                    "at most %u bytes of certificates are taken", ROOTS_BYTES_MAX);
+        return false;
     }
     int error = sockets->ops->tls_client_identity(roots, count, identity_out);
     if (error != 0) {
@@ -506,11 +516,15 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
     struct pd_net_state *net = pd_net_state_of(call);
-    const char *host = net == NULL ? NULL : pd_call_text(call, pd_call_u32(call, 0), size, "host");
-    if (host == NULL) {
+    bool is_name = size > 0 && size <= PD_LOOKUP_NAME_MAX; /* before all of it is looked at */
+    if (net == NULL || pd_call_bytes(call, pd_call_u32(call, 0), size, "host") == NULL) {
         return PD_CALL_TRAP;
     }
-    if (size == 0 || size > PD_LOOKUP_NAME_MAX || memchr(host, '\0', size) != NULL) {
+    const char *host = is_name ? pd_call_text(call, pd_call_u32(call, 0), size, "host") : NULL;
+    if (is_name && host == NULL) {
+        return PD_CALL_TRAP;
+    }
+    if (!is_name || memchr(host, '\0', size) != NULL) {
         return pd_call_error(call, pd_call_u32(call, 4), "the host is no name");
     }
     enum pd_call_result result = PD_CALL_DONE;
@@ -521,15 +535,11 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
     if (!pd_net_has_room(net)) {
         return pd_net_status(call, 4, PD_ERR_FULL);
     }
-    struct pd_socket_identity *identity = NULL;
     struct connecting *way = pd_alloc_zeroed(1, sizeof *way);
-    if (way == NULL || !read_roots(call, sockets, &identity, &result)) {
-        bool is_short = way == NULL;
-        pd_free(way);
-        return is_short ? pd_net_status(call, 4, PD_ERR_NO_MEMORY) : result;
+    if (way == NULL) {
+        return pd_net_status(call, 4, PD_ERR_NO_MEMORY);
     }
     way->sockets = sockets;
-    way->identity = identity;
     way->port = (uint16_t)pd_call_u32(call, 2);
     way->wait.process = pd_guest_process(call->guest);
     pd_list_init(&way->wait.node);
@@ -541,7 +551,7 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
                            ? PD_TIME_NEVER
                            : pd_call_deadline_ns(call, call->arguments[3]);
     call->state = way;
-    if (!check(call, way, &result)) {
+    if (!check(call, way, &result) || !read_roots(call, sockets, &way->identity, &result)) {
         return over(call, result);
     }
     pd_call_wake_at(call, way->deadline_ns);

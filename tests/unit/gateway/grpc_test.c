@@ -133,14 +133,19 @@ static int open_world(void **state)
     return 0;
 }
 
-static int close_world(void **state)
+static void close_pair(void)
 {
-    (void)state;
     pd_grpc_protocol.close(grpc);
     nghttp2_session_del(client);
     for (uint32_t i = 0; i < got_count; i++) {
         pd_free(gots[i].body);
     }
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    close_pair();
     world_close(&world);
     return 0;
 }
@@ -643,10 +648,9 @@ static void test_output_of_all_has_a_bound(void **state)
         give_progress(watch, 30 + i);
     }
     assert_true(pd_grpc_protocol.has_ended(grpc));
-    pd_grpc_protocol.close(grpc);
+    close_pair();
     pd_service_counters(world.service, &counters);
     assert_int_equal(counters.output_bytes, 0);
-    nghttp2_session_del(client);
     open_pair(); /* for the end of the test */
 }
 

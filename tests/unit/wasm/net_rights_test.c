@@ -334,6 +334,11 @@ static void rights_only_shrink(void **state)
         {"local", "127.0.0.0/8,::1", false},
         {"a.example:80", "all", true},
         {"all", "0.0.0.0/0,::/0", false},
+        /* No network of IPv6 holds IPv4, whose addresses are mapped ones within. */
+        {"10.0.0.1", "::/0", false},
+        {"127.0.0.0/8", "::/8", false},
+        {"fd00::1", "::/0", true},
+        {"10.0.0.1", "::ffff:0:0/96", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bool is_within = within(cases[i].child, cases[i].parent);
