@@ -9,8 +9,8 @@
  *            writer.
  * Ownership  Buffers are borrowed for the call. Pages belong to the caller.
  * Errors     PD_ERR_IO, PD_ERR_FULL or PD_ERR_NO_MEMORY from apply: nothing of the batch is
- *            visible; stop applying, reopen and catch up from the log. PD_ERR_CORRUPT: the rows cannot be trusted: rebuild
- *            or stop. */
+ *            visible; stop applying, reopen and catch up from the log. PD_ERR_CORRUPT: the rows
+ *            cannot be trusted: rebuild or stop. */
 #ifndef PD_BASE_STORE_H
 #define PD_BASE_STORE_H
 

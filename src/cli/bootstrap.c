@@ -124,8 +124,21 @@ static int look_at_folder(struct bootstrap *bootstrap, uint64_t *agreed_out, boo
     char why[128];
     const char *folder = bootstrap->settings->data;
     *agreed_out = 0;
-    *is_done_out = pd_disk_has(bootstrap->disk, "node.json");
+    /* The second one: it was being restored, and the start goes on with that. */
+    *is_done_out = pd_disk_has(bootstrap->disk, "node.json") ||
+                   pd_disk_has(bootstrap->disk, "restored-node.json");
     if (*is_done_out) {
+        bool is_alone = !pd_disk_has(bootstrap->disk, PD_MEMBERS_FILE_NAME) &&
+                        !pd_disk_has(bootstrap->disk, "restored-" PD_MEMBERS_FILE_NAME);
+        bool listens =
+            bootstrap->settings->listen_peer != NULL || bootstrap->settings->advertise_peer != NULL;
+        if (is_alone && !listens) {
+            return pd_command_failed(
+                "'%s' holds a node alone, which the others of `peers` would not hear: they might "
+                "begin a second cluster. Start it without `peers`, or say where it listens with "
+                "--listen-peer, and let the others join it",
+                folder);
+        }
         return PD_EXIT_CODE_OK;
     }
     if (pd_server_folder_judge(bootstrap->disk, folder, text) != PD_OK) {

@@ -25,6 +25,9 @@
 #define NUMBER 1u /* of the snapshot, among those of this connection */
 /* Stands in a folder as long as it is restored: what is beside it is nobody's. */
 #define MARK "restored-unfinished"
+#define SECOND_NS UINT64_C(1000000000)
+#define RAISE_EPOCH_S UINT64_C(1700000000) /* 2023-11-14 */
+#define RAISE_BY_SECOND UINT64_C(10000)
 
 /* -- Files ------------------------------------------------------------------------------------- */
 
@@ -222,9 +225,17 @@ int pd_cluster_snapshot(const struct pd_cluster_backup *backup, struct pd_node_c
 
 /* -- Restore ----------------------------------------------------------------------------------- */
 
-static struct pd_kv_raise_config raise_of(const struct pd_cluster_backup *backup)
+/* By how much, and more for each second that has passed: a snapshot that is restored twice does not
+ * give the same tokens twice. */
+static struct pd_kv_raise_config raise_of(const struct pd_cluster_backup *backup,
+                                          struct pd_host *host)
 {
     struct pd_kv_raise_config raise = pd_kv_raise_config_default();
+    uint64_t wall_s = host->ops->wall_ns(host) / SECOND_NS;
+    uint64_t late_s = wall_s > RAISE_EPOCH_S ? wall_s - RAISE_EPOCH_S : 0;
+    raise.revisions += late_s * RAISE_BY_SECOND;
+    raise.indices += late_s * RAISE_BY_SECOND;
+    raise.terms += late_s / 10;
     if (backup->bump != 0) {
         raise.revisions = backup->bump;
         raise.indices = backup->bump;
@@ -302,7 +313,7 @@ static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *
     struct pd_restore_report report;
     const struct pd_backup_source source = {.read = read_some, .state = &file};
     struct pd_restore_config config = {
-        .host = host, .folder = backup->folder, .root = root, .raise = raise_of(backup)};
+        .host = host, .folder = backup->folder, .root = root, .raise = raise_of(backup, host)};
     if (!put_mark(root)) {
         return pd_command_failed("cannot write into '%s': %s", backup->folder, strerror(errno));
     }
@@ -399,7 +410,7 @@ static int recover(const struct pd_cluster_backup *backup, struct pd_host *host)
     }
     const struct pd_recover_config config = {.host = host,
                                              .folder = backup->folder,
-                                             .raise = raise_of(backup),
+                                             .raise = raise_of(backup, host),
                                              .answers = answers,
                                              .state = &dialer};
     enum pd_status status = pd_server_recover(&config, &report, text);

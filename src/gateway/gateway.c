@@ -54,6 +54,7 @@ struct connection {
     bool is_reset;  /* it takes nothing: the system is not to keep what waits for it */
     bool ends;      /* once its output has left */
     bool shakes;    /* of the gateway's handshakes */
+    bool is_silent; /* TLS has told the protocol, and nothing came since */
     bool is_closing;
 };
 
@@ -333,6 +334,12 @@ static void flush(struct connection *connection)
 static void on_timer(uv_timer_t *timer);
 static void arm(struct connection *connection);
 
+/* Who connects and says nothing holds a place for hello_ns only, with TLS or without. */
+static bool waits_for_hello(const struct connection *connection)
+{
+    return connection->protocol == NULL || connection->is_silent;
+}
+
 /* Whether the peer has taken nothing for too long. */
 static bool is_stalled(struct connection *connection, uint64_t now)
 {
@@ -354,7 +361,7 @@ static void on_timer(uv_timer_t *timer)
     struct pd_gateway *gateway = connection->gateway;
     uint64_t now = now_ns(gateway);
     connection->armed_ns = UINT64_MAX;
-    if (connection->protocol == NULL) {
+    if (waits_for_hello(connection)) {
         if (connection->hello_deadline_ns <= now) {
             gateway->counters.tls_failed += connection->shakes && !connection->ends;
             break_off(connection);
@@ -379,7 +386,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm(struct connection *connection)
 {
-    uint64_t deadline = connection->protocol == NULL
+    uint64_t deadline = waits_for_hello(connection)
                             ? connection->hello_deadline_ns
                             : connection->protocol->deadline_ns(connection->state);
     if (connection->pending != NULL && connection->stall_deadline_ns < deadline) {
@@ -453,6 +460,7 @@ static void give(struct connection *connection, struct pd_span bytes)
     if (bytes.size == 0) {
         return;
     }
+    connection->is_silent = false;
     enum pd_status status =
         connection->protocol->receive(connection->state, bytes, now_ns(connection->gateway));
     mark_dirty(connection);
@@ -534,6 +542,7 @@ static void end_handshake(struct connection *connection)
     enum pd_tls_alpn alpn = pd_tls_alpn(connection->tls);
     connection->gateway->counters.tls_handshakes++;
     leave_turn(connection);
+    connection->is_silent = true;
     if (alpn != PD_TLS_ALPN_NONE && !open_protocol(connection, alpn == PD_TLS_ALPN_HTTP2)) {
         break_off(connection);
     } else {

@@ -14,7 +14,7 @@
 
 #define NAME PD_SERVER_IDENTITY_NAME
 #define NEW_NAME "node.json.new"
-#define CONDEMNED_NAME "store.is-damaged"
+#define CONDEMNED_NAME PD_SERVER_CONDEMNED_NAME
 #define FORMAT 1
 #define TEXT_MAX 512u
 #define NAMES_MAX 256u
@@ -124,7 +124,9 @@ static bool may_stand_before(const char *name)
             return true;
         }
     }
-    return false;
+    /* A key that was not finished: host/key_file.c. */
+    static const char early[] = PD_SERVER_KEY_NAME ".new-";
+    return strncmp(name, early, sizeof early - 1) == 0;
 }
 
 enum pd_status pd_server_folder_judge(struct pd_disk *root, const char *folder, char *text)
@@ -249,13 +251,7 @@ void pd_server_store_condemn(struct pd_server *server)
 
 static bool is_condemned(struct pd_server *server)
 {
-    struct pd_disk_file file;
-    uint64_t size = 0;
-    if (server->root->ops->open(server->root, CONDEMNED_NAME, &file, &size) != PD_OK) {
-        return false;
-    }
-    server->root->ops->close(server->root, file);
-    return true;
+    return pd_disk_has(server->root, CONDEMNED_NAME);
 }
 
 static enum pd_status open_rocks(struct pd_server *server, char *text)

@@ -485,6 +485,7 @@ PD_NODISCARD enum pd_status pd_server_identity_get(struct pd_disk *root,
 /* -- Another state for a folder: server_switch.c ----------------------------------------------- */
 
 #define PD_SERVER_SWITCH_PREFIX "restored-"
+#define PD_SERVER_CONDEMNED_NAME "store.is-damaged" /* beside a store that is not to be used */
 #define PD_SERVER_SWITCH_LOG "restored-log"
 #define PD_SERVER_SWITCH_STORE "restored-store"
 #define PD_SERVER_SWITCH_MEMBERS "restored-cluster.json"

@@ -72,7 +72,21 @@ static enum pd_status copy_part(const struct pd_recover_config *config, const ch
     return status == PD_ERR_UNKNOWN ? PD_OK : status; /* the node over the copy judges that */
 }
 
-static enum pd_status make_copy(const struct pd_recover_config *config,
+/* The copy's store is as good as the one it is of. */
+static enum pd_status copy_mark(struct pd_disk *from, struct pd_disk *to)
+{
+    struct pd_disk_file file;
+    if (!pd_disk_has(from, PD_SERVER_CONDEMNED_NAME)) {
+        return PD_OK;
+    }
+    enum pd_status status = to->ops->create(to, PD_SERVER_CONDEMNED_NAME, &file);
+    if (status == PD_OK) {
+        to->ops->close(to, file);
+    }
+    return status;
+}
+
+static enum pd_status make_copy(const struct pd_recover_config *config, struct pd_disk *root,
                                 const struct pd_server_identity *identity, char *text)
 {
     char path[PATH_SIZE];
@@ -85,6 +99,7 @@ static enum pd_status make_copy(const struct pd_recover_config *config,
         return status;
     }
     status = pd_server_identity_put(disk, PD_SERVER_IDENTITY_NAME, identity);
+    status = status == PD_OK ? copy_mark(root, disk) : status;
     disk->ops->close_disk(disk);
     if (status != PD_OK) {
         say(text, "cannot write into '%s': %s", path, strerror(errno));
@@ -229,11 +244,13 @@ static enum pd_status count_answering(struct lone *lone, struct pd_members_file 
     pd_kv_reader_init(&reader, lone->answer.body);
     while (pd_members_next(&reader, &item)) {
         if (item.is_listed && item.member.node != report->node_id &&
-            is_voter(conf, item.member.node) && asked_count < PD_RAFT_MEMBERS_MAX) {
+            is_voter(conf, item.member.node) && asked_count < PD_RAFT_MEMBERS_MAX &&
+            config->answers(config->state, &item.member)) {
             asked[asked_count++] = item.member.node;
-            report->answering += config->answers(config->state, &item.member);
+            report->answering++;
         }
     }
+    /* Whoever does not answer where the directory says may do so where cluster.json does. */
     for (uint32_t i = 0; i < file->count; i++) {
         bool is_asked = !is_voter(conf, file->members[i].node);
         for (uint32_t j = 0; j < asked_count && !is_asked; j++) {
@@ -353,7 +370,7 @@ static enum pd_status recover(const struct pd_recover_config *config, struct pd_
 {
     char path[PATH_SIZE];
     struct lone lone = {.config = config, .text = text};
-    enum pd_status status = make_copy(config, identity, text);
+    enum pd_status status = make_copy(config, root, identity, text);
     FILE *file = status == PD_OK && path_of(config->folder, COPY "/" STATE, path)
                      ? fopen(path, "w+e")
                      : NULL;

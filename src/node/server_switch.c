@@ -66,6 +66,9 @@ static enum pd_status finish(struct pd_disk *root, const struct names *names)
         return PD_OK;
     }
     enum pd_status status = put_in_place(root, names, PD_SERVER_SWITCH_LOG, "log");
+    if (status == PD_OK && has(names, PD_SERVER_CONDEMNED_NAME)) {
+        status = root->ops->remove(root, PD_SERVER_CONDEMNED_NAME); /* of the one that goes */
+    }
     if (status == PD_OK) {
         status = put_in_place(root, names, PD_SERVER_SWITCH_STORE, "store");
     }

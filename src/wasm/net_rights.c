@@ -71,8 +71,8 @@ static const struct range loopback[] = {
 
 /* What no name can grant, besides loopback and this machine's own addresses: "this host",
  * link-local (cloud metadata lives there), multicast, broadcast; and every way to write IPv4 within
- * IPv6 that some gateway may undo: compatible, translated (64:ff9b::/96, its local kin, ::ffff:0:0:0/96), 6to4
- * and Teredo. */
+ * IPv6 that some gateway may undo: compatible, translated (64:ff9b::/96, its local kin,
+ * ::ffff:0:0:0/96), 6to4 and Teredo. */
 static const struct range never_by_name[] = {
     {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, V4_BITS + 8},
     {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254}, V4_BITS + 16},

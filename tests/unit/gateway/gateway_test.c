@@ -307,6 +307,29 @@ static void a_handshake_that_does_not_go_on_is_ended(void **state)
     assert_int_equal(counters.connections_broken, 1);
 }
 
+/* TLS has told what it will speak, and it does not. */
+static void who_is_silent_after_its_handshake_is_ended(void **state)
+{
+    static unsigned char http1[] = "http/1.1";
+    const gnutls_datum_t name = {http1, sizeof http1 - 1};
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct caller caller;
+    struct served served;
+    char answer[64];
+    (void)state;
+    config.hello_ns = UINT64_C(2000) * MILLISECOND_NS; /* enough for a handshake, however slow */
+    serve_tls(&served, &config);
+    call(&caller, &served);
+    tls_good(gnutls_alpn_set_protocols(caller.session, &name, 1, 0));
+    assert_int_equal(gnutls_handshake(caller.session), 0);
+    assert_true(gnutls_record_recv(caller.session, answer, sizeof answer) <= 0);
+    hang_up(&caller);
+    serve_no_more(&served, &counters);
+    assert_int_equal(counters.tls_failed, 0);
+    assert_int_equal(counters.connections_broken, 1);
+}
+
 /* There is one place, and somebody is in it who says nothing. */
 static void a_place_is_waited_for(void **state)
 {
@@ -404,6 +427,7 @@ int main(void)
         cmocka_unit_test(what_waits_for_a_peer_has_a_bound),
         cmocka_unit_test(plain_bytes_are_told_that_this_is_tls),
         cmocka_unit_test(a_handshake_that_does_not_go_on_is_ended),
+        cmocka_unit_test(who_is_silent_after_its_handshake_is_ended),
         cmocka_unit_test(a_place_is_waited_for),
         cmocka_unit_test(a_new_certificate_is_for_new_connections),
     };
