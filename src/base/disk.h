@@ -61,7 +61,4 @@ struct pd_disk {
     const struct pd_disk_ops *ops;
 };
 
-/* Whether the file can be opened. */
-bool pd_disk_has(struct pd_disk *disk, const char *name);
-
 #endif

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk_has.h"
 #include "cli/command.h"
 #include "cli/joiner.h"
 #include "cli/node_client.h"

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/disk_has.h"
 #include "cli/command.h"
 #include "cli/dialer.h"
 #include "host/disk.h"

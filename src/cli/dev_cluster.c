@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/disk_has.h"
 #include "host/disk.h"
 #include "host/key_file.h"
 #include "net/identity.h"

@@ -1,6 +1,5 @@
 #include "cli/hosted.h"
 
-
 #include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/node_log.h"

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/disk_has.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
 #include "cli/node_client.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/disk_has.h"
 #include "host/disk.h"
 #include "node/json_fields.h"
 #include "node/members.h"

@@ -233,21 +233,27 @@ static void on_closed(void *state, uint64_t link, const char *text)
     leave(clients);
 }
 
-/* The first request: its answer is the members, or why not. */
-static void hello(struct visitor *visitor, struct pd_span bytes)
+/* The first request: its answer is the members, or why not. Only who shows a good ticket takes one
+ * of the places. */
+static void hello(struct pd_clients *clients, uint64_t link, struct visitor *visitor,
+                  struct pd_span bytes)
 {
-    struct pd_clients *clients = visitor->owner;
     uint8_t request[PD_REPLICA_REQUEST_HEAD_SIZE];
     uint8_t room[PD_TICKET_BYTES_MAX];
     struct pd_ticket ticket;
     const char *refusal =
         pd_ticket_judge(bytes, clients->cluster_id,
                         clients->host->ops->wall_ns(clients->host) / SECOND_NS, room, &ticket);
-    if (refusal == NULL && atomic_load(&visitor->is_admitted)) {
+    if (refusal == NULL && visitor != NULL && atomic_load(&visitor->is_admitted)) {
         refusal = "a ticket was shown already";
     }
     if (refusal != NULL) {
-        refuse(clients, visitor->link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID, refusal);
+        refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID, refusal);
+        return;
+    }
+    visitor = visitor != NULL ? visitor : welcome(clients, link);
+    if (visitor == NULL) {
+        refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member has too many clients");
         return;
     }
     memcpy(visitor->signer, ticket.signer, sizeof visitor->signer);
@@ -255,8 +261,7 @@ static void hello(struct visitor *visitor, struct pd_span bytes)
         request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_MEMBERS});
     if (pd_server_submit(clients->server, &visitor->client, PD_CLIENTS_HELLO,
                          (struct pd_span){request, sizeof request}) != PD_OK) {
-        refuse(clients, visitor->link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY,
-               "the member is busy, or stops");
+        refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member is busy, or stops");
     }
 }
 
@@ -317,14 +322,9 @@ static void serve(struct pd_clients *clients, uint64_t link, uint64_t correlatio
                   struct pd_span bytes)
 {
     struct visitor *visitor = find(clients, link);
-    if (visitor == NULL) {
-        visitor = welcome(clients, link);
-    }
-    if (visitor == NULL) {
-        refuse(clients, link, correlation, PD_REPLICA_BUSY, "the member has too many clients");
-    } else if (correlation == PD_CLIENTS_HELLO) {
-        hello(visitor, bytes);
-    } else if (!atomic_load(&visitor->is_admitted)) {
+    if (correlation == PD_CLIENTS_HELLO) {
+        hello(clients, link, visitor, bytes);
+    } else if (visitor == NULL || !atomic_load(&visitor->is_admitted)) {
         refuse(clients, link, correlation, PD_REPLICA_INVALID, "a ticket must be shown first");
     } else {
         pass_on(visitor, correlation, bytes);

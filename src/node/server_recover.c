@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/disk_has.h"
 #include "host/disk.h"
 #include "host/tree.h"
 #include "node/members.h"

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/disk_has.h"
 #include "node/server_internal.h"
 
 #define READY PD_SERVER_SWITCH_PREFIX PD_SERVER_IDENTITY_NAME

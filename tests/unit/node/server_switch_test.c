@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/disk_has.h"
 #include "base/random.h"
 #include "node/server_internal.h"
 #include "sim/disk.h"

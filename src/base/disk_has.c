@@ -1,4 +1,4 @@
-#include "base/disk.h"
+#include "base/disk_has.h"
 
 bool pd_disk_has(struct pd_disk *disk, const char *name)
 {
