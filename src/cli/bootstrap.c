@@ -12,9 +12,8 @@
 #include "base/disk_has.h"
 #include "cli/command.h"
 #include "cli/joiner.h"
-#include "cli/node_client.h"
+#include "cli/node_folder.h"
 #include "host/disk.h"
-#include "host/key_file.h"
 #include "host/resolve.h"
 #include "host/udp.h"
 #include "net/net.h"
@@ -103,19 +102,6 @@ int pd_bootstrap_read_secret(const struct pd_settings *settings,
 
 /* -- The folder -------------------------------------------------------------------------------- */
 
-static int hold_folder(struct bootstrap *bootstrap)
-{
-    const char *folder = bootstrap->settings->data;
-    enum pd_status status = pd_host_disk_open(folder, true, &bootstrap->disk);
-    if (status == PD_OK) {
-        return PD_EXIT_CODE_OK;
-    }
-    return pd_command_failed("cannot use the folder '%s': %s", folder,
-                             status == PD_ERR_EXISTS    ? "a node runs in it"
-                             : status == PD_ERR_UNKNOWN ? "the one above it does not exist"
-                                                        : strerror(errno));
-}
-
 /* *agreed_out: the set that this node agreed on in an earlier start, or 0. *is_done_out: the folder
  * is a node's. */
 static int look_at_folder(struct bootstrap *bootstrap, uint64_t *agreed_out, bool *is_done_out)
@@ -155,22 +141,6 @@ static int look_at_folder(struct bootstrap *bootstrap, uint64_t *agreed_out, boo
     *is_done_out = file.start != PD_MEMBERS_START_GATHER;
     *agreed_out = *is_done_out ? 0 : file.cluster_id;
     pd_members_file_deinit(&file);
-    return PD_EXIT_CODE_OK;
-}
-
-static int read_key(struct bootstrap *bootstrap)
-{
-    char path[PD_NODE_PATH_MAX];
-    char why[PD_KEY_FILE_TEXT_MAX];
-    uint8_t secret[PD_KEY_FILE_SIZE];
-    if ((size_t)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, bootstrap->settings->data) >=
-        sizeof path) {
-        return pd_command_failed("the path of the folder is too long");
-    }
-    if (pd_host_key_file(bootstrap->host, path, true, secret, why) != PD_OK) {
-        return pd_command_failed("%s", why);
-    }
-    pd_net_identity_init(&bootstrap->identity, secret);
     return PD_EXIT_CODE_OK;
 }
 
@@ -474,7 +444,7 @@ static int gather(struct bootstrap *bootstrap, char ticket[PD_GATHER_TICKET_MAX]
 static int gather_and_close(struct bootstrap *bootstrap, uint64_t agreed,
                             char ticket[PD_GATHER_TICKET_MAX])
 {
-    int code = read_key(bootstrap);
+    int code = pd_node_folder_key(bootstrap->host, bootstrap->settings->data, &bootstrap->identity);
     code = code == PD_EXIT_CODE_OK ? find_itself(bootstrap) : code;
     code = code == PD_EXIT_CODE_OK ? create_gather(bootstrap, agreed) : code;
     code = code == PD_EXIT_CODE_OK ? open_net(bootstrap) : code;
@@ -515,7 +485,7 @@ int pd_bootstrap(struct pd_host *host, const struct pd_settings *settings,
                                    .founders = settings->expect == 0 ? settings->peers.count
                                                                      : (uint32_t)settings->expect,
                                    .own_place = PD_GATHER_NOWHERE};
-    int code = hold_folder(&bootstrap);
+    int code = pd_node_folder_hold(bootstrap.settings->data, &bootstrap.disk);
     code = code == PD_EXIT_CODE_OK ? look_at_folder(&bootstrap, &agreed, &is_done) : code;
     if (code == PD_EXIT_CODE_OK && !is_done) {
         code = gather_and_close(&bootstrap, agreed, ticket);

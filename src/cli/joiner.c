@@ -12,9 +12,8 @@
 #include "base/disk_has.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
-#include "cli/node_client.h"
+#include "cli/node_folder.h"
 #include "host/disk.h"
-#include "host/key_file.h"
 #include "host/resolve.h"
 #include "host/udp.h"
 #include "net/address.h"
@@ -95,32 +94,6 @@ static int look_at_folder(struct join *join, bool *is_done_out)
                         : pd_command_failed("'%s' is of another cluster (%016" PRIx64
                                             ") than the ticket. Choose an empty or a new folder",
                                             join->wish->folder, cluster_id);
-}
-
-static int hold_folder(struct join *join)
-{
-    const char *folder = join->wish->folder;
-    enum pd_status status = pd_host_disk_open(folder, true, &join->disk);
-    if (status == PD_OK) {
-        return PD_EXIT_CODE_OK;
-    }
-    return pd_command_failed("cannot use the folder '%s': %s", folder,
-                             status == PD_ERR_EXISTS    ? "a node runs in it"
-                             : status == PD_ERR_UNKNOWN ? "the one above it does not exist"
-                                                        : strerror(errno));
-}
-
-static int read_key(struct join *join)
-{
-    char path[PD_NODE_PATH_MAX];
-    char why[PD_KEY_FILE_TEXT_MAX];
-    uint8_t secret[PD_KEY_FILE_SIZE];
-    (void)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, join->wish->folder);
-    if (pd_host_key_file(join->host, path, true, secret, why) != PD_OK) {
-        return pd_command_failed("%s", why);
-    }
-    pd_net_identity_init(&join->identity, secret);
-    return PD_EXIT_CODE_OK;
 }
 
 /* -- Asking a member --------------------------------------------------------------------------- */
@@ -312,7 +285,9 @@ static int join_cluster(struct join *join)
     char why[PD_UDP_TEXT_MAX];
     struct pd_udp_config config = {.host = join->host};
     int code = choose_address(join, &config.address);
-    code = code == PD_EXIT_CODE_OK ? read_key(join) : code;
+    code = code == PD_EXIT_CODE_OK
+               ? pd_node_folder_key(join->host, join->wish->folder, &join->identity)
+               : code;
     if (code != PD_EXIT_CODE_OK) {
         return code;
     }
@@ -328,7 +303,7 @@ static int prepare(struct join *join)
 {
     bool is_done = false;
     int code = judge_ticket(join);
-    code = code == PD_EXIT_CODE_OK ? hold_folder(join) : code;
+    code = code == PD_EXIT_CODE_OK ? pd_node_folder_hold(join->wish->folder, &join->disk) : code;
     if (code == PD_EXIT_CODE_OK) {
         code = look_at_folder(join, &is_done);
     }

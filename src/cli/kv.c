@@ -36,6 +36,23 @@ static int key_is_empty(const struct pd_command *command)
     return pd_command_usage(command, "a key is not empty; '' with --prefix means all keys");
 }
 
+/* Of a key, or of all that begin with it. */
+static int run_keys(const struct pd_command *command,
+                    int (*ask)(void *arguments, struct pd_node_client *client), int count,
+                    char **words)
+{
+    struct arguments arguments = ARGUMENTS_DEFAULT;
+    int code = PD_EXIT_CODE_OK;
+    if (!pd_command_parse(command, &count, words, &arguments, &code)) {
+        return code;
+    }
+    arguments.key = words[0];
+    if (arguments.key[0] == '\0' && !arguments.is_prefix) {
+        return key_is_empty(command);
+    }
+    return pd_store_ask(&arguments.node, ask, &arguments);
+}
+
 /* -- get --------------------------------------------------------------------------------------- */
 
 static int print_records(const struct arguments *arguments, struct pd_kv_reader *reader)
@@ -120,16 +137,7 @@ static const struct pd_command command_get;
 
 static int run_get(int count, char **words)
 {
-    struct arguments arguments = ARGUMENTS_DEFAULT;
-    int code = PD_EXIT_CODE_OK;
-    if (!pd_command_parse(&command_get, &count, words, &arguments, &code)) {
-        return code;
-    }
-    arguments.key = words[0];
-    if (arguments.key[0] == '\0' && !arguments.is_prefix) {
-        return key_is_empty(&command_get);
-    }
-    return pd_store_ask(&arguments.node, get, &arguments);
+    return run_keys(&command_get, get, count, words);
 }
 
 static const struct pd_command command_get = {
@@ -333,16 +341,7 @@ static const struct pd_command command_del;
 
 static int run_del(int count, char **words)
 {
-    struct arguments arguments = ARGUMENTS_DEFAULT;
-    int code = PD_EXIT_CODE_OK;
-    if (!pd_command_parse(&command_del, &count, words, &arguments, &code)) {
-        return code;
-    }
-    arguments.key = words[0];
-    if (arguments.key[0] == '\0' && !arguments.is_prefix) {
-        return key_is_empty(&command_del);
-    }
-    return pd_store_ask(&arguments.node, del, &arguments);
+    return run_keys(&command_del, del, count, words);
 }
 
 static const struct pd_command command_del = {
