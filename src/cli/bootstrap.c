@@ -112,11 +112,11 @@ static int look_at_folder(struct bootstrap *bootstrap, uint64_t *agreed_out, boo
     const char *folder = bootstrap->settings->data;
     *agreed_out = 0;
     /* The second one: it was being restored, and the start goes on with that. */
-    *is_done_out = pd_disk_has(bootstrap->disk, "node.json") ||
-                   pd_disk_has(bootstrap->disk, "restored-node.json");
+    *is_done_out = pd_disk_has(bootstrap->disk, PD_SERVER_IDENTITY_NAME) ||
+                   pd_disk_has(bootstrap->disk, PD_SERVER_SWITCH_PREFIX PD_SERVER_IDENTITY_NAME);
     if (*is_done_out) {
         bool is_alone = !pd_disk_has(bootstrap->disk, PD_MEMBERS_FILE_NAME) &&
-                        !pd_disk_has(bootstrap->disk, "restored-" PD_MEMBERS_FILE_NAME);
+                        !pd_disk_has(bootstrap->disk, PD_SERVER_SWITCH_PREFIX PD_MEMBERS_FILE_NAME);
         bool listens =
             bootstrap->settings->listen_peer != NULL || bootstrap->settings->advertise_peer != NULL;
         if (is_alone && !listens) {

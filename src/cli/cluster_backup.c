@@ -273,7 +273,8 @@ static bool may_stay(const char *name)
         }
     }
     return strncmp(name, PD_SERVER_KEY_NAME, strlen(PD_SERVER_KEY_NAME)) == 0 ||
-           (strncmp(name, "restored-", 9) == 0 && strcmp(name, "restored-node.json") != 0);
+           (strncmp(name, PD_SERVER_SWITCH_PREFIX, sizeof PD_SERVER_SWITCH_PREFIX - 1) == 0 &&
+            strcmp(name, PD_SERVER_SWITCH_PREFIX PD_SERVER_IDENTITY_NAME) != 0);
 }
 
 static bool may_stay_alone(const char *name)

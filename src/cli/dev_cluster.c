@@ -278,7 +278,7 @@ static enum pd_status check_folder(const struct pd_dev_cluster *cluster,
         return status;
     }
     if (cluster->is_new) {
-        status = pd_disk_has(disk, "node.json")
+        status = pd_disk_has(disk, PD_SERVER_IDENTITY_NAME)
                      ? say(text, PD_ERR_CORRUPT,
                            "'%s' is of a cluster, and '%s' has lost its " PD_MEMBERS_FILE_NAME
                            ": put it back, or choose another folder with --data",

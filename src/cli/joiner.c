@@ -77,7 +77,7 @@ static int look_at_folder(struct join *join, bool *is_done_out)
     *is_done_out = false;
     enum pd_status status = pd_members_file_read(join->disk, why, sizeof why, &file);
     if (status == PD_ERR_UNKNOWN) {
-        return pd_disk_has(join->disk, "node.json")
+        return pd_disk_has(join->disk, PD_SERVER_IDENTITY_NAME)
                    ? pd_command_failed("'%s' is the folder of another node. Choose an empty or a "
                                        "new one with --data",
                                        join->wish->folder)

@@ -476,7 +476,6 @@ PD_NODISCARD enum pd_status pd_server_identity_write(struct pd_server *server,
                                                      const struct pd_server_identity *identity);
 /* The same under another name, whole or not at all; and what node.json says. PD_ERR_UNKNOWN: there
  * is none; PD_ERR_CORRUPT: it is not what this version writes. */
-#define PD_SERVER_IDENTITY_NAME "node.json"
 PD_NODISCARD enum pd_status pd_server_identity_put(struct pd_disk *root, const char *name,
                                                    const struct pd_server_identity *identity);
 PD_NODISCARD enum pd_status pd_server_identity_get(struct pd_disk *root,
@@ -484,7 +483,6 @@ PD_NODISCARD enum pd_status pd_server_identity_get(struct pd_disk *root,
 
 /* -- Another state for a folder: server_switch.c ----------------------------------------------- */
 
-#define PD_SERVER_SWITCH_PREFIX "restored-"
 #define PD_SERVER_CONDEMNED_NAME "store.is-damaged" /* beside a store that is not to be used */
 #define PD_SERVER_SWITCH_LOG "restored-log"
 #define PD_SERVER_SWITCH_STORE "restored-store"

@@ -18,7 +18,10 @@
 #include "base/transport.h"
 #include "kv/member.h"
 
-#define PD_SERVER_KEY_NAME "node.key" /* in a node's folder */
+/* In a node's folder. */
+#define PD_SERVER_KEY_NAME "node.key"
+#define PD_SERVER_IDENTITY_NAME "node.json"
+#define PD_SERVER_SWITCH_PREFIX "restored-" /* before the names of what takes their places */
 
 /* Whether a folder without node.json may become a node's. PD_ERR_DENIED: it holds what a node does
  * not put there; PD_ERR_NO_MEMORY, PD_ERR_IO. text, of PD_SERVER_TEXT_MAX bytes: what to do. */
