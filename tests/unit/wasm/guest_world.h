@@ -42,7 +42,7 @@ struct process {
     uint32_t inbox_count;
     uint32_t sum; /* of what the guest reported */
     int abandoned;
-    int released;
+    atomic_int released; /* by any thread: blocking work outlives the guest that waited for it */
     int finished;
     int calls_traced;
     uint64_t trace;
@@ -275,7 +275,7 @@ static inline enum pd_call_result block_finish(struct pd_call *call, struct pd_b
 static inline void block_release(struct pd_blocking *self)
 {
     struct block *block = (struct block *)(void *)self;
-    block->process->released++;
+    atomic_fetch_add(&block->process->released, 1);
     pd_free(block);
 }
 
