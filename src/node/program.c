@@ -11,6 +11,7 @@
 #include "actor/supervisor_process.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/certificates.h"
 
 #define HELPERS 4u
 #define JOBS_MAX 4096u
@@ -228,6 +229,7 @@ static enum pd_status open_system(struct pd_program *program)
         system->sockets = pd_real_sockets_interface(program->sockets);
         system->sockets->wake = pd_wasm_wake;
     }
+    system->certificates = program->config.is_deterministic ? NULL : pd_real_certificates();
     if (pd_metrics_create(METRICS_MAX, program->config.seed, &system->metrics) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }

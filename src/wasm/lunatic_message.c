@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
+#include "wasm/message_call.h"
 #include "wasm/net.h"
 #include "wasm/wasm_process.h"
 
@@ -15,8 +16,7 @@
 
 /* --- Scratch ---------------------------------------------------------------------------------- */
 
-/* The scratch message if it is data; else NULL, and a trap was set. */
-static struct pd_message *scratch_data(struct pd_call *call)
+struct pd_message *pd_message_call_data(struct pd_call *call)
 {
     struct pd_message *scratch = pd_call_process(call)->scratch;
     if (scratch == NULL) {
@@ -53,7 +53,7 @@ static enum pd_call_result write_data(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
     uint32_t size = pd_call_u32(call, 1);
-    if (scratch_data(call) == NULL) {
+    if (pd_message_call_data(call) == NULL) {
         return PD_CALL_TRAP;
     }
     const uint8_t *bytes = pd_guest_memory(call->guest, pd_call_u32(call, 0), size);
@@ -72,7 +72,7 @@ static enum pd_call_result write_data(struct pd_call *call)
 
 static enum pd_call_result read_data(struct pd_call *call)
 {
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     if (message == NULL) {
         return PD_CALL_TRAP;
     }
@@ -95,7 +95,7 @@ static enum pd_call_result read_data(struct pd_call *call)
 
 static enum pd_call_result seek_data(struct pd_call *call)
 {
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     if (message == NULL) {
         return PD_CALL_TRAP;
     }
@@ -127,7 +127,7 @@ static enum pd_call_result get_process_id(struct pd_call *call)
 
 static enum pd_call_result data_size(struct pd_call *call)
 {
-    const struct pd_message *message = scratch_data(call);
+    const struct pd_message *message = pd_message_call_data(call);
     if (message == NULL) {
         return PD_CALL_TRAP;
     }
@@ -145,7 +145,7 @@ static void release_module(void *object)
 static enum pd_call_result push_module(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     if (message == NULL) {
         return PD_CALL_TRAP;
     }
@@ -171,7 +171,7 @@ static enum pd_call_result push_module(struct pd_call *call)
 static enum pd_call_result take_module(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     if (message == NULL) {
         return PD_CALL_TRAP;
     }
@@ -193,7 +193,7 @@ static enum pd_call_result take_module(struct pd_call *call)
 static enum pd_call_result push_socket(struct pd_call *call, enum pd_resource_kind kind,
                                        const char *thing)
 {
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     struct pd_id_table *table = message == NULL ? NULL : pd_net_table(call, kind);
     if (table == NULL) {
         return PD_CALL_TRAP;
@@ -220,7 +220,7 @@ static enum pd_call_result push_socket(struct pd_call *call, enum pd_resource_ki
 static enum pd_call_result take_socket(struct pd_call *call, enum pd_resource_kind kind,
                                        const char *thing)
 {
-    struct pd_message *message = scratch_data(call);
+    struct pd_message *message = pd_message_call_data(call);
     struct pd_id_table *table = message == NULL ? NULL : pd_net_table(call, kind);
     if (table == NULL) {
         return PD_CALL_TRAP;
@@ -297,7 +297,7 @@ static enum pd_call_result send_scratch(struct pd_call *call, uint64_t pid)
                                   : "too many messages sent to full mailboxes without a pause");
 }
 
-static enum pd_call_result send(struct pd_call *call)
+enum pd_call_result pd_message_call_send(struct pd_call *call)
 {
     return send_scratch(call, call->arguments[0]);
 }
@@ -424,7 +424,7 @@ static enum pd_call_result request_resume(struct pd_call *call)
 }
 
 /* A request and its answer: what is in the queue already cannot be the answer. */
-static enum pd_call_result send_receive_skip_search(struct pd_call *call)
+enum pd_call_result pd_message_call_send_receive(struct pd_call *call)
 {
     pd_process_skip_queue(pd_call_process(call)->process);
     enum pd_call_result result = send_scratch(call, call->arguments[0]);
@@ -452,8 +452,8 @@ const struct pd_import pd_lunatic_message_imports[] = {
     {MODULE, "take_tls_stream", "I->I", PD_CALL_SYNC, take_tls_stream},
     {MODULE, "push_udp_socket", "I->I", PD_CALL_SYNC, push_udp_socket},
     {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, take_udp_socket},
-    {MODULE, "send", "I->i", PD_CALL_ASYNC, send},
-    {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, send_receive_skip_search},
+    {MODULE, "send", "I->i", PD_CALL_ASYNC, pd_message_call_send},
+    {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, pd_message_call_send_receive},
     {MODULE, "receive", "iiI->i", PD_CALL_ASYNC, receive},
 };
 const size_t pd_lunatic_message_import_count =

@@ -22,6 +22,7 @@
 #include "wasm/rights.h"
 #include "wasm/timer_ids.h"
 
+struct pd_certificates;
 struct pd_files;
 struct pd_kv_port;
 struct pd_kv_state;
@@ -49,11 +50,21 @@ struct pd_wasm_system {
     struct pd_files *files;
     /* for modules that guests supply; its linker is the default one */
     struct pd_compile_budget compile;
-    struct pd_metrics *metrics;      /* NULL: counted nowhere */
-    struct pd_kv_port *kv;           /* the store; NULL: there is none */
-    struct pd_sockets *sockets;      /* NULL: there is no network */
+    struct pd_metrics *metrics; /* NULL: counted nowhere */
+    struct pd_kv_port *kv;      /* the store; NULL: there is none */
+    struct pd_sockets *sockets; /* NULL: there is no network */
+    /* the maker of certificates; NULL: there is none */
+    const struct pd_certificates *certificates;
     struct pd_memory_budget *budget; /* of guests' memory; NULL: there is none */
     bool is_tagged; /* lines of output begin with the name or the pid of who wrote them */
+};
+
+/* Results of lunatic::distributed's queries that were not read yet: the newest, a bit each. */
+#define PD_LOOKUPS_KEPT 64u
+struct pd_lookups {
+    uint64_t next_id;
+    uint64_t unread;
+    uint64_t found; /* this node is in the result */
 };
 
 struct pd_wasm_process {
@@ -67,6 +78,7 @@ struct pd_wasm_process {
     struct pd_id_table modules;     /* struct pd_module, referenced */
     struct pd_id_table configs;     /* struct pd_rights, under construction */
     struct pd_id_table supervisors; /* specifications under construction */
+    struct pd_lookups lookups;      /* queries for nodes */
     struct pd_timer_ids timers;     /* pending; the timers themselves outlive the process */
     char *registering;              /* the name to take at the first step; owned */
     char *function;                 /* the entry, for reports; owned */

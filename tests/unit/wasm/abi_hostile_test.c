@@ -1,6 +1,7 @@
 /* Every function of every table, called with every kind of garbage: a result or a trap, never more.
  * The memory of the guest is an allocation of its own, so ASan and UBSan see any step beyond it. */
 #include "abi_hostile.h"
+#include "host/certificates.h"
 #include "support/seed.h"
 
 #define RANDOM_CALLS 150
@@ -11,6 +12,14 @@ struct fixture {
     struct pd_random random;
     uint64_t call_count;
 };
+
+/* With all that a node has. */
+static void open_world(struct fixture *f)
+{
+    struct pd_runtime_config config = hostile_config();
+    world_open(&f->world, &config);
+    f->world.system.certificates = pd_real_certificates();
+}
 
 static void call(struct fixture *f, const struct pd_import *import, const uint64_t *numbers)
 {
@@ -59,8 +68,7 @@ static void no_arguments_do_harm(void **state)
     struct fixture f = {.random = test_random("hostile")};
     size_t count = hostile_import_count();
     for (size_t i = 0; i < count; i++) {
-        struct pd_runtime_config config = hostile_config();
-        world_open(&f.world, &config);
+        open_world(&f);
         f.actor = hostile_actor(&f.world);
         hostile_fill(&f.actor, &f.random);
         torment(&f, hostile_import(i));
@@ -76,8 +84,7 @@ static void no_sequence_of_calls_does_harm(void **state)
     struct fixture f = {.random = test_random("sequence")};
     size_t count = hostile_import_count();
     for (int world = 0; world < 40; world++) {
-        struct pd_runtime_config config = hostile_config();
-        world_open(&f.world, &config);
+        open_world(&f);
         f.actor = hostile_actor(&f.world);
         hostile_fill(&f.actor, &f.random);
         for (int i = 0; i < 500; i++) {
@@ -101,8 +108,7 @@ static void no_failed_allocation_does_harm(void **state)
     const uint64_t ids[PD_CALL_ARGUMENTS_MAX] = {0, HOSTILE_TEXT_AT, 5, HOSTILE_TEXT_AT, 5, 0, 0};
     size_t count = hostile_import_count();
     for (size_t i = 0; i < count; i++) {
-        struct pd_runtime_config config = hostile_config();
-        world_open(&f.world, &config);
+        open_world(&f);
         for (uint64_t nth = 1; nth <= 12; nth++) {
             f.actor = hostile_actor(&f.world);
             pd_alloc_fail_nth(nth);

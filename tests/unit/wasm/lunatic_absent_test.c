@@ -1,5 +1,5 @@
-/* What this build does not have (SQLite, other nodes) and what hardly needs a test of
- * its own: every function of those tables, one by one. */
+/* What this build does not have (SQLite) and what hardly needs a test of its own: every function of
+ * those tables, one by one. */
 #include "abi_actor.h"
 #include "wasm/abi_tables.h"
 
@@ -54,21 +54,6 @@ static void sqlite_answers_or_traps_that_it_is_not_there(void **state)
                 "out of bounds");
 }
 
-static void one_node_is_alone(void **state)
-{
-    struct fixture *f = *state;
-    const char *const zero[] = {"nodes_count", "get_nodes", "node_id", "module_id"};
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(CALL(&f->actor, "lunatic::distributed", zero[i], 0, 0xFFFFFFFF), 0);
-    }
-    for (size_t i = 4; i < pd_lunatic_distributed_import_count; i++) {
-        const struct pd_import *import = &pd_lunatic_distributed_imports[i];
-        struct actor actor = actor_spawn(&f->world);
-        const uint64_t arguments[8] = {0};
-        assert_says(actor_trap(&actor, import->module, import->name, arguments, 8), "single node");
-    }
-}
-
 static void the_version_is_lunatics(void **state)
 {
     struct fixture *f = *state;
@@ -99,7 +84,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sqlite_answers_or_traps_that_it_is_not_there, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(one_node_is_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(the_version_is_lunatics, setup, teardown),
         cmocka_unit_test_setup_teardown(catch_gives_what_the_export_gives_or_0, setup, teardown),
     };
