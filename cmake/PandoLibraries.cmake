@@ -37,6 +37,7 @@ add_custom_target(build_info
   COMMENT "Noting version and commit")
 
 include(PandoProto)
+include(PandoTemplates)
 
 set(pando_libraries)
 foreach(folder IN LISTS PANDO_FOLDERS)
@@ -44,6 +45,8 @@ foreach(folder IN LISTS PANDO_FOLDERS)
   list(FILTER sources EXCLUDE REGEX "/cli/main\\.c$")
   if(folder STREQUAL "proto")
     list(APPEND sources ${PANDO_PROTO_SOURCES})
+  elseif(folder STREQUAL "cli")
+    list(APPEND sources ${PANDO_TEMPLATES})
   endif()
   if(NOT sources)
     continue()

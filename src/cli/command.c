@@ -12,6 +12,7 @@ const struct pd_command *const pd_commands[] = {
     &pd_command_run,
     &pd_command_test,
     &pd_command_check,
+    &pd_command_new,
     &pd_command_ps,
     &pd_command_info,
     &pd_command_kill,

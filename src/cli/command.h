@@ -65,6 +65,7 @@ extern const struct pd_command pd_command_cluster;
 extern const struct pd_command pd_command_completion;
 extern const struct pd_command pd_command_dev;
 extern const struct pd_command pd_command_join;
+extern const struct pd_command pd_command_new;
 extern const struct pd_command pd_command_run;
 extern const struct pd_command pd_command_sim;
 extern const struct pd_command pd_command_test;

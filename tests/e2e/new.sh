@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# `pando new`: names and folders that it refuses; then each language's project, written far from the source tree, built
+# and run by the very commands that it prints. A language whose tools are missing has a SKIP line of its own.
+# shellcheck source=tests/e2e/lib.sh
+user_cache=${XDG_CACHE_HOME-}
+. "$(dirname "$0")/lib.sh"
+if [ -n "$user_cache" ]; then export XDG_CACHE_HOME=$user_cache; else unset XDG_CACHE_HOME; fi # large modules: keep their code
+ln -s "$PANDO" "$work/pando"
+export PATH=$work:$PATH
+mkdir "$work/projects"
+cd "$work/projects"
+
+# --- What it refuses -------------------------------------------------------------------------------
+runs 2 new hello
+said '--lang is missing'
+runs 2 new --lang c
+said 'NAME is missing'
+runs 2 new --lang cobol hello
+said '--lang takes c, rust, go, assemblyscript or zig'
+runs 2 new --lang c 'My App'
+said "Did you mean 'my-app'?"
+for name in '' 9lives -- ../up a/b . hello. "$(printf '%065d' 0 | tr 0 a)" $'a\nb'; do
+    runs 2 new --lang c -- "$name"
+    said "letter"
+done
+for name in pando test while self; do
+    runs 2 new --lang c "$name"
+    said "'$name' has a meaning of its own"
+    said "$name-guest"
+done
+echo mine >taken
+mkdir full && echo mine >full/file
+ln -s nowhere dangling
+for name in taken full dangling; do
+    runs 1 new --lang c "$name"
+    said "'$name' is here already"
+done
+[ "$(cat taken full/file)" = $'mine\nmine' ] && [ ! -e nowhere ] || fail "pando new: touched what was there"
+rm -r taken full dangling
+
+# What cannot be written leaves nothing behind: files of one KiB at most fit, the SDK's do not.
+shown='pando new under a limit of file sizes'
+(trap '' XFSZ; ulimit -f 1; runs 1 new --lang c limited; said "cannot write 'limited/"; said 'nothing of it was kept'; exit "$failures") ||
+    fail "$shown"
+[ -z "$(ls -A)" ] || fail "$shown: left $(find . -mindepth 1 | head -n 5)"
+
+# --- Each language ----------------------------------------------------------------------------------
+# project LANGUAGE NAME: write it and do what is printed. A name with '-' in it, since languages differ about that.
+project() {
+    local language=$1 name=$2 code=0
+    runs 0 new --lang "$language" "$name"
+    printed "$name/ is a guest in"
+    printed "  cd $name"
+    [ -s "$name/README.md" ] && [ -d "$name/pando" ] && [ ! -e "$name/NEXT" ] || fail "$shown: did not write $(ls -A "$name")"
+    ! grep -rqE '@(NAME|IDENTIFIER)@' "$name" --exclude-dir=pando || fail "$shown: left a name unfilled"
+    sed -n 's/^  //p' "$out" >"$work/next"
+    shown="what pando new --lang $language printed"
+    # As a terminal would: one command after the other.
+    timeout -k 5 300 bash -euo pipefail "$work/next" >"$out" 2>"$err" </dev/null || code=$?
+    [ "$code" -eq 0 ] || { fail "$shown: exit code $code"; tail -n 25 "$out" "$err"; }
+    [ "$(tail -n 1 "$out")" = "hello from $name: 20 + 22 = 42" ] || { fail "$shown: printed"; tail -n 5 "$out" "$err"; }
+}
+has_template() { [ -d "$PANDO_SOURCE_DIR/sdk/$1/template" ]; }
+
+project c my-c_guest2
+cmp -s my-c_guest2/pando/include/pando/kv.h "$PANDO_SOURCE_DIR/sdk/c/include/pando/kv.h" || fail "the SDK was not copied as it is"
+
+finish
