@@ -17,9 +17,9 @@ packages_of() {
             nettle-dev libuv1-dev libnghttp2-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
             librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
             libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
-        # rustc builds Rust guests, with its library for wasm32; Wasmtime takes the newer Rust below.
+        # rustc and cargo build Rust guests, with the library for wasm32; Wasmtime takes the newer Rust below.
         test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh \
-            rustc libstd-rust-dev-wasm32 ;;
+            cargo rustc libstd-rust-dev-wasm32 ;;
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             libclang-rt-14-dev python3 ;;
         prove) echo frama-c-base why3 z3 cvc4 python3 ;;
@@ -77,7 +77,7 @@ check_rust() {
     if [ -n "${PANDO_WASMTIME_DIR:-}" ]; then
         return # a released C API needs no Rust
     fi
-    PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH" # rustup's before Debian's, which builds guests
     local found version major minor
     if ! found=$(cargo --version 2>/dev/null); then
         cat >&2 <<MESSAGE

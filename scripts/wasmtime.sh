@@ -15,7 +15,7 @@ fi
 package=$(cd "$(dirname "$0")/../third_party/wasmtime" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pando/wasmtime
 readonly package cache keep_results=3
-PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH" # rustup's before Debian's, which builds guests
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -65,4 +65,15 @@ has_template() { [ -d "$PANDO_SOURCE_DIR/sdk/$1/template" ]; }
 project c my-c_guest2
 cmp -s my-c_guest2/pando/include/pando/kv.h "$PANDO_SOURCE_DIR/sdk/c/include/pando/kv.h" || fail "the SDK was not copied as it is"
 
+# Rust of rustup with the target, or Debian's, whose cargo and rustc belong together.
+export CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$work/target # nothing is fetched
+if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasip1" ]; then
+    project rust my-rust_guest2
+elif [ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasi" ] && [ -x /usr/bin/cargo ]; then
+    (export PATH=$work:/usr/bin:$PATH CARGO_BUILD_TARGET=wasm32-wasi; project rust my-rust_guest2; exit $((failures > 0))) ||
+        failures=$((failures + 1))
+else
+    skip e2e/new/rust 'no cargo here has std for wasm32-wasip1 or wasm32-wasi'
+fi
+
 finish
