@@ -42,11 +42,18 @@ static struct pd_sim_operation *operation_of(struct pd_sim_world *world,
 }
 
 /* How long a try is waited for. After the healing each waits twice as long as the one before: else
- * clients in a hurry ask for more than tiny limits can give, only by asking again. */
+ * clients in a hurry ask for more than tiny limits can give, only by asking again. None waits so
+ * long that three unlucky tries are taken for a standstill (seed 1145). */
 static uint64_t patience_ns(const struct pd_sim_world *world, const struct pd_sim_client *client)
 {
+    const struct pd_sim_config *config = &world->config;
     uint32_t doublings = client->tries < DOUBLINGS_MAX ? client->tries : DOUBLINGS_MAX;
-    return world->config.client_timeout_ns << (world->is_healed ? doublings : 0);
+    uint64_t most_ns = (config->progress_ns - config->safety_ns) / 8;
+    uint64_t patience = config->client_timeout_ns << doublings;
+    if (!world->is_healed || most_ns < config->client_timeout_ns) {
+        return config->client_timeout_ns;
+    }
+    return patience < most_ns ? patience : most_ns;
 }
 
 static void retry_after(struct pd_sim_world *world, struct pd_sim_client *client, uint64_t pause_ns)
