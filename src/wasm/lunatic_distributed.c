@@ -1,5 +1,5 @@
-/* lunatic::distributed as a node of a cluster of one: it lists itself, spawns on itself and sends to
- * itself, by the rules that hold between nodes. Its id is 0, as in all that it tells of its
+/* lunatic::distributed as a node of a cluster of one: it lists itself, spawns on itself and sends
+ * to itself, by the rules that hold between nodes. Its id is 0, as in all that it tells of its
  * processes (lunatic::registry, get_or_spawn). Whoever names another node traps, as in Lunatic. */
 #include <string.h>
 
