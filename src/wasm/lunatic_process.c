@@ -350,6 +350,13 @@ static enum pd_call_result get_or_spawn(struct pd_call *call)
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
+    /* Before anything is held or spawned. */
+    if (pd_guest_memory(call->guest, pd_call_u32(call, GET_NODE), sizeof(uint64_t)) == NULL) {
+        return pd_call_trap_bounds(call, "node id");
+    }
+    if (pd_guest_memory(call->guest, pd_call_u32(call, GET_ID), sizeof(uint64_t)) == NULL) {
+        return pd_call_trap_bounds(call, "id");
+    }
     uint64_t node = 0;
     uint64_t pid = 0;
     enum pd_status status = PD_OK;
