@@ -1,0 +1,121 @@
+/* lunatic with real guests where only those show it: what becomes of a child's entry, code that
+ * runs at instantiation, and a message after a trap that was caught. */
+#include "abi_engine.h"
+
+#define GUEST PD_TEST_GUEST_DIR "/spawned.wasm"
+
+/* Its start function spawns: that is refused. */
+static const char eager_wat[] =
+    "(module\n"
+    "  (import \"lunatic::process\" \"spawn\" (func $spawn\n"
+    "    (param i64 i64 i64 i32 i32 i32 i32 i32) (result i32)))\n"
+    "  (memory (export \"memory\") 1)\n"
+    "  (func $start (drop (call $spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 0)\n"
+    "    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))\n"
+    "  (start $start)\n"
+    "  (func (export \"main\")))\n";
+
+static struct pd_module *load_file(struct engine_world *opened, const char *path)
+{
+    static uint8_t bytes[65536];
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    assert_true(size < sizeof bytes);
+    assert_int_equal(fclose(file), 0);
+    const struct pd_module_source source = {
+        .bytes = bytes, .size = size, .wasm_bytes_max = sizeof bytes};
+    struct pd_module_message message;
+    struct pd_module *module = NULL;
+    assert_int_equal(pd_module_load(&opened->linker, &source, &module, &message), PD_OK);
+    return module;
+}
+
+struct ending {
+    struct engine_world opened;
+    uint64_t pid;
+};
+
+static bool has_ended(void *context)
+{
+    const struct ending *ending = context;
+    return !pd_mailbox_exists(ending->opened.world.environment, ending->pid);
+}
+
+/* Run a function, of a text or of the file, until it ends: what it said, and the reason. */
+static const char *run(const char *wat, const char *function, enum pd_exit_reason *reason_out)
+{
+    static struct ending ending;
+    static char text[600];
+    struct world *world = &ending.opened.world;
+    engine_world_open(&ending.opened);
+    struct pd_module *module =
+        wat != NULL ? engine_load(&ending.opened, wat) : load_file(&ending.opened, GUEST);
+    struct pd_rights *rights = world_rights(world);
+    ending.pid = world_spawn(world, module, rights, function)->pid;
+    assert_true(world_run(world, has_ended, &ending));
+    assert_int_equal(world->last_pid, ending.pid);
+    *reason_out = world->last_reason;
+    (void)snprintf(text, sizeof text, "%s", world->last_text);
+    pd_rights_release(rights);
+    pd_module_release(module);
+    engine_world_close(&ending.opened);
+    return text;
+}
+
+static void expect_good(const char *function)
+{
+    enum pd_exit_reason reason = PD_EXIT_FAILURE;
+    const char *text = run(NULL, function, &reason);
+    assert_string_equal(text, "");
+    assert_int_equal(reason, PD_EXIT_NORMAL);
+}
+
+static void a_function_that_does_not_fit_fails_the_child(void **state)
+{
+    (void)state;
+    expect_good("spawns_what_is_missing");
+    expect_good("spawns_with_too_few");
+    expect_good("spawns_with_another_type");
+}
+
+static void parameters_of_every_type_arrive(void **state)
+{
+    (void)state;
+    expect_good("spawns_with_all");
+}
+
+static void a_child_on_the_own_node_answers(void **state)
+{
+    (void)state;
+    expect_good("spawns_on_its_node");
+}
+
+static void a_bad_access_discards_the_message(void **state)
+{
+    (void)state;
+    expect_good("writes_badly");
+    expect_good("reads_badly");
+    expect_good("reads_behind");
+}
+
+static void nobody_spawns_in_its_start_function(void **state)
+{
+    (void)state;
+    enum pd_exit_reason reason = PD_EXIT_NORMAL;
+    const char *text = run(eager_wat, "main", &reason);
+    assert_non_null(strstr(text, "while the module is instantiated"));
+    assert_int_equal(reason, PD_EXIT_FAILURE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_function_that_does_not_fit_fails_the_child),
+        cmocka_unit_test(parameters_of_every_type_arrive),
+        cmocka_unit_test(a_child_on_the_own_node_answers),
+        cmocka_unit_test(a_bad_access_discards_the_message),
+        cmocka_unit_test(nobody_spawns_in_its_start_function),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
