@@ -125,6 +125,19 @@ static void pointers_out_of_bounds_trap(void **state)
     actor = actor_spawn(&f->world);
     size = actor_put(&actor, NAME, "x");
     assert_says(TRAP(&actor, REGISTRY, "get", NAME, size, 0, 0xFFFFFFFF), "process id");
+    static const char *const names[] = {"put", "remove", "get_or_put_later"};
+    for (size_t i = 0; i < 3; i++) {
+        actor = actor_spawn(&f->world);
+        assert_says(TRAP(&actor, REGISTRY, names[i], FAKE_MEMORY_SIZE - 1, 2, 0, 8),
+                    "name: pointer out of bounds");
+        actor = actor_spawn(&f->world);
+        assert_says(TRAP(&actor, REGISTRY, names[i], 0xFFFFFFFF, 0xFFFFFFFF, 0, 8),
+                    "name: pointer out of bounds");
+    }
+    actor = actor_spawn(&f->world);
+    size = actor_put(&actor, NAME, "x");
+    assert_says(TRAP(&actor, REGISTRY, "get_or_put_later", NAME, size, FAKE_MEMORY_SIZE - 7, 0),
+                "node id");
 }
 
 static void a_full_registry_traps_with_its_limit(void **state)

@@ -147,6 +147,33 @@ static void what_cannot_be_given_traps(void **state)
     }
 }
 
+static void bad_pointers_trap(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *name;
+        uint64_t address, size, second, second_size;
+    } bad[] = {
+        {"config_add_environment_variable", FAKE_MEMORY_SIZE - 2, 3, B, 1},
+        {"config_add_environment_variable", 0xFFFFFFFF, 1, B, 1},
+        {"config_add_environment_variable", A, 1, FAKE_MEMORY_SIZE - 2, 3},
+        {"config_add_environment_variable", A, 1, 0xFFFFFFFF, 1},
+        {"config_add_command_line_argument", FAKE_MEMORY_SIZE - 2, 3, 0, 0},
+        {"config_add_command_line_argument", 0xFFFFFFFF, 0xFFFFFFFF, 0, 0},
+        {"config_preopen_dir", FAKE_MEMORY_SIZE - 2, 3, 0, 0},
+        {"config_preopen_dir", 0xFFFFFFFF, 0xFFFFFFFF, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct actor actor = actor_spawn(&f->world);
+        uint64_t config = CALL(&actor, "lunatic::process", "create_config");
+        (void)actor_put(&actor, A, "A");
+        (void)actor_put(&actor, B, "v");
+        assert_says(TRAP(&actor, WASI, bad[i].name, config, bad[i].address, bad[i].size,
+                         bad[i].second, bad[i].second_size),
+                    "out of bounds");
+    }
+}
+
 static void arguments_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -238,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_child_sees_its_arguments_and_variables, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_given_traps, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_pointers_trap, setup, teardown),
         cmocka_unit_test_setup_teardown(arguments_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(directories_within_the_parents_are_handed_on, setup,
                                         teardown),
