@@ -133,6 +133,13 @@ if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/src/cli/main.c)
   target_include_directories(pando PRIVATE ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(pando PRIVATE pando_heap pando_all)
   add_dependencies(pando build_info)
+  # The same program, held back to the version before: for tests of clusters of mixed programs
+  # (src/kv/version.h). Its own version_limit.c takes the place of the library's.
+  add_executable(pando-before src/cli/main.c src/kv/version_limit.c)
+  target_compile_definitions(pando-before PRIVATE _GNU_SOURCE PANDO_VERSION_LIMIT=1)
+  target_include_directories(pando-before PRIVATE ${CMAKE_BINARY_DIR}/generated)
+  target_link_libraries(pando-before PRIVATE pando_heap pando_all)
+  add_dependencies(pando-before build_info)
 endif()
 
 # Clang tools look for the database at the root of the sources.

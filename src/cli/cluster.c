@@ -38,11 +38,16 @@ static json_t *member_json(const struct pd_cluster_members *members,
     char id[ID_TEXT];
     const struct pd_kv_member *member = &item->member;
     (void)snprintf(id, sizeof id, "%016" PRIx64, member->node);
-    return json_pack("{s:s, s:o, s:s, s:o, s:o}", "node", id, "name",
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "node", id, "name",
                      json_stringn((const char *)member->name.bytes, member->name.size), "standing",
                      pd_cluster_standing_text(members, item), "peers",
                      pd_json_texts(member->peers, member->peer_count), "clients",
-                     pd_json_texts(member->clients, member->client_count));
+                     pd_json_texts(member->clients, member->client_count), "program",
+                     member->version == 0
+                         ? json_null()
+                         : json_stringn((const char *)member->program.bytes, member->program.size),
+                     "version_limit",
+                     member->version == 0 ? json_null() : json_integer(member->version));
 }
 
 static json_t *members_json(const struct pd_cluster_members *members)
@@ -66,8 +71,8 @@ static void print_texts(const struct pd_span *texts, uint32_t count, int width)
 
 static void print_members(const struct pd_cluster_members *members)
 {
-    (void)printf("%-16s  %-10s  %-13s  %-21s  %s\n", "NODE", "NAME", "STANDING", "PEERS",
-                 "CLIENTS");
+    (void)printf("%-16s  %-10s  %-13s  %-21s  %-28s  %s\n", "NODE", "NAME", "STANDING", "PEERS",
+                 "CLIENTS", "PROGRAM");
     for (uint32_t i = 0; i < members->count; i++) {
         const struct pd_members_item *item = &members->items[i];
         const struct pd_kv_member *member = &item->member;
@@ -76,8 +81,9 @@ static void print_members(const struct pd_cluster_members *members)
                      pd_cluster_standing_text(members, item));
         print_texts(member->peers, member->peer_count, 21);
         (void)printf("  ");
-        print_texts(member->clients, member->client_count, 0);
-        (void)printf("\n");
+        print_texts(member->clients, member->client_count, 28);
+        (void)printf("  %.*s\n", (int)member->program.size,
+                     member->program.size > 0 ? (const char *)member->program.bytes : "");
     }
 }
 
@@ -153,10 +159,12 @@ static int run_status(const struct arguments *arguments, struct pd_node_client *
         json_object_set_new(status, "members", members_json(&members));
         pd_store_print_json(status);
     } else {
-        (void)printf("cluster     %s\nleader      %016" PRIx64 ", term %" PRId64 "\n"
+        (void)printf("cluster     %s\nversion     %" PRId64 "; this node can follow %" PRId64 "\n"
+                     "leader      %016" PRIx64 ", term %" PRId64 "\n"
                      "revision    %" PRId64 ", %" PRId64 " keys\n"
                      "tolerates   %" PRIu32 " of %" PRIu32 " voters down%s\n\n",
-                     text_of(status, "cluster"), members.leader, number_of(status, "term"),
+                     text_of(status, "cluster"), number_of(status, "cluster_version"),
+                     number_of(status, "version_limit"), members.leader, number_of(status, "term"),
                      number_of(status, "revision"), number_of(status, "keys"),
                      voters == 0 ? 0 : (voters - 1) / 2, voters,
                      voters % 2 == 0 ? " (an even number tolerates no more than one less would)"

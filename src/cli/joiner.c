@@ -16,6 +16,7 @@
 #include "host/disk.h"
 #include "host/resolve.h"
 #include "host/udp.h"
+#include "kv/version.h"
 #include "net/address.h"
 #include "net/net.h"
 #include "node/members.h"
@@ -38,6 +39,7 @@ struct join {
     struct pd_transport_address local;
     char local_text[PD_NET_ADDRESS_TEXT_MAX];
     struct pd_kv_member own;
+    uint32_t limit; /* asked with; FIRST: as the first version's programs do */
     /* What the net's thread tells. */
     struct pd_event event;
     atomic_uint_least64_t
@@ -139,7 +141,7 @@ static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv
     if (room == NULL) {
         return "no memory";
     }
-    pd_join_put_request(&writer, join->ticket_text, &join->own);
+    pd_join_put_request(&writer, join->ticket_text, &join->own, join->limit);
     atomic_store(&join->is_over, false);
     (void)join->host->ops->event_wait(join->host, &join->event, 0); /* of the one before */
     const char *why = NULL;
@@ -158,6 +160,13 @@ static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv
     (void)status; /* what cannot be hung up ends with the net */
     pd_free(room);
     return why;
+}
+
+/* By a member of the first version. */
+static bool is_not_understood(const struct pd_join_answer *answer)
+{
+    return answer->text.size == strlen(PD_JOIN_UNKNOWN_TEXT) &&
+           memcmp(answer->text.bytes, PD_JOIN_UNKNOWN_TEXT, answer->text.size) == 0;
 }
 
 /* The members of the ticket in turn, until one takes this node in or refuses it. */
@@ -185,6 +194,11 @@ static int ask_members(struct join *join, struct pd_net *net, struct pd_join_ans
             }
             if (why == NULL && answer_out->outcome == PD_JOIN_TAKEN) {
                 return PD_EXIT_CODE_OK;
+            }
+            if (why == NULL && answer_out->outcome == PD_JOIN_REFUSED &&
+                join->limit > PD_KV_VERSION_FIRST && is_not_understood(answer_out)) {
+                join->limit = PD_KV_VERSION_FIRST; /* and the next one is asked, or this one */
+                continue;
             }
             if (why == NULL && answer_out->outcome == PD_JOIN_REFUSED) {
                 return pd_command_failed("%s refuses: %.*s", text, (int)answer_out->text.size,
@@ -324,6 +338,6 @@ static int prepare(struct join *join)
 int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish)
 {
     static struct join join; /* too large for a frame */
-    join = (struct join){.wish = wish, .host = host};
+    join = (struct join){.wish = wish, .host = host, .limit = pd_kv_version_limit()};
     return prepare(&join);
 }

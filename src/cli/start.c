@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "build_info.h"
 #include "cli/bootstrap.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
@@ -379,6 +380,7 @@ static int start(const struct pd_settings *settings)
     config.peers.peer_address = name_peer(settings);
     char url[PD_GATEWAY_URL_MAX];
     config.peers.client_address = name_clients(settings, url);
+    config.peers.program = PD_BUILD_VERSION "+" PD_BUILD_COMMIT;
     static struct pd_bootstrap_secret secret;
     int code = pd_bootstrap_read_secret(settings, &secret);
     if (code == PD_EXIT_CODE_OK) {

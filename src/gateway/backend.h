@@ -143,6 +143,8 @@ struct pd_backend_figures {
     uint64_t compacted_revision;
     uint64_t key_count;
     uint64_t lease_count;
+    uint64_t cluster_version;
+    uint64_t version_limit; /* of this node's program */
     uint64_t proposals;
     uint64_t proposals_failed;
     uint64_t reads;

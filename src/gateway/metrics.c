@@ -75,6 +75,9 @@ static void write_raft(const struct pd_metrics *metrics, struct pd_text *text)
             "Writes of this port's clients that were refused or whose outcome is not known.",
             figures->proposals_failed);
     gauge(text, "pando_raft_term", "The term.", figures->term);
+    gauge(text, "pando_cluster_version", "The version of the cluster.", figures->cluster_version);
+    gauge(text, "pando_version_limit", "The last version of a cluster that this node can follow.",
+          figures->version_limit);
     counter(text, "pando_proposals_total", "Commands that this node proposed.", figures->proposals);
     counter(text, "pando_snapshots_sent_total", "Whole states that were sent to a peer.",
             figures->snapshots_sent);

@@ -208,6 +208,16 @@ static void write_member_row(struct pd_kv *kv, uint64_t node)
     kv->apply.effect = pd_hash_bytes(effect, room, size);
 }
 
+static void write_version_row(struct pd_kv *kv)
+{
+    uint8_t room[PD_VARINT_SIZE_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_write_u64(&writer, kv->apply.next.version);
+    pd_kv_write_row(kv, PD_KV_ENTRY_PUT, pd_kv_span("v", 1), pd_kv_span(room, writer.size),
+                    pd_kv_span(NULL, 0), PD_KV_ROW_JOINED);
+    kv->apply.effect = pd_hash_bytes(kv->apply.effect, room, writer.size);
+}
+
 static enum pd_kv_error grant(struct pd_kv *kv, const struct pd_kv_command *command)
 {
     struct pd_kv_apply *apply = &kv->apply;
@@ -334,6 +344,26 @@ static enum pd_kv_error begin_revoke(struct pd_kv *kv, const struct pd_kv_comman
     return PD_KV_OK;
 }
 
+/* One step at a time: so every version's own rules hold for the raise to the next one. */
+static enum pd_kv_error raise_version(struct pd_kv *kv, uint32_t version)
+{
+    struct pd_kv_meta *next = &kv->apply.next;
+    if (version <= next->version) {
+        return PD_KV_OK; /* another leader was quicker */
+    }
+    if (version != next->version + 1) {
+        return PD_KV_ERR_INVALID;
+    }
+    if (version > kv->config.version_max) {
+        kv->wanted_version = version;
+        return PD_KV_OK;
+    }
+    next->version = version;
+    pd_kv_hash_subtract(&next->tables_hash, pd_kv_version_hash(version - 1));
+    pd_kv_hash_add(&next->tables_hash, pd_kv_version_hash(version));
+    return PD_KV_OK;
+}
+
 static void begin_command(struct pd_kv *kv)
 {
     struct pd_kv_apply *apply = &kv->apply;
@@ -374,6 +404,13 @@ static void begin_command(struct pd_kv *kv)
         break;
     case PD_KV_MEMBER_REMOVE:
         apply->error = pd_kv_members_remove(kv, (uint64_t)command->id);
+        break;
+    case PD_KV_VERSION_RAISE:
+        apply->error = raise_version(kv, command->version);
+        break;
+    case PD_KV_MEMBER_TELL:
+        apply->error =
+            pd_kv_members_tell(kv, (uint64_t)command->id, command->version, command->bytes);
         break;
     }
 }
@@ -430,11 +467,14 @@ static enum pd_kv_progress begin_step(struct pd_kv *kv, uint32_t budget)
     if (apply->error == PD_KV_OK && !apply->is_repeat) {
         apply->error = pd_kv_command_decode(apply->envelope.command, &kv->config.limits,
                                             &apply->room, &apply->command);
+        if (pd_kv_version_of(apply->command.kind) > kv->meta.version) {
+            apply->error = PD_KV_ERR_MALFORMED; /* as those say who never heard of it */
+        }
         if (apply->error == PD_KV_OK) {
             begin_command(kv);
         }
     }
-    return PD_KV_MORE;
+    return kv->wanted_version == 0 ? PD_KV_MORE : PD_KV_FAILED;
 }
 
 /* A new leader's first command: what is alive gets its whole time again, a bounded number a step.
@@ -550,6 +590,9 @@ static void write_end(struct pd_kv *kv)
     if (apply->member_row_gone != 0) {
         write_member_row(kv, apply->member_row_gone);
     }
+    if (apply->next.version != kv->meta.version) {
+        write_version_row(kv);
+    }
     if (apply->session != NULL && !apply->is_repeat) {
         store_answer(kv, apply->answer_span);
     } else if (apply->touched != NULL) {
@@ -599,7 +642,7 @@ enum pd_kv_progress pd_kv_apply_step(struct pd_kv *kv, uint32_t budget)
 {
     struct pd_kv_apply *apply = &kv->apply;
     budget = budget == 0 ? 1 : budget;
-    enum pd_kv_progress progress = PD_KV_MORE;
+    enum pd_kv_progress progress = kv->wanted_version == 0 ? PD_KV_MORE : PD_KV_FAILED;
     /* Every phase spends of the budget; a few changes of phase are free. */
     for (uint32_t turns = 0; turns < 8 && progress == PD_KV_MORE; turns++) {
         if (apply->is_fetching) {

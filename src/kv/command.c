@@ -160,6 +160,14 @@ void pd_kv_command_encode(struct pd_kv_writer *writer, const struct pd_kv_comman
         pd_kv_write_i64(writer, command->id);
         pd_kv_write_span(writer, command->bytes);
         break;
+    case PD_KV_VERSION_RAISE:
+        pd_kv_write_u64(writer, command->version);
+        break;
+    case PD_KV_MEMBER_TELL:
+        pd_kv_write_i64(writer, command->id);
+        pd_kv_write_u64(writer, command->version);
+        pd_kv_write_span(writer, command->bytes);
+        break;
     }
 }
 
@@ -427,6 +435,14 @@ static void read_plain(struct pd_kv_reader *reader, struct pd_kv_command *comman
         command->id = pd_kv_read_i64(reader);
         command->bytes = pd_kv_read_span(reader);
         break;
+    case PD_KV_VERSION_RAISE:
+        command->version = pd_kv_read_below(reader, UINT32_MAX);
+        break;
+    case PD_KV_MEMBER_TELL:
+        command->id = pd_kv_read_i64(reader);
+        command->version = pd_kv_read_below(reader, UINT32_MAX);
+        command->bytes = pd_kv_read_span(reader);
+        break;
     }
 }
 
@@ -436,9 +452,14 @@ static enum pd_kv_error check_plain(const struct pd_kv_command *command)
         return PD_KV_ERR_LEASE_TTL_TOO_LARGE;
     }
     struct pd_kv_member member = {.node = (uint64_t)command->id};
+    /* What a member tells of its program comes with a command of its own. */
     if (command->kind == PD_KV_MEMBER_PUT &&
         (member.node == 0 || command->bytes.size > PD_KV_MEMBER_BYTES_MAX ||
-         pd_kv_member_decode(command->bytes, &member) != PD_OK)) {
+         pd_kv_member_decode(command->bytes, &member) != PD_OK || member.version != 0)) {
+        return PD_KV_ERR_INVALID;
+    }
+    if (command->kind == PD_KV_MEMBER_TELL &&
+        (command->version == 0 || !pd_kv_member_program_is_sound(command->bytes))) {
         return PD_KV_ERR_INVALID;
     }
     if (command->kind == PD_KV_SESSION_OPEN &&
@@ -458,7 +479,7 @@ enum pd_kv_error pd_kv_command_decode(struct pd_span bytes, const struct pd_kv_l
     }
     struct decoder decoder = {.limits = limits, .room = room, .command = command_out};
     pd_kv_reader_init(&decoder.reader, bytes);
-    uint32_t kind = pd_kv_read_below(&decoder.reader, PD_KV_MEMBER_REMOVE + 1);
+    uint32_t kind = pd_kv_read_below(&decoder.reader, PD_KV_MEMBER_TELL + 1);
     if (decoder.reader.is_bad) {
         return PD_KV_ERR_MALFORMED;
     }

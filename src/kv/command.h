@@ -172,7 +172,9 @@ enum pd_kv_command_kind {
     PD_KV_SESSION_KEEPALIVE = 10, /* id */
     PD_KV_SESSION_EXPIRE = 11,    /* id; the leader's */
     PD_KV_MEMBER_PUT = 12,        /* id: the node; bytes: member.h */
-    PD_KV_MEMBER_REMOVE = 13      /* id: the node; it never comes back */
+    PD_KV_MEMBER_REMOVE = 13,     /* id: the node; it never comes back */
+    PD_KV_VERSION_RAISE = 14,     /* version; the leader's: version.h */
+    PD_KV_MEMBER_TELL = 15        /* id: the node; version, bytes: its limit and its program */
 };
 
 struct pd_kv_command {
@@ -186,6 +188,7 @@ struct pd_kv_command {
     int64_t ttl_s;
     uint64_t duration_ns;
     uint32_t window;
+    uint32_t version;
     struct pd_span bytes;
 };
 

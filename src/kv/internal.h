@@ -12,6 +12,7 @@
 #include "kv/overlay.h"
 #include "kv/raise.h"
 #include "kv/session_window.h"
+#include "kv/version.h"
 
 #define PD_KV_SUB_LAST UINT32_MAX
 #define PD_KV_X_TAIL 12u /* ~revision, ~sub behind an 'x' row's key */
@@ -147,6 +148,7 @@ struct pd_kv_meta {
     uint64_t key_count;
     uint64_t extended_ns; /* when every lease and session got its whole time again */
     uint32_t left_subs;   /* rows of this revision whose attachments are still to be removed */
+    uint32_t version;     /* of the cluster; in a row of its own ('v'), FIRST in none */
 };
 
 enum pd_kv_phase {
@@ -361,6 +363,7 @@ struct pd_kv {
     struct pd_kv_deadlines deadlines;
     uint64_t answers_bytes;
     struct pd_kv_members members;
+    uint32_t wanted_version; /* beyond this program's limit: it cannot go on; 0: fine */
     uint8_t conf[PD_KV_CONF_MAX];
     size_t conf_size;
     struct pd_kv_place scratch_key; /* row keys under construction */
@@ -485,6 +488,10 @@ void pd_kv_tables_clear(struct pd_kv *kv);
 struct pd_kv_hash pd_kv_lease_hash(const struct pd_kv_lease *lease);
 struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session);
 struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv);
+/* Zero for the first version, which has no row. */
+struct pd_kv_hash pd_kv_version_hash(uint32_t version);
+/* The value of a 'v' row. false: it is none. */
+bool pd_kv_version_parse(struct pd_span value, uint32_t *version_out);
 
 /* -- members.c --------------------------------------------------------------------------------- */
 
@@ -493,6 +500,8 @@ void pd_kv_members_deinit(struct pd_kv_members *members);
 void pd_kv_members_clear(struct pd_kv_members *members);
 enum pd_kv_error pd_kv_members_put(struct pd_kv *kv, uint64_t node, struct pd_span bytes);
 enum pd_kv_error pd_kv_members_remove(struct pd_kv *kv, uint64_t node);
+enum pd_kv_error pd_kv_members_tell(struct pd_kv *kv, uint64_t node, uint32_t version,
+                                    struct pd_span program);
 struct pd_kv_hash pd_kv_member_hash(const struct pd_kv_member_row *row);
 /* The value of its row; 0: the row goes away. */
 size_t pd_kv_member_row_value(const struct pd_kv *kv, uint64_t node,

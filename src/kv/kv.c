@@ -38,6 +38,7 @@ struct pd_kv_config pd_kv_config_default(void)
         .events_max = 4096,
         .event_bytes_max = 18 * KIB * KIB,
         .writes_max = 65536,
+        .version_max = pd_kv_version_limit(),
         .hash_seed = 0x70616e646f,
     };
 }
@@ -55,7 +56,8 @@ static bool is_sound(const struct pd_kv_config *config)
            config->session_window_max <= PD_KV_SESSION_WINDOW_MAX && config->leases_max > 0 &&
            config->leases_max <= PD_KV_DEADLINES_MAX / 2 &&
            config->sessions_max <= PD_KV_DEADLINES_MAX / 2 && config->writes_max >= 16 &&
-           config->events_max > 0 && config->reads_max > 0 && config->histories_max > 0 &&
+           config->version_max >= PD_KV_VERSION_FIRST && config->events_max > 0 &&
+           config->reads_max > 0 && config->histories_max > 0 &&
            config->histories_max <= PD_KV_HISTORIES_MAX &&
            config->reads_max + config->prefetch_max < 60000;
 }
@@ -177,7 +179,9 @@ void pd_kv_start_empty(struct pd_kv *kv)
     pd_kv_overlay_clear(&kv->overlay);
     pd_kv_cache_clear(&kv->cache);
     pd_kv_slots_clear(kv);
-    kv->meta = (struct pd_kv_meta){.revision = 1, .compacted = PD_KV_NEVER_COMPACTED};
+    kv->meta = (struct pd_kv_meta){
+        .revision = 1, .compacted = PD_KV_NEVER_COMPACTED, .version = PD_KV_VERSION_FIRST};
+    kv->wanted_version = 0;
     kv->conf_size = 0;
     kv->taken = kv->overlay.head;
     kv->visible = kv->overlay.head;
@@ -340,6 +344,7 @@ bool pd_kv_meta_decode(struct pd_span value, struct pd_kv_meta *meta_out)
         .key_count = numbers[11],
         .extended_ns = numbers[12],
         .left_subs = (uint32_t)numbers[13],
+        .version = PD_KV_VERSION_FIRST,
     };
     return meta_out->revision >= 1 && meta_out->compacted >= PD_KV_NEVER_COMPACTED &&
            meta_out->compacted <= meta_out->revision;
@@ -455,6 +460,8 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
         .overlay_used = kv->overlay.head - kv->overlay.tail,
         .answers_bytes = kv->answers_bytes,
         .is_applying = kv->apply.phase != PD_KV_PHASE_IDLE,
+        .version = kv->meta.version,
+        .wanted_version = kv->wanted_version,
     };
 }
 

@@ -11,7 +11,8 @@
  * Rows       'x' key ~revision ~sub : one version of one key     'h' revision sub : its key and
  *            what it replaced, for history and for the removal of compacted rows
  *            'a' lease key : attachment     'l' lease     's' session     't' session slot :
- *            stored answer     'k' node : member, or when it was removed
+ *            stored answer     'k' node : member, or when it was removed     'v' : the cluster's
+ *            version, from the second on
  *            'm' : revision, compaction, state time, hashes, applied index and term     'r' :
  *            raft configuration; nothing stands between these two, which begin a snapshot
  *            'c' : how far removal of compacted rows has come (of this store alone, not replicated)
@@ -54,6 +55,7 @@ struct pd_kv_config {
     uint32_t event_bytes_max; /* of previous records kept for events */
     uint32_t writes_max;      /* rows of one batch, about */
     uint64_t hash_seed;       /* of tables only: never shows */
+    uint32_t version_max;     /* how far this node can follow the cluster: version.h */
 };
 struct pd_kv_config pd_kv_config_default(void);
 
@@ -68,7 +70,9 @@ enum pd_kv_progress {
     PD_KV_MORE,  /* the budget is spent: serve other events, then step again */
     PD_KV_FETCH, /* waits for rows: hand out pd_kv_next_fetch; step again after pd_kv_supply */
     PD_KV_FULL,  /* waits for the store: the overlay is full; step again after pd_kv_written */
-    PD_KV_FAILED /* load and verify only: the rows are not to be trusted */
+    PD_KV_FAILED /* load and verify: the rows are not to be trusted. load and apply: or the cluster
+                    is of a version that this node cannot follow; pd_kv_status tells which one.
+                    Nothing goes on here, and nothing was written */
 };
 
 /* -- Rows that are wanted
@@ -251,7 +255,9 @@ struct pd_kv_status {
     uint64_t key_count; /* live */
     uint64_t overlay_used;
     uint64_t answers_bytes;
-    bool is_applying; /* a command is under way */
+    bool is_applying;        /* a command is under way */
+    uint32_t version;        /* of the cluster */
+    uint32_t wanted_version; /* after FAILED: of the cluster, and beyond version_max; 0: not so */
 };
 void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 

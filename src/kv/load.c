@@ -1,5 +1,5 @@
 /* load - what the store holds is taken up again: meta, configuration, leases, sessions, stored
- * answers, members; and the set hash is recomputed from all rows. */
+ * answers, members, version; and the set hash is recomputed from all rows. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -67,7 +67,7 @@ enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget)
 static const char *const load_ranges[PD_KV_LOAD_DONE][2] = {
     [PD_KV_LOAD_META] = {"m", "n"},
     [PD_KV_LOAD_SWEEP] = {"c", "d"},
-    [PD_KV_LOAD_TABLES] = {"k", "u"},
+    [PD_KV_LOAD_TABLES] = {"k", "w"},
 };
 
 static void load_stage(struct pd_kv *kv, enum pd_kv_load_stage stage)
@@ -145,6 +145,17 @@ static bool load_answer(struct pd_kv *kv, struct pd_span key, struct pd_kv_reade
     return true;
 }
 
+static bool load_version(struct pd_kv *kv, struct pd_span key, struct pd_span value)
+{
+    uint32_t version = 0;
+    if (key.size != 1 || !pd_kv_version_parse(value, &version)) {
+        return false;
+    }
+    kv->meta.version = version;
+    kv->wanted_version = version > kv->config.version_max ? version : 0;
+    return true;
+}
+
 static bool load_row(struct pd_kv *kv, struct pd_span key, struct pd_span value)
 {
     struct pd_kv_reader reader;
@@ -169,6 +180,8 @@ static bool load_row(struct pd_kv *kv, struct pd_span key, struct pd_span value)
         return load_session(kv, key, &reader);
     case 't':
         return load_answer(kv, key, &reader);
+    case 'v':
+        return load_version(kv, key, value);
     default:
         return false;
     }
@@ -209,7 +222,7 @@ void pd_kv_load_begin(struct pd_kv *kv)
 enum pd_kv_progress pd_kv_load_step(struct pd_kv *kv, uint32_t budget)
 {
     (void)budget;
-    if (kv->load_failed) {
+    if (kv->load_failed || kv->wanted_version != 0) {
         return PD_KV_FAILED;
     }
     if (kv->slots[PD_KV_SLOT_LOAD].state != PD_KV_SLOT_FREE) {

@@ -2,6 +2,7 @@
  *
  * Model      A member is {key, role, name, peer addresses, client URLs} under its node id. The key
  *            proves the node to its peers; an address is "HOST:PORT"; a URL is "http://HOST:PORT".
+ *            From the cluster's version 2 on it has told its program and how far that can follow.
  *            Whether a member votes is the raft configuration's to say, and not told here.
  * Bounds     Those below. A member takes at most PD_KV_MEMBER_BYTES_MAX bytes.
  * Ownership  Decoded spans point into the bytes that were decoded.
@@ -16,6 +17,7 @@
 #define PD_KV_MEMBER_ADDRESSES_MAX 4u /* of each kind */
 #define PD_KV_MEMBER_NAME_MAX 63u
 #define PD_KV_MEMBER_ADDRESS_MAX 127u
+#define PD_KV_MEMBER_PROGRAM_MAX 31u
 #define PD_KV_MEMBER_BYTES_MAX 1200u
 
 enum pd_kv_member_role {
@@ -32,6 +34,8 @@ struct pd_kv_member {
     struct pd_span peers[PD_KV_MEMBER_ADDRESSES_MAX];
     uint32_t client_count;
     struct pd_span clients[PD_KV_MEMBER_ADDRESSES_MAX];
+    uint32_t version;       /* the last one that its program can follow; 0: it told nothing */
+    struct pd_span program; /* as `pando version` names it */
 };
 
 /* Everything but the node id. */
@@ -39,5 +43,7 @@ void pd_kv_member_encode(struct pd_kv_writer *writer, const struct pd_kv_member 
 /* node is not touched. PD_ERR_CORRUPT: not what encode writes, or a text that may not be. */
 PD_NODISCARD enum pd_status pd_kv_member_decode(struct pd_span bytes,
                                                 struct pd_kv_member *member_out);
+/* Printable, without spaces, not too long; not empty. */
+bool pd_kv_member_program_is_sound(struct pd_span program);
 
 #endif

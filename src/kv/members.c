@@ -133,6 +133,29 @@ static enum pd_kv_error judge(const struct pd_kv_members *members,
     return is_same && !holds_key(members, wanted) ? PD_KV_OK : PD_KV_ERR_MEMBER_KEY;
 }
 
+static struct pd_span encode(const struct pd_kv_member *member,
+                             uint8_t room[PD_KV_MEMBER_BYTES_MAX])
+{
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = PD_KV_MEMBER_BYTES_MAX};
+    pd_kv_member_encode(&writer, member);
+    pd_assert(!writer.is_full);
+    return pd_kv_span(room, writer.size);
+}
+
+/* What a member told of its program stays when it moves, or has another name. */
+static struct pd_span keep_told(const struct pd_kv_member_row *row, struct pd_kv_member *wanted,
+                                uint8_t before[PD_KV_MEMBER_BYTES_MAX],
+                                uint8_t room[PD_KV_MEMBER_BYTES_MAX])
+{
+    struct pd_kv_member told = {0};
+    memcpy(before, row->bytes, row->size); /* the row's bytes are replaced */
+    enum pd_status status = pd_kv_member_decode(pd_kv_span(before, row->size), &told);
+    pd_assert(status == PD_OK); /* it was when it was put */
+    wanted->version = told.version;
+    wanted->program = told.program;
+    return encode(wanted, room);
+}
+
 enum pd_kv_error pd_kv_members_put(struct pd_kv *kv, uint64_t node, struct pd_span bytes)
 {
     struct pd_kv_members *members = &kv->members;
@@ -145,13 +168,40 @@ enum pd_kv_error pd_kv_members_put(struct pd_kv *kv, uint64_t node, struct pd_sp
         return error;
     }
     struct pd_kv_member_row *row = find(members, node);
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+    uint8_t before[PD_KV_MEMBER_BYTES_MAX];
     if (row != NULL) {
+        bytes = keep_told(row, &wanted, before, room);
         pd_kv_hash_subtract(&kv->apply.next.tables_hash, pd_kv_member_hash(row));
     } else {
         row = insert(members, node);
         members->live++;
     }
     fill(members, row, bytes);
+    pd_kv_hash_add(&kv->apply.next.tables_hash, pd_kv_member_hash(row));
+    kv->apply.member_row = node;
+    return PD_KV_OK;
+}
+
+enum pd_kv_error pd_kv_members_tell(struct pd_kv *kv, uint64_t node, uint32_t version,
+                                    struct pd_span program)
+{
+    struct pd_kv_member_row *row = find(&kv->members, node);
+    struct pd_kv_member member = {.node = node};
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+    if (row == NULL) {
+        return PD_KV_ERR_MEMBER_NOT_FOUND;
+    }
+    if (row->removed_index != 0) {
+        return PD_KV_ERR_MEMBER_REMOVED;
+    }
+    enum pd_status status = pd_kv_member_decode(bytes_of(row), &member);
+    pd_assert(status == PD_OK); /* it was when it was put */
+    member.version = version;
+    member.program = program;
+    struct pd_span told = encode(&member, room);
+    pd_kv_hash_subtract(&kv->apply.next.tables_hash, pd_kv_member_hash(row));
+    fill(&kv->members, row, told);
     pd_kv_hash_add(&kv->apply.next.tables_hash, pd_kv_member_hash(row));
     kv->apply.member_row = node;
     return PD_KV_OK;

@@ -41,6 +41,7 @@ enum pd_status pd_kv_raise_init(struct pd_kv_raise *raise, const struct pd_kv_ra
     raise->to = (struct pd_kv_raise_state){.index = meta.index + config->indices,
                                            .term = meta.term + config->terms,
                                            .revision = meta.revision + (int64_t)config->revisions};
+    raise->version = PD_KV_VERSION_FIRST;
     return PD_OK;
 }
 
@@ -121,6 +122,10 @@ enum pd_status pd_kv_raise_row(struct pd_kv_raise *raise, struct pd_span key, st
     case 's': /* sessions */
     case 't': /* their answers */
         return PD_OK;
+    case 'v':
+        *stays_out = true;
+        return key.size == 1 && pd_kv_version_parse(value, &raise->version) ? PD_OK
+                                                                            : PD_ERR_CORRUPT;
     default:
         return PD_ERR_CORRUPT; /* of a later version: it might matter */
     }
@@ -140,7 +145,7 @@ enum pd_status pd_kv_raise_end(struct pd_kv_raise *raise, uint8_t meta_out[PD_KV
     meta.revision = raise->to.revision;
     meta.compacted = raise->to.revision;
     meta.keys_hash = raise->kept_hash;
-    meta.tables_hash = (struct pd_kv_hash){0};
+    meta.tables_hash = pd_kv_version_hash(raise->version);
     meta.key_count = raise->to.key_count;
     meta.left_subs = 0;
     pd_kv_meta_encode(meta_out, &meta);

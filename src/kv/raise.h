@@ -13,6 +13,7 @@
  *              sessions  and their stored answers: who tries again in one is refused, never served
  *                        twice
  *              members   they are the old cluster's
+ *            The cluster's version stays: what is kept may be of that version.
  *            Then pd_kv_raise_end gives the new meta row: revision, index and term are higher by
  *            the configured amounts. All that a cluster hands out is one of these: fencing tokens
  *            are revisions, ids of leases and sessions indices, epochs terms.
@@ -59,7 +60,8 @@ struct pd_kv_raise {
     uint64_t seen_count; /* of live records, attached ones as well */
     struct pd_kv_hash seen_hash;
     struct pd_kv_hash kept_hash;
-    uint8_t *group; /* the escaped key that was decided last */
+    uint32_t version; /* of the old cluster; the new one begins with it */
+    uint8_t *group;   /* the escaped key that was decided last */
     size_t group_size;
     size_t group_max;
     uint8_t *user;

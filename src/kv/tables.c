@@ -176,9 +176,25 @@ struct pd_kv_hash pd_kv_session_hash(const struct pd_kv_session *session)
     return pd_kv_bytes_hash(pd_kv_span("session", 7), pd_kv_span(parts, sizeof parts));
 }
 
+struct pd_kv_hash pd_kv_version_hash(uint32_t version)
+{
+    uint64_t number = version;
+    return version == PD_KV_VERSION_FIRST
+               ? (struct pd_kv_hash){0}
+               : pd_kv_bytes_hash(pd_kv_span("version", 7), pd_kv_span(&number, sizeof number));
+}
+
+bool pd_kv_version_parse(struct pd_span value, uint32_t *version_out)
+{
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, value);
+    *version_out = pd_kv_read_below(&reader, UINT32_MAX);
+    return pd_kv_read_is_whole(&reader) && *version_out > PD_KV_VERSION_FIRST;
+}
+
 struct pd_kv_hash pd_kv_tables_hash(const struct pd_kv *kv)
 {
-    struct pd_kv_hash hash = {0};
+    struct pd_kv_hash hash = pd_kv_version_hash(kv->meta.version);
     for (uint32_t i = 0; i < kv->lease_count; i++) {
         pd_kv_hash_add(&hash, pd_kv_lease_hash(kv->lease_free[i]));
     }

@@ -428,6 +428,8 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .compacted_revision = node.compacted_revision,
         .key_count = node.key_count,
         .lease_count = node.lease_count,
+        .cluster_version = node.cluster_version,
+        .version_limit = node.version_limit,
         .proposals = node.proposals,
         .proposals_failed = backend->writes_failed,
         .reads = node.reads,

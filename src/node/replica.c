@@ -176,6 +176,7 @@ void pd_replica_tick(struct pd_replica *replica)
     if (replica->phase == PD_REPLICA_RUNNING) {
         pd_replica_duties_tick(replica);
         pd_replica_hash_tick(replica);
+        pd_replica_version_tick(replica);
         pd_replica_watch_tick(replica);
         if (replica->disk_is_low && room_is_due(replica)) {
             pd_replica_make_room(replica);
@@ -247,6 +248,13 @@ void pd_replica_message(struct pd_replica *replica, pd_raft_node from, const uin
         break;
     case PD_REPLICA_FRAME_HASH:
         pd_replica_hash_message(replica, from, body);
+        break;
+    case PD_REPLICA_FRAME_VERSION_FIELDS:
+        if (replica->config.kv.version_max >= 2) {
+            pd_replica_version_message(replica, from, body);
+        } else {
+            replica->counters.messages_dropped++; /* version 1 has no such message */
+        }
         break;
     default:
         replica->counters.messages_dropped++;
@@ -328,8 +336,9 @@ static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t 
     struct pd_kv_status kv;
     pd_kv_status(replica->kv, &kv);
     json_t *json = json_pack(
-        "{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "node",
-        (json_int_t)replica->config.raft.id, "phase", phase_text(replica->phase), "role",
+        "{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:I, "
+        "s:I}",
+        "node", (json_int_t)replica->config.raft.id, "phase", phase_text(replica->phase), "role",
         role_text(replica->role), "leader", (json_int_t)replica->leader, "term",
         (json_int_t)replica->term, "applied_index", (json_int_t)kv.applied_index, "durable_index",
         (json_int_t)replica->store_durable, "revision", (json_int_t)kv.revision,
@@ -338,7 +347,8 @@ static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t 
         "log_batches", (json_int_t)replica->counters.log_batches, "disk_is_low",
         replica->disk_is_low ? 1 : 0, "voters",
         nodes_json(replica->conf.voters, replica->conf.voter_count), "learners",
-        nodes_json(replica->conf.learners, replica->conf.learner_count));
+        nodes_json(replica->conf.learners, replica->conf.learner_count), "cluster_version",
+        (json_int_t)kv.version, "version_limit", (json_int_t)replica->config.kv.version_max);
     add_hex(json, "cluster", replica->config.cluster_id);
     add_hex(json, "hash", kv.set_hash.low);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);

@@ -74,6 +74,7 @@ struct pd_replica_config {
     bool has_directory;
     const struct pd_replica_first_member *first_members;
     uint32_t first_member_count;
+    bool raises_version; /* as a leader, when all can follow; it tells the leader how far it can */
     uint32_t voters_max; /* learners become voters by themselves while there are fewer; 0: never */
     /* Bounds of this node alone. */
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */

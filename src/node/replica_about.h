@@ -15,6 +15,7 @@ struct pd_replica_about {
     uint64_t applied_index;
     uint64_t hash; /* of all live keys, leases and sessions */
     uint64_t key_count;
+    uint32_t version; /* of the cluster */
     bool disk_is_low;
 };
 

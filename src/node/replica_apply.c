@@ -124,6 +124,9 @@ bool pd_replica_apply_step(struct pd_replica *replica)
         replica->is_paused = true;
         return false;
     case PD_KV_FAILED:
+        if (pd_replica_version_stops(replica)) {
+            return false;
+        }
         replica->store_is_damaged = true;
         pd_replica_fatal(replica,
                          "the command at index %llu could not be applied: the store's rows "

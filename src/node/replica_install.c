@@ -609,6 +609,9 @@ static bool load(struct pd_replica *replica)
     case PD_KV_FULL:
         return false;
     case PD_KV_FAILED:
+        if (pd_replica_version_stops(replica)) {
+            return false;
+        }
         is_unsound(replica, "its rows are not what its hashes say");
         return true;
     case PD_KV_DONE:

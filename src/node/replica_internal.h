@@ -22,10 +22,11 @@
 #define PD_REPLICA_FRAME_VERSION 1u
 enum pd_replica_frame {
     PD_REPLICA_FRAME_RAFT = 1,
-    PD_REPLICA_FRAME_CHUNK = 2,     /* snapshot_format.h */
-    PD_REPLICA_FRAME_CHUNK_ACK = 3, /* transfer, next number, enum pd_replica_chunk_answer */
-    PD_REPLICA_FRAME_WANT = 4,      /* index, flags: a snapshot at or after it is asked for */
-    PD_REPLICA_FRAME_HASH = 5       /* replica_hash.c */
+    PD_REPLICA_FRAME_CHUNK = 2,         /* snapshot_format.h */
+    PD_REPLICA_FRAME_CHUNK_ACK = 3,     /* transfer, next number, enum pd_replica_chunk_answer */
+    PD_REPLICA_FRAME_WANT = 4,          /* index, flags: a snapshot at or after it is asked for */
+    PD_REPLICA_FRAME_HASH = 5,          /* replica_hash.c */
+    PD_REPLICA_FRAME_VERSION_FIELDS = 6 /* replica_version.c; from the cluster's version 2 on */
 };
 
 struct pd_replica_bytes {
@@ -241,6 +242,14 @@ struct pd_replica_dispute {
     uint32_t vote_count;
 };
 
+/* replica_version.c */
+#define PD_REPLICA_TOLD_MAX (2u * PD_RAFT_MEMBERS_MAX)
+struct pd_replica_told {
+    pd_raft_node node; /* 0: nobody */
+    uint32_t limit;    /* the last version that it can follow */
+    uint64_t tick;
+};
+
 struct pd_replica_sample {
     uint64_t state_time_ns;
     int64_t revision;
@@ -352,7 +361,8 @@ struct pd_replica {
     uint32_t sample_count;
     int64_t compact_proposed;
     uint64_t conf_index;   /* of the last change of the configuration that was proposed here */
-    uint64_t member_index; /* likewise, of the directory */
+    uint64_t member_index; /* likewise, of the directory or of the cluster's version */
+    struct pd_replica_told told[PD_REPLICA_TOLD_MAX];
 
     /* reads */
     struct pd_replica_read *reads;
@@ -490,6 +500,12 @@ bool pd_replica_members_answer(struct pd_replica *replica, uint64_t client, uint
                                bool with_about);
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                        const struct pd_replica_request_head *head);
+
+/* replica_version.c */
+/* The kv cannot follow the cluster's version: this node is ended. false: it can. */
+bool pd_replica_version_stops(struct pd_replica *replica);
+void pd_replica_version_message(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+void pd_replica_version_tick(struct pd_replica *replica);
 
 /* replica_snapshot.c */
 /* raft_term, raft_session: of raft's own message, if it is raft that asks. */

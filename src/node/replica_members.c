@@ -7,7 +7,7 @@
 #include "node/replica_about.h"
 #include "node/replica_internal.h"
 
-#define ABOUT_BYTES_MAX 80u /* seven numbers */
+#define ABOUT_BYTES_MAX 90u /* eight numbers */
 
 static void refuse(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                    enum pd_replica_outcome outcome, const char *text)
@@ -289,6 +289,7 @@ static void put_about(const struct pd_replica *replica, struct pd_kv_writer *wri
         .applied_index = kv.applied_index,
         .hash = kv.set_hash.low,
         .key_count = kv.key_count,
+        .version = kv.version,
         .disk_is_low = replica->disk_is_low,
     };
     pd_replica_about_put(writer, &about);

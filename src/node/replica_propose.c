@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "base/sometimes.h"
+#include "kv/version.h"
 #include "node/replica_internal.h"
 
 static struct pd_replica_proposal *proposal_at(struct pd_replica *replica, uint32_t position)
@@ -196,6 +197,8 @@ static bool frees_space(const struct pd_kv_command *command)
     case PD_KV_SESSION_OPEN:
     case PD_KV_MEMBER_PUT:
     case PD_KV_MEMBER_REMOVE:
+    case PD_KV_VERSION_RAISE:
+    case PD_KV_MEMBER_TELL:
         return false;
     }
     return false;
@@ -215,7 +218,7 @@ uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_k
 static bool is_leaders_own(enum pd_kv_command_kind kind)
 {
     return kind == PD_KV_NOOP || kind == PD_KV_LEASE_EXPIRE || kind == PD_KV_LEASES_EXTEND ||
-           kind == PD_KV_SESSION_EXPIRE;
+           kind == PD_KV_SESSION_EXPIRE || kind == PD_KV_VERSION_RAISE;
 }
 
 void pd_replica_answer_error(struct pd_replica *replica, uint64_t client, uint64_t correlation,
@@ -288,6 +291,13 @@ void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t corr
     if (is_leaders_own(command.kind)) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_INVALID,
                                "only a leader gives this command");
+        return;
+    }
+    struct pd_kv_status kv;
+    pd_kv_status(replica->kv, &kv);
+    if (pd_kv_version_of(command.kind) > kv.version) {
+        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_INVALID,
+                               "the cluster's version does not have this command yet");
         return;
     }
     if (replica->disk_is_low && !frees_space(&command)) {

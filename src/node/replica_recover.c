@@ -501,6 +501,9 @@ bool pd_replica_load_step(struct pd_replica *replica)
     case PD_KV_FULL:
         return false;
     case PD_KV_FAILED:
+        if (pd_replica_version_stops(replica)) {
+            return false;
+        }
         pd_replica_rows_are_damaged(replica);
         return false;
     case PD_KV_DONE:

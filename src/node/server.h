@@ -175,6 +175,8 @@ struct pd_server_figures {
     uint64_t snapshots_installed;
     uint64_t is_learner;
     uint64_t disk_is_low;
+    uint64_t cluster_version;
+    uint64_t version_limit;         /* of this node's program */
     struct pd_histogram_copy sync;  /* of the log, to the disk */
     struct pd_histogram_copy apply; /* a turn of the core that applied entries, and answered */
     struct pd_histogram_copy store_write; /* a batch of rows */

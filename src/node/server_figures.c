@@ -48,6 +48,7 @@ void pd_server_gauges_publish(struct pd_server *server)
     put(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED, status->counters.snapshots_installed);
     put(gauges, PD_SERVER_GAUGE_IS_LEARNER, is_learner(server, &status->raft.conf));
     put(gauges, PD_SERVER_GAUGE_DISK_IS_LOW, status->disk_is_low);
+    put(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION, status->kv.version);
 }
 
 void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out)
@@ -70,6 +71,8 @@ void pd_server_figures(const struct pd_server *server, struct pd_server_figures 
         .snapshots_installed = get(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED),
         .is_learner = get(gauges, PD_SERVER_GAUGE_IS_LEARNER),
         .disk_is_low = get(gauges, PD_SERVER_GAUGE_DISK_IS_LOW),
+        .cluster_version = get(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION),
+        .version_limit = server->config.replica.kv.version_max,
     };
     pd_histogram_read(&gauges->sync, &figures_out->sync);
     pd_histogram_read(&gauges->apply, &figures_out->apply);

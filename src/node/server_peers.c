@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "kv/version.h"
 #include "net/address.h"
 #include "node/members.h"
 #include "node/server_internal.h"
@@ -148,6 +149,7 @@ static bool name_first(struct pd_server *server)
                                                            .bytes = {writer.bytes, writer.size}};
     }
     config->has_directory = true;
+    config->raises_version = true;
     config->first_members = peers->first;
     config->first_member_count = count;
     return true;
@@ -364,15 +366,49 @@ static bool same_texts(const struct pd_span *a, uint32_t a_count, const struct p
     return a_count == b_count;
 }
 
+static void ask_own(struct pd_server *server, const struct pd_kv_command *command)
+{
+    uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
+                                  .bytes_max = sizeof room - PD_REPLICA_REQUEST_HEAD_SIZE};
+    pd_kv_command_encode(&writer, command);
+    pd_assert(!writer.is_full);
+    pd_replica_request_put_head(
+        room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    server->peers.own_asked_ns = server->now_ns;
+    (void)pd_server_forward_own(server, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+}
+
+/* Which program runs here, once the cluster's version has a place for it. */
+static void tell_program(struct pd_server *server, const struct pd_kv_member *told)
+{
+    const struct pd_kv *kv = pd_replica_kv(server->replica);
+    struct pd_span program = span_of(server->config.peers.program);
+    uint32_t limit = server->config.replica.kv.version_max;
+    struct pd_kv_status status;
+    pd_kv_status(kv, &status);
+    if (status.version >= pd_kv_version_of(PD_KV_MEMBER_TELL) && program.size > 0 &&
+        (told->version != limit || !same_texts(&told->program, 1, &program, 1))) {
+        ask_own(server, &(struct pd_kv_command){.kind = PD_KV_MEMBER_TELL,
+                                                .id = (int64_t)told->node,
+                                                .version = limit,
+                                                .bytes = program});
+    }
+}
+
 /* A member that listens elsewhere now, or has another name, says so. */
 static void put_own_right(struct pd_server *server)
 {
     struct pd_server_peers *peers = &server->peers;
     struct pd_kv_member told;
-    if (server->now_ns < peers->own_asked_ns + OWN_ROW_NS || peers->own.peer_count == 0 ||
+    if (server->now_ns < peers->own_asked_ns + OWN_ROW_NS ||
         pd_replica_leader(server->replica) == 0 ||
         pd_kv_member_find(pd_replica_kv(server->replica), peers->own.node, &told) !=
             PD_KV_MEMBER_LIVE) {
+        return;
+    }
+    if (peers->own.peer_count == 0) {
+        tell_program(server, &told);
         return;
     }
     struct pd_kv_member wanted = peers->own;
@@ -387,22 +423,16 @@ static void put_own_right(struct pd_server *server)
     if (same_texts(&wanted.name, 1, &told.name, 1) &&
         same_texts(wanted.peers, wanted.peer_count, told.peers, told.peer_count) &&
         same_texts(wanted.clients, wanted.client_count, told.clients, told.client_count)) {
+        tell_program(server, &told);
         return;
     }
     uint8_t row[PD_KV_MEMBER_BYTES_MAX];
-    uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + PD_KV_MEMBER_BYTES_MAX + 64];
     struct pd_kv_writer inner = {.bytes = row, .bytes_max = sizeof row};
-    struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
-                                  .bytes_max = sizeof room - PD_REPLICA_REQUEST_HEAD_SIZE};
     pd_kv_member_encode(&inner, &wanted);
-    pd_kv_command_encode(&writer, &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
-                                                          .id = (int64_t)wanted.node,
-                                                          .bytes = {inner.bytes, inner.size}});
-    pd_assert(!inner.is_full && !writer.is_full);
-    pd_replica_request_put_head(
-        room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
-    peers->own_asked_ns = server->now_ns;
-    (void)pd_server_forward_own(server, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+    pd_assert(!inner.is_full);
+    ask_own(server, &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                            .id = (int64_t)wanted.node,
+                                            .bytes = {inner.bytes, inner.size}});
 }
 
 /* -- The core's side --------------------------------------------------------------------------- */

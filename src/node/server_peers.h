@@ -47,6 +47,7 @@ struct pd_server_peers_config {
     const char *name;
     const char *peer_address;   /* "HOST:PORT" */
     const char *client_address; /* "http://HOST:PORT" */
+    const char *program;        /* its version; NULL: it is told nobody */
     uint32_t packets_max;
     uint64_t packet_bytes_max;
     uint32_t forwards_max; /* of this node's clients; likewise of other nodes' */

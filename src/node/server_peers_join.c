@@ -9,9 +9,13 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "kv/codec.h"
+#include "kv/version.h"
 #include "node/members.h"
+#include "node/replica_about.h"
 
 #define VERSION 1u
+#define VERSION_FIELDS 2u /* of a request: tagged fields follow; unknown ones are skipped */
+#define TAG_LIMIT 1u
 #define SECOND_NS UINT64_C(1000000000)
 #define TEXT_MAX 512u
 
@@ -42,6 +46,7 @@ struct pd_join {
     uint64_t correlation;
     uint8_t signer[PD_NET_KEY_SIZE];
     uint64_t node;
+    uint32_t limit; /* the last version that its program can follow */
     enum pd_kv_member_role role;
     uint8_t member[PD_KV_MEMBER_BYTES_MAX];
     size_t member_size;
@@ -51,15 +56,21 @@ struct pd_join {
 /* -- Bytes ------------------------------------------------------------------------------------- */
 
 void pd_join_put_request(struct pd_kv_writer *writer, const char *ticket,
-                         const struct pd_kv_member *member)
+                         const struct pd_kv_member *member, uint32_t limit)
 {
     uint8_t room[PD_KV_MEMBER_BYTES_MAX];
     struct pd_kv_writer inner = {.bytes = room, .bytes_max = sizeof room};
     pd_kv_member_encode(&inner, member);
     writer->is_full = writer->is_full || inner.is_full;
-    pd_kv_write_u8(writer, VERSION);
+    pd_kv_write_u8(writer, limit == PD_KV_VERSION_FIRST ? VERSION : VERSION_FIELDS);
     pd_kv_write_span(writer, pd_kv_span(ticket, strlen(ticket)));
     pd_kv_write_span(writer, pd_kv_span(room, inner.size));
+    if (limit > PD_KV_VERSION_FIRST) {
+        struct pd_kv_writer number = {.bytes = room, .bytes_max = sizeof room};
+        pd_kv_write_u64(&number, limit);
+        pd_kv_write_u64(writer, TAG_LIMIT);
+        pd_kv_write_span(writer, pd_kv_span(room, number.size));
+    }
 }
 
 enum pd_status pd_join_read_answer(struct pd_span bytes, struct pd_join_answer *answer_out)
@@ -118,7 +129,9 @@ static void ask(struct pd_join *join, enum step step)
     struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
                                   .bytes_max = sizeof room - PD_REPLICA_REQUEST_HEAD_SIZE};
     struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_MEMBERS};
-    if (step == STEP_DIRECTORY) {
+    if (step == STEP_SIGNER) {
+        head.kind = PD_REPLICA_REQUEST_ABOUT; /* the cluster's version, then the members */
+    } else if (step == STEP_DIRECTORY) {
         head.kind = PD_REPLICA_REQUEST_WRITE;
         pd_kv_command_encode(&writer,
                              &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
@@ -182,6 +195,35 @@ static void directory_answered(struct pd_join *join, struct pd_span body)
     }
 }
 
+static void signer_answered(struct pd_join *join, struct pd_span body)
+{
+    const struct pd_span none = pd_kv_span(NULL, 0);
+    struct pd_replica_about about;
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, body);
+    pd_replica_about_get(&reader, &about);
+    struct pd_span members = pd_kv_span(body.bytes + reader.at, body.size - reader.at);
+    if (about.version > join->limit) {
+        (void)snprintf(join->refusal, sizeof join->refusal,
+                       "the cluster is of version %" PRIu32
+                       ", and the new node's program can follow up to version %" PRIu32
+                       ": use a program that is as new as the members'",
+                       about.version, join->limit);
+        end(join, PD_JOIN_REFUSED, join->refusal, none);
+    } else if (votes_already(join, members)) {
+        end(join, PD_JOIN_REFUSED,
+            "this node votes there already, and its folder has lost what it promised: put the "
+            "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
+            "key too, and join as a new one",
+            none);
+    } else if (pd_members_lists_key(members, join->signer)) {
+        ask(join, STEP_DIRECTORY);
+    } else {
+        end(join, PD_JOIN_REFUSED,
+            "who signed the ticket is no member any more: ask for another one", none);
+    }
+}
+
 static void step(struct pd_join *join, const struct pd_replica_answer_head *answer)
 {
     const struct pd_span none = pd_kv_span(NULL, 0);
@@ -193,18 +235,7 @@ static void step(struct pd_join *join, const struct pd_replica_answer_head *answ
     int size = answer->body.size < TEXT_MAX ? (int)answer->body.size : (int)TEXT_MAX - 1;
     switch (join->step) {
     case STEP_SIGNER:
-        if (votes_already(join, answer->body)) {
-            end(join, PD_JOIN_REFUSED,
-                "this node votes there already, and its folder has lost what it promised: put the "
-                "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
-                "key too, and join as a new one",
-                none);
-        } else if (pd_members_lists_key(answer->body, join->signer)) {
-            ask(join, STEP_DIRECTORY);
-        } else {
-            end(join, PD_JOIN_REFUSED,
-                "who signed the ticket is no member any more: ask for another one", none);
-        }
+        signer_answered(join, answer->body);
         return;
     case STEP_DIRECTORY:
         if (is_done) {
@@ -272,6 +303,21 @@ static const char *judge_ticket(struct pd_join *join, struct pd_span text)
     return NULL;
 }
 
+static uint32_t read_limit(struct pd_kv_reader *reader)
+{
+    uint32_t limit = PD_KV_VERSION_FIRST;
+    while (!reader->is_bad && !pd_kv_read_is_whole(reader)) {
+        uint64_t tag = pd_kv_read_u64(reader);
+        struct pd_kv_reader field;
+        pd_kv_reader_init(&field, pd_kv_read_span(reader));
+        if (tag == TAG_LIMIT) {
+            limit = pd_kv_read_below(&field, UINT32_MAX);
+            reader->is_bad = reader->is_bad || !pd_kv_read_is_whole(&field);
+        }
+    }
+    return limit;
+}
+
 /* NULL: it may go on; or why not. */
 static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_KEY_SIZE],
                                 struct pd_span bytes)
@@ -282,9 +328,11 @@ static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_K
     const uint8_t *version = pd_kv_read_raw(&reader, 1);
     struct pd_span ticket = pd_kv_read_span(&reader);
     struct pd_span row = pd_kv_read_span(&reader);
-    if (version == NULL || *version != VERSION || !pd_kv_read_is_whole(&reader) ||
-        pd_kv_member_decode(row, &member) != PD_OK) {
-        return "not a request that this version knows";
+    bool has_fields = version != NULL && *version == VERSION_FIELDS && pd_kv_version_limit() >= 2;
+    join->limit = has_fields ? read_limit(&reader) : PD_KV_VERSION_FIRST;
+    if (version == NULL || (*version != VERSION && !has_fields) || !pd_kv_read_is_whole(&reader) ||
+        pd_kv_member_decode(row, &member) != PD_OK || member.version != 0) {
+        return PD_JOIN_UNKNOWN_TEXT;
     }
     memcpy(member.key, key, sizeof member.key); /* that alone is proven */
     struct pd_kv_writer writer = {.bytes = join->member, .bytes_max = sizeof join->member};

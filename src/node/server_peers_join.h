@@ -19,6 +19,8 @@
 #include "node/server.h"
 
 #define PD_JOIN_SERVICE "pando-join/1"
+/* Why a request is refused whose form is not known: every version says so in these words. */
+#define PD_JOIN_UNKNOWN_TEXT "not a request that this version knows"
 #define PD_JOIN_REQUEST_MAX (PD_TICKET_TEXT_MAX + PD_KV_MEMBER_BYTES_MAX + 64u)
 
 struct pd_join;
@@ -44,9 +46,11 @@ enum pd_join_outcome {
     PD_JOIN_AGAIN,  /* soon */
     PD_JOIN_REFUSED /* for good; text says why */
 };
-/* member: its key is not sent, the handshake tells it. */
+/* member: its key is not sent, the handshake tells it. limit: how far the new node's program can
+ * follow the cluster's version; PD_KV_VERSION_FIRST asks as programs of that version do, whose
+ * members refuse what is asked in any other way. */
 void pd_join_put_request(struct pd_kv_writer *writer, const char *ticket,
-                         const struct pd_kv_member *member);
+                         const struct pd_kv_member *member, uint32_t limit);
 struct pd_join_answer {
     enum pd_join_outcome outcome;
     struct pd_span text;

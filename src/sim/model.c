@@ -592,7 +592,9 @@ static void run(struct running *running, const struct pd_kv_command *command, ui
         break;
     case PD_KV_MEMBER_PUT:
     case PD_KV_MEMBER_REMOVE:
-        break; /* nobody here gives them, and no answer shows what they change */
+    case PD_KV_MEMBER_TELL:
+    case PD_KV_VERSION_RAISE:
+        break; /* clients here give none, and no answer shows what they change */
     }
 }
 
