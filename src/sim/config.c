@@ -146,5 +146,6 @@ bool pd_sim_config_draw(struct pd_sim_config *config, const struct pd_sim_option
         return false;
     }
     draw_faults(config, &random, options->faults != NULL);
+    config->begins_before = percent(&random, 50);
     return true;
 }

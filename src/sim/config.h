@@ -91,7 +91,8 @@ struct pd_sim_config {
     uint64_t safety_ns;   /* faults end here */
     uint64_t progress_ns; /* after which every client must have gone on */
     uint64_t end_ns;
-    bool heals_all; /* else a quorum only */
+    bool heals_all;     /* else a quorum only */
+    bool begins_before; /* every machine with the version before: it is upgraded on the way */
     struct pd_sim_fault_rates faults;
 };
 

@@ -52,6 +52,7 @@ struct pd_sim_view {
     uint32_t lease_count;
     uint32_t session_count;
     uint64_t key_count;
+    uint32_t version; /* of the cluster */
     uint64_t snapshots_installed;
     uint64_t store_index; /* held by the store, durably */
 };

@@ -349,6 +349,8 @@ static void serve(struct replica_core *core, const struct pd_replica_output *out
         pd_sim_world_note(machine, output->text);
         break;
     case PD_REPLICA_FATAL:
+        pd_replica_status(core->replica, &core->status);
+        machine->is_too_old = core->status.kv.wanted_version != 0;
         if (pd_replica_store_is_damaged(core->replica)) {
             machine->store_was_lost = true; /* its supervisor puts an empty one in its place */
         }
@@ -502,6 +504,7 @@ static void core_view(struct pd_sim_machine *machine, struct pd_sim_view *view_o
         .lease_count = status->kv.lease_count,
         .session_count = status->kv.session_count,
         .key_count = status->kv.key_count,
+        .version = status->kv.version,
         .snapshots_installed = status->counters.snapshots_installed,
         .store_index = store_of(core)->ops->durable_index(store_of(core)),
     };
@@ -611,6 +614,8 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->peer_count = machine->world->founders.voter_count;
     configure_raft(machine, &config->raft);
     pd_sim_core_kv_config(limits, &config->kv);
+    config->kv.version_max = machine->version_limit;
+    config->raises_version = true;
     config->proposals_max = 256;
     config->proposal_bytes_max = 64 * KIB;
     config->reads_max = limits->reads_max;

@@ -299,6 +299,13 @@ static bool process_fault(struct pd_sim_world *world, const struct pd_sim_fault 
         pd_sim_world_push(world, machine->paused_until_ns, PD_SIM_EVENT_RESUME, machine->number, 0,
                           NULL);
         return true;
+    case PD_SIM_FAULT_VERSION:
+        pd_sim_machine_stop(machine, false);
+        machine->version_limit = machine->version_limit == PD_KV_VERSION_LAST
+                                     ? PD_KV_VERSION_LAST - 1
+                                     : PD_KV_VERSION_LAST;
+        restart_later(machine, fault->duration_ns / 4);
+        return true;
     case PD_SIM_FAULT_WIPE:
         return wipe(world, machine);
     case PD_SIM_FAULT_COPY:
@@ -501,7 +508,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
 static bool needs_process(enum pd_sim_fault_kind kind)
 {
     return kind == PD_SIM_FAULT_CRASH || kind == PD_SIM_FAULT_POWER || kind == PD_SIM_FAULT_PAUSE ||
-           kind == PD_SIM_FAULT_WIPE || kind == PD_SIM_FAULT_COPY ||
+           kind == PD_SIM_FAULT_WIPE || kind == PD_SIM_FAULT_COPY || kind == PD_SIM_FAULT_VERSION ||
            kind == PD_SIM_FAULT_DISK_ROT || kind == PD_SIM_FAULT_STORE_LOSS ||
            kind == PD_SIM_FAULT_STORE_ROT;
 }
@@ -571,6 +578,16 @@ static void break_for_good(struct pd_sim_world *world)
     }
 }
 
+/* The upgrade ends: every node runs the newer program. */
+static void upgrade(struct pd_sim_machine *machine)
+{
+    bool is_old = machine->version_limit != PD_KV_VERSION_LAST;
+    machine->version_limit = PD_KV_VERSION_LAST;
+    if (is_old && machine->core != NULL) {
+        pd_sim_machine_stop(machine, false);
+    }
+}
+
 void pd_sim_heal(struct pd_sim_world *world)
 {
     if (!world->config.heals_all) {
@@ -591,6 +608,7 @@ void pd_sim_heal(struct pd_sim_world *world)
         machine->disk.fail_write = 0;
         machine->disk.fail_sync = 0;
         machine->paused_until_ns = 0;
+        upgrade(machine);
         if (machine->is_used && machine->core == NULL) {
             (void)pd_sim_machine_start(machine);
         }

@@ -253,6 +253,21 @@ static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_v
     }
 }
 
+/* The version is part of the states that are compared; here, that nobody is where its program
+ * cannot be. */
+static void check_version(struct pd_sim_machine *machine, const struct pd_sim_view *view)
+{
+    struct pd_sim_world *world = machine->world;
+    if (view->version > machine->version_limit) {
+        pd_sim_world_fail(world, "node %u is at version %u, and its program follows up to %u",
+                          machine->number, view->version, machine->version_limit);
+    }
+    if (view->version > world->version) {
+        world->version = view->version;
+        world->counts.raises++;
+    }
+}
+
 /* It has no log to speak of yet: its store is all that it has. */
 static void check_without_raft(struct pd_sim_machine *machine, const struct pd_sim_view *view)
 {
@@ -308,6 +323,9 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     if (machine->is_forgetful && pd_sim_conf_has_voter(&machine->conf, machine->number)) {
         pd_sim_world_fail(world, "node %u takes part as a voter, though its disk was wiped",
                           machine->number);
+    }
+    if (view.has_state) {
+        check_version(machine, &view);
     }
     if (has_applied && view.has_state && view.applied > 0) {
         check_state_hash(machine, &view);
@@ -375,11 +393,27 @@ static void check_expired(struct pd_sim_world *world)
     }
 }
 
+/* Every member runs the newer program, and has for long: the cluster is where that can be. */
+static void check_raised(struct pd_sim_world *world, const struct pd_raft_conf *conf)
+{
+    for (uint32_t i = 1; i <= world->machine_count; i++) {
+        const struct pd_sim_machine *machine = &world->machines[i];
+        if (pd_sim_conf_has(conf, i) && (machine->core == NULL || machine->is_forgetful)) {
+            return;
+        }
+    }
+    if (world->version != PD_KV_VERSION_LAST) {
+        pd_sim_world_fail(world, "the cluster is of version %u in the end, though all follow %u",
+                          world->version, PD_KV_VERSION_LAST);
+    }
+}
+
 void pd_sim_check_end(struct pd_sim_world *world)
 {
     check_expired(world);
     struct pd_raft_conf conf;
     pd_sim_world_conf(world, &conf);
+    check_raised(world, &conf);
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[i];
         if (machine->core != NULL && !machine->is_forgetful &&

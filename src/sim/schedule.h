@@ -54,7 +54,9 @@
     X(REPLACE, replace, cluster, "a member is replaced by a new one in one joint change", 6,       \
       false, 1)                                                                                    \
     X(TRANSFER, transfer, cluster, "leadership is handed to another", 10, false, UINT32_MAX)       \
-    X(COMPACT, compact, cluster, "a snapshot is due while a node catches up", 6, true, 1)
+    X(COMPACT, compact, cluster, "a snapshot is due while a node catches up", 6, true, 1)          \
+    X(VERSION, version, process, "a node restarts with the other version of the program", 8, true, \
+      1)
 
 enum pd_sim_fault_kind {
 #define PD_SIM_FAULT_ENUM(name, text, group, help, weight, lasts, amount) PD_SIM_FAULT_##name,

@@ -337,6 +337,8 @@ static const struct {
     {"leader_changes", offsetof(struct pd_sim_counts, leader_changes)},
     {"snapshots_installed", offsetof(struct pd_sim_counts, snapshots_installed)},
     {"membership_changes", offsetof(struct pd_sim_counts, membership_changes)},
+    {"raises", offsetof(struct pd_sim_counts, raises)},
+    {"too_old", offsetof(struct pd_sim_counts, too_old)},
     {"crashes", offsetof(struct pd_sim_counts, crashes)},
     {"operations", offsetof(struct pd_sim_counts, operations)},
     {"answered", offsetof(struct pd_sim_counts, answered)},

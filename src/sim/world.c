@@ -242,11 +242,31 @@ static void next_tick(struct pd_sim_machine *machine)
     pd_sim_world_push(world, world->now_ns + period, PD_SIM_EVENT_TICK, machine->number, 0, NULL);
 }
 
+/* It could not follow the cluster's version: an operator gives it the newer program. */
+static void upgrade_after_stop(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    machine->is_too_old = false;
+    if (machine->version_limit == PD_KV_VERSION_LAST) {
+        pd_sim_world_fail(world, "node %u says that it is too old, and is not", machine->number);
+        return;
+    }
+    world->counts.too_old++;
+    machine->version_limit = PD_KV_VERSION_LAST;
+    pd_sim_machine_stop(machine, false);
+    pd_sim_world_push(world, world->now_ns + 500 * MS, PD_SIM_EVENT_RESTART, machine->number, 0,
+                      NULL);
+}
+
 /* A panic or an output told that the process ends here. */
 static void process_stopped(struct pd_sim_machine *machine, const char *text)
 {
     struct pd_sim_world *world = machine->world;
     world->counts.stopped++;
+    if (machine->is_too_old) {
+        upgrade_after_stop(machine);
+        return;
+    }
     if (!machine->may_stop) {
         pd_sim_world_fail(world, "node %u stopped although nothing had failed: %s", machine->number,
                           text);
@@ -393,6 +413,8 @@ static void init_machine(struct pd_sim_world *world, uint32_t number)
     uint64_t skew = pd_random_below(&machine->random, 100 * (uint64_t)PD_SIM_SECOND_NS);
     uint64_t wall_skew = pd_random_below(&machine->random, 3 * (uint64_t)PD_SIM_SECOND_NS);
     pd_sim_clock_init(&machine->clock, PD_SIM_SECOND_NS + skew, WALL_START_NS + wall_skew);
+    machine->version_limit =
+        world->config.begins_before ? PD_KV_VERSION_LAST - 1 : PD_KV_VERSION_LAST;
     machine->start = number <= world->config.nodes ? PD_SIM_START_BOOTSTRAP : PD_SIM_START_JOIN;
 }
 
@@ -410,6 +432,7 @@ void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *c
                         config->network_tail);
     pd_random_init(&world->faults_random, config->seed, "fault details");
     world->fault_targets = pd_sim_alloc((schedule->count + 1) * sizeof world->fault_targets[0]);
+    world->version = PD_KV_VERSION_FIRST;
     world->founders.voter_count = config->nodes;
     for (uint32_t i = 0; i < config->nodes; i++) {
         world->founders.voters[i] = i + 1;

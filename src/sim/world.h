@@ -13,6 +13,7 @@
 #include <setjmp.h>
 
 #include "base/sometimes.h"
+#include "kv/version.h"
 #include "sim/clock.h"
 #include "sim/core.h"
 #include "sim/model.h"
@@ -80,6 +81,8 @@ struct pd_sim_machine {
     bool is_used;             /* it runs, ran or was asked to join */
     bool is_gone;             /* its data is lost or it was left broken: never started again */
     bool may_stop;            /* a fault justifies that it stops or refuses to start */
+    uint32_t version_limit;   /* of its program: how far it can follow the cluster */
+    bool is_too_old;          /* it stopped because it could not follow */
     bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
     bool leaves_change;       /* it does not run, and its log may hold a change of the membership */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
@@ -108,6 +111,8 @@ struct pd_sim_counts {
     uint64_t leader_changes;
     uint64_t snapshots_installed;
     uint64_t membership_changes;
+    uint64_t raises;  /* of the cluster's version */
+    uint64_t too_old; /* nodes that stopped because they could not follow one */
     uint64_t crashes;
     uint64_t operations;
     uint64_t answered;
@@ -178,6 +183,7 @@ struct pd_sim_world {
     struct pd_sim_order wishes[PD_SIM_WISHES_MAX];
     uint32_t wish_count;
     uint32_t wish_tries;
+    uint32_t version; /* of the cluster, the last that anybody has applied */
     uint64_t commit_at_progress;
     int64_t healed_revision; /* committed when a quorum was healed */
     /* Failure. */
