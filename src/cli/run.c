@@ -91,7 +91,7 @@ static int start_module(struct pd_program *program, const struct pd_run_options 
         .rights = rights,
         .entry = {.function = start,
                   .function_size = sizeof start - 1,
-                  .is_initialized_first = false},
+                  .is_initialized_first = true},
     };
     struct pd_wasm_process *main_process = NULL;
     enum pd_status status = pd_wasm_process_create(&program->system, &spawn, &main_process);

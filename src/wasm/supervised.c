@@ -158,7 +158,7 @@ static enum pd_status create_worker(struct pd_process *supervisor, const struct 
         .rights = worker->rights,
         .entry = {.function = spec->function,
                   .function_size = (uint32_t)strlen(spec->function),
-                  .is_initialized_first = strcmp(spec->function, "_start") != 0,
+                  .is_initialized_first = true,
                   .params = params,
                   .param_count = param_count},
         .parent = supervisor->pid,

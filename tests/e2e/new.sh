@@ -76,4 +76,13 @@ else
     skip e2e/new/rust 'no cargo here has std for wasm32-wasip1 or wasm32-wasi'
 fi
 
+# Go. -trimpath: the same bytes as the last time, so that their compiled code is found again.
+go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go1\.//; s/[^0-9].*//')
+if [ "${go_version:-0}" -ge 24 ]; then
+    (export GOTOOLCHAIN=local GOFLAGS=-trimpath GOWORK=off GOPROXY=off; project go my-go_guest2; exit $((failures > 0))) ||
+        failures=$((failures + 1))
+else
+    skip e2e/new/go 'there is no Go 1.24 or newer'
+fi
+
 finish

@@ -38,6 +38,16 @@ wat2wasm --debug-names -o "$work/names.wasm" "$work/names.wat"
 runs 1 run "$work/names.wasm"
 said inner
 said outer
+
+# A library that is also a program, as Go builds them: what prepares it comes first.
+cat >"$work/prepared.wat" <<'WAT'
+(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1) (global $prepared (mut i32) (i32.const 3))
+  (func (export "_initialize") (global.set $prepared (i32.const 7)))
+  (func (export "_start") (call $exit (global.get $prepared))))
+WAT
+wat2wasm -o "$work/prepared.wasm" "$work/prepared.wat"
+runs 7 run "$work/prepared.wasm"
 cat >"$work/deep.wat" <<'WAT'
 (module (memory (export "memory") 1) (func $deep (export "_start") call $deep))
 WAT
