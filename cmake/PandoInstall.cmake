@@ -1,5 +1,4 @@
 # `make install` (DESTDIR, PREFIX) and `make package`.
-include(GNUInstallDirs)
 
 if(TARGET pando)
   install(TARGETS pando RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -32,6 +31,17 @@ endif()
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/sdk/c/include)
   install(DIRECTORY sdk/c/include/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pando/sdk/c/include
     FILES_MATCHING PATTERN "*.h")
+endif()
+if(TARGET pando_shared)
+  # One component, so that a program's build (and our test) can have it alone.
+  install(TARGETS pando_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client)
+  install(FILES ${PANDO_CLIENT_ARCHIVE} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client)
+  install(FILES ${CMAKE_BINARY_DIR}/pando.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+    COMPONENT client)
+  install(DIRECTORY include/pando DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT client
+    FILES_MATCHING PATTERN "*.h")
+  install(DIRECTORY sdk/client DESTINATION ${CMAKE_INSTALL_DATADIR}/pando COMPONENT client
+    FILES_MATCHING PATTERN "*.c")
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -3,7 +3,7 @@
 # What a folder may include from the others is DESIGN's table, checked by scripts/check_includes.py;
 # here stands only which outside libraries it may reach.
 set(PANDO_FOLDERS
-  base raft kv coord jobs actor proto wasm store wal net gateway host node sim cli)
+  base raft kv coord jobs actor proto wasm store wal net gateway host client node sim cli)
 
 set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
 set(PANDO_EXTERNAL_store rocksdb)
@@ -15,6 +15,7 @@ set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LI
   PkgConfig::GNUTLS http_parser)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
+set(PANDO_EXTERNAL_client PkgConfig::GNUTLS Threads::Threads)
 set(PANDO_EXTERNAL_sim Threads::Threads)
 set(PANDO_EXTERNAL_cli wasmtime PkgConfig::NETTLE PkgConfig::GNUTLS PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
@@ -59,9 +60,16 @@ foreach(folder IN LISTS PANDO_FOLDERS)
   else()
     target_compile_definitions(pando_${folder} PRIVATE _GNU_SOURCE)
   endif()
+  if(folder STREQUAL "client")
+    target_include_directories(pando_client PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include)
+    target_compile_definitions(pando_client PRIVATE PD_CLIENT_VERSION="${PROJECT_VERSION}")
+  endif()
   if(folder STREQUAL "node" OR folder STREQUAL "cli")
     target_include_directories(pando_${folder} PRIVATE ${CMAKE_BINARY_DIR}/generated)
     add_dependencies(pando_${folder} build_info)
+  endif()
+  if(folder STREQUAL "cli")
+    target_include_directories(pando_cli PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/include)
   endif()
   if(folder STREQUAL "proto")
     target_include_directories(pando_proto SYSTEM PUBLIC ${PANDO_PROTO_DIR}/..)
@@ -74,7 +82,8 @@ endforeach()
 # Everything at once, for programs and tests. A group, because base declares interfaces (host.h) that
 # higher folders implement, so that symbols are needed in both directions.
 add_library(pando_all INTERFACE)
-target_include_directories(pando_all INTERFACE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+target_include_directories(pando_all INTERFACE
+  ${CMAKE_CURRENT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR}/include)
 target_include_directories(pando_all SYSTEM INTERFACE ${PANDO_PROTO_DIR}/..)
 if(pando_libraries)
   list(JOIN pando_libraries "," group)

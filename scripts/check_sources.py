@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     "net": {"base", "proto"},
     "gateway": {"base", "proto", "kv"},
     "host": {"base"},
+    "client": {"base", "kv"},
     "node": ALL,
     "sim": ALL,
     "cli": ALL,
@@ -44,6 +45,9 @@ EXCEPTIONS = {
     # snprintf into a given buffer; `tidy.sh symbols` sees that nothing else of it is called.
     ("src/actor/supervisor.c", "stdio.h"),
     ("src/raft/trace.c", "stdio.h"),  # vsnprintf, when somebody listens
+    # The formats of what a client says and is told.
+    ("src/client/node_client.h", "node/replica_request.h"),
+    ("src/client/watch.c", "node/replica_watch.h"),
     # Its allocator is the arena; what it would do with the heap it does through that.
     ("src/proto/arena.h", "protobuf-c/protobuf-c.h"),
     ("src/proto/depth.h", "protobuf-c/protobuf-c.h"),

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "cli/node_client.h"
+#include "client/node_client.h"
 
 struct pd_cluster_backup {
     const char *folder;

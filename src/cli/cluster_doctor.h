@@ -2,7 +2,7 @@
 #ifndef PD_CLI_CLUSTER_DOCTOR_H
 #define PD_CLI_CLUSTER_DOCTOR_H
 
-#include "cli/node_client.h"
+#include "client/node_client.h"
 
 /* Look at the machine, at the folder, and at the cluster of the node that runs in it. An exit code:
  * failed, when something is wrong. */

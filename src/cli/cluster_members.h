@@ -2,7 +2,7 @@
 #ifndef PD_CLI_CLUSTER_MEMBERS_H
 #define PD_CLI_CLUSTER_MEMBERS_H
 
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "node/members.h"
 
 #define PD_CLUSTER_MEMBERS_MAX 96u

@@ -2,7 +2,7 @@
 #ifndef PD_CLI_CLUSTER_TICKET_H
 #define PD_CLI_CLUSTER_TICKET_H
 
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "node/members_ticket.h"
 
 /* Print a ticket for the cluster of the running node in `folder`, signed by that node. An exit

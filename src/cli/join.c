@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/joiner.h"
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "host/real.h"
 #include "host/resolve.h"
 

@@ -38,7 +38,7 @@ static int key_is_empty(const struct pd_command *command)
 
 /* Of a key, or of all that begin with it. */
 static int run_keys(const struct pd_command *command,
-                    int (*ask)(void *arguments, struct pd_node_client *client), int count,
+                    int (*ask)(void *arguments, struct pando_client *client), int count,
                     char **words)
 {
     struct arguments arguments = ARGUMENTS_DEFAULT;
@@ -55,56 +55,25 @@ static int run_keys(const struct pd_command *command,
 
 /* -- get --------------------------------------------------------------------------------------- */
 
-static int print_records(const struct arguments *arguments, struct pd_kv_reader *reader)
-{
-    struct pd_kv_record record;
-    bool is_any = false;
-    while (pd_kv_answer_record(reader, &record)) {
-        pd_store_print_record(&record, is_json(arguments), arguments->is_prefix);
-        is_any = true;
-    }
-    if (reader->is_bad) {
-        return pd_command_failed("the node's answer cannot be read: is it of another version?");
-    }
-    if (!is_any && !arguments->is_prefix) {
-        return pd_command_failed("there is no key '%s'", arguments->key);
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-/* A range, or what is to be deleted, and the writer of its command: room for both. */
-static uint8_t *key_room(const struct arguments *arguments, struct pd_kv_writer *writer)
-{
-    size_t size = 2 * strlen(arguments->key) + 1024;
-    uint8_t *room = pd_alloc(size + strlen(arguments->key) + 1);
-    *writer = (struct pd_kv_writer){.bytes = room, .bytes_max = size};
-    return room;
-}
-
-static int get(void *state, struct pd_node_client *client)
+static int get(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    struct pd_kv_writer writer;
-    uint8_t *room = key_room(arguments, &writer);
-    struct pd_kv_range range = {.key = pd_store_span(arguments->key),
-                                .revision = (int64_t)arguments->revision,
-                                .limit = (int64_t)arguments->limit};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    if (room == NULL) {
-        return pd_command_failed("no memory");
+    const struct pando_keys keys = pd_store_keys(arguments->key, arguments->is_prefix);
+    struct pando_result *result = NULL;
+    int code = PD_EXIT_CODE_OK;
+    if (pando_get(client, &keys, (int64_t)arguments->revision, arguments->limit,
+                  arguments->is_serializable ? PANDO_SERIALIZABLE : 0, &result) != PANDO_OK) {
+        return pd_store_failed(client);
     }
-    if (arguments->is_prefix) {
-        range.range_end = pd_store_prefix_end(range.key, room + writer.bytes_max);
+    for (size_t i = 0; i < pando_result_count(result); i++) {
+        pd_store_print_record(pando_result_record(result, i), is_json(arguments),
+                              arguments->is_prefix);
     }
-    if (range.key.size == 0) {
-        range.key = (struct pd_span){(const uint8_t *)"", 1}; /* all keys */
+    if (pando_result_count(result) == 0 && !arguments->is_prefix) {
+        code = pd_command_failed("there is no key '%s'", arguments->key);
     }
-    pd_kv_encode_range(&writer, &range);
-    enum pd_status status = pd_node_client_read(client, (struct pd_span){writer.bytes, writer.size},
-                                                arguments->is_serializable, &head, &reader);
-    pd_free(room);
-    return status == PD_OK ? print_records(arguments, &reader) : pd_store_failed(client);
+    pando_result_free(result);
+    return code;
 }
 
 static const struct pd_option get_options[] = {
@@ -160,65 +129,51 @@ static const struct pd_command command_get = {
 /* -- put --------------------------------------------------------------------------------------- */
 
 /* The word, or with "-" all of standard input. False: too long, or it cannot be read. */
-static bool value_of(const struct arguments *arguments, uint8_t *room, struct pd_span *value_out)
+static bool value_of(const struct arguments *arguments, uint8_t *room,
+                     struct pando_bytes *value_out)
 {
     if (strcmp(arguments->value, "-") != 0) {
-        *value_out = pd_store_span(arguments->value);
+        *value_out = pando_text(arguments->value);
         return value_out->size <= VALUE_MAX;
     }
     size_t size = fread(room, 1, VALUE_MAX, stdin);
-    *value_out = (struct pd_span){room, size};
+    *value_out = (struct pando_bytes){room, size};
     return ferror(stdin) == 0 && feof(stdin) != 0;
 }
 
-static int put_value(const struct arguments *arguments, struct pd_node_client *client,
-                     struct pd_kv_writer *writer, struct pd_span value)
+static int put_value(const struct arguments *arguments, struct pando_client *client,
+                     struct pando_bytes value)
 {
-    struct pd_kv_put new_record = {
-        .key = pd_store_span(arguments->key), .value = value, .lease = arguments->lease};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    pd_kv_encode_put(writer, &new_record);
-    if (pd_node_client_open_session(client) != PD_OK) {
+    int64_t revision = 0;
+    if (pando_put(client, pando_text(arguments->key), value, arguments->lease, &revision) !=
+        PANDO_OK) {
         return pd_store_failed(client);
     }
-    enum pd_status status =
-        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, &head, &reader);
-    if (status != PD_OK) {
-        int code = pd_store_failed(client);
-        pd_node_client_close_session(client);
-        return code;
-    }
-    pd_node_client_close_session(client);
     if (is_json(arguments)) {
         json_t *object = json_object();
-        json_object_set_new(object, "revision", json_integer(head.revision));
+        json_object_set_new(object, "revision", json_integer(revision));
         pd_store_print_json(object);
     } else {
-        (void)printf("revision %" PRId64 "\n", head.revision);
+        (void)printf("revision %" PRId64 "\n", revision);
     }
     return PD_EXIT_CODE_OK;
 }
 
-static int put(void *state, struct pd_node_client *client)
+static int put(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    size_t room_size = VALUE_MAX + strlen(arguments->key) + 1024;
-    uint8_t *value_room = pd_alloc(VALUE_MAX);
-    uint8_t *room = pd_alloc(room_size);
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = room_size};
-    struct pd_span value = {NULL, 0};
+    uint8_t *room = pd_alloc(VALUE_MAX);
+    struct pando_bytes value = {NULL, 0};
     int code = PD_EXIT_CODE_FAILED;
-    if (value_room == NULL || room == NULL) {
+    if (room == NULL) {
         code = pd_command_failed("no memory");
-    } else if (!value_of(arguments, value_room, &value)) {
+    } else if (!value_of(arguments, room, &value)) {
         code = pd_command_failed("cannot read the value from standard input, or it is longer than "
                                  "%u bytes",
                                  (unsigned)VALUE_MAX);
     } else {
-        code = put_value(arguments, client, &writer, value);
+        code = put_value(arguments, client, value);
     }
-    pd_free(value_room);
     pd_free(room);
     return code;
 }
@@ -276,56 +231,24 @@ static const struct pd_command command_put = {
 
 /* -- del --------------------------------------------------------------------------------------- */
 
-static int del_in_session(struct pd_node_client *client, const struct pd_kv_writer *writer,
-                          struct pd_kv_answer_head *head, struct pd_kv_reader *reader)
-{
-    enum pd_status status = pd_node_client_open_session(client);
-    /* A disk that is nearly full takes deletes, and no new sessions. */
-    bool goes_without = status == PD_ERR_DENIED && client->outcome == PD_REPLICA_DISK_LOW;
-    if (status != PD_OK && !goes_without) {
-        return pd_store_failed(client);
-    }
-    status =
-        pd_node_client_write(client, (struct pd_span){writer->bytes, writer->size}, head, reader);
-    return status == PD_OK ? PD_EXIT_CODE_OK : pd_store_failed(client);
-}
-
-static int del(void *state, struct pd_node_client *client)
+static int del(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    struct pd_kv_writer writer;
-    uint8_t *room = key_room(arguments, &writer);
-    struct pd_kv_delete del_range = {.key = pd_store_span(arguments->key)};
-    struct pd_kv_answer_head head = {.error = PD_KV_OK};
-    struct pd_kv_reader reader = {.at = 0};
-    struct pd_kv_record record;
-    if (room == NULL) {
-        return pd_command_failed("no memory");
+    const struct pando_keys keys = pd_store_keys(arguments->key, arguments->is_prefix);
+    int64_t count = 0;
+    int64_t revision = 0;
+    if (pando_delete(client, &keys, &count, &revision) != PANDO_OK) {
+        return pd_store_failed(client);
     }
-    if (arguments->is_prefix) {
-        del_range.range_end = pd_store_prefix_end(del_range.key, room + writer.bytes_max);
+    if (is_json(arguments)) {
+        json_t *object = json_object();
+        json_object_set_new(object, "deleted", json_integer(count));
+        json_object_set_new(object, "revision", json_integer(revision));
+        pd_store_print_json(object);
+    } else {
+        (void)printf("%" PRId64 " deleted, revision %" PRId64 "\n", count, revision);
     }
-    if (del_range.key.size == 0) {
-        del_range.key = (struct pd_span){(const uint8_t *)"", 1};
-    }
-    pd_kv_encode_delete(&writer, &del_range);
-    int code = del_in_session(client, &writer, &head, &reader);
-    pd_free(room);
-    if (code == PD_EXIT_CODE_OK) {
-        while (pd_kv_answer_record(&reader, &record)) {
-        }
-        int64_t count = pd_kv_answer_delete_tail(&reader);
-        if (is_json(arguments)) {
-            json_t *object = json_object();
-            json_object_set_new(object, "deleted", json_integer(count));
-            json_object_set_new(object, "revision", json_integer(head.revision));
-            pd_store_print_json(object);
-        } else {
-            (void)printf("%" PRId64 " deleted, revision %" PRId64 "\n", count, head.revision);
-        }
-    }
-    pd_node_client_close_session(client);
-    return code;
+    return PD_EXIT_CODE_OK;
 }
 
 static const struct pd_option del_options[] = {
@@ -359,29 +282,18 @@ static const struct pd_command command_del = {
 
 /* -- compact ----------------------------------------------------------------------------------- */
 
-static int compact(void *state, struct pd_node_client *client)
+static int compact(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    uint8_t room[64];
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    pd_kv_command_encode(
-        &writer,
-        &(struct pd_kv_command){.kind = PD_KV_COMPACT, .revision = (int64_t)arguments->revision});
-    if (pd_node_client_open_session(client) != PD_OK ||
-        pd_node_client_write(client, (struct pd_span){room, writer.size}, &head, &reader) !=
-            PD_OK) {
-        int code = pd_store_failed(client);
-        pd_node_client_close_session(client);
-        return code;
+    int64_t revision = 0;
+    if (pando_compact(client, (int64_t)arguments->revision, &revision) != PANDO_OK) {
+        return pd_store_failed(client);
     }
-    pd_node_client_close_session(client);
     if (is_json(arguments)) {
         json_t *object = json_object();
         json_object_set_new(object, "compacted_revision",
                             json_integer((json_int_t)arguments->revision));
-        json_object_set_new(object, "revision", json_integer(head.revision));
+        json_object_set_new(object, "revision", json_integer(revision));
         pd_store_print_json(object);
     } else {
         (void)printf("compacted up to revision %" PRIu64 "\n", arguments->revision);

@@ -4,10 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/store_text.h"
+#include "kv/command.h"
 
-#define ROOM 64u
 #define RETRY_NS 200000000
 
 struct arguments {
@@ -40,34 +41,6 @@ static json_t *lease_json(int64_t id)
     return object;
 }
 
-static enum pd_status write_command(struct pd_node_client *client,
-                                    const struct pd_kv_command *command,
-                                    struct pd_kv_answer_head *head, struct pd_kv_reader *reader)
-{
-    uint8_t room[ROOM];
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    pd_kv_command_encode(&writer, command);
-    return pd_node_client_write(client, (struct pd_span){room, writer.size}, head, reader);
-}
-
-/* A write that applies once; an exit code. */
-static int write_once(struct pd_node_client *client, const struct pd_kv_command *command,
-                      struct pd_kv_answer_head *head, struct pd_kv_reader *reader)
-{
-    if (pd_node_client_open_session(client) != PD_OK ||
-        write_command(client, command, head, reader) != PD_OK) {
-        int code = pd_store_failed(client);
-        pd_node_client_close_session(client);
-        return code;
-    }
-    return PD_EXIT_CODE_OK;
-}
-
-static int bad_answer(void)
-{
-    return pd_command_failed("the node's answer cannot be read: is it of another version?");
-}
-
 static int no_such_lease(int64_t id)
 {
     return pd_command_failed("there is no lease %016" PRIx64
@@ -78,23 +51,14 @@ static int no_such_lease(int64_t id)
 
 /* -- grant ------------------------------------------------------------------------------------- */
 
-static int grant(void *state, struct pd_node_client *client)
+static int grant(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    const struct pd_kv_command command = {
-        .kind = PD_KV_LEASE_GRANT, .id = arguments->id, .ttl_s = (int64_t)arguments->ttl_s};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    int code = write_once(client, &command, &head, &reader);
-    if (code != PD_EXIT_CODE_OK) {
-        return code;
-    }
-    int64_t id = pd_kv_answer_number(&reader);
-    int64_t ttl_s = pd_kv_answer_number(&reader);
-    bool is_bad = reader.is_bad;
-    pd_node_client_close_session(client);
-    if (is_bad) {
-        return bad_answer();
+    int64_t id = 0;
+    int64_t ttl_s = 0;
+    if (pando_lease_grant(client, (int64_t)arguments->ttl_s, arguments->id, &id, &ttl_s) !=
+        PANDO_OK) {
+        return pd_store_failed(client);
     }
     if (is_json(arguments)) {
         json_t *object = lease_json(id);
@@ -158,33 +122,30 @@ static const struct pd_command command_grant = {
 
 /* -- revoke ------------------------------------------------------------------------------------ */
 
-static int revoke(void *state, struct pd_node_client *client)
+/* The end of those that name a lease. */
+static int failed(const struct arguments *arguments, const struct pando_client *client,
+                  enum pando_status status)
+{
+    return status == PANDO_NOT_FOUND ? no_such_lease(arguments->id) : pd_store_failed(client);
+}
+
+static int revoke(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    const struct pd_kv_command command = {.kind = PD_KV_LEASE_REVOKE, .id = arguments->id};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    if (pd_node_client_open_session(client) != PD_OK) {
-        return pd_store_failed(client);
+    int64_t revision = 0;
+    enum pando_status status = pando_lease_revoke(client, arguments->id, &revision);
+    if (status != PANDO_OK) {
+        return failed(arguments, client, status);
     }
-    enum pd_status status = write_command(client, &command, &head, &reader);
-    int code = PD_EXIT_CODE_OK;
-    if (status == PD_ERR_DENIED && client->outcome == PD_REPLICA_OK &&
-        head.error == PD_KV_ERR_LEASE_NOT_FOUND) {
-        code = no_such_lease(arguments->id);
-    } else if (status != PD_OK) {
-        code = pd_store_failed(client);
-    }
-    pd_node_client_close_session(client);
-    if (code == PD_EXIT_CODE_OK && is_json(arguments)) {
+    if (is_json(arguments)) {
         json_t *object = lease_json(arguments->id);
-        json_object_set_new(object, "revision", json_integer(head.revision));
+        json_object_set_new(object, "revision", json_integer(revision));
         pd_store_print_json(object);
-    } else if (code == PD_EXIT_CODE_OK) {
+    } else {
         (void)printf("revoked %016" PRIx64 ", and its keys are gone, revision %" PRId64 "\n",
-                     (uint64_t)arguments->id, head.revision);
+                     (uint64_t)arguments->id, revision);
     }
-    return code;
+    return PD_EXIT_CODE_OK;
 }
 
 /* The words of a command that takes one id. */
@@ -260,27 +221,8 @@ static void say_kept(const struct arguments *arguments, int64_t ttl_s)
     (void)fflush(stdout);
 }
 
-/* Once. *ttl_s_out: what is left, or -1 when there is no such lease. */
-static enum pd_status keep_once(const struct arguments *arguments, struct pd_node_client *client,
-                                int64_t *ttl_s_out)
-{
-    const struct pd_kv_command command = {.kind = PD_KV_LEASE_KEEPALIVE, .id = arguments->id};
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    enum pd_status status = write_command(client, &command, &head, &reader);
-    if (status == PD_OK) {
-        (void)pd_kv_answer_number(&reader);
-        *ttl_s_out = pd_kv_answer_number(&reader);
-        if (reader.is_bad) {
-            (void)bad_answer();
-            return PD_ERR_CORRUPT;
-        }
-    }
-    return status;
-}
-
 /* Asking again does no harm: a lease that is kept alive twice lives as long. */
-static int keep_alive(void *state, struct pd_node_client *client)
+static int keep_alive(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
     uint64_t until_ns = 0; /* the lease lives until then at least; 0: never heard of it */
@@ -288,29 +230,25 @@ static int keep_alive(void *state, struct pd_node_client *client)
     for (;;) {
         int64_t ttl_s = 0;
         uint64_t begun_ns = now_ns();
-        enum pd_status status = keep_once(arguments, client, &ttl_s);
-        /* DENIED with an answer is the store's own word: there is no such lease. */
-        bool is_gone = status == PD_ERR_DENIED && client->outcome == PD_REPLICA_OK;
-        bool may_come_back = !is_gone && status != PD_ERR_CORRUPT && status != PD_ERR_NO_MEMORY;
-        if (is_gone || (status == PD_OK && ttl_s <= 0)) {
-            return no_such_lease(arguments->id);
+        enum pando_status status = pando_lease_keep_alive(client, arguments->id, &ttl_s);
+        bool may_come_back = status != PANDO_NOT_FOUND && status != PANDO_PROTOCOL &&
+                             status != PANDO_NO_MEMORY && status != PANDO_INVALID;
+        if (status != PANDO_OK && (!may_come_back || until_ns == 0 || now_ns() >= until_ns)) {
+            return failed(arguments, client, status);
         }
-        if (status != PD_OK && (!may_come_back || until_ns == 0 || now_ns() >= until_ns)) {
-            return pd_store_failed(client);
-        }
-        if (status == PD_OK) {
+        if (status == PANDO_OK) {
             say_kept(arguments, ttl_s);
             until_ns = begun_ns + (uint64_t)ttl_s * 1000000000u;
             is_lost = false;
         } else if (!is_lost) {
             (void)fprintf(stderr, "pando: %s. Trying again until its time has run out\n",
-                          client->text);
+                          pando_client_message(client));
             is_lost = true;
         }
         if (arguments->is_once) {
             return PD_EXIT_CODE_OK;
         }
-        pause_ns(status == PD_OK ? (uint64_t)ttl_s * 1000000000u / 3 : RETRY_NS);
+        pause_ns(status == PANDO_OK ? (uint64_t)ttl_s * 1000000000u / 3 : RETRY_NS);
     }
 }
 
@@ -350,42 +288,16 @@ static const struct pd_command command_keep_alive = {
 
 /* -- ttl, list --------------------------------------------------------------------------------- */
 
-/* A read without a command. An exit code; *reader_out stands behind the head. */
-static int read_leases(struct pd_node_client *client, enum pd_replica_request_kind kind, int64_t id,
-                       struct pd_kv_reader *reader_out)
-{
-    const struct pd_replica_request_head request = {.kind = kind, .number = (uint64_t)id};
-    struct pd_replica_answer_head answer;
-    struct pd_kv_answer_head head;
-    if (pd_node_client_call(client, &request, &answer) != PD_OK) {
-        return pd_store_failed(client);
-    }
-    if (answer.outcome != PD_REPLICA_OK) {
-        (void)pd_node_client_refused(client, &answer);
-        return pd_store_failed(client);
-    }
-    pd_kv_reader_init(reader_out, answer.body);
-    pd_kv_answer_head(reader_out, &head);
-    if (head.error != PD_KV_OK) {
-        return pd_command_failed("%s", pd_kv_error_text(head.error));
-    }
-    return reader_out->is_bad ? bad_answer() : PD_EXIT_CODE_OK;
-}
-
-static int ttl(void *state, struct pd_node_client *client)
+static int ttl(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    struct pd_kv_reader reader;
-    struct pd_span key;
-    int code = read_leases(client, PD_REPLICA_REQUEST_LEASE, arguments->id, &reader);
-    if (code != PD_EXIT_CODE_OK) {
-        return code;
-    }
-    (void)pd_kv_answer_number(&reader);
-    int64_t left_s = pd_kv_answer_number(&reader);
-    int64_t granted_s = pd_kv_answer_number(&reader);
-    if (left_s < 0) {
-        return no_such_lease(arguments->id);
+    struct pando_result *result = NULL;
+    int64_t left_s = 0;
+    int64_t granted_s = 0;
+    enum pando_status status =
+        pando_lease_look(client, arguments->id, &left_s, &granted_s, &result);
+    if (status != PANDO_OK) {
+        return failed(arguments, client, status);
     }
     json_t *object = lease_json(arguments->id);
     json_t *keys = json_array();
@@ -395,7 +307,8 @@ static int ttl(void *state, struct pd_node_client *client)
         (void)printf("lease %016" PRIx64 ": %" PRId64 " s left of %" PRId64 "\n",
                      (uint64_t)arguments->id, left_s, granted_s);
     }
-    while (pd_kv_answer_key(&reader, &key)) {
+    for (size_t i = 0; i < pando_result_count(result); i++) {
+        struct pando_bytes key = pando_result_record(result, i)->key;
         if (arguments->with_keys && !is_json(arguments)) {
             pd_store_print_bytes(key);
             (void)putchar('\n');
@@ -404,6 +317,7 @@ static int ttl(void *state, struct pd_node_client *client)
         pd_store_set_bytes(one, "key", key);
         (void)json_array_append_new(keys, one);
     }
+    pando_result_free(result);
     if (arguments->with_keys) {
         json_object_set(object, "keys", keys);
     }
@@ -412,7 +326,7 @@ static int ttl(void *state, struct pd_node_client *client)
         pd_store_print_json(json_incref(object));
     }
     json_decref(object);
-    return reader.is_bad ? bad_answer() : PD_EXIT_CODE_OK;
+    return PD_EXIT_CODE_OK;
 }
 
 static const struct pd_option ttl_options[] = {
@@ -448,20 +362,31 @@ static const struct pd_command command_ttl = {
     .run = run_ttl,
 };
 
-static int list(void *state, struct pd_node_client *client)
+static int list(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    struct pd_kv_reader reader;
-    int64_t id = 0;
-    int code = read_leases(client, PD_REPLICA_REQUEST_LEASES, 0, &reader);
-    while (code == PD_EXIT_CODE_OK && pd_kv_answer_id(&reader, &id)) {
+    size_t room = 0;
+    size_t count = 0;
+    int64_t *ids = NULL;
+    enum pando_status status = pando_lease_list(client, NULL, 0, &count);
+    while (status == PANDO_OK && count > room) { /* more may have come meanwhile */
+        pd_free(ids);
+        room = count + 64;
+        ids = pd_alloc_zeroed(room, sizeof *ids);
+        if (ids == NULL) {
+            return pd_command_failed("no memory");
+        }
+        status = pando_lease_list(client, ids, room, &count);
+    }
+    for (size_t i = 0; status == PANDO_OK && i < count; i++) {
         if (is_json(arguments)) {
-            pd_store_print_json(lease_json(id));
+            pd_store_print_json(lease_json(ids[i]));
         } else {
-            (void)printf("%016" PRIx64 "\n", (uint64_t)id);
+            (void)printf("%016" PRIx64 "\n", (uint64_t)ids[i]);
         }
     }
-    return code == PD_EXIT_CODE_OK && reader.is_bad ? bad_answer() : code;
+    pd_free(ids);
+    return status == PANDO_OK ? PD_EXIT_CODE_OK : pd_store_failed(client);
 }
 
 static const struct pd_command command_list;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "host/disk.h"
 #include "host/key_file.h"
 #include "node/server.h"

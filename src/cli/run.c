@@ -9,7 +9,7 @@
 #include "cli/app_command.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "cli/run.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"

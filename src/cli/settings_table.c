@@ -2,7 +2,7 @@
  * same. */
 #include <string.h>
 
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "cli/run_options.h"
 #include "cli/settings.h"
 #include "host/resolve.h"

@@ -12,7 +12,7 @@
 #include "cli/bootstrap.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
-#include "cli/node_client.h"
+#include "client/node_client.h"
 #include "cli/node_log.h"
 #include "cli/options.h"
 #include "cli/settings.h"

@@ -34,11 +34,11 @@ static int ask(void *state, struct pd_node_client *client)
     struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_STATUS};
     struct pd_replica_answer_head answer;
     if (pd_node_client_call(client, &request, &answer) != PD_OK) {
-        return pd_store_failed(client);
+        return pd_command_failed("%s", client->text);
     }
     if (answer.outcome != PD_REPLICA_OK) {
         (void)pd_node_client_refused(client, &answer);
-        return pd_store_failed(client);
+        return pd_command_failed("%s", client->text);
     }
     if (arguments->output == PD_OUTPUT_JSON) {
         (void)printf("%.*s\n", (int)answer.body.size, (const char *)answer.body.bytes);
@@ -59,7 +59,7 @@ static int run_status(int count, char **words)
         .node = {.folder = PD_NODE_FOLDER, .timeout_s = PD_STORE_TIMEOUT_S}};
     int code = PD_EXIT_CODE_OK;
     return pd_command_parse(&pd_command_status, &count, words, &arguments, &code)
-               ? pd_store_ask(&arguments.node, ask, &arguments)
+               ? pd_store_ask_node(&arguments.node, ask, &arguments)
                : code;
 }
 

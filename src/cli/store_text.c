@@ -27,16 +27,22 @@ struct pd_span pd_store_prefix_end(struct pd_span prefix, uint8_t *room)
     return (struct pd_span){room, size};
 }
 
-void pd_store_set_bytes(json_t *object, const char *name, struct pd_span bytes)
+struct pando_keys pd_store_keys(const char *key, bool is_prefix)
+{
+    return is_prefix ? pando_prefix(pando_text(key)) : pando_key(pando_text(key));
+}
+
+void pd_store_set_bytes(json_t *object, const char *name, struct pando_bytes bytes)
 {
     static const char digits[] = "0123456789abcdef";
-    json_t *text = json_stringn(bytes.size == 0 ? "" : (const char *)bytes.bytes, bytes.size);
+    const uint8_t *at = bytes.data;
+    json_t *text = json_stringn(bytes.size == 0 ? "" : bytes.data, bytes.size);
     if (text == NULL) { /* not UTF-8 */
         char *hex = pd_alloc(2 * bytes.size + 1);
         char hex_name[32];
         for (size_t i = 0; hex != NULL && i < bytes.size; i++) {
-            hex[2 * i] = digits[bytes.bytes[i] >> 4];
-            hex[2 * i + 1] = digits[bytes.bytes[i] & 15];
+            hex[2 * i] = digits[at[i] >> 4];
+            hex[2 * i + 1] = digits[at[i] & 15];
         }
         (void)snprintf(hex_name, sizeof hex_name, "%s_hex", name);
         json_object_set_new(object, hex_name, json_stringn(hex, 2 * bytes.size));
@@ -46,7 +52,7 @@ void pd_store_set_bytes(json_t *object, const char *name, struct pd_span bytes)
     json_object_set_new(object, name, text);
 }
 
-json_t *pd_store_record_json(const struct pd_kv_record *record)
+json_t *pd_store_record_json(const struct pando_record *record)
 {
     json_t *object = json_object();
     pd_store_set_bytes(object, "key", record->key);
@@ -66,25 +72,26 @@ void pd_store_print_json(json_t *object)
     json_decref(object);
 }
 
-void pd_store_print_record(const struct pd_kv_record *record, bool is_json, bool with_key)
+void pd_store_print_record(const struct pando_record *record, bool is_json, bool with_key)
 {
     if (is_json) {
         pd_store_print_json(pd_store_record_json(record));
         return;
     }
     if (with_key) {
-        (void)fwrite(record->key.bytes, 1, record->key.size, stdout);
+        (void)fwrite(record->key.data, 1, record->key.size, stdout);
         (void)putchar('\t');
     }
-    (void)fwrite(record->value.bytes, 1, record->value.size, stdout);
+    (void)fwrite(record->value.data, 1, record->value.size, stdout);
     (void)putchar('\n');
 }
 
-void pd_store_print_bytes(struct pd_span bytes)
+void pd_store_print_bytes(struct pando_bytes bytes)
 {
-    json_t *text = json_stringn(bytes.size == 0 ? "" : (const char *)bytes.bytes, bytes.size);
+    const uint8_t *at = bytes.data;
+    json_t *text = json_stringn(bytes.size == 0 ? "" : bytes.data, bytes.size);
     for (size_t i = 0; i < bytes.size; i++) {
-        uint8_t byte = bytes.bytes[i];
+        uint8_t byte = at[i];
         bool is_plain = byte >= 0x20 && byte != 0x7f && (byte < 0x80 || text != NULL);
         if (is_plain) {
             (void)putchar(byte);
@@ -107,13 +114,13 @@ bool pd_store_lease_parse(const char *text, int64_t *id_out)
     return id > 0 && id <= INT64_MAX;
 }
 
-int pd_store_failed(const struct pd_node_client *client)
+int pd_store_failed(const struct pando_client *client)
 {
-    return pd_command_failed("%s", client->text);
+    return pd_command_failed("%s", pando_client_message(client));
 }
 
-int pd_store_ask(const struct pd_node_options *node,
-                 int (*ask)(void *state, struct pd_node_client *client), void *state)
+int pd_store_ask_node(const struct pd_node_options *node,
+                      int (*ask)(void *state, struct pd_node_client *client), void *state)
 {
     static struct pd_node_client client; /* too large for a frame */
     char path[PD_NODE_PATH_MAX];
@@ -123,5 +130,26 @@ int pd_store_ask(const struct pd_node_options *node,
     pd_node_client_init(&client, path, node->timeout_s * 1000);
     int code = ask(state, &client);
     pd_node_client_deinit(&client);
+    return code;
+}
+
+int pd_store_ask(const struct pd_node_options *node,
+                 int (*ask)(void *state, struct pando_client *client), void *state)
+{
+    struct pando_client *client = NULL;
+    struct pando_config config = PANDO_CONFIG_INIT;
+    char path[PD_NODE_PATH_MAX];
+    char endpoint[PD_NODE_PATH_MAX + 8];
+    const char *endpoints[] = {endpoint};
+    if (!pd_node_socket_path(node->folder, node->socket, path)) {
+        return pd_command_failed("the path of the socket is too long; name it with --socket");
+    }
+    (void)snprintf(endpoint, sizeof endpoint, "unix:%s", path);
+    config.endpoints = endpoints;
+    config.endpoint_count = 1;
+    config.timeout_ms = node->timeout_s * 1000;
+    int code = pando_client_open(&config, &client) == PANDO_OK ? ask(state, client)
+                                                               : pd_store_failed(client);
+    pando_client_close(client);
     return code;
 }

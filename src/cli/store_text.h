@@ -6,9 +6,11 @@
 #define PD_CLI_STORE_TEXT_H
 
 #include <jansson.h>
+#include <pando/client.h>
 
-#include "cli/node_client.h"
+#include "base/span.h"
 #include "cli/options.h"
+#include "client/node_client.h"
 
 #define PD_STORE_TIMEOUT_S 10
 
@@ -17,17 +19,20 @@ struct pd_span pd_store_span(const char *text);
 /* The keys that begin with `prefix`: the range's end in `room`, of prefix.size + 1 bytes. */
 struct pd_span pd_store_prefix_end(struct pd_span prefix, uint8_t *room);
 
-void pd_store_set_bytes(json_t *object, const char *name, struct pd_span bytes);
-json_t *pd_store_record_json(const struct pd_kv_record *record);
+/* The key, or all that begin with it. */
+struct pando_keys pd_store_keys(const char *key, bool is_prefix);
+
+void pd_store_set_bytes(json_t *object, const char *name, struct pando_bytes bytes);
+json_t *pd_store_record_json(const struct pando_record *record);
 
 /* Print and give back. */
 void pd_store_print_json(json_t *object);
 
 /* As JSON, or its value; with its key in front of it when `with_key`. */
-void pd_store_print_record(const struct pd_kv_record *record, bool is_json, bool with_key);
+void pd_store_print_record(const struct pando_record *record, bool is_json, bool with_key);
 
 /* Bytes for a terminal: those that are no printable text as \xNN. */
-void pd_store_print_bytes(struct pd_span bytes);
+void pd_store_print_bytes(struct pando_bytes bytes);
 
 /* The id of a lease as etcd's tools show it: hexadecimal. False: none, or 0. */
 bool pd_store_lease_parse(const char *text, int64_t *id_out);
@@ -35,9 +40,12 @@ bool pd_store_lease_parse(const char *text, int64_t *id_out);
 /* Call `ask` with a client of the node that the options name; an exit code, of a message that was
  * printed. */
 int pd_store_ask(const struct pd_node_options *node,
-                 int (*ask)(void *state, struct pd_node_client *client), void *state);
+                 int (*ask)(void *state, struct pando_client *client), void *state);
+/* Likewise, for what the library does not do: a node's own affairs. */
+int pd_store_ask_node(const struct pd_node_options *node,
+                      int (*ask)(void *state, struct pd_node_client *client), void *state);
 
 /* The end of every one that fails: what the client says. */
-int pd_store_failed(const struct pd_node_client *client);
+int pd_store_failed(const struct pando_client *client);
 
 #endif

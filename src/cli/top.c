@@ -359,7 +359,7 @@ static int run_top(int count, char **words)
                                   .interval_s = 1};
     int code = PD_EXIT_CODE_OK;
     return pd_command_parse(&pd_command_top, &count, words, &arguments, &code)
-               ? pd_store_ask(&arguments.node, run, &arguments)
+               ? pd_store_ask_node(&arguments.node, run, &arguments)
                : code;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/store_text.h"
 #include "cli/txn_text.h"
@@ -18,74 +19,72 @@ struct arguments {
 
 /* -- The answer -------------------------------------------------------------------------------- */
 
-/* One response for people, or into `list`. */
-static void show_response(struct pd_kv_reader *reader, json_t *list)
+/* What was read, for people or into a list. */
+static void show_records(const struct pando_result *result, json_t *object, bool is_text)
 {
-    enum pd_kv_answer_kind kind = pd_kv_answer_response(reader);
-    struct pd_kv_record record;
     json_t *records = json_array();
-    json_t *object = json_object();
-    int64_t count = 0;
-    bool more = false;
-    while (pd_kv_answer_record(reader, &record)) {
-        if (list == NULL && kind == PD_KV_ANSWER_RANGE) {
+    for (size_t i = 0; i < pando_result_count(result); i++) {
+        const struct pando_record *record = pando_result_record(result, i);
+        if (is_text) {
             (void)printf("get   ");
-            pd_store_print_bytes(record.key);
+            pd_store_print_bytes(record->key);
             (void)printf("  ");
-            pd_store_print_bytes(record.value);
+            pd_store_print_bytes(record->value);
             (void)putchar('\n');
         }
-        (void)json_array_append_new(records, pd_store_record_json(&record));
-        count++;
+        (void)json_array_append_new(records, pd_store_record_json(record));
     }
-    if (kind == PD_KV_ANSWER_RANGE) {
-        pd_kv_answer_range_tail(reader, &more, &count);
-        json_object_set(object, "get", records);
-        if (list == NULL && json_array_size(records) == 0) {
-            (void)printf("get   nothing\n");
-        }
-    } else if (kind == PD_KV_ANSWER_DELETE) {
-        count = pd_kv_answer_delete_tail(reader);
-        json_object_set_new(object, "deleted", json_integer(count));
+    if (is_text && pando_result_count(result) == 0) {
+        (void)printf("get   nothing\n");
+    }
+    json_object_set_new(object, "get", records);
+}
+
+/* One response for people, or into `list`. */
+static void show_response(const struct pando_txn_result *result, size_t index, json_t *list)
+{
+    json_t *object = json_object();
+    switch (pando_txn_op(result, index)) {
+    case PANDO_OP_GET:
+        show_records(pando_txn_records(result, index), object, list == NULL);
+        break;
+    case PANDO_OP_DELETE:
+        json_object_set_new(object, "deleted", json_integer(pando_txn_deleted(result, index)));
         if (list == NULL) {
-            (void)printf("del   %" PRId64 " deleted\n", count);
+            (void)printf("del   %" PRId64 " deleted\n", pando_txn_deleted(result, index));
         }
-    } else if (kind == PD_KV_ANSWER_PUT) {
+        break;
+    case PANDO_OP_PUT:
         json_object_set_new(object, "put", json_true());
         if (list == NULL) {
             (void)printf("put   done\n");
         }
-    } else {
-        reader->is_bad = true; /* we ask for no others */
+        break;
+    case PANDO_OP_NONE:
+        break;
     }
-    json_decref(records);
     if (list != NULL) {
         (void)json_array_append(list, object);
     }
     json_decref(object);
 }
 
-static int show(const struct arguments *arguments, int64_t revision, struct pd_kv_reader *reader)
+static int show(const struct arguments *arguments, const struct pando_txn_result *result)
 {
-    bool succeeded = false;
-    uint32_t count = 0;
-    pd_kv_answer_txn(reader, &succeeded, &count);
+    bool succeeded = pando_txn_succeeded(result);
     json_t *list = arguments->output == PD_OUTPUT_JSON ? json_array() : NULL;
     if (list == NULL) {
         (void)printf("%s, revision %" PRId64 "\n",
-                     succeeded ? "then" : "else: a compare is not true", revision);
+                     succeeded ? "then" : "else: a compare is not true",
+                     pando_txn_revision(result));
     }
-    for (uint32_t i = 0; i < count && !reader->is_bad; i++) {
-        show_response(reader, list);
-    }
-    if (reader->is_bad) {
-        json_decref(list);
-        return pd_command_failed("the node's answer cannot be read: is it of another version?");
+    for (size_t i = 0; i < pando_txn_count(result); i++) {
+        show_response(result, i, list);
     }
     if (list != NULL) {
         json_t *object = json_object();
         json_object_set_new(object, "succeeded", json_boolean(succeeded));
-        json_object_set_new(object, "revision", json_integer(revision));
+        json_object_set_new(object, "revision", json_integer(pando_txn_revision(result)));
         json_object_set_new(object, "responses", list);
         pd_store_print_json(object);
     }
@@ -94,45 +93,96 @@ static int show(const struct arguments *arguments, int64_t revision, struct pd_k
 
 /* -- Asking ------------------------------------------------------------------------------------ */
 
-static int ask_encoded(const struct arguments *arguments, struct pd_node_client *client,
-                       struct pd_span command)
+static struct pando_bytes bytes_of(struct pd_span span)
 {
-    struct pd_kv_answer_head head;
-    struct pd_kv_reader reader;
-    if (pd_node_client_open_session(client) != PD_OK) {
-        return pd_store_failed(client);
+    return (struct pando_bytes){span.bytes, span.size};
+}
+
+static struct pando_keys keys_of(struct pd_span key, struct pd_span end)
+{
+    struct pando_keys keys = {.kind = PANDO_KEY, .key = bytes_of(key), .end = bytes_of(end)};
+    if (end.size > 0) {
+        keys.kind = end.size == 1 && end.bytes[0] == 0 ? PANDO_FROM : PANDO_RANGE;
     }
-    int code = pd_node_client_write(client, command, &head, &reader) == PD_OK
-                   ? show(arguments, head.revision, &reader)
-                   : pd_store_failed(client);
-    pd_node_client_close_session(client);
+    return keys;
+}
+
+static void add_op(struct pando_txn *txn, enum pando_branch branch, const struct pd_kv_op *op)
+{
+    struct pando_keys keys;
+    switch (op->kind) {
+    case PD_KV_OP_PUT:
+        pando_txn_put(txn, branch, bytes_of(op->as.put.key), bytes_of(op->as.put.value),
+                      op->as.put.lease);
+        break;
+    case PD_KV_OP_RANGE:
+        keys = keys_of(op->as.range.key, op->as.range.range_end);
+        pando_txn_get(txn, branch, &keys);
+        break;
+    case PD_KV_OP_DELETE:
+        keys = keys_of(op->as.delete_range.key, op->as.delete_range.range_end);
+        pando_txn_delete(txn, branch, &keys);
+        break;
+    case PD_KV_OP_TXN:
+        pd_assert(false); /* the text has no nested ones */
+    }
+}
+
+static void add_compare(struct pando_txn *txn, const struct pd_kv_compare *compare)
+{
+    static const enum pando_is is[] = {[PD_KV_EQUAL] = PANDO_IS_EQUAL,
+                                       [PD_KV_GREATER] = PANDO_IS_GREATER,
+                                       [PD_KV_LESS] = PANDO_IS_LESS,
+                                       [PD_KV_NOT_EQUAL] = PANDO_IS_NOT_EQUAL};
+    static const enum pando_compare targets[] = {[PD_KV_COMPARE_VERSION] = PANDO_COMPARE_VERSION,
+                                                 [PD_KV_COMPARE_CREATE] = PANDO_COMPARE_CREATE,
+                                                 [PD_KV_COMPARE_MOD] = PANDO_COMPARE_MOD,
+                                                 [PD_KV_COMPARE_VALUE] = PANDO_COMPARE_VALUE,
+                                                 [PD_KV_COMPARE_LEASE] = PANDO_COMPARE_LEASE};
+    if (compare->target == PD_KV_COMPARE_VALUE) {
+        pando_txn_if_value(txn, bytes_of(compare->key), is[compare->result],
+                           bytes_of(compare->value));
+    } else {
+        pando_txn_if_number(txn, targets[compare->target], bytes_of(compare->key),
+                            is[compare->result], compare->number);
+    }
+}
+
+static int commit(const struct arguments *arguments, struct pando_client *client,
+                  const struct pd_txn *text)
+{
+    struct pando_txn_result *result = NULL;
+    struct pando_txn *txn = pando_txn_new();
+    if (txn == NULL) {
+        return pd_command_failed("no memory");
+    }
+    for (uint32_t i = 0; i < text->compare_count; i++) {
+        add_compare(txn, &text->compares[i]);
+    }
+    for (uint32_t i = 1; i < text->op_count; i++) {
+        add_op(txn, i <= text->ops[0].as.txn.then_count ? PANDO_THEN : PANDO_ELSE, &text->ops[i]);
+    }
+    int code = pando_txn_commit(client, txn, &result) == PANDO_OK ? show(arguments, result)
+                                                                  : pd_store_failed(client);
+    pando_txn_result_free(result);
+    pando_txn_free(txn);
     return code;
 }
 
-static int ask(void *state, struct pd_node_client *client)
+static int ask(void *state, struct pando_client *client)
 {
-    static struct pd_txn txn; /* too large for a frame */
+    static struct pd_txn text; /* too large for a frame */
     const struct arguments *arguments = state;
-    enum pd_status status = pd_txn_read(&txn, arguments->text);
     int code = PD_EXIT_CODE_FAILED;
+    enum pd_status status = pd_txn_read(&text, arguments->text);
     if (status == PD_ERR_INVALID) {
-        code = pd_command_usage(&pd_command_txn, "%s", txn.wrong);
+        code = pd_command_usage(&pd_command_txn, "%s", text.wrong);
     } else if (status != PD_OK) {
         code = pd_command_failed("no memory");
     } else {
-        struct pd_kv_command command = pd_txn_command(&txn);
-        size_t size = txn.size_max + 64 * (size_t)(txn.op_count + txn.compare_count) + 1024;
-        uint8_t *room = pd_alloc(size);
-        struct pd_kv_writer writer = {.bytes = room, .bytes_max = size};
-        if (room == NULL) {
-            code = pd_command_failed("no memory");
-        } else {
-            pd_kv_command_encode(&writer, &command);
-            code = ask_encoded(arguments, client, (struct pd_span){room, writer.size});
-        }
-        pd_free(room);
+        code = commit(arguments, client, &text);
     }
-    pd_txn_deinit(&txn);
+    pd_txn_deinit(&text);
     return code;
 }
 

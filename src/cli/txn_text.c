@@ -121,15 +121,6 @@ bool pd_txn_operand(struct pd_kv_compare *compare, struct pd_span word)
     return true;
 }
 
-struct pd_kv_command pd_txn_command(struct pd_txn *txn)
-{
-    return (struct pd_kv_command){.kind = PD_KV_OPS,
-                                  .ops = txn->ops,
-                                  .op_count = txn->op_count,
-                                  .compares = txn->compares,
-                                  .compare_count = txn->compare_count};
-}
-
 void pd_txn_deinit(struct pd_txn *txn)
 {
     pd_free(txn->bytes);

@@ -11,7 +11,7 @@
  *                     {"del":KEY}],
  *             "else":[...]}. Text that begins with '{' is taken for it.
  * Bounds     PD_TXN_OPS_MAX operations and as many compares; the node has its own bounds.
- * Ownership  The command's spans point into the txn. */
+ * Ownership  Spans point into the txn. */
 #ifndef PD_CLI_TXN_TEXT_H
 #define PD_CLI_TXN_TEXT_H
 
@@ -21,7 +21,7 @@
 #define PD_TXN_WRONG_MAX 256u
 
 struct pd_txn {
-    struct pd_kv_op ops[1 + PD_TXN_OPS_MAX]; /* the root, `then`, `else` */
+    struct pd_kv_op ops[1 + PD_TXN_OPS_MAX]; /* preorder: the root, `then`, `else` */
     struct pd_kv_compare compares[PD_TXN_OPS_MAX];
     uint32_t op_count;
     uint32_t compare_count;
@@ -34,9 +34,6 @@ struct pd_txn {
 /* PD_ERR_INVALID: txn->wrong says what and where; PD_ERR_NO_MEMORY. Deinit in any case. */
 PD_NODISCARD enum pd_status pd_txn_read(struct pd_txn *txn, struct pd_span text);
 void pd_txn_deinit(struct pd_txn *txn);
-
-/* The command of it, borrowed from the txn. */
-struct pd_kv_command pd_txn_command(struct pd_txn *txn);
 
 /* -- For the two that read --------------------------------------------------------------------- */
 

@@ -4,14 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/store_text.h"
-#include "node/replica_watch.h"
-
-#define CREDIT (UINT32_C(1) << 20)
-#define CREDIT_BACK (UINT32_C(1) << 18) /* what was taken in is given back in portions */
-#define RETRY_NS 200000000
 
 struct arguments {
     struct pd_node_options node;
@@ -23,38 +17,19 @@ struct arguments {
     bool with_previous;
 };
 
-/* Where we are. What has been printed is known by (revision, how many of it), so that a revision
- * that broke off in its middle goes on there and not at its beginning. */
-struct watch {
-    const struct arguments *arguments;
-    struct pd_node_client *client;
-    struct pd_span range_end;
-    int64_t next_revision; /* to begin at; 0: now */
-    int64_t printed_revision;
-    uint64_t printed_count;
-    int64_t seen_revision; /* of the answers since the watch was made */
-    uint64_t seen_count;
-    uint64_t events;
-    uint32_t taken; /* bytes, not yet given back */
-    bool was_made;  /* once at least */
-    bool is_lost;   /* and told */
-};
-
-/* What an answer comes to. */
-enum turn {
-    TURN_ON = 0,
-    TURN_AGAIN, /* make the watch anew */
-    TURN_END
-};
-
 /* -- Printing ---------------------------------------------------------------------------------- */
 
-static void print_event_json(const struct pd_kv_event *event)
+static bool is_delete(const struct pando_event *event)
+{
+    return event->kind == PANDO_EVENT_DELETE;
+}
+
+static void print_event_json(const struct pando_event *event)
 {
     json_t *object = pd_store_record_json(&event->record);
-    json_object_set_new(object, "type", json_string(event->is_delete ? "delete" : "put"));
+    json_object_set_new(object, "type", json_string(is_delete(event) ? "delete" : "put"));
     json_object_set_new(object, "revision", json_integer(event->record.mod_revision));
-    if (event->is_delete) {
+    if (is_delete(event)) {
         (void)json_object_del(object, "value");
         (void)json_object_del(object, "create_revision");
         (void)json_object_del(object, "version");
@@ -66,12 +41,12 @@ static void print_event_json(const struct pd_kv_event *event)
     pd_store_print_json(object);
 }
 
-static void print_event(const struct pd_kv_event *event)
+static void print_event(const struct pando_event *event)
 {
     (void)printf("%8" PRId64 "  %-6s  ", event->record.mod_revision,
-                 event->is_delete ? "delete" : "put");
+                 is_delete(event) ? "delete" : "put");
     pd_store_print_bytes(event->record.key);
-    if (!event->is_delete) {
+    if (!is_delete(event)) {
         (void)printf("  ");
         pd_store_print_bytes(event->record.value);
     }
@@ -83,214 +58,7 @@ static void print_event(const struct pd_kv_event *event)
     (void)putchar('\n');
 }
 
-/* False: it was printed before the connection broke. */
-static bool is_new(struct watch *watch, int64_t revision)
-{
-    if (revision != watch->seen_revision) {
-        watch->seen_revision = revision;
-        watch->seen_count = 0;
-    }
-    watch->seen_count++;
-    if (revision < watch->printed_revision ||
-        (revision == watch->printed_revision && watch->seen_count <= watch->printed_count)) {
-        return false;
-    }
-    watch->printed_revision = revision;
-    watch->printed_count = watch->seen_count;
-    return true;
-}
-
-static bool has_enough(const struct watch *watch)
-{
-    return watch->arguments->events_max != 0 && watch->events == watch->arguments->events_max;
-}
-
-/* -- Answers ----------------------------------------------------------------------------------- */
-
-static int unreadable(void)
-{
-    return pd_command_failed("the node's answer cannot be read: is it of another version?");
-}
-
-static enum turn take_events(struct watch *watch, struct pd_kv_reader *reader, int *code_out)
-{
-    struct pd_kv_event event;
-    while (!has_enough(watch) && pd_replica_watch_event_get(reader, &event)) {
-        if (!is_new(watch, event.record.mod_revision)) {
-            continue;
-        }
-        if (watch->arguments->output == PD_OUTPUT_JSON) {
-            print_event_json(&event);
-        } else {
-            print_event(&event);
-        }
-        watch->events++;
-    }
-    if (fflush(stdout) != 0) {
-        *code_out = pd_command_failed("cannot write to standard output");
-        return TURN_END;
-    }
-    if (has_enough(watch)) {
-        return TURN_END;
-    }
-    if (!pd_kv_answer_is_whole(reader)) {
-        *code_out = unreadable();
-        return TURN_END;
-    }
-    return TURN_ON;
-}
-
-/* The watch ended by the node's word. */
-static enum turn take_end(struct watch *watch, const struct pd_replica_answer_head *answer,
-                          int *code_out)
-{
-    struct pd_kv_reader reader;
-    struct pd_replica_watch_head head;
-    if (answer->outcome != PD_REPLICA_CANCELLED) {
-        (void)pd_node_client_refused(watch->client, answer);
-        if (answer->outcome != PD_REPLICA_INVALID && watch->was_made) {
-            return TURN_AGAIN;
-        }
-        *code_out = pd_store_failed(watch->client);
-        return TURN_END;
-    }
-    pd_kv_reader_init(&reader, answer->body);
-    pd_replica_watch_head_get(&reader, &head);
-    if (reader.is_bad) {
-        *code_out = unreadable();
-        return TURN_END;
-    }
-    if (head.compact_revision == 0) {
-        (void)snprintf(watch->client->text, sizeof watch->client->text, "the watch ended: %.*s",
-                       (int)(head.reason.size < 200 ? head.reason.size : 200),
-                       head.reason.size == 0 ? "" : (const char *)head.reason.bytes);
-        return TURN_AGAIN;
-    }
-    (void)pd_command_failed("revision %" PRId64 " is compacted: what happened before revision "
-                            "%" PRId64 " cannot be told any more. Read the keys (`pando kv get`), "
-                            "and watch on with --rev %" PRId64,
-                            watch->next_revision, head.compact_revision, head.compact_revision);
-    *code_out = PD_EXIT_CODE_LOST;
-    return TURN_END;
-}
-
-static void say_watching(struct watch *watch)
-{
-    if (watch->is_lost || !watch->was_made) {
-        (void)fprintf(stderr, "pando: watching%s from revision %" PRId64 " on\n",
-                      watch->is_lost ? " again," : "", watch->next_revision);
-    }
-    watch->was_made = true;
-    watch->is_lost = false;
-}
-
-static enum turn take_answer(struct watch *watch, const struct pd_replica_answer_head *answer,
-                             int *code_out)
-{
-    struct pd_kv_reader reader;
-    struct pd_replica_watch_head head;
-    enum turn turn = TURN_ON;
-    if (answer->outcome != PD_REPLICA_OK) {
-        return take_end(watch, answer, code_out);
-    }
-    pd_kv_reader_init(&reader, answer->body);
-    pd_replica_watch_head_get(&reader, &head);
-    if (reader.is_bad) {
-        *code_out = unreadable();
-        return TURN_END;
-    }
-    switch (head.kind) {
-    case PD_REPLICA_WATCH_EVENTS:
-        turn = take_events(watch, &reader, code_out);
-        watch->taken += (uint32_t)answer->body.size;
-        break;
-    case PD_REPLICA_WATCH_PROGRESS:
-        watch->taken += (uint32_t)answer->body.size;
-        break;
-    case PD_REPLICA_WATCH_CREATED:
-    case PD_REPLICA_WATCH_CANCELLED: /* never with OK */
-        break;
-    }
-    if (!head.is_fragment) {
-        watch->next_revision = head.through_revision + 1;
-    }
-    if (head.kind == PD_REPLICA_WATCH_CREATED) {
-        say_watching(watch);
-    }
-    return turn;
-}
-
-/* -- Asking ------------------------------------------------------------------------------------ */
-
-static enum pd_status make(struct watch *watch)
-{
-    const struct pd_replica_watch_request wanted = {
-        .key = pd_store_span(watch->arguments->key),
-        .range_end = watch->range_end,
-        .start_revision = watch->next_revision,
-        .credit = CREDIT,
-        .with_previous = watch->arguments->with_previous,
-        .with_progress = true, /* how far it is, so that it need not begin far behind */
-    };
-    size_t size = 2 * strlen(watch->arguments->key) + 256;
-    uint8_t *room = pd_alloc(size);
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = size};
-    if (room == NULL) {
-        (void)snprintf(watch->client->text, sizeof watch->client->text, "no memory");
-        return PD_ERR_NO_MEMORY;
-    }
-    pd_replica_watch_request_put(&writer, &wanted);
-    const struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_WATCH,
-                                                    .body = {room, writer.size}};
-    enum pd_status status = pd_node_client_begin(watch->client, &request);
-    pd_free(room);
-    watch->taken = 0;
-    watch->seen_revision = 0;
-    watch->seen_count = 0;
-    return status;
-}
-
-static enum pd_status give_back(struct watch *watch)
-{
-    uint8_t room[64];
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    const struct pd_replica_watch_credit credit = {.credit = watch->taken};
-    if (watch->taken < CREDIT_BACK) {
-        return PD_OK;
-    }
-    pd_replica_watch_credit_put(&writer, &credit);
-    const struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_WATCH_CREDIT,
-                                                    .number = watch->client->correlation,
-                                                    .body = {room, writer.size}};
-    watch->taken = 0;
-    return pd_node_client_also(watch->client, &request);
-}
-
-/* Until the connection breaks, or the watch has ended. */
-static enum turn follow(struct watch *watch, int *code_out)
-{
-    struct pd_replica_answer_head answer;
-    enum turn turn = TURN_ON;
-    enum pd_status status = make(watch);
-    while (status == PD_OK && turn == TURN_ON) {
-        status = pd_node_client_next(watch->client, &answer);
-        if (status == PD_OK) {
-            turn = take_answer(watch, &answer, code_out);
-        }
-        if (status == PD_OK && turn == TURN_ON) {
-            status = give_back(watch);
-        }
-    }
-    if (turn == TURN_END) {
-        return TURN_END;
-    }
-    if (status == PD_ERR_CORRUPT || status == PD_ERR_NO_MEMORY || status == PD_ERR_INVALID ||
-        !watch->was_made) {
-        *code_out = pd_store_failed(watch->client);
-        return TURN_END;
-    }
-    return TURN_AGAIN;
-}
+/* -- Following --------------------------------------------------------------------------------- */
 
 static uint64_t now_s(void)
 {
@@ -299,38 +67,94 @@ static uint64_t now_s(void)
     return (uint64_t)time.tv_sec;
 }
 
-static int watch_keys(void *state, struct pd_node_client *client)
+static int failed(const struct pando_watch *watch, enum pando_status status)
+{
+    if (status != PANDO_COMPACTED) {
+        return pd_command_failed("%s", pando_watch_message(watch));
+    }
+    int64_t first = pando_watch_compacted(watch);
+    (void)pd_command_failed("revision %" PRId64 " is compacted: what happened before revision "
+                            "%" PRId64 " cannot be told any more. Read the keys (`pando kv get`), "
+                            "and watch on with --rev %" PRId64,
+                            pando_watch_revision(watch), first, first);
+    return PD_EXIT_CODE_LOST;
+}
+
+/* How far it is. */
+struct progress {
+    uint64_t events;
+    uint64_t lost_s; /* since when the node is away */
+    bool was_live;
+    bool is_lost;
+};
+
+static void say_state(struct progress *progress, const struct pando_watch *watch,
+                      const struct pando_event *event)
+{
+    if (event->kind == PANDO_EVENT_LIVE) {
+        (void)fprintf(stderr, "pando: watching%s from revision %" PRId64 " on\n",
+                      progress->was_live ? " again," : "", event->revision);
+        progress->was_live = true;
+        progress->is_lost = false;
+    } else {
+        (void)fprintf(stderr, "pando: %s. Trying again from revision %" PRId64 " on\n",
+                      pando_watch_message(watch), event->revision);
+        progress->is_lost = true;
+        progress->lost_s = now_s();
+    }
+}
+
+/* False: standard output takes no more. */
+static bool take(struct progress *progress, const struct arguments *arguments,
+                 const struct pando_watch *watch, const struct pando_event *event)
+{
+    if (event->kind == PANDO_EVENT_LIVE || event->kind == PANDO_EVENT_LOST) {
+        say_state(progress, watch, event);
+        return true;
+    }
+    if (arguments->output == PD_OUTPUT_JSON) {
+        print_event_json(event);
+    } else {
+        print_event(event);
+    }
+    progress->events++;
+    return fflush(stdout) == 0;
+}
+
+static int follow(const struct arguments *arguments, struct pando_watch *watch)
+{
+    struct progress progress = {.events = 0};
+    const struct pando_event *event = NULL;
+    uint64_t patience_s = arguments->node.timeout_s;
+    while (arguments->events_max == 0 || progress.events < arguments->events_max) {
+        uint64_t wait_ms = progress.is_lost && patience_s != 0 ? 1000 : UINT64_MAX;
+        enum pando_status status = pando_watch_next(watch, wait_ms, &event);
+        if (status == PANDO_OK && !take(&progress, arguments, watch, event)) {
+            return pd_command_failed("cannot write to standard output");
+        }
+        if (status != PANDO_OK && status != PANDO_TIMEOUT) {
+            return failed(watch, status);
+        }
+        if (progress.is_lost && patience_s != 0 && now_s() - progress.lost_s >= patience_s) {
+            return pd_command_failed("%s. Go on later with --rev %" PRId64,
+                                     pando_watch_message(watch), pando_watch_revision(watch));
+        }
+    }
+    return PD_EXIT_CODE_OK;
+}
+
+static int watch_keys(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
-    struct watch watch = {
-        .arguments = arguments, .client = client, .next_revision = (int64_t)arguments->revision};
-    uint8_t *room = pd_alloc(strlen(arguments->key) + 1);
-    uint64_t lost_s = 0;
-    int code = PD_EXIT_CODE_OK;
-    if (room == NULL) {
-        return pd_command_failed("no memory");
+    const struct pando_keys keys = pd_store_keys(arguments->key, arguments->is_prefix);
+    struct pando_watch *watch = NULL;
+    pando_client_set_timeout(client, PD_STORE_TIMEOUT_S * UINT64_C(1000)); /* of what is sent */
+    if (pando_watch_open(client, &keys, (int64_t)arguments->revision,
+                         arguments->with_previous ? PANDO_WATCH_PREVIOUS : 0, &watch) != PANDO_OK) {
+        return pd_store_failed(client);
     }
-    if (arguments->is_prefix) {
-        watch.range_end = pd_store_prefix_end(pd_store_span(arguments->key), room);
-    }
-    client->timeout_ms = PD_STORE_TIMEOUT_S * UINT64_C(1000); /* of what is sent */
-    while (follow(&watch, &code) == TURN_AGAIN) {
-        const struct timespec pause = {.tv_nsec = RETRY_NS};
-        pd_node_client_disconnect(client);
-        if (!watch.is_lost) {
-            (void)fprintf(stderr, "pando: %s. Trying again from revision %" PRId64 " on\n",
-                          client->text, watch.next_revision);
-            lost_s = now_s();
-        }
-        watch.is_lost = true;
-        if (arguments->node.timeout_s != 0 && now_s() - lost_s >= arguments->node.timeout_s) {
-            code = pd_command_failed("%s. Go on later with --rev %" PRId64, client->text,
-                                     watch.next_revision);
-            break;
-        }
-        (void)nanosleep(&pause, NULL);
-    }
-    pd_free(room);
+    int code = follow(arguments, watch);
+    pando_watch_close(watch);
     return code;
 }
 

@@ -204,7 +204,11 @@ static void test_any_text(void **state)
             text[pd_random_below(&random, size)] = (char)pd_random_below(&random, 256);
         }
         if (pd_txn_read(&txn, (struct pd_span){(const uint8_t *)text, size}) == PD_OK) {
-            struct pd_kv_command command = pd_txn_command(&txn);
+            const struct pd_kv_command command = {.kind = PD_KV_OPS,
+                                                  .ops = txn.ops,
+                                                  .op_count = txn.op_count,
+                                                  .compares = txn.compares,
+                                                  .compare_count = txn.compare_count};
             struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
             pd_kv_command_encode(&writer, &command);
             assert_true(writer.size > 0);
