@@ -65,13 +65,22 @@ has_template() { [ -d "$PANDO_SOURCE_DIR/sdk/$1/template" ]; }
 project c my-c_guest2
 cmp -s my-c_guest2/pando/include/pando/kv.h "$PANDO_SOURCE_DIR/sdk/c/include/pando/kv.h" || fail "the SDK was not copied as it is"
 
-# Rust of rustup with the target, or Debian's, whose cargo and rustc belong together.
-export CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$work/target # nothing is fetched
+# What a sanitizer watches is Pando, whatever the guest was written in: there C stands for all.
+[ -z "${PANDO_SANITIZE-}" ] || finish
+
+# elsewhere LANGUAGE NAME VARIABLE=VALUE...: a project, with tools that are told so.
+elsewhere() {
+    local language=$1 name=$2
+    shift 2
+    (failures=0; export "$@"; project "$language" "$name"; exit $((failures > 0))) || failures=$((failures + 1))
+}
+
+# Rust of rustup with the target, or Debian's, whose cargo and rustc belong together. Nothing is fetched.
 if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasip1" ]; then
-    project rust my-rust_guest2
+    elsewhere rust my-rust_guest2 CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$work/target"
 elif [ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasi" ] && [ -x /usr/bin/cargo ]; then
-    (export PATH=$work:/usr/bin:$PATH CARGO_BUILD_TARGET=wasm32-wasi; project rust my-rust_guest2; exit $((failures > 0))) ||
-        failures=$((failures + 1))
+    elsewhere rust my-rust_guest2 CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$work/target" \
+        PATH="$work:/usr/bin:$PATH" CARGO_HOME="$work/cargo" CARGO_BUILD_TARGET=wasm32-wasi
 else
     skip e2e/new/rust 'no cargo here has std for wasm32-wasip1 or wasm32-wasi'
 fi
@@ -79,10 +88,40 @@ fi
 # Go. -trimpath: the same bytes as the last time, so that their compiled code is found again.
 go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go1\.//; s/[^0-9].*//')
 if [ "${go_version:-0}" -ge 24 ]; then
-    (export GOTOOLCHAIN=local GOFLAGS=-trimpath GOWORK=off GOPROXY=off; project go my-go_guest2; exit $((failures > 0))) ||
-        failures=$((failures + 1))
+    elsewhere go my-go_guest2 GOTOOLCHAIN=local GOFLAGS=-trimpath GOWORK=off GOPROXY=off
 else
     skip e2e/new/go 'there is no Go 1.24 or newer'
+fi
+
+# AssemblyScript: its compiler is fetched, with a lock file; whether it can be is tried first.
+node_major=$(node --version 2>/dev/null | sed 's/^v//; s/\..*//')
+if ! has_template assemblyscript; then
+    :
+elif [ "${node_major:-0}" -lt 20 ]; then
+    skip e2e/new/assemblyscript 'there is no Node 20 or newer'
+else
+    export npm_config_prefer_offline=true npm_config_audit=false npm_config_fund=false npm_config_ignore_scripts=true
+    runs 0 new --lang assemblyscript probe
+    if (cd probe && timeout 120 npm ci >"$work/npm.log" 2>&1); then
+        project assemblyscript my-as_guest2
+    else
+        skip e2e/new/assemblyscript 'npm cannot fetch its compiler'
+    fi
+fi
+
+# Zig, whose library changes with each version; of PyPI's the command is made here.
+if ! has_template zig; then
+    :
+else
+    if ! command -v zig >/dev/null && python3 -m ziglang version >/dev/null 2>&1; then
+        printf '#!/bin/sh\nexec python3 -m ziglang "$@"\n' >"$work/zig"
+        chmod +x "$work/zig"
+    fi
+    if [[ $(zig version 2>/dev/null) == 0.1[34].* ]]; then
+        elsewhere zig my-zig_guest2 ZIG_LOCAL_CACHE_DIR="$work/zig-cache" ZIG_GLOBAL_CACHE_DIR="$work/zig-cache"
+    else
+        skip e2e/new/zig 'there is no Zig 0.13 or 0.14'
+    fi
 fi
 
 finish

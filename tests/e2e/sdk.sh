@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The SDKs of Rust and Go: sdk/<lang>/tests/features uses all of each, beside a node and, for what needs none, without.
+# (sdk/c: tests/guests/sdk.c and store_sdk.c.) A language whose tools are missing has a SKIP line of its own.
+# shellcheck source=tests/e2e/lib.sh
+user_cache=${XDG_CACHE_HOME-}
+. "$(dirname "$0")/lib.sh"
+if [ -n "$user_cache" ]; then export XDG_CACHE_HOME=$user_cache; else unset XDG_CACHE_HOME; fi # large modules: keep their code
+if [ -n "${PANDO_SANITIZE-}" ]; then
+    skip e2e/sdk 'what a sanitizer watches is Pando, and the same functions are called by the guests in C'
+    exit 77
+fi
+data=$work/data
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B
+wait_for_text "try "
+
+# built COMMAND...: it must work, silently.
+built() {
+    shown="$*"
+    "$@" >"$work/build.log" 2>&1 || { fail "$shown"; tail -n 25 "$work/build.log"; return 1; }
+}
+
+# well ARGUMENT...: `pando run ARGUMENT...` says that all is well; else what it said last.
+well() {
+    local before=$failures
+    runs 0 run "$@"
+    output_is 'all is well'
+    [ "$failures" -eq "$before" ] || tail -n 40 "$err"
+}
+
+# --- Rust ------------------------------------------------------------------------------------------
+cp -r "$PANDO_SOURCE_DIR/sdk/rust" "$work/rust" # cargo writes a lock file beside the manifest
+rust() { built env -C "$work/rust/tests/features" CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$work/target" "$@"; }
+if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasip1" ]; then
+    rust cargo build --target wasm32-wasip1 && module=$work/target/wasm32-wasip1/debug/features.wasm
+elif [ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasi" ] && [ -x /usr/bin/cargo ]; then
+    rust PATH="/usr/bin:$PATH" CARGO_HOME="$work/cargo" CARGO_TARGET_WASM32_WASI_LINKER=wasm-ld cargo build --target wasm32-wasi &&
+        module=$work/target/wasm32-wasi/debug/features.wasm
+else
+    skip e2e/sdk/rust 'no cargo here has std for wasm32-wasip1 or wasm32-wasi'
+fi
+if [ -n "${module-}" ]; then
+    well --node "$data" --allow-kv sdk-rust/ "$module"
+    well --profile guarded "$module" no-store
+fi
+
+# --- Go ---------------------------------------------------------------------------------------------
+go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go1\.//; s/[^0-9].*//')
+if [ "${go_version:-0}" -ge 24 ]; then
+    # -trimpath: the same bytes as the last time, so that their compiled code is found again.
+    built env -C "$PANDO_SOURCE_DIR/sdk/go/tests/features" GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local GOFLAGS=-trimpath \
+        GOWORK=off GOPROXY=off go build -buildvcs=false -buildmode=c-shared -o "$work/go.wasm" . &&
+        well --profile guarded --node "$data" --allow-kv sdk-go/ "$work/go.wasm"
+else
+    skip e2e/sdk/go 'there is no Go 1.24 or newer'
+fi
+
+shown='pando start'
+kill -TERM "$started"
+wait_for_end 0
+finish
