@@ -99,6 +99,7 @@ static const struct pd_option get_options[] = {
      .offset = offsetof(struct arguments, is_serializable)},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -194,6 +195,7 @@ static const struct pd_option put_options[] = {
      .take = take_lease},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -257,6 +259,7 @@ static const struct pd_option del_options[] = {
      .offset = offsetof(struct arguments, is_prefix)},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -304,6 +307,7 @@ static int compact(void *state, struct pando_client *client)
 static const struct pd_option compact_options[] = {
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 

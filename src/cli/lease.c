@@ -85,6 +85,7 @@ static const struct pd_option grant_options[] = {
      .take = take_id},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -167,6 +168,7 @@ static bool parse_id(const struct pd_command *command, int count, char **words,
 static const struct pd_option plain_options[] = {
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -258,6 +260,7 @@ static const struct pd_option keep_alive_options[] = {
      .offset = offsetof(struct arguments, is_once)},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 
@@ -335,6 +338,7 @@ static const struct pd_option ttl_options[] = {
      .offset = offsetof(struct arguments, with_keys)},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 

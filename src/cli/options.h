@@ -52,6 +52,11 @@ struct pd_node_options {
     const char *folder;
     const char *socket;
     uint64_t timeout_s;
+    /* Of commands that go through the client library. */
+    const char *endpoints; /* NULL: the folder's or the socket */
+    const char *ca_file;
+    const char *cert_file;
+    const char *key_file;
 };
 #define PD_OPTIONS_NODE(type, member)                                                              \
     PD_OPTIONS_NODE_PLACE(type, member),                                                           \
@@ -71,6 +76,31 @@ struct pd_node_options {
         .name = "--socket", .kind = PD_OPTION_FILE, .value = "PATH",                               \
         .text = "its socket (default: DIR/pando.sock)",                                            \
         .offset = offsetof(type, member) + offsetof(struct pd_node_options, socket)                \
+    }
+
+/* Beside one of the two above: nodes that are reached through their client ports, too. */
+#define PD_OPTIONS_ENDPOINTS(type, member)                                                         \
+    {.name = "--endpoints",                                                                        \
+     .kind = PD_OPTION_TEXT,                                                                       \
+     .value = "LIST",                                                                              \
+     .text = "nodes to try in this order, parted by commas: unix:PATH, tcp:HOST:PORT (a client "   \
+             "port) or tls:HOST:PORT",                                                             \
+     .offset = offsetof(type, member) + offsetof(struct pd_node_options, endpoints),               \
+     .least = 1},                                                                                  \
+        {.name = "--ca-file",                                                                      \
+         .kind = PD_OPTION_FILE,                                                                   \
+         .value = "FILE",                                                                          \
+         .text = "tls: endpoints: the authority of their certificates (default: the system's)",    \
+         .offset = offsetof(type, member) + offsetof(struct pd_node_options, ca_file)},            \
+        {.name = "--cert-file",                                                                    \
+         .kind = PD_OPTION_FILE,                                                                   \
+         .value = "FILE",                                                                          \
+         .text = "tls: endpoints: this client's certificate",                                      \
+         .offset = offsetof(type, member) + offsetof(struct pd_node_options, cert_file)},          \
+    {                                                                                              \
+        .name = "--key-file", .kind = PD_OPTION_FILE, .value = "FILE",                             \
+        .text = "tls: endpoints: its key",                                                         \
+        .offset = offsetof(type, member) + offsetof(struct pd_node_options, key_file)              \
     }
 
 /* Where we are in the words of a command. */

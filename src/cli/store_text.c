@@ -133,23 +133,59 @@ int pd_store_ask_node(const struct pd_node_options *node,
     return code;
 }
 
-int pd_store_ask(const struct pd_node_options *node,
-                 int (*ask)(void *state, struct pando_client *client), void *state)
+static int ask_at(const struct pd_node_options *node, const char *const *endpoints,
+                  size_t endpoint_count, int (*ask)(void *state, struct pando_client *client),
+                  void *state)
 {
     struct pando_client *client = NULL;
     struct pando_config config = PANDO_CONFIG_INIT;
-    char path[PD_NODE_PATH_MAX];
-    char endpoint[PD_NODE_PATH_MAX + 8];
-    const char *endpoints[] = {endpoint};
-    if (!pd_node_socket_path(node->folder, node->socket, path)) {
-        return pd_command_failed("the path of the socket is too long; name it with --socket");
-    }
-    (void)snprintf(endpoint, sizeof endpoint, "unix:%s", path);
     config.endpoints = endpoints;
-    config.endpoint_count = 1;
+    config.endpoint_count = endpoint_count;
     config.timeout_ms = node->timeout_s * 1000;
+    config.ca_file = node->ca_file;
+    config.cert_file = node->cert_file;
+    config.key_file = node->key_file;
     int code = pando_client_open(&config, &client) == PANDO_OK ? ask(state, client)
                                                                : pd_store_failed(client);
     pando_client_close(client);
     return code;
+}
+
+/* Of a list, whose commas are cut. */
+static int ask_list(const struct pd_node_options *node, char *list,
+                    int (*ask)(void *state, struct pando_client *client), void *state)
+{
+    const char *endpoints[PANDO_ENDPOINTS_MAX];
+    size_t count = 0;
+    char *rest = list;
+    for (const char *one = strtok_r(list, ",", &rest); one != NULL;
+         one = strtok_r(NULL, ",", &rest)) {
+        if (count == PANDO_ENDPOINTS_MAX) {
+            return pd_command_failed("--endpoints: at most %d", PANDO_ENDPOINTS_MAX);
+        }
+        endpoints[count++] = one;
+    }
+    return ask_at(node, endpoints, count, ask, state);
+}
+
+int pd_store_ask(const struct pd_node_options *node,
+                 int (*ask)(void *state, struct pando_client *client), void *state)
+{
+    char path[PD_NODE_PATH_MAX];
+    char endpoint[PD_NODE_PATH_MAX + 8];
+    const char *const endpoints[] = {endpoint};
+    if (node->endpoints != NULL) {
+        char *list = pd_alloc_text(node->endpoints, strlen(node->endpoints));
+        if (list == NULL) {
+            return pd_command_failed("no memory");
+        }
+        int code = ask_list(node, list, ask, state);
+        pd_free(list);
+        return code;
+    }
+    if (!pd_node_socket_path(node->folder, node->socket, path)) {
+        return pd_command_failed("the path of the socket is too long; name it with --socket");
+    }
+    (void)snprintf(endpoint, sizeof endpoint, "unix:%s", path);
+    return ask_at(node, endpoints, 1, ask, state);
 }

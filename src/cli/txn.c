@@ -213,6 +213,7 @@ static int run_txn(int count, char **words)
 static const struct pd_option options[] = {
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = NULL},
 };
 

@@ -195,6 +195,7 @@ static const struct pd_option options[] = {
      .least = 1},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE_PLACE(struct arguments, node),
+    PD_OPTIONS_ENDPOINTS(struct arguments, node),
     {.name = "--timeout",
      .kind = PD_OPTION_SECONDS,
      .value = "TIME",

@@ -14,6 +14,7 @@
 #define SESSION_NS UINT64_C(60000000000)
 #define CONNECT_MS UINT64_C(3000) /* to one endpoint, when there are others */
 #define INPUT_BYTES ((size_t)16 << 10)
+#define NOBODY 0u /* the correlation of what has no answer of its own, but a refusal */
 
 bool pd_node_socket_path(const char *folder, const char *socket, char path[PD_NODE_PATH_MAX])
 {
@@ -198,7 +199,12 @@ static enum pd_status receive_answer(struct pd_node_client *client, uint64_t dea
         if (status != PD_OK) {
             return status;
         }
-    } while (frame.correlation != client->correlation);
+    } while (frame.correlation != client->correlation && frame.correlation != NOBODY);
+    if (frame.correlation == NOBODY) {
+        /* Credit that was not taken: the watch would stand still, and is better made anew. */
+        pd_node_client_disconnect(client);
+        return fail(client, PD_ERR_CLOSED, "the node is too busy to hear this client");
+    }
     enum pd_status status = pd_replica_answer_decode(frame.body, answer_out);
     if (status != PD_OK) {
         pd_node_client_disconnect(client);
@@ -251,7 +257,7 @@ enum pd_status pd_node_client_next(struct pd_node_client *client, uint64_t deadl
 enum pd_status pd_node_client_also(struct pd_node_client *client,
                                    const struct pd_replica_request_head *request)
 {
-    return send_request(client, request, 0, pd_link_now_ms() + client->timeout_ms);
+    return send_request(client, request, NOBODY, pd_link_now_ms() + client->timeout_ms);
 }
 
 /* -- Calls ------------------------------------------------------------------------------------- */

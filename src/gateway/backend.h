@@ -173,6 +173,14 @@ struct pd_backend_events {
     void *state;
 };
 
+/* A client that speaks the node's own protocol (base/frame.h), which the gateway passes on unread.
+ * The gateway's storage, from peer_open to peer_close. */
+struct pd_backend_peer {
+    /* A frame for it; within drain, or peer_submit. bytes: borrowed. */
+    void (*answered)(struct pd_backend_peer *peer, uint64_t correlation, struct pd_span bytes);
+    void *at; /* the backend's */
+};
+
 struct pd_backend_ops {
     /* Once, before anything else. */
     void (*attach)(struct pd_backend *backend, const struct pd_backend_events *events);
@@ -189,6 +197,14 @@ struct pd_backend_ops {
     void (*credit)(struct pd_backend *backend, uint64_t correlation, uint32_t credit,
                    bool wants_progress);
     void (*drain)(struct pd_backend *backend);
+    /* NULL, all three: it has no protocol of its own. PD_ERR_FULL: too many peers; PD_ERR_CLOSED,
+     * PD_ERR_NO_MEMORY. */
+    enum pd_status (*peer_open)(struct pd_backend *backend, struct pd_backend_peer *peer);
+    /* A frame of it. What cannot be asked, or not now, is answered so. `submitted` follows. */
+    void (*peer_submit)(struct pd_backend *backend, struct pd_backend_peer *peer,
+                        uint64_t correlation, struct pd_span bytes);
+    /* It is not answered any more; what it proposed still happens. */
+    void (*peer_close)(struct pd_backend *backend, struct pd_backend_peer *peer);
     /* At once, from what lies ready. NULL: it counts nothing. */
     void (*figures)(struct pd_backend *backend, struct pd_backend_figures *figures_out);
     uint64_t (*deadline_ns)(const struct pd_backend *backend); /* UINT64_MAX: none */

@@ -18,9 +18,18 @@
 #define MILLISECOND_NS UINT64_C(1000000)
 #define SECOND_NS UINT64_C(1000000000)
 
-/* How HTTP/2 begins (RFC 9113, 3.4). No HTTP/1.1 request does. */
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-#define PEEK_SIZE (sizeof preface - 1)
+/* How HTTP/2 begins (RFC 9113, 3.4), and the node's own protocol. No HTTP/1.1 request does. */
+static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const char native_preface[] = PD_NATIVE_PREFACE;
+#define PEEK_SIZE (sizeof http2_preface - 1)
+_Static_assert(sizeof native_preface <= sizeof http2_preface, "what is peeked at has room for it");
+
+enum speech {
+    SPEECH_UNKNOWN = 0,
+    SPEECH_HTTP1,
+    SPEECH_HTTP2,
+    SPEECH_NATIVE
+};
 
 /* For whoever speaks plainly where TLS is spoken; HTTP/1.0, so that anything understands it. */
 static const char speaks_tls[] = "HTTP/1.0 400 Bad Request\r\n"
@@ -63,6 +72,7 @@ struct pd_gateway {
     struct pd_backend *backend;
     struct pd_service *service;
     struct pd_http1_shared http1;
+    struct pd_native_shared native;
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_async_t wake;
@@ -101,6 +111,7 @@ struct pd_gateway_config pd_gateway_config_default(void)
         .service = pd_service_config_default(),
         .grpc = pd_grpc_config_default(),
         .http1 = pd_http1_config_default(),
+        .native = pd_native_config_default(),
     };
 }
 
@@ -442,16 +453,21 @@ static void settle(struct pd_gateway *gateway)
 
 /* -- Input ------------------------------------------------------------------------------------- */
 
-static bool open_protocol(struct connection *connection, bool is_http2)
+static bool open_protocol(struct connection *connection, enum speech speech)
 {
     struct pd_gateway *gateway = connection->gateway;
     const struct pd_protocol_owner owner = {.wants_output = mark_dirty, .connection = connection};
-    connection->state = is_http2
-                            ? (void *)pd_grpc_open(&gateway->config.grpc, gateway->service, &owner)
-                            : (void *)pd_http1_open(&gateway->http1, &owner);
-    connection->protocol = connection->state == NULL ? NULL
-                           : is_http2                ? &pd_grpc_protocol
-                                                     : &pd_http1_protocol;
+    const struct pd_protocol *protocol = &pd_http1_protocol;
+    if (speech == SPEECH_HTTP2) {
+        protocol = &pd_grpc_protocol;
+        connection->state = pd_grpc_open(&gateway->config.grpc, gateway->service, &owner);
+    } else if (speech == SPEECH_NATIVE) {
+        protocol = &pd_native_protocol;
+        connection->state = pd_native_open(&gateway->native, &owner);
+    } else {
+        connection->state = pd_http1_open(&gateway->http1, &owner);
+    }
+    connection->protocol = connection->state == NULL ? NULL : protocol;
     return connection->protocol != NULL;
 }
 
@@ -470,24 +486,45 @@ static void give(struct connection *connection, struct pd_span bytes)
     }
 }
 
+static bool may_be(const struct connection *connection, const char *preface, size_t size)
+{
+    size_t seen = connection->peeked_size < size ? connection->peeked_size : size;
+    return memcmp(connection->peeked, preface, seen) == 0;
+}
+
+/* What the bytes that were peeked at begin. */
+static enum speech speech_of(const struct connection *connection)
+{
+    bool may_be_http2 = may_be(connection, http2_preface, PEEK_SIZE);
+    bool may_be_native = may_be(connection, native_preface, sizeof native_preface - 1);
+    if (may_be_native && connection->peeked_size >= sizeof native_preface - 1) {
+        return SPEECH_NATIVE;
+    }
+    if (may_be_http2 && connection->peeked_size == PEEK_SIZE) {
+        return SPEECH_HTTP2;
+    }
+    return may_be_http2 || may_be_native ? SPEECH_UNKNOWN : SPEECH_HTTP1;
+}
+
 /* The first bytes, until they tell what this is. Returns how many of `bytes` were kept. */
 static size_t peek(struct connection *connection, const uint8_t *bytes, size_t size)
 {
     size_t at = 0;
-    bool is_http2 = true;
-    while (at < size && connection->peeked_size < PEEK_SIZE && is_http2) {
-        uint8_t byte = bytes[at++];
-        is_http2 = byte == (uint8_t)preface[connection->peeked_size];
-        connection->peeked[connection->peeked_size++] = byte;
+    enum speech speech = SPEECH_UNKNOWN;
+    while (at < size && speech == SPEECH_UNKNOWN) {
+        connection->peeked[connection->peeked_size++] = bytes[at++];
+        speech = speech_of(connection);
     }
-    if (is_http2 && connection->peeked_size < PEEK_SIZE) {
+    if (speech == SPEECH_UNKNOWN) {
         return at;
     }
-    if (!open_protocol(connection, is_http2)) {
+    if (!open_protocol(connection, speech)) {
         break_off(connection);
         return size;
     }
-    give(connection, (struct pd_span){connection->peeked, connection->peeked_size});
+    if (speech != SPEECH_NATIVE) { /* whose protocol begins behind its preface */
+        give(connection, (struct pd_span){connection->peeked, connection->peeked_size});
+    }
     return at;
 }
 
@@ -543,7 +580,8 @@ static void end_handshake(struct connection *connection)
     connection->gateway->counters.tls_handshakes++;
     leave_turn(connection);
     connection->is_silent = true;
-    if (alpn != PD_TLS_ALPN_NONE && !open_protocol(connection, alpn == PD_TLS_ALPN_HTTP2)) {
+    if (alpn != PD_TLS_ALPN_NONE &&
+        !open_protocol(connection, alpn == PD_TLS_ALPN_HTTP2 ? SPEECH_HTTP2 : SPEECH_HTTP1)) {
         break_off(connection);
     } else {
         mark_dirty(connection);
@@ -876,6 +914,8 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
                                               .backend = gateway->backend,
                                               .gateway_counters = &gateway->counters,
                                               .version = config->service.version};
+    gateway->native = (struct pd_native_shared){
+        .config = config->native, .service = gateway->service, .backend = gateway->backend};
     open_loop(gateway);
     enum pd_status status = listen_at(gateway, text);
     const struct pd_backend_events events = {.answered = answered, .wake = wake, .state = gateway};

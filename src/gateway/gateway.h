@@ -1,7 +1,8 @@
 /* gateway - the port that clients know: connections, and whose protocol each speaks.
  *
  * Model      One thread with libuv's loop. A connection's first bytes tell what it is: HTTP/2 is
- *            gRPC (grpc.h), anything else HTTP/1.1 (http1.h). Protocols have no I/O; here are
+ *            gRPC (grpc.h), the preface of native.h the node's own protocol, anything else HTTP/1.1
+ *            (http1.h). Protocols have no I/O; here are
  *            their sockets, their timers, and the thread that the backend's answers come to. With
  *            credentials all of it is inside of TLS (tls.h), and ALPN may tell the protocol.
  * Bounds     struct pd_gateway_config. A connection too many is closed at once. A peer that does
@@ -15,6 +16,7 @@
 #include "gateway/backend.h"
 #include "gateway/grpc.h"
 #include "gateway/http1.h"
+#include "gateway/native.h"
 #include "gateway/service.h"
 #include "gateway/tls.h"
 
@@ -37,6 +39,7 @@ struct pd_gateway_config {
     struct pd_service_config service; /* its backend too */
     struct pd_grpc_config grpc;
     struct pd_http1_config http1;
+    struct pd_native_config native;
 };
 /* As shipped; the backend is the caller's. */
 struct pd_gateway_config pd_gateway_config_default(void);

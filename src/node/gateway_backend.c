@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/postbox.h"
 #include "host/folder.h"
+#include "node/gateway_peers.h"
 #include "node/gateway_writes.h"
 #include "node/members.h"
 #include "node/replica_about.h"
@@ -19,6 +20,8 @@ _Static_assert(PD_BACKEND_CHUNK_LAST == PD_SNAPSHOT_END, "the gateway looks at a
 
 #define URL_MAX 160u
 #define SECOND_NS UINT64_C(1000000000)
+/* Of the server's places for clients; the others are its own and its socket's. */
+#define PEERS_MAX 2048u
 /* Room to encode a watch beside its keys. */
 #define WATCH_BYTES_MAX 128u
 /* A correlation of the server's is the gateway's, below 2^56, and the request's kind: what an
@@ -47,6 +50,7 @@ struct pd_gateway_backend {
     struct pd_server_client client;
     struct pd_backend_events events;
     struct pd_gateway_writes writes;
+    struct pd_gateway_peers peers;
     struct pd_event closed;
     struct pd_postbox posts;
     struct post *filling; /* whoever holds the core fills it; NULL: there is none */
@@ -111,14 +115,20 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
     backend->filling->size += size;
 }
 
+static void wake_gateway(void *state)
+{
+    struct pd_gateway_backend *backend = state;
+    if (atomic_load(&backend->is_attached)) {
+        backend->events.wake(backend->events.state);
+    }
+}
+
 /* Once for all answers of a turn. */
 static void on_settled(struct pd_server_client *client)
 {
     struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
     hand_over(backend);
-    if (atomic_load(&backend->is_attached)) {
-        backend->events.wake(backend->events.state);
-    }
+    wake_gateway(backend);
 }
 
 static void on_closed(struct pd_server_client *client)
@@ -571,7 +581,26 @@ static void drain(struct pd_backend *interface)
         }
         pd_free(post);
     }
+    pd_gateway_peers_drain(&backend->peers);
     send_writes(backend);
+}
+
+static enum pd_status peer_open(struct pd_backend *interface, struct pd_backend_peer *peer)
+{
+    return pd_gateway_peers_open(&backend_of(interface)->peers, peer);
+}
+
+static void peer_submit(struct pd_backend *interface, struct pd_backend_peer *peer,
+                        uint64_t correlation, struct pd_span bytes)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    backend->has_submitted = true;
+    pd_gateway_peers_submit(&backend->peers, peer, correlation, bytes);
+}
+
+static void peer_close(struct pd_backend *interface, struct pd_backend_peer *peer)
+{
+    pd_gateway_peers_close(&backend_of(interface)->peers, peer);
 }
 
 /* -- The gateway's timer, and its life --------------------------------------------------------- */
@@ -602,7 +631,8 @@ static void attach(struct pd_backend *interface, const struct pd_backend_events 
     atomic_store(&backend->is_attached, true);
 }
 
-/* The core may be within wake: until it is not, the gateway must not go. */
+/* The core may be within wake: until it is not, the gateway must not go. Every peer was closed
+ * before, and the core tells of ends in the order in which it was asked for them. */
 static void detach(struct pd_backend *interface)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
@@ -620,6 +650,9 @@ static const struct pd_backend_ops ops = {
     .cancel = cancel,
     .credit = credit,
     .drain = drain,
+    .peer_open = peer_open,
+    .peer_submit = peer_submit,
+    .peer_close = peer_close,
     .figures = figures,
     .deadline_ns = deadline_ns,
     .expire = expire,
@@ -640,6 +673,7 @@ enum pd_status pd_gateway_backend_open(const struct pd_gateway_backend_config *c
     backend->node_id = about.node_id;
     backend->interface = (struct pd_backend){
         .ops = &ops, .cluster_id = about.cluster_id, .member_id = about.node_id, .now_ns = now_ns};
+    pd_gateway_peers_init(&backend->peers, config->server, PEERS_MAX, wake_gateway, backend);
     backend->client.answer = on_answer;
     backend->client.settled = on_settled;
     backend->client.closed = on_closed;
@@ -689,6 +723,7 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
         link = link->next;
         pd_free(post);
     }
+    pd_gateway_peers_deinit(&backend->peers);
     pd_gateway_writes_deinit(&backend->writes);
     pd_free(backend->store_folder);
     pd_free(backend->room);
