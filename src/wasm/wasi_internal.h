@@ -189,7 +189,8 @@ enum pd_file_error pd_wasi_fd_reserve(struct pd_wasi *wasi);
 /* Empty an entry; the caller releases what was in it. */
 enum pd_file_error pd_wasi_fd_take(struct pd_wasi *wasi, uint32_t fd, struct wasi_fd *taken_out);
 
-/* Put `from` in the place of `to` (below PD_WASI_FDS_MAX); the caller releases what was there. */
+/* Put `from` in the place of `to`, which must be open too: a guest never chooses a new number. The
+ * caller releases what was there. PD_FILE_BADF, PD_FILE_NOMEM. */
 enum pd_file_error pd_wasi_fd_move(struct pd_wasi *wasi, uint32_t from, uint32_t to,
                                    struct wasi_fd *replaced_out);
 

@@ -259,15 +259,16 @@ enum pd_file_error pd_wasi_fd_move(struct pd_wasi *wasi, uint32_t from, uint32_t
 {
     *replaced_out = (struct wasi_fd){0};
     struct wasi_fd moved;
+    struct wasi_fd target;
     enum pd_file_error error = pd_wasi_fd_get(wasi, from, &moved);
+    if (error == PD_FILE_OK) {
+        error = pd_wasi_fd_get(wasi, to, &target);
+    }
     if (error != PD_FILE_OK) {
         return error;
     }
-    if (to >= PD_WASI_FDS_MAX) {
-        return PD_FILE_BADF;
-    }
     struct wasi_table *table = table_of(wasi);
-    if (table == NULL || !grow(table, to + 1)) {
+    if (table == NULL) {
         return PD_FILE_NOMEM;
     }
     if (from == to) {

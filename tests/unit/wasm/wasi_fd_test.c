@@ -287,9 +287,11 @@ static void renumbering(void **state)
     assert_int_equal(CALL(guest, fd_renumber, two, two), 0);
     assert_int_equal(CALL(guest, fd_renumber, two, PD_WASI_FDS_MAX), PD_FILE_BADF);
     assert_int_equal(CALL(guest, fd_renumber, two, UINT32_MAX), PD_FILE_BADF);
-    assert_int_equal(CALL(guest, fd_renumber, two, 1000), 0);
-    assert_int_equal(write_text(guest, 1000, "+"), 0);
-    assert_int_equal(CALL(guest, fd_close, 1000), 0);
+    /* A number that is not open is no target, whether it was one before or never. */
+    assert_int_equal(CALL(guest, fd_renumber, two, one), PD_FILE_BADF);
+    assert_int_equal(CALL(guest, fd_renumber, two, 1000), PD_FILE_BADF);
+    assert_int_equal(write_text(guest, two, "+"), 0);
+    assert_int_equal(CALL(guest, fd_close, two), 0);
     assert_file_holds(guest, "one", "first++");
     /* Over a preopen and over a standard stream. */
     assert_int_equal(open_path(guest, ".", O_DIR, &one), 0);

@@ -139,8 +139,10 @@ static void use_everything(struct pd_guest *guest)
         guest->memory[16384 + 8] = 1;
         pd_put_u32(guest->memory + 16384 + 16, fd);
         (void)CALL(guest, poll_oneoff, 16384, 32768, 1, 8);
-        (void)CALL(guest, fd_renumber, fd, 40);
-        (void)CALL(guest, fd_close, 40);
+        uint32_t other = fd;
+        (void)open_path(guest, ".", O_DIR, &other);
+        (void)CALL(guest, fd_renumber, fd, other);
+        (void)CALL(guest, fd_close, other);
     }
     (void)CALL(guest, fd_readdir, DIR_FD, 8192, 100, 0, 8);
     (void)rename_path(guest, "dir/file", "dir/new");
