@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "host/files_posix.h"
@@ -160,6 +162,15 @@ static uint64_t open_flags(uint32_t flags)
     return os | ((flags & PD_FILE_OPEN_READ) != 0 ? O_RDWR : O_WRONLY);
 }
 
+/* Whether a file is one of /proc. They are doors into processes, this one first (its memory,
+ * variables and descriptors), and not what somebody means who grants "/". Opening them does
+ * nothing yet, so it is enough to close them again. */
+static bool is_of_processes(int fd)
+{
+    struct statfs os;
+    return fstatfs(fd, &os) != 0 || os.f_type == PROC_SUPER_MAGIC;
+}
+
 enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir, const char *path,
                                     uint32_t flags, struct pd_file **file_out)
 {
@@ -175,8 +186,11 @@ enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir,
         return resolve_error();
     }
     struct stat os;
-    if (fstat(fd, &os) != 0) {
-        enum pd_file_error error = pd_files_error(errno);
+    enum pd_file_error error = fstat(fd, &os) != 0 ? pd_files_error(errno) : PD_FILE_OK;
+    if (error == PD_FILE_OK && !S_ISDIR(os.st_mode) && is_of_processes(fd)) {
+        error = PD_FILE_PERM;
+    }
+    if (error != PD_FILE_OK) {
         close(fd);
         return error;
     }

@@ -561,6 +561,62 @@ static void the_root_directory_can_be_given(void **state)
     world_close(&world);
 }
 
+/* The grant of "/" is for files. What the program itself is made of lies there too. */
+static void no_file_of_a_process_is_opened(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    struct pd_wasi_config *config = NULL;
+    assert_int_equal(pd_wasi_config_create(world.files, &config), PD_OK);
+    assert_int_equal(pd_wasi_config_add_directory(config, "/", "/", PD_WASI_READ_WRITE, NULL, 0),
+                     PD_OK);
+    assert_int_equal(
+        pd_wasi_config_add_directory(config, "/proc", "/proc", PD_WASI_READ_WRITE, NULL, 0), PD_OK);
+    struct pd_guest guest;
+    fake_guest_init(&guest, &world.host, config);
+    unsigned before = open_descriptor_count();
+    char by_number[64];
+    snprintf(by_number, sizeof by_number, "proc/%d/mem", (int)getpid());
+    const char *const paths[] = {"proc/self/mem",
+                                 "proc/self/environ",
+                                 "proc/thread-self/mem",
+                                 "proc/self/maps",
+                                 "proc/self/cmdline",
+                                 "proc/self/task/../mem",
+                                 "proc/1/../self/mem",
+                                 "proc/self/attr/../oom_score_adj",
+                                 by_number};
+    static const uint64_t rights[] = {0, RIGHT_READ, RIGHT_WRITE, RIGHT_READ | RIGHT_WRITE};
+    uint32_t fd;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        for (size_t j = 0; j < sizeof rights / sizeof rights[0]; j++) {
+            uint32_t error = open_with(&guest, DIR_FD, FOLLOW, paths[i], 0, rights[j], 0, 0, &fd);
+            /* Some are not there in every kernel, or may not be written at all. */
+            assert_true(error == PD_FILE_PERM || error == PD_FILE_ACCES || error == PD_FILE_NOENT);
+        }
+        assert_int_not_equal(
+            open_with(&guest, DIR_FD, FOLLOW, paths[i], O_TRUNCATE, RIGHT_WRITE, 0, 0, &fd), 0);
+    }
+    assert_int_equal(open_with(&guest, DIR_FD, FOLLOW, "proc/self/mem", 0, RIGHT_WRITE, 0, 0, &fd),
+                     PD_FILE_PERM);
+    assert_int_equal(open_with(&guest, DIR_FD + 1, FOLLOW, "self/mem", 0, RIGHT_READ, 0, 0, &fd),
+                     PD_FILE_PERM);
+    /* Doors without a name: links that the kernel resolves by itself. */
+    const char *const doors[] = {"proc/self/root/etc/passwd", "proc/self/cwd/.", "proc/self/exe",
+                                 "proc/self/fd/0"};
+    for (size_t i = 0; i < sizeof doors / sizeof doors[0]; i++) {
+        assert_int_equal(open_with(&guest, DIR_FD, FOLLOW, doors[i], 0, RIGHT_READ, 0, 0, &fd),
+                         PD_FILE_LOOP);
+    }
+    assert_int_equal(open_descriptor_count(), before);
+    /* To look around is no harm. */
+    assert_int_equal(open_with(&guest, DIR_FD, FOLLOW, "proc", O_DIR, RIGHT_READDIR, 0, 0, &fd), 0);
+    fake_guest_kill(&guest);
+    pd_wasi_config_release(config);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -579,6 +635,7 @@ int main(void)
         cmocka_unit_test(a_race_never_leads_out),
         cmocka_unit_test(a_read_only_directory_cannot_be_changed),
         cmocka_unit_test(the_root_directory_can_be_given),
+        cmocka_unit_test(no_file_of_a_process_is_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
