@@ -35,6 +35,8 @@ enum pd_file_error {
     PD_FILE_BADF = 8,
     PD_FILE_BUSY = 10,
     PD_FILE_CANCELED = 11,
+    PD_FILE_CONNABORTED = 13,
+    PD_FILE_CONNRESET = 15,
     PD_FILE_DQUOT = 19,
     PD_FILE_EXIST = 20,
     PD_FILE_FAULT = 21,
@@ -49,12 +51,14 @@ enum pd_file_error {
     PD_FILE_MLINK = 34,
     PD_FILE_NAMETOOLONG = 37,
     PD_FILE_NFILE = 41,
+    PD_FILE_NOBUFS = 42,
     PD_FILE_NODEV = 43,
     PD_FILE_NOENT = 44,
     PD_FILE_NOLCK = 46,
     PD_FILE_NOMEM = 48,
     PD_FILE_NOSPC = 51,
     PD_FILE_NOSYS = 52,
+    PD_FILE_NOTCONN = 53,
     PD_FILE_NOTDIR = 54,
     PD_FILE_NOTEMPTY = 55,
     PD_FILE_NOTSOCK = 57,
@@ -128,6 +132,10 @@ struct pd_file_times {
     uint32_t flags;
 };
 
+/* Which sides of a connection end; combined bits, numbered as WASI's sdflags. */
+#define PD_FILE_SHUT_READ 1u
+#define PD_FILE_SHUT_WRITE 2u
+
 enum pd_file_whence {
     PD_FILE_FROM_START = 0,
     PD_FILE_FROM_POSITION = 1,
@@ -157,6 +165,7 @@ struct pd_file_io {
     size_t size;                   /* > 0 */
     uint64_t offset;               /* or PD_FILE_POSITION */
     bool is_nonblocking;           /* a stream answers PD_FILE_AGAIN instead of waiting */
+    bool is_peek;                  /* a connection keeps what is read from it */
     struct pd_file_cancel *cancel; /* may be NULL: then the wait cannot be ended */
     size_t done;                   /* out; 0 on a read is the end of the file */
 };
@@ -241,6 +250,26 @@ struct pd_files_ops {
     /* Up to `size` bytes of the link's text, without a terminator. */
     enum pd_file_error (*readlink_at)(struct pd_files *files, struct pd_file *dir, const char *path,
                                       char *text_out, size_t size, size_t *size_out);
+
+    /* Listen for TCP connections at "HOST:PORT"; port 0 is any free one, and *port_out the one that
+     * it is. `why_out` gets a sentence on failure. Blocks for names.
+     *
+     * PD_OK               *listener_out is the caller's, a stream of its own type.
+     * PD_ERR_INVALID      the text is no address.
+     * PD_ERR_UNKNOWN      there is no such address.
+     * PD_ERR_DENIED       the user may not listen there.
+     * PD_ERR_IO           it is taken, or anything else.
+     * PD_ERR_NO_MEMORY */
+    enum pd_status (*listen)(struct pd_files *files, const char *address,
+                             struct pd_file **listener_out, uint16_t *port_out, char *why_out,
+                             size_t why_size);
+    /* The next connection. PD_FILE_INVAL: the file listens to nothing. */
+    enum pd_file_error (*accept)(struct pd_files *files, struct pd_file *listener,
+                                 bool is_nonblocking, struct pd_file_cancel *cancel,
+                                 struct pd_file **connection_out);
+    /* End the sides of a connection, at least one. Never blocks. */
+    enum pd_file_error (*shutdown)(struct pd_files *files, struct pd_file *connection,
+                                   uint32_t sides);
 
     /* Wait until a file is ready, timeout_ns (PD_TIME_NEVER: none) passed, or `cancel` is
      * signalled. 0 looks without waiting. PD_FILE_CANCELED: it was signalled. */

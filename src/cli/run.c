@@ -224,6 +224,11 @@ static bool extend_worker(void *context, struct pd_wasi_config *config)
 static int run_app(struct pd_program *program, struct pd_run_options *options)
 {
     struct pd_app *app = NULL;
+    if (options->listener_count > 0) {
+        return pd_command_usage(&pd_command_run,
+                                "--listen is for a module: an application has many that could "
+                                "take the port");
+    }
     int result = pd_app_command_load(options->file, &app);
     if (result != PD_EXIT_CODE_OK) {
         return result;

@@ -108,6 +108,16 @@ static const char *take_threads(void *values, const char *value)
     return NULL;
 }
 
+static const char *take_listener(void *values, const char *value)
+{
+    struct pd_run_options *options = values;
+    if (options->listener_count == PD_WASI_LISTENERS_MAX) {
+        return "is given more than 8 times";
+    }
+    options->listeners[options->listener_count++] = value;
+    return NULL;
+}
+
 static const char *take_memory(void *values, const char *value)
 {
     struct pd_run_options *options = values;
@@ -123,6 +133,11 @@ const struct pd_option pd_run_options_table[] = {
      .value = "HOST[::GUEST]",
      .text = "let the guest see a directory (may be given again)",
      .take = take_directory},
+    {.name = "--listen",
+     .kind = PD_OPTION_TAKE,
+     .value = "HOST:PORT",
+     .text = "let the guest accept connections there, with WASI's sock_accept",
+     .take = take_listener},
     {.name = "--env",
      .kind = PD_OPTION_TAKE,
      .value = "NAME=VALUE",
@@ -223,6 +238,15 @@ static int check(const struct pd_run_options *options)
         return pd_command_usage(&pd_command_run,
                                 "--seed is for runs that depend on nothing else: not with %s",
                                 options->node != NULL ? "--node" : "--cluster");
+    }
+    if (options->listener_count > 0 && options->is_seeded) {
+        return pd_command_usage(&pd_command_run,
+                                "--seed is for runs that depend on nothing else: not with "
+                                "--listen");
+    }
+    if (options->listener_count > 0 && options->is_watching) {
+        return pd_command_usage(&pd_command_run,
+                                "--listen: two runs cannot hold one port; not with --watch");
     }
     if (!has_store && options->kv_prefix != NULL) {
         return pd_command_usage(&pd_command_run,

@@ -9,6 +9,7 @@
 #include "node/crash_report.h"
 #include "wasm/engine.h"
 #include "wasm/rights.h"
+#include "wasm/wasi.h"
 
 #define PD_RUN_DIRECTORIES_MAX 64
 #define PD_RUN_VARIABLES_MAX 256
@@ -19,6 +20,8 @@ struct pd_run_options {
     char **arguments;
     const char *directories[PD_RUN_DIRECTORIES_MAX]; /* HOST[::GUEST] */
     int directory_count;
+    const char *listeners[PD_WASI_LISTENERS_MAX]; /* HOST:PORT */
+    int listener_count;
     const char *variables[PD_RUN_VARIABLES_MAX]; /* NAME=VALUE */
     int variable_count;
     bool is_seeded;

@@ -30,6 +30,23 @@ static int add_directory(struct pd_wasi_config *config, const char *text)
     return PD_EXIT_CODE_OK;
 }
 
+/* Nobody can know the port of "HOST:0" but by being told. */
+static int add_listener(struct pd_wasi_config *config, const char *text)
+{
+    char why[256] = "";
+    uint16_t port = 0;
+    enum pd_status status = pd_wasi_config_add_listener(config, text, &port, why, sizeof why);
+    if (status != PD_OK) {
+        return pd_command_failed("--listen %s: %s", text,
+                                 why[0] != '\0' ? why : pd_status_text(status));
+    }
+    size_t size = strlen(text);
+    if (size > 2 && strcmp(text + size - 2, ":0") == 0) {
+        fprintf(stderr, "pando: listening at %.*s:%u\n", (int)(size - 2), text, (unsigned)port);
+    }
+    return PD_EXIT_CODE_OK;
+}
+
 /* All variables of this command, as far as they have a name. */
 static enum pd_status add_environment(struct pd_wasi_config *config)
 {
@@ -71,6 +88,12 @@ int pd_run_extend_wasi(const struct pd_run_options *options, struct pd_wasi_conf
     }
     for (int i = 0; i < options->directory_count; i++) {
         int result = add_directory(config, options->directories[i]);
+        if (result != PD_EXIT_CODE_OK) {
+            return result;
+        }
+    }
+    for (int i = 0; i < options->listener_count; i++) {
+        int result = add_listener(config, options->listeners[i]);
         if (result != PD_EXIT_CODE_OK) {
             return result;
         }

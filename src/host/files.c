@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,12 +57,14 @@ enum pd_file_error pd_files_wrap(int fd, enum pd_file_type type, struct pd_file 
     return PD_FILE_OK;
 }
 
-/* pread or read, pwrite or write; EINTR is retried. */
+/* pread, read or a look at what a connection holds; pwrite or write. EINTR is retried. */
 static ssize_t transfer(int fd, struct pd_file_io *io, bool is_write)
 {
     ssize_t count;
     do {
-        if (io->offset == PD_FILE_POSITION) {
+        if (io->is_peek) {
+            count = recv(fd, io->bytes, io->size, MSG_PEEK);
+        } else if (io->offset == PD_FILE_POSITION) {
             count = is_write ? write(fd, io->bytes, io->size) : read(fd, io->bytes, io->size);
         } else if (io->offset > INT64_MAX) {
             errno = EINVAL;
@@ -283,6 +286,9 @@ const struct pd_files_ops pd_files_posix_ops = {
     .link_at = pd_files_link_at,
     .symlink_at = pd_files_symlink_at,
     .readlink_at = pd_files_readlink_at,
+    .listen = pd_files_listen,
+    .accept = pd_files_accept,
+    .shutdown = pd_files_shutdown,
     .poll = pd_files_poll,
     .cancel_create = pd_files_cancel_create,
     .cancel_signal = pd_files_cancel_signal,

@@ -86,6 +86,16 @@ struct pd_file_cancel *pd_files_cancel_create(struct pd_files *files);
 void pd_files_cancel_signal(struct pd_files *files, struct pd_file_cancel *cancel);
 void pd_files_cancel_release(struct pd_files *files, struct pd_file_cancel *cancel);
 
+/* Sockets (files_socket.c). */
+enum pd_status pd_files_listen(struct pd_files *files, const char *address,
+                               struct pd_file **listener_out, uint16_t *port_out, char *why_out,
+                               size_t why_size);
+enum pd_file_error pd_files_accept(struct pd_files *files, struct pd_file *listener,
+                                   bool is_nonblocking, struct pd_file_cancel *cancel,
+                                   struct pd_file **connection_out);
+enum pd_file_error pd_files_shutdown(struct pd_files *files, struct pd_file *connection,
+                                     uint32_t sides);
+
 /* The table of the real operations, and the deterministic one made from it. */
 extern const struct pd_files_ops pd_files_posix_ops;
 const struct pd_files_ops *pd_files_virtual_ops(const struct pd_files_virtual *state);

@@ -9,6 +9,7 @@
  *            are legal), PD_WASI_IOVECS_MAX buffers looked at, PD_WASI_SUBSCRIPTIONS_MAX polled,
  *            PD_FILE_PATH_MAX bytes of path, PD_WASI_STRINGS_MAX arguments and variables with
  *            PD_WASI_STRINGS_SIZE_MAX bytes.
+ * Sockets    A guest accepts connections of a listener that its configuration holds; it opens none.
  * Rights     A descriptor opened through another never has more rights than that one passes on.
  * Waiting    What may block runs as a job on owned buffers. A stream that a guest waits for is let
  *            go by pd_wasi_destroy, so call it as soon as the guest is dead.
@@ -32,6 +33,7 @@
 #define PD_WASI_STRINGS_MAX 65536u
 #define PD_WASI_STRINGS_SIZE_MAX (4u << 20)
 #define PD_WASI_PREOPENS_MAX 256u
+#define PD_WASI_LISTENERS_MAX 8u
 #define PD_WASI_TAG_MAX 64u
 
 struct pd_wasi;
@@ -95,6 +97,18 @@ PD_NODISCARD enum pd_status pd_wasi_config_inherit_directory(struct pd_wasi_conf
                                                              const struct pd_wasi_config *from,
                                                              const char *path, size_t path_size,
                                                              char *why_out, size_t why_size);
+
+/* Listen at "HOST:PORT" now and let guests accept there: the descriptors behind the directories',
+ * shared by all guests of all copies. *port_out is the port, which is another one for port 0.
+ * `why_out` gets a sentence on failure.
+ *
+ * PD_OK
+ * PD_ERR_INVALID, PD_ERR_UNKNOWN  no address, or one that is not there.
+ * PD_ERR_DENIED                   the user may not listen there.
+ * PD_ERR_FULL, PD_ERR_IO, PD_ERR_NO_MEMORY */
+PD_NODISCARD enum pd_status pd_wasi_config_add_listener(struct pd_wasi_config *config,
+                                                        const char *address, uint16_t *port_out,
+                                                        char *why_out, size_t why_size);
 
 /* Whether descriptors 0, 1 and 2 are there. Without, they answer badf and their numbers stay
  * unused. */

@@ -41,6 +41,9 @@ void pd_wasi_config_release(struct pd_wasi_config *config)
     for (uint32_t i = 0; i < config->preopen_count; i++) {
         preopen_deinit(config->files, &config->preopens[i]);
     }
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        config->files->ops->release(config->files, config->listeners[i]);
+    }
     pd_free(config->preopens);
     pd_free(config->arguments.bytes);
     pd_free(config->variables.bytes);
@@ -112,6 +115,10 @@ enum pd_status pd_wasi_config_edit(struct pd_wasi_config **config)
     }
     copy->has_stdio = from->has_stdio;
     copy->sink = from->sink;
+    for (; copy->listener_count < from->listener_count; copy->listener_count++) {
+        copy->listeners[copy->listener_count] = from->listeners[copy->listener_count];
+        copy->files->ops->retain(copy->files, copy->listeners[copy->listener_count]);
+    }
     memcpy(copy->tag, from->tag, sizeof copy->tag);
     if (!strings_copy(&copy->arguments, &from->arguments) ||
         !strings_copy(&copy->variables, &from->variables) || !preopens_copy(copy, from)) {
@@ -355,6 +362,21 @@ enum pd_status pd_wasi_config_inherit_directory(struct pd_wasi_config *config,
     if (status != PD_OK) {
         preopen_deinit(files, &preopen);
     }
+    return status;
+}
+
+enum pd_status pd_wasi_config_add_listener(struct pd_wasi_config *config, const char *address,
+                                           uint16_t *port_out, char *why_out, size_t why_size)
+{
+    pd_assert(!is_shared(config));
+    if (config->listener_count == PD_WASI_LISTENERS_MAX) {
+        return PD_ERR_FULL;
+    }
+    struct pd_files *files = config->files;
+    struct pd_file **listener = &config->listeners[config->listener_count];
+    enum pd_status status =
+        files->ops->listen(files, address, listener, port_out, why_out, why_size);
+    config->listener_count += status == PD_OK;
     return status;
 }
 

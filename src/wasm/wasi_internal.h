@@ -50,12 +50,18 @@
 #define WASI_RIGHT_PATH_REMOVE_DIRECTORY (UINT64_C(1) << 25)
 #define WASI_RIGHT_PATH_UNLINK_FILE (UINT64_C(1) << 26)
 #define WASI_RIGHT_POLL_FD_READWRITE (UINT64_C(1) << 27)
+#define WASI_RIGHT_SOCK_SHUTDOWN (UINT64_C(1) << 28)
+#define WASI_RIGHT_SOCK_ACCEPT (UINT64_C(1) << 29)
 
 /* What each kind of descriptor can have at most. */
 #define WASI_RIGHTS_POSITION (WASI_RIGHT_FD_SEEK | WASI_RIGHT_FD_TELL)
 #define WASI_RIGHTS_STREAM                                                                         \
     (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_FDSTAT_SET_FLAGS |                   \
      WASI_RIGHT_FD_FILESTAT_GET | WASI_RIGHT_POLL_FD_READWRITE)
+#define WASI_RIGHTS_CONNECTION (WASI_RIGHTS_STREAM | WASI_RIGHT_SOCK_SHUTDOWN)
+#define WASI_RIGHTS_LISTENER                                                                       \
+    (WASI_RIGHT_FD_FDSTAT_SET_FLAGS | WASI_RIGHT_FD_FILESTAT_GET | WASI_RIGHT_POLL_FD_READWRITE |  \
+     WASI_RIGHT_SOCK_ACCEPT)
 #define WASI_RIGHTS_REGULAR                                                                        \
     (WASI_RIGHTS_STREAM | WASI_RIGHTS_POSITION | WASI_RIGHT_FD_DATASYNC | WASI_RIGHT_FD_SYNC |     \
      WASI_RIGHT_FD_ADVISE | WASI_RIGHT_FD_ALLOCATE | WASI_RIGHT_FD_FILESTAT_SET_SIZE |             \
@@ -85,6 +91,8 @@
 #define WASI_OFLAGS_ALL 15u
 #define WASI_FSTFLAGS_ALL 15u
 #define WASI_LOOKUP_FOLLOW 1u
+#define WASI_RIFLAG_PEEK 1u
+#define WASI_RIFLAG_WAITALL 2u
 
 /* --- Configuration ---------------------------------------------------------------------------- */
 
@@ -112,6 +120,8 @@ struct pd_wasi_config {
     struct wasi_strings variables;
     struct wasi_preopen *preopens;
     uint32_t preopen_count;
+    uint32_t listener_count;
+    struct pd_file *listeners[PD_WASI_LISTENERS_MAX]; /* references */
     char tag[PD_WASI_TAG_MAX];
 };
 
@@ -121,7 +131,7 @@ enum wasi_fd_kind {
     WASI_FD_FREE = 0,
     WASI_FD_INPUT,  /* `file` is the program's input */
     WASI_FD_OUTPUT, /* whole lines; `stream` is 1 or 2, `file` the program's stream */
-    WASI_FD_FILE,   /* regular, or a stream that has a name */
+    WASI_FD_FILE,   /* regular, a stream that has a name, or a socket */
     WASI_FD_DIRECTORY
 };
 
@@ -221,6 +231,7 @@ struct wasi_job {
     uint32_t iovec_count;
     bool follows;
     bool is_nonblocking;
+    bool is_peek;
     bool has_wait_place; /* of pd_files_wait_begin */
     /* For those who wait without a place: the function, to be called again a little later. */
     enum pd_call_result (*again)(struct pd_call *call);
@@ -281,6 +292,13 @@ static inline enum pd_call_result pd_wasi_answer(struct pd_call *call, enum pd_f
 /* Answer 0 after writing a number to guest memory; PD_FILE_FAULT when it is not there. */
 enum pd_call_result pd_wasi_answer_u32(struct pd_call *call, uint32_t address, uint32_t value);
 enum pd_call_result pd_wasi_answer_u64(struct pd_call *call, uint32_t address, uint64_t value);
+
+/* fd_read and fd_write for sockets, whose counts lie elsewhere; `again` is the whole function, for
+ * waits without a place. */
+enum pd_call_result pd_wasi_receive(struct pd_call *call, bool is_peek, uint32_t count_at,
+                                    enum pd_call_result (*again)(struct pd_call *call));
+enum pd_call_result pd_wasi_send(struct pd_call *call, uint32_t count_at,
+                                 enum pd_call_result (*again)(struct pd_call *call));
 
 /* Write a filestat to guest memory and answer. */
 enum pd_call_result pd_wasi_answer_stat(struct pd_call *call, uint32_t address,

@@ -112,9 +112,14 @@ static void parse_fd(struct poll *poll, struct subscription *to, const uint8_t *
 {
     struct wasi_fd fd;
     bool for_write = to->tag == TAG_FD_WRITE;
-    uint64_t rights =
-        WASI_RIGHT_POLL_FD_READWRITE | (for_write ? WASI_RIGHT_FD_WRITE : WASI_RIGHT_FD_READ);
-    to->error = pd_wasi_fd_require_file(wasi, pd_get_u32(from + 16), rights, &fd);
+    /* What a listener has to be read are connections. */
+    uint64_t directions =
+        for_write ? WASI_RIGHT_FD_WRITE : WASI_RIGHT_FD_READ | WASI_RIGHT_SOCK_ACCEPT;
+    to->error =
+        pd_wasi_fd_require_file(wasi, pd_get_u32(from + 16), WASI_RIGHT_POLL_FD_READWRITE, &fd);
+    if (to->error == PD_FILE_OK && (fd.base & directions) == 0) {
+        to->error = PD_FILE_BADF;
+    }
     /* Files never wait to be written; lines are taken at once. */
     if (to->error != PD_FILE_OK ||
         (for_write && (fd.kind == WASI_FD_OUTPUT || !fd.file->is_stream))) {

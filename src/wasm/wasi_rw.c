@@ -53,6 +53,7 @@ static void read_work(struct pd_blocking *self)
         .size = job->data_size,
         .offset = job->offset,
         .is_nonblocking = job->is_nonblocking,
+        .is_peek = job->is_peek,
         .cancel = job->cancel,
     };
     job->error = job->files->ops->read(job->files, job->file, &io);
@@ -133,9 +134,19 @@ static enum pd_file_error transfer_begin(struct pd_call *call, uint64_t right, b
     return pd_wasi_fd_require_file(*wasi_out, number, right | WASI_RIGHT_FD_SEEK, fd_out);
 }
 
-static enum pd_call_result read_call(struct pd_call *call, const char *name, uint64_t offset,
-                                     uint32_t count_at)
+/* What the functions that read have apart. */
+struct reading {
+    const char *name;
+    uint64_t offset;
+    uint32_t count_at;
+    bool is_peek;
+    enum pd_call_result (*again)(struct pd_call *call);
+};
+
+static enum pd_call_result read_call(struct pd_call *call, const struct reading *reading)
 {
+    uint64_t offset = reading->offset;
+    uint32_t count_at = reading->count_at;
     struct pd_wasi *wasi;
     struct wasi_fd fd;
     struct iovecs iovecs;
@@ -153,15 +164,16 @@ static enum pd_call_result read_call(struct pd_call *call, const char *name, uin
     if (iovecs.size == 0) {
         return pd_wasi_answer_u32(call, count_at, 0);
     }
-    struct wasi_job *job = read_job(call, wasi, name, &fd, &iovecs);
+    struct wasi_job *job = read_job(call, wasi, reading->name, &fd, &iovecs);
     if (job == NULL) {
         return pd_wasi_answer(call, PD_FILE_NOMEM);
     }
     job->offset = offset;
     job->count_at = count_at;
+    job->is_peek = reading->is_peek;
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_may_wait(wasi, job, pd_wasi_fd_read);
+        error = pd_wasi_job_may_wait(wasi, job, reading->again);
         if (error != PD_FILE_OK) {
             job->blocking.release(&job->blocking);
             return pd_wasi_answer(call, error);
@@ -172,7 +184,11 @@ static enum pd_call_result read_call(struct pd_call *call, const char *name, uin
 
 enum pd_call_result pd_wasi_fd_read(struct pd_call *call)
 {
-    return read_call(call, "fd_read", PD_FILE_POSITION, pd_call_u32(call, 3));
+    const struct reading reading = {.name = "fd_read",
+                                    .offset = PD_FILE_POSITION,
+                                    .count_at = pd_call_u32(call, 3),
+                                    .again = pd_wasi_fd_read};
+    return read_call(call, &reading);
 }
 
 enum pd_call_result pd_wasi_fd_pread(struct pd_call *call)
@@ -181,7 +197,22 @@ enum pd_call_result pd_wasi_fd_pread(struct pd_call *call)
     if (call->arguments[3] == PD_FILE_POSITION) {
         return pd_wasi_answer(call, PD_FILE_INVAL);
     }
-    return read_call(call, "fd_pread", call->arguments[3], pd_call_u32(call, 4));
+    const struct reading reading = {.name = "fd_pread",
+                                    .offset = call->arguments[3],
+                                    .count_at = pd_call_u32(call, 4),
+                                    .again = pd_wasi_fd_pread};
+    return read_call(call, &reading);
+}
+
+enum pd_call_result pd_wasi_receive(struct pd_call *call, bool is_peek, uint32_t count_at,
+                                    enum pd_call_result (*again)(struct pd_call *call))
+{
+    const struct reading reading = {.name = "sock_recv",
+                                    .offset = PD_FILE_POSITION,
+                                    .count_at = count_at,
+                                    .is_peek = is_peek,
+                                    .again = again};
+    return read_call(call, &reading);
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -258,7 +289,8 @@ static void gather(struct pd_call *call, struct wasi_job *job, const struct iove
 }
 
 static enum pd_call_result write_call(struct pd_call *call, const char *name, uint64_t offset,
-                                      uint32_t count_at)
+                                      uint32_t count_at,
+                                      enum pd_call_result (*again)(struct pd_call *call))
 {
     struct pd_wasi *wasi;
     struct wasi_fd fd;
@@ -291,7 +323,7 @@ static enum pd_call_result write_call(struct pd_call *call, const char *name, ui
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     gather(call, job, &iovecs);
     if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_may_wait(wasi, job, pd_wasi_fd_write);
+        error = pd_wasi_job_may_wait(wasi, job, again);
         if (error != PD_FILE_OK) {
             job->blocking.release(&job->blocking);
             return pd_wasi_answer(call, error);
@@ -302,7 +334,7 @@ static enum pd_call_result write_call(struct pd_call *call, const char *name, ui
 
 enum pd_call_result pd_wasi_fd_write(struct pd_call *call)
 {
-    return write_call(call, "fd_write", PD_FILE_POSITION, pd_call_u32(call, 3));
+    return write_call(call, "fd_write", PD_FILE_POSITION, pd_call_u32(call, 3), pd_wasi_fd_write);
 }
 
 enum pd_call_result pd_wasi_fd_pwrite(struct pd_call *call)
@@ -310,5 +342,12 @@ enum pd_call_result pd_wasi_fd_pwrite(struct pd_call *call)
     if (call->arguments[3] == PD_FILE_POSITION) {
         return pd_wasi_answer(call, PD_FILE_INVAL);
     }
-    return write_call(call, "fd_pwrite", call->arguments[3], pd_call_u32(call, 4));
+    return write_call(call, "fd_pwrite", call->arguments[3], pd_call_u32(call, 4),
+                      pd_wasi_fd_pwrite);
+}
+
+enum pd_call_result pd_wasi_send(struct pd_call *call, uint32_t count_at,
+                                 enum pd_call_result (*again)(struct pd_call *call))
+{
+    return write_call(call, "sock_send", PD_FILE_POSITION, count_at, again);
 }

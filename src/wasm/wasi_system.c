@@ -1,5 +1,4 @@
-/* Arguments, environment, clocks, entropy, the end of the process, and the sockets that are not
- * there yet. */
+/* Arguments, environment, clocks, entropy and the end of the process. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -169,36 +168,4 @@ enum pd_call_result pd_wasi_sched_yield(struct pd_call *call)
     call->resume = yielded;
     pd_call_wake_at(call, pd_host_now_ns(pd_guest_host(call->guest)));
     return PD_CALL_WAIT;
-}
-
-/* No descriptor is a socket until guests have a network. */
-static enum pd_call_result no_socket(struct pd_call *call)
-{
-    struct pd_wasi *wasi = pd_guest_wasi(call->guest);
-    struct wasi_fd fd;
-    if (wasi == NULL) {
-        return pd_wasi_answer(call, PD_FILE_NOMEM);
-    }
-    enum pd_file_error error = pd_wasi_fd_get(wasi, pd_call_u32(call, 0), &fd);
-    return pd_wasi_answer(call, error == PD_FILE_OK ? PD_FILE_NOTSOCK : error);
-}
-
-enum pd_call_result pd_wasi_sock_accept(struct pd_call *call)
-{
-    return no_socket(call);
-}
-
-enum pd_call_result pd_wasi_sock_recv(struct pd_call *call)
-{
-    return no_socket(call);
-}
-
-enum pd_call_result pd_wasi_sock_send(struct pd_call *call)
-{
-    return no_socket(call);
-}
-
-enum pd_call_result pd_wasi_sock_shutdown(struct pd_call *call)
-{
-    return no_socket(call);
 }

@@ -8,7 +8,7 @@
 
 #define FIRST_PREOPEN 3u
 
-_Static_assert(FIRST_PREOPEN + PD_WASI_PREOPENS_MAX <= PD_WASI_FDS_MAX,
+_Static_assert(FIRST_PREOPEN + PD_WASI_PREOPENS_MAX + PD_WASI_LISTENERS_MAX <= PD_WASI_FDS_MAX,
                "all preopens have a number");
 _Static_assert(sizeof(struct pd_wasi) <= 96, "a guest that prints stays under 200 bytes");
 
@@ -77,8 +77,15 @@ static struct wasi_fd initial_fd(const struct pd_wasi_config *config, uint32_t f
         };
     }
     uint32_t index = fd - FIRST_PREOPEN;
+    /* Libraries look for directories from 3 on until one is none: the others come behind. */
     if (index >= config->preopen_count) {
-        return (struct wasi_fd){0};
+        index -= config->preopen_count;
+        return index >= config->listener_count
+                   ? (struct wasi_fd){0}
+                   : (struct wasi_fd){.file = config->listeners[index],
+                                      .base = WASI_RIGHTS_LISTENER,
+                                      .inheriting = WASI_RIGHTS_CONNECTION,
+                                      .kind = WASI_FD_FILE};
     }
     const struct wasi_preopen *preopen = &config->preopens[index];
     return (struct wasi_fd){
@@ -177,7 +184,7 @@ static struct wasi_table *table_of(struct pd_wasi *wasi)
         return wasi->table;
     }
     struct wasi_table *table = pd_alloc_zeroed(1, sizeof *table);
-    uint32_t count = FIRST_PREOPEN + wasi->config->preopen_count;
+    uint32_t count = FIRST_PREOPEN + wasi->config->preopen_count + wasi->config->listener_count;
     if (table == NULL || !grow(table, count + 1)) {
         pd_free(table);
         return NULL;
@@ -301,7 +308,8 @@ void pd_wasi_fd_release(struct pd_files *files, struct wasi_fd *fd)
 uint32_t pd_wasi_fd_count(const struct pd_wasi *wasi)
 {
     if (wasi->table == NULL) {
-        return (wasi->config->has_stdio ? FIRST_PREOPEN : 0) + wasi->config->preopen_count;
+        return (wasi->config->has_stdio ? FIRST_PREOPEN : 0) + wasi->config->preopen_count +
+               wasi->config->listener_count;
     }
     uint32_t count = 0;
     for (uint32_t fd = 0; fd < wasi->table->capacity; fd++) {

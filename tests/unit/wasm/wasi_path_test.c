@@ -486,10 +486,89 @@ static void a_race_never_leads_out(void **state)
         (void)remove_dir(guest, "name/new");
         (void)rename_path(guest, "name/secret", "stolen");
         assert_int_equal(stat_path(guest, "stolen", FOLLOW), PD_FILE_NOENT);
+        assert_int_not_equal(link_path(guest, "name/secret", "stolen"), 0);
+        assert_int_not_equal(stat_path(guest, "name/secret", FOLLOW), 0);
+        assert_int_not_equal(open_path(guest, "name/secret/", O_DIR, &fd), 0);
+        assert_int_not_equal(open_path(guest, "name/./../name/secret", O_TRUNCATE, &fd), 0);
+        fake_reset(guest);
+        assert_int_not_equal(CALL(guest, path_filestat_set_times, DIR_FD, FOLLOW,
+                                  TEXT(guest, "name/secret"), 1, 1, 5),
+                             0);
+        /* These may come to be where the directory is, and nowhere else. */
+        if (open_path(guest, "name/made", O_CREATE, &fd) == 0) {
+            assert_int_equal(CALL(guest, fd_close, fd), 0);
+        }
+        (void)unlink_path(guest, "name/made");
+        (void)symlink_path(guest, "nowhere", "name/made");
+        (void)unlink_path(guest, "name/made");
+        (void)make_file(guest, "mine");
+        (void)rename_path(guest, "mine", "name/secret2");
+        (void)link_path(guest, "mine", "name/secret3");
+        (void)unlink_path(guest, "name/secret2");
+        (void)unlink_path(guest, "name/secret3");
+        /* The name itself, whatever it is at the moment. */
+        if (open_path(guest, "name", O_DIR, &fd) == 0) {
+            assert_int_not_equal(open_with(guest, fd, FOLLOW, "secret", 0, 0, 0, 0, NULL), 0);
+            assert_int_equal(CALL(guest, fd_close, fd), 0);
+        }
     }
     atomic_store(&swapper.is_over, true);
     pthread_join(thread, NULL);
     print_message("refused %d of 2000\n", refused);
+    assert_outside_untouched(&world);
+    world_close(&world);
+}
+
+/* One thread moves a directory out of the sandbox and back, while a guest goes up from within
+ * it. */
+static void *carry(void *argument)
+{
+    struct swapper *swapper = argument;
+    while (!atomic_load(&swapper->is_over)) {
+        (void)!rename(swapper->name, swapper->link);
+        (void)!rename(swapper->link, swapper->name);
+    }
+    return NULL;
+}
+
+static void a_directory_that_is_moved_out_leads_nowhere(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    struct pd_guest *guest = &world.guest;
+    world.host.runs_inline = true;
+    struct swapper swapper;
+    atomic_init(&swapper.is_over, false);
+    char carried[128];
+    snprintf(swapper.dir, sizeof swapper.dir, "%s/a", world.scratch);
+    snprintf(swapper.name, sizeof swapper.name, "%s/a/b", world.scratch);
+    snprintf(swapper.link, sizeof swapper.link, "%s/outside/b", world.base);
+    snprintf(carried, sizeof carried, "%s/a/b/c", world.scratch);
+    assert_int_equal(mkdir(swapper.dir, 0777), 0);
+    assert_int_equal(mkdir(swapper.name, 0777), 0);
+    assert_int_equal(mkdir(carried, 0777), 0);
+    uint32_t held;
+    assert_int_equal(open_path(guest, "a/b/c", O_DIR, &held), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, carry, &swapper), 0);
+    for (int i = 0; i < 2000; i++) {
+        uint32_t fd;
+        assert_int_not_equal(open_path(guest, "a/b/../secret", 0, &fd), 0);
+        assert_int_not_equal(open_path(guest, "a/b/c/../../secret", 0, &fd), 0);
+        assert_int_not_equal(open_path(guest, "a/b/c/../../../outside/secret", 0, &fd), 0);
+        assert_int_not_equal(stat_path(guest, "a/b/c/../../secret", FOLLOW), 0);
+        assert_int_not_equal(unlink_path(guest, "a/b/c/../../secret"), 0);
+        assert_int_not_equal(rename_path(guest, "a/b/../secret", "stolen"), 0);
+        assert_int_not_equal(link_path(guest, "a/b/c/../../secret", "stolen"), 0);
+        /* What was opened stays open, and its parents stay closed. */
+        assert_int_equal(open_with(guest, held, FOLLOW, ".", O_DIR, 0, 0, 0, &fd), 0);
+        assert_int_equal(CALL(guest, fd_close, fd), 0);
+        assert_int_not_equal(open_with(guest, held, FOLLOW, "../../secret", 0, 0, 0, 0, NULL), 0);
+        assert_int_not_equal(open_with(guest, held, FOLLOW, "..", O_DIR, 0, 0, 0, NULL), 0);
+    }
+    atomic_store(&swapper.is_over, true);
+    pthread_join(thread, NULL);
     assert_outside_untouched(&world);
     world_close(&world);
 }
@@ -633,6 +712,7 @@ int main(void)
         cmocka_unit_test(reading_links),
         cmocka_unit_test(times_are_set),
         cmocka_unit_test(a_race_never_leads_out),
+        cmocka_unit_test(a_directory_that_is_moved_out_leads_nowhere),
         cmocka_unit_test(a_read_only_directory_cannot_be_changed),
         cmocka_unit_test(the_root_directory_can_be_given),
         cmocka_unit_test(no_file_of_a_process_is_opened),
