@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -57,15 +58,27 @@ enum pd_file_error pd_files_wrap(int fd, enum pd_file_type type, struct pd_file 
     return PD_FILE_OK;
 }
 
-/* pread, read or a look at what a connection holds; pwrite or write. EINTR is retried. */
-static ssize_t transfer(int fd, struct pd_file_io *io, bool is_write)
+/* At the end of the file, wherever that is by then, and the position moves behind it. O_APPEND would
+ * do the same, but on Linux also to pwrite, which has a place of its own. */
+static ssize_t append(int fd, const struct pd_file_io *io)
 {
+    struct iovec piece = {.iov_base = io->bytes, .iov_len = io->size};
+    return pwritev2(fd, &piece, 1, -1, RWF_APPEND);
+}
+
+/* pread, read or a look at what a connection holds; pwrite or write. EINTR is retried. */
+static ssize_t transfer(struct pd_file *file, struct pd_file_io *io, bool is_write)
+{
+    int fd = pd_posix_file_of(file)->fd;
+    bool is_append = pd_posix_file_of(file)->is_append;
     ssize_t count;
     do {
         if (io->is_peek) {
             count = recv(fd, io->bytes, io->size, MSG_PEEK);
         } else if (io->offset == PD_FILE_POSITION) {
-            count = is_write ? write(fd, io->bytes, io->size) : read(fd, io->bytes, io->size);
+            count = !is_write   ? read(fd, io->bytes, io->size)
+                    : is_append ? append(fd, io)
+                                : write(fd, io->bytes, io->size);
         } else if (io->offset > INT64_MAX) {
             errno = EINVAL;
             return -1;
@@ -91,7 +104,7 @@ static enum pd_file_error move_bytes(struct pd_file *file, struct pd_file_io *io
                 return error;
             }
         }
-        ssize_t count = transfer(fd, io, is_write);
+        ssize_t count = transfer(file, io, is_write);
         if (count >= 0) {
             io->done = (size_t)count;
             return PD_FILE_OK;
@@ -169,12 +182,8 @@ static enum pd_file_error set_append(struct pd_files *files, struct pd_file *fil
     if (posix->is_borrowed) {
         return PD_FILE_NOTSUP; /* the description is shared with other programs */
     }
-    int flags = fcntl(posix->fd, F_GETFL);
-    if (flags < 0) {
-        return pd_files_error(errno);
-    }
-    flags = is_append ? flags | O_APPEND : flags & ~O_APPEND;
-    return fcntl(posix->fd, F_SETFL, flags) == 0 ? PD_FILE_OK : pd_files_error(errno);
+    posix->is_append = is_append && !file->is_stream;
+    return PD_FILE_OK;
 }
 
 static enum pd_file_error sync_file(struct pd_files *files, struct pd_file *file, bool is_data_only)

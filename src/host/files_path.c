@@ -142,8 +142,7 @@ static uint64_t open_flags(uint32_t flags)
     } table[] = {
         {PD_FILE_OPEN_CREATE, O_CREAT},   {PD_FILE_OPEN_DIRECTORY, O_DIRECTORY},
         {PD_FILE_OPEN_EXCLUSIVE, O_EXCL}, {PD_FILE_OPEN_TRUNCATE, O_TRUNC},
-        {PD_FILE_OPEN_APPEND, O_APPEND},  {PD_FILE_OPEN_DSYNC, O_DSYNC},
-        {PD_FILE_OPEN_SYNC, O_SYNC},
+        {PD_FILE_OPEN_DSYNC, O_DSYNC},    {PD_FILE_OPEN_SYNC, O_SYNC},
     };
     /* O_NONBLOCK: opening a pipe must not wait for its other end in a helper that nothing can call
      * back. */
@@ -174,7 +173,6 @@ static bool is_of_processes(int fd)
 enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir, const char *path,
                                     uint32_t flags, struct pd_file **file_out)
 {
-    (void)files;
     uint32_t create_directory = PD_FILE_OPEN_CREATE | PD_FILE_OPEN_DIRECTORY;
     if ((flags & create_directory) == create_directory) {
         return PD_FILE_INVAL; /* Linux before 6.3 would create a regular file */
@@ -194,7 +192,11 @@ enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir,
         close(fd);
         return error;
     }
-    return pd_files_wrap(fd, pd_files_type(os.st_mode), file_out);
+    error = pd_files_wrap(fd, pd_files_type(os.st_mode), file_out);
+    if (error == PD_FILE_OK && (flags & PD_FILE_OPEN_APPEND) != 0) {
+        error = files->ops->set_append(files, *file_out, true);
+    }
+    return error;
 }
 
 /* A descriptor of the thing itself, not for reading it; links in the last place are followed or

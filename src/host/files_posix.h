@@ -11,6 +11,7 @@ struct pd_posix_file {
     struct pd_file base;
     int fd;
     bool is_borrowed; /* a standard stream: never closed, its flags never changed */
+    bool is_append;   /* what is written without an offset goes to the end */
 };
 
 struct pd_files_virtual; /* files_virtual.c */

@@ -352,6 +352,9 @@ static void appending(void)
     seek_to(fd, 0, __WASI_WHENCE_SET, 0);
     OK(read_bytes(fd, bytes, 4, &done));
     CHECK(done == 4 && memcmp(bytes, "abcd", 4) == 0);
+    __wasi_ciovec_t out = {.buf = (const uint8_t *)"ab", .buf_len = 2};
+    OK(__wasi_fd_pwrite(fd, &out, 1, 0, &done)); /* in its place, not at the end */
+    CHECK(done == 2 && size_of(fd) == 4);
     OK(__wasi_fd_fdstat_set_flags(fd, __WASI_FDFLAGS_SYNC));
     seek_to(fd, 0, __WASI_WHENCE_SET, 0);
     OK(write_bytes(fd, "xy", 2));

@@ -111,11 +111,28 @@ static void appending(void **state)
     assert_int_equal(CALL(guest, fd_seek, fd, 0, 0, 16), 0);
     assert_int_equal(write_text(guest, fd, "two"), 0);
     assert_file_holds(guest, "file", "onetwo");
+    /* The end is where it is by then, also when somebody else moved it. */
+    uint32_t other;
+    assert_int_equal(open_with(guest, DIR_FD, 0, "file", 0, RIGHTS_FILE, 0, 1, &other), 0);
+    assert_int_equal(write_text(guest, other, "+"), 0);
+    assert_int_equal(write_text(guest, fd, "-"), 0);
+    assert_int_equal(CALL(guest, fd_tell, fd, 16), 0);
+    assert_int_equal(fake_u64(guest, 16), 8);
+    /* An offset of one's own is one's own. */
+    fake_reset(guest);
+    uint32_t at = fake_put(guest, "ON", 2);
+    pd_put_u32(guest->memory + 256, at);
+    pd_put_u32(guest->memory + 260, 2);
+    assert_int_equal(CALL(guest, fd_pwrite, fd, 256, 1, 0, 8), 0);
+    assert_int_equal(CALL(guest, fd_tell, fd, 16), 0);
+    assert_int_equal(fake_u64(guest, 16), 8);
+    assert_file_holds(guest, "file", "ONetwo+-");
+    assert_int_equal(CALL(guest, fd_filestat_set_size, fd, 6), 0);
     assert_int_equal(CALL(guest, fd_fdstat_set_flags, fd, 0), PD_FILE_NOTSUP);
     assert_int_equal(CALL(guest, fd_fdstat_set_flags, fd, 16), 0);
     assert_int_equal(CALL(guest, fd_seek, fd, 0, 0, 16), 0);
     assert_int_equal(write_text(guest, fd, "O"), 0);
-    assert_file_holds(guest, "file", "Onetwo");
+    assert_file_holds(guest, "file", "ONetwo");
     assert_int_equal(CALL(guest, fd_fdstat_set_flags, fd, 64), PD_FILE_INVAL);
     assert_int_equal(CALL(guest, fd_fdstat_set_flags, fd, 16 | 4), 0);
     assert_int_equal(CALL(guest, fd_fdstat_get, fd, 64), 0);
