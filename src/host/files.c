@@ -58,8 +58,8 @@ enum pd_file_error pd_files_wrap(int fd, enum pd_file_type type, struct pd_file 
     return PD_FILE_OK;
 }
 
-/* At the end of the file, wherever that is by then, and the position moves behind it. O_APPEND would
- * do the same, but on Linux also to pwrite, which has a place of its own. */
+/* At the end of the file, wherever that is by then, and the position moves behind it. O_APPEND
+ * would do the same, but on Linux also to pwrite, which has a place of its own. */
 static ssize_t append(int fd, const struct pd_file_io *io)
 {
     struct iovec piece = {.iov_base = io->bytes, .iov_len = io->size};

@@ -112,11 +112,11 @@ static void parse_fd(struct poll *poll, struct subscription *to, const uint8_t *
 {
     struct wasi_fd fd;
     bool for_write = to->tag == TAG_FD_WRITE;
-    /* What a listener has to be read are connections. */
+    /* Who may read or write may wait for it, with or without a right to that of its own: other
+     * runtimes ask for none. What a listener has to be read are connections. */
     uint64_t directions =
         for_write ? WASI_RIGHT_FD_WRITE : WASI_RIGHT_FD_READ | WASI_RIGHT_SOCK_ACCEPT;
-    to->error =
-        pd_wasi_fd_require_file(wasi, pd_get_u32(from + 16), WASI_RIGHT_POLL_FD_READWRITE, &fd);
+    to->error = pd_wasi_fd_require_file(wasi, pd_get_u32(from + 16), 0, &fd);
     if (to->error == PD_FILE_OK && (fd.base & directions) == 0) {
         to->error = PD_FILE_BADF;
     }

@@ -149,6 +149,18 @@ static void files_are_ready(void **state)
     assert_event(guest, 1, 2, EVENT_WRITE, 0);
     assert_event(guest, 2, 4, EVENT_WRITE, 0);
     assert_event(guest, 3, 5, EVENT_WRITE, 0);
+    /* Who may do it may wait for it; the right to poll alone is none to anything. */
+    assert_int_equal(open_with(guest, DIR_FD, 0, "file", 0, RIGHT_READ, 0, 0, &fd), 0);
+    put_fd(guest, 0, 1, EVENT_READ, fd);
+    put_fd(guest, 1, 2, EVENT_WRITE, fd);
+    assert_int_equal(poll_call(guest, 2), 0);
+    assert_int_equal(event_count(guest), 2);
+    assert_event(guest, 0, 1, EVENT_READ, 0);
+    assert_event(guest, 1, 2, EVENT_WRITE, PD_FILE_BADF);
+    assert_int_equal(open_with(guest, DIR_FD, 0, "file", 0, UINT64_C(1) << 27, 0, 0, &fd), 0);
+    put_fd(guest, 0, 1, EVENT_READ, fd);
+    assert_int_equal(poll_call(guest, 1), 0);
+    assert_event(guest, 0, 1, EVENT_READ, PD_FILE_BADF);
     world_close(&world);
 }
 
