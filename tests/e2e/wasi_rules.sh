@@ -14,8 +14,7 @@ done
 
 # The whole file system is granted, and still no process is: neither this one's memory nor its variables.
 export PANDO_TEST_SECRET=hidden
-for path in /proc/self/mem /proc/self/environ /proc/thread-self/mem /p/self/environ /proc/self/root/etc/passwd \
-    /proc/self/cwd/. "/proc/$$/environ" /dev/fd/0 /root/../proc/self/mem; do
+for path in /proc/self/mem /p/self/environ /proc/self/root/etc/passwd "/proc/$$/environ" /root/../proc/self/mem; do
     runs 9 run --dir /::/ --dir /proc::/p "$guests/verbs.wasm" once:"$path"
 done
 # What is a file is one.
@@ -28,7 +27,7 @@ mkdir "$work/dir"
 start_pando run --dir "$work/dir::/" --listen 127.0.0.1:0 "$guests/wasi_server.wasm" 4
 wait_for_text "listening at"
 port=$(sed -n 's/.*listening at 127.0.0.1:\([0-9]*\)$/\1/p' "$out")
-timeout -k 5 60 python3 - "$port" <<'PY' || fail "$shown: a client was not served"
+timeout -k 5 240 python3 - "$port" <<'PY' || fail "$shown: a client was not served"
 import socket, sys
 
 def ask(connection, text):
@@ -58,7 +57,7 @@ runs 1 run "$guests/wasi_server.wasm"
 
 # The adapter's words, for the runner of today, which names one root, and that of before, which names pairs.
 mkdir "$work/suite"
-timeout -k 5 60 python3 - "$PANDO_SOURCE_DIR/contrib/wasi-testsuite" "$work/suite" "$guests" <<'PY' >"$out" 2>"$err" ||
+timeout -k 5 240 python3 - "$PANDO_SOURCE_DIR/contrib/wasi-testsuite" "$work/suite" "$guests" <<'PY' >"$out" 2>"$err" ||
 import os, subprocess, sys
 folder, scratch, guests = sys.argv[1:]
 sys.path.insert(0, folder)
@@ -66,10 +65,12 @@ import pando
 
 assert pando.get_name() == "pando" and pando.get_version()[0].isdigit()
 assert pando.get_wasi_versions() == ["wasm32-wasip1"]
-for dirs in scratch, [(scratch, "/")]:
-    argv = pando.compute_argv(guests + "/wasi_rules.wasm", (["word"], {"NAME": "value"}, dirs), [], "world", "version")
-    ended = subprocess.run(argv, capture_output=True, text=True)
-    assert ended.returncode == 0 and ended.stdout.endswith("OK all\n"), ended
+of_root, of_pairs = [
+    pando.compute_argv(guests + "/wasi_rules.wasm", (["word"], {"NAME": "value"}, dirs), [], "world", "version")
+    for dirs in (scratch, [(scratch, "/")])]
+assert of_root == of_pairs
+ended = subprocess.run(of_root, capture_output=True, text=True)
+assert ended.returncode == 0 and ended.stdout.endswith("OK all\n"), ended
 words = ["one", "two words", "--dir", "/"]
 argv = pando.compute_argv(guests + "/wasi_system.wasm", (words, {"PANDO_TEST": "yes"}, None), [], "world", "version")
 assert argv[-4:] == words and "--env" in argv
