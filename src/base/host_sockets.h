@@ -4,11 +4,13 @@
  *            src/host/sockets.h has the real half. There is none in a deterministic run.
  * Model      Every socket is nonblocking. A call that cannot go on answers PD_SOCKET_AGAIN; then
  *            the caller leaves a wait with the socket, and its process is woken once when trying
- *            again makes sense. One thread listens for all sockets and does nothing but wake, so no
- *            other thread ever sees the buffers of a call. Names are looked up by a few threads of
- *            their own, as that blocks.
+ *            again makes sense. One thread listens for all sockets; it wakes, and does the work of
+ *            TLS. No other thread ever sees the buffers of a call. Names are looked up by a few
+ *            threads of their own, as that blocks.
  * Bounds     PD_SOCKETS_MAX sockets, and half of the descriptors that the process may have: the
- *            node's own files never lack one. PD_LOOKUPS_MAX names at once.
+ *            node's own files never lack one. An owner (any number: the environment) has three
+ *            quarters of them at most. PD_LOOKUPS_MAX names at once, PD_LOOKUPS_OF_OWNER_MAX of an
+ *            owner.
  * Ownership  Who opened or accepted a socket closes it, after the last wait was cancelled. Any
  *            thread, and several may use one socket at once.
  * Errors     0, PD_SOCKET_AGAIN, or the system's error number; error_text puts it in words. */
@@ -25,7 +27,8 @@
 #define PD_SOCKETS_MAX 65536u
 #define PD_SOCKET_BACKLOG 1024
 #define PD_SOCKET_PARTS_MAX 64u /* of one write */
-#define PD_LOOKUPS_MAX 64u
+#define PD_LOOKUPS_MAX 512u
+#define PD_LOOKUPS_OF_OWNER_MAX 64u
 #define PD_LOOKUP_ADDRESSES_MAX 32u
 #define PD_LOOKUP_NAME_MAX 253u
 #define PD_SOCKET_AGAIN (-1)
@@ -51,7 +54,8 @@ static inline bool pd_socket_address_is_v4(const struct pd_socket_address *addre
 
 enum pd_socket_events {
     PD_SOCKET_READABLE = 1, /* or closed by the peer, or failed */
-    PD_SOCKET_WRITABLE = 2  /* or connected, or failed */
+    PD_SOCKET_WRITABLE = 2, /* or connected, or failed */
+    PD_SOCKET_DRAINED = 4   /* of TLS: what was written is the system's, or failed */
 };
 
 enum pd_socket_option {
@@ -79,13 +83,15 @@ struct pd_lookup_result {
 
 struct pd_sockets_ops {
     /* Listen on an address; port 0: any free one. is_v6_only: "::" does not mean IPv4 as well. */
-    int (*listen)(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                  bool is_v6_only, struct pd_socket **socket_out);
+    int (*listen)(struct pd_sockets *sockets, uint64_t owner,
+                  const struct pd_socket_address *address, bool is_v6_only,
+                  struct pd_socket **socket_out);
+    /* The connection is of the listener's owner. */
     int (*accept)(struct pd_socket *listener, struct pd_socket **socket_out,
                   struct pd_socket_address *peer_out);
     /* Begin to connect; `connected` says what became of it, once the socket is writable. */
-    int (*connect)(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                   struct pd_socket **socket_out);
+    int (*connect)(struct pd_sockets *sockets, uint64_t owner,
+                   const struct pd_socket_address *address, struct pd_socket **socket_out);
     int (*connected)(struct pd_socket *socket);
 
     /* At most `size` bytes; 0 of a stream that was asked for some: the peer has ended. */
@@ -94,8 +100,9 @@ struct pd_sockets_ops {
     int (*write)(struct pd_socket *socket, const struct pd_span *parts, size_t part_count,
                  size_t *count_out);
 
-    int (*datagram_open)(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                         bool is_v6_only, struct pd_socket **socket_out);
+    int (*datagram_open)(struct pd_sockets *sockets, uint64_t owner,
+                         const struct pd_socket_address *address, bool is_v6_only,
+                         struct pd_socket **socket_out);
     int (*datagram_connect)(struct pd_socket *socket, const struct pd_socket_address *address);
     /* What does not fit is cut off. */
     int (*datagram_receive)(struct pd_socket *socket, uint8_t *to, size_t size,
@@ -118,9 +125,10 @@ struct pd_sockets_ops {
     void (*cancel)(struct pd_socket *socket, struct pd_socket_wait *wait);
 
     /* Look up `name` (at most PD_LOOKUP_NAME_MAX bytes), then wake `process`. Error texts of names
-     * come from lookup_text. PD_SOCKET_AGAIN: PD_LOOKUPS_MAX are under way. */
-    int (*lookup)(struct pd_sockets *sockets, const char *name, size_t name_size, void *process,
-                  struct pd_lookup **lookup_out);
+     * come from lookup_text. PD_SOCKET_AGAIN: PD_LOOKUPS_MAX are under way, or
+     * PD_LOOKUPS_OF_OWNER_MAX of this owner. */
+    int (*lookup)(struct pd_sockets *sockets, uint64_t owner, const char *name, size_t name_size,
+                  void *process, struct pd_lookup **lookup_out);
     /* True: it is over. *error_out 0: `results` (PD_LOOKUP_ADDRESSES_MAX) and *count_out are
      * written. */
     bool (*lookup_take)(struct pd_lookup *lookup, struct pd_lookup_result *results,
@@ -132,26 +140,27 @@ struct pd_sockets_ops {
      * of TLS below PD_SOCKET_AGAIN; tls_text has words for both. */
     int (*tls_server_identity)(struct pd_span certificate, struct pd_span key,
                                struct pd_socket_identity **identity_out);
-    int (*tls_client_identity)(const struct pd_span *roots, size_t root_count,
-                               struct pd_socket_identity **identity_out);
+    int (*tls_client_identity)(struct pd_sockets *sockets, const struct pd_span *roots,
+                               size_t root_count, struct pd_socket_identity **identity_out);
     void (*tls_identity_release)(struct pd_socket_identity *identity);
 
     /* A session over a connected socket, which is the session's from then on. `host` is who
      * the other end must prove to be; NULL on the listener's side. Several threads may use one
-     * session. PD_SOCKET_AGAIN: *events_out says for what the socket must be ready. The handshake
-     * happens in the first of these calls; each costs some cryptography, so never on a fiber. On an
-     * error the socket is still the caller's. */
+     * session. Handshake and records are the I/O thread's work, which begins at once; these calls
+     * only copy, from and to buffers of some records. PD_SOCKET_AGAIN: *events_out says for what
+     * to wait, and nothing was taken. On an error the socket is still the caller's. */
     int (*tls_open)(struct pd_socket *socket, struct pd_socket_identity *identity, const char *host,
                     bool is_address, struct pd_socket_tls **tls_out);
     int (*tls_handshake)(struct pd_socket_tls *tls, uint32_t *events_out);
     int (*tls_read)(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
                     uint32_t *events_out);
-    /* *ticket is 0 for a new write. After AGAIN the same bytes must come with the ticket as it is
-     * then, or not at all: what was taken of them is sent before anything else. */
+    /* Takes what there is room for, once the handshake is over. */
     int (*tls_write)(struct pd_socket_tls *tls, const struct pd_span *parts, size_t part_count,
-                     uint64_t *ticket, size_t *count_out, uint32_t *events_out);
+                     size_t *count_out, uint32_t *events_out);
+    /* 0: all that was written is the system's. */
     int (*tls_flush)(struct pd_socket_tls *tls, uint32_t *events_out);
-    /* Session and socket are closed by the I/O thread, soon: this may be called on a fiber. */
+    /* What was written is still sent, for a minute at most, then session and socket are closed. May
+     * be called on a fiber. */
     void (*tls_close)(struct pd_socket_tls *tls);
     const char *(*tls_text)(int error);
 

@@ -1,7 +1,14 @@
 /* Names become addresses on threads of their own: getaddrinfo blocks, and cannot be called off.
  *
- * A lookup has two owners: who asked for it, and the thread that does it. It is freed by whoever is
- * last. `lock` of the resolver guards all of them. */
+ *              asked ──► WAITING ──a thread──► RUNNING ──► OVER ──► taken, closed
+ *                           │ closed: freed       └ closed: the thread frees it
+ *                           └ its name was looked up for another: OVER as well
+ *
+ * Fairness   An owner (an environment) has at most PD_LOOKUPS_OF_OWNER_MAX lookups, and at most
+ *            RUNNING_OF_OWNER_MAX of the threads; a thread that is free serves the owner with the
+ *            fewest running. A name is looked up once for all that wait for it. So slow names cost
+ *            those who ask for them, and others at most a moment.
+ * Locks      `lock` of the resolver guards all lookups. */
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netdb.h>
@@ -15,12 +22,20 @@
 
 #define TRY_SECONDS 3
 #define TRIES 2
+#define RUNNING_OF_OWNER_MAX 4u
+
+enum lookup_state {
+    LOOKUP_WAITING = 0,
+    LOOKUP_RUNNING = 1,
+    LOOKUP_OVER = 2
+};
 
 struct pd_lookup {
     struct pd_real_sockets *sockets;
-    struct pd_lookup *next;
+    struct pd_list node; /* the resolver's, until it is over; first come first */
+    uint64_t owner;
     void *process;
-    bool is_over;
+    enum lookup_state state;
     bool is_closed; /* who asked is gone */
     int error;
     uint32_t count;
@@ -57,10 +72,14 @@ static void mark_own(struct pd_lookup *lookup)
     freeifaddrs(first);
 }
 
-static void look_up(struct pd_lookup *lookup)
+static void look_up(const struct pd_resolver *resolver, struct pd_lookup *lookup)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *first = NULL;
+    if (resolver->instead != NULL) {
+        lookup->error = resolver->instead(resolver->context, lookup->name);
+        return;
+    }
     /* This thread's own: how long a silent name server is waited for. */
     if (res_init() == 0) {
         _res.retrans = TRY_SECONDS;
@@ -87,27 +106,98 @@ static void look_up(struct pd_lookup *lookup)
 
 /* --- Threads ---------------------------------------------------------------------------------- */
 
-/* Take the first that waits, do it, and say so. Under the lock, which is given up meanwhile. */
-static void do_first(struct pd_resolver *resolver)
+static struct pd_lookup *lookup_of(struct pd_list *node)
 {
-    struct pd_lookup *lookup = resolver->first;
-    resolver->first = lookup->next;
-    if (resolver->first == NULL) {
-        resolver->end = &resolver->first;
+    return pd_container_of(node, struct pd_lookup, node);
+}
+
+/* How many of an owner there are: all, and those that run. */
+static uint32_t count_of(const struct pd_resolver *resolver, uint64_t owner, uint32_t *running_out)
+{
+    uint32_t count = 0;
+    *running_out = 0;
+    for (struct pd_list *at = resolver->lookups.next; at != &resolver->lookups; at = at->next) {
+        const struct pd_lookup *lookup = lookup_of(at);
+        if (lookup->owner == owner) {
+            count++;
+            *running_out += lookup->state == LOOKUP_RUNNING ? 1u : 0u;
+        }
     }
-    bool is_wanted = !lookup->is_closed;
-    (void)pthread_mutex_unlock(&resolver->lock);
-    if (is_wanted) {
-        look_up(lookup);
+    return count;
+}
+
+static bool is_running(const struct pd_resolver *resolver, const char *name)
+{
+    for (struct pd_list *at = resolver->lookups.next; at != &resolver->lookups; at = at->next) {
+        const struct pd_lookup *lookup = lookup_of(at);
+        if (lookup->state == LOOKUP_RUNNING && strcmp(lookup->name, name) == 0) {
+            return true;
+        }
     }
-    (void)pthread_mutex_lock(&resolver->lock);
+    return false;
+}
+
+/* Whom a free thread serves: the first of the owner with the fewest running; NULL: nobody now. */
+static struct pd_lookup *choose(const struct pd_resolver *resolver)
+{
+    struct pd_lookup *chosen = NULL;
+    uint32_t fewest = RUNNING_OF_OWNER_MAX;
+    for (struct pd_list *at = resolver->lookups.next; at != &resolver->lookups && fewest > 0;
+         at = at->next) {
+        struct pd_lookup *lookup = lookup_of(at);
+        uint32_t running = 0;
+        if (lookup->state != LOOKUP_WAITING) {
+            continue;
+        }
+        (void)count_of(resolver, lookup->owner, &running);
+        if (running < fewest && !is_running(resolver, lookup->name)) {
+            chosen = lookup;
+            fewest = running;
+        }
+    }
+    return chosen;
+}
+
+/* It leaves the resolver, with its answer. */
+static void finish(struct pd_resolver *resolver, struct pd_lookup *lookup)
+{
+    pd_list_remove(&lookup->node);
     resolver->count--;
-    lookup->is_over = true;
+    lookup->state = LOOKUP_OVER;
     if (lookup->is_closed) {
         pd_free(lookup);
     } else {
         lookup->sockets->interface.wake(lookup->process);
     }
+}
+
+/* Those that wait for the same name have their answer too. */
+static void finish_same(struct pd_resolver *resolver, const struct pd_lookup *done)
+{
+    struct pd_list *next = NULL;
+    for (struct pd_list *at = resolver->lookups.next; at != &resolver->lookups; at = next) {
+        next = at->next;
+        struct pd_lookup *lookup = lookup_of(at);
+        if (lookup->state == LOOKUP_WAITING && strcmp(lookup->name, done->name) == 0) {
+            lookup->error = done->error;
+            lookup->count = done->count;
+            memcpy(lookup->results, done->results, sizeof lookup->results);
+            finish(resolver, lookup);
+        }
+    }
+}
+
+/* Do one, and say so. Under the lock, which is given up meanwhile. */
+static void do_one(struct pd_resolver *resolver, struct pd_lookup *lookup)
+{
+    lookup->state = LOOKUP_RUNNING;
+    (void)pthread_mutex_unlock(&resolver->lock);
+    look_up(resolver, lookup);
+    (void)pthread_mutex_lock(&resolver->lock);
+    finish_same(resolver, lookup);
+    finish(resolver, lookup);
+    /* What waited for this name or this owner may be for a thread that is idle. */
+    (void)pthread_cond_signal(&resolver->has_work);
 }
 
 static void *resolver_main(void *argument)
@@ -116,8 +206,9 @@ static void *resolver_main(void *argument)
     (void)pthread_setname_np(pthread_self(), "pando-names");
     (void)pthread_mutex_lock(&resolver->lock);
     while (!resolver->is_stopping) {
-        if (resolver->first != NULL) {
-            do_first(resolver);
+        struct pd_lookup *lookup = choose(resolver);
+        if (lookup != NULL) {
+            do_one(resolver, lookup);
             continue;
         }
         resolver->idle_count++;
@@ -132,9 +223,10 @@ bool pd_resolver_poll(struct pd_real_sockets *sockets)
 {
     struct pd_resolver *resolver = &sockets->resolver;
     (void)pthread_mutex_lock(&resolver->lock);
-    bool has_some = resolver->first != NULL;
-    while (resolver->first != NULL) {
-        do_first(resolver);
+    struct pd_lookup *lookup = choose(resolver);
+    bool has_some = lookup != NULL;
+    for (; lookup != NULL; lookup = choose(resolver)) {
+        do_one(resolver, lookup);
     }
     (void)pthread_mutex_unlock(&resolver->lock);
     return has_some;
@@ -144,7 +236,7 @@ void pd_resolver_init(struct pd_resolver *resolver)
 {
     (void)pthread_mutex_init(&resolver->lock, NULL);
     (void)pthread_cond_init(&resolver->has_work, NULL);
-    resolver->end = &resolver->first;
+    pd_list_init(&resolver->lookups);
 }
 
 void pd_resolver_deinit(struct pd_resolver *resolver)
@@ -156,12 +248,7 @@ void pd_resolver_deinit(struct pd_resolver *resolver)
     for (uint32_t i = 0; i < resolver->thread_count; i++) {
         (void)pthread_join(resolver->threads[i], NULL);
     }
-    while (resolver->first != NULL) { /* of guests that are gone: nobody began them */
-        struct pd_lookup *lookup = resolver->first;
-        resolver->first = lookup->next;
-        pd_assert(lookup->is_closed);
-        pd_free(lookup);
-    }
+    pd_assert(pd_list_is_empty(&resolver->lookups)); /* nobody asks any more */
     (void)pthread_cond_destroy(&resolver->has_work);
     (void)pthread_mutex_destroy(&resolver->lock);
 }
@@ -188,8 +275,8 @@ static int call_thread(struct pd_real_sockets *sockets)
     return 0;
 }
 
-int pd_resolver_lookup(struct pd_sockets *sockets, const char *name, size_t name_size,
-                       void *process, struct pd_lookup **lookup_out)
+int pd_resolver_lookup(struct pd_sockets *sockets, uint64_t owner, const char *name,
+                       size_t name_size, void *process, struct pd_lookup **lookup_out)
 {
     pd_assert(name_size <= PD_LOOKUP_NAME_MAX);
     struct pd_real_sockets *real = pd_real_sockets_of(sockets);
@@ -199,13 +286,17 @@ int pd_resolver_lookup(struct pd_sockets *sockets, const char *name, size_t name
         return ENOMEM;
     }
     lookup->sockets = real;
+    lookup->owner = owner;
     lookup->process = process;
+    pd_list_init(&lookup->node);
     memcpy(lookup->name, name, name_size);
     (void)pthread_mutex_lock(&resolver->lock);
-    int error = resolver->count >= PD_LOOKUPS_MAX ? PD_SOCKET_AGAIN : call_thread(real);
+    uint32_t running = 0;
+    bool is_full = resolver->count >= PD_LOOKUPS_MAX ||
+                   count_of(resolver, owner, &running) >= PD_LOOKUPS_OF_OWNER_MAX;
+    int error = is_full ? PD_SOCKET_AGAIN : call_thread(real);
     if (error == 0) {
-        *resolver->end = lookup;
-        resolver->end = &lookup->next;
+        pd_list_append(&resolver->lookups, &lookup->node);
         resolver->count++;
     }
     (void)pthread_mutex_unlock(&resolver->lock);
@@ -222,7 +313,7 @@ bool pd_resolver_take(struct pd_lookup *lookup, struct pd_lookup_result *results
 {
     struct pd_resolver *resolver = &lookup->sockets->resolver;
     (void)pthread_mutex_lock(&resolver->lock);
-    bool is_over = lookup->is_over;
+    bool is_over = lookup->state == LOOKUP_OVER;
     (void)pthread_mutex_unlock(&resolver->lock);
     if (is_over) {
         *error_out = lookup->error;
@@ -236,10 +327,14 @@ void pd_resolver_close(struct pd_lookup *lookup)
 {
     struct pd_resolver *resolver = &lookup->sockets->resolver;
     (void)pthread_mutex_lock(&resolver->lock);
-    bool is_over = lookup->is_over;
+    bool is_a_threads = lookup->state == LOOKUP_RUNNING;
     lookup->is_closed = true;
+    if (lookup->state == LOOKUP_WAITING) {
+        pd_list_remove(&lookup->node);
+        resolver->count--;
+    }
     (void)pthread_mutex_unlock(&resolver->lock);
-    if (is_over) {
+    if (!is_a_threads) {
         pd_free(lookup);
     }
 }
@@ -247,6 +342,15 @@ void pd_resolver_close(struct pd_lookup *lookup)
 const char *pd_resolver_text(int error)
 {
     return gai_strerror(error);
+}
+
+void pd_real_sockets_set_lookup(struct pd_real_sockets *sockets,
+                                int (*instead)(void *context, const char *name), void *context)
+{
+    (void)pthread_mutex_lock(&sockets->resolver.lock);
+    sockets->resolver.instead = instead;
+    sockets->resolver.context = context;
+    (void)pthread_mutex_unlock(&sockets->resolver.lock);
 }
 
 uint32_t pd_real_sockets_lookup_count(struct pd_real_sockets *sockets)

@@ -1,5 +1,6 @@
 /* The system calls of sockets, and the table of the interface. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -54,15 +55,23 @@ static int error_now(void)
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 /* A nonblocking socket for this kind of address, in a slot; NULL, and why. */
-static struct pd_socket *open_socket(struct pd_sockets *sockets,
+static struct pd_socket *open_socket(struct pd_sockets *sockets, uint64_t owner,
                                      const struct pd_socket_address *address, int type,
                                      int *error_out)
 {
     int family = pd_socket_address_is_v4(address) ? AF_INET : AF_INET6;
-    int descriptor = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct pd_socket *made = NULL;
-    *error_out =
-        descriptor < 0 ? errno : pd_socket_adopt(pd_real_sockets_of(sockets), descriptor, &made);
+    *error_out = pd_socket_reserve(pd_real_sockets_of(sockets), owner, &made);
+    if (*error_out != 0) {
+        return NULL;
+    }
+    int descriptor = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        *error_out = errno;
+        pd_socket_close(made);
+        return NULL;
+    }
+    pd_socket_adopt(made, descriptor);
     return made;
 }
 
@@ -79,11 +88,12 @@ static int bind_socket(const struct pd_socket *socket, const struct pd_socket_ad
     return bind(socket->descriptor, &system.base, size) == 0 ? 0 : errno;
 }
 
-static int real_listen(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                       bool is_v6_only, struct pd_socket **socket_out)
+static int real_listen(struct pd_sockets *sockets, uint64_t owner,
+                       const struct pd_socket_address *address, bool is_v6_only,
+                       struct pd_socket **socket_out)
 {
     int error = 0;
-    struct pd_socket *made = open_socket(sockets, address, SOCK_STREAM, &error);
+    struct pd_socket *made = open_socket(sockets, owner, address, SOCK_STREAM, &error);
     if (made == NULL) {
         return error;
     }
@@ -124,25 +134,41 @@ static bool is_peers_trouble(int error)
     }
 }
 
+static bool has_connection(const struct pd_socket *listener)
+{
+    struct pollfd wanted = {.fd = listener->descriptor, .events = POLLIN};
+    return poll(&wanted, 1, 0) > 0;
+}
+
 static int real_accept(struct pd_socket *listener, struct pd_socket **socket_out,
                        struct pd_socket_address *peer_out)
 {
     union pd_system_address system = {.v4.sin_family = AF_INET};
     socklen_t size = sizeof system;
+    struct pd_socket *made = NULL;
+    /* Without a place for it the connection stays where it is, with the system. */
+    int error = pd_socket_reserve(listener->owner, listener->account->owner, &made);
+    if (error != 0) {
+        return has_connection(listener) ? error : PD_SOCKET_AGAIN;
+    }
     int descriptor =
         accept4(listener->descriptor, &system.base, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor < 0) {
-        return is_peers_trouble(errno) ? PD_SOCKET_AGAIN : error_now();
+        error = is_peers_trouble(errno) ? PD_SOCKET_AGAIN : error_now();
+        pd_socket_close(made);
+        return error;
     }
     pd_address_from_system(&system, peer_out);
-    return pd_socket_adopt(listener->owner, descriptor, socket_out);
+    pd_socket_adopt(made, descriptor);
+    *socket_out = made;
+    return 0;
 }
 
-static int real_connect(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                        struct pd_socket **socket_out)
+static int real_connect(struct pd_sockets *sockets, uint64_t owner,
+                        const struct pd_socket_address *address, struct pd_socket **socket_out)
 {
     int error = 0;
-    struct pd_socket *made = open_socket(sockets, address, SOCK_STREAM, &error);
+    struct pd_socket *made = open_socket(sockets, owner, address, SOCK_STREAM, &error);
     if (made == NULL) {
         return error;
     }
@@ -211,11 +237,12 @@ static int real_write(struct pd_socket *socket, const struct pd_span *parts, siz
 
 /* --- Datagrams -------------------------------------------------------------------------------- */
 
-static int real_datagram_open(struct pd_sockets *sockets, const struct pd_socket_address *address,
-                              bool is_v6_only, struct pd_socket **socket_out)
+static int real_datagram_open(struct pd_sockets *sockets, uint64_t owner,
+                              const struct pd_socket_address *address, bool is_v6_only,
+                              struct pd_socket **socket_out)
 {
     int error = 0;
-    struct pd_socket *made = open_socket(sockets, address, SOCK_DGRAM, &error);
+    struct pd_socket *made = open_socket(sockets, owner, address, SOCK_DGRAM, &error);
     if (made == NULL) {
         return error;
     }

@@ -17,8 +17,7 @@
 
 /* --- Events ----------------------------------------------------------------------------------- */
 
-/* Wake those that wait for any of `events`; under the lock. Returns what the others wait for. */
-static uint32_t wake_waits(struct pd_socket *socket, uint32_t events)
+uint32_t pd_socket_wake_waits(struct pd_socket *socket, uint32_t events)
 {
     uint32_t left = 0;
     struct pd_list *next = NULL;
@@ -35,8 +34,7 @@ static uint32_t wake_waits(struct pd_socket *socket, uint32_t events)
     return left;
 }
 
-/* Let the epoll tell one event of these; under the lock. */
-static int arm(struct pd_socket *socket, uint32_t events)
+int pd_socket_arm(struct pd_socket *socket, uint32_t events)
 {
     struct pd_real_sockets *owner = socket->owner;
     uint64_t index = (uint64_t)(socket - owner->slots);
@@ -64,15 +62,21 @@ static void take_event(struct pd_real_sockets *sockets, const struct epoll_event
     if ((event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
         events |= PD_SOCKET_WRITABLE;
     }
+    struct pd_socket_tls *tls = NULL;
     (void)pthread_mutex_lock(&socket->lock);
-    if (socket->descriptor >= 0 && socket->generation == generation) {
-        uint32_t left = wake_waits(socket, events);
-        if (left != 0 && arm(socket, left) != 0) {
+    if (socket->descriptor >= 0 && socket->generation == generation && socket->tls != NULL) {
+        tls = socket->tls;
+    } else if (socket->descriptor >= 0 && socket->generation == generation) {
+        uint32_t left = pd_socket_wake_waits(socket, events);
+        if (left != 0 && pd_socket_arm(socket, left) != 0) {
             /* Nobody would ever wake them: they find out by trying. */
-            (void)wake_waits(socket, left);
+            (void)pd_socket_wake_waits(socket, left);
         }
     }
     (void)pthread_mutex_unlock(&socket->lock);
+    if (tls != NULL) { /* which only this thread ends */
+        pd_socket_tls_step(tls, true);
+    }
 }
 
 void pd_real_sockets_signal(struct pd_real_sockets *sockets)
@@ -82,10 +86,13 @@ void pd_real_sockets_signal(struct pd_real_sockets *sockets)
     pd_assert(written == (ssize_t)sizeof one);
 }
 
-/* One wait for events; how many there were. */
-static int listen_once(struct pd_real_sockets *sockets, int timeout_ms)
+int pd_real_sockets_listen(struct pd_real_sockets *sockets, int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
+    int linger_ms = pd_socket_tls_linger_ms(sockets);
+    if (linger_ms >= 0 && (timeout_ms < 0 || linger_ms < timeout_ms)) {
+        timeout_ms = linger_ms;
+    }
     int count = epoll_wait(sockets->epoll, events, EVENTS_MAX, timeout_ms);
     if (count < 0 && errno != EINTR) {
         pd_fatal("waiting for sockets fails with error %d", errno);
@@ -94,11 +101,12 @@ static int listen_once(struct pd_real_sockets *sockets, int timeout_ms)
         if (events[i].data.u64 == SIGNAL) {
             uint64_t signals = 0;
             (void)!read(sockets->signal, &signals, sizeof signals);
-            pd_socket_tls_close_graves(sockets);
+            pd_socket_tls_step_line(sockets);
         } else {
             take_event(sockets, &events[i]);
         }
     }
+    pd_socket_tls_end_lingering(sockets, false);
     return count;
 }
 
@@ -107,7 +115,7 @@ static void *io_main(void *argument)
     struct pd_real_sockets *sockets = argument;
     (void)pthread_setname_np(pthread_self(), "pando-guest-io");
     while (!atomic_load(&sockets->is_ending)) {
-        (void)listen_once(sockets, -1);
+        (void)pd_real_sockets_listen(sockets, -1);
     }
     return NULL;
 }
@@ -118,7 +126,7 @@ bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms)
     bool has_resolved = pd_resolver_poll(sockets);
     int count = 0;
     if (sockets->epoll >= 0) {
-        count = listen_once(sockets, has_resolved ? 0 : timeout_ms);
+        count = pd_real_sockets_listen(sockets, has_resolved ? 0 : timeout_ms);
     }
     return has_resolved || count > 0;
 }
@@ -129,12 +137,16 @@ int pd_socket_wait(struct pd_socket *socket, struct pd_socket_wait *wait)
 {
     (void)pthread_mutex_lock(&socket->lock);
     int error = 0;
-    if (!pd_list_is_linked(&wait->node)) {
+    bool is_linked = pd_list_is_linked(&wait->node);
+    if (!is_linked && socket->tls != NULL) {
+        pd_list_append(&socket->waits, &wait->node);
+        (void)pd_socket_wake_waits(socket, pd_socket_tls_events(socket->tls));
+    } else if (!is_linked) {
         uint32_t events = wait->events;
         for (struct pd_list *at = socket->waits.next; at != &socket->waits; at = at->next) {
             events |= pd_container_of(at, struct pd_socket_wait, node)->events;
         }
-        error = arm(socket, events);
+        error = pd_socket_arm(socket, events);
         if (error == 0) {
             pd_list_append(&socket->waits, &wait->node);
         }
@@ -176,17 +188,45 @@ static int start(struct pd_real_sockets *sockets)
     return error;
 }
 
-/* A slot that is free, or NULL and why; under the lock. */
-static struct pd_socket *take_slot(struct pd_real_sockets *sockets, int *error_out)
+/* An owner leaves a quarter of all to others; under the lock. */
+static bool has_room(const struct pd_real_sockets *sockets, const struct pd_socket_account *account)
 {
-    *error_out = EMFILE;
-    if (sockets->count >= sockets->sockets_max) {
-        return NULL;
+    uint32_t of_owner_max = sockets->sockets_max - sockets->sockets_max / 4;
+    return sockets->count < sockets->sockets_max && account->count < of_owner_max;
+}
+
+/* The owner's, made if there is none; NULL: no memory. Under the lock. */
+static struct pd_socket_account *account_of(struct pd_real_sockets *sockets, uint64_t owner)
+{
+    struct pd_socket_account *account = sockets->accounts;
+    while (account != NULL && account->owner != owner) {
+        account = account->next;
     }
-    *error_out = sockets->is_started ? 0 : start(sockets);
-    if (*error_out != 0) {
-        return NULL;
+    if (account == NULL && (account = pd_alloc_zeroed(1, sizeof *account)) != NULL) {
+        account->owner = owner;
+        account->next = sockets->accounts;
+        sockets->accounts = account;
     }
+    return account;
+}
+
+/* Nothing is kept of an owner without sockets; under the lock. */
+static void account_drop_empty(struct pd_real_sockets *sockets, struct pd_socket_account *account)
+{
+    if (account->count > 0) {
+        return;
+    }
+    struct pd_socket_account **at = &sockets->accounts;
+    while (*at != account) {
+        at = &(*at)->next;
+    }
+    *at = account->next;
+    pd_free(account);
+}
+
+/* A slot that is free; there is one. Under the lock. */
+static struct pd_socket *take_slot(struct pd_real_sockets *sockets)
+{
     struct pd_socket *slot = sockets->free;
     if (slot != NULL) {
         sockets->free = slot->next_free;
@@ -201,21 +241,33 @@ static struct pd_socket *take_slot(struct pd_real_sockets *sockets, int *error_o
     return slot;
 }
 
-int pd_socket_adopt(struct pd_real_sockets *sockets, int descriptor, struct pd_socket **socket_out)
+int pd_socket_reserve(struct pd_real_sockets *sockets, uint64_t owner,
+                      struct pd_socket **socket_out)
 {
-    int error = 0;
     (void)pthread_mutex_lock(&sockets->lock);
-    struct pd_socket *slot = take_slot(sockets, &error);
-    (void)pthread_mutex_unlock(&sockets->lock);
-    if (slot == NULL) {
-        (void)close(descriptor);
-        return error;
+    int error = sockets->is_started ? 0 : start(sockets);
+    struct pd_socket_account *account = error == 0 ? account_of(sockets, owner) : NULL;
+    if (error == 0) {
+        error = account == NULL ? ENOMEM : 0;
     }
-    (void)pthread_mutex_lock(&slot->lock);
-    slot->descriptor = descriptor;
-    (void)pthread_mutex_unlock(&slot->lock);
-    *socket_out = slot;
-    return 0;
+    if (error == 0 && !has_room(sockets, account)) {
+        account_drop_empty(sockets, account);
+        error = EMFILE;
+    }
+    if (error == 0) {
+        *socket_out = take_slot(sockets);
+        (*socket_out)->account = account;
+        account->count++;
+    }
+    (void)pthread_mutex_unlock(&sockets->lock);
+    return error;
+}
+
+void pd_socket_adopt(struct pd_socket *socket, int descriptor)
+{
+    (void)pthread_mutex_lock(&socket->lock);
+    socket->descriptor = descriptor;
+    (void)pthread_mutex_unlock(&socket->lock);
 }
 
 void pd_socket_close(struct pd_socket *socket)
@@ -227,12 +279,16 @@ void pd_socket_close(struct pd_socket *socket)
     socket->descriptor = -1;
     socket->generation++;
     socket->is_registered = false;
+    socket->tls = NULL;
     (void)pthread_mutex_unlock(&socket->lock);
-    (void)close(descriptor); /* and with it its registration */
+    (void)(descriptor >= 0 && close(descriptor)); /* and with it its registration */
     (void)pthread_mutex_lock(&sockets->lock);
     socket->next_free = sockets->free;
     sockets->free = socket;
     sockets->count--;
+    socket->account->count--;
+    account_drop_empty(sockets, socket->account);
+    socket->account = NULL;
     (void)pthread_mutex_unlock(&sockets->lock);
 }
 
@@ -289,6 +345,9 @@ enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **s
     sockets->signal = -1;
     sockets->sockets_max = descriptors_for_guests();
     (void)pthread_mutex_init(&sockets->lock, NULL);
+    (void)pthread_mutex_init(&sockets->roots.lock, NULL);
+    pd_list_init(&sockets->line);
+    pd_list_init(&sockets->lingering);
     pd_resolver_init(&sockets->resolver);
     *sockets_out = sockets;
     return PD_OK;
@@ -314,7 +373,8 @@ void pd_real_sockets_destroy(struct pd_real_sockets *sockets)
         return;
     }
     pd_real_sockets_stop(sockets);
-    pd_socket_tls_close_graves(sockets);
+    pd_socket_tls_finish(sockets);
+    pd_socket_tls_roots_deinit(&sockets->roots);
     pd_assert(sockets->count == 0);
     if (sockets->is_started) {
         (void)close(sockets->epoll);
@@ -323,6 +383,7 @@ void pd_real_sockets_destroy(struct pd_real_sockets *sockets)
     for (uint32_t i = 0; i < sockets->slots_used; i++) {
         (void)pthread_mutex_destroy(&sockets->slots[i].lock);
     }
+    (void)pthread_mutex_destroy(&sockets->roots.lock);
     (void)pthread_mutex_destroy(&sockets->lock);
     pd_free(sockets->slots);
     pd_free(sockets);

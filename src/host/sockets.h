@@ -10,8 +10,8 @@
  *
  * Locks      One mutex a slot: list of waits, generation, descriptor's registration. Wakes happen
  *            under it, so that `cancel` is the end of a wait. One mutex for slots, one for names.
- * Names      getaddrinfo on up to four threads, which start when they are needed; a name server
- *            that is silent costs a thread at most some seconds. */
+ * Names      getaddrinfo on up to sixteen threads, which start when they are needed; a name server
+ *            that is silent costs a thread at most some seconds. Owners share them: resolver.c. */
 #ifndef PD_HOST_SOCKETS_H
 #define PD_HOST_SOCKETS_H
 
@@ -46,6 +46,14 @@ uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets);
 
 /* At most this many, from now on: for tests of what happens then. */
 void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_max);
+
+/* Ask this instead of name servers, from now on; its answer is the lookup's error. For tests of
+ * slow ones. */
+void pd_real_sockets_set_lookup(struct pd_real_sockets *sockets,
+                                int (*instead)(void *context, const char *name), void *context);
+
+/* How often the system's roots were read. */
+uint32_t pd_real_sockets_root_loads(struct pd_real_sockets *sockets);
 
 /* Lookups that are not over, those included whose guest is gone. */
 uint32_t pd_real_sockets_lookup_count(struct pd_real_sockets *sockets);

@@ -2,54 +2,77 @@
 #ifndef PD_HOST_SOCKETS_INTERNAL_H
 #define PD_HOST_SOCKETS_INTERNAL_H
 
+#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "host/sockets.h"
 
-#define PD_LOOKUP_THREADS_MAX 4u
+#define PD_LOOKUP_THREADS_MAX 16u
 
 /* A slot; a socket while `descriptor` is one. */
 struct pd_socket {
     struct pd_real_sockets *owner;
-    pthread_mutex_t lock; /* of all but `owner` and `next_free` */
-    struct pd_list waits; /* struct pd_socket_wait */
-    int descriptor;       /* -1: free. Changes only where the socket is opened and closed */
-    uint32_t generation;  /* counts up at each close */
-    bool is_registered;   /* the epoll knows it */
+    pthread_mutex_t lock;      /* of all but `owner` and `next_free` */
+    struct pd_list waits;      /* struct pd_socket_wait */
+    int descriptor;            /* -1: free. Changes only where the socket is opened and closed */
+    uint32_t generation;       /* counts up at each close */
+    bool is_registered;        /* the epoll knows it */
+    struct pd_socket_tls *tls; /* the session that it is of, or NULL */
     struct pd_socket *next_free;
+    struct pd_socket_account *account; /* the sockets' lock guards it */
 };
 
 struct pd_resolver {
     pthread_mutex_t lock;
     pthread_cond_t has_work;
-    struct pd_lookup *first; /* not begun */
-    struct pd_lookup **end;
-    uint32_t count; /* begun or not, not over */
+    struct pd_list lookups; /* struct pd_lookup, that are not over */
+    uint32_t count;
     uint32_t idle_count;
     uint32_t thread_count;
     bool is_stopping;
     pthread_t threads[PD_LOOKUP_THREADS_MAX];
+    int (*instead)(void *context, const char *name); /* of getaddrinfo, in tests; or NULL */
+    void *context;
+};
+
+/* What the sockets of one owner come to. */
+struct pd_socket_account {
+    struct pd_socket_account *next;
+    uint64_t owner;
+    uint32_t count; /* it is freed at 0 */
+};
+
+/* Whom clients trust that name nobody. */
+struct pd_system_roots {
+    pthread_mutex_t lock;
+    struct pd_socket_identity *identity; /* a reference, or NULL: not read yet */
+    struct stat stamp;                   /* of the file that it came from */
+    uint32_t loads;
 };
 
 struct pd_real_sockets {
     struct pd_sockets interface; /* first */
     bool is_inline;
     int epoll;
-    int signal;           /* an eventfd: there are graves, or the I/O thread shall end */
+    int signal;           /* an eventfd: the line is not empty, or the I/O thread shall end */
     pthread_mutex_t lock; /* of what follows */
     struct pd_socket *slots;
     uint32_t slots_used; /* those ever used come first */
     struct pd_socket *free;
     uint32_t count;
     uint32_t sockets_max;
-    struct pd_socket_tls *graves; /* sessions that are to be closed */
+    struct pd_socket_account *accounts; /* of owners that have some */
+    struct pd_list line;                /* sessions that are to be stepped */
     bool is_started;
     bool is_stopped;
     atomic_bool is_ending; /* the I/O thread shall end */
     pthread_t thread;
+    struct pd_list lingering; /* the I/O thread's: sessions with last words, first to end first */
     struct pd_resolver resolver;
+    struct pd_system_roots roots;
 };
 
 union pd_system_address {
@@ -68,8 +91,12 @@ socklen_t pd_address_to_system(const struct pd_socket_address *address,
 void pd_address_from_system(const union pd_system_address *system,
                             struct pd_socket_address *address_out);
 
-/* Take a slot for a descriptor, which belongs to it on 0; else it is closed. */
-int pd_socket_adopt(struct pd_real_sockets *sockets, int descriptor, struct pd_socket **socket_out);
+/* A slot for a descriptor of this owner: before there is one, so that nothing is opened or accepted
+ * that has no place. EMFILE, ENOMEM. Then it gets its descriptor, or is given back by
+ * pd_socket_close. */
+int pd_socket_reserve(struct pd_real_sockets *sockets, uint64_t owner,
+                      struct pd_socket **socket_out);
+void pd_socket_adopt(struct pd_socket *socket, int descriptor);
 
 /* socket_calls.c */
 extern const struct pd_sockets_ops pd_real_sockets_ops;
@@ -80,23 +107,46 @@ void pd_socket_cancel(struct pd_socket *socket, struct pd_socket_wait *wait);
 /* Let the I/O thread look at what it has to do. */
 void pd_real_sockets_signal(struct pd_real_sockets *sockets);
 
-/* tls.c */
+/* Let the epoll tell one event of these. Under the socket's lock. */
+int pd_socket_arm(struct pd_socket *socket, uint32_t events);
+/* Wake those that wait for any of these. Under the socket's lock. What the others wait for. */
+uint32_t pd_socket_wake_waits(struct pd_socket *socket, uint32_t events);
+/* Wait for events for so long at most (-1: any time), and do what they ask for. The I/O thread's,
+ * or whoever's is the only one. How many there were. */
+int pd_real_sockets_listen(struct pd_real_sockets *sockets, int timeout_ms);
+
+/* socket_identity.c */
 int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key,
                                   struct pd_socket_identity **identity_out);
-int pd_socket_tls_client_identity(const struct pd_span *roots, size_t root_count,
-                                  struct pd_socket_identity **identity_out);
+int pd_socket_tls_client_identity(struct pd_sockets *sockets, const struct pd_span *roots,
+                                  size_t root_count, struct pd_socket_identity **identity_out);
+struct pd_socket_identity *pd_socket_tls_identity_share(struct pd_socket_identity *identity);
 void pd_socket_tls_identity_release(struct pd_socket_identity *identity);
+gnutls_certificate_credentials_t pd_socket_tls_credentials(
+    const struct pd_socket_identity *identity);
+void pd_socket_tls_roots_deinit(struct pd_system_roots *roots);
+
+/* socket_tls.c */
 int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *identity,
                        const char *host, bool is_address, struct pd_socket_tls **tls_out);
 int pd_socket_tls_handshake(struct pd_socket_tls *tls, uint32_t *events_out);
 int pd_socket_tls_read(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
                        uint32_t *events_out);
 int pd_socket_tls_write(struct pd_socket_tls *tls, const struct pd_span *parts, size_t part_count,
-                        uint64_t *ticket, size_t *count_out, uint32_t *events_out);
+                        size_t *count_out, uint32_t *events_out);
 int pd_socket_tls_flush(struct pd_socket_tls *tls, uint32_t *events_out);
 void pd_socket_tls_close(struct pd_socket_tls *tls);
-void pd_socket_tls_close_graves(
-    struct pd_real_sockets *sockets); /* those whose close was asked for */
+/* What of enum pd_socket_events is there. Under the socket's lock. */
+uint32_t pd_socket_tls_events(const struct pd_socket_tls *tls);
+/* The I/O thread's. Go on with a session as far as it goes without waiting; is_told: the epoll has
+ * told an event. With those in the line. */
+void pd_socket_tls_step(struct pd_socket_tls *tls, bool is_told);
+void pd_socket_tls_step_line(struct pd_real_sockets *sockets);
+/* How long until one has lingered long enough, in ms; -1: none does. End those that have. */
+int pd_socket_tls_linger_ms(struct pd_real_sockets *sockets);
+void pd_socket_tls_end_lingering(struct pd_real_sockets *sockets, bool is_all);
+/* All are closed: let them say their last words, for a moment, and end them. */
+void pd_socket_tls_finish(struct pd_real_sockets *sockets);
 const char *pd_socket_tls_text(int error);
 
 /* For interfaces that only read what they point to, though their types allow more. */
@@ -113,8 +163,8 @@ static inline void *pd_unconst(const uint8_t *bytes)
 void pd_resolver_init(struct pd_resolver *resolver);
 void pd_resolver_deinit(struct pd_resolver *resolver);  /* joins */
 bool pd_resolver_poll(struct pd_real_sockets *sockets); /* inline: do what waits */
-int pd_resolver_lookup(struct pd_sockets *sockets, const char *name, size_t name_size,
-                       void *process, struct pd_lookup **lookup_out);
+int pd_resolver_lookup(struct pd_sockets *sockets, uint64_t owner, const char *name,
+                       size_t name_size, void *process, struct pd_lookup **lookup_out);
 bool pd_resolver_take(struct pd_lookup *lookup, struct pd_lookup_result *results,
                       uint32_t *count_out, int *error_out);
 void pd_resolver_close(struct pd_lookup *lookup);

@@ -115,6 +115,11 @@ struct pd_net_state *pd_net_state_of(struct pd_call *call)
     return self->net;
 }
 
+uint64_t pd_net_owner(const struct pd_call *call)
+{
+    return pd_call_process(call)->process->environment->id;
+}
+
 static void release_all(struct pd_id_table *table)
 {
     struct pd_net_socket *socket = NULL;
@@ -259,15 +264,14 @@ static enum pd_call_result try_again(struct pd_call *call)
         if (error == 0) {
             return PD_CALL_WAIT;
         }
-        result = pd_call_trap(call, "cannot wait for a socket: %s",
-                              socket->sockets->ops->error_text(error));
+        result = pd_net_error(call, net->id_argument, "waiting for a socket", error);
     }
     end_wait(call);
     return result;
 }
 
 enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socket, uint32_t events,
-                               uint64_t timeout_ms, pd_net_attempt attempt)
+                               uint64_t timeout_ms, pd_net_attempt attempt, unsigned id_argument)
 {
     struct pd_net_state *net = pd_call_process(call)->net;
     net->wants = events;
@@ -283,11 +287,11 @@ enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socke
     net->wait.process = pd_guest_process(call->guest);
     int error = socket->sockets->ops->wait(socket->socket, &net->wait);
     if (error != 0) {
-        return pd_call_trap(call, "cannot wait for a socket: %s",
-                            socket->sockets->ops->error_text(error));
+        return pd_net_error(call, id_argument, "waiting for a socket", error);
     }
     net->waits_for = pd_net_socket_share(socket);
     net->attempt = attempt;
+    net->id_argument = id_argument;
     net->deadline_ns = PD_TIME_NEVER;
     if (timeout_ms != PD_NET_FOREVER) {
         net->deadline_ns = pd_call_deadline_ns(call, timeout_ms);

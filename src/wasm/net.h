@@ -61,8 +61,8 @@ struct pd_net_state {
     struct pd_socket_wait wait;
     struct pd_net_socket *waits_for; /* a reference */
     pd_net_attempt attempt;
-    uint32_t wants;  /* what its socket must be ready for; an attempt of TLS may change it */
-    uint64_t ticket; /* of its write, by TLS */
+    unsigned id_argument; /* where the id of an error goes */
+    uint32_t wants;       /* what its socket must be ready for; an attempt of TLS may change it */
     struct pd_lookup *lookup;
     uint64_t deadline_ns;
 };
@@ -77,6 +77,9 @@ void pd_net_state_destroy(struct pd_wasm_process *self); /* there may be none */
  * run has none. `id_argument` is where the error's id goes. */
 struct pd_sockets *pd_net_sockets(struct pd_call *call, unsigned id_argument,
                                   enum pd_call_result *result_out);
+
+/* Whose sockets and lookups they are: its environment's. */
+uint64_t pd_net_owner(const struct pd_call *call);
 
 /* True: it may have one more. */
 bool pd_net_has_room(const struct pd_net_state *net);
@@ -119,7 +122,7 @@ enum pd_call_result pd_net_clone(struct pd_call *call, struct pd_id_table *table
 /* Try, and go on trying when the socket is ready for `events`, for so long; PD_NET_TIMED_OUT then.
  * Return its result. Errors of the wait itself go to the argument `id_argument`. */
 enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socket, uint32_t events,
-                               uint64_t timeout_ms, pd_net_attempt attempt);
+                               uint64_t timeout_ms, pd_net_attempt attempt, unsigned id_argument);
 
 /* --- Addresses -------------------------------------------------------------------------------- */
 

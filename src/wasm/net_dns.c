@@ -119,8 +119,8 @@ static enum pd_call_result begin(struct pd_call *call, int *error_out)
     if (text == NULL || !read_target(text, pd_call_u32(call, 1), &target)) {
         return pd_call_trap(call, "the name changed while it waited for its turn");
     }
-    *error_out = sockets->ops->lookup(sockets, target.host, target.host_size, self->process,
-                                      &self->net->lookup);
+    *error_out = sockets->ops->lookup(sockets, pd_net_owner(call), target.host, target.host_size,
+                                      self->process, &self->net->lookup);
     uint64_t wake_ns = self->net->deadline_ns;
     if (*error_out == PD_SOCKET_AGAIN) {
         uint64_t soon_ns = pd_host_now_ns(pd_guest_host(call->guest)) + BUSY_NS;

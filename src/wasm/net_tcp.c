@@ -35,7 +35,8 @@ enum pd_call_result pd_net_tcp_bind(struct pd_call *call)
         return result;
     }
     struct pd_socket *socket = NULL;
-    int error = sockets->ops->listen(sockets, &address, pd_net_is_v6_only(call), &socket);
+    int error = sockets->ops->listen(sockets, pd_net_owner(call), &address, pd_net_is_v6_only(call),
+                                     &socket);
     if (error != 0) {
         return pd_net_error(call, 5, text, error);
     }
@@ -98,7 +99,7 @@ enum pd_call_result pd_net_tcp_accept(struct pd_call *call)
     if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
         return pd_net_status(call, 1, PD_ERR_FULL); /* the connection waits for better times */
     }
-    return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one);
+    return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one, 1);
 }
 
 enum pd_call_result pd_net_drop_tcp_listener(struct pd_call *call)
@@ -150,7 +151,7 @@ enum pd_call_result pd_net_tcp_connect(struct pd_call *call)
         return pd_net_status(call, 6, PD_ERR_FULL);
     }
     struct pd_socket *opened = NULL;
-    int error = sockets->ops->connect(sockets, &address, &opened);
+    int error = sockets->ops->connect(sockets, pd_net_owner(call), &address, &opened);
     if (error != 0) {
         return pd_net_error(call, 6, text, error);
     }
@@ -159,7 +160,7 @@ enum pd_call_result pd_net_tcp_connect(struct pd_call *call)
         return pd_net_status(call, 6, PD_ERR_NO_MEMORY);
     }
     /* The wait, or the id, holds a reference of its own. */
-    result = pd_net_try(call, socket, PD_SOCKET_WRITABLE, call->arguments[5], connect_over);
+    result = pd_net_try(call, socket, PD_SOCKET_WRITABLE, call->arguments[5], connect_over, 6);
     pd_net_socket_release(socket);
     return result;
 }
@@ -199,7 +200,7 @@ enum pd_call_result pd_net_tcp_read(struct pd_call *call)
     struct pd_net_socket *stream = stream_of(call);
     return stream == NULL ? PD_CALL_TRAP
                           : pd_net_try(call, stream, PD_SOCKET_READABLE,
-                                       atomic_load(&stream->read_timeout), read_some);
+                                       atomic_load(&stream->read_timeout), read_some, 3);
 }
 
 enum pd_call_result pd_net_tcp_peek(struct pd_call *call)
@@ -207,7 +208,7 @@ enum pd_call_result pd_net_tcp_peek(struct pd_call *call)
     struct pd_net_socket *stream = stream_of(call);
     return stream == NULL ? PD_CALL_TRAP
                           : pd_net_try(call, stream, PD_SOCKET_READABLE,
-                                       atomic_load(&stream->peek_timeout), peek_some);
+                                       atomic_load(&stream->peek_timeout), peek_some, 3);
 }
 
 static enum pd_call_result write_some(struct pd_call *call, struct pd_net_socket *stream)
@@ -233,7 +234,7 @@ enum pd_call_result pd_net_tcp_write_vectored(struct pd_call *call)
     struct pd_net_socket *stream = stream_of(call);
     return stream == NULL ? PD_CALL_TRAP
                           : pd_net_try(call, stream, PD_SOCKET_WRITABLE,
-                                       atomic_load(&stream->write_timeout), write_some);
+                                       atomic_load(&stream->write_timeout), write_some, 3);
 }
 
 /* What was written is the system's: there is nothing to flush. */

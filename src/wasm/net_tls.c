@@ -1,6 +1,6 @@
 /* The TLS functions of lunatic::networking. A handshake belongs to the stream and not to accepting:
- * it happens when the stream is first read, written or flushed, within that call's timeout, so no
- * peer holds up a listener by being slow. */
+ * it begins with the stream and is waited for when that is first read, written or flushed, within
+ * that call's timeout, so no peer holds up a listener by being slow. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -71,7 +71,8 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
         return fail(call, 5, "the certificate and its key", error);
     }
     struct pd_socket *opened = NULL;
-    error = sockets->ops->listen(sockets, &address, pd_net_is_v6_only(call), &opened);
+    error = sockets->ops->listen(sockets, pd_net_owner(call), &address, pd_net_is_v6_only(call),
+                                 &opened);
     if (error != 0) {
         sockets->ops->tls_identity_release(identity);
         return pd_net_error(call, 5, text, error);
@@ -139,7 +140,7 @@ enum pd_call_result pd_net_tls_accept(struct pd_call *call)
     if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
         return pd_net_status(call, 1, PD_ERR_FULL);
     }
-    return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one);
+    return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one, 1);
 }
 
 enum pd_call_result pd_net_drop_tls_listener(struct pd_call *call)
@@ -172,7 +173,7 @@ enum pd_call_result pd_net_tls_read(struct pd_call *call)
     struct pd_net_socket *stream = stream_of(call);
     return stream == NULL ? PD_CALL_TRAP
                           : pd_net_try(call, stream, PD_SOCKET_READABLE,
-                                       atomic_load(&stream->read_timeout), read_some);
+                                       atomic_load(&stream->read_timeout), read_some, 3);
 }
 
 static enum pd_call_result write_some(struct pd_call *call, struct pd_net_socket *stream)
@@ -184,8 +185,8 @@ static enum pd_call_result write_some(struct pd_call *call, struct pd_net_socket
         return PD_CALL_TRAP;
     }
     size_t count = 0;
-    int error = stream->sockets->ops->tls_write(stream->tls, parts, part_count, &net->ticket,
-                                                &count, &net->wants);
+    int error =
+        stream->sockets->ops->tls_write(stream->tls, parts, part_count, &count, &net->wants);
     if (error == PD_SOCKET_AGAIN) {
         return PD_CALL_WAIT;
     }
@@ -196,12 +197,9 @@ static enum pd_call_result write_some(struct pd_call *call, struct pd_net_socket
 enum pd_call_result pd_net_tls_write_vectored(struct pd_call *call)
 {
     struct pd_net_socket *stream = stream_of(call);
-    if (stream == NULL) {
-        return PD_CALL_TRAP;
-    }
-    pd_call_process(call)->net->ticket = 0;
-    return pd_net_try(call, stream, PD_SOCKET_WRITABLE, atomic_load(&stream->write_timeout),
-                      write_some);
+    return stream == NULL ? PD_CALL_TRAP
+                          : pd_net_try(call, stream, PD_SOCKET_WRITABLE,
+                                       atomic_load(&stream->write_timeout), write_some, 3);
 }
 
 static enum pd_call_result flush_some(struct pd_call *call, struct pd_net_socket *stream)
@@ -220,7 +218,7 @@ enum pd_call_result pd_net_tls_flush(struct pd_call *call)
     struct pd_net_socket *stream = stream_of(call);
     return stream == NULL
                ? PD_CALL_TRAP
-               : pd_net_try(call, stream, PD_SOCKET_WRITABLE, PD_NET_FOREVER, flush_some);
+               : pd_net_try(call, stream, PD_SOCKET_WRITABLE, PD_NET_FOREVER, flush_some, 1);
 }
 
 enum pd_call_result pd_net_clone_tls_stream(struct pd_call *call)
@@ -343,8 +341,9 @@ static enum pd_call_result look_up(struct pd_call *call, struct connecting *way)
 {
     int error = 0;
     if (way->lookup == NULL) {
-        error = way->sockets->ops->lookup(way->sockets, way->host, strlen(way->host),
-                                          pd_guest_process(call->guest), &way->lookup);
+        error = way->sockets->ops->lookup(way->sockets, pd_net_owner(call), way->host,
+                                          strlen(way->host), pd_guest_process(call->guest),
+                                          &way->lookup);
         if (error == PD_SOCKET_AGAIN) {
             uint64_t soon_ns = pd_host_now_ns(pd_guest_host(call->guest)) + BUSY_NS;
             pd_call_wake_at(call, soon_ns < way->deadline_ns ? soon_ns : way->deadline_ns);
@@ -384,7 +383,8 @@ static bool begin_next(struct pd_call *call, struct connecting *way,
         if (!pd_net_may_connect(call, &address)) {
             continue;
         }
-        way->error = way->sockets->ops->connect(way->sockets, &address, &opened);
+        way->error =
+            way->sockets->ops->connect(way->sockets, pd_net_owner(call), &address, &opened);
         if (way->error != 0) {
             continue;
         }
@@ -492,7 +492,7 @@ static bool read_roots(struct pd_call *call, struct pd_sockets *sockets,
                                     "at most %u bytes of certificates are taken", ROOTS_BYTES_MAX);
         return false;
     }
-    int error = sockets->ops->tls_client_identity(roots, count, identity_out);
+    int error = sockets->ops->tls_client_identity(sockets, roots, count, identity_out);
     if (error != 0) {
         *result_out = fail(call, 4, "the certificates", error);
     }

@@ -29,7 +29,8 @@ enum pd_call_result pd_net_udp_bind(struct pd_call *call)
         return result;
     }
     struct pd_socket *socket = NULL;
-    int error = sockets->ops->datagram_open(sockets, &address, pd_net_is_v6_only(call), &socket);
+    int error = sockets->ops->datagram_open(sockets, pd_net_owner(call), &address,
+                                            pd_net_is_v6_only(call), &socket);
     if (error != 0) {
         return pd_net_error(call, 5, text, error);
     }
@@ -114,7 +115,7 @@ enum pd_call_result pd_net_udp_receive(struct pd_call *call)
     struct pd_net_socket *socket = socket_of(call);
     return socket == NULL
                ? PD_CALL_TRAP
-               : pd_net_try(call, socket, PD_SOCKET_READABLE, PD_NET_FOREVER, receive_one);
+               : pd_net_try(call, socket, PD_SOCKET_READABLE, PD_NET_FOREVER, receive_one, 3);
 }
 
 enum pd_call_result pd_net_udp_receive_from(struct pd_call *call)
@@ -122,7 +123,7 @@ enum pd_call_result pd_net_udp_receive_from(struct pd_call *call)
     struct pd_net_socket *socket = socket_of(call);
     return socket == NULL
                ? PD_CALL_TRAP
-               : pd_net_try(call, socket, PD_SOCKET_READABLE, PD_NET_FOREVER, receive_from);
+               : pd_net_try(call, socket, PD_SOCKET_READABLE, PD_NET_FOREVER, receive_from, 3);
 }
 
 /* --- Sending ---------------------------------------------------------------------------------- */
@@ -154,7 +155,7 @@ enum pd_call_result pd_net_udp_send(struct pd_call *call)
     struct pd_net_socket *socket = socket_of(call);
     return socket == NULL
                ? PD_CALL_TRAP
-               : pd_net_try(call, socket, PD_SOCKET_WRITABLE, PD_NET_FOREVER, send_connected);
+               : pd_net_try(call, socket, PD_SOCKET_WRITABLE, PD_NET_FOREVER, send_connected, 3);
 }
 
 /* Checked at each attempt: what a name granted may end meanwhile. */
@@ -177,7 +178,7 @@ enum pd_call_result pd_net_udp_send_to(struct pd_call *call)
     struct pd_net_socket *socket = socket_of(call);
     return socket == NULL
                ? PD_CALL_TRAP
-               : pd_net_try(call, socket, PD_SOCKET_WRITABLE, PD_NET_FOREVER, send_addressed);
+               : pd_net_try(call, socket, PD_SOCKET_WRITABLE, PD_NET_FOREVER, send_addressed, 8);
 }
 
 /* Nothing is sent, so it takes no time. */

@@ -1,4 +1,6 @@
 /* lunatic::networking over real loopback sockets: TCP. */
+#include <errno.h>
+
 #include "net_world.h"
 
 static void bytes_go_both_ways_and_end(void **state)
@@ -258,7 +260,7 @@ static void a_connect_times_out_and_can_be_killed(void **state)
     struct pd_sockets *sockets = f->world.system.sockets;
     struct pd_socket_address address = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     struct pd_socket *listener = NULL;
-    assert_int_equal(sockets->ops->listen(sockets, &address, true, &listener), 0);
+    assert_int_equal(sockets->ops->listen(sockets, 1, &address, true, &listener), 0);
     assert_int_equal(sockets->ops->local_address(listener, &address), 0);
     port = address.port;
     net_put_local(&f->actor, 4);
@@ -307,6 +309,87 @@ static void errors_have_words(void **state)
     assert_int_equal(WAIT_CALL(f, actor, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
     assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 1);
     assert_says(net_error(f, actor), "Too many open files (os error 24)");
+}
+
+/* One environment leaves some to others, and a connection that has no place yet is not lost. */
+static void an_environment_has_its_share(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *actor = &f->actor;
+    struct pd_sockets *sockets = f->world.system.sockets;
+    struct pd_socket_address address = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    struct pd_socket *theirs = NULL;
+    struct pd_socket *more = NULL;
+    uint16_t port = 0;
+    pd_real_sockets_set_max(f->sockets, 4);
+    uint64_t listener = net_listen(actor, &port);
+    uint64_t spare = net_listen(actor, &(uint16_t){0});
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
+    uint64_t near = net_out(actor);
+    net_write(f, actor, near, "patience");
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 1);
+    assert_says(net_error(f, actor), "Too many open files (os error 24)");
+    assert_int_equal(sockets->ops->listen(sockets, 77, &address, true, &theirs), 0);
+    assert_int_equal(sockets->ops->listen(sockets, 77, &address, true, &more), EMFILE);
+    /* Nobody has come to this one: it waits, and does not fail again and again. */
+    BEGIN(actor, NET, "tcp_accept", spare, OUT_AT, PEER_AT);
+    assert_true(actor_is_waiting(actor));
+    struct actor other = net_actor(f, "local");
+    net_kill(f, actor);
+    assert_int_equal(pd_real_sockets_count(f->sockets), 1);
+    sockets->ops->close(theirs);
+    /* Once more, and then there is room. */
+    *actor = other;
+    listener = net_listen(actor, &port);
+    spare = net_listen(actor, &(uint16_t){0});
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
+    near = net_out(actor);
+    net_write(f, actor, near, "patience");
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 1);
+    (void)net_error(f, actor);
+    (void)CALL(actor, NET, "drop_tcp_listener", spare);
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 0);
+    net_expect(f, actor, "tcp_read", net_out(actor), "patience");
+}
+
+static int no_wait(struct pd_socket *socket, struct pd_socket_wait *wait)
+{
+    (void)socket;
+    (void)wait;
+    return ENOSPC;
+}
+
+/* The system may refuse to tell of events: an error of the call, which ends nobody. */
+static void a_wait_that_cannot_be_is_an_error(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *actor = &f->actor;
+    struct pd_sockets *sockets = f->world.system.sockets;
+    const struct pd_sockets_ops *ops = sockets->ops;
+    struct pd_sockets_ops refusing = *ops;
+    uint64_t near = 0;
+    uint64_t far = 0;
+    refusing.wait = no_wait;
+    net_pair(f, actor, &near, &far);
+    struct actor reader = net_actor(f, "local");
+    (void)CALL(actor, MESSAGE, "create_data", 0, 0);
+    assert_int_equal(CALL(actor, MESSAGE, "push_tcp_stream", far), 0);
+    (void)CALL(actor, MESSAGE, "send", reader.pid);
+    assert_int_equal(CALL(&reader, MESSAGE, "receive", 0, 0, 0), 0);
+    far = CALL(&reader, MESSAGE, "take_tcp_stream", 0);
+    sockets->ops = &refusing;
+    assert_int_equal(CALL(&reader, NET, "tcp_read", far, DATA_AT, 10, OUT_AT), 1);
+    assert_says(net_error(f, &reader), "waiting for a socket: ");
+    sockets->ops = ops; /* and when it waits a second time */
+    BEGIN(&reader, NET, "tcp_read", far, DATA_AT, 10, OUT_AT);
+    sockets->ops = &refusing;
+    pd_wasm_wake(actor_wasm(&reader)->process);
+    world_pass(&f->world, MS);
+    assert_int_equal(actor_result(&reader), 1);
+    assert_says(net_error(f, &reader), "No space left on device (os error 28)");
+    sockets->ops = ops;
+    net_write(f, actor, near, "well");
+    net_expect(f, &reader, "tcp_read", far, "well");
 }
 
 static void every_stream_has_a_peer(void **state)
@@ -427,6 +510,8 @@ int main(void)
         NET_TEST(a_kill_beside_the_event_is_harmless),
         NET_TEST(a_connect_times_out_and_can_be_killed),
         NET_TEST(errors_have_words),
+        NET_TEST(an_environment_has_its_share),
+        NET_TEST(a_wait_that_cannot_be_is_an_error),
         NET_TEST(every_stream_has_a_peer),
         NET_TEST(ipv6_is_the_same),
         NET_TEST(unknown_ids_and_bad_pointers_trap),

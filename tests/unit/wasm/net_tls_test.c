@@ -1,6 +1,11 @@
 /* lunatic::networking over real loopback sockets: TLS, with certificates made here. */
+#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "net_world.h"
 
@@ -142,7 +147,7 @@ static void secrets_go_both_ways(void **state)
         say(f, &client, near, "ping");
         net_expect(f, &server, "tls_read", far, "ping");
         say(f, &server, far, "pong");
-        assert_int_equal(CALL(&server, NET, "tls_flush", far, OUT_AT), 0);
+        assert_int_equal(WAIT_CALL(f, &server, "tls_flush", far, OUT_AT), 0);
         net_expect(f, &client, "tls_read", near, "pong");
         uint64_t clone = CALL(&client, NET, "clone_tls_stream", near);
         (void)CALL(&client, NET, "drop_tls_stream", near);
@@ -291,8 +296,33 @@ static void a_stream_moves_amid_its_session(void **state)
     assert_int_equal(net_out(&client), 0); /* its death was an orderly end */
 }
 
-/* Full buffers, timeouts in the middle of records: what is read is what was said to be written, and
- * at most the one record more that was under way. */
+/* One write of 8,192 bytes that go on counting in words from `written`. */
+static void put_words(struct actor *actor, uint64_t written)
+{
+    for (uint32_t at = 0; at < 8192; at += 4) {
+        pd_put_u32(actor_memory(actor, 8192 + at), (uint32_t)((written + at) / 4));
+    }
+    put_part(actor, 8192, 8192);
+}
+
+/* Write words until nothing goes any more: every buffer on the way is full. How many bytes. */
+static uint64_t fill(struct net_fixture *f, struct actor *actor, uint64_t stream)
+{
+    uint64_t written = 0;
+    (void)CALL(actor, NET, "set_tls_write_timeout", stream, 0);
+    for (bool has_moved = true; has_moved;) {
+        put_words(actor, written);
+        uint64_t result = CALL(actor, NET, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT);
+        assert_true(result == 0 || result == TIMED_OUT);
+        written += result == 0 ? net_out(actor) : 0;
+        has_moved = pd_real_sockets_poll(f->sockets, 0) || result == 0;
+    }
+    (void)CALL(actor, NET, "set_tls_write_timeout", stream, FOREVER);
+    return written;
+}
+
+/* Full buffers, timeouts in the middle of records: what is read is exactly what was said to be
+ * written. The writer may be gone by then. */
 static void no_byte_is_lost_or_doubled(void **state)
 {
     struct net_fixture *f = *state;
@@ -301,40 +331,215 @@ static void no_byte_is_lost_or_doubled(void **state)
     uint64_t near = 0;
     uint64_t far = 0;
     connect_tls(f, &server, &client, "localhost", &far, &near);
-    (void)CALL(&client, NET, "set_tls_write_timeout", near, 0);
-    uint64_t written = 0;
-    uint64_t result = 0;
-    for (int i = 0; i < 20000 && result == 0; i++) {
-        for (uint32_t at = 0; at < 8192; at += 4) {
-            pd_put_u32(actor_memory(&client, 8192 + at), (uint32_t)((written + at) / 4));
-        }
-        put_part(&client, 8192, 8192);
-        result = CALL(&client, NET, "tls_write_vectored", near, VECTORS_AT, 1, OUT_AT);
-        written += result == 0 ? net_out(&client) : 0;
-    }
-    assert_int_equal(result, TIMED_OUT);
-    assert_int_equal(written % 8192, 0);
-    (void)CALL(&client, NET, "set_tls_write_timeout", near, FOREVER);
-    put_part(&client, DATA_AT, 4);
-    pd_put_u32(actor_memory(&client, DATA_AT), 0xFFFFFFFF); /* the last word */
+    uint64_t written = fill(f, &client, near);
+    put_words(&client, written);
     BEGIN(&client, NET, "tls_write_vectored", near, VECTORS_AT, 1, OUT_AT);
+    bool is_dropped = false;
     uint64_t got = 0;
-    bool has_ended = false;
-    while (!has_ended) {
+    for (;;) {
         assert_int_equal(WAIT_CALL(f, &server, "tls_read", far, 8192, 8192, OUT_AT), 0);
         uint64_t count = net_out(&server);
+        if (count == 0) {
+            break;
+        }
         assert_int_equal(count % 4, 0);
-        assert_true(count > 0);
         for (uint32_t at = 0; at < count; at += 4) {
-            uint32_t word = pd_get_u32(actor_memory(&server, 8192 + at));
-            has_ended = word == 0xFFFFFFFF;
-            assert_true(has_ended || word == (got + at) / 4);
+            assert_int_equal(pd_get_u32(actor_memory(&server, 8192 + at)), (got + at) / 4);
         }
         got += count;
+        if (!is_dropped && !actor_is_waiting(&client)) {
+            assert_int_equal(actor_result(&client), 0);
+            written += net_out(&client);
+            (void)CALL(&client, NET, "drop_tls_stream", near); /* with much under way */
+            is_dropped = true;
+        }
     }
+    assert_true(is_dropped);
+    assert_int_equal(got, written);
+}
+
+/* --- A peer that is not ours ------------------------------------------------------------------ */
+
+struct peer {
+    gnutls_session_t session;
+    gnutls_certificate_credentials_t credentials;
+    int descriptor;
+};
+
+/* Connected, not greeted yet; it wants records of 512 bytes, and trusts whoever it meets. */
+static void peer_open(struct peer *peer, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    peer->descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(peer->descriptor >= 0);
+    int size = 4096;
+    assert_int_equal(setsockopt(peer->descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+    assert_int_equal(connect(peer->descriptor, (const struct sockaddr *)&address, sizeof address),
+                     0);
+    assert_int_equal(fcntl(peer->descriptor, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(gnutls_init(&peer->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK), 0);
+    assert_int_equal(gnutls_certificate_allocate_credentials(&peer->credentials), 0);
+    assert_int_equal(
+        gnutls_credentials_set(peer->session, GNUTLS_CRD_CERTIFICATE, peer->credentials), 0);
+    assert_int_equal(gnutls_set_default_priority(peer->session), 0);
+    assert_int_equal(gnutls_record_set_max_recv_size(peer->session, 512), 0);
+    gnutls_transport_set_int(peer->session, peer->descriptor);
+}
+
+static void peer_close(struct peer *peer)
+{
+    gnutls_deinit(peer->session);
+    gnutls_certificate_free_credentials(peer->credentials);
+    assert_int_equal(close(peer->descriptor), 0);
+}
+
+/* Greet; the other end is polled meanwhile. */
+static void peer_greet(struct net_fixture *f, struct peer *peer)
+{
+    int answer = GNUTLS_E_AGAIN;
+    while ((answer = gnutls_handshake(peer->session)) == GNUTLS_E_AGAIN) {
+        (void)pd_real_sockets_poll(f->sockets, 10);
+    }
+    assert_int_equal(answer, 0);
+}
+
+static uint64_t accept_tls(struct net_fixture *f, struct actor *server, uint64_t listener)
+{
+    assert_int_equal(WAIT_CALL(f, server, "tls_accept", listener, OUT_AT, PEER_AT), 0);
+    return net_out(server);
+}
+
+/* A write counts what records of the peer's size took, not what it was given. */
+static void small_records_count_as_what_they_are(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *server = &f->actor;
+    struct peer peer;
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(server, &ours, &port);
+    peer_open(&peer, port);
+    uint64_t stream = accept_tls(f, server, listener);
+    BEGIN(server, NET, "tls_flush", stream, OUT_AT);
+    peer_greet(f, &peer);
+    net_poll(f, server);
+    assert_int_equal(actor_result(server), 0);
+    uint64_t written = fill(f, server, stream);
+    put_words(server, written);
+    BEGIN(server, NET, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT);
+    uint64_t got = 0;
+    bool is_told = false;
+    while (!is_told || got < written) {
+        uint8_t record[512];
+        ssize_t count = gnutls_record_recv(peer.session, record, sizeof record);
+        if (count == GNUTLS_E_AGAIN) {
+            (void)pd_real_sockets_poll(f->sockets, 10);
+            world_settle(&f->world);
+        } else {
+            assert_true(count > 0 && count % 4 == 0);
+            for (uint32_t at = 0; at < count; at += 4) {
+                assert_int_equal(pd_get_u32(record + at), (got + at) / 4);
+            }
+            got += (uint64_t)count;
+        }
+        if (!is_told && !actor_is_waiting(server)) {
+            is_told = true;
+            assert_int_equal(actor_result(server), 0);
+            written += net_out(server);
+        }
+    }
+    assert_int_equal(got, written);
+    (void)CALL(server, NET, "drop_tls_stream", stream);
+    peer_close(&peer);
+}
+
+/* The one who reads a clone sees the greeting's last word; the one who writes is not forgotten,
+ * though the peer says nothing any more. */
+static void a_reader_takes_no_wake_of_a_writer(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor writer = net_actor(f, "local");
+    struct actor reader = net_actor(f, "local");
+    struct peer peer;
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&writer, &ours, &port);
+    peer_open(&peer, port);
+    uint64_t stream = accept_tls(f, &writer, listener);
+    uint64_t clone = CALL(&writer, NET, "clone_tls_stream", stream);
+    (void)CALL(&writer, MESSAGE, "create_data", 0, 0);
+    assert_int_equal(CALL(&writer, MESSAGE, "push_tls_stream", clone), 0);
+    (void)CALL(&writer, MESSAGE, "send", reader.pid);
+    assert_int_equal(CALL(&reader, MESSAGE, "receive", 0, 0, 0), 0);
+    clone = CALL(&reader, MESSAGE, "take_tls_stream", 0);
+    uint32_t size = actor_put(&writer, DATA_AT, "hello");
+    put_part(&writer, DATA_AT, size);
+    BEGIN(&writer, NET, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT);
+    peer_greet(f, &peer); /* its last word is there, and nobody has looked */
+    BEGIN(&reader, NET, "tls_read", clone, DATA_AT, 10, OUT_AT);
+    assert_true(actor_is_waiting(&reader));
+    net_poll(f, &writer);
+    assert_int_equal(actor_result(&writer), 0);
+    assert_int_equal(net_out(&writer), size);
+    char said[16] = "";
+    ssize_t count = GNUTLS_E_AGAIN;
+    while ((count = gnutls_record_recv(peer.session, said, sizeof said)) == GNUTLS_E_AGAIN) {
+        (void)pd_real_sockets_poll(f->sockets, 10);
+    }
+    assert_int_equal(count, size);
+    assert_memory_equal(said, "hello", size);
+    assert_int_equal(gnutls_record_send(peer.session, "bye", 3), 3);
+    net_poll(f, &reader);
+    assert_int_equal(actor_result(&reader), 0);
+    assert_int_equal(net_out(&reader), 3);
+    peer_close(&peer);
+}
+
+static void write_file(const char *path, const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Connect, trusting whom the system trusts: 0 or 1. */
+static uint64_t connect_by_system(struct net_fixture *f)
+{
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&server, &ours, &port);
+    begin_connect(&client, "127.0.0.1", port, NULL, FOREVER);
+    BEGIN(&server, NET, "tls_accept", listener, OUT_AT, PEER_AT);
+    net_poll(f, &server);
     net_poll(f, &client);
-    assert_int_equal(actor_result(&client), 0);
-    assert_in_range(got, written + 4, written + 8192 + 4);
+    uint64_t result = actor_result(&client);
+    if (result == 1) {
+        assert_says(net_error(f, &client), "certificate");
+    }
+    return result;
+}
+
+static void the_roots_of_the_system_are_read_once(void **state)
+{
+    struct net_fixture *f = *state;
+    char folder[] = "/tmp/pando-roots-XXXXXX";
+    char path[64];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/roots.pem", folder);
+    write_file(path, ours.certificate, ours.certificate_size);
+    assert_int_equal(setenv("SSL_CERT_FILE", path, 1), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(connect_by_system(f), 0);
+        assert_int_equal(pd_real_sockets_root_loads(f->sockets), 1);
+    }
+    assert_int_equal(unlink(path), 0); /* another file, whatever the clock says */
+    write_file(path, theirs.certificate, theirs.certificate_size);
+    assert_int_equal(connect_by_system(f), 1);
+    assert_int_equal(pd_real_sockets_root_loads(f->sockets), 2);
+    assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 static void a_kill_ends_every_wait(void **state)
@@ -445,6 +650,9 @@ int main(void)
         NET_TEST(the_slow_hold_up_nobody),
         NET_TEST(a_stream_moves_amid_its_session),
         NET_TEST(no_byte_is_lost_or_doubled),
+        NET_TEST(small_records_count_as_what_they_are),
+        NET_TEST(a_reader_takes_no_wake_of_a_writer),
+        NET_TEST(the_roots_of_the_system_are_read_once),
         NET_TEST(a_kill_ends_every_wait),
         NET_TEST(rights_and_errors_are_those_of_tcp),
         NET_TEST(unknown_ids_and_bad_pointers_trap),
