@@ -15,11 +15,13 @@
 
 #define VALID_S UINT64_C(86400)
 #define ID_TEXT 17
+#define ROLE_WORKER 1u
 
 struct arguments {
     struct pd_node_options options;
     const char *node; /* or a file; NULL: none was named */
     uint64_t valid_s; /* of a ticket */
+    uint32_t role;    /* of it: ROLE_WORKER */
     uint64_t bump;    /* 0: as shipped */
     bool is_forced;
     uint32_t output;
@@ -302,7 +304,8 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
 
 static int run_ticket(const struct arguments *arguments, struct pd_node_client *client)
 {
-    return pd_cluster_ticket(arguments->options.folder, arguments->valid_s, client);
+    return pd_cluster_ticket(arguments->options.folder, arguments->valid_s,
+                             arguments->role == ROLE_WORKER, client);
 }
 
 static int run_doctor(const struct arguments *arguments, struct pd_node_client *client)
@@ -394,6 +397,11 @@ static const struct pd_option ticket_options[] = {
      .offset = offsetof(struct arguments, valid_s),
      .least = 1,
      .most = VALID_S * 3650},
+    {.name = "--role",
+     .kind = PD_OPTION_CHOICE,
+     .value = "voter|worker",
+     .text = "who may join with it: any node (default), or workers alone",
+     .offset = offsetof(struct arguments, role)},
     OPTIONS_NODE,
     OPTION_END,
 };

@@ -48,7 +48,8 @@ static int print(const struct pd_ticket *ticket, const struct pd_net_identity *s
     return PD_EXIT_CODE_OK;
 }
 
-int pd_cluster_ticket(const char *folder, uint64_t valid_s, struct pd_node_client *client)
+int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
+                      struct pd_node_client *client)
 {
     static struct pd_cluster_members members; /* too large for a frame */
     struct pd_net_identity signer;
@@ -69,7 +70,7 @@ int pd_cluster_ticket(const char *folder, uint64_t valid_s, struct pd_node_clien
     }
     struct pd_ticket ticket = {.cluster_id = cluster_id,
                                .expires_s = (uint64_t)time(NULL) + valid_s,
-                               .role = PD_KV_MEMBER_VOTER};
+                               .role = is_for_workers ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER};
     take_members(&ticket, &members, pd_members_node_of(signer.key));
     int code = ticket.count > 0
                    ? print(&ticket, &signer)

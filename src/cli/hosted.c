@@ -1,12 +1,19 @@
 #include "cli/hosted.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/node_log.h"
 #include "cli/run.h"
+#include "host/real.h"
+#include "kv/member.h"
 #include "node/program.h"
 #include "node/store_link.h"
 
+#define NODE_VARIABLE "PANDO_NODE="
 #define SHUTDOWN_NS UINT64_C(5000000000) /* then it is killed */
 
 struct pd_hosted {
@@ -18,6 +25,28 @@ struct pd_hosted {
     struct pd_event ended;
     bool is_started;
 };
+
+struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint64_t node)
+{
+    static char variable[PD_KV_MEMBER_NAME_MAX + sizeof NODE_VARIABLE];
+    struct pd_run_options options = pd_run_options_default();
+    options.file = settings->app;
+    options.kv_prefix = settings->allow_kv;
+    options.guest_bytes_max =
+        settings->app_memory != 0 ? settings->app_memory : pd_real_host_memory_bytes() / 2;
+    memcpy(options.directories, settings->dir.texts,
+           settings->dir.count * sizeof settings->dir.texts[0]);
+    options.directory_count = (int)settings->dir.count;
+    options.arguments = settings->app_words;
+    options.argument_count = settings->app_word_count;
+    int size = settings->name != NULL
+                   ? snprintf(variable, sizeof variable, NODE_VARIABLE "%s", settings->name)
+                   : snprintf(variable, sizeof variable, NODE_VARIABLE "%" PRIx64, node);
+    if ((size_t)size < sizeof variable) {
+        options.variables[options.variable_count++] = variable;
+    }
+    return options;
+}
 
 static void hosted_main(void *argument)
 {

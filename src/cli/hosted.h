@@ -8,9 +8,14 @@
 #define PD_CLI_HOSTED_H
 
 #include "cli/run_options.h"
+#include "cli/settings.h"
 #include "node/server.h"
 
 struct pd_hosted;
+
+/* What the application is told, by the node's settings: arguments behind `--`, directories, bounds;
+ * and who the node is, in the variable PANDO_NODE. Good until it is called again. */
+struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint64_t node);
 
 /* Start it. PD_EXIT_CODE_OK, or what to exit with, after it was told why. */
 int pd_hosted_open(const struct pd_run_options *options, struct pd_host *host,

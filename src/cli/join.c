@@ -5,132 +5,136 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "cli/command.h"
 #include "cli/joiner.h"
-#include "client/node_client.h"
+#include "cli/settings_read.h"
 #include "host/real.h"
-#include "host/resolve.h"
 
-#define WORDS_MAX 24
 #define URL_MAX 160u
 #define VARIABLE "PANDO_TICKET"
+#define TIMEOUT_S 60u
+#define TIMEOUT_MAX_S 86400u
 
 struct arguments {
     const char *ticket; /* its text, or "@FILE" */
-    const char *folder;
-    const char *name;
-    const char *listen_peer;
-    const char *listen_client; /* NULL: as `pando start` has it */
     uint64_t timeout_s;
+    bool is_worker;
     bool only_joins;
+    char **words; /* of `pando start`: what is not for this command */
+    int word_count;
 };
+
+/* -- Words ------------------------------------------------------------------------------------- */
+
+/* An option of this command that has a value; NULL when it is missing. */
+static void take_value(struct arguments *arguments, bool is_role, const char *value,
+                       char wrong_out[PD_SETTINGS_TEXT_MAX])
+{
+    if (is_role) {
+        arguments->is_worker = value != NULL && strcmp(value, "worker") == 0;
+        if (value == NULL || (!arguments->is_worker && strcmp(value, "voter") != 0)) {
+            (void)snprintf(wrong_out, PD_SETTINGS_TEXT_MAX, "--role takes voter or worker");
+        }
+    } else if (value == NULL || !pd_option_seconds(value, &arguments->timeout_s) ||
+               arguments->timeout_s == 0 || arguments->timeout_s > TIMEOUT_MAX_S) {
+        (void)snprintf(wrong_out, PD_SETTINGS_TEXT_MAX,
+                       "--timeout takes a time from 1s to 24h, as 90s");
+    }
+}
+
+/* What is ours goes from the words, so that the rest is for `pando start`. */
+static bool take(void *state, struct pd_option_cursor *cursor, char wrong_out[PD_SETTINGS_TEXT_MAX])
+{
+    struct arguments *arguments = state;
+    const char *value = NULL;
+    int first = cursor->at;
+    const char *word = cursor->arguments[first];
+    bool is_role = pd_option_value(cursor, "--role", &value);
+    if (is_role || pd_option_value(cursor, "--timeout", &value)) {
+        take_value(arguments, is_role, value, wrong_out);
+    } else if (pd_option_flag(cursor, "--no-start")) {
+        arguments->only_joins = true;
+    } else if (word[0] != '-' && arguments->ticket == NULL) {
+        arguments->ticket = word;
+        cursor->at++;
+    } else if (word[0] != '-') {
+        (void)snprintf(wrong_out, PD_SETTINGS_TEXT_MAX, "one ticket is enough: what is '%.64s'?",
+                       word);
+        return true;
+    } else {
+        return false;
+    }
+    for (int i = first; i < cursor->at; i++) {
+        cursor->arguments[i] = NULL;
+    }
+    return true;
+}
+
+/* -- Joining ----------------------------------------------------------------------------------- */
 
 /* From here on it is a node like the others. */
 static int become_node(const struct arguments *arguments)
 {
-    const char *words[WORDS_MAX] = {"pando", "start", "--data", arguments->folder};
-    int count = 4;
-    if (arguments->name != NULL) {
-        words[count++] = "--name";
-        words[count++] = arguments->name;
+    const char **words = pd_alloc_zeroed((size_t)arguments->word_count + 3, sizeof *words);
+    int count = 2;
+    if (words == NULL) {
+        return pd_command_failed("no memory");
     }
-    if (arguments->listen_peer != NULL) {
-        words[count++] = "--listen-peer";
-        words[count++] = arguments->listen_peer;
-    }
-    if (arguments->listen_client != NULL) {
-        words[count++] = "--listen-client";
-        words[count++] = arguments->listen_client;
+    words[0] = "pando";
+    words[1] = "start";
+    for (int i = 0; i < arguments->word_count; i++) {
+        if (arguments->words[i] != NULL) {
+            words[count++] = arguments->words[i];
+        }
     }
     (void)execv("/proc/self/exe", (char *const *)(uintptr_t)words);
+    pd_free(words);
     return pd_command_failed("cannot start the node: %s", strerror(errno));
 }
 
-static int run(const struct arguments *arguments)
+static int join(const struct arguments *arguments, const struct pd_settings *settings)
 {
     char url[URL_MAX];
     struct pd_real_host *real = NULL;
-    bool has_url = arguments->listen_client != NULL && strcmp(arguments->listen_client, "off") != 0;
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
-    (void)snprintf(url, sizeof url, "http://%s", has_url ? arguments->listen_client : "");
     const struct pd_join_wish wish = {.ticket = arguments->ticket,
-                                      .folder = arguments->folder,
-                                      .name = arguments->name,
-                                      .listen_peer = arguments->listen_peer,
-                                      .client_url = has_url ? url : NULL,
-                                      .timeout_s = arguments->timeout_s};
+                                      .folder = settings->data,
+                                      .name = settings->name,
+                                      .listen_peer = settings->listen_peer,
+                                      .advertise_peer = settings->advertise_peer,
+                                      .client_url = pd_settings_client_url(settings, url, URL_MAX),
+                                      .timeout_s = arguments->timeout_s,
+                                      .is_worker = arguments->is_worker};
     int code = pd_join_by_ticket(pd_real_host_interface(real), &wish);
     pd_real_host_destroy(real);
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }
 
-static const char *take_peer(void *values, const char *value)
-{
-    struct arguments *arguments = values;
-    char host[PD_RESOLVE_HOST_MAX];
-    uint16_t port = 0;
-    arguments->listen_peer = value;
-    return pd_host_split_place(value, host, &port)
-               ? NULL
-               : "takes HOST:PORT, a name or an address in numbers";
-}
-
 static int run_join(int count, char **words)
 {
-    struct arguments arguments = {
-        .folder = PD_NODE_FOLDER, .timeout_s = 60, .ticket = getenv(VARIABLE)};
-    int code = PD_EXIT_CODE_OK;
-    if (!pd_command_parse(&pd_command_join, &count, words, &arguments, &code)) {
-        return code;
+    static struct pd_settings settings; /* too large for a frame */
+    struct arguments arguments = {.timeout_s = TIMEOUT_S, .words = words, .word_count = count};
+    const struct pd_settings_more more = {.take = take, .state = &arguments};
+    bool is_done = false;
+    if (pd_settings_init(&settings) != PD_OK) {
+        return pd_command_failed("no memory");
     }
-    if (count == 1) {
-        arguments.ticket = words[0];
+    int code = pd_settings_read(&pd_command_join, &more, count, words, &settings, &is_done);
+    if (arguments.ticket == NULL) {
+        arguments.ticket = getenv(VARIABLE);
     }
-    return arguments.ticket == NULL || arguments.ticket[0] == '\0'
-               ? pd_command_usage(&pd_command_join,
-                                  "which ticket? `pando cluster ticket` at a member "
-                                  "prints one")
-               : run(&arguments);
+    if (code == PD_EXIT_CODE_OK && !is_done) {
+        code = arguments.ticket == NULL || arguments.ticket[0] == '\0'
+                   ? pd_command_usage(&pd_command_join,
+                                      "which ticket? `pando cluster ticket` at a member prints one")
+                   : join(&arguments, &settings);
+    }
+    pd_settings_deinit(&settings);
+    return code;
 }
-
-static const struct pd_option options[] = {
-    {.name = "--data",
-     .kind = PD_OPTION_FOLDER,
-     .value = "DIR",
-     .text = "its folder, empty or missing (default: " PD_NODE_FOLDER ")",
-     .offset = offsetof(struct arguments, folder)},
-    {.name = "--name",
-     .kind = PD_OPTION_TEXT,
-     .value = "NAME",
-     .text = "what the members call it",
-     .offset = offsetof(struct arguments, name),
-     .least = 1},
-    {.name = "--listen-peer",
-     .kind = PD_OPTION_TAKE,
-     .value = "HOST:PORT",
-     .text = "where other nodes reach it, UDP (default: a free port, if the members are on this "
-             "machine)",
-     .take = take_peer},
-    {.name = "--listen-client",
-     .kind = PD_OPTION_TEXT,
-     .value = "ADDRESS:PORT",
-     .text = "as `pando start` has it",
-     .offset = offsetof(struct arguments, listen_client),
-     .least = 1},
-    {.name = "--timeout",
-     .kind = PD_OPTION_SECONDS,
-     .value = "TIME",
-     .text = "ask the members for so long (default: 60s)",
-     .offset = offsetof(struct arguments, timeout_s),
-     .least = 1,
-     .most = 86400},
-    {.name = "--no-start",
-     .text = "join only; `pando start --data DIR` runs it later",
-     .offset = offsetof(struct arguments, only_joins)},
-    {.name = NULL},
-};
 
 const struct pd_command pd_command_join = {
     .name = "join",
@@ -141,10 +145,17 @@ const struct pd_command pd_command_join = {
             ". The new node learns first, and votes once it\n"
             "has caught up, while there are fewer than five voters. Joining again changes nothing: "
             "the\n"
-            "node is started.\n",
-    .options = options,
+            "node is started.\n"
+            "\n"
+            "A worker never votes and holds no log: it runs an application (--app) over the "
+            "cluster's\n"
+            "store, and ends with it. What `pando start` takes, by option, variable or --config, "
+            "this\n"
+            "command takes too.\n",
+    .options = pd_settings_join_options,
     .words_max = 1,
     .examples = "pando cluster ticket --data pando-dev/node-0 > ticket\n"
-                "pando join @ticket --data fourth --name fourth --listen-client 127.0.0.1:2409\n",
+                "pando join @ticket --data fourth --name fourth --listen-client 127.0.0.1:2409\n"
+                "pando join @ticket --data mill --role worker --app mill.yaml --allow-kv mill/\n",
     .run = run_join,
 };

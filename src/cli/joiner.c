@@ -62,6 +62,11 @@ static int judge_ticket(struct join *join)
         return pd_command_failed("that is no ticket, or not a whole one: copy the line that `pando "
                                  "cluster ticket` prints");
     }
+    if (join->ticket.role == PD_KV_MEMBER_WORKER && !join->wish->is_worker) {
+        return pd_command_failed(
+            "the ticket is for workers: join with --role worker, or ask for one "
+            "with `pando cluster ticket`");
+    }
     if (join->ticket.expires_s < (uint64_t)time(NULL)) {
         return pd_command_failed(
             "the ticket has expired: ask for another one with `pando cluster ticket`");
@@ -90,8 +95,14 @@ static int look_at_folder(struct join *join, bool *is_done_out)
                                  join->wish->folder, why);
     }
     uint64_t cluster_id = file.cluster_id;
+    bool is_worker = file.start == PD_MEMBERS_START_WORKER;
     pd_members_file_deinit(&file);
     *is_done_out = cluster_id == join->ticket.cluster_id;
+    if (*is_done_out && is_worker != join->wish->is_worker) {
+        return pd_command_failed(
+            "'%s' is a %s's already: a role is for life. Choose an empty or a new folder",
+            join->wish->folder, is_worker ? "worker" : "voter");
+    }
     return *is_done_out ? PD_EXIT_CODE_OK
                         : pd_command_failed("'%s' is of another cluster (%016" PRIx64
                                             ") than the ticket. Choose an empty or a new folder",
@@ -228,9 +239,11 @@ static int write_file(struct join *join, struct pd_join_answer *answer)
     static struct pd_members_file file; /* too large for a frame */
     struct pd_members_item item;
     file = (struct pd_members_file){.cluster_id = join->ticket.cluster_id,
-                                    .start = PD_MEMBERS_START_JOIN};
+                                    .start = join->wish->is_worker ? PD_MEMBERS_START_WORKER
+                                                                   : PD_MEMBERS_START_JOIN};
     while (pd_members_next(&answer->members, &item)) {
-        if (item.is_listed && file.count < PD_MEMBERS_FILE_MAX) {
+        bool can_be_asked = item.standing != PD_MEMBERS_NONE || !join->wish->is_worker;
+        if (item.is_listed && can_be_asked && file.count < PD_MEMBERS_FILE_MAX) {
             file.members[file.count++] = item.member;
         }
     }
@@ -256,10 +269,11 @@ static int ask_and_write(struct join *join, struct pd_udp *udp)
     config.offer_count = 1;
     pd_udp_loop(udp)->ops->local(pd_udp_loop(udp), &join->local);
     pd_net_address_print(&join->local, join->local_text);
-    join->own = (struct pd_kv_member){.role = join->ticket.role,
+    bool is_worker = join->wish->is_worker;
+    join->own = (struct pd_kv_member){.role = is_worker ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER,
                                       .name = span_of(join->wish->name),
-                                      .peer_count = 1,
-                                      .client_count = join->wish->client_url != NULL};
+                                      .peer_count = is_worker ? 0 : 1,
+                                      .client_count = !is_worker && join->wish->client_url != NULL};
     join->own.peers[0] =
         span_of(join->wish->advertise_peer != NULL ? join->wish->advertise_peer : join->local_text);
     join->own.clients[0] = span_of(join->wish->client_url);
@@ -283,8 +297,13 @@ static int choose_address(const struct join *join, struct pd_transport_address *
     }
     const struct pd_span *first = &join->ticket.members[0].peers[0];
     (void)snprintf(text, sizeof text, "%.*s", (int)first->size, (const char *)first->bytes);
-    if (pd_net_address_parse(text, address_out) != PD_OK ||
-        memcmp(address_out->ip, loopback, sizeof loopback) != 0) {
+    bool is_here = pd_net_address_parse(text, address_out) == PD_OK &&
+                   memcmp(address_out->ip, loopback, sizeof loopback) == 0;
+    if (join->wish->is_worker && !is_here) {
+        *address_out = (struct pd_transport_address){.port = 0}; /* any, it asks only */
+        return PD_EXIT_CODE_OK;
+    }
+    if (!is_here) {
         return pd_command_failed("the cluster is on other machines (%s): say where this node is "
                                  "reached, with --listen-peer ADDRESS:PORT",
                                  text);

@@ -3,6 +3,8 @@
 #ifndef PD_CLI_JOINER_H
 #define PD_CLI_JOINER_H
 
+#include <stdbool.h>
+
 #include "base/host.h"
 
 /* NULL: as it comes. */
@@ -13,6 +15,7 @@ struct pd_join_wish {
     const char *listen_peer;    /* NULL: a free port, when the members are on this machine */
     const char *advertise_peer; /* NULL: where it listens */
     const char *client_url;
+    bool is_worker; /* it has no log, and is reached by nobody */
     uint64_t timeout_s;
 };
 

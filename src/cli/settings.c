@@ -270,10 +270,46 @@ static bool take_variable(struct pd_settings *settings, const struct pd_setting 
     return true;
 }
 
+/* A variable that is no setting's, and nearly one: its name is wrong. Others may be anybody's: a
+ * cluster of containers names PANDO_PORT and the like for a service of that name. */
+static bool judge_variable(const char *variable, char text[PD_SETTINGS_TEXT_MAX])
+{
+    static const char *const others[] = {"PANDO_CONFIG", "PANDO_NODE", "PANDO_TICKET", NULL};
+    char name[PD_SETTINGS_NAME_MAX];
+    char names[PD_SETTINGS_MAX][PD_SETTINGS_NAME_MAX];
+    const size_t head = sizeof VARIABLE_HEAD - 1;
+    size_t size = strcspn(variable, "=");
+    if (strncmp(variable, VARIABLE_HEAD, head) != 0 || size >= sizeof name) {
+        return true;
+    }
+    memcpy(name, variable, size);
+    name[size] = '\0';
+    struct pd_nearest nearest = {.wanted = name + head};
+    for (const char *const *other = others; *other != NULL; other++) {
+        pd_nearest_offer(&nearest, *other + head);
+    }
+    for (const struct pd_setting *row = pd_settings_table; row->key != NULL; row++) {
+        pd_setting_variable(row, names[place_of(row)]);
+        pd_nearest_offer(&nearest, names[place_of(row)] + head);
+    }
+    if (nearest.word == NULL || strcmp(nearest.word, nearest.wanted) == 0) {
+        return true;
+    }
+    (void)snprintf(text, PD_SETTINGS_TEXT_MAX,
+                   "the variable %s is no setting's. Did you mean " VARIABLE_HEAD "%s?", name,
+                   nearest.word);
+    return false;
+}
+
 bool pd_settings_take_environment(struct pd_settings *settings, char *const *variables,
                                   char text[PD_SETTINGS_TEXT_MAX])
 {
     text[0] = '\0';
+    for (char *const *at = variables; *at != NULL; at++) {
+        if (!judge_variable(*at, text)) {
+            return false;
+        }
+    }
     for (const struct pd_setting *row = pd_settings_table; row->key != NULL; row++) {
         char name[PD_SETTINGS_NAME_MAX];
         pd_setting_variable(row, name);

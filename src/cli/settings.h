@@ -103,6 +103,8 @@ struct pd_settings {
  * them: for help, completion and man pages. */
 extern const struct pd_setting pd_settings_table[];
 extern const struct pd_option pd_settings_options[];
+/* Of `pando join`, with its own before them. */
+extern const struct pd_option pd_settings_join_options[];
 void pd_setting_flag(const struct pd_setting *setting, char name[PD_SETTINGS_NAME_MAX]);
 void pd_setting_variable(const struct pd_setting *setting, char name[PD_SETTINGS_NAME_MAX]);
 
@@ -115,8 +117,9 @@ void pd_settings_deinit(struct pd_settings *settings);
 bool pd_settings_take_flag(struct pd_settings *settings, struct pd_option_cursor *cursor,
                            char text[PD_SETTINGS_TEXT_MAX]);
 
-/* variables: "NAME=VALUE", as environ. An empty value says nothing; variables that are no setting's
- * are not looked at. False: text says what is wrong. */
+/* variables: "NAME=VALUE", as environ. An empty value says nothing. A PANDO_ variable that is no
+ * setting's is a mistake if its name is nearly one's, and else not looked at. False: text says what
+ * is wrong. */
 bool pd_settings_take_environment(struct pd_settings *settings, char *const *variables,
                                   char text[PD_SETTINGS_TEXT_MAX]);
 

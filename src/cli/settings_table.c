@@ -165,15 +165,30 @@ static bool is_origin(const char *text)
 
 const struct pd_setting pd_settings_table[] = {ROWS(AS_SETTING){.key = NULL}};
 
-const struct pd_option pd_settings_options[] = {
-    {.name = "--config",
-     .kind = PD_OPTION_FILE,
-     .value = "FILE",
-     .text = "read settings from a YAML file (or the variable PANDO_CONFIG names it)"},
-    {.name = "--print-config",
+#define COMMON_OPTIONS                                                                             \
+    {.name = "--config",                                                                           \
+     .kind = PD_OPTION_FILE,                                                                       \
+     .value = "FILE",                                                                              \
+     .text = "read settings from a YAML file (or the variable PANDO_CONFIG names it)"},            \
+        {.name = "--print-config",                                                                 \
+         .kind = PD_OPTION_FLAG,                                                                   \
+         .text = "print the settings that would hold, and where each comes from"},
+
+const struct pd_option pd_settings_options[] = {COMMON_OPTIONS ROWS(AS_OPTION){.name = NULL}};
+
+const struct pd_option pd_settings_join_options[] = {
+    {.name = "--role",
+     .kind = PD_OPTION_CHOICE,
+     .value = "voter|worker",
+     .text = "what it becomes: a voter (default), or a worker, which runs actors and holds no log"},
+    {.name = "--timeout",
+     .kind = PD_OPTION_SECONDS,
+     .value = "TIME",
+     .text = "ask the members for so long (default: 60s)"},
+    {.name = "--no-start",
      .kind = PD_OPTION_FLAG,
-     .text = "print the settings that would hold, and where each comes from"},
-    ROWS(AS_OPTION){.name = NULL}};
+     .text = "join only; `pando start --data DIR` runs it later"},
+    COMMON_OPTIONS ROWS(AS_OPTION){.name = NULL}};
 
 _Static_assert(sizeof pd_settings_table / sizeof pd_settings_table[0] <= PD_SETTINGS_MAX,
                "each row has a place for its source");

@@ -16,6 +16,8 @@
 #include "cli/node_log.h"
 #include "cli/options.h"
 #include "cli/settings.h"
+#include "cli/settings_read.h"
+#include "cli/worker.h"
 #include "host/real.h"
 #include "host/resolve.h"
 #include "node/gateway_thread.h"
@@ -26,7 +28,6 @@
 #define REBUILDS_MAX 3
 /* A leader is there in a second, unless most of the voters are not. */
 #define WAIT_NS (3 * SECOND_NS)
-#define NODE_VARIABLE "PANDO_NODE="
 
 /* What the core thread tells of its end. */
 struct ending {
@@ -136,11 +137,6 @@ static void say_stopping(const struct pd_server_socket *socket)
                 counters.frames, counters.bad_frames);
 }
 
-static bool is_off(const struct pd_settings *settings)
-{
-    return strcmp(settings->listen_client, "off") == 0;
-}
-
 /* Both lists have a bound that the table knows. */
 static struct pd_http1_rules allowed(const struct pd_settings *settings)
 {
@@ -176,7 +172,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
                                               .is_stopping = &ending->is_stopping,
                                               .note = on_note,
                                               .note_state = ending};
-    if (is_off(settings)) {
+    if (pd_settings_has_no_clients(settings)) {
         return PD_EXIT_CODE_OK;
     }
     bool is_good = pd_gateway_parse_address(settings->listen_client, address, &config.port);
@@ -187,40 +183,17 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
     return PD_EXIT_CODE_OK;
 }
 
-/* What the application is told: arguments behind `--` count before those of the settings. */
-static struct pd_run_options app_options(const struct pd_settings *settings)
-{
-    struct pd_run_options options = pd_run_options_default();
-    options.file = settings->app;
-    options.kv_prefix = settings->allow_kv;
-    options.guest_bytes_max =
-        settings->app_memory != 0 ? settings->app_memory : pd_real_host_memory_bytes() / 2;
-    memcpy(options.directories, settings->dir.texts,
-           settings->dir.count * sizeof settings->dir.texts[0]);
-    options.directory_count = (int)settings->dir.count;
-    options.arguments = settings->app_words;
-    options.argument_count = settings->app_word_count;
-    return options;
-}
-
 /* The application that runs here, if there is one. */
 static int host_app(const struct pd_settings *settings, struct pd_host *host,
                     struct pd_server *server, struct pd_hosted **hosted_out)
 {
     static struct pd_run_options options; /* too large for a frame */
     struct pd_server_about about;
-    static char node[PD_KV_MEMBER_NAME_MAX + sizeof NODE_VARIABLE]; /* outlives this call */
     if (settings->app == NULL) {
         return PD_EXIT_CODE_OK;
     }
-    options = app_options(settings);
     pd_server_about(server, &about);
-    int size = settings->name != NULL
-                   ? snprintf(node, sizeof node, NODE_VARIABLE "%s", settings->name)
-                   : snprintf(node, sizeof node, NODE_VARIABLE "%" PRIx64, about.node_id);
-    if ((size_t)size < sizeof node) {
-        options.variables[options.variable_count++] = node;
-    }
+    options = pd_hosted_options(settings, about.node_id);
     return pd_hosted_open(&options, host, server, hosted_out);
 }
 
@@ -245,7 +218,8 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     config.server = server;
     config.path = path;
     config.stops_by_signal = true;
-    config.grace_ms = is_off(settings) ? 0 : settings->stop_grace; /* nobody could see it */
+    config.grace_ms =
+        pd_settings_has_no_clients(settings) ? 0 : settings->stop_grace; /* nobody could see it */
     config.stopping = on_stopping;
     config.state = ending;
     if (pd_server_socket_open(&config, text, &socket) != PD_OK) {
@@ -323,21 +297,6 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
     return code;
 }
 
-/* What other members tell clients of this node. NULL: nothing. */
-static const char *name_clients(const struct pd_settings *settings, char url[PD_GATEWAY_URL_MAX])
-{
-    char address[PD_GATEWAY_URL_MAX];
-    uint16_t port = 0;
-    if (is_off(settings) || !pd_gateway_parse_address(settings->listen_client, address, &port) ||
-        port == 0 ||
-        (size_t)snprintf(url, PD_GATEWAY_URL_MAX, "%s://%s",
-                         settings->cert_file == NULL ? "http" : "https",
-                         settings->listen_client) >= PD_GATEWAY_URL_MAX) {
-        return NULL;
-    }
-    return url;
-}
-
 /* Where other members reach this node. NULL: as they know it. */
 static const char *name_peer(const struct pd_settings *settings)
 {
@@ -358,6 +317,10 @@ static int start(const struct pd_settings *settings)
     static struct ending ending; /* the core thread writes to it as long as there is one */
     static struct pd_server_peers_net peers;
     pd_node_log_use_json(strcmp(settings->log_format, "json") == 0);
+    int code = PD_EXIT_CODE_OK;
+    if (pd_worker_main(settings, &code)) {
+        return code;
+    }
     if (!pd_node_socket_path(settings->data, settings->socket, path)) {
         return pd_node_log_failed("the path of the socket is too long; choose one with --socket");
     }
@@ -379,10 +342,10 @@ static int start(const struct pd_settings *settings)
     config.peers.name = settings->name;
     config.peers.peer_address = name_peer(settings);
     char url[PD_GATEWAY_URL_MAX];
-    config.peers.client_address = name_clients(settings, url);
+    config.peers.client_address = pd_settings_client_url(settings, url, sizeof url);
     config.peers.program = PD_BUILD_VERSION "+" PD_BUILD_COMMIT;
     static struct pd_bootstrap_secret secret;
-    int code = pd_bootstrap_read_secret(settings, &secret);
+    code = pd_bootstrap_read_secret(settings, &secret);
     if (code == PD_EXIT_CODE_OK) {
         code = pd_bootstrap(config.host, settings, &secret, config.peers.client_address);
     }
@@ -395,147 +358,15 @@ static int start(const struct pd_settings *settings)
     return code;
 }
 
-static void write_to(void *context, const char *bytes, size_t size)
-{
-    (void)!fwrite(bytes, 1, size, context);
-}
-
-static int read_file(struct pd_settings *settings, const char *file)
-{
-    struct pd_app_report report;
-    enum pd_status status = pd_settings_take_file(settings, file, &report);
-    int code = PD_EXIT_CODE_OK;
-    if (status == PD_ERR_INVALID) {
-        pd_app_report_print(&report, file,
-                            &(struct pd_app_output){.context = stderr, .write = write_to});
-        code = PD_EXIT_CODE_USAGE;
-    } else if (status != PD_OK) {
-        code = pd_command_failed("%s: %s", file, pd_status_text(status));
-    }
-    pd_app_report_deinit(&report);
-    return code;
-}
-
-/* The words, then what the environment and the file say as well. */
-static int read_settings(struct pd_settings *settings, int count, char **words, bool *prints_out)
-{
-    struct pd_option_cursor cursor = {.count = count, .arguments = words};
-    char text[PD_SETTINGS_TEXT_MAX];
-    const char *file = getenv("PANDO_CONFIG");
-    *prints_out = false;
-    while (cursor.at < count && !pd_option_flag(&cursor, "--")) {
-        const char *word = words[cursor.at];
-        if (pd_option_value(&cursor, "--config", &file)) {
-            if (file == NULL || file[0] == '\0') {
-                return pd_command_usage(&pd_command_start, "--config takes a file");
-            }
-        } else if (pd_option_flag(&cursor, "--print-config")) {
-            *prints_out = true;
-        } else if (!pd_settings_take_flag(settings, &cursor, text)) {
-            return pd_command_unknown_option(&pd_command_start, word);
-        } else if (text[0] != '\0') {
-            return pd_command_usage(&pd_command_start, "%s", text);
-        }
-    }
-    settings->app_words = words + cursor.at;
-    settings->app_word_count = count - cursor.at;
-    if (!pd_settings_take_environment(settings, environ, text)) {
-        return pd_command_usage(&pd_command_start, "%s", text);
-    }
-    return file == NULL || file[0] == '\0' ? PD_EXIT_CODE_OK : read_file(settings, file);
-}
-
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
-}
-
-/* NULL, or what does not go together. */
-static const char *judge_certificates(const struct pd_settings *settings)
-{
-    if ((settings->cert_file == NULL) != (settings->key_file == NULL)) {
-        return "--cert-file and --key-file go together";
-    }
-    if (settings->trusted_ca_file != NULL && settings->cert_file == NULL) {
-        return "--trusted-ca-file is for TLS: --cert-file and --key-file, too";
-    }
-    if (settings->client_cert_auth && settings->trusted_ca_file == NULL) {
-        return "--client-cert-auth needs --trusted-ca-file: whose clients are let in";
-    }
-    return NULL;
-}
-
-static const char *judge_peers(const struct pd_settings *settings)
-{
-    uint64_t count = settings->peers.count;
-    if (count == 0) {
-        return settings->expect == 0 ? NULL : "--expect is for --peers: which nodes are expected";
-    }
-    if (settings->secret_file == NULL) {
-        return "--peers needs --secret-file: how they know each other";
-    }
-    if (settings->expect > count) {
-        return "--expect is more than there are --peers: name each first member";
-    }
-    if (settings->expect != 0 && 2 * settings->expect <= count) {
-        return "--expect must be more than half of --peers: else two clusters could begin";
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            if (strcmp(settings->peers.texts[i], settings->peers.texts[j]) == 0) {
-                return "--peers names an address twice: name each node once";
-            }
-        }
-    }
-    return NULL;
-}
-
-/* What no setting can know by itself. */
-static int judge_settings(const struct pd_settings *settings)
-{
-    char address[PD_GATEWAY_URL_MAX];
-    uint16_t port = 0;
-    if (!is_off(settings) && !settings->insecure && settings->cert_file == NULL &&
-        pd_gateway_parse_address(settings->listen_client, address, &port) &&
-        !is_loopback(address)) {
-        return pd_command_usage(&pd_command_start,
-                                "clients on %s without TLS: everybody who reaches that may read "
-                                "and change everything. Give --cert-file and --key-file, "
-                                "listen on 127.0.0.1, or say --insecure",
-                                settings->listen_client);
-    }
-    const char *wrong = judge_certificates(settings);
-    if (wrong != NULL) {
-        return pd_command_usage(&pd_command_start, "%s", wrong);
-    }
-    wrong = judge_peers(settings);
-    if (wrong != NULL) {
-        return pd_command_usage(&pd_command_start, "%s", wrong);
-    }
-    const char *lost = settings->app != NULL          ? NULL
-                       : settings->allow_kv != NULL   ? "--allow-kv"
-                       : settings->dir.count > 0      ? "--dir"
-                       : settings->app_word_count > 0 ? "what follows --"
-                                                      : NULL;
-    return lost == NULL
-               ? PD_EXIT_CODE_OK
-               : pd_command_usage(&pd_command_start, "%s is for an application: --app FILE", lost);
-}
-
 static int run_start(int count, char **words)
 {
     static struct pd_settings settings; /* too large for a frame */
-    bool prints = false;
+    bool is_done = false;
     if (pd_settings_init(&settings) != PD_OK) {
         return pd_command_failed("no memory");
     }
-    int code = read_settings(&settings, count, words, &prints);
-    if (code == PD_EXIT_CODE_OK) {
-        code = judge_settings(&settings);
-    }
-    if (code == PD_EXIT_CODE_OK && prints) {
-        pd_settings_print(&settings, &(struct pd_app_output){.context = stdout, .write = write_to});
-    } else if (code == PD_EXIT_CODE_OK) {
+    int code = pd_settings_read(&pd_command_start, NULL, count, words, &settings, &is_done);
+    if (code == PD_EXIT_CODE_OK && !is_done) {
         code = start(&settings);
     }
     pd_settings_deinit(&settings);

@@ -131,7 +131,8 @@ static const char *read_members(struct keeper *keeper, const json_t *list,
 static const char *const starts[] = {[PD_MEMBERS_START_NEW] = "new",
                                      [PD_MEMBERS_START_JOIN] = "join",
                                      [PD_MEMBERS_START_BEGUN] = "begun",
-                                     [PD_MEMBERS_START_GATHER] = "gather"};
+                                     [PD_MEMBERS_START_GATHER] = "gather",
+                                     [PD_MEMBERS_START_WORKER] = "worker"};
 
 static bool read_start(const char *text, enum pd_members_start *start_out)
 {

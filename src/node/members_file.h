@@ -26,7 +26,9 @@ enum pd_members_start {
     PD_MEMBERS_START_BEGUN,
     /* It agreed with the others of the list to begin, and does not know yet that all did
      * (gather.h). */
-    PD_MEMBERS_START_GATHER
+    PD_MEMBERS_START_GATHER,
+    /* It runs actors over the store of the listed ones: no log, no store, no vote. */
+    PD_MEMBERS_START_WORKER
 };
 
 struct pd_members_file {

@@ -22,8 +22,9 @@ struct visitor {
     struct pd_clients *owner;
     uint64_t link;
     atomic_bool is_admitted;
-    bool is_closing; /* the owner's lock */
-    uint8_t signer[PD_NET_KEY_SIZE];
+    bool is_closing;                 /* the owner's lock */
+    uint8_t signer[PD_NET_KEY_SIZE]; /* of its ticket; or its own key */
+    bool has_ticket;
     struct pd_spin lock;
     uint32_t watch_count;
     uint64_t watches[PD_CLIENTS_WATCHES_MAX]; /* correlations that have many answers */
@@ -101,12 +102,27 @@ static bool is_watch(struct visitor *visitor, uint64_t correlation, bool is_end)
 
 /* -- In the core ------------------------------------------------------------------------------- */
 
+/* Ask it to be closed, once. */
+static void dismiss(struct pd_clients *clients, struct visitor *visitor)
+{
+    pd_spin_lock(&clients->lock);
+    bool is_first = !visitor->is_closing;
+    visitor->is_closing = true;
+    pd_spin_unlock(&clients->lock);
+    if (is_first) {
+        pd_server_client_close(clients->server, &visitor->client);
+    }
+}
+
 static void judge_signer(struct visitor *visitor, const struct pd_replica_answer_head *answer,
                          struct pd_span bytes)
 {
     if (answer->outcome == PD_REPLICA_OK && !pd_members_lists_key(answer->body, visitor->signer)) {
         refuse(visitor->owner, visitor->link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID,
-               "who signed the ticket is no member any more: ask for another one");
+               visitor->has_ticket
+                   ? "who signed the ticket is no member any more: ask for another one"
+                   : "this node is no member, or not any more: it has to join");
+        dismiss(visitor->owner, visitor); /* its place is for others */
         return;
     }
     atomic_store(&visitor->is_admitted, answer->outcome == PD_REPLICA_OK);
@@ -208,18 +224,6 @@ static void leave(struct pd_clients *clients)
     }
 }
 
-/* Ask it to be closed, once. */
-static void dismiss(struct pd_clients *clients, struct visitor *visitor)
-{
-    pd_spin_lock(&clients->lock);
-    bool is_first = !visitor->is_closing;
-    visitor->is_closing = true;
-    pd_spin_unlock(&clients->lock);
-    if (is_first) {
-        pd_server_client_close(clients->server, &visitor->client);
-    }
-}
-
 static void on_closed(void *state, uint64_t link, const char *text)
 {
     struct pd_clients *clients = state;
@@ -233,17 +237,33 @@ static void on_closed(void *state, uint64_t link, const char *text)
     leave(clients);
 }
 
-/* The first request: its answer is the members, or why not. Only who shows a good ticket takes one
- * of the places. */
+/* NULL: `signer` is whose membership counts; or why not. */
+static const char *judge_hello(struct pd_clients *clients, uint64_t link, struct pd_span bytes,
+                               uint8_t signer[PD_NET_KEY_SIZE])
+{
+    uint8_t room[PD_TICKET_BYTES_MAX];
+    struct pd_ticket ticket;
+    if (bytes.size == 0) {
+        return pd_net_link_key(atomic_load(&clients->net), link, signer) ? NULL
+                                                                         : "the connection is gone";
+    }
+    const char *refusal =
+        pd_ticket_judge(bytes, clients->cluster_id,
+                        clients->host->ops->wall_ns(clients->host) / SECOND_NS, room, &ticket);
+    if (refusal == NULL) {
+        memcpy(signer, ticket.signer, PD_NET_KEY_SIZE);
+    }
+    return refusal;
+}
+
+/* The first request: its answer is the members, or why not. Only who shows a good ticket, or a key
+ * of its own, takes one of the places. */
 static void hello(struct pd_clients *clients, uint64_t link, struct visitor *visitor,
                   struct pd_span bytes)
 {
     uint8_t request[PD_REPLICA_REQUEST_HEAD_SIZE];
-    uint8_t room[PD_TICKET_BYTES_MAX];
-    struct pd_ticket ticket;
-    const char *refusal =
-        pd_ticket_judge(bytes, clients->cluster_id,
-                        clients->host->ops->wall_ns(clients->host) / SECOND_NS, room, &ticket);
+    uint8_t signer[PD_NET_KEY_SIZE];
+    const char *refusal = judge_hello(clients, link, bytes, signer);
     if (refusal == NULL && visitor != NULL && atomic_load(&visitor->is_admitted)) {
         refusal = "a ticket was shown already";
     }
@@ -256,7 +276,8 @@ static void hello(struct pd_clients *clients, uint64_t link, struct visitor *vis
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member has too many clients");
         return;
     }
-    memcpy(visitor->signer, ticket.signer, sizeof visitor->signer);
+    memcpy(visitor->signer, signer, sizeof visitor->signer);
+    visitor->has_ticket = bytes.size > 0;
     pd_replica_request_put_head(
         request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_MEMBERS});
     if (pd_server_submit(clients->server, &visitor->client, PD_CLIENTS_HELLO,

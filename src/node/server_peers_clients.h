@@ -1,8 +1,10 @@
 /* server_peers_clients - programs elsewhere use the store: a service of net.h, for whoever shows a
- * ticket (members_ticket.h). `pando run --cluster` is one.
+ * ticket (members_ticket.h), `pando run --cluster`, and for members that are workers.
  *
- * Model      A link's first request, PD_CLIENTS_HELLO, is a ticket's text. It is judged once: when
- *            its signer is a member and its time not over, the answer is that of
+ * Model      A link's first request, PD_CLIENTS_HELLO, is a ticket's text, or empty: then the key
+ *            that the link has proven is shown in its place. It is judged once: when the ticket's
+ *            signer is a member and its time not over, or the key is a member's, the answer is that
+ *            of
  *            PD_REPLICA_REQUEST_MEMBERS, and from then on the link's requests are a client's of the
  *            server, under its correlations. Answers are those of replica_request.h.
  * Rights     All keys, as through the node's socket; not the membership, nor snapshots.

@@ -151,7 +151,8 @@ static void ask(struct pd_join *join, enum step step)
 }
 
 /* A voter began with its log, and has promised others with it. Who asks to join anew under its key
- * has lost that: it could vote twice. */
+ * has lost that: it could vote twice. Nor does who follows the log become a worker under its
+ * key. */
 static bool votes_already(const struct pd_join *join, struct pd_span members)
 {
     struct pd_kv_reader reader;
@@ -159,8 +160,10 @@ static bool votes_already(const struct pd_join *join, struct pd_span members)
     bool does_vote = false;
     pd_kv_reader_init(&reader, members);
     while (pd_members_next(&reader, &item)) {
-        does_vote =
-            does_vote || (item.member.node == join->node && item.standing == PD_MEMBERS_VOTER);
+        does_vote = does_vote ||
+                    (item.member.node == join->node &&
+                     (item.standing == PD_MEMBERS_VOTER ||
+                      (item.standing != PD_MEMBERS_NONE && join->role == PD_KV_MEMBER_WORKER)));
     }
     return does_vote;
 }
@@ -296,8 +299,8 @@ static const char *judge_ticket(struct pd_join *join, struct pd_span text)
     if (refusal != NULL) {
         return refusal;
     }
-    if (ticket.role != join->role) {
-        return "the ticket is for the other role: --role says which one is wanted";
+    if (ticket.role == PD_KV_MEMBER_WORKER && join->role != PD_KV_MEMBER_WORKER) {
+        return "the ticket is for workers alone: join with --role worker, or ask for another one";
     }
     memcpy(join->signer, ticket.signer, sizeof join->signer);
     return NULL;

@@ -35,7 +35,8 @@ struct pd_store_cluster_link {
     struct pd_store_port *port;
     struct pd_udp *udp;
     struct pd_net *net;
-    char ticket[PD_TICKET_TEXT_MAX];
+    char ticket[PD_TICKET_TEXT_MAX]; /* empty: the identity is shown */
+    struct pd_net_identity identity;
     struct pd_thread thread;
     bool is_started;
     struct pd_event event; /* something has changed for the thread */
@@ -278,8 +279,6 @@ static struct pd_transport_address local_address(const struct pd_store_cluster_l
 static enum pd_status open_net(struct pd_store_cluster_link *self, char *text)
 {
     struct pd_net_config config = pd_net_config_default();
-    struct pd_net_identity identity;
-    uint8_t secret[PD_NET_KEY_SIZE];
     const struct pd_net_offer offer = {
         .name = PD_CLIENTS_SERVICE,
         .handler = {.closed = on_closed, .answer = on_answer, .ended = on_ended, .state = self}};
@@ -288,12 +287,9 @@ static enum pd_status open_net(struct pd_store_cluster_link *self, char *text)
     if (status != PD_OK) {
         return status;
     }
-    /* A key of this run alone: the ticket is what lets it in. */
-    self->host->ops->entropy(self->host, secret, sizeof secret);
-    pd_net_identity_init(&identity, secret);
     config.host = self->host;
     config.loop = pd_udp_loop(self->udp);
-    config.identity = &identity;
+    config.identity = &self->identity;
     config.offers = &offer;
     config.offer_count = 1;
     return pd_net_open(&config, &self->net);
@@ -315,7 +311,8 @@ static enum pd_status wait_up(struct pd_store_cluster_link *self, uint64_t timeo
     }
     pd_spin_lock(&self->lock);
     (void)snprintf(text, PD_STORE_CLUSTER_TEXT_MAX, "%s%s",
-                   is_refused ? "the cluster refuses the ticket: "
+                   is_refused ? self->ticket[0] != '\0' ? "the cluster refuses the ticket: "
+                                                        : "the cluster refuses this node: "
                               : "no member of the cluster lets us in; the last one: ",
                    self->why[0] != '\0' ? self->why : "it does not answer");
     pd_spin_unlock(&self->lock);
@@ -351,25 +348,30 @@ static enum pd_status start(struct pd_store_cluster_link *self, uint64_t timeout
     return status == PD_OK ? wait_up(self, timeout_ns, text) : status;
 }
 
-enum pd_status pd_store_cluster_link_open(const char *ticket, uint64_t timeout_ns,
-                                          const struct pd_store_port_config *config,
-                                          char text[PD_STORE_CLUSTER_TEXT_MAX],
-                                          struct pd_store_cluster_link **link_out)
+static struct pd_store_cluster_link *create(const struct pd_store_port_config *config)
 {
     struct pd_store_cluster_link *self = pd_alloc_zeroed(1, sizeof *self);
-    text[0] = '\0';
-    if (self == NULL) {
-        return PD_ERR_NO_MEMORY;
+    if (self != NULL) {
+        self->link.ops = &ops;
+        self->host = config->host;
+        atomic_store(&self->small, 1);
     }
-    self->link.ops = &ops;
-    self->host = config->host;
-    atomic_store(&self->small, 1);
-    enum pd_status status = read_ticket(self, ticket);
-    if (status == PD_ERR_INVALID) {
-        (void)snprintf(text, PD_STORE_CLUSTER_TEXT_MAX,
-                       "that is no ticket, or not a whole one: copy the line that `pando cluster "
-                       "ticket` prints");
-    }
+    return self;
+}
+
+/* A key of this run alone: the ticket is what lets it in. */
+static void make_identity(struct pd_store_cluster_link *self)
+{
+    uint8_t secret[PD_NET_KEY_SIZE];
+    self->host->ops->entropy(self->host, secret, sizeof secret);
+    pd_net_identity_init(&self->identity, secret);
+}
+
+/* Whom to ask is known, as `status` says. */
+static enum pd_status open_link(struct pd_store_cluster_link *self, enum pd_status status,
+                                uint64_t timeout_ns, const struct pd_store_port_config *config,
+                                char *text, struct pd_store_cluster_link **link_out)
+{
     status = status == PD_OK ? start(self, timeout_ns, config, text) : status;
     if (status != PD_OK) {
         pd_store_cluster_link_close(self);
@@ -378,6 +380,50 @@ enum pd_status pd_store_cluster_link_open(const char *ticket, uint64_t timeout_n
     text[0] = '\0';
     *link_out = self;
     return PD_OK;
+}
+
+enum pd_status pd_store_cluster_link_open(const char *ticket, uint64_t timeout_ns,
+                                          const struct pd_store_port_config *config,
+                                          char text[PD_STORE_CLUSTER_TEXT_MAX],
+                                          struct pd_store_cluster_link **link_out)
+{
+    struct pd_store_cluster_link *self = create(config);
+    text[0] = '\0';
+    if (self == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    make_identity(self);
+    enum pd_status status = read_ticket(self, ticket);
+    if (status == PD_ERR_INVALID) {
+        (void)snprintf(text, PD_STORE_CLUSTER_TEXT_MAX,
+                       "that is no ticket, or not a whole one: copy the line that `pando cluster "
+                       "ticket` prints");
+    }
+    return open_link(self, status, timeout_ns, config, text, link_out);
+}
+
+enum pd_status pd_store_cluster_link_open_member(const struct pd_net_identity *identity,
+                                                 const struct pd_members_file *file,
+                                                 uint64_t timeout_ns,
+                                                 const struct pd_store_port_config *config,
+                                                 char text[PD_STORE_CLUSTER_TEXT_MAX],
+                                                 struct pd_store_cluster_link **link_out)
+{
+    struct pd_store_cluster_link *self = create(config);
+    text[0] = '\0';
+    if (self == NULL) {
+        return PD_ERR_NO_MEMORY;
+    }
+    self->identity = *identity;
+    for (uint32_t i = 0; i < file->count; i++) {
+        learn(self, &file->members[i]);
+    }
+    if (self->count == 0) {
+        (void)snprintf(text, PD_STORE_CLUSTER_TEXT_MAX,
+                       "no member has an address in " PD_MEMBERS_FILE_NAME);
+    }
+    return open_link(self, self->count > 0 ? PD_OK : PD_ERR_INVALID, timeout_ns, config, text,
+                     link_out);
 }
 
 struct pd_store_port *pd_store_cluster_link_port(struct pd_store_cluster_link *link)

@@ -8,6 +8,8 @@
 #define PD_NODE_STORE_LINK_H
 
 #include "host/frames_client.h"
+#include "net/identity.h"
+#include "node/members_file.h"
 #include "node/server.h"
 #include "node/store_port.h"
 
@@ -51,6 +53,12 @@ PD_NODISCARD enum pd_status pd_store_cluster_link_open(const char *ticket, uint6
                                                        const struct pd_store_port_config *config,
                                                        char text[PD_STORE_CLUSTER_TEXT_MAX],
                                                        struct pd_store_cluster_link **link_out);
+
+/* The same for a member, which shows its key: the file says whom to ask. */
+PD_NODISCARD enum pd_status pd_store_cluster_link_open_member(
+    const struct pd_net_identity *identity, const struct pd_members_file *file, uint64_t timeout_ns,
+    const struct pd_store_port_config *config, char text[PD_STORE_CLUSTER_TEXT_MAX],
+    struct pd_store_cluster_link **link_out);
 struct pd_store_port *pd_store_cluster_link_port(struct pd_store_cluster_link *link);
 void pd_store_cluster_link_close(struct pd_store_cluster_link *link); /* NULL is allowed */
 

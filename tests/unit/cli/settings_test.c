@@ -229,6 +229,41 @@ static void test_wrong_values_are_told(void **state)
     }
 }
 
+/* Only a name that is nearly a setting's is taken for one that is written wrong. */
+static void test_variables_that_are_nearly_settings(void **state)
+{
+    (void)state;
+    static char *const wrong[] = {"PANDO_LISTEN_CLEINT=off", "PANDO_DISKLOW=1MiB",
+                                  "PANDO_PEER=127.0.0.1:2380", "PANDO_DATE=x"};
+    static const char *const meant[] = {"PANDO_LISTEN_CLIENT", "PANDO_DISK_LOW", "PANDO_PEERS",
+                                        "PANDO_DATA"};
+    char *others[] = {
+        "PANDO_PORT=tcp://10.0.0.1:2379",
+        "PANDO_PORT_2379_TCP_ADDR=10.0.0.1",
+        "PANDO_SERVICE_HOST=10.0.0.1",
+        "PANDO_NODE=a",
+        "PANDO_TICKET=x",
+        "PANDO_CONFIG=",
+        "PANDO_",
+        "PANDO",
+        "PANDORA_DATE=x",
+        "pando_date=x",
+        "PANDO_A_NAME_THAT_IS_LONGER_THAN_ANY_NAME_OF_A_SETTING_CAN_EVER_BECOME_HERE=1",
+        NULL};
+    struct pd_settings settings;
+    char text[PD_SETTINGS_TEXT_MAX];
+    assert_int_equal(pd_settings_init(&settings), PD_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char *variables[] = {wrong[i], NULL};
+        assert_false(pd_settings_take_environment(&settings, variables, text));
+        assert_non_null(strstr(text, "Did you mean "));
+        assert_non_null(strstr(text, meant[i]));
+    }
+    assert_true(pd_settings_take_environment(&settings, others, text));
+    assert_string_equal(text, "");
+    pd_settings_deinit(&settings);
+}
+
 static void test_mistakes_of_a_file(void **state)
 {
     (void)state;
@@ -420,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_every_setting_has_its_sample),
         cmocka_unit_test(test_every_setting_from_everywhere),
         cmocka_unit_test(test_wrong_values_are_told),
+        cmocka_unit_test(test_variables_that_are_nearly_settings),
         cmocka_unit_test(test_mistakes_of_a_file),
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_lists),

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# `pando join --role worker`: a member without a log runs an application over the cluster's store. It is known by its key,
+# so that it comes back when its ticket is over; a removed one does not. Its settings are those of `pando start`.
+# shellcheck source=tests/e2e/lib.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
+app=$examples/kv_counter.wasm
+
+free_base
+start_pando dev --data "$cluster" --base-port "$base"
+wait_for_text "Ctrl-C ends all of it in order."
+dev=$started
+for_workers() { "$PANDO" cluster ticket --data "$cluster/node-0" --role worker --expires "$1"; }
+for_workers 1h >"$work/ticket"
+
+# Words.
+runs 2 join @"$work/ticket" --role boss
+said "--role takes voter or worker"
+runs 2 join @"$work/ticket" --timeout never
+said "--timeout takes a time"
+runs 2 join @"$work/ticket" another
+said "one ticket is enough"
+runs 2 join @"$work/ticket" --lisen-peer 127.0.0.1:0
+said "Did you mean --listen-peer?"
+runs 2 join --role worker
+said "which ticket?"
+PANDO_LISTEN_CLEINT=off runs 2 join @"$work/ticket" --role worker
+said "the variable PANDO_LISTEN_CLEINT is no setting's. Did you mean PANDO_LISTEN_CLIENT?"
+printf 'data: %s\nroll: worker\n' "$work/w" >"$work/bad.yaml"
+runs 2 join @"$work/ticket" --config "$work/bad.yaml"
+said "bad.yaml:2:"
+
+# A ticket for workers makes no voter; the role is for life.
+runs 1 join @"$work/ticket" --data "$work/voter" --no-start
+said "the ticket is for workers"
+runs 0 join @"$work/ticket" --role worker --data "$work/w" --name mill --no-start
+printed "joined cluster"
+runs 0 join @"$work/ticket" --role worker --data "$work/w" --no-start
+runs 0 cluster ticket --data "$cluster/node-0"
+cp "$out" "$work/any"
+runs 1 join @"$work/any" --data "$work/w" --no-start
+said "is a worker's already"
+runs 1 join @"$work/any" --role worker --data "$cluster/node-1" --no-start
+said "a node runs in it"
+
+# It runs an application, told by a file, and ends with it; no log and no store are in its folder. Its ticket is not needed.
+rm "$work/ticket"
+printf 'data: %s\nname: mill\napp: %s\nallow_kv: counter/\n' "$work/w" "$app" >"$work/worker.yaml"
+runs 0 start --config "$work/worker.yaml" -- 4 25
+grep -q "4 counters counted to 100; the watcher saw 100 steps" "$out" || fail "the worker: $(cat "$out" "$err")"
+runs 0 kv get --data "$cluster/node-1" counter/total
+output_is 100
+[ "$(cd "$work/w" && ls | sort | tr '\n' ' ')" = "cluster.json node.key " ] || fail "a worker's folder: $(ls "$work/w")"
+runs 0 cluster members --data "$cluster/node-2"
+grep -q "mill.*worker" "$out" || fail "the members: $(cat "$out")"
+
+# In one go, with a ticket that makes any node; stopped by a signal while it has nothing to do.
+"$PANDO" join @"$work/any" --role worker --data "$work/idle" --name idle >"$work/idle.out" 2>"$work/idle.err" &
+idle=$!
+children+=("$idle")
+waits() { cat "$work/idle.out" "$work/idle.err" | grep -q "it runs nothing"; }
+eventually waits
+runs 1 start --data "$work/idle"
+said "in use by another node"
+kill -TERM "$idle"
+code=0
+wait "$idle" || code=$?
+[ "$code" -eq 0 ] || fail "an idle worker ends with $code: $(cat "$work/idle.err")"
+
+# Removed for good: its key is not let in any more, nor taken in again.
+runs 0 cluster remove mill --data "$cluster/node-0"
+runs 1 start --config "$work/worker.yaml" -- 1 1
+said "no member, or not any more"
+rm "$work/w/cluster.json"
+runs 1 join @"$work/any" --role worker --data "$work/w" --no-start
+said "removed"
+
+kill -TERM "$dev"
+wait "$dev" || true
+finish
