@@ -74,6 +74,8 @@ PD_MUTANT_ENTRY(WAL_VOTE_NOT_CARRIED, "a new segment begins without the hard sta
 PD_MUTANT_ENTRY(WAL_CUT_TOO_EARLY, "a segment is recycled while a group needs its entries")
 PD_MUTANT_ENTRY(WAL_RECOVERY_NOT_SYNCED,
                 "what a killed process had not synced is gone on from, and not synced either")
+PD_MUTANT_ENTRY(WAL_RECOVERY_TRUSTS_CACHE,
+                "a batch whose sync failed is synced again and not written again")
 PD_MUTANT_ENTRY(WAL_TAIL_HIDES_DAMAGE,
                 "damage before a sound batch is cut like a torn tail (NATS 2.12.1)")
 PD_MUTANT_ENTRY(WAL_SEED_WITHOUT_SEGMENT,

@@ -26,6 +26,8 @@ struct reader {
     uint64_t sequence;
     uint64_t size;
     uint64_t offset;
+    uint64_t last_offset; /* of the last sound batch of this segment */
+    size_t last_size;     /* 0: there is none */
 };
 
 static enum pd_status damaged(const struct reader *reader, const char *what)
@@ -61,6 +63,7 @@ static enum pd_status open_segment(struct reader *reader, uint64_t sequence)
     pd_wal_segment_name(sequence, &reader->name);
     reader->sequence = sequence;
     reader->offset = 0;
+    reader->last_size = 0;
     enum pd_status status =
         wal->disk->ops->open(wal->disk, reader->name.text, &reader->file, &reader->size);
     if (status != PD_OK) {
@@ -180,6 +183,8 @@ static enum pd_status read_segment(struct reader *reader)
         if (status != PD_OK) {
             return status;
         }
+        reader->last_offset = reader->offset;
+        reader->last_size = size;
         reader->offset += size;
     }
     if (status == PD_ERR_CORRUPT && reader->sequence > 1 && before == reader->wal->batch_sequence &&
@@ -238,6 +243,22 @@ static enum pd_status judge_tail(struct reader *reader, uint64_t *torn_end_out)
     return PD_OK;
 }
 
+/* Write the last batch once more. It alone may be in the system's cache and not on the disk: each
+ * is synced before the next is written. When that sync has failed, this start's or that of a
+ * process before, the system takes its pages for clean, and another sync would do nothing (Rebello
+ * et al., Can Applications Recover from fsync Failures?, ATC 2020). */
+static enum pd_status write_last_batch(struct reader *reader)
+{
+    struct pd_wal *wal = reader->wal;
+    if (reader->last_size == 0 || PD_MUTANT(WAL_RECOVERY_TRUSTS_CACHE)) {
+        return PD_OK;
+    }
+    enum pd_status status = read_at(reader, reader->last_offset, reader->last_size);
+    return status == PD_OK ? wal->disk->ops->write(wal->disk, reader->file, reader->last_offset,
+                                                   wal->room, reader->last_size)
+                           : status;
+}
+
 /* What a killed process left in the system's cache was read as if it were there: a later power cut
  * must not take it, for the node goes on from it. */
 static enum pd_status make_durable(struct reader *reader)
@@ -246,7 +267,8 @@ static enum pd_status make_durable(struct reader *reader)
     if (PD_MUTANT(WAL_RECOVERY_NOT_SYNCED)) {
         return PD_OK;
     }
-    enum pd_status status = disk->ops->sync(disk, reader->file);
+    enum pd_status status = write_last_batch(reader);
+    status = status == PD_OK ? disk->ops->sync(disk, reader->file) : status;
     return status == PD_OK ? disk->ops->sync_names(disk) : status;
 }
 
