@@ -50,14 +50,15 @@ export function lastError(): string {
  * which is Absent when there is no such key. */
 export function getBytes(key: string): ArrayBuffer | null {
   const name = utf8(key);
-  let value = new ArrayBuffer(256);
-  for (;;) {
-    code = <Code>kv_get(at(name), name.byteLength, at(value), value.byteLength, out);
+  let value: ArrayBuffer;
+  let size: u32 = 256;
+  do {
+    value = new ArrayBuffer(size);
+    code = <Code>kv_get(at(name), name.byteLength, at(value), size, out);
     if (code != Code.Ok) return null;
-    const size = load<u32>(out);
-    if (<i32>size <= value.byteLength) return value.slice(0, size);
-    value = new ArrayBuffer(size); // it was longer than the room, and may be still when asked again
-  }
+    size = load<u32>(out);
+  } while (size > <u32>value.byteLength); // and may be longer still when it is asked for again
+  return value.slice(0, size);
 }
 
 export function get(key: string): string | null {

@@ -459,12 +459,12 @@ pub const kv = struct {
     }
 
     /// The value of a key, not older than any write that was answered before the call; null: there is no
-    /// such key. TooLarge: `room` is too small for it; `found.value_size` says how much it takes.
-    pub fn get(key: []const u8, room: []u8, found: *Found) Error!?[]u8 {
+    /// such key. RoomTooSmall: `found.value_size` says how much it takes.
+    pub fn get(key: []const u8, room: []u8, found: *Found) (Error || error{RoomTooSmall})!?[]u8 {
         const code = store.get(key.ptr, size32(key), room.ptr, size32(room), found);
         try judged(code);
         if (code == 1) return null;
-        if (found.value_size > room.len) return error.TooLarge;
+        if (found.value_size > room.len) return error.RoomTooSmall;
         return room[0..found.value_size];
     }
 
