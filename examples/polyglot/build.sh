@@ -51,7 +51,7 @@ build_go() {
         return
     fi
     (cd "$here/go" && GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local GOWORK=off go build -trimpath -buildvcs=false \
-        -ldflags='-s -w' -o "$to/price.wasm" .)
+        -buildmode=c-shared -ldflags='-s -w' -o "$to/price.wasm" .)
 }
 
 # In a folder of its own: npm puts the compiler beside the source.

@@ -106,4 +106,39 @@ CHECK
     if has go; then grep -qF 'no price for anvil' "$work/log" || fail "the crash of Go's stage was not told"; fi
 fi
 
+# --- The SDKs of the small ones: with and without a store -----------------------------------------------------
+node_starts() {
+    [ -z "${data-}" ] || return 0
+    data=$work/data
+    start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B
+    wait_for_text "try "
+}
+
+# functions MODULE WORD...: `sdk/<lang>/tests/functions` answers; without a store it takes the words.
+functions() {
+    local module=$1
+    shift
+    runs 0 run --env 'NAME=its value' "$module" "$@"
+    output_is 'all functions answered'
+    node_starts
+    runs 0 run --node "$data" --allow-kv sdk/ "$module" store
+    output_is 'all functions answered'
+}
+
+if has assemblyscript; then
+    mkdir "$shop/assemblyscript/pando/tests"
+    cp "$PANDO_SOURCE_DIR/sdk/assemblyscript/tests/functions.ts" "$shop/assemblyscript/pando/tests/"
+    (cd "$shop/assemblyscript" && node node_modules/assemblyscript/bin/asc.js pando/tests/functions.ts \
+        -o "$work/functions-as.wasm" --use abort=pandoAbort)
+    functions "$work/functions-as.wasm" two words
+fi
+if has zig; then
+    zig=(zig)
+    command -v zig >/dev/null || zig=(python3 -m ziglang)
+    "${zig[@]}" build-exe -target wasm32-wasi -O ReleaseSmall -rdynamic --stack 65536 -femit-bin="$work/functions-zig.wasm" \
+        --cache-dir "$shop/zig" --global-cache-dir "$shop/zig" --dep pando \
+        -Mroot="$PANDO_SOURCE_DIR/sdk/zig/tests/functions.zig" -Mpando="$PANDO_SOURCE_DIR/sdk/zig/pando.zig"
+    functions "$work/functions-zig.wasm"
+fi
+
 finish

@@ -1,3 +1,7 @@
 module price
 
 go 1.24
+
+require pando v0.0.0
+
+replace pando => ../../../sdk/go

@@ -8,47 +8,49 @@ package main
 import (
 	"strconv"
 	"strings"
+	"time"
+
+	"pando"
 )
 
 const (
 	tagOrder = 1
 	attempts = 3
-	waitMs   = 30000
-	lookMs   = 5
+	wait     = 30 * time.Second
+	look     = 5 * time.Millisecond
 )
 
 var prices = map[string]int{"tea": 250, "coffee": 300, "cake": 420}
 
 // find says who has the name; it waits a while, since a stage that has crashed has none until it is back.
-func find(name string) uint64 {
-	for waited := 0; waited < waitMs; waited += lookMs {
-		if pid := whereis(name); pid != 0 {
+func find(name string) pando.Pid {
+	for waited := time.Duration(0); waited < wait; waited += look {
+		if pid, isThere := pando.Whereis(name); isThere {
 			return pid
 		}
-		sleep(lookMs)
+		pando.Sleep(look)
 	}
 	return 0
 }
 
 // passOn hands the order to the next stage of its route, if there is one. It returns what the caller is to
 // be answered.
-func passOn(fields []string) string {
+func passOn(fields []string) []byte {
 	next, rest, _ := strings.Cut(fields[4], " ")
 	fields[4] = rest
-	order := strings.Join(fields, "\t")
+	order := []byte(strings.Join(fields, "\t"))
 	if next == "" {
 		return order
 	}
 	for range attempts {
-		begin(tagOrder, order)
-		if call(find(next), waitMs) == 0 {
-			return textAtHand()
+		if answer, err := find(next).Call(tagOrder, order, wait); err == nil {
+			return answer.Bytes
 		}
 	}
-	return "refused: " + next + " died of it"
+	return []byte("refused: " + next + " died of it")
 }
 
-func handle(order string) string {
+func handle(order string) []byte {
 	fields := strings.Split(order, "\t")
 	quantity, err := strconv.Atoi(fields[1])
 	if err != nil {
@@ -59,14 +61,20 @@ func handle(order string) string {
 		panic("no price for " + fields[2])
 	}
 	fields[3] = strconv.Itoa(quantity * price)
-	fields[5] += " go#" + strconv.FormatUint(self(), 10)
+	fields[5] += " go#" + strconv.FormatUint(uint64(pando.Self()), 10)
 	return passOn(fields)
 }
 
+// Pando begins here: Go calls no main by itself in a module whose functions can be called.
+//
+//go:wasmexport _start
+func start() { main() }
+
 func main() {
-	for receive() {
-		caller, ref := messagePid(), messageRef()
-		begin(0, handle(textAtHand()))
-		reply(caller, ref)
+	for {
+		message, err := pando.Receive(pando.Forever)
+		if err == nil && message.Death == nil {
+			_ = message.Reply(handle(string(message.Bytes))) // a caller that is gone asks again
+		}
 	}
 }
