@@ -48,6 +48,14 @@ cat >"$work/prepared.wat" <<'WAT'
 WAT
 wat2wasm -o "$work/prepared.wasm" "$work/prepared.wat"
 runs 7 run "$work/prepared.wasm"
+cat >"$work/prepared.yaml" <<'YAML'
+name: prepared
+supervisor: {strategy: one_for_one, auto_shutdown: all_significant}
+children:
+  - {id: only, module: prepared.wasm, restart: temporary, significant: true}
+YAML
+runs 0 run "$work/prepared.yaml"
+said 'exited with code 7'
 cat >"$work/deep.wat" <<'WAT'
 (module (memory (export "memory") 1) (func $deep (export "_start") call $deep))
 WAT
