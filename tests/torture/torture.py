@@ -4,8 +4,8 @@
     torture.py [--rounds N | --seconds S] [--seed N] [--nodes N] [--round-seconds S] [--only KIND,...] [--keep]
 
 Each round: clients read and write at all nodes and write down what they are told, while a schedule drawn from the seed
-and the round's number kills, pauses and cuts off nodes, slows and loses their packets, fills their disks and turns
-their clocks. Then everything is healed, and the cluster must be as it should: every node serves by itself, all have the
+and the round's number kills, pauses and cuts off nodes, slows and loses their packets, fills their disks, turns their
+clocks and starts them with another version of the program. Then everything is healed, and the cluster must be as it should: every node serves by itself, all have the
 same state, nothing acknowledged is lost at any of them, and every register's history is linearizable.
 
 PANDO_BUILD_DIR (default: build) holds the programs. Exit code 0: all rounds were good; 1: one was not, and what it left is
@@ -30,6 +30,7 @@ from network import Network, address
 PEER_PORT = 7000
 HEAL_S = 60        # a cluster that is whole again serves by then
 READY_S = 60
+VERSION_BEFORE = 1  # the last that build/bin/pando-before can follow: src/kv/version.h
 DISK_MIB = 160     # of a node; what it needs and some
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
@@ -54,6 +55,7 @@ class Node:
         self.clock = os.path.join(cluster.work, f"clock-{number}")
         self.process = None
         self.is_paused = False
+        self.program = cluster.before
 
     def start(self):
         environment = dict(os.environ)
@@ -61,7 +63,7 @@ class Node:
             environment.update(LD_PRELOAD=self.cluster.wall_clock, PANDO_WALL_CLOCK=self.clock)
         with open(self.log, "ab") as log, self.cluster.network.spaces[self.number]:
             self.process = subprocess.Popen(
-                [self.cluster.pando, "start", "--data", self.data, "--listen-client", "off", "--listen-peer",
+                [self.program, "start", "--data", self.data, "--listen-client", "off", "--listen-peer",
                  f"{address(self.number)}:{PEER_PORT}", "--log-segment", "16MiB", "--store-lag", "500", "--disk-low",
                  "24MiB"], stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
 
@@ -108,6 +110,20 @@ class Node:
                  f"{address(self.number)}:{PEER_PORT}", ticket)
         self.start()
 
+    def turn_program(self):
+        """As in an upgrade, or by an operator who takes one back."""
+        self.kill()
+        self.program = self.cluster.pando if self.program == self.cluster.before else self.cluster.before
+        self.start()
+
+    def run_again(self):
+        """It ended. One that cannot follow the cluster's version says so, and is given the newer program."""
+        with open(self.log, encoding="utf-8") as log:
+            last = log.read().splitlines()[-3:]
+        if any(f"this program can follow up to version {VERSION_BEFORE}:" in line for line in last):
+            self.program = self.cluster.pando
+        self.start()
+
     def is_up(self):
         return self.process.poll() is None and not self.is_paused
 
@@ -144,6 +160,7 @@ class Node:
 class Cluster:
     def __init__(self, build, work, count, seed):
         self.pando = os.path.join(build, "bin", "pando")
+        self.before = os.path.join(build, "bin", "pando-before")  # the same, held back to the version before
         self.load = os.path.join(build, "bin", "store-load")
         self.judge = os.path.join(build, "bin", "linearizability")
         self.work, self.folder = work, os.path.join(work, "cluster")
@@ -213,7 +230,24 @@ class Cluster:
             node.free_disk()
             node.turn_clock(0)
             if node.process.poll() is not None:
+                node.run_again()
+
+    def upgrade(self):
+        """Every node gets the newer program, one by one; the cluster's version rises by itself, if it has not before."""
+        for node in self.nodes:
+            if node.program != self.pando:
+                node.stop()
+                node.program = self.pando
                 node.start()
+                self.wait_whole()
+        begin = time.monotonic()
+        while True:
+            versions = {node.status().get("cluster_version") for node in self.nodes}
+            if versions == {VERSION_BEFORE + 1}:
+                return
+            if time.monotonic() - begin > HEAL_S:
+                raise Failure(f"every node was upgraded, and the cluster's version is {versions}")
+            time.sleep(0.1)
 
     def wait_whole(self):
         """Until every node serves and votes, and all have applied the same. The seconds that it took."""
@@ -279,12 +313,14 @@ class Schedule:
         self.add(end, None, lambda: [undo(node) for node in found])
 
     def kill(self, begin, end):
-        self.hold(begin, end, "kill", lambda node: node.kill(), lambda node: node.process.poll() is None or node.start())
+        self.hold(begin, end, "kill", lambda node: node.kill(),
+                  lambda node: node.process.poll() is None or node.run_again())
 
     def kill_all(self, begin, end):
         self.add(begin, "kill all", lambda: [node.kill() for node in self.cluster.nodes])
         for node in self.cluster.nodes:
-            self.add(self.rng.uniform(begin, end), None, lambda node=node: node.process.poll() is None or node.start())
+            self.add(self.rng.uniform(begin, end), None,
+                     lambda node=node: node.process.poll() is None or node.run_again())
 
     def stop(self, begin, end):
         """As an operator does: SIGTERM, which hands over."""
@@ -355,6 +391,10 @@ class Schedule:
     def fill(self, begin, end):
         self.hold(begin, end, "fill the disk of", lambda node: node.fill_disk(), lambda node: node.free_disk())
 
+    def version(self, begin, end):
+        self.hold(begin, end, "start the other version at", lambda node: node.turn_program(),
+                  lambda node: node.process.poll() is None or node.run_again())
+
     def clock(self, begin, end):
         seconds = self.rng.choice((-86400, -30, 30, 3600, 86400 * 365))
         self.hold(begin, end, f"turn the clock by {seconds} s at", lambda node: node.turn_clock(seconds),
@@ -362,7 +402,7 @@ class Schedule:
 
 
 KINDS = ("kill", "kill", "kill_all", "stop", "pause", "pause", "isolate", "isolate", "deafen", "mute", "part", "part",
-         "slow", "slow", "fill", "clock", "replace")
+         "slow", "slow", "fill", "clock", "replace", "version", "version")
 
 
 def run_load(cluster, record, number, seed, seconds):
@@ -469,6 +509,7 @@ def torment(cluster, options):
         uniques += result["uniques"]
         for kind in done:
             faults[kind] = faults.get(kind, 0) + 1
+    cluster.upgrade()
     codes = [node.stop() for node in cluster.nodes]
     if any(codes):
         raise Failure(f"ending: exit codes {codes}")
