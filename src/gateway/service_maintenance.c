@@ -285,6 +285,76 @@ static void move_leader(struct pd_service_call *call, uint64_t target)
         call, &(struct pd_backend_request){.kind = PD_BACKEND_TRANSFER, .number = target}, moved);
 }
 
+/* -- Downgrade --------------------------------------------------------------------------------- */
+
+static bool is_number(const char *text, size_t size)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9' || number > (uint64_t)INT64_MAX / 10) {
+            return false;
+        }
+        number = number * 10 + (uint64_t)(text[i] - '0');
+    }
+    return size > 0 && number <= (uint64_t)INT64_MAX;
+}
+
+/* "3.5", or three numbers and what semantic versions may have behind them. */
+static bool is_version(const char *text)
+{
+    size_t core = strcspn(text, "-+");
+    bool is_short = text[core] == '\0';
+    uint32_t parts = 0;
+    for (size_t at = 0; at <= core; parts++) {
+        size_t size = strcspn(text + at, ".-+");
+        if (!is_number(text + at, size)) {
+            return false;
+        }
+        at += size + 1;
+    }
+    return (parts == 3 || (parts == 2 && is_short)) &&
+           strspn(text + core, "-+.0123456789abcdefghijklmnopqrstuvwxyz"
+                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text + core);
+}
+
+static void not_downgrading(struct pd_service_wait *wait, const struct pd_backend_answer *answer)
+{
+    struct pd_service_call *call = pd_service_call_of(wait);
+    if (answer->outcome != PD_BACKEND_OK || answer->about == NULL) {
+        pd_service_fail(call, answer);
+        return;
+    }
+    Etcdserverpb__DowngradeResponse *response =
+        pd_service_make(call->service, &etcdserverpb__downgrade_response__descriptor);
+    if (response != NULL) {
+        response->header = header_of(call, answer);
+        response->version = pd_proto_text("3.6"); /* of the API, as etcd tells it here */
+    }
+    pd_service_finish(call, response);
+}
+
+/* No earlier etcd reads what this node writes, so that none is a target; and where nothing was
+ * begun, there is nothing to cancel, which is no error to etcd. */
+static void downgrade(struct pd_service_call *call, const Etcdserverpb__DowngradeRequest *asked)
+{
+    const struct pd_backend_request about = {.kind = PD_BACKEND_ABOUT};
+    switch ((int)asked->action) { /* as a number: it may be any */
+    case ETCDSERVERPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__VALIDATE:
+    case ETCDSERVERPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__ENABLE:
+        pd_service_end(call, PD_CODE_INVALID_ARGUMENT,
+                       is_version(asked->version)
+                           ? "etcdserver: invalid downgrade target version"
+                           : "etcdserver: wrong downgrade target version format");
+        return;
+    case ETCDSERVERPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__CANCEL:
+        pd_service_ask(call, &about, not_downgrading);
+        return;
+    default:
+        pd_service_end(call, PD_CODE_UNKNOWN, "etcdserver: unknown method");
+        return;
+    }
+}
+
 /* -- Requests ---------------------------------------------------------------------------------- */
 
 static void alarm_request(struct pd_service_call *call, const Etcdserverpb__AlarmRequest *asked)
@@ -315,8 +385,7 @@ static void request(struct pd_service_call *call, const ProtobufCMessage *messag
         /* The store gives space back by itself. */
         pd_service_finish(call, pd_service_make(call->service, call->entry->method.response));
     } else if (type == &etcdserverpb__downgrade_request__descriptor) {
-        pd_service_end(call, PD_CODE_UNIMPLEMENTED,
-                       "etcdserver: versions are chosen by which program is started");
+        downgrade(call, any);
     } else {
         ask_about(call, about_answered); /* Status, Hash */
     }

@@ -303,6 +303,10 @@ def cluster(c):
     c.same("alarm list", expect=0)
     c.same("alarm disarm", expect=0)
     c.same("defrag", expect=0)
+    for version in ("3.4", "3.6.0", "4.5.1-x", "x", "3", "v3.5", "3.5.0.1"):
+        c.same(f"downgrade validate {version}", expect=1)
+    c.same("downgrade enable 3.4", expect=1)
+    c.same("downgrade cancel", expect=0)
     c.same("auth status")
 
 

@@ -595,6 +595,61 @@ static void test_members(void **state)
     kept_free(&kept);
 }
 
+/* etcd's words: for what is no version, and for a version that nobody can go down to. */
+static void test_downgrade(void **state)
+{
+    static const char *const wrong[] = {"",
+                                        "x",
+                                        "3",
+                                        "v3.5",
+                                        " 3.5",
+                                        "3.",
+                                        "3.5.",
+                                        "3.5.x",
+                                        "3..5",
+                                        "3.5.0.1",
+                                        "-3.5",
+                                        "3.5-x",
+                                        "3.5+x",
+                                        "3.5 ",
+                                        "3.5.0-\n",
+                                        "3.5.0-\xff",
+                                        "3.99999999999999999999"};
+    static const char *const known[] = {"3.5",     "3.6",       "3.5.0", "03.5",
+                                        "3.5.7-x", "1.2.3+a-b", "0.0.0", "3.9223372036854775807"};
+    (void)state;
+    struct kept kept;
+    Etcdserverpb__DowngradeRequest request = ETCDSERVERPB__DOWNGRADE_REQUEST__INIT;
+    char version[64];
+    request.version = version;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        (void)snprintf(version, sizeof version, "%s", wrong[i]);
+        kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
+        kept_failed(&kept, PD_CODE_INVALID_ARGUMENT,
+                    "etcdserver: wrong downgrade target version format");
+        kept_free(&kept);
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        (void)snprintf(version, sizeof version, "%s", known[i]);
+        request.action = (Etcdserverpb__DowngradeRequest__DowngradeAction)(i % 2);
+        kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
+        kept_failed(&kept, PD_CODE_INVALID_ARGUMENT,
+                    "etcdserver: invalid downgrade target version");
+        kept_free(&kept);
+    }
+    request.action = ETCDSERVERPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__CANCEL;
+    kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
+    answer_about();
+    const Etcdserverpb__DowngradeResponse *response = (const void *)kept.messages[0];
+    is_header(response->header, about.revision);
+    assert_string_equal(response->version, "3.6");
+    kept_free(&kept);
+    request.action = (Etcdserverpb__DowngradeRequest__DowngradeAction)7;
+    kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
+    kept_failed(&kept, PD_CODE_UNKNOWN, "etcdserver: unknown method");
+    kept_free(&kept);
+}
+
 /* What etcd refuses is refused in its words; what it would do and we cannot, with what to do. */
 static void test_members_by_address(void **state)
 {
@@ -846,6 +901,7 @@ int main(void)
         CASE(test_keepalives_have_a_bound),
         CASE(test_members),
         CASE(test_members_by_address),
+        CASE(test_downgrade),
         CASE(test_maintenance),
         CASE(test_hash_of_keys),
         CASE(test_a_call_takes_one_request),
