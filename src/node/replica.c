@@ -266,6 +266,7 @@ void pd_replica_unreachable(struct pd_replica *replica, pd_raft_node node)
 {
     if (replica->raft != NULL && replica->phase != PD_REPLICA_DEAD) {
         pd_raft_report_unreachable(replica->raft, node);
+        pd_replica_version_lost(replica, node);
     }
 }
 

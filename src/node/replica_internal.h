@@ -505,6 +505,7 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
 /* The kv cannot follow the cluster's version: this node is ended. false: it can. */
 bool pd_replica_version_stops(struct pd_replica *replica);
 void pd_replica_version_message(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+void pd_replica_version_lost(struct pd_replica *replica, pd_raft_node node);
 void pd_replica_version_tick(struct pd_replica *replica);
 
 /* replica_snapshot.c */

@@ -14,7 +14,7 @@
 
 #define TAG_LIMIT 1u
 #define FRAME_MAX 32u
-#define FRESH 4u /* times the election timeout */
+#define FRESH 2u /* times the election timeout */
 
 static uint32_t version_of(const struct pd_replica *replica)
 {
@@ -87,6 +87,15 @@ void pd_replica_version_message(struct pd_replica *replica, pd_raft_node from, s
     }
     *place_of(replica, from) =
         (struct pd_replica_told){.node = from, .limit = limit, .tick = replica->tick};
+}
+
+/* Who comes back may be another program. */
+void pd_replica_version_lost(struct pd_replica *replica, pd_raft_node node)
+{
+    struct pd_replica_told *told = place_of(replica, node);
+    if (told->node == node) {
+        *told = (struct pd_replica_told){0};
+    }
 }
 
 /* -- Raising ----------------------------------------------------------------------------------- */

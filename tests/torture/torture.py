@@ -116,11 +116,16 @@ class Node:
         self.program = self.cluster.pando if self.program == self.cluster.before else self.cluster.before
         self.start()
 
-    def run_again(self):
-        """It ended. One that cannot follow the cluster's version says so, and is given the newer program."""
+    def is_too_old(self):
+        """It ended because it cannot follow the cluster's version, and says so."""
+        if self.program != self.cluster.before or self.process.poll() is None:
+            return False
         with open(self.log, encoding="utf-8") as log:
             last = log.read().splitlines()[-3:]
-        if any(f"this program can follow up to version {VERSION_BEFORE}:" in line for line in last):
+        return any(f"this program can follow up to version {VERSION_BEFORE}:" in line for line in last)
+
+    def run_again(self):
+        if self.is_too_old():
             self.program = self.cluster.pando
         self.start()
 
@@ -253,6 +258,9 @@ class Cluster:
         """Until every node serves and votes, and all have applied the same. The seconds that it took."""
         begin = time.monotonic()
         while True:
+            for node in self.nodes:
+                if node.is_too_old():  # it heard of the raise only now
+                    node.run_again()
             states = [node.status() for node in self.nodes]
             told = [{name: state.get(name) for name in ("phase", "applied_index", "hash", "leader", "voters", "learners")}
                     for state in states]
