@@ -313,7 +313,7 @@ static uint32_t read_limit(struct pd_kv_reader *reader)
         uint64_t tag = pd_kv_read_u64(reader);
         struct pd_kv_reader field;
         pd_kv_reader_init(&field, pd_kv_read_span(reader));
-        if (tag == TAG_LIMIT) {
+        if (tag == TAG_LIMIT && !reader->is_bad) {
             limit = pd_kv_read_below(&field, UINT32_MAX);
             reader->is_bad = reader->is_bad || !pd_kv_read_is_whole(&field);
         }

@@ -75,6 +75,7 @@ static struct pd_replica_config config_of(struct script *script)
     config.hash_ticks = 2;
     config.snapshot_chunk_bytes = 512;
     config.snapshot_window = 2;
+    config.raises_version = true;
     config.snapshot_ticks = 2;
     config.watches_max = 8;
     config.watch_bytes_max = 4096;
@@ -186,10 +187,11 @@ static void send_request(struct world *world, struct script *script)
             &writer, &(struct pd_kv_range){.key = {key, 1}, .range_end = {(const uint8_t *)"", 1}});
     } else if (shape % 4 == 2) {
         pd_kv_command_encode(
-            &writer, &(struct pd_kv_command){.kind = (enum pd_kv_command_kind)(shape / 4 % 12),
+            &writer, &(struct pd_kv_command){.kind = (enum pd_kv_command_kind)(shape / 4 % 16),
                                              .id = (int64_t)next_number(script),
                                              .revision = (int64_t)next_number(script),
                                              .ttl_s = 1 + next_byte(script),
+                                             .version = next_byte(script) % 4u,
                                              .duration_ns = 1000000,
                                              .ops = NULL});
     } else {
@@ -206,7 +208,7 @@ static void send_frame(struct world *world, struct script *script)
 {
     uint8_t bytes[PD_REPLICA_FRAME_SIZE + BODY_MAX + 512] = {PD_REPLICA_FRAME_VERSION};
     pd_raft_node from = 2 + next_byte(script) % 3u;
-    bytes[1] = (uint8_t)(1 + next_byte(script) % 6u);
+    bytes[1] = (uint8_t)(1 + next_byte(script) % 7u);
     pd_put_u64(bytes + 8, 1);
     pd_put_u64(bytes + 16, from);
     pd_put_u64(bytes + 24, 1);
