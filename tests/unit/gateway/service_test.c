@@ -619,8 +619,9 @@ static void test_downgrade(void **state)
                                         "3.5.7-x", "1.2.3+a-b", "0.0.0", "3.9223372036854775807"};
     (void)state;
     struct kept kept;
-    Etcdserverpb__DowngradeRequest request = ETCDSERVERPB__DOWNGRADE_REQUEST__INIT;
+    Etcdserverpb__DowngradeRequest request;
     char version[64];
+    etcdserverpb__downgrade_request__init(&request);
     request.version = version;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         (void)snprintf(version, sizeof version, "%s", wrong[i]);
