@@ -13,7 +13,7 @@ ROUNDS ?=
 PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
-.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-cluster soak prove prove-mutants sim \
+.PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-http bench-cluster soak prove prove-mutants sim \
 	kill9 torture mutants \
 	power-loss fuzz tidy format install package clean deps
 
@@ -67,6 +67,11 @@ bench-net: ## messages between two nodes beside TCP over the loopback; NET_BENCH
 	@scripts/build.sh release $(JOBS)
 	@cmake --build build --target net-bench -j $(JOBS)
 	@build/bin/net-bench $(NET_BENCH_ARGS)
+
+bench-http: ## an HTTP service in C and Rust beside Lunatic and Erlang, under wrk; HTTP_BENCH_ARGS="SECONDS ROUNDS CONNECTIONS"
+	@scripts/deps.sh build test bench
+	@scripts/build.sh release $(JOBS)
+	@bench/http/run.sh $(HTTP_BENCH_ARGS)
 
 bench-cluster: ## beside etcd, with etcd's own benchmark: minutes; CLUSTER_BENCH_ARGS="--keys 1000000 --kills 30"
 	@scripts/deps.sh build

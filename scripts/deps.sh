@@ -23,7 +23,7 @@ packages_of() {
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             libclang-rt-14-dev python3 ;;
         prove) echo frama-c-base why3 z3 cvc4 python3 ;;
-        bench) echo erlang-base python3 ;;
+        bench) echo erlang-base python3 wrk ;;
         package) echo dpkg-dev file ;;
         *) echo "deps.sh: no such group '$1'; build, test, tidy, prove, bench or package" >&2; exit 2 ;;
     esac
