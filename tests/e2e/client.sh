@@ -31,13 +31,15 @@ for name in $(grep -o 'pando_[a-z_]*(' "$prefix/include/pando/client.h" | tr -d 
     nm -D --defined-only "$libraries/libpando.so" | grep -q " T $name\(@\|$\)" || fail "no $name in the library"
 done
 
+# The build's own compiler: a sanitizer's objects want its runtime.
+compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$PANDO_BUILD_DIR/CMakeCache.txt")
 flags=(-std=c99 -Wall -Wextra -Wpedantic -Werror -O1 -g)
 [ -z "$PANDO_SANITIZE" ] || flags+=("-fsanitize=$PANDO_SANITIZE")
 source=$prefix/share/pando/client/example.c
 # shellcheck disable=SC2046 # words of options
-cc "${flags[@]}" "$source" $(pkg-config --cflags --libs pando) -Wl,-rpath,"$libraries" -o "$work/shared" || fail "shared"
+"$compiler" "${flags[@]}" "$source" $(pkg-config --cflags --libs pando) -Wl,-rpath,"$libraries" -o "$work/shared" || fail "shared"
 # shellcheck disable=SC2046
-cc "${flags[@]}" "$source" $(pkg-config --cflags pando) "$libraries/libpando.a" $(pkg-config --libs gnutls) -pthread \
+"$compiler" "${flags[@]}" "$source" $(pkg-config --cflags pando) "$libraries/libpando.a" $(pkg-config --libs gnutls) -pthread \
     -o "$work/static" || fail "static"
 echo '#include <pando/client.h>
 int main() { return pando_status_text(PANDO_OK) == nullptr; }' >"$work/plus.cc"
