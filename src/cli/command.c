@@ -9,30 +9,12 @@
 
 /* The table in the order in which people meet it. */
 const struct pd_command *const pd_commands[] = {
-    &pd_command_run,
-    &pd_command_test,
-    &pd_command_check,
-    &pd_command_new,
-    &pd_command_ps,
-    &pd_command_info,
-    &pd_command_kill,
-    &pd_command_trace,
-    &pd_command_dev,
-    &pd_command_start,
-    &pd_command_join,
-    &pd_command_cluster,
-    &pd_command_kv,
-    &pd_command_lease,
-    &pd_command_watch,
-    &pd_command_txn,
-    &pd_command_status,
-    &pd_command_top,
-    &pd_command_wal,
-    &pd_command_sim,
-    &pd_command_completion,
-    &pd_command_man,
-    &pd_command_version,
-    NULL,
+    &pd_command_run,        &pd_command_test,  &pd_command_check,   &pd_command_new,
+    &pd_command_ps,         &pd_command_info,  &pd_command_kill,    &pd_command_trace,
+    &pd_command_dev,        &pd_command_start, &pd_command_join,    &pd_command_cluster,
+    &pd_command_kv,         &pd_command_lease, &pd_command_watch,   &pd_command_txn,
+    &pd_command_status,     &pd_command_top,   &pd_command_wal,     &pd_command_sim,
+    &pd_command_completion, &pd_command_man,   &pd_command_version, NULL,
 };
 
 const char *pd_command_word(const struct pd_command *command)

@@ -13,7 +13,10 @@
 #define MESSAGE_MAX 2048u
 #define TIME_MAX 40u
 
+static const char *const levels[] = {"info", "warning", "error"};
+
 static bool is_json_wanted;
+static enum pd_log_level level_least;
 
 void pd_node_log_use_json(bool is_json)
 {
@@ -23,6 +26,22 @@ void pd_node_log_use_json(bool is_json)
 bool pd_node_log_is_json(void)
 {
     return is_json_wanted;
+}
+
+void pd_node_log_use_level(enum pd_log_level least)
+{
+    level_least = least;
+}
+
+bool pd_node_log_level_parse(const char *text, enum pd_log_level *level_out)
+{
+    for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(text, levels[i]) == 0) {
+            *level_out = (enum pd_log_level)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* "2026-11-27T00:36:01.123Z" */
@@ -49,7 +68,6 @@ static void put_line(const char *text)
 
 static void put_json(enum pd_log_level level, char *message)
 {
-    static const char *const levels[] = {"info", "warning", "error"};
     char now[TIME_MAX];
     json_t *text = json_string(message);
     if (text == NULL) { /* a file's name need not be UTF-8 */
@@ -74,6 +92,9 @@ static void log_line(enum pd_log_level level, const char *format, va_list argume
 {
     char message[MESSAGE_MAX];
     char line[MESSAGE_MAX + 16];
+    if (level < level_least) {
+        return;
+    }
     (void)vsnprintf(message, sizeof message, format, arguments);
     if (is_json_wanted) {
         put_json(level, message);

@@ -3,7 +3,10 @@
  * Model      As text, "pando: MESSAGE", for people and journals that add the time themselves; as
  *            JSON, {"time":RFC 3339,"level":"info|warning|error","message":...}. Messages name
  *            nodes, files and addresses, never keys of clients, values, tickets or secrets.
- * Threads    Any may call; a line is one write. The form is chosen before there are others. */
+ * Levels     info: what happens. warning: what somebody should look at. error: what ends the node.
+ *            What lies below the chosen one is not said.
+ * Threads    Any may call; a line is one write. Form and level are chosen before there are
+ *            others. */
 #ifndef PD_CLI_NODE_LOG_H
 #define PD_CLI_NODE_LOG_H
 
@@ -19,6 +22,9 @@ enum pd_log_level {
 
 void pd_node_log_use_json(bool is_json);
 bool pd_node_log_is_json(void);
+void pd_node_log_use_level(enum pd_log_level least);
+/* "info", "warning", "error". False: none of them. */
+bool pd_node_log_level_parse(const char *text, enum pd_log_level *level_out);
 
 void pd_node_log(enum pd_log_level level, const char *format, ...) PD_PRINTF(2, 3);
 

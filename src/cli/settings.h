@@ -89,6 +89,7 @@ struct pd_settings {
     struct pd_setting_list dir;
     bool quiet;
     const char *log_format; /* "text", "json" */
+    const char *log_level;  /* "info", "warning", "error" */
     uint64_t log_segment;
     uint64_t store_lag;
     /* Behind `--` on the command line: no setting. */

@@ -2,9 +2,10 @@
  * same. */
 #include <string.h>
 
-#include "client/node_client.h"
+#include "cli/node_log.h"
 #include "cli/run_options.h"
 #include "cli/settings.h"
+#include "client/node_client.h"
 #include "host/resolve.h"
 #include "kv/member.h"
 #include "node/gateway_thread.h"
@@ -39,6 +40,12 @@ static bool is_known_place(const char *text)
 static bool is_log_format(const char *text)
 {
     return strcmp(text, "text") == 0 || strcmp(text, "json") == 0;
+}
+
+static bool is_log_level(const char *text)
+{
+    enum pd_log_level level;
+    return pd_node_log_level_parse(text, &level);
 }
 
 static bool is_any(const char *text)
@@ -151,6 +158,9 @@ static bool is_origin(const char *text)
     ROW(log_format, "--log-format", PD_OPTION_CHOICE, "text|json", false,                          \
         "what it says while it runs, as lines or as JSON with time and level (default: text)",     \
         .initial = "text", .judge = is_log_format, .takes = "text or json")                        \
+    ROW(log_level, "--log-level", PD_OPTION_CHOICE, "info|warning|error", false,                   \
+        "the least of it that is said (default: info)", .initial = "info", .judge = is_log_level,  \
+        .takes = "info, warning or error")                                                         \
     ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", true,                                \
         "the size of the log's files, of a new node", .kind = PD_SETTING_SIZE, .least = 16 * MIB,  \
         .most = 1024 * MIB, .step = MIB, .takes = "whole MiB, 16MiB to 1GiB")                      \

@@ -12,12 +12,12 @@
 #include "cli/bootstrap.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
-#include "client/node_client.h"
 #include "cli/node_log.h"
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "cli/settings_read.h"
 #include "cli/worker.h"
+#include "client/node_client.h"
 #include "host/real.h"
 #include "host/resolve.h"
 #include "node/gateway_thread.h"
@@ -316,7 +316,11 @@ static int start(const struct pd_settings *settings)
     struct pd_real_host *real = NULL;
     static struct ending ending; /* the core thread writes to it as long as there is one */
     static struct pd_server_peers_net peers;
+    enum pd_log_level level = PD_LOG_INFO;
     pd_node_log_use_json(strcmp(settings->log_format, "json") == 0);
+    if (pd_node_log_level_parse(settings->log_level, &level)) { /* it was judged before */
+        pd_node_log_use_level(level);
+    }
     int code = PD_EXIT_CODE_OK;
     if (pd_worker_main(settings, &code)) {
         return code;

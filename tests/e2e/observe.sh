@@ -127,4 +127,19 @@ assert second and second[-1]["level"] == "error", second
 PYTHON
 runs 2 start --log-format xml
 said "text or json"
+
+# --- How much of it -----------------------------------------------------------------------------------------------
+# An app that fails is a warning; that the node is ready, and that it stops, is only told, as seen above.
+printf '(module (func (export "_start") unreachable))' >"$work/fails.wat"
+PANDO_LOG_LEVEL=warning "$PANDO" start --data "$data" --listen-client off --log-segment 16MiB --disk-low 0B \
+    --log-format json --app "$work/fails.wat" >"$work/said" 2>"$work/log" &
+node=$!
+children+=("$node")
+eventually "$PANDO" status --data "$data" >/dev/null 2>&1
+eventually grep -qs 'has ended with exit code' "$work/log"
+kill -TERM "$node"
+wait "$node" || fail "the node: exit code $?"
+! grep -q '"level":"info"\|"level": "info"' "$work/log" || { fail "--log-level warning:"; cat "$work/log"; }
+runs 2 start --log-level debug
+said "info, warning or error"
 finish

@@ -64,6 +64,7 @@ static const struct {
     {"dir", "here", "there::/there", ""},
     {"quiet", "true", "false", "1"},
     {"log_format", "json", "text", "xml"},
+    {"log_level", "warning", "error", "debug"},
     {"log_segment", "16MiB", "1GiB", "15MiB"},
     {"store_lag", "100", "60000", "60001"},
 };
