@@ -157,6 +157,14 @@ struct pd_file_listing {
     uint32_t names_size;
 };
 
+/* Locks on a range of bytes. What was opened holds them (each open_at is another), against all else
+ * that was opened, here and in other programs. */
+enum pd_file_lock {
+    PD_FILE_LOCK_NONE = 0,
+    PD_FILE_LOCK_SHARED = 1,
+    PD_FILE_LOCK_EXCLUSIVE = 2
+};
+
 /* Lets another thread end a wait that goes on in a helper. */
 struct pd_file_cancel;
 
@@ -220,6 +228,13 @@ struct pd_files_ops {
                                  uint64_t size, unsigned advice);
     enum pd_file_error (*allocate)(struct pd_files *files, struct pd_file *file, uint64_t offset,
                                    uint64_t size);
+    /* Change what this file holds of [offset, offset + size) to `lock`, at once or not at all.
+     * PD_FILE_AGAIN: another's lock is in the way. Never waits. Ends with the file. */
+    enum pd_file_error (*lock)(struct pd_files *files, struct pd_file *file, uint64_t offset,
+                               uint64_t size, enum pd_file_lock lock);
+    /* Whether another's lock would refuse an exclusive one: *is_held_out. */
+    enum pd_file_error (*is_locked)(struct pd_files *files, struct pd_file *file, uint64_t offset,
+                                    uint64_t size, bool *is_held_out);
     /* *listing_out is the caller's: pd_file_listing_deinit. PD_FILE_OVERFLOW: larger than the
      * bounds. */
     enum pd_file_error (*list)(struct pd_files *files, struct pd_file *dir,

@@ -223,6 +223,46 @@ static enum pd_file_error allocate(struct pd_files *files, struct pd_file *file,
     return result == 0 ? PD_FILE_OK : pd_files_error(errno);
 }
 
+/* Locks of the open file description, not of the process: those would not hold between two opens of
+ * one program, and any close of the file would drop them. */
+static enum pd_file_error lock_bytes(struct pd_files *files, struct pd_file *file, uint64_t offset,
+                                     uint64_t size, enum pd_file_lock lock)
+{
+    (void)files;
+    static const short os_lock[] = {
+        [PD_FILE_LOCK_NONE] = F_UNLCK,
+        [PD_FILE_LOCK_SHARED] = F_RDLCK,
+        [PD_FILE_LOCK_EXCLUSIVE] = F_WRLCK,
+    };
+    if (offset > INT64_MAX || size == 0 || size > INT64_MAX - offset) {
+        return PD_FILE_INVAL;
+    }
+    struct flock os = {.l_type = os_lock[lock],
+                       .l_whence = SEEK_SET,
+                       .l_start = (off_t)offset,
+                       .l_len = (off_t)size};
+    if (fcntl(pd_posix_file_of(file)->fd, F_OFD_SETLK, &os) == 0) {
+        return PD_FILE_OK;
+    }
+    return errno == EACCES || errno == EAGAIN ? PD_FILE_AGAIN : pd_files_error(errno);
+}
+
+static enum pd_file_error is_locked(struct pd_files *files, struct pd_file *file, uint64_t offset,
+                                    uint64_t size, bool *is_held_out)
+{
+    (void)files;
+    if (offset > INT64_MAX || size == 0 || size > INT64_MAX - offset) {
+        return PD_FILE_INVAL;
+    }
+    struct flock os = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = (off_t)size};
+    if (fcntl(pd_posix_file_of(file)->fd, F_OFD_GETLK, &os) != 0) {
+        return pd_files_error(errno);
+    }
+    *is_held_out = os.l_type != F_UNLCK;
+    return PD_FILE_OK;
+}
+
 static enum pd_status open_failed(int os_errno, const char *host_path, char *why_out,
                                   size_t why_size)
 {
@@ -283,6 +323,8 @@ const struct pd_files_ops pd_files_posix_ops = {
     .sync = sync_file,
     .advise = advise,
     .allocate = allocate,
+    .lock = lock_bytes,
+    .is_locked = is_locked,
     .list = pd_files_list,
     .listing_deinit = pd_files_listing_deinit,
     .open_at = pd_files_open_at,
