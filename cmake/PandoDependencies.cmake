@@ -11,6 +11,13 @@ pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(PROTOBUFC REQUIRED IMPORTED_TARGET libprotobuf-c)
+# Actors' databases; 3.37 brought what their limits need.
+pkg_check_modules(SQLITE IMPORTED_TARGET sqlite3>=3.37)
+if(NOT SQLITE_FOUND)
+  message(FATAL_ERROR
+    "No SQLite 3.37 or newer with its header: wanted for lunatic::sqlite.\n"
+    "On Debian, install libsqlite3-dev; scripts/deps.sh build does it.")
+endif()
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
 # RocksDB: a header in the system's include path and one library, without a pkg-config file in Debian.

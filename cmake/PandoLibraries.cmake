@@ -5,7 +5,7 @@
 set(PANDO_FOLDERS
   base raft kv coord jobs actor proto wasm store wal net gateway host client node sim cli)
 
-set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE)
+set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE PkgConfig::SQLITE Threads::Threads)
 set(PANDO_EXTERNAL_store rocksdb)
 set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::NETTLE
   Threads::Threads)
@@ -92,7 +92,7 @@ endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::NGTCP2
-  PkgConfig::GNUTLS PkgConfig::HOGWEED rocksdb http_parser Threads::Threads)
+  PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::SQLITE rocksdb http_parser Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

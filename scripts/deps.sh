@@ -16,7 +16,7 @@ packages_of() {
         build) echo cmake ninja-build pkg-config libyaml-dev libjansson-dev \
             nettle-dev libuv1-dev libnghttp2-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
             librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
-            libjemalloc-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
+            libjemalloc-dev libsqlite3-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
         # rustc and cargo build Rust guests, with the library for wasm32; Wasmtime takes the newer Rust below.
         test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh \
             cargo rustc libstd-rust-dev-wasm32 ;;

@@ -13,7 +13,8 @@
 #include "base/assert.h"
 #include "host/certificates.h"
 
-#define HELPERS 4u
+/* Two of them may wait for streams and four run SQL; two are always free for short work. */
+#define HELPERS 8u
 #define JOBS_MAX 4096u
 #define COMPILE_JOBS_MAX 4u
 #define COMPILE_BYTES_MAX (UINT64_C(128) << 20)

@@ -38,7 +38,6 @@ extern const size_t pd_lunatic_networking_import_count;
 extern const struct pd_import pd_lunatic_distributed_imports[];
 extern const size_t pd_lunatic_distributed_import_count;
 
-/* Known to every guest, not available in this build: they say so. */
 extern const struct pd_import pd_lunatic_sqlite_imports[];
 extern const size_t pd_lunatic_sqlite_import_count;
 

@@ -115,6 +115,21 @@ PD_NODISCARD enum pd_status pd_wasi_config_add_listener(struct pd_wasi_config *c
 void pd_wasi_config_set_stdio(struct pd_wasi_config *config, bool is_allowed);
 bool pd_wasi_config_has_stdio(const struct pd_wasi_config *config);
 
+/* The directory in which a guest finds `path`, as wasi-libc would: whether the path begins with a
+ * slash or not, the longest guest path that covers it wins. For what opens files by name outside of
+ * WASI (SQLite). *dir_out is borrowed from `config`, *rest_out from `path`: what to resolve beneath
+ * the directory, "." when it is the directory itself. PD_ERR_DENIED: none covers it.
+ * PD_ERR_INVALID: empty. */
+PD_NODISCARD enum pd_status pd_wasi_config_find(const struct pd_wasi_config *config,
+                                                const char *path, struct pd_file **dir_out,
+                                                const char **rest_out, bool *is_writable_out);
+
+/* The first directory in which files may be made, or NULL. Borrowed. */
+struct pd_file *pd_wasi_config_writable(const struct pd_wasi_config *config);
+
+/* What opens its files. */
+struct pd_files *pd_wasi_config_files(const struct pd_wasi_config *config);
+
 /* Send lines to `sink` (borrowed, outlives the guests) instead of the host's streams; NULL undoes
  * it. */
 void pd_wasi_config_set_sink(struct pd_wasi_config *config, struct pd_output_sink *sink);

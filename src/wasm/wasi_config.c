@@ -402,3 +402,79 @@ void pd_wasi_config_set_tag(struct pd_wasi_config *config, const char *tag)
     pd_assert(!is_shared(config));
     snprintf(config->tag, sizeof config->tag, "%s", tag);
 }
+
+/* Without the slashes and "./" that it begins with: guests have one tree, whose root is where they
+ * are. */
+static const char *without_root(const char *path)
+{
+    for (;;) {
+        if (path[0] == '/') {
+            path++;
+        } else if (path[0] == '.' && (path[1] == '/' || path[1] == '\0')) {
+            path++;
+        } else {
+            return path;
+        }
+    }
+}
+
+/* As `beneath`, for paths without a root; an empty one covers all. */
+static const char *rest_beneath(const char *covering, const char *path)
+{
+    size_t size = strlen(covering);
+    while (size > 0 && covering[size - 1] == '/') {
+        size--;
+    }
+    if (strncmp(covering, path, size) != 0 ||
+        (size > 0 && path[size] != '/' && path[size] != '\0')) {
+        return NULL;
+    }
+    return without_root(path + size);
+}
+
+static bool may_make_files(const struct wasi_preopen *preopen)
+{
+    return (preopen->base & WASI_RIGHT_PATH_CREATE_FILE) != 0;
+}
+
+enum pd_status pd_wasi_config_find(const struct pd_wasi_config *config, const char *path,
+                                   struct pd_file **dir_out, const char **rest_out,
+                                   bool *is_writable_out)
+{
+    if (path[0] == '\0') {
+        return PD_ERR_INVALID;
+    }
+    const char *wanted = without_root(path);
+    const struct wasi_preopen *best = NULL;
+    const char *best_rest = NULL;
+    for (uint32_t i = 0; i < config->preopen_count; i++) {
+        const struct wasi_preopen *candidate = &config->preopens[i];
+        const char *rest = rest_beneath(without_root(candidate->guest_path), wanted);
+        if (rest != NULL && (best == NULL || strlen(rest) < strlen(best_rest))) {
+            best = candidate;
+            best_rest = rest;
+        }
+    }
+    if (best == NULL) {
+        return PD_ERR_DENIED;
+    }
+    *dir_out = best->dir;
+    *rest_out = best_rest[0] == '\0' ? "." : best_rest;
+    *is_writable_out = may_make_files(best);
+    return PD_OK;
+}
+
+struct pd_file *pd_wasi_config_writable(const struct pd_wasi_config *config)
+{
+    for (uint32_t i = 0; i < config->preopen_count; i++) {
+        if (may_make_files(&config->preopens[i])) {
+            return config->preopens[i].dir;
+        }
+    }
+    return NULL;
+}
+
+struct pd_files *pd_wasi_config_files(const struct pd_wasi_config *config)
+{
+    return config->files;
+}

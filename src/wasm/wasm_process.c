@@ -12,6 +12,7 @@
 #include "wasm/memory_budget.h"
 #include "wasm/net.h"
 #include "wasm/pando_kv.h"
+#include "wasm/sqlite_state.h"
 #include "wasm/supervised.h"
 #include "wasm/wasi.h"
 
@@ -117,6 +118,7 @@ static void destroy_self(struct pd_wasm_process *self)
     pd_message_destroy(self->scratch);
     pd_kv_state_destroy(self);
     pd_net_state_destroy(self);
+    pd_sqlite_state_destroy(self);
     void *object = NULL;
     while ((object = pd_id_table_take_any(&self->errors)) != NULL) {
         pd_error_text_destroy(object);

@@ -29,6 +29,7 @@ struct pd_kv_state;
 struct pd_memory_budget;
 struct pd_metrics;
 struct pd_net_state;
+struct pd_sqlite_state;
 struct pd_sockets;
 struct pd_wasi;
 
@@ -86,10 +87,11 @@ struct pd_wasm_process {
     uint64_t deadline_ns;           /* of the call that waits */
     uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
-    uint64_t reserved;        /* bytes of the budget, until it is instantiated */
-    struct pd_kv_state *kv;   /* made at first use, or NULL: pando_kv.h */
-    struct pd_net_state *net; /* made at first use, or NULL: net.h */
-    uint32_t last_reason;     /* enum pd_exit_reason of the last failed `pando` call */
+    uint64_t reserved;              /* bytes of the budget, until it is instantiated */
+    struct pd_kv_state *kv;         /* made at first use, or NULL: pando_kv.h */
+    struct pd_net_state *net;       /* made at first use, or NULL: net.h */
+    struct pd_sqlite_state *sqlite; /* made at first use, or NULL: sqlite_state.h */
+    uint32_t last_reason;           /* enum pd_exit_reason of the last failed `pando` call */
 };
 
 extern const struct pd_behavior pd_wasm_behavior;

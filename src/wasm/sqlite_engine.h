@@ -1,0 +1,69 @@
+/* sqlite_engine - SQLite as guests may use it: set up once for the program, its memory counted by
+ * actor.
+ *
+ * Model      Every call into SQLite is made within a scope: pd_sqlite_enter, the call,
+ *            pd_sqlite_leave, on one thread. What SQLite allocates meanwhile counts on the scope's
+ *            account, and what it opens is opened in the scope's directories (sqlite_vfs.c). Memory
+ *            and files remember their account, whatever frees them.
+ * Bounds     An account's bytes and files. Beyond, SQLite answers that it has no memory, or cannot
+ *            open a file. PD_SQLITE_RUNNING_MAX statements run at a time.
+ * Threads    Any, one scope at a time on each. SQLite is set up without locks of its own around
+ *            connections: one thread at a time uses one. */
+#ifndef PD_WASM_SQLITE_ENGINE_H
+#define PD_WASM_SQLITE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/host.h"
+#include "base/host_files.h"
+#include "base/status.h"
+
+struct pd_memory_budget;
+struct pd_wasi_config;
+
+/* Helper threads that statements may hold at a time, so that the others stay free for work that is
+ * sure to be short. */
+#define PD_SQLITE_RUNNING_MAX 4u
+
+/* What one actor holds through SQLite. Lives as long as its owner and all that counts on it. */
+struct pd_sqlite_account {
+    atomic_uint_least32_t references;
+    atomic_uint_least32_t file_count;
+    atomic_uint_least64_t bytes;
+    uint64_t bytes_max;
+    uint32_t files_max;
+    struct pd_memory_budget *budget; /* of all guests, or NULL; outlives it */
+};
+
+/* For whom SQLite works. Embedded in a connection. */
+struct pd_sqlite_scope {
+    struct pd_sqlite_account *account;
+    struct pd_host *host;
+    struct pd_wasi_config *directories;
+    atomic_bool is_cancelled;      /* its actor is gone: come to an end */
+    enum pd_file_error file_error; /* of the last file that could not be opened */
+};
+
+/* The caller's reference. NULL: no memory. */
+struct pd_sqlite_account *pd_sqlite_account_create(uint64_t bytes_max, uint32_t files_max,
+                                                   struct pd_memory_budget *budget);
+void pd_sqlite_account_retain(struct pd_sqlite_account *account);
+void pd_sqlite_account_release(struct pd_sqlite_account *account);
+
+/* Set SQLite up, once. PD_ERR_NO_MEMORY: not now. PD_ERR_UNSUPPORTED: this library cannot be. */
+PD_NODISCARD enum pd_status pd_sqlite_start(void);
+
+void pd_sqlite_enter(struct pd_sqlite_scope *scope);
+void pd_sqlite_leave(void);
+
+/* The scope of this thread, or NULL. */
+struct pd_sqlite_scope *pd_sqlite_scope(void);
+
+/* Take one of the places to run a statement, if there is one; give it back with
+ * pd_sqlite_running_end. Any thread. */
+bool pd_sqlite_running_begin(void);
+void pd_sqlite_running_end(void);
+
+#endif
