@@ -14,6 +14,7 @@
 #include "net.h"
 #include "process.h"
 #include "registry.h"
+#include "sqlite.h"
 #include "supervisor.h"
 #include "timer.h"
 #include "trap.h"
