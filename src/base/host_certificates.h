@@ -4,7 +4,8 @@
  *
  * Model      Pure functions but for the system's random numbers and its clock. Texts are PEM: a
  *            certificate, a private key (PKCS #8), a request (PKCS #10). Keys are of P-256.
- * Bounds     PD_PEM_MAX bytes of text in and out.
+ * Bounds     PD_PEM_MAX bytes of text in and out. It bounds keys too: one of RSA that fits signs in
+ *            less than a second.
  * Threads    Any; each takes some milliseconds, so call from a helper thread.
  * Errors     PD_ERR_INVALID: a text that was given is not what it must be; `why` (of
  *            PD_CERTIFICATE_WHY_SIZE bytes) says which and how. PD_ERR_IO: the system has no random
@@ -15,7 +16,7 @@
 #include "base/span.h"
 #include "base/status.h"
 
-#define PD_PEM_MAX 16384u
+#define PD_PEM_MAX 8192u
 #define PD_CERTIFICATE_WHY_SIZE 200u
 
 struct pd_pem {

@@ -1,6 +1,8 @@
 /* lunatic with real guests where only those show it: what becomes of a child's entry, code that
- * runs at instantiation, and a message after a trap that was caught. */
+ * runs at instantiation, a message after a trap that was caught, and memory that the host asks
+ * for. */
 #include "abi_engine.h"
+#include "host/certificates.h"
 
 #define GUEST PD_TEST_GUEST_DIR "/spawned.wasm"
 
@@ -49,6 +51,7 @@ static const char *run(const char *wat, const char *function, enum pd_exit_reaso
     static char text[600];
     struct world *world = &ending.opened.world;
     engine_world_open(&ending.opened);
+    world->system.certificates = pd_real_certificates();
     struct pd_module *module =
         wat != NULL ? engine_load(&ending.opened, wat) : load_file(&ending.opened, GUEST);
     struct pd_rights *rights = world_rights(world);
@@ -99,6 +102,38 @@ static void a_bad_access_discards_the_message(void **state)
     expect_good("reads_behind");
 }
 
+static void the_host_writes_where_the_guest_gave_room(void **state)
+{
+    (void)state;
+    expect_good("gives_room");
+    enum pd_exit_reason reason = PD_EXIT_NORMAL;
+    assert_non_null(strstr(run(NULL, "gives_no_room", &reason), "lunatic_alloc failed"));
+    assert_int_equal(reason, PD_EXIT_FAILURE);
+}
+
+static bool waits_in_receive(void *context)
+{
+    const struct pd_process *process = context;
+    const char *activity = process->behavior->activity(process);
+    return activity != NULL && strcmp(activity, "receive") == 0;
+}
+
+/* The answer waits for room, and is given back with who is killed. */
+static void a_kill_while_the_guest_makes_room_leaves_nothing(void **state)
+{
+    (void)state;
+    static struct engine_world opened;
+    engine_world_open(&opened);
+    opened.world.system.certificates = pd_real_certificates();
+    struct pd_module *module = load_file(&opened, GUEST);
+    struct pd_rights *rights = world_rights(&opened.world);
+    struct pd_process *process = world_spawn(&opened.world, module, rights, "gives_room_late");
+    assert_true(world_run(&opened.world, waits_in_receive, process));
+    pd_rights_release(rights);
+    pd_module_release(module);
+    engine_world_close(&opened); /* it kills whoever lives; ASan counts what stays */
+}
+
 static void nobody_spawns_in_its_start_function(void **state)
 {
     (void)state;
@@ -115,6 +150,8 @@ int main(void)
         cmocka_unit_test(parameters_of_every_type_arrive),
         cmocka_unit_test(a_child_on_the_own_node_answers),
         cmocka_unit_test(a_bad_access_discards_the_message),
+        cmocka_unit_test(the_host_writes_where_the_guest_gave_room),
+        cmocka_unit_test(a_kill_while_the_guest_makes_room_leaves_nothing),
         cmocka_unit_test(nobody_spawns_in_its_start_function),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
