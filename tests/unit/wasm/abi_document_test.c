@@ -16,7 +16,8 @@
 
 #define DOCUMENT PD_TEST_SOURCE_DIR "/docs/lunatic-abi.md"
 #define COLUMNS 6u
-#define SQLITE "[sqlite.md](sqlite.md)"
+#define PREFIX "`lunatic::sqlite::"
+#define LINK "[sqlite.md](sqlite.md)"
 
 enum {
     FUNCTION,
@@ -233,13 +234,31 @@ static void check_row(const struct row *row)
     }
 }
 
+/* SQLite's functions have a document of their own, which must name them. */
+static bool is_elsewhere(const struct row *row)
+{
+    const char *function = row->cells[FUNCTION];
+    if (strncmp(function, PREFIX, strlen(PREFIX)) != 0 || strcmp(row->cells[STATUS], LINK) != 0) {
+        return false;
+    }
+    char *other = read_file(PD_TEST_SOURCE_DIR "/docs/sqlite.md");
+    if (other != NULL) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", function + strlen(PREFIX));
+        name[strcspn(name, "`")] = '\0';
+        if (strstr(other, name) == NULL) {
+            fail_msg("docs/sqlite.md does not tell of %s", name);
+        }
+        free(other);
+    }
+    return true;
+}
+
 static void every_test_that_is_named_exists(void **state)
 {
     (void)state;
     for (size_t i = 0; i < row_count; i++) {
-        bool is_elsewhere = strncmp(rows[i].cells[FUNCTION], "`lunatic::sqlite::", 18) == 0 &&
-                            strcmp(rows[i].cells[STATUS], SQLITE) == 0;
-        if (!is_elsewhere) {
+        if (!is_elsewhere(&rows[i])) {
             check_row(&rows[i]);
         }
     }
