@@ -328,6 +328,34 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
     return count;
 }
 
+/* The file follows the directory, so that a node which is killed while it takes over a state still
+ * knows whom to ask, whoever has been replaced since it began. A file that cannot be written stays
+ * as it is: the next change tries again. */
+static void keep_members(struct pd_server *server)
+{
+    static const struct pd_kv_member nobody = {0};
+    const struct pd_kv *kv = pd_replica_kv(server->replica);
+    const struct pd_members_file *before = &server->peers.file;
+    struct pd_members_file *file = NULL;
+    struct pd_kv_member member = nobody;
+    if (before->count == 0 || !pd_replica_has_state(server->replica) ||
+        (file = pd_alloc_zeroed(1, sizeof *file)) == NULL) {
+        return;
+    }
+    file->cluster_id = before->cluster_id;
+    file->start = PD_MEMBERS_START_BEGUN;
+    while (file->count < PD_MEMBERS_FILE_MAX && pd_kv_member_next(kv, member.node, &member)) {
+        if (member.role != PD_KV_MEMBER_WORKER) {
+            file->members[file->count++] = member;
+        }
+    }
+    if (file->count > 0) {
+        enum pd_status status = pd_members_file_write(server->root, file);
+        (void)status;
+    }
+    pd_free(file);
+}
+
 static void follow_directory(struct pd_server *server)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
@@ -348,8 +376,12 @@ static void follow_directory(struct pd_server *server)
     enum pd_status status = peers->transport->ops->set_peers(peers->transport, table, count);
     pd_free(table);
     if (status == PD_OK) {
+        bool has_changed = !is_first && version != peers->table_version;
         peers->table_version = version;
         peers->table_names = names;
+        if (has_changed) {
+            keep_members(server);
+        }
     }
 }
 
