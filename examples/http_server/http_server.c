@@ -12,6 +12,7 @@
  * request is there and takes it only when it has the answer: a worker that is killed while it waits
  * has lost nothing, and the client notices nothing. */
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,11 +144,13 @@ static int await_request(uint64_t stream, struct request *request)
     }
 }
 
-/* Take what was looked at, and answer: nothing in between waits, so no kill comes in between. */
+/* Take what was looked at, and answer. A process may be killed where its turn ends: it begins a fresh
+ * one before, and nothing in between waits, so no kill comes in between. */
 static bool take_and_answer(uint64_t stream, uint32_t taken, uint32_t size)
 {
     uint64_t error = 0;
     uint64_t count = 0;
+    (void)sched_yield();
     if (pando_tcp_read(stream, incoming, taken, &count) == PANDO_OK && count == taken &&
         pando_tcp_write(stream, outgoing, size, &error) == PANDO_OK) {
         return true;
