@@ -94,6 +94,7 @@ static bool make(struct pando_client *client, struct pando_keeper **keeper_out)
         own->config.timeout_ms = TRY_MS;
     }
     pd_client_node_init(&own->node, &own->config);
+    own->node.endpoint = client->node.endpoint; /* that one has just answered */
     keeper->client = own;
     (void)pthread_mutex_init(&keeper->lock, NULL);
     (void)pthread_condattr_init(&clock);

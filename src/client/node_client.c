@@ -94,11 +94,13 @@ static enum pd_status connect_any(struct pd_node_client *client, uint64_t deadli
 {
     enum pd_status status = PD_ERR_CLOSED;
     for (size_t i = 0; i < client->endpoint_count; i++) {
-        uint64_t until_ms = deadline_ms;
+        /* Each has its share of what time is left: one that is silent leaves some for the others. */
         uint64_t now = pd_link_now_ms();
-        if (client->endpoint_count > 1 && now + CONNECT_MS < deadline_ms) {
-            until_ms = now + CONNECT_MS;
-        }
+        uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
+        uint64_t share = left / (client->endpoint_count - i);
+        uint64_t until_ms = client->endpoint_count == 1
+                                ? deadline_ms
+                                : now + (share < CONNECT_MS ? share : CONNECT_MS);
         pd_node_client_disconnect(client);
         status = pd_link_open(&client->link, client->endpoints[client->endpoint],
                               &client->link_config, until_ms);
@@ -335,6 +337,9 @@ enum pd_status pd_node_client_call(struct pd_node_client *client,
                                (status == PD_OK && answer_out->outcome == PD_REPLICA_UNKNOWN);
         if (!was_connected || client->is_hasty || !may_retry(client, request, status, answer_out) ||
             pd_link_now_ms() + RETRY_MS >= deadline_ms) {
+            if (status == PD_ERR_TIMEOUT && client->endpoint_count > 1) {
+                pd_node_client_go_on(client); /* it may be stopped: the next call asks another */
+            }
             return status;
         }
         if (is_better_elsewhere(client, status, answer_out)) {

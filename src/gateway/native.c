@@ -60,6 +60,13 @@ static void tidy(struct buffer *buffer)
 /* False: no memory. */
 static bool append(struct buffer *buffer, const uint8_t *bytes, size_t size)
 {
+    /* What has left gives its room back once it is half of all: a client that is always a little
+     * behind costs what waits for it, not what it was ever sent. */
+    if (size > buffer->capacity - buffer->size && buffer->at >= buffer->size - buffer->at) {
+        memmove(buffer->bytes, buffer->bytes + buffer->at, buffer->size - buffer->at);
+        buffer->size -= buffer->at;
+        buffer->at = 0;
+    }
     if (size > buffer->capacity - buffer->size) {
         size_t capacity = buffer->capacity == 0 ? 4096 : buffer->capacity;
         while (capacity - buffer->size < size) {

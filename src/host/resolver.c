@@ -259,8 +259,13 @@ void pd_resolver_deinit(struct pd_resolver *resolver)
 static int call_thread(struct pd_real_sockets *sockets)
 {
     struct pd_resolver *resolver = &sockets->resolver;
-    if (sockets->is_inline || resolver->idle_count > 0) {
-        (void)pthread_cond_signal(&resolver->has_work);
+    (void)pthread_cond_signal(&resolver->has_work);
+    /* An idle thread that was woken counts as idle until it runs: it is not promised twice. */
+    uint32_t waiting = 1; /* this one */
+    for (struct pd_list *at = resolver->lookups.next; at != &resolver->lookups; at = at->next) {
+        waiting += lookup_of(at)->state == LOOKUP_WAITING;
+    }
+    if (sockets->is_inline || resolver->idle_count >= waiting) {
         return 0;
     }
     if (resolver->thread_count < PD_LOOKUP_THREADS_MAX) {

@@ -100,16 +100,6 @@ void pd_gateway_peers_close(struct pd_gateway_peers *peers, struct pd_backend_pe
     pd_server_client_close(peers->server, &closed->client);
 }
 
-/* A command's kind is its first byte: every kind is below 128, where a varint has one byte. */
-static bool may_write(struct pd_span command)
-{
-    uint8_t kind = command.size > 0 ? command.bytes[0] : PD_KV_MEMBER_PUT;
-    return kind == PD_KV_OPS || kind == PD_KV_COMPACT || kind == PD_KV_LEASE_GRANT ||
-           kind == PD_KV_LEASE_REVOKE || kind == PD_KV_LEASE_KEEPALIVE ||
-           kind == PD_KV_SESSION_OPEN || kind == PD_KV_SESSION_CLOSE ||
-           kind == PD_KV_SESSION_KEEPALIVE;
-}
-
 bool pd_gateway_peers_may_ask(struct pd_span request)
 {
     struct pd_replica_request_head head;
@@ -118,7 +108,7 @@ bool pd_gateway_peers_may_ask(struct pd_span request)
     }
     switch (head.kind) {
     case PD_REPLICA_REQUEST_WRITE:
-        return may_write(head.body);
+        return pd_replica_command_is_clients(head.body);
     case PD_REPLICA_REQUEST_READ:
     case PD_REPLICA_REQUEST_LEASE:
     case PD_REPLICA_REQUEST_LEASES:

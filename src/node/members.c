@@ -58,15 +58,27 @@ bool pd_members_next(struct pd_kv_reader *reader, struct pd_members_item *item_o
     return !reader->is_bad;
 }
 
-bool pd_members_lists_key(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+/* Whether the list has a member with this key; of workers only if they are wanted. */
+static bool lists(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE], bool takes_workers)
 {
     struct pd_kv_reader reader;
     struct pd_members_item item;
     bool is_member = false;
     pd_kv_reader_init(&reader, list);
     while (pd_members_next(&reader, &item)) {
-        is_member = is_member ||
-                    (item.is_listed && memcmp(item.member.key, key, PD_KV_MEMBER_KEY_SIZE) == 0);
+        bool is_meant = takes_workers || item.member.role != PD_KV_MEMBER_WORKER;
+        is_member = is_member || (item.is_listed && is_meant &&
+                                  memcmp(item.member.key, key, PD_KV_MEMBER_KEY_SIZE) == 0);
     }
     return is_member;
+}
+
+bool pd_members_lists_key(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+{
+    return lists(list, key, true);
+}
+
+bool pd_members_may_sign(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+{
+    return lists(list, key, false);
 }

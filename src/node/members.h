@@ -36,5 +36,7 @@ void pd_members_put_end(struct pd_kv_writer *writer);
 bool pd_members_next(struct pd_kv_reader *reader, struct pd_members_item *item_out);
 /* Whether the list holds a member with this key. */
 bool pd_members_lists_key(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE]);
+/* Whether that member's tickets count: a worker's do not, else it could make voters. */
+bool pd_members_may_sign(struct pd_span list, const uint8_t key[PD_KV_MEMBER_KEY_SIZE]);
 
 #endif

@@ -210,8 +210,9 @@ void pd_members_file_own(struct pd_members_file *file, size_t size)
     size_t used = 0;
     for (uint32_t i = 0; i < file->count; i++) {
         struct pd_kv_member *member = &file->members[i];
-        struct pd_span *texts[1 + 2 * PD_KV_MEMBER_ADDRESSES_MAX] = {&member->name};
-        uint32_t count = 1;
+        struct pd_span *texts[2 + 2 * PD_KV_MEMBER_ADDRESSES_MAX] = {&member->name,
+                                                                     &member->program};
+        uint32_t count = 2;
         for (uint32_t j = 0; j < member->peer_count; j++) {
             texts[count++] = &member->peers[j];
         }

@@ -1,6 +1,7 @@
 #include "node/replica_request.h"
 
 #include "base/bytes.h"
+#include "kv/command.h"
 
 const char *pd_replica_outcome_text(enum pd_replica_outcome outcome)
 {
@@ -80,4 +81,14 @@ enum pd_status pd_replica_answer_decode(struct pd_span bytes,
                                                 .body = {bytes.bytes + PD_REPLICA_ANSWER_HEAD_SIZE,
                                                          bytes.size - PD_REPLICA_ANSWER_HEAD_SIZE}};
     return PD_OK;
+}
+
+/* A command's kind is its first byte: every kind is below 128, where a varint has one byte. */
+bool pd_replica_command_is_clients(struct pd_span command)
+{
+    uint8_t kind = command.size > 0 ? command.bytes[0] : PD_KV_MEMBER_PUT;
+    return kind == PD_KV_OPS || kind == PD_KV_COMPACT || kind == PD_KV_LEASE_GRANT ||
+           kind == PD_KV_LEASE_REVOKE || kind == PD_KV_LEASE_KEEPALIVE ||
+           kind == PD_KV_SESSION_OPEN || kind == PD_KV_SESSION_CLOSE ||
+           kind == PD_KV_SESSION_KEEPALIVE;
 }

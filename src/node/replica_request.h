@@ -75,6 +75,10 @@ enum pd_replica_outcome {
 };
 const char *pd_replica_outcome_text(enum pd_replica_outcome outcome);
 
+/* Whether a command is one that clients from elsewhere may give: of keys, leases and sessions, and
+ * not of members or versions. Any bytes. */
+bool pd_replica_command_is_clients(struct pd_span command);
+
 /* Writes PD_REPLICA_REQUEST_HEAD_SIZE bytes; the body follows them. */
 void pd_replica_request_put_head(uint8_t *bytes, const struct pd_replica_request_head *head);
 /* PD_ERR_CORRUPT: not a request. body borrows from `bytes`. */

@@ -22,7 +22,10 @@ struct visitor {
     struct pd_clients *owner;
     uint64_t link;
     atomic_bool is_admitted;
-    bool is_closing;                 /* the owner's lock */
+    /* The owner's lock: */
+    bool is_closing;
+    bool is_closed;                  /* by the core, and off the list */
+    uint32_t users;                  /* the net's thread looks at it */
     uint8_t signer[PD_NET_KEY_SIZE]; /* of its ticket; or its own key */
     bool has_ticket;
     struct pd_spin lock;
@@ -117,16 +120,20 @@ static void dismiss(struct pd_clients *clients, struct visitor *visitor)
 static void judge_signer(struct visitor *visitor, const struct pd_replica_answer_head *answer,
                          struct pd_span bytes)
 {
-    if (answer->outcome == PD_REPLICA_OK && !pd_members_lists_key(answer->body, visitor->signer)) {
+    bool is_known = visitor->has_ticket ? pd_members_may_sign(answer->body, visitor->signer)
+                                        : pd_members_lists_key(answer->body, visitor->signer);
+    if (answer->outcome == PD_REPLICA_OK && !is_known) {
         refuse(visitor->owner, visitor->link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID,
                visitor->has_ticket
                    ? "who signed the ticket is no member any more: ask for another one"
                    : "this node is no member, or not any more: it has to join");
-        dismiss(visitor->owner, visitor); /* its place is for others */
-        return;
+    } else {
+        atomic_store(&visitor->is_admitted, answer->outcome == PD_REPLICA_OK);
+        give(visitor->owner, visitor->link, PD_CLIENTS_HELLO, bytes, true);
     }
-    atomic_store(&visitor->is_admitted, answer->outcome == PD_REPLICA_OK);
-    give(visitor->owner, visitor->link, PD_CLIENTS_HELLO, bytes, true);
+    if (!atomic_load(&visitor->is_admitted)) {
+        dismiss(visitor->owner, visitor); /* its place is for others */
+    }
 }
 
 static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
@@ -150,9 +157,13 @@ static void on_client_closed(struct pd_server_client *client)
     struct pd_clients *clients = visitor->owner;
     pd_spin_lock(&clients->lock);
     pd_list_remove(&visitor->list);
+    visitor->is_closed = true;
+    bool is_used = visitor->users > 0; /* then the net's thread frees it */
     bool is_last = --clients->visitor_count == 0;
     pd_spin_unlock(&clients->lock);
-    pd_free(visitor);
+    if (!is_used) {
+        pd_free(visitor);
+    }
     if (is_last) {
         clients->host->ops->event_set(clients->host, &clients->gone);
     }
@@ -167,7 +178,7 @@ static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
     return true; /* the ticket decides */
 }
 
-/* Good while the net's thread is inside: who frees visitors waits for that, or is this thread. */
+/* To be put back. */
 static struct visitor *find(struct pd_clients *clients, uint64_t link)
 {
     struct visitor *found = NULL;
@@ -178,11 +189,28 @@ static struct visitor *find(struct pd_clients *clients, uint64_t link)
             found = visitor;
         }
     }
+    if (found != NULL) {
+        found->users++;
+    }
     pd_spin_unlock(&clients->lock);
     return found;
 }
 
-/* NULL: no room, or no memory; its requests are told to come again. */
+/* NULL is allowed. */
+static void put_back(struct pd_clients *clients, struct visitor *visitor)
+{
+    if (visitor == NULL) {
+        return;
+    }
+    pd_spin_lock(&clients->lock);
+    bool is_over = --visitor->users == 0 && visitor->is_closed;
+    pd_spin_unlock(&clients->lock);
+    if (is_over) {
+        pd_free(visitor);
+    }
+}
+
+/* To be put back. NULL: no room, or no memory; its requests are told to come again. */
 static struct visitor *welcome(struct pd_clients *clients, uint64_t link)
 {
     struct visitor *visitor = pd_alloc_zeroed(1, sizeof *visitor);
@@ -192,8 +220,14 @@ static struct visitor *welcome(struct pd_clients *clients, uint64_t link)
     visitor->client = (struct pd_server_client){.answer = on_answer, .closed = on_client_closed};
     visitor->owner = clients;
     visitor->link = link;
+    visitor->users = 1;
+    uint32_t strangers = 0;
     pd_spin_lock(&clients->lock);
-    bool has_room = clients->visitor_count < PD_CLIENTS_LINKS_MAX;
+    for (struct pd_list *at = clients->visitors.next; at != &clients->visitors; at = at->next) {
+        strangers += !atomic_load(&pd_container_of(at, struct visitor, list)->is_admitted);
+    }
+    bool has_room =
+        clients->visitor_count < PD_CLIENTS_LINKS_MAX && strangers < PD_CLIENTS_STRANGERS_MAX;
     if (has_room) {
         clients->visitor_count++;
         pd_list_append(&clients->visitors, &visitor->list);
@@ -205,6 +239,7 @@ static struct visitor *welcome(struct pd_clients *clients, uint64_t link)
     }
     if (pd_server_client_open(clients->server, &visitor->client) != PD_OK) {
         on_client_closed(&visitor->client);
+        put_back(clients, visitor);
         return NULL;
     }
     return visitor;
@@ -233,6 +268,7 @@ static void on_closed(void *state, uint64_t link, const char *text)
         if (visitor != NULL) {
             dismiss(clients, visitor);
         }
+        put_back(clients, visitor);
     }
     leave(clients);
 }
@@ -258,20 +294,19 @@ static const char *judge_hello(struct pd_clients *clients, uint64_t link, struct
 
 /* The first request: its answer is the members, or why not. Only who shows a good ticket, or a key
  * of its own, takes one of the places. */
-static void hello(struct pd_clients *clients, uint64_t link, struct visitor *visitor,
-                  struct pd_span bytes)
+static void hello(struct pd_clients *clients, uint64_t link, bool is_known, struct pd_span bytes)
 {
     uint8_t request[PD_REPLICA_REQUEST_HEAD_SIZE];
     uint8_t signer[PD_NET_KEY_SIZE];
     const char *refusal = judge_hello(clients, link, bytes, signer);
-    if (refusal == NULL && visitor != NULL && atomic_load(&visitor->is_admitted)) {
+    if (refusal == NULL && is_known) {
         refusal = "a ticket was shown already";
     }
     if (refusal != NULL) {
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID, refusal);
         return;
     }
-    visitor = visitor != NULL ? visitor : welcome(clients, link);
+    struct visitor *visitor = welcome(clients, link);
     if (visitor == NULL) {
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member has too many clients");
         return;
@@ -283,7 +318,9 @@ static void hello(struct pd_clients *clients, uint64_t link, struct visitor *vis
     if (pd_server_submit(clients->server, &visitor->client, PD_CLIENTS_HELLO,
                          (struct pd_span){request, sizeof request}) != PD_OK) {
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member is busy, or stops");
+        dismiss(clients, visitor);
     }
+    put_back(clients, visitor);
 }
 
 /* Of a client that was let in. */
@@ -313,6 +350,13 @@ static void pass_on(struct visitor *visitor, uint64_t correlation, struct pd_spa
         }
         break;
     case PD_REPLICA_REQUEST_WRITE:
+        if (!pd_replica_command_is_clients(head.body)) {
+            refuse(clients, visitor->link, correlation, PD_REPLICA_INVALID,
+                   "a node is asked for that through its socket");
+            return;
+        }
+        status = pd_server_submit(clients->server, &visitor->client, correlation, bytes);
+        break;
     case PD_REPLICA_REQUEST_READ:
     case PD_REPLICA_REQUEST_LEASE:
     case PD_REPLICA_REQUEST_LEASES:
@@ -344,12 +388,13 @@ static void serve(struct pd_clients *clients, uint64_t link, uint64_t correlatio
 {
     struct visitor *visitor = find(clients, link);
     if (correlation == PD_CLIENTS_HELLO) {
-        hello(clients, link, visitor, bytes);
+        hello(clients, link, visitor != NULL, bytes);
     } else if (visitor == NULL || !atomic_load(&visitor->is_admitted)) {
         refuse(clients, link, correlation, PD_REPLICA_INVALID, "a ticket must be shown first");
     } else {
         pass_on(visitor, correlation, bytes);
     }
+    put_back(clients, visitor);
 }
 
 static void on_request(void *state, uint64_t link, uint64_t correlation, struct pd_span bytes)

@@ -8,7 +8,7 @@
  *            PD_REPLICA_REQUEST_MEMBERS, and from then on the link's requests are a client's of the
  *            server, under its correlations. Answers are those of replica_request.h.
  * Rights     All keys, as through the node's socket; not the membership, nor snapshots.
- * Bounds     PD_CLIENTS_LINKS_MAX links, PD_CLIENTS_WATCHES_MAX watches of each; the net's limits.
+ * Bounds     PD_CLIENTS_LINKS_MAX links, PD_CLIENTS_STRANGERS_MAX of them not let in yet, PD_CLIENTS_WATCHES_MAX watches of each; the net's limits.
  * Threads    create, open, close, destroy: the server's owner. The rest: the net's and the
  *            core's. */
 #ifndef PD_NODE_SERVER_PEERS_CLIENTS_H
@@ -21,6 +21,7 @@
 #define PD_CLIENTS_SERVICE "pando-client/1"
 #define PD_CLIENTS_HELLO UINT64_MAX
 #define PD_CLIENTS_LINKS_MAX 256u
+#define PD_CLIENTS_STRANGERS_MAX 32u /* of them, not let in yet */
 #define PD_CLIENTS_WATCHES_MAX 4096u
 
 struct pd_clients;

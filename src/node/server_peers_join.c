@@ -219,7 +219,7 @@ static void signer_answered(struct pd_join *join, struct pd_span body)
             "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
             "key too, and join as a new one",
             none);
-    } else if (pd_members_lists_key(members, join->signer)) {
+    } else if (pd_members_may_sign(members, join->signer)) {
         ask(join, STEP_DIRECTORY);
     } else {
         end(join, PD_JOIN_REFUSED,

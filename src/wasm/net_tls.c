@@ -13,7 +13,9 @@
 #define STREAM "TLS stream"
 #define CIOVEC_SIZE 8u
 #define ROOTS_MAX 256u
-#define ROOTS_BYTES_MAX (1u << 20)
+#define ROOTS_BYTES_MAX (64u << 10) /* some dozens; parsed on a scheduler, kept with the stream */
+#define CHAIN_BYTES_MAX (64u << 10)
+#define KEY_BYTES_MAX (8u << 10)
 #define BUSY_NS (UINT64_C(20) * 1000 * 1000)
 
 static struct pd_net_socket *listener_of(struct pd_call *call)
@@ -64,6 +66,13 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
     struct pd_sockets *sockets = pd_net_sockets(call, 5, &result);
     if (sockets == NULL) {
         return result;
+    }
+    /* A key of 4,096 bits has about 3,300 bytes; who brings one of 40,000 would have every handshake
+     * take the I/O thread for many seconds. */
+    if (certificate.size > CHAIN_BYTES_MAX || key.size > KEY_BYTES_MAX) {
+        return pd_call_error(call, pd_call_u32(call, 5),
+                             "at most %u bytes of certificates and %u of a key are taken",
+                             CHAIN_BYTES_MAX, KEY_BYTES_MAX);
     }
     struct pd_socket_identity *identity = NULL;
     int error = sockets->ops->tls_server_identity(certificate, key, &identity);

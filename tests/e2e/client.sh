@@ -3,6 +3,8 @@
 # its client port, and with TLS and client certificates; a watch there that outlives its node; and what that port refuses.
 # shellcheck source=tests/e2e/lib.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
 data=$work/data
 prefix=$work/prefix
 shown=example
@@ -54,7 +56,8 @@ said "no node listens"
 said "no node can be reached"
 "$work/shared" "http://here" >"$out" 2>"$err" && fail "not an endpoint, and it says nothing"
 said "is no endpoint"
-port=$(cd "$PANDO_SOURCE_DIR/tests/etcd" && python3 -c 'import servers; print(servers.free_port())')
+free_base
+port=$base
 node_starts
 walks() { # WAY ENDPOINT...
     local way=$1

@@ -56,7 +56,7 @@ project() {
     sed -n 's/^  //p' "$out" >"$work/next"
     shown="what pando new --lang $language printed"
     # As a terminal would: one command after the other.
-    timeout -k 5 300 bash -euo pipefail "$work/next" >"$out" 2>"$err" </dev/null || code=$?
+    timeout -k 5 600 bash -euo pipefail "$work/next" >"$out" 2>"$err" </dev/null || code=$?
     [ "$code" -eq 0 ] || { fail "$shown: exit code $code"; tail -n 25 "$out" "$err"; }
     [ "$(tail -n 1 "$out")" = "hello from $name: 20 + 22 = 42" ] || { fail "$shown: printed"; tail -n 5 "$out" "$err"; }
 }

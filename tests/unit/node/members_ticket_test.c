@@ -124,12 +124,38 @@ static void nothing_else_passes(void **state)
     }
 }
 
+/* A worker is a member, and its key lets it in; what it signs does not. */
+static void a_workers_signature_does_not_count(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = sizeof bytes};
+    struct pd_net_identity keys[4];
+    for (uint8_t i = 0; i < 4; i++) {
+        keys[i] = signer_of((uint8_t)(i + 1));
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        struct pd_kv_member member = {.role = i == 1 ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER,
+                                      .node = pd_members_node_of(keys[i].key)};
+        memcpy(member.key, keys[i].key, sizeof member.key);
+        pd_members_put(&writer, i == 0 ? PD_MEMBERS_VOTER : PD_MEMBERS_NONE, member.node, &member);
+    }
+    pd_members_put_end(&writer);
+    assert_false(writer.is_full);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct pd_span list = {bytes, writer.size};
+        assert_int_equal(pd_members_lists_key(list, keys[i].key), i < 3);
+        assert_int_equal(pd_members_may_sign(list, keys[i].key), i == 0 || i == 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_signed_is_read),
         cmocka_unit_test(the_largest_ticket_fits),
         cmocka_unit_test(nothing_else_passes),
+        cmocka_unit_test(a_workers_signature_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -364,6 +364,21 @@ static void test_what_may_be_asked(void **state)
     }
     refuses(ask(link, 1, span("nonsense")), "not a request");
     refuses(ask(link, 1, span("")), "not a request");
+    /* Nor does a write change who belongs to the cluster. */
+    static const enum pd_kv_command_kind of_members[] = {PD_KV_MEMBER_PUT, PD_KV_MEMBER_REMOVE};
+    for (size_t i = 0; i < sizeof of_members / sizeof of_members[0]; i++) {
+        uint8_t body[128];
+        struct pd_kv_writer writer = {.bytes = body, .bytes_max = sizeof body};
+        struct pd_kv_command command = {.kind = of_members[i],
+                                        .id = (int64_t)pd_members_node_of(stranger.key)};
+        pd_kv_command_encode(&writer, &command);
+        assert_false(writer.is_full);
+        refuses(
+            ask(link, 1,
+                request(room, PD_REPLICA_REQUEST_WRITE, 0, (struct pd_span){body, writer.size})),
+            "through its socket");
+    }
+    refuses(ask(link, 1, request(room, PD_REPLICA_REQUEST_WRITE, 0, span(""))), "its socket");
     assert_int_equal(ask(link, 1, request(room, PD_REPLICA_REQUEST_STATUS, 0, span(""))).outcome,
                      PD_REPLICA_OK);
     assert_int_equal(ask(link, 1, request(room, PD_REPLICA_REQUEST_LEASES, 0, span(""))).outcome,

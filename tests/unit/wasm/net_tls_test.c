@@ -199,6 +199,11 @@ static void certificates_must_be_some(void **state)
     (void)net_error(f, &f->actor);
     assert_int_equal(bind_with(&f->actor, &ours, &theirs), 1); /* not its key */
     (void)net_error(f, &f->actor);
+    /* One byte too many, wherever it is: nobody has to parse that. */
+    net_put_local(&f->actor, 4);
+    assert_int_equal(
+        CALL(&f->actor, NET, "tls_bind", 4, IP_AT, 0, 0, 0, OUT_AT, 0, 100, 0, (8u << 10) + 1), 1);
+    assert_says(net_error(f, &f->actor), "of a key are taken");
     begin_connect(&f->actor, "localhost", 1, &nonsense, FOREVER);
     net_poll(f, &f->actor);
     assert_int_equal(actor_result(&f->actor), 1);
