@@ -113,10 +113,11 @@ sum_of() { python3 -c 'import sys; print(sum((i + 1) * b for i, b in enumerate(o
 openssl_server() {
     local name=$1
     shift
+    rm -f "$work/s_server.out" # of the one before
     (cd "$work/files" && exec openssl s_server -accept 127.0.0.1:0 -cert "$work/$name.pem" -key "$work/$name.key" \
         -WWW "$@") >"$work/s_server.out" 2>"$work/s_server.err" </dev/null &
     children+=("$!")
-    wait_for_file "$work/s_server.out" "$!" "^ACCEPT 127"
+    wait_for_file "$work/s_server.out" "$!" "^ACCEPT 127\\.0\\.0\\.1:[0-9]"
     port=$(sed -n 's/^ACCEPT 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/s_server.out" | head -n 1)
 }
 
