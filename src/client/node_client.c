@@ -94,7 +94,8 @@ static enum pd_status connect_any(struct pd_node_client *client, uint64_t deadli
 {
     enum pd_status status = PD_ERR_CLOSED;
     for (size_t i = 0; i < client->endpoint_count; i++) {
-        /* Each has its share of what time is left: one that is silent leaves some for the others. */
+        /* Each has its share of what time is left: one that is silent leaves some for the
+         * others. */
         uint64_t now = pd_link_now_ms();
         uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
         uint64_t share = left / (client->endpoint_count - i);

@@ -8,7 +8,8 @@
  *            PD_REPLICA_REQUEST_MEMBERS, and from then on the link's requests are a client's of the
  *            server, under its correlations. Answers are those of replica_request.h.
  * Rights     All keys, as through the node's socket; not the membership, nor snapshots.
- * Bounds     PD_CLIENTS_LINKS_MAX links, PD_CLIENTS_STRANGERS_MAX of them not let in yet, PD_CLIENTS_WATCHES_MAX watches of each; the net's limits.
+ * Bounds     PD_CLIENTS_LINKS_MAX links, PD_CLIENTS_STRANGERS_MAX of them not let in yet,
+ *            PD_CLIENTS_WATCHES_MAX watches of each; the net's limits.
  * Threads    create, open, close, destroy: the server's owner. The rest: the net's and the
  *            core's. */
 #ifndef PD_NODE_SERVER_PEERS_CLIENTS_H

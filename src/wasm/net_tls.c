@@ -67,8 +67,8 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
     if (sockets == NULL) {
         return result;
     }
-    /* A key of 4,096 bits has about 3,300 bytes; who brings one of 40,000 would have every handshake
-     * take the I/O thread for many seconds. */
+    /* A key of 4,096 bits has about 3,300 bytes; who brings one of 40,000 would have every
+     * handshake take the I/O thread for many seconds. */
     if (certificate.size > CHAIN_BYTES_MAX || key.size > KEY_BYTES_MAX) {
         return pd_call_error(call, pd_call_u32(call, 5),
                              "at most %u bytes of certificates and %u of a key are taken",
