@@ -232,7 +232,6 @@ struct pd_server_peers {
     char *own_texts;
     uint64_t own_asked_ns;
     uint64_t table_names;   /* what the names were then */
-    uint64_t kept_hash;     /* of the members that cluster.json has been given; 0: none yet */
     uint64_t table_version; /* of the directory that the transport's table follows; 0: none yet */
     atomic_uint_least64_t packets_waiting;
     atomic_uint_least64_t packet_bytes_waiting;

@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/hash.h"
 #include "kv/version.h"
 #include "net/address.h"
 #include "node/members.h"
@@ -329,55 +328,6 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
     return count;
 }
 
-static uint64_t hash_of(const struct pd_members_file *file)
-{
-    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
-    uint64_t hash = file->count;
-    for (uint32_t i = 0; i < file->count; i++) {
-        struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-        pd_kv_member_encode(&writer, &file->members[i]);
-        hash = pd_hash_bytes(hash ^ file->members[i].node, room, writer.size);
-    }
-    return hash;
-}
-
-/* The file follows the directory, so that a node which is killed while it takes over a state still
- * knows whom to ask, whoever has been replaced since it began. A file that cannot be written stays
- * as it is: the next change tries again. */
-static void keep_members(struct pd_server *server)
-{
-    static const struct pd_kv_member nobody = {0};
-    const struct pd_kv *kv = pd_replica_kv(server->replica);
-    const struct pd_members_file *before = &server->peers.file;
-    struct pd_members_file *file = NULL;
-    struct pd_kv_member member = nobody;
-    if (before->count == 0 || !pd_replica_has_state(server->replica) ||
-        (file = pd_alloc_zeroed(1, sizeof *file)) == NULL) {
-        return;
-    }
-    file->cluster_id = before->cluster_id;
-    file->start = PD_MEMBERS_START_BEGUN;
-    while (file->count < PD_MEMBERS_FILE_MAX && pd_kv_member_next(kv, member.node, &member)) {
-        if (member.role != PD_KV_MEMBER_WORKER) {
-            file->members[file->count++] = member;
-        }
-    }
-    /* While a cluster begins, its first members come into the directory one by one. */
-    bool may_have_forgotten = pd_kv_members_may_have_forgotten(kv);
-    for (uint32_t i = 0; i < before->count && !may_have_forgotten; i++) {
-        if (file->count < PD_MEMBERS_FILE_MAX &&
-            pd_kv_member_find(kv, before->members[i].node, &member) == PD_KV_MEMBER_UNKNOWN) {
-            file->members[file->count++] = before->members[i];
-        }
-    }
-    uint64_t hash = hash_of(file);
-    if (file->count > 0 && hash != server->peers.kept_hash &&
-        pd_members_file_write(server->root, file) == PD_OK) {
-        server->peers.kept_hash = hash;
-    }
-    pd_free(file);
-}
-
 static void follow_directory(struct pd_server *server)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
@@ -398,12 +348,8 @@ static void follow_directory(struct pd_server *server)
     enum pd_status status = peers->transport->ops->set_peers(peers->transport, table, count);
     pd_free(table);
     if (status == PD_OK) {
-        bool has_changed = !is_first && version != peers->table_version;
         peers->table_version = version;
         peers->table_names = names;
-        if (has_changed) {
-            keep_members(server);
-        }
     }
 }
 

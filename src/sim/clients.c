@@ -48,7 +48,7 @@ static uint64_t patience_ns(const struct pd_sim_world *world, const struct pd_si
 {
     const struct pd_sim_config *config = &world->config;
     uint32_t doublings = client->tries < DOUBLINGS_MAX ? client->tries : DOUBLINGS_MAX;
-    uint64_t most_ns = (config->progress_ns - config->safety_ns) / 8;
+    uint64_t most_ns = (config->progress_ns - config->safety_ns) / 4;
     uint64_t patience = config->client_timeout_ns << doublings;
     if (!world->is_healed || most_ns < config->client_timeout_ns) {
         return config->client_timeout_ns;
