@@ -45,10 +45,10 @@ step_format() {
 step_headers() {
     local failed=0 header
     while read -r header; do
-        gcc "${warnings[@]}" -D_GNU_SOURCE -Isrc -isystem "$(scripts/wasmtime.sh)/include" \
+        gcc "${warnings[@]}" -D_GNU_SOURCE -Isrc -Iinclude -isystem "$(scripts/wasmtime.sh)/include" \
             -isystem build-clang/generated \
             -fsyntax-only -x c -include "$header" /dev/null || failed=1
-    done < <(c_files 'src/*.h' | grep -v '_list\.h$') # lists are for X-macros: never included alone
+    done < <(c_files 'src/*.h' 'include/*.h' | grep -v '_list\.h$') # lists are for X-macros: never included alone
     return "$failed"
 }
 
