@@ -62,7 +62,8 @@ static bool append(struct buffer *buffer, const uint8_t *bytes, size_t size)
 {
     /* What has left gives its room back once it is half of all: a client that is always a little
      * behind costs what waits for it, not what it was ever sent. */
-    if (size > buffer->capacity - buffer->size && buffer->at >= buffer->size - buffer->at) {
+    if (size > buffer->capacity - buffer->size && buffer->at > 0 &&
+        buffer->at >= buffer->size - buffer->at) {
         memmove(buffer->bytes, buffer->bytes + buffer->at, buffer->size - buffer->at);
         buffer->size -= buffer->at;
         buffer->at = 0;
