@@ -407,15 +407,10 @@ void pd_wasi_config_set_tag(struct pd_wasi_config *config, const char *tag)
  * are. */
 static const char *without_root(const char *path)
 {
-    for (;;) {
-        if (path[0] == '/') {
-            path++;
-        } else if (path[0] == '.' && (path[1] == '/' || path[1] == '\0')) {
-            path++;
-        } else {
-            return path;
-        }
+    while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == '\0'))) {
+        path++;
     }
+    return path;
 }
 
 /* As `beneath`, for paths without a root; an empty one covers all. */
