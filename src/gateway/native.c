@@ -6,17 +6,16 @@
 #include "base/assert.h"
 #include "base/frame.h"
 #include "base/list.h"
+#include "gateway/text.h"
 
 #define PART_BYTES ((size_t)32 << 10) /* of output, at a time */
-#define KEEP_BYTES ((size_t)64 << 10) /* of a buffer that is empty */
+#define BUFFER_MAX (SIZE_MAX / 4)     /* other bounds count before it */
 #define SECOND_NS UINT64_C(1000000000)
 #define MIB ((size_t)1 << 20)
 
 struct buffer {
-    uint8_t *bytes;
+    struct pd_text text;
     size_t at; /* behind what is done with */
-    size_t size;
-    size_t capacity;
 };
 
 struct pd_native {
@@ -43,53 +42,34 @@ struct pd_native_config pd_native_config_default(void)
 
 /* -- Buffers ----------------------------------------------------------------------------------- */
 
-/* What is done with goes; a large one that is empty, too. */
+/* What is done with goes; of an empty one its memory too, unless that is not much. */
 static void tidy(struct buffer *buffer)
 {
-    buffer->size -= buffer->at;
-    if (buffer->at > 0 && buffer->size > 0) {
-        memmove(buffer->bytes, buffer->bytes + buffer->at, buffer->size);
+    struct pd_text *text = &buffer->text;
+    if (buffer->at == text->size) {
+        pd_text_reset(text);
+    } else if (buffer->at > 0) {
+        memmove(text->bytes, text->bytes + buffer->at, text->size - buffer->at);
+        text->size -= buffer->at;
     }
     buffer->at = 0;
-    if (buffer->size == 0 && buffer->capacity > KEEP_BYTES) {
-        pd_free(buffer->bytes);
-        *buffer = (struct buffer){.bytes = NULL};
-    }
 }
 
-/* False: no memory. */
+/* False: no memory. What has left gives its room back once it is half of all: a client that is
+ * always a little behind costs what waits for it, not what it was ever sent. */
 static bool append(struct buffer *buffer, const uint8_t *bytes, size_t size)
 {
-    /* What has left gives its room back once it is half of all: a client that is always a little
-     * behind costs what waits for it, not what it was ever sent. */
-    if (size > buffer->capacity - buffer->size && buffer->at > 0 &&
-        buffer->at >= buffer->size - buffer->at) {
-        memmove(buffer->bytes, buffer->bytes + buffer->at, buffer->size - buffer->at);
-        buffer->size -= buffer->at;
-        buffer->at = 0;
+    struct pd_text *text = &buffer->text;
+    if (size > text->capacity - text->size && buffer->at >= text->size - buffer->at) {
+        tidy(buffer);
     }
-    if (size > buffer->capacity - buffer->size) {
-        size_t capacity = buffer->capacity == 0 ? 4096 : buffer->capacity;
-        while (capacity - buffer->size < size) {
-            capacity *= 2;
-        }
-        uint8_t *grown = pd_realloc(buffer->bytes, capacity);
-        if (grown == NULL) {
-            return false;
-        }
-        buffer->bytes = grown;
-        buffer->capacity = capacity;
-    }
-    if (size > 0) {
-        memcpy(buffer->bytes + buffer->size, bytes, size);
-        buffer->size += size;
-    }
-    return true;
+    pd_text_put(text, bytes, size);
+    return !text->has_failed;
 }
 
 static size_t waiting(const struct buffer *buffer)
 {
-    return buffer->size - buffer->at;
+    return buffer->text.size - buffer->at;
 }
 
 /* -- From the backend -------------------------------------------------------------------------- */
@@ -120,12 +100,13 @@ static enum pd_status receive(void *state, struct pd_span bytes, uint64_t now_ns
     struct pd_backend *backend = shared->backend;
     struct pd_frame frame;
     enum pd_frame_state frame_state = PD_FRAME_WHOLE;
-    size_t before = native->input.size;
+    size_t before = native->input.text.size;
     if (!append(&native->input, bytes.bytes, bytes.size)) {
         return PD_ERR_NO_MEMORY;
     }
     while (frame_state == PD_FRAME_WHOLE) {
-        struct pd_span there = {native->input.bytes + native->input.at, waiting(&native->input)};
+        struct pd_span there = {native->input.text.bytes + native->input.at,
+                                waiting(&native->input)};
         frame_state = pd_frame_take(there, shared->config.frame_bytes_max, &frame);
         if (frame_state == PD_FRAME_WHOLE) {
             backend->ops->peer_submit(backend, &native->peer, frame.correlation, frame.body);
@@ -134,8 +115,8 @@ static enum pd_status receive(void *state, struct pd_span bytes, uint64_t now_ns
     }
     bool has_moved = native->input.at > 0;
     tidy(&native->input);
-    shared->input_bytes = shared->input_bytes - before + native->input.size;
-    if (native->input.size == 0) {
+    shared->input_bytes = shared->input_bytes - before + native->input.text.size;
+    if (native->input.text.size == 0) {
         native->deadline_ns = UINT64_MAX;
     } else if (has_moved || before == 0) {
         native->deadline_ns = now_ns + shared->config.frame_ns;
@@ -157,7 +138,7 @@ static struct pd_span output(void *state)
     }
     (void)pd_service_output(native->shared->service, &native->client, waiting(buffer));
     native->given = waiting(buffer) < PART_BYTES ? waiting(buffer) : PART_BYTES;
-    return (struct pd_span){buffer->bytes + buffer->at, native->given};
+    return (struct pd_span){buffer->text.bytes + buffer->at, native->given};
 }
 
 static bool has_ended(const void *state)
@@ -190,9 +171,9 @@ static void close_native(void *state)
     struct pd_backend *backend = native->shared->backend;
     backend->ops->peer_close(backend, &native->peer);
     (void)pd_service_output(native->shared->service, &native->client, 0);
-    native->shared->input_bytes -= native->input.size;
-    pd_free(native->input.bytes);
-    pd_free(native->output.bytes);
+    native->shared->input_bytes -= native->input.text.size;
+    pd_text_deinit(&native->input.text);
+    pd_text_deinit(&native->output.text);
     pd_free(native);
 }
 
@@ -218,6 +199,8 @@ struct pd_native *pd_native_open(struct pd_native_shared *shared,
     native->shared = shared;
     native->owner = *owner;
     native->deadline_ns = UINT64_MAX;
+    pd_text_init(&native->input.text, BUFFER_MAX);
+    pd_text_init(&native->output.text, BUFFER_MAX);
     if (backend->ops->peer_open == NULL ||
         backend->ops->peer_open(backend, &native->peer) != PD_OK) {
         pd_free(native);

@@ -597,13 +597,14 @@ void pd_sim_heal(struct pd_sim_world *world)
     world->healed_revision = world->model.now.revision;
     world->clients->healed_at_ns = world->now_ns;
     pd_sim_network_heal(&world->network);
-    /* What a slow reader had not read yet does not outlive its slowness. */
-    pd_sim_queue_hasten(&world->queue, PD_SIM_EVENT_DELIVER, world->now_ns + PD_SIM_SECOND_NS);
-    /* What waited for a process that was stopped does not wait for the end of that any more: it
-     * had no clock, and a quorum that needs it had no leader (seed 1882). */
-    pd_sim_queue_hasten(&world->queue, PD_SIM_EVENT_TICK, world->now_ns + PD_SIM_SECOND_NS);
-    pd_sim_queue_hasten(&world->queue, PD_SIM_EVENT_DONE, world->now_ns + PD_SIM_SECOND_NS);
-    pd_sim_queue_hasten(&world->queue, PD_SIM_EVENT_REQUEST, world->now_ns + PD_SIM_SECOND_NS);
+    /* What a slow reader had not read yet does not outlive its slowness; nor does what waited for a
+     * process that was stopped: it had no clock, and a quorum that needs it no leader (seed
+     * 1882). */
+    static const uint32_t late[] = {PD_SIM_EVENT_DELIVER, PD_SIM_EVENT_TICK, PD_SIM_EVENT_DONE,
+                                    PD_SIM_EVENT_REQUEST};
+    for (size_t i = 0; i < sizeof late / sizeof late[0]; i++) {
+        pd_sim_queue_hasten(&world->queue, late[i], world->now_ns + PD_SIM_SECOND_NS);
+    }
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         struct pd_sim_machine *machine = &world->machines[i];
         pd_sim_clock_freeze(&machine->clock, world->now_ns, false);

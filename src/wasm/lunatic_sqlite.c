@@ -596,7 +596,23 @@ static bool read_column_index(struct pd_call *call, const struct pd_sqlite_state
     return true;
 }
 
-static enum pd_call_result read_column(struct pd_call *call)
+/* How a column's part of an answer is written. */
+typedef void put_column(struct pd_sqlite_statement *statement, uint32_t column,
+                        struct pd_sqlite_answer *answer);
+
+static void put_name(struct pd_sqlite_statement *statement, uint32_t column,
+                     struct pd_sqlite_answer *answer)
+{
+    pd_sqlite_put_column_name(statement, column, false, answer);
+}
+
+static void put_name_or_none(struct pd_sqlite_statement *statement, uint32_t column,
+                             struct pd_sqlite_answer *answer)
+{
+    pd_sqlite_put_column_name(statement, column, true, answer);
+}
+
+static enum pd_call_result answer_column(struct pd_call *call, put_column *put)
 {
     struct pd_sqlite_statement *statement = find_statement(call);
     struct pd_sqlite_answer answer = {0};
@@ -604,50 +620,43 @@ static enum pd_call_result read_column(struct pd_call *call)
     if (statement == NULL || !read_column_index(call, statement, &column)) {
         return PD_CALL_TRAP;
     }
-    pd_sqlite_put_column(statement, column, &answer);
+    put(statement, column, &answer);
     return answer_with(call, &answer, 2);
+}
+
+static enum pd_call_result answer_columns(struct pd_call *call, put_column *put)
+{
+    struct pd_sqlite_statement *statement = find_statement(call);
+    struct pd_sqlite_answer answer = {0};
+    if (statement == NULL) {
+        return PD_CALL_TRAP;
+    }
+    uint32_t count = pd_sqlite_column_count(statement);
+    pd_sqlite_put_u64(&answer, count);
+    for (uint32_t i = 0; i < count && answer.status == PD_OK; i++) {
+        put(statement, i, &answer);
+    }
+    return answer_with(call, &answer, 1);
+}
+
+static enum pd_call_result read_column(struct pd_call *call)
+{
+    return answer_column(call, pd_sqlite_put_column);
 }
 
 static enum pd_call_result read_row(struct pd_call *call)
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = {0};
-    if (statement == NULL) {
-        return PD_CALL_TRAP;
-    }
-    uint32_t count = pd_sqlite_column_count(statement);
-    pd_sqlite_put_u64(&answer, count);
-    for (uint32_t i = 0; i < count && answer.status == PD_OK; i++) {
-        pd_sqlite_put_column(statement, i, &answer);
-    }
-    return answer_with(call, &answer, 1);
+    return answer_columns(call, pd_sqlite_put_column);
 }
 
 static enum pd_call_result column_names(struct pd_call *call)
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = {0};
-    if (statement == NULL) {
-        return PD_CALL_TRAP;
-    }
-    uint32_t count = pd_sqlite_column_count(statement);
-    pd_sqlite_put_u64(&answer, count);
-    for (uint32_t i = 0; i < count && answer.status == PD_OK; i++) {
-        pd_sqlite_put_column_name(statement, i, false, &answer);
-    }
-    return answer_with(call, &answer, 1);
+    return answer_columns(call, put_name);
 }
 
 static enum pd_call_result column_name(struct pd_call *call)
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = {0};
-    uint32_t column = 0;
-    if (statement == NULL || !read_column_index(call, statement, &column)) {
-        return PD_CALL_TRAP;
-    }
-    pd_sqlite_put_column_name(statement, column, true, &answer);
-    return answer_with(call, &answer, 2);
+    return answer_column(call, put_name_or_none);
 }
 
 /* {code: Option<u32>, message: Option<String>}; both None when nothing failed. */

@@ -266,10 +266,13 @@ enum pd_call_result pd_wasi_job_run(struct pd_call *call, struct wasi_job *job,
 /* How often those look who wait for a stream without a place of pd_files_wait_begin. */
 #define WASI_LOOK_INTERVAL_NS UINT64_C(20000000)
 
-/* Prepare for waiting for a stream: with a place, in a way that pd_wasi_destroy can end; without,
- * by looking now and calling `again` later. PD_FILE_NFILE: no descriptor for that. */
-enum pd_file_error pd_wasi_job_may_wait(struct pd_wasi *wasi, struct wasi_job *job,
-                                        enum pd_call_result (*again)(struct pd_call *call));
+/* The same for a stream, for which it may wait unless the job is_nonblocking: with a place, in a
+ * way that pd_wasi_destroy can end; without, by looking now and calling `again` later. */
+enum pd_call_result pd_wasi_job_run_stream(struct pd_call *call, struct wasi_job *job,
+                                           enum pd_call_result (*again)(struct pd_call *call),
+                                           void (*work)(struct pd_blocking *self),
+                                           enum pd_call_result (*finish)(struct pd_call *call,
+                                                                         struct pd_blocking *self));
 
 /* In `finish`: whether the call must be made again, which is arranged; then return PD_CALL_WAIT. */
 bool pd_wasi_job_again(struct pd_call *call, const struct wasi_job *job);

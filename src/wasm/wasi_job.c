@@ -64,8 +64,9 @@ enum pd_call_result pd_wasi_job_run(struct pd_call *call, struct wasi_job *job,
     return pd_call_block(call, &job->blocking);
 }
 
-enum pd_file_error pd_wasi_job_may_wait(struct pd_wasi *wasi, struct wasi_job *job,
-                                        enum pd_call_result (*again)(struct pd_call *call))
+/* PD_FILE_NFILE: no descriptor for it. */
+static enum pd_file_error prepare_wait(struct pd_wasi *wasi, struct wasi_job *job,
+                                       enum pd_call_result (*again)(struct pd_call *call))
 {
     job->has_wait_place = pd_files_wait_begin(job->files);
     if (!job->has_wait_place) {
@@ -79,6 +80,21 @@ enum pd_file_error pd_wasi_job_may_wait(struct pd_wasi *wasi, struct wasi_job *j
     }
     wasi->waiting = job->cancel; /* its second reference */
     return PD_FILE_OK;
+}
+
+enum pd_call_result pd_wasi_job_run_stream(struct pd_call *call, struct wasi_job *job,
+                                           enum pd_call_result (*again)(struct pd_call *call),
+                                           void (*work)(struct pd_blocking *self),
+                                           enum pd_call_result (*finish)(struct pd_call *call,
+                                                                         struct pd_blocking *self))
+{
+    enum pd_file_error error =
+        job->is_nonblocking ? PD_FILE_OK : prepare_wait(pd_guest_wasi(call->guest), job, again);
+    if (error != PD_FILE_OK) {
+        job->blocking.release(&job->blocking);
+        return pd_wasi_answer(call, error);
+    }
+    return pd_wasi_job_run(call, job, work, finish);
 }
 
 bool pd_wasi_job_again(struct pd_call *call, const struct wasi_job *job)

@@ -172,14 +172,9 @@ static enum pd_call_result read_call(struct pd_call *call, const struct reading 
     job->count_at = count_at;
     job->is_peek = reading->is_peek;
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
-    if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_may_wait(wasi, job, reading->again);
-        if (error != PD_FILE_OK) {
-            job->blocking.release(&job->blocking);
-            return pd_wasi_answer(call, error);
-        }
-    }
-    return pd_wasi_job_run(call, job, read_work, read_finish);
+    return fd.file->is_stream
+               ? pd_wasi_job_run_stream(call, job, reading->again, read_work, read_finish)
+               : pd_wasi_job_run(call, job, read_work, read_finish);
 }
 
 enum pd_call_result pd_wasi_fd_read(struct pd_call *call)
@@ -322,14 +317,8 @@ static enum pd_call_result write_call(struct pd_call *call, const char *name, ui
     job->count_at = count_at;
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     gather(call, job, &iovecs);
-    if (fd.file->is_stream && !job->is_nonblocking) {
-        error = pd_wasi_job_may_wait(wasi, job, again);
-        if (error != PD_FILE_OK) {
-            job->blocking.release(&job->blocking);
-            return pd_wasi_answer(call, error);
-        }
-    }
-    return pd_wasi_job_run(call, job, write_work, write_finish);
+    return fd.file->is_stream ? pd_wasi_job_run_stream(call, job, again, write_work, write_finish)
+                              : pd_wasi_job_run(call, job, write_work, write_finish);
 }
 
 enum pd_call_result pd_wasi_fd_write(struct pd_call *call)

@@ -82,14 +82,7 @@ enum pd_call_result pd_wasi_sock_accept(struct pd_call *call)
     job->flags = flags;
     job->memory = memory;
     job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
-    if (!job->is_nonblocking) {
-        error = pd_wasi_job_may_wait(wasi, job, pd_wasi_sock_accept);
-        if (error != PD_FILE_OK) {
-            job->blocking.release(&job->blocking);
-            return pd_wasi_answer(call, error);
-        }
-    }
-    return pd_wasi_job_run(call, job, accept_work, accept_finish);
+    return pd_wasi_job_run_stream(call, job, pd_wasi_sock_accept, accept_work, accept_finish);
 }
 
 /* --- sock_recv, sock_send, sock_shutdown ------------------------------------------------------ */
