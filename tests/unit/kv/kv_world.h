@@ -533,4 +533,16 @@ static inline void world_compare_history(struct world *world, const struct model
     model_check(history.error != PD_KV_OK || at == model->version_count);
 }
 
+/* Of the command that was applied last. */
+static inline enum pd_kv_error world_last_error(const struct world *world)
+{
+    struct pd_kv_applied applied;
+    struct pd_kv_reader reader;
+    struct pd_kv_answer_head head;
+    pd_kv_applied(world->kv, &applied);
+    pd_kv_reader_init(&reader, applied.answer);
+    pd_kv_answer_head(&reader, &head);
+    return head.error;
+}
+
 #endif

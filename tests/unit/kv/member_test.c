@@ -62,17 +62,6 @@ static struct pd_span encode(struct rig *rig, const struct pd_kv_member *member)
     return pd_kv_span(rig->member, writer.size);
 }
 
-static enum pd_kv_error last_error(const struct world *world)
-{
-    struct pd_kv_applied applied;
-    struct pd_kv_reader reader;
-    struct pd_kv_answer_head head;
-    pd_kv_applied(world->kv, &applied);
-    pd_kv_reader_init(&reader, applied.answer);
-    pd_kv_answer_head(&reader, &head);
-    return head.error;
-}
-
 /* Applied by both; the twin forgets its memory before it, one time in three. */
 static enum pd_kv_error run(struct rig *rig, const struct pd_kv_command *command)
 {
@@ -89,9 +78,9 @@ static enum pd_kv_error run(struct rig *rig, const struct pd_kv_command *command
     }
     world_catch_up(&rig->world);
     world_catch_up(&rig->twin);
-    assert_int_equal(last_error(&rig->world), last_error(&rig->twin));
+    assert_int_equal(world_last_error(&rig->world), world_last_error(&rig->twin));
     world_compare_twins(&rig->world, &rig->twin);
-    return last_error(&rig->world);
+    return world_last_error(&rig->world);
 }
 
 static enum pd_kv_error put(struct rig *rig, const struct pd_kv_member *member)

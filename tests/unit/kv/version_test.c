@@ -57,17 +57,6 @@ static struct pd_span encode(struct rig *rig, const struct pd_kv_command *comman
     return pd_kv_span(rig->inner, inner.size);
 }
 
-static enum pd_kv_error last_error(const struct world *world)
-{
-    struct pd_kv_applied applied;
-    struct pd_kv_reader reader;
-    struct pd_kv_answer_head head;
-    pd_kv_applied(world->kv, &applied);
-    pd_kv_reader_init(&reader, applied.answer);
-    pd_kv_answer_head(&reader, &head);
-    return head.error;
-}
-
 static enum pd_kv_error run_bytes(struct rig *rig, struct pd_span command)
 {
     add(rig, command);
@@ -77,7 +66,7 @@ static enum pd_kv_error run_bytes(struct rig *rig, struct pd_span command)
     world_catch_up(&rig->twin);
     world_compare_twins(&rig->world, &rig->twin);
     pd_kv_check(rig->world.kv);
-    return last_error(&rig->world);
+    return world_last_error(&rig->world);
 }
 
 static enum pd_kv_error run(struct rig *rig, const struct pd_kv_command *command)

@@ -172,6 +172,23 @@ static inline void assert_says(const char *text, const char *part)
     assert_non_null(strstr(text, part));
 }
 
+/* The actor behind a pid that a spawn gave. */
+static inline struct actor actor_of(struct world *world, uint64_t pid)
+{
+    return (struct actor){
+        .world = world, .process = pd_environment_at(world->environment, pid), .pid = pid};
+}
+
+/* The text of an error, which is dropped; it lies in the actor's memory, at `address`. */
+static inline const char *actor_error_text(struct actor *actor, uint64_t id, uint32_t address)
+{
+    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
+    (void)CALL(actor, "lunatic::error", "to_string", id, address);
+    *actor_memory(actor, address + size) = '\0';
+    (void)CALL(actor, "lunatic::error", "drop", id);
+    return (const char *)actor_memory(actor, address);
+}
+
 /* A data message in the actor's scratch. */
 static inline void actor_create_message(struct actor *actor, uint64_t tag, const char *text)
 {

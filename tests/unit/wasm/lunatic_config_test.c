@@ -32,12 +32,7 @@ static int teardown(void **state)
 
 static void check_error(struct actor *actor, const char *part)
 {
-    uint64_t id = actor_u64(actor, ID_AT);
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, 1000);
-    *actor_memory(actor, 1000 + size) = '\0';
-    assert_says((const char *)actor_memory(actor, 1000), part);
-    (void)CALL(actor, "lunatic::error", "drop", id);
+    assert_says(actor_error_text(actor, actor_u64(actor, ID_AT), 1000), part);
 }
 
 /* An actor that may do only what is said here. */

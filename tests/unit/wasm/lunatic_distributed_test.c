@@ -37,21 +37,9 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The actor behind a pid that a spawn gave. */
-static struct actor actor_of(struct world *world, uint64_t pid)
-{
-    return (struct actor){
-        .world = world, .process = pd_environment_at(world->environment, pid), .pid = pid};
-}
-
 static void check_error(struct actor *actor, uint32_t address, const char *part)
 {
-    uint64_t id = actor_u64(actor, address);
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, 1000);
-    *actor_memory(actor, 1000 + size) = '\0';
-    assert_says((const char *)actor_memory(actor, 1000), part);
-    (void)CALL(actor, "lunatic::error", "drop", id);
+    assert_says(actor_error_text(actor, actor_u64(actor, address), 1000), part);
 }
 
 /* --- Who is there ----------------------------------------------------------------------------- */

@@ -39,19 +39,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct actor actor_of(struct world *world, uint64_t pid)
-{
-    return (struct actor){
-        .world = world, .process = pd_environment_at(world->environment, pid), .pid = pid};
-}
-
 static void check_error(struct actor *actor, uint64_t id, const char *part)
 {
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, 1000);
-    *actor_memory(actor, 1000 + size) = '\0';
-    assert_says((const char *)actor_memory(actor, 1000), part);
-    (void)CALL(actor, "lunatic::error", "drop", id);
+    assert_says(actor_error_text(actor, id, 1000), part);
 }
 
 static void kill_actor(struct actor *actor)

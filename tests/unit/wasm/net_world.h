@@ -119,12 +119,9 @@ static inline uint64_t net_out(const struct actor *actor)
 /* The text of the error whose id is at OUT_AT, which is dropped. */
 static inline const char *net_error(struct net_fixture *f, struct actor *actor)
 {
-    uint64_t id = net_out(actor);
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, 20000);
-    memcpy(f->text, actor_memory(actor, 20000), size);
-    f->text[size] = '\0';
-    (void)CALL(actor, "lunatic::error", "drop", id);
+    const char *text = actor_error_text(actor, net_out(actor), 20000);
+    assert_true(strlen(text) < sizeof f->text);
+    memcpy(f->text, text, strlen(text) + 1);
     return f->text;
 }
 

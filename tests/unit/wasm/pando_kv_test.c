@@ -256,14 +256,8 @@ static size_t put_record(uint8_t *to, const char *key, const char *value)
 
 static void has_failed_with(struct actor *actor, const char *part)
 {
-    uint64_t id = CALL(actor, KV, "last_error");
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, 2048);
-    (void)CALL(actor, "lunatic::error", "drop", id);
-    char text[512];
-    assert_true(size < sizeof text);
-    memcpy(text, actor_memory(actor, 2048), size);
-    text[size] = '\0';
+    const char *text = actor_error_text(actor, CALL(actor, KV, "last_error"), 2048);
+    assert_true(strlen(text) < 512);
     assert_says(text, part);
 }
 

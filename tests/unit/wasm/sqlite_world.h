@@ -167,12 +167,7 @@ static inline uint64_t open_database(struct actor *actor, const char *path)
 
 static inline void check_error(struct actor *actor, const char *part)
 {
-    uint64_t id = actor_u64(actor, ID_AT);
-    uint32_t size = (uint32_t)CALL(actor, "lunatic::error", "string_size", id);
-    (void)CALL(actor, "lunatic::error", "to_string", id, TEXT_AT);
-    *actor_memory(actor, TEXT_AT + size) = '\0';
-    assert_says((const char *)actor_memory(actor, TEXT_AT), part);
-    (void)CALL(actor, "lunatic::error", "drop", id);
+    assert_says(actor_error_text(actor, actor_u64(actor, ID_AT), TEXT_AT), part);
 }
 
 static inline void refuse_open(struct actor *actor, const char *path, const char *part)
