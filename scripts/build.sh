@@ -25,7 +25,7 @@ else
     # Without a terminal ninja's lines would bury what the caller wants to read.
     log=$folder/build.log
     if ! cmake --build "$folder" -j "$jobs" >"$log" 2>&1; then
-        grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | head -n 100 >&2
+        grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | sed -n 1,100p >&2
         echo "Building '$preset' failed; all of it is in $log" >&2
         exit 1
     fi

@@ -97,7 +97,7 @@ for ((round = 1; round <= rounds; round++)); do
     open=$((open + $(number unknown)))
     "$build/bin/linearizability" "$record"/*.log >"$work/verdicts" || true
     if [ "$(grep -c ' linearizable$' "$work/verdicts")" -ne 4 ]; then
-        fail "$(grep -v ' linearizable$' "$work/verdicts" | head -n 1)"
+        fail "$(grep -v ' linearizable$' "$work/verdicts" | sed -n 1p)"
         cp -r "$record" "$work/record-$round"
     fi
 done

@@ -93,7 +93,7 @@ look() { # NAME: prints its verdict
         status=0
         run "${sim[@]}" || status=$?
         case $status in
-            1) echo "killed $name by sim $(grep -o 'seed [0-9]* FAILED' "$work/out" | head -n 1)"; return ;;
+            1) echo "killed $name by sim $(grep -o 'seed [0-9]* FAILED' "$work/out" | sed -n 1p)"; return ;;
             2) hung=${hung:-sim} ;;
         esac
     fi

@@ -230,7 +230,7 @@ What to try next:
   make run SEED=7                        the same run twice: look at the hash of all that happened
   $pando dev                    a cluster that stays, until Ctrl-C
 TEXT
-if "$pando" help 2>/dev/null | grep -qE '^ +ps\b'; then
+if "$pando" help 2>/dev/null | grep -E '^ +ps\b' >/dev/null; then
     cat <<TEXT
   make run ALONE=1 PACE=500              slowly, and meanwhile in another terminal:
       $pando ps --tree

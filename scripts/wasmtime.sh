@@ -61,7 +61,7 @@ install_headers() {
     local to=$1 source features
     source=$(cargo metadata --manifest-path "$package/Cargo.toml" --locked --format-version 1 \
         --filter-platform "$(rustc -vV | sed -n 's/^host: //p')" |
-        grep -o '"manifest_path":"[^"]*wasmtime-c-api-impl-[^"]*/Cargo.toml"' | head -n 1 |
+        grep -o '"manifest_path":"[^"]*wasmtime-c-api-impl-[^"]*/Cargo.toml"' | sed -n 1p |
         sed 's/^"manifest_path":"//; s|/Cargo.toml"$||')
     cp -R "$source/include" "$to/include"
     features=$(sed -n '/^features = \[/,/^\]/s/^ *"\(.*\)",$/\1/p' "$package/Cargo.toml" |

@@ -32,7 +32,7 @@ if [[ ! -f $build/CMakeCache.txt ]]; then
     (cd "$root" && cmake --preset release -B "$build" > /dev/null)
 fi
 targets=(bench-actors-programs)
-if cmake --build "$build" --target help | grep -q '^pando:'; then
+if cmake --build "$build" --target help | grep '^pando:' >/dev/null; then
     targets+=(pando)
 fi
 # Ninja lists every target; only failures are worth reading here.

@@ -15,7 +15,7 @@ command -v python3 >/dev/null || {
     exit 1
 }
 tools=$("$root/scripts/etcd_tools.sh" etcd benchmark) || {
-    echo "bench-cluster needs a Go that can build etcd $(sed -n 's|.*go.etcd.io/etcd/server/v3 v||p' "$root/tests/etcd/go.mod" | head -n 1 | cut -d ' ' -f 1)" >&2
+    echo "bench-cluster needs a Go that can build etcd $(sed -n 's|.*go.etcd.io/etcd/server/v3 v||p' "$root/tests/etcd/go.mod" | sed -n 1p | cut -d ' ' -f 1)" >&2
     exit 1
 }
 exec python3 "$here/run.py" --pando "$build/bin/pando" --etcd "$tools/etcd" --benchmark "$tools/benchmark" --folder "$build" "$@"

@@ -30,7 +30,9 @@ build_rust() {
         for target in wasm32-wasi wasm32-wasip1; do
             [ -d "$("$compiler" --print target-libdir --target "$target" 2>/dev/null)" ] || continue
             linker=()
-            [ "$compiler" = rustc ] || linker=(-C "linker=$(command -v wasm-ld-14 wasm-ld | head -n 1)")
+            if [ "$compiler" != rustc ]; then
+                linker=(-C "linker=$(command -v wasm-ld-14 || command -v wasm-ld)")
+            fi
             "$compiler" --edition 2021 --target "$target" -O --crate-type rlib --crate-name pando \
                 -o "$to/libpando.rlib" "$sdk/rust/src/lib.rs"
             "$compiler" --edition 2021 --target "$target" "${linker[@]}" -O -C strip=debuginfo \

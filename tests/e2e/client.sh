@@ -30,7 +30,7 @@ foreign=$(nm -g --defined-only "$libraries/libpando.a" | awk 'NF == 3 {print $3}
 [ -z "$foreign" ] || [ -n "$PANDO_SANITIZE" ] || fail "libpando.a also shows: $foreign"
 # Every function of the header is there.
 for name in $(grep -o 'pando_[a-z_]*(' "$prefix/include/pando/client.h" | tr -d '(' | sort -u); do
-    nm -D --defined-only "$libraries/libpando.so" | grep -q " T $name\(@\|$\)" || fail "no $name in the library"
+    nm -D --defined-only "$libraries/libpando.so" | grep " T $name\(@\|$\)" >/dev/null || fail "no $name in the library"
 done
 
 # The build's own compiler: a sanitizer's objects want its runtime.

@@ -54,7 +54,7 @@ wait_for_text "Ctrl-C ends all of it in order."
 cp "$out" "$work/banner"
 runs 0 kv get --data "$cluster/node-2" from-0
 output_is value-0
-moved() { "$PANDO" cluster members --data "$cluster/node-0" | grep -qF "127.0.0.1:$((base + 21))"; }
+moved() { "$PANDO" cluster members --data "$cluster/node-0" | grep -F "127.0.0.1:$((base + 21))" >/dev/null; }
 eventually moved
 cp "$work/banner" "$out"
 pids="$(pid_of 0) $(pid_of 1) $(pid_of 2)"

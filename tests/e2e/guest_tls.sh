@@ -118,7 +118,7 @@ openssl_server() {
         -WWW "$@") >"$work/s_server.out" 2>"$work/s_server.err" </dev/null &
     children+=("$!")
     wait_for_file "$work/s_server.out" "$!" "^ACCEPT 127\\.0\\.0\\.1:[0-9]"
-    port=$(sed -n 's/^ACCEPT 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/s_server.out" | head -n 1)
+    port=$(sed -n 's/^ACCEPT 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/s_server.out" | sed -n 1p)
 }
 
 mkdir "$work/files"

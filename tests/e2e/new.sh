@@ -42,7 +42,7 @@ rm -r taken full dangling
 shown='pando new under a limit of file sizes'
 (trap '' XFSZ; ulimit -f 1; runs 1 new --lang c limited; said "cannot write 'limited/"; said 'nothing of it was kept'; exit "$failures") ||
     fail "$shown"
-[ -z "$(ls -A)" ] || fail "$shown: left $(find . -mindepth 1 | head -n 5)"
+[ -z "$(ls -A)" ] || fail "$shown: left $(find . -mindepth 1 | sed -n 1,5p)"
 
 # --- Each language ----------------------------------------------------------------------------------
 # project LANGUAGE NAME: write it and do what is printed. A name with '-' in it, since languages differ about that.

@@ -36,7 +36,7 @@ all_there() {
         fail "$1: $(cat "$work/check")"
 }
 
-first_table() { find "$data/store" -name '*.sst' | sort | head -n 1; }
+first_table() { find "$data/store" -name '*.sst' | sort | sed -n 1p; }
 
 damage() {
     case $1 in
