@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/hash.h"
 #include "node/json_fields.h"
 #include "node/members.h"
 
@@ -15,6 +16,7 @@
 #define FORMAT 1
 #define BYTES_MAX (UINT32_C(1) << 20)
 #define HEX_DIGITS (2 * PD_KV_MEMBER_KEY_SIZE)
+#define SUM_SEED UINT64_C(0x706d656d62657273)
 
 /* -- Reading ----------------------------------------------------------------------------------- */
 
@@ -36,6 +38,14 @@ static struct pd_span keep(struct keeper *keeper, const json_t *text)
     memcpy(to, from, size);
     keeper->size += size;
     return (struct pd_span){(const uint8_t *)to, size};
+}
+
+/* A row need not say its node's id; one that does is not of another key. */
+static bool node_is_right(const json_t *object, uint64_t node)
+{
+    uint64_t told = 0;
+    return json_object_get(object, "node") == NULL ||
+           (pd_json_hex(object, "node", &told) && told == node);
 }
 
 static bool read_key(const json_t *object, uint8_t key[PD_KV_MEMBER_KEY_SIZE])
@@ -91,11 +101,24 @@ static bool read_member(struct keeper *keeper, const json_t *object, struct pd_k
     member->role = strcmp(role, "worker") == 0 ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER;
     member->name = keep(keeper, json_object_get(object, "name"));
     return (member->role == PD_KV_MEMBER_WORKER || strcmp(role, "voter") == 0) &&
+           node_is_right(object, member->node) &&
            read_texts(keeper, json_object_get(object, "peers"), member->peers,
                       &member->peer_count) &&
            read_texts(keeper, json_object_get(object, "clients"), member->clients,
                       &member->client_count) &&
            is_sound(member);
+}
+
+static uint64_t sum_of(const struct pd_members_file *file)
+{
+    uint64_t sum = pd_hash_u64(pd_hash_u64(SUM_SEED, file->cluster_id), file->index);
+    for (uint32_t i = 0; i < file->count; i++) {
+        uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+        struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+        pd_kv_member_encode(&writer, &file->members[i]);
+        sum = pd_hash_bytes(pd_hash_u64(sum, file->members[i].node), room, writer.size);
+    }
+    return sum;
 }
 
 static int by_node(const void *a, const void *b)
@@ -145,6 +168,18 @@ static bool read_start(const char *text, enum pd_members_start *start_out)
     return false;
 }
 
+/* A file without an index was written by hand, or at first, and has no sum. */
+static bool read_index(const json_t *object, struct pd_members_file *file)
+{
+    const json_t *index = json_object_get(object, "index");
+    uint64_t sum = 0;
+    if (index == NULL) {
+        return true;
+    }
+    file->index = (uint64_t)json_integer_value(index);
+    return file->index > 0 && pd_json_hex(object, "sum", &sum) && sum == sum_of(file);
+}
+
 static const char *parse(const char *bytes, size_t size, struct pd_members_file *file)
 {
     json_t *object = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
@@ -162,18 +197,21 @@ static const char *parse(const char *bytes, size_t size, struct pd_members_file 
     } else {
         wrong = read_members(&keeper, json_object_get(object, "members"), file);
     }
+    if (wrong == NULL && !read_index(object, file)) {
+        wrong = "its \"sum\" is not that of what it says";
+    }
     json_decref(object);
     return wrong;
 }
 
-enum pd_status pd_members_file_read(struct pd_disk *folder, char *text, size_t text_max,
-                                    struct pd_members_file *file_out)
+enum pd_status pd_members_file_read_as(struct pd_disk *folder, const char *name, char *text,
+                                       size_t text_max, struct pd_members_file *file_out)
 {
     struct pd_disk_file opened;
     uint64_t whole = 0;
     *file_out = (struct pd_members_file){0};
     text[0] = '\0';
-    enum pd_status status = folder->ops->open(folder, PD_MEMBERS_FILE_NAME, &opened, &whole);
+    enum pd_status status = folder->ops->open(folder, name, &opened, &whole);
     if (status != PD_OK) {
         return status;
     }
@@ -197,6 +235,12 @@ enum pd_status pd_members_file_read(struct pd_disk *folder, char *text, size_t t
         pd_members_file_deinit(file_out);
     }
     return status;
+}
+
+enum pd_status pd_members_file_read(struct pd_disk *folder, char *text, size_t text_max,
+                                    struct pd_members_file *file_out)
+{
+    return pd_members_file_read_as(folder, PD_MEMBERS_FILE_NAME, text, text_max, file_out);
 }
 
 void pd_members_file_deinit(struct pd_members_file *file)
@@ -268,6 +312,12 @@ static char *compose(const struct pd_members_file *file)
     }
     json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "format", FORMAT, "cluster", cluster,
                                "start", starts[file->start], "members", list);
+    if (file->index > 0) {
+        char sum[17];
+        (void)snprintf(sum, sizeof sum, "%016" PRIx64, sum_of(file));
+        (void)json_object_set_new(object, "index", json_integer((json_int_t)file->index));
+        (void)json_object_set_new(object, "sum", json_string(sum));
+    }
     char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(2));
     json_decref(object);
     return text;

@@ -34,6 +34,9 @@ enum pd_members_start {
 struct pd_members_file {
     uint64_t cluster_id;
     enum pd_members_start start;
+    /* The entry of the log as of which it is, for a list that is kept up; such a file tells a sum
+     * over all that it says. 0: it is what it was at first. */
+    uint64_t index;
     uint32_t count;
     struct pd_kv_member members[PD_MEMBERS_FILE_MAX]; /* by node id */
     char *texts; /* what their spans point into; NULL: somebody else's */
@@ -43,6 +46,10 @@ struct pd_members_file {
  * PD_ERR_IO, PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_members_file_read(struct pd_disk *folder, char *text,
                                                  size_t text_max, struct pd_members_file *file_out);
+/* The same of a file with another name. */
+PD_NODISCARD enum pd_status pd_members_file_read_as(struct pd_disk *folder, const char *name,
+                                                    char *text, size_t text_max,
+                                                    struct pd_members_file *file_out);
 /* In the place of the one before, whole or not at all. PD_ERR_INVALID: a member that cannot be one;
  * else the disk's. */
 PD_NODISCARD enum pd_status pd_members_file_write(struct pd_disk *folder,

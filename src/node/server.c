@@ -133,6 +133,23 @@ static void set_first_conf(struct pd_server *server, struct pd_raft_conf *conf)
     }
 }
 
+/* Who may be asked for a state; behind the `count` that are there. */
+static uint32_t add_others(const struct pd_server *server, const struct pd_members_file *file,
+                           pd_raft_node *others, uint32_t count)
+{
+    for (uint32_t i = 0; i < file->count; i++) {
+        uint64_t node = file->members[i].node;
+        bool is_known = node == server->identity.node_id;
+        for (uint32_t j = 0; j < count && !is_known; j++) {
+            is_known = others[j] == node;
+        }
+        if (!is_known) {
+            others[count++] = node;
+        }
+    }
+    return count;
+}
+
 /* A first member, one that joins, or a node that was here before. */
 static enum pd_status open_replica(struct pd_server *server, bool is_new)
 {
@@ -145,13 +162,10 @@ static enum pd_status open_replica(struct pd_server *server, bool is_new)
                     : joins ? PD_REPLICA_START_JOIN
                             : PD_REPLICA_START_BOOTSTRAP;
     set_first_conf(server, &config->initial_conf);
-    pd_raft_node others[PD_MEMBERS_FILE_MAX];
-    config->peer_count = 0;
-    for (uint32_t i = 0; i < file->count; i++) {
-        if (file->members[i].node != server->identity.node_id) {
-            others[config->peer_count++] = file->members[i].node;
-        }
-    }
+    pd_raft_node others[2 * PD_MEMBERS_FILE_MAX];
+    uint32_t count = add_others(server, &server->peers.known, others, 0);
+    count = add_others(server, file, others, count);
+    config->peer_count = count < PD_RAFT_MEMBERS_MAX ? count : PD_RAFT_MEMBERS_MAX;
     config->peers = others;
     server->host->ops->entropy(server->host, (uint8_t *)&config->raft.seed,
                                sizeof config->raft.seed);

@@ -12,6 +12,7 @@
 #include "node/json_fields.h"
 #include "node/members.h"
 #include "node/server_internal.h"
+#include "node/server_members.h"
 
 #define NAME PD_SERVER_IDENTITY_NAME
 #define NEW_NAME "node.json.new"
@@ -118,8 +119,12 @@ static enum pd_status read_identity(struct pd_server *server, struct pd_server_i
 /* What a folder may hold that is to become a node's. */
 static bool may_stand_before(const char *name)
 {
-    static const char *const names[] = {NEW_NAME, "lost+found", PD_MEMBERS_FILE_NAME,
-                                        PD_MEMBERS_FILE_NEW_NAME, PD_SERVER_KEY_NAME};
+    static const char *const names[] = {NEW_NAME,
+                                        "lost+found",
+                                        PD_MEMBERS_FILE_NAME,
+                                        PD_MEMBERS_FILE_NEW_NAME,
+                                        PD_SERVER_MEMBERS_NAME,
+                                        PD_SERVER_KEY_NAME};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;

@@ -226,6 +226,9 @@ struct pd_server_peers {
     bool is_started;
     uint8_t key[PD_TRANSPORT_KEY_SIZE];
     struct pd_members_file file;
+    struct pd_members_file known; /* whom it knew last: server_members.h */
+    bool counts_known;            /* they are dialed, and let in */
+    bool has_directory;           /* of a state that was whole, in this life */
     struct pd_replica_first_member first[PD_MEMBERS_FILE_MAX + 1];
     uint8_t *first_bytes;    /* what those borrow */
     struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */

@@ -11,6 +11,7 @@
 #include "net/address.h"
 #include "node/members.h"
 #include "node/server_internal.h"
+#include "node/server_members.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define OWN_ROW_NS (2 * SECOND_NS) /* between two tries to put it right */
@@ -202,7 +203,7 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
             server->folder);
         return PD_ERR_CORRUPT;
     }
-    if (!name_self(server)) {
+    if (!name_self(server) || pd_server_members_read(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
     if (!own_is_sound(server)) {
@@ -300,32 +301,70 @@ static void add_addresses(const struct pd_server *server, struct pd_transport_pe
     }
 }
 
-/* The directory's members, with the addresses of the file as well; and those of the file that the
- * directory never heard of. */
+/* A row of its own, with the addresses of the file as well; one for each node. */
+static void add_peer(const struct pd_server *server, struct pd_transport_peer *table,
+                     uint32_t *count, const struct pd_kv_member *member)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (table[i].node == member->node) {
+            return;
+        }
+    }
+    struct pd_transport_peer *peer = &table[(*count)++];
+    *peer = (struct pd_transport_peer){.node = member->node};
+    memcpy(peer->key, member->key, sizeof peer->key);
+    add_addresses(server, peer, member);
+    add_addresses(server, peer, pd_members_file_find(&server->peers.file, member->node));
+}
+
+/* What the directory says of a node; before it is known, nothing. */
+static enum pd_kv_member_standing standing_of(const struct pd_server *server, uint64_t node)
+{
+    struct pd_kv_member member;
+    return server->peers.has_directory
+               ? pd_kv_member_find(pd_replica_kv(server->replica), node, &member)
+               : PD_KV_MEMBER_UNKNOWN;
+}
+
+/* The directory's members; those that were known last, while that is newer; and those of the file
+ * that the directory never heard of. */
 static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *table)
 {
     const struct pd_kv *kv = pd_replica_kv(server->replica);
-    const struct pd_members_file *file = &server->peers.file;
+    const struct pd_server_peers *peers = &server->peers;
+    const struct pd_members_file *file = &peers->file;
     uint32_t count = 0;
     struct pd_kv_member member = {0};
-    while (pd_kv_member_next(kv, member.node, &member)) {
-        struct pd_transport_peer *peer = &table[count++];
-        *peer = (struct pd_transport_peer){.node = member.node};
-        memcpy(peer->key, member.key, sizeof peer->key);
-        add_addresses(server, peer, &member);
-        add_addresses(server, peer, pd_members_file_find(file, member.node));
+    while (peers->has_directory && pd_kv_member_next(kv, member.node, &member)) {
+        add_peer(server, table, &count, &member);
     }
-    bool may_have_forgotten = pd_kv_members_may_have_forgotten(kv);
+    for (uint32_t i = 0; i < peers->known.count && peers->counts_known; i++) {
+        const struct pd_kv_member *known = &peers->known.members[i];
+        if (standing_of(server, known->node) == PD_KV_MEMBER_UNKNOWN) {
+            add_peer(server, table, &count, known);
+        }
+    }
+    bool may_have_forgotten = peers->has_directory && pd_kv_members_may_have_forgotten(kv);
     for (uint32_t i = 0; i < file->count && !may_have_forgotten; i++) {
         const struct pd_kv_member *first = &file->members[i];
-        if (pd_kv_member_find(kv, first->node, &member) == PD_KV_MEMBER_UNKNOWN) {
-            struct pd_transport_peer *peer = &table[count++];
-            *peer = (struct pd_transport_peer){.node = first->node};
-            memcpy(peer->key, first->key, sizeof peer->key);
-            add_addresses(server, peer, first);
+        if (standing_of(server, first->node) == PD_KV_MEMBER_UNKNOWN) {
+            add_peer(server, table, &count, first);
         }
     }
     return count;
+}
+
+/* Whether the table may be another one now: there is a directory, or a newer one, or it has become
+ * newer than what was known last. */
+static bool look_at_directory(struct pd_server *server, uint64_t version)
+{
+    struct pd_server_peers *peers = &server->peers;
+    bool is_another = !peers->has_directory || version != peers->table_version;
+    bool counts_known = peers->counts_known && pd_server_members_is_newer(server);
+    is_another = is_another || counts_known != peers->counts_known;
+    peers->counts_known = counts_known;
+    peers->has_directory = true;
+    return is_another;
 }
 
 static void follow_directory(struct pd_server *server)
@@ -334,22 +373,27 @@ static void follow_directory(struct pd_server *server)
     struct pd_server_peers *peers = &server->peers;
     uint64_t version = pd_kv_members_version(pd_replica_kv(server->replica)) + 1;
     uint64_t names = config->names == NULL ? 0 : config->names(config->state);
-    bool is_first = peers->table_version == 0;
-    if ((version == peers->table_version && names == peers->table_names) ||
-        (!is_first && !pd_replica_has_state(server->replica))) {
-        return; /* the directory may be half read */
+    bool has_state = pd_replica_has_state(server->replica);
+    if (peers->has_directory && !has_state) {
+        return; /* it may be half read: what was known before goes on */
+    }
+    bool is_another = has_state && look_at_directory(server, version);
+    if (!is_another && peers->table_version != 0 && names == peers->table_names) {
+        return;
     }
     struct pd_transport_peer *table =
-        pd_alloc((PD_KV_MEMBERS_MAX + PD_MEMBERS_FILE_MAX) * sizeof *table);
-    if (table == NULL) {
-        return; /* the next turn tries again */
-    }
-    uint32_t count = make_table(server, table);
-    enum pd_status status = peers->transport->ops->set_peers(peers->transport, table, count);
-    pd_free(table);
-    if (status == PD_OK) {
+        pd_alloc((PD_KV_MEMBERS_MAX + 2 * PD_MEMBERS_FILE_MAX) * sizeof *table);
+    uint32_t count = table == NULL ? 0 : make_table(server, table);
+    if (table == NULL ||
+        peers->transport->ops->set_peers(peers->transport, table, count) != PD_OK) {
+        peers->table_version = 0; /* the next turn tries again */
+    } else {
         peers->table_version = version;
         peers->table_names = names;
+    }
+    pd_free(table);
+    if (is_another && !peers->counts_known) {
+        pd_server_members_follow(server);
     }
 }
 
@@ -470,6 +514,7 @@ void pd_server_peers_close(struct pd_server *server)
     }
     pd_server_forward_deinit(server);
     pd_members_file_deinit(&peers->file);
+    pd_members_file_deinit(&peers->known);
     pd_free(peers->first_bytes);
     pd_free(peers->own_texts);
 }

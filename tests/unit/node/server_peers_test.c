@@ -24,7 +24,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define PATH_SIZE 512
 #define ANSWER_MAX 8192
-#define NODES 4
+#define NODES 6
+#define KNOWN_NAME "members.json"
 
 static struct pd_real_host *real;
 static struct pd_host *host;
@@ -61,7 +62,8 @@ static int set_up(void **state)
         return -1;
     }
     static const char *const addresses[NODES] = {"127.0.0.1:1001", "127.0.0.1:1002",
-                                                 "127.0.0.1:1003", "127.0.0.1:1004"};
+                                                 "127.0.0.1:1003", "127.0.0.1:1004",
+                                                 "127.0.0.1:1005", "127.0.0.1:1006"};
     memset(nodes, 0, sizeof nodes);
     for (uint32_t i = 0; i < NODES; i++) {
         memset(nodes[i].key, (int)(i + 1), sizeof nodes[i].key);
@@ -625,6 +627,251 @@ static void a_wiped_node_does_not_come_back(void **state)
     refuses(&nodes[2], PD_ERR_CORRUPT, "what it promised");
 }
 
+/* -- Whom a node knew last --------------------------------------------------------------------- */
+
+/* On a machine with much to do the lead may change at any moment, and then who asked for a change of
+ * the members may not hear what became of it. So it is looked at, and asked for until it is there. */
+struct seat {
+    enum pd_members_standing standing;
+    bool is_listed;
+    uint32_t voters; /* in all */
+    uint32_t listed;
+};
+
+static struct seat seat_of(struct caller *caller, const struct node *node)
+{
+    struct seat seat = {.standing = PD_MEMBERS_NONE};
+    struct pd_kv_reader reader;
+    struct pd_members_item item;
+    struct pd_replica_answer_head answer;
+    do {
+        answer =
+            call(caller, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_MEMBERS});
+    } while (answer.outcome != PD_REPLICA_OK);
+    pd_kv_reader_init(&reader, answer.body);
+    while (pd_members_next(&reader, &item)) {
+        seat.voters += item.standing == PD_MEMBERS_VOTER;
+        seat.listed += item.is_listed;
+        if (item.member.node == node->id) {
+            seat.standing = item.standing;
+            seat.is_listed = item.is_listed;
+        }
+    }
+    assert_true(pd_kv_answer_is_whole(&reader));
+    return seat;
+}
+
+static void wait_listed(struct caller *caller, uint32_t count)
+{
+    while (seat_of(caller, &nodes[0]).listed != count) {
+    }
+}
+
+static void list(struct caller *caller, const struct node *node)
+{
+    while (!seat_of(caller, node).is_listed) {
+        (void)put_member(caller, node);
+    }
+}
+
+static void unlist(struct caller *caller, const struct node *node)
+{
+    const struct pd_kv_command forget = {.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node->id};
+    while (seat_of(caller, node).is_listed) {
+        (void)write_member(caller, &forget);
+    }
+}
+
+static void become(struct caller *caller, enum pd_replica_request_kind kind,
+                   const struct node *node, enum pd_members_standing standing)
+{
+    const struct pd_replica_request_head head = {.kind = kind, .number = node->id};
+    while (seat_of(caller, node).standing != standing) {
+        (void)call(caller, &head);
+    }
+}
+
+static void add_voter(struct caller *caller, struct node *node)
+{
+    list(caller, node);
+    become(caller, PD_REPLICA_REQUEST_ADD_LEARNER, node, PD_MEMBERS_LEARNER);
+    prepare(node, 3, true);
+    open_node(node);
+    become(caller, PD_REPLICA_REQUEST_PROMOTE, node, PD_MEMBERS_VOTER);
+}
+
+/* As a node that was killed while it took over a state: its log begins behind the first entry, its
+ * store counts as empty. All that its cluster.json names are gone. */
+static void a_node_without_a_state_finds_who_came_later(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct node *victim = &nodes[3];
+    char path[PATH_SIZE + 64];
+    open_cluster(3);
+    open_caller(&nodes[0], &caller);
+    wait_listed(&caller, 3);
+    for (uint32_t i = 3; i < NODES; i++) {
+        add_voter(&caller, &nodes[i]);
+    }
+    close_caller(&caller);
+    open_caller(victim, &caller);
+    for (uint32_t i = 0; i < 3; i++) {
+        become(&caller, PD_REPLICA_REQUEST_REMOVE, &nodes[i], PD_MEMBERS_NONE);
+        unlist(&caller, &nodes[i]);
+        close_node(&nodes[i]);
+    }
+    close_caller(&caller);
+    close_node(victim);
+    (void)snprintf(path, sizeof path, "%s/store", victim->folder);
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    open_node(victim);
+    wait_ready(victim);
+    open_caller(victim, &caller);
+    struct seat seat = seat_of(&caller, victim);
+    assert_int_equal(seat.standing, PD_MEMBERS_VOTER);
+    assert_int_equal(seat.voters, 3);
+    assert_int_equal(seat.listed, 3);
+    close_caller(&caller);
+}
+
+static void write_known(const struct node *at, uint64_t cluster, uint64_t index,
+                        const struct node *named)
+{
+    struct pd_members_file file = {.cluster_id = cluster,
+                                   .start = PD_MEMBERS_START_BEGUN,
+                                   .index = index,
+                                   .count = 1,
+                                   .members = {member_of(named)}};
+    struct pd_disk *disk = NULL;
+    assert_int_equal(pd_host_disk_open(at->folder, true, &disk), PD_OK);
+    assert_int_equal(pd_members_file_write_as(disk, KNOWN_NAME, &file), PD_OK);
+    disk->ops->close_disk(disk);
+}
+
+static bool knows(const struct node *node, const struct node *other)
+{
+    struct pd_transport_peer_state peer;
+    struct pd_transport *transport = pd_net_memory_transport(hub, node->id);
+    return transport->ops->peer_state(transport, other->id, &peer) != PD_ERR_UNKNOWN;
+}
+
+/* Whether the node, opened once, would speak to `other`; not alone, it gets no further. */
+static bool would_know(struct node *node, const struct node *other)
+{
+    open_node(node);
+    assert_true(knows(node, &nodes[1]) && knows(node, &nodes[2])); /* cluster.json's, always */
+    bool does_know = knows(node, other);
+    close_node(node);
+    return does_know;
+}
+
+static void a_file_of_known_members_is_judged(void **state)
+{
+    (void)state;
+    struct node *node = &nodes[0];
+    struct node *other = &nodes[4];
+    char path[PATH_SIZE + 64];
+    (void)snprintf(path, sizeof path, "%s/" KNOWN_NAME, node->folder);
+    prepare(node, 3, false);
+    assert_false(would_know(node, other));
+    write_known(node, 77, 1000, other);
+    assert_true(would_know(node, other));
+    assert_false(would_know(node, &nodes[5]));
+    write_known(node, 78, 1000, other); /* of another cluster */
+    assert_false(would_know(node, other));
+    write_known(node, 77, 0, other); /* as somebody could write it who knows no entry */
+    assert_false(would_know(node, other));
+    write_known(node, 77, 1000, other);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_false(would_know(node, other));
+    assert_int_equal(truncate(path, 0), 0);
+    assert_false(would_know(node, other));
+}
+
+/* Whatever byte is another one: it is refused, or says the same. */
+static void a_file_of_known_members_has_a_sum(void **state)
+{
+    (void)state;
+    struct node *node = &nodes[0];
+    struct pd_disk *disk = NULL;
+    struct pd_disk_file opened;
+    uint8_t bytes[2048];
+    char text[128];
+    size_t size = 0;
+    uint64_t whole = 0;
+    uint32_t refused = 0;
+    assert_int_equal(pd_host_disk_open(node->folder, true, &disk), PD_OK);
+    disk->ops->close_disk(disk);
+    write_known(node, 77, 1000, &nodes[4]);
+    assert_int_equal(pd_host_disk_open(node->folder, true, &disk), PD_OK);
+    assert_int_equal(disk->ops->open(disk, KNOWN_NAME, &opened, &whole), PD_OK);
+    assert_int_equal(disk->ops->read(disk, opened, 0, bytes, sizeof bytes, &size), PD_OK);
+    assert_true(size == whole && size < sizeof bytes);
+    for (size_t i = 0; i < size; i++) {
+        struct pd_members_file file;
+        const uint8_t changed = bytes[i] ^ 1;
+        assert_int_equal(disk->ops->write(disk, opened, i, &changed, 1), PD_OK);
+        enum pd_status status = pd_members_file_read_as(disk, KNOWN_NAME, text, sizeof text, &file);
+        refused += status != PD_OK;
+        if (status == PD_OK && file.index != 0) {
+            struct pd_kv_member same = member_of(&nodes[4]);
+            assert_int_equal(file.cluster_id, 77);
+            assert_int_equal(file.index, 1000);
+            assert_int_equal(file.count, 1);
+            assert_memory_equal(file.members[0].key, same.key, sizeof same.key);
+            assert_int_equal(file.members[0].peers[0].size, same.peers[0].size);
+            assert_memory_equal(file.members[0].peers[0].bytes, same.peers[0].bytes,
+                                same.peers[0].size);
+        }
+        pd_members_file_deinit(&file);
+        assert_int_equal(disk->ops->write(disk, opened, i, &bytes[i], 1), PD_OK);
+    }
+    disk->ops->close(disk, opened);
+    disk->ops->close_disk(disk);
+    assert_true(refused > size / 2);
+}
+
+/* One who was removed since is known for no longer than until the directory is. */
+static void a_stale_file_of_known_members_gives_way(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct node *gone = &nodes[3];
+    open_cluster(3);
+    open_caller(&nodes[0], &caller);
+    wait_listed(&caller, 3);
+    list(&caller, gone);
+    unlist(&caller, gone);
+    close_caller(&caller);
+    close_node(&nodes[0]);
+    for (uint64_t index = 1; index <= 1000000; index *= 1000000) { /* older, and newer than all */
+        write_known(&nodes[0], 77, index, gone);
+        open_node(&nodes[0]);
+        wait_ready(&nodes[0]);
+        while (knows(&nodes[0], gone)) {
+            (void)usleep(1000);
+        }
+        close_node(&nodes[0]);
+    }
+    write_known(&nodes[0], 77, 1, gone);
+    open_node(&nodes[0]);
+    wait_ready(&nodes[0]);
+    open_caller(&nodes[0], &caller);
+    wait_listed(&caller, 3);
+    close_caller(&caller);
+    close_node(&nodes[0]);
+    struct pd_disk *disk = NULL;
+    struct pd_members_file file;
+    char text[128];
+    assert_int_equal(pd_host_disk_open(nodes[0].folder, true, &disk), PD_OK);
+    assert_int_equal(pd_members_file_read_as(disk, KNOWN_NAME, text, sizeof text, &file), PD_OK);
+    assert_int_equal(file.count, 3);
+    assert_null(pd_members_file_find(&file, gone->id));
+    pd_members_file_deinit(&file);
+    disk->ops->close_disk(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,6 +883,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_that_moves_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_without_a_state_finds_who_came_later, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_file_of_known_members_is_judged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_of_known_members_has_a_sum, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stale_file_of_known_members_gives_way, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
