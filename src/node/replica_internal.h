@@ -138,7 +138,9 @@ struct pd_replica_transfer {
     struct pd_snapshot_chain chain; /* chain.number chunks are made */
     size_t page_bytes;
     uint64_t progress_tick;
-    uint64_t sent_tick;          /* the window as a whole */
+    uint64_t sent_tick;  /* the window as a whole */
+    uint64_t done_index; /* of the last one that came to its end here; 0: none */
+    uint64_t done_tick;
     struct pd_replica_bytes low; /* where the next page begins */
     struct pd_replica_chunk window[PD_REPLICA_WINDOW_MAX];
 };

@@ -10,9 +10,10 @@
  *             The last chunk carries the term and the session of the newest one, if this node still
  *             leads in that term, and the peer steps its raft with what they and the head say.
  * The log     Appends go on meanwhile. Nothing behind the view's index is cut from the log before
- *             the transfer ends (item 18): pd_replica_log_cut asks pd_replica_transfers_hold. When
- *             the log's window fills up all the same, the hold is let go: a peer that then finds a
- *             gap is sent another snapshot, but no client waits.
+ *             the transfer ends (item 18) and the peer has had the time to answer an append:
+ *             pd_replica_log_cut asks pd_replica_transfers_hold. When the log's window fills up all
+ *             the same, the hold is let go: a peer that then finds a gap is sent another snapshot,
+ *             but no client waits.
  * Members     Only who is a member at the view's index is sent one, else its raft would refuse it.
  *             A voter whose log is gone gets none: it could vote twice (RethinkDB).
  * Newcomers   Who has no log and is a learner here may be a voter elsewhere: a member that is
@@ -83,8 +84,12 @@ static void view_close(struct pd_replica *replica, struct pd_replica_transfer *t
 static void end(struct pd_replica *replica, struct pd_replica_transfer *transfer, bool is_done)
 {
     window_free(transfer);
-    if (transfer->is_for_raft && replica->raft != NULL) {
-        pd_raft_report_snapshot(replica->raft, transfer->to, is_done);
+    if ((transfer->is_for_raft || is_done) && replica->raft != NULL) {
+        pd_raft_report_snapshot(replica->raft, transfer->to, is_done ? transfer->index : 0);
+    }
+    if (is_done) {
+        transfer->done_index = transfer->index;
+        transfer->done_tick = replica->tick;
     }
     transfer->is_for_raft = false;
     replica->counters.snapshots_sent += is_done ? 1 : 0;
@@ -136,6 +141,9 @@ uint64_t pd_replica_transfers_hold(const struct pd_replica *replica)
                          : transfer->state == PD_REPLICA_TRANSFER_SENDING ? transfer->index
                                                                           : UINT64_MAX;
         hold = index < hold ? index : hold;
+        bool is_fresh = transfer->done_index != 0 &&
+                        replica->tick - transfer->done_tick <= replica->config.raft.election_ticks;
+        hold = is_fresh && transfer->done_index < hold ? transfer->done_index : hold;
     }
     return hold;
 }
@@ -165,17 +173,21 @@ void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool
     struct pd_replica_transfer *transfer = find_slot(replica, to);
     if (transfer == NULL || replica->install.state != PD_REPLICA_INSTALL_NONE) {
         if (is_for_raft) {
-            pd_raft_report_snapshot(replica->raft, to, false); /* it asks again after a while */
+            pd_raft_report_snapshot(replica->raft, to, 0); /* it asks again after a while */
         }
         return;
     }
     if (transfer->state == PD_REPLICA_TRANSFER_FREE) {
         struct pd_replica_bytes low = transfer->low;
+        uint64_t done_index = transfer->done_index;
+        uint64_t done_tick = transfer->done_tick;
         *transfer = (struct pd_replica_transfer){
             .state = PD_REPLICA_TRANSFER_OPENING,
             .id = ++replica->transfer_next,
             .to = to,
             .low = low,
+            .done_index = done_index,
+            .done_tick = done_tick,
             .page_bytes = replica->config.snapshot_chunk_bytes,
             .progress_tick = replica->tick,
             .sent_tick = replica->tick,

@@ -1,4 +1,5 @@
 /* What a leader does with answers. */
+#include "base/assert.h"
 #include "base/mutant.h"
 #include "base/sometimes.h"
 #include "raft/raft_internal.h"
@@ -206,21 +207,28 @@ void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node)
     }
 }
 
-void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, bool is_ok)
+void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, uint64_t held)
 {
     struct pd_raft_member *member = reported(raft, node);
-    if (member == NULL || member->progress.state != PD_RAFT_SNAPSHOT) {
+    pd_assert(held <= raft->log.committed);
+    if (member == NULL || member->progress.state == PD_RAFT_REPLICATE) {
         return;
     }
-    if (!is_ok && !PD_MUTANT(RAFT_SNAPSHOT_FAILURE_KEPT)) {
-        /* It never arrived: do not probe after it (item 18). */
-        member->progress.pending_snapshot = 0;
+    struct pd_raft_progress *progress = &member->progress;
+    if (progress->state == PD_RAFT_PROBE && held < progress->next) {
+        return; /* nothing new: the log is probed there or behind it */
     }
-    pd_progress_become_probe(&member->progress);
+    if (held >= progress->match && held != 0) {
+        pd_progress_become_snapshot(progress, held);
+    } else if (held == 0 && !PD_MUTANT(RAFT_SNAPSHOT_FAILURE_KEPT)) {
+        /* It never arrived: do not probe after it (item 18). */
+        progress->pending_snapshot = 0;
+    }
+    pd_progress_become_probe(progress);
     trace_member(raft,
-                 is_ok ? "snapshot succeeded, resumed sending replication messages to"
-                       : "snapshot failed, resumed sending replication messages to",
+                 held != 0 ? "snapshot succeeded, resumed sending replication messages to"
+                           : "snapshot failed, resumed sending replication messages to",
                  member);
     /* Wait for the follower's own word, or for a heartbeat before the next try. */
-    member->progress.is_flow_paused = true;
+    progress->is_flow_paused = true;
 }

@@ -247,7 +247,11 @@ bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns);
 PD_NODISCARD enum pd_status pd_raft_transfer(struct pd_raft *raft, pd_raft_node to);
 void pd_raft_forget_leader(struct pd_raft *raft);
 void pd_raft_report_unreachable(struct pd_raft *raft, pd_raft_node node);
-void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, bool is_ok);
+/* A snapshot was sent to a member, whether this leader had asked for it or not. `held`: the index
+ * of the state that the member holds now (committed here), 0: it failed. A leader that has heard
+ * nothing of it yet would else probe at an index that it has cut since, and send another one. It
+ * is no acknowledgement. */
+void pd_raft_report_snapshot(struct pd_raft *raft, pd_raft_node node, uint64_t held);
 
 /* The owner's store was given the state at meta->index by another member. What a snapshot holds is
  * committed, whatever the term is now: the log is replaced, or committed up to there if it holds

@@ -214,7 +214,8 @@ static void act(struct world *world, struct script *script)
         break;
     case 7:
         pd_raft_report_unreachable(world->raft, next_byte(script) % 7u);
-        pd_raft_report_snapshot(world->raft, next_byte(script) % 7u, data.size % 2u == 0);
+        pd_raft_report_snapshot(world->raft, next_byte(script) % 7u,
+                                next_number(script) % (status.hard_state.commit + 1));
         break;
     case 8:
         pd_raft_snapshot_available(world->raft,

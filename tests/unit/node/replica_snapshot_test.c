@@ -530,6 +530,68 @@ static void a_log_that_fills_up_is_not_held(void **state)
 static enum pd_replica_outcome change(struct world *world, enum pd_replica_request_kind kind,
                                       pd_raft_node node);
 
+struct shy {
+    pd_raft_node leader; /* is asked for the state, and nobody else */
+    bool is_mute;        /* the raft of the third node is */
+};
+
+static bool ask_the_leader(struct world *world, struct world_message *message, void *state)
+{
+    const struct shy *shy = state;
+    (void)world;
+    bool is_kept = message->bytes[1] == PD_REPLICA_FRAME_WANT && message->to != shy->leader;
+    bool is_word = message->bytes[1] == PD_REPLICA_FRAME_RAFT && message->from == 3;
+    return !is_kept && !(is_word && shy->is_mute);
+}
+
+/* What its leader knows of a node without a state is where the log ended when it was elected. Once
+ * the node was given the state, the log goes on from there: no second snapshot is due. */
+static void one_snapshot_is_enough_for_a_store_that_was_lost(void **state)
+{
+    (void)state;
+    struct world *world = world_open(3, 3, 47);
+    for (uint32_t i = 0; i < 3; i++) {
+        world->nodes[i].config.snapshot_chunk_bytes = 16384;
+    }
+    world_start_all(world, 3);
+    world_put(world, "early", "1");
+    world_put_many(world, 3000, 40, 300); /* more than a segment of the log */
+    assert_true(world_converges(world, 50));
+    world_crash(world, 3);
+    world_lose_store(world, 3);
+    world_ticks(world, 20);
+    pd_raft_node leader = world_elect(world) % 2 + 1;
+    assert_int_equal(change(world, PD_REPLICA_REQUEST_TRANSFER, leader), PD_REPLICA_OK);
+    world_ticks(world, 10);
+    assert_int_equal(world_elect(world), leader);
+    world_miss(world);
+    world_put_many(world, 200, 40, 60);
+    world_put(world, "late", "2");
+    struct shy shy = {.leader = leader, .is_mute = true};
+    world->filter = ask_the_leader;
+    world->filter_state = &shy;
+    world_start(world, 3);
+    assert_int_equal(world_status(world, 3).phase, PD_REPLICA_RESTORING);
+    struct world_node *slow = world_node(world, 3);
+    for (uint32_t i = 0; i < 200 && world_status(world, 3).counters.snapshots_installed == 0; i++) {
+        slow->hold_store = true;
+        world_put_many(world, 20, 40, 60);
+        world_tick(world);
+        for (uint32_t task = 0; task < 4 && slow->tasks.count > 0; task++) {
+            world_do_task(world, slow);
+            world_loop(world, slow);
+        }
+    }
+    slow->hold_store = false;
+    assert_int_equal(world_status(world, 3).counters.snapshots_installed, 1);
+    world_put_many(world, 100, 40, 60); /* before its raft has said a word to its leader */
+    shy.is_mute = false;
+    assert_caught_up(world);
+    assert_int_equal(world_status(world, 3).counters.snapshots_installed, 1);
+    assert_int_equal(world_status(world, leader).counters.snapshots_sent, 1);
+    world_close(world);
+}
+
 /* Its store is not flushed by itself: what it was sent is what it can send. */
 static void who_was_sent_a_snapshot_can_send_one(void **state)
 {
@@ -878,6 +940,7 @@ int main(void)
         cmocka_unit_test(rows_that_contradict_their_hashes_are_not_used),
         cmocka_unit_test(a_slow_follower_needs_no_snapshot),
         cmocka_unit_test(a_log_that_fills_up_is_not_held),
+        cmocka_unit_test(one_snapshot_is_enough_for_a_store_that_was_lost),
         cmocka_unit_test(who_was_sent_a_snapshot_can_send_one),
         cmocka_unit_test(a_store_lost_alone_is_rebuilt_from_a_whole_log),
         cmocka_unit_test(the_log_is_cut_only_to_what_the_store_holds_durably),

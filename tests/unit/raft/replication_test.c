@@ -389,7 +389,7 @@ static void item_18_snapshots_begin_and_end(void **state)
     struct pd_raft_status status = one_status(&node);
     assert_int_equal(one_member(&status, 3)->state, PD_RAFT_SNAPSHOT);
     /* It failed: probe from what is known, not from what it would have held. */
-    pd_raft_report_snapshot(node.raft, 3, false);
+    pd_raft_report_snapshot(node.raft, 3, 0);
     status = one_status(&node);
     assert_int_equal(one_member(&status, 3)->state, PD_RAFT_PROBE);
     assert_int_equal(one_member(&status, 3)->next, 1);
@@ -398,6 +398,41 @@ static void item_18_snapshots_begin_and_end(void **state)
     assert_non_null(one_sent(&node, PD_RAFT_MSG_SNAP, 3));
     /* Any ack that reaches the log ends it. */
     assert_int_equal(one_ack(&node, 3, session, 6), PD_OK);
+    status = one_status(&node);
+    assert_int_equal(one_member(&status, 3)->state, PD_RAFT_REPLICATE);
+    one_close(&node);
+}
+
+/* A state that another member gave it, or this leader before it led: of that the leader's raft
+ * knows nothing, and it probes where the log was cut since. */
+static void item_18_who_was_given_a_state_is_probed_behind_it(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    uint64_t session = lead_compacted(&node, &config);
+    struct pd_raft_status status = one_status(&node);
+    assert_int_equal(one_member(&status, 3)->state, PD_RAFT_PROBE);
+    assert_true(one_member(&status, 3)->next < 6);
+    pd_raft_report_snapshot(node.raft, 3, 5);
+    status = one_status(&node);
+    assert_int_equal(one_member(&status, 3)->state, PD_RAFT_PROBE);
+    assert_int_equal(one_member(&status, 3)->match, 0); /* it has acknowledged nothing */
+    assert_int_equal(one_member(&status, 3)->next, 6);
+    pd_raft_report_snapshot(node.raft, 3, 4); /* an older one: nothing new */
+    status = one_status(&node);
+    assert_int_equal(one_member(&status, 3)->next, 6);
+    msg heard = {.type = PD_RAFT_MSG_HEARTBEAT_RESP, .from = 3, .term = 1, .session = session};
+    assert_int_equal(one_step(&node, heard), PD_OK);
+    one_take(&node);
+    assert_null(one_sent(&node, PD_RAFT_MSG_SNAP, 3));
+    const msg *sent = one_sent(&node, PD_RAFT_MSG_APP, 3);
+    assert_non_null(sent);
+    assert_int_equal(sent->index, 5);
+    assert_int_equal(one_ack(&node, 3, session, 6), PD_OK);
+    status = one_status(&node);
+    assert_int_equal(one_member(&status, 3)->state, PD_RAFT_REPLICATE);
+    pd_raft_report_snapshot(node.raft, 3, 6); /* it goes on as it was */
     status = one_status(&node);
     assert_int_equal(one_member(&status, 3)->state, PD_RAFT_REPLICATE);
     one_close(&node);
@@ -558,6 +593,7 @@ int main(void)
         cmocka_unit_test(item_16_restart_believes_the_applied_index),
         cmocka_unit_test(item_17_single_voter_commits_after_its_write),
         cmocka_unit_test(item_18_snapshots_begin_and_end),
+        cmocka_unit_test(item_18_who_was_given_a_state_is_probed_behind_it),
         cmocka_unit_test(item_18_a_snapshot_that_the_log_holds_only_commits),
         cmocka_unit_test(item_18_what_the_store_was_given_is_restored_in_any_term),
         cmocka_unit_test(item_18_a_restored_snapshot_that_the_log_holds_only_commits),
