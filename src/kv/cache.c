@@ -61,10 +61,23 @@ static void store_slot(struct pd_kv_cache_slot *to, const struct pd_kv_cache_slo
     }
 }
 
+static bool is_empty(const struct pd_kv_cache_set *set)
+{
+    for (uint32_t way = 0; way < PD_KV_CACHE_WAYS; way++) {
+        if (set->slots[way].hash != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void pd_kv_cache_clear(struct pd_kv_cache *cache)
 {
     for (uint64_t i = 0; i < cache->set_count; i++) {
         struct pd_kv_cache_set *set = &cache->sets[i];
+        if (is_empty(set)) {
+            continue; /* a page that was never written is not made for this */
+        }
         write_begin(set);
         for (uint32_t way = 0; way < PD_KV_CACHE_WAYS; way++) {
             __atomic_store_n(&set->slots[way].hash, 0, __ATOMIC_RELAXED);

@@ -4,9 +4,11 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/pages.h"
 #include "kv/codec.h"
 
 #define ALIGNMENT 8u
+#define FORGET_BYTES (UINT64_C(4) << 20) /* once so much was released, its pages go back */
 /* Positions begin here, so that 0 is none. */
 #define FIRST_POSITION ALIGNMENT
 
@@ -38,6 +40,7 @@ void pd_kv_overlay_clear(struct pd_kv_overlay *overlay)
     overlay->tail = FIRST_POSITION;
     overlay->head = FIRST_POSITION;
     overlay->last = 0;
+    overlay->forgotten = FIRST_POSITION;
     memset(overlay->links, 0, sizeof overlay->links);
     pd_random_init(&overlay->random, 1, "overlay");
 }
@@ -243,6 +246,10 @@ void pd_kv_overlay_release(struct pd_kv_overlay *overlay, uint64_t position)
     if (overlay->tail >= overlay->head) {
         overlay->tail = overlay->head;
         overlay->last = 0;
+    }
+    if (overlay->tail - overlay->forgotten >= FORGET_BYTES) {
+        pd_pages_forget_unused(overlay->ring, overlay->ring_size, overlay->tail, overlay->head);
+        overlay->forgotten = overlay->tail;
     }
 }
 

@@ -39,9 +39,10 @@ struct pd_kv_entry {
 struct pd_kv_overlay {
     uint8_t *ring;
     uint64_t ring_size;
-    uint64_t tail; /* oldest entry */
-    uint64_t head; /* where the next one goes */
-    uint64_t last; /* newest entry; 0: none */
+    uint64_t tail;      /* oldest entry */
+    uint64_t head;      /* where the next one goes */
+    uint64_t last;      /* newest entry; 0: none */
+    uint64_t forgotten; /* the tail when pages were given back last */
     uint64_t links[PD_KV_OVERLAY_LEVELS];
     struct pd_random random; /* of heights; its seed is fixed */
 };

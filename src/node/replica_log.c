@@ -5,7 +5,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "base/pages.h"
 #include "node/replica_internal.h"
+#include "raft/ring.h"
 
 static struct pd_wal_record *add_record(struct pd_replica_batch *batch, struct pd_span payload)
 {
@@ -407,6 +409,8 @@ void pd_replica_log_cut(struct pd_replica *replica)
     struct pd_raft_snapshot_meta meta = {durable, entry.term, replica->conf};
     pd_raft_snapshot_available(replica->raft, &meta);
     pd_raft_compact(replica->raft, index);
+    struct pd_raft_ring ring = pd_raft_ring(replica->raft);
+    pd_pages_forget_unused(ring.bytes, ring.size, ring.tail, ring.head);
     replica->cut_index = index;
     /* The entry at `index` stays on disk: it tells the term before the first. */
     pd_replica_emit(replica, PD_REPLICA_LOG_CUT)->index = index;

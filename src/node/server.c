@@ -67,6 +67,7 @@ static void fit_segment(struct pd_server *server)
     if (config->wal.reserve_bytes > bytes / 4) {
         config->wal.reserve_bytes = bytes / 4 / PD_DISK_BLOCK_SIZE * PD_DISK_BLOCK_SIZE;
     }
+    config->wal.room_bytes = config->disk_low_bytes / PD_SERVER_ROOM_PART * 2;
     if (config->replica.log_batch_bytes_max > bytes / 16) {
         config->replica.log_batch_bytes_max = bytes / 16;
     }

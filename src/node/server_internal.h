@@ -152,6 +152,7 @@ struct pd_server_read {
     uint8_t bounds[]; /* low, high */
 };
 
+#define PD_SERVER_ROOM_PART 8u /* of disk_low_bytes: with less free, the store is given nothing */
 #define PD_SERVER_VIEWS_MAX 4u
 
 struct pd_server_view {

@@ -8,7 +8,6 @@
 
 #define MS_NS UINT64_C(1000000)
 #define RETRY_NS (250 * MS_NS)
-#define ROOM_PART 8u /* of what is low: below, the store waits as well */
 #define PAGE_BYTES_MIN ((size_t)4096)
 #define READS_TOGETHER 16u /* that one reader is given before another is woken */
 
@@ -41,7 +40,7 @@ static bool has_room(const struct pd_server *server)
     uint64_t free_bytes = 0;
     struct pd_disk *disk = server->writer.disk;
     return disk->ops->free_bytes(disk, &free_bytes) != PD_OK ||
-           free_bytes >= server->config.disk_low_bytes / ROOM_PART;
+           free_bytes >= server->config.disk_low_bytes / PD_SERVER_ROOM_PART;
 }
 
 static enum pd_status try_job(struct pd_server *server, struct pd_server_store_job *job)

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "raft/raft_internal.h"
+#include "raft/ring.h"
 
 struct pd_raft_config pd_raft_config_default(void)
 {
@@ -353,6 +354,12 @@ uint32_t pd_raft_log_fill(const struct pd_raft *raft)
     uint64_t entries = (uint64_t)memory->count * 100 / memory->slots_max;
     uint64_t bytes = (memory->tail - memory->head) * 100 / memory->bytes_max;
     return (uint32_t)(entries > bytes ? entries : bytes);
+}
+
+struct pd_raft_ring pd_raft_ring(struct pd_raft *raft)
+{
+    const struct pd_log_memory *memory = &raft->log.memory;
+    return (struct pd_raft_ring){memory->bytes, memory->bytes_max, memory->head, memory->tail};
 }
 
 void pd_raft_set_election_timeout(struct pd_raft *raft, uint32_t ticks)

@@ -64,8 +64,9 @@ bool pd_wal_room(struct pd_wal *wal, size_t size);
 
 /* space.c */
 void pd_wal_spare_name(uint32_t spare, struct pd_disk_name *name_out);
-/* Make spare `spare`, zero-filled and durable, under its name. */
-enum pd_status pd_wal_make_spare(struct pd_wal *wal, uint32_t spare);
+/* Make spare `spare`, zero-filled and durable, under its name. PD_ERR_FULL, and nothing was tried:
+ * it would not leave `room` bytes of the disk to others. */
+enum pd_status pd_wal_make_spare(struct pd_wal *wal, uint32_t spare, uint64_t room);
 /* Look which spares and reserve are there; unfinished ones are removed. */
 enum pd_status pd_wal_find_spares(struct pd_wal *wal);
 

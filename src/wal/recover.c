@@ -321,7 +321,7 @@ static enum pd_status begin_log(struct pd_wal *wal)
     wal->segments[wal->segment_count++].sequence = 1;
     pd_wal_spare_name(0, &from);
     pd_wal_segment_name(1, &to);
-    enum pd_status status = pd_wal_make_spare(wal, 0);
+    enum pd_status status = pd_wal_make_spare(wal, 0, 0);
     if (status != PD_OK) {
         return status;
     }

@@ -15,14 +15,28 @@ void pd_wal_spare_name(uint32_t spare, struct pd_disk_name *name_out)
     snprintf(name_out->text, sizeof name_out->text, "spare-%u", (unsigned)spare);
 }
 
-/* A file of zeroes, durable, under `name`. Until it is whole it has another name. */
-static enum pd_status make_zero_file(struct pd_wal *wal, const char *name, uint64_t size)
+/* Looked at before, not found out by writing: a file that cannot be finished would take the last
+ * bytes from others on this disk, for as long as it is tried. */
+static bool leaves_room(struct pd_wal *wal, uint64_t size, uint64_t room)
+{
+    uint64_t free_bytes = 0;
+    return wal->disk->ops->free_bytes(wal->disk, &free_bytes) != PD_OK ||
+           (free_bytes >= size && free_bytes - size >= room);
+}
+
+/* A file of zeroes, durable, under `name`. Until it is whole it has another name. PD_ERR_FULL: it
+ * would not leave `room` bytes. */
+static enum pd_status make_zero_file(struct pd_wal *wal, const char *name, uint64_t size,
+                                     uint64_t room)
 {
     struct pd_disk *disk = wal->disk;
     struct pd_disk_file file;
     enum pd_status status = disk->ops->remove(disk, NEW_NAME);
     if (status != PD_OK && status != PD_ERR_UNKNOWN) {
         return status;
+    }
+    if (!leaves_room(wal, size, room)) {
+        return PD_ERR_FULL;
     }
     status = disk->ops->create(disk, NEW_NAME, &file);
     if (status != PD_OK) {
@@ -47,11 +61,11 @@ static enum pd_status make_zero_file(struct pd_wal *wal, const char *name, uint6
     return status;
 }
 
-enum pd_status pd_wal_make_spare(struct pd_wal *wal, uint32_t spare)
+enum pd_status pd_wal_make_spare(struct pd_wal *wal, uint32_t spare, uint64_t room)
 {
     struct pd_disk_name name;
     pd_wal_spare_name(spare, &name);
-    enum pd_status status = make_zero_file(wal, name.text, wal->config.segment_bytes);
+    enum pd_status status = make_zero_file(wal, name.text, wal->config.segment_bytes, room);
     wal->spares[spare] = status == PD_OK;
     return status;
 }
@@ -148,7 +162,7 @@ enum pd_status pd_wal_maintain(struct pd_wal *wal, bool *more_out)
     }
     uint32_t spare = missing_spare(wal);
     if (spare < wal->config.spare_segments) {
-        status = pd_wal_make_spare(wal, spare);
+        status = pd_wal_make_spare(wal, spare, wal->config.room_bytes);
         if (status == PD_ERR_FULL && wal->has_reserve && !PD_MUTANT(WAL_RESERVE_KEPT)) {
             /* What frees space elsewhere may need some first. */
             PD_SOMETIMES(WAL_RESERVE_GIVEN, true);
@@ -159,7 +173,8 @@ enum pd_status pd_wal_maintain(struct pd_wal *wal, bool *more_out)
             }
         }
     } else if (wal->config.reserve_bytes > 0 && !wal->has_reserve) {
-        status = make_zero_file(wal, RESERVE_NAME, wal->config.reserve_bytes);
+        status =
+            make_zero_file(wal, RESERVE_NAME, wal->config.reserve_bytes, wal->config.room_bytes);
         wal->has_reserve = status == PD_OK;
         PD_SOMETIMES(WAL_RESERVE_BACK, wal->has_reserve && wal->is_low);
     } else {

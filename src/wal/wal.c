@@ -179,7 +179,7 @@ static enum pd_status take_spare(struct pd_wal *wal, uint32_t *spare_out)
         }
     }
     *spare_out = 0;
-    enum pd_status status = pd_wal_make_spare(wal, 0);
+    enum pd_status status = pd_wal_make_spare(wal, 0, wal->config.room_bytes);
     PD_SOMETIMES(WAL_NO_SPARE, status != PD_OK);
     wal->is_low = wal->is_low || status == PD_ERR_FULL;
     return status;

@@ -57,6 +57,7 @@ struct pd_wal_config {
     uint32_t groups_max;
     uint32_t mark_bytes_max; /* payload of a SNAPSHOT */
     uint64_t reserve_bytes;  /* of a file that is given back to a full disk; 0: none */
+    uint64_t room_bytes;     /* free space that a new spare or reserve leaves to others */
 };
 
 /* 64 MiB segments, two spares, 16 MiB reserve, 1,024 segments, 64 groups. */

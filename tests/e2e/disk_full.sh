@@ -53,6 +53,15 @@ runs 0 kv get --socket "$socket" keys/u1
 runs 0 kv del --socket "$socket" keys/u1
 printed "1 deleted"
 
+# What the store was given before the disk was low is written: RocksDB ends the process if the disk is filled to the last
+# byte in the middle of that (README, Honest limits).
+field() { sed -n "s/^$1 *//p" "$out"; }
+for ((i = 0; i < 100; i++)); do
+    runs 0 status --socket "$socket"
+    [ "$(field durable_index)" -lt 500 ] || break
+    sleep 0.1
+done
+
 # Full.
 cat /dev/zero >"$disk/more" 2>/dev/null || true
 [ "$(df -B1 --output=avail "$disk" | tail -n 1)" -eq 0 ] || fail "the disk is not full"

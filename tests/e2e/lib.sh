@@ -42,13 +42,13 @@ skip() {
     echo "SKIP $1: $2"
 }
 
-# runs CODE ARGUMENT...: `pando ARGUMENT...` must end with this exit code within a minute. Its output is in $out and
-# $err for the checks that follow.
+# runs CODE ARGUMENT...: `pando ARGUMENT...` must end with this exit code, within what the slowest machine takes. Its
+# output is in $out and $err for the checks that follow.
 runs() {
     local wanted=$1 code=0
     shift
     shown="pando $*"
-    timeout -k 5 60 "$PANDO" "$@" >"$out" 2>"$err" || code=$?
+    timeout -k 5 240 "$PANDO" "$@" >"$out" 2>"$err" || code=$?
     if [ "$code" -ne "$wanted" ]; then
         fail "$shown: exit code $code instead of $wanted"
         head -n 12 "$out" "$err"

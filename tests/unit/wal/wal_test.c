@@ -392,6 +392,36 @@ static void a_full_disk_refuses_and_recovers(void **state)
     end(&world);
 }
 
+/* The store writes to the same disk, and may not find it full because a spare is being tried. */
+static void spares_leave_room_to_others(void **state)
+{
+    (void)state;
+    struct world world;
+    memset(&world, 0, sizeof world);
+    pd_random_init(&world.random, 10, "wal test");
+    pd_sim_disk_init(&world.disk, 12 * 8 * PD_DISK_BLOCK_SIZE);
+    world.config = small_config();
+    world.config.room_bytes = 3 * world.config.segment_bytes + PD_DISK_BLOCK_SIZE;
+    assert_int_equal(reopen(&world), PD_OK);
+    enum pd_status status = PD_OK;
+    while (status == PD_OK) {
+        bool more = true;
+        while (more) {
+            more = pd_wal_maintain(world.wal, &more) == PD_OK && more;
+        }
+        uint64_t free_bytes = 0;
+        assert_int_equal(world.disk.base.ops->free_bytes(&world.disk.base, &free_bytes), PD_OK);
+        assert_true(free_bytes >= world.config.room_bytes);
+        status = write_batch(&world, 0, 2, 3000);
+        if (status == PD_OK) {
+            sync_log(&world);
+        }
+    }
+    assert_int_equal(status, PD_ERR_FULL);
+    assert_true(pd_wal_is_low(world.wal));
+    end(&world);
+}
+
 static void what_cannot_be_written_is_refused(void **state)
 {
     (void)state;
@@ -437,6 +467,7 @@ int main(void)
         cmocka_unit_test(damage_before_the_tail_is_told),
         cmocka_unit_test(a_missing_segment_is_damage),
         cmocka_unit_test(a_full_disk_refuses_and_recovers),
+        cmocka_unit_test(spares_leave_room_to_others),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(a_failed_sync_is_told),
     };
