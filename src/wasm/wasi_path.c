@@ -373,7 +373,6 @@ static uint64_t open_rights(uint32_t oflags)
 {
     uint64_t rights = WASI_RIGHT_PATH_OPEN;
     rights |= (oflags & PD_FILE_OPEN_CREATE) != 0 ? WASI_RIGHT_PATH_CREATE_FILE : 0;
-    rights |= (oflags & PD_FILE_OPEN_TRUNCATE) != 0 ? WASI_RIGHT_PATH_FILESTAT_SET_SIZE : 0;
     return rights;
 }
 
@@ -398,6 +397,11 @@ enum pd_call_result pd_wasi_path_open(struct pd_call *call)
     }
     if (error == PD_FILE_OK && !pd_wasi_is_memory(call, memory, 4)) {
         error = PD_FILE_FAULT;
+    }
+    /* The one right whose lack is `perm`: what other runtimes say, and programs compare with. */
+    if (error == PD_FILE_OK && (oflags & PD_FILE_OPEN_TRUNCATE) != 0 &&
+        (dir.base & WASI_RIGHT_PATH_FILESTAT_SET_SIZE) == 0) {
+        error = PD_FILE_PERM;
     }
     /* Other rights are cut down in silence, as libraries ask for all; these two would be missed
      * later. */

@@ -263,7 +263,7 @@ static void rights(void)
     IS(open_at(narrow, "file", 0, R(FD_WRITE), &fd), NOTCAPABLE);
     IS(open_at(narrow, "new", CREATE, 0, &fd), NOTCAPABLE);
     OK(__wasi_fd_fdstat_set_rights(narrow, R(PATH_OPEN), 0));
-    IS(open_at(narrow, "file", TRUNCATE, 0, &fd), NOTCAPABLE);
+    IS(open_at(narrow, "file", TRUNCATE, 0, &fd), PERM);
     OK(open_at(narrow, "file", 0, 0, &fd));
     OK(__wasi_fd_close(fd));
     OK(__wasi_fd_close(narrow));
