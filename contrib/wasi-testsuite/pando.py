@@ -29,9 +29,13 @@ def get_wasi_worlds():
     return ["wasi:cli/command"]
 
 
-def compute_argv(test_path, args_env_dirs, *_):
-    """The command for a test. Its directories come as pairs of names, or as the one that is the root."""
-    args, env, dirs = args_env_dirs
+def compute_argv(test_path, *given):
+    """The command for a test.
+
+    Arguments, variables and directories come as one (with more behind it), or, from earlier runners, one by one.
+    Directories are pairs of names, or the one that is the root.
+    """
+    args, env, dirs = given[0] if isinstance(given[0], tuple) else given[:3]
     if dirs is None or isinstance(dirs, (str, os.PathLike)):
         dirs = [] if dirs is None else [(dirs, "/")]
     argv = PANDO + ["run"]

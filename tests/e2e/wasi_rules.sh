@@ -55,7 +55,7 @@ said "HOST:PORT is wanted"
 # Without one there is nothing to accept.
 runs 1 run "$guests/wasi_server.wasm"
 
-# The adapter's words, for the runner of today, which names one root, and that of before, which names pairs.
+# The adapter's words, for the runner of today, which names one root, and those of before: pairs, and the first of all.
 mkdir "$work/suite"
 timeout -k 5 240 python3 - "$PANDO_SOURCE_DIR/contrib/wasi-testsuite" "$work/suite" "$guests" <<'PY' >"$out" 2>"$err" ||
 import os, subprocess, sys
@@ -69,11 +69,25 @@ of_root, of_pairs = [
     pando.compute_argv(guests + "/wasi_rules.wasm", (["word"], {"NAME": "value"}, dirs), [], "world", "version")
     for dirs in (scratch, [(scratch, "/")])]
 assert of_root == of_pairs
+assert of_root == pando.compute_argv(guests + "/wasi_rules.wasm", ["word"], {"NAME": "value"}, [(scratch, "/")])
 ended = subprocess.run(of_root, capture_output=True, text=True)
 assert ended.returncode == 0 and ended.stdout.endswith("OK all\n"), ended
 words = ["one", "two words", "--dir", "/"]
 argv = pando.compute_argv(guests + "/wasi_system.wasm", (words, {"PANDO_TEST": "yes"}, None), [], "world", "version")
 assert argv[-4:] == words and "--env" in argv
+
+def script(*words):
+    ended = subprocess.run([sys.executable, folder + "/pando_script.py", *words], cwd=os.path.dirname(scratch),
+                           capture_output=True, text=True)
+    return ended.returncode, ended.stdout
+
+with open(scratch + "/file", "w") as file:
+    file.write("text")
+assert script("--version") == (0, f"pando {pando.get_version()}\n")
+name = os.path.basename(scratch)
+test = ["--test-file", guests + "/verbs.wasm", "--arg", f"once:{name}/file", "--arg", "say:read"]
+assert script(*test, "--env", "A=b=c", "--dir", name) == (0, "read\n")
+assert script(*test)[0] == 9
 PY
     { fail "the adapter:"; cat "$out" "$err"; }
 
