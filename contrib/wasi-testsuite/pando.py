@@ -29,13 +29,14 @@ def get_wasi_worlds():
     return ["wasi:cli/command"]
 
 
-def compute_argv(test_path, *given):
+def compute_argv(test_path, args, env, dirs=None, *_more, **_named):
     """The command for a test.
 
-    Arguments, variables and directories come as one (with more behind it), or, from earlier runners, one by one.
+    Arguments, variables and directories come as one, with other things behind it, or, from earlier runners, one by one.
     Directories are pairs of names, or the one that is the root.
     """
-    args, env, dirs = given[0] if isinstance(given[0], tuple) else given[:3]
+    if not isinstance(env, dict):
+        args, env, dirs = args
     if dirs is None or isinstance(dirs, (str, os.PathLike)):
         dirs = [] if dirs is None else [(dirs, "/")]
     argv = PANDO + ["run"]

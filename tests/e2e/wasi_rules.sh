@@ -69,7 +69,9 @@ of_root, of_pairs = [
     pando.compute_argv(guests + "/wasi_rules.wasm", (["word"], {"NAME": "value"}, dirs), [], "world", "version")
     for dirs in (scratch, [(scratch, "/")])]
 assert of_root == of_pairs
-assert of_root == pando.compute_argv(guests + "/wasi_rules.wasm", ["word"], {"NAME": "value"}, [(scratch, "/")])
+by_name = {"args": ["word"], "env": {"NAME": "value"}, "dirs": [(scratch, "/")]}
+assert of_root == pando.compute_argv(test_path=guests + "/wasi_rules.wasm", **by_name)
+assert of_root == pando.compute_argv(guests + "/wasi_rules.wasm", *by_name.values(), "version")
 ended = subprocess.run(of_root, capture_output=True, text=True)
 assert ended.returncode == 0 and ended.stdout.endswith("OK all\n"), ended
 words = ["one", "two words", "--dir", "/"]
