@@ -144,8 +144,9 @@ static int await_request(uint64_t stream, struct request *request)
     }
 }
 
-/* Take what was looked at, and answer. A process may be killed where its turn ends: it begins a
- * fresh one before, and nothing in between waits, so no kill comes in between. */
+/* Take what was looked at, and answer. A process may be killed where its turn ends: by yielding it
+ * begins a whole one, of which this is a small part, and nothing in it waits, so no kill comes in
+ * between. (Only an answer to a client that does not read what it asked for before may wait.) */
 static bool take_and_answer(uint64_t stream, uint32_t taken, uint32_t size)
 {
     uint64_t error = 0;

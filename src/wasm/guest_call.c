@@ -372,6 +372,14 @@ void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns)
     guest->machine->wake_at(guest->process, deadline_ns);
 }
 
+void pd_call_begin_slice(struct pd_call *call)
+{
+    struct pd_guest *guest = call->guest;
+    wasmtime_error_t *error =
+        wasmtime_context_fuel_async_yield_interval(guest->context, guest->machine->yield_interval);
+    pd_assert(error == NULL);
+}
+
 /* --- Blocking work ---------------------------------------------------------------------------- */
 
 static enum pd_call_result block_resume(struct pd_call *call)

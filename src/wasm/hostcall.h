@@ -153,4 +153,8 @@ enum pd_call_result pd_call_nested(struct pd_call *call, const char *name,
  * one; it is cancelled when the call ends. `resume` compares the time itself. */
 void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns);
 
+/* From `resume`: the turn that runs counts its slice of fuel from here. It would go on with the
+ * rest of the former one, which a wait leaves as it is, and could end anywhere. */
+void pd_call_begin_slice(struct pd_call *call);
+
 #endif

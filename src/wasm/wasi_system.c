@@ -159,10 +159,12 @@ enum pd_call_result pd_wasi_proc_raise(struct pd_call *call)
 
 static enum pd_call_result yielded(struct pd_call *call)
 {
+    pd_call_begin_slice(call);
     return pd_wasi_answer(call, PD_FILE_OK);
 }
 
-/* Wait for a time that is now: whoever is runnable goes first. */
+/* Wait for a time that is now: whoever is runnable goes first. What follows is a whole turn, which
+ * no kill interrupts. */
 enum pd_call_result pd_wasi_sched_yield(struct pd_call *call)
 {
     call->resume = yielded;

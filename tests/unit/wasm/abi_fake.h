@@ -320,6 +320,11 @@ void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns)
     call->guest->machine->wake_at(call->guest->process, deadline_ns);
 }
 
+void pd_call_begin_slice(struct pd_call *call)
+{
+    (void)call;
+}
+
 /* --- module.h --------------------------------------------------------------------------------- */
 
 enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_source *source,

@@ -109,6 +109,28 @@ static void a_late_answer_is_dropped(void **state)
     world_close(world);
 }
 
+/* A kill comes where a turn ends, so a guest that yields must know that none ends soon after: each
+ * of these loops takes more than half a slice of fuel. */
+static void after_a_yield_comes_a_whole_turn(void **state)
+{
+    (void)state;
+    static const char source[] =
+        "(module (import \"wasi_snapshot_preview1\" \"sched_yield\" (func $yield (result i32)))"
+        "(memory (export \"memory\") 1)"
+        "(func (export \"yields\") (param i64) (local i32)"
+        "  (loop $again"
+        "    (drop (call $yield))"
+        "    (local.set 1 (i32.const 10000))"
+        "    (loop $work (br_if $work (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))"
+        "    (br_if $again (i64.ne (i64.const 0)"
+        "                          (local.tee 0 (i64.sub (local.get 0) (i64.const 1))))))))";
+    struct world *world = world_open(source, 8);
+    const struct ended *ended = world_await(world, world_start(world, "yields", 100));
+    assert_string_equal(ended->text, "");
+    assert_int_equal(ended->slice_count, 101);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +138,7 @@ int main(void)
         cmocka_unit_test(limits_end_one_actor_alone),
         cmocka_unit_test(what_was_sent_before_the_end_arrives),
         cmocka_unit_test(a_late_answer_is_dropped),
+        cmocka_unit_test(after_a_yield_comes_a_whole_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ struct ended {
     enum pd_exit_reason reason;
     char text[256];
     uint64_t memory_size;
+    uint64_t slice_count;
 };
 
 struct world {
@@ -58,6 +59,7 @@ static inline void world_ended(void *context, struct pd_program *program,
                        pd_exit_text_bytes(process->exit.text));
         const struct pd_wasm_process *wasm = process->data;
         ended->memory_size = pd_guest_memory_size(wasm->guest);
+        ended->slice_count = atomic_load(&process->slice_count);
         atomic_fetch_add(&ended->count, 1);
     }
 }

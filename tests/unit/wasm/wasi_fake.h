@@ -52,6 +52,7 @@ struct pd_guest {
     const struct pd_import *import;
     struct fake_work *work; /* of the call that waits, or NULL */
     uint64_t wake_ns;
+    uint32_t slices_begun;
     bool has_exited;
     bool has_trapped;
     uint32_t exit_code;
@@ -255,6 +256,11 @@ enum pd_call_result pd_call_exit(struct pd_call *call, uint32_t exit_code)
 void pd_call_wake_at(struct pd_call *call, uint64_t deadline_ns)
 {
     call->guest->wake_ns = deadline_ns;
+}
+
+void pd_call_begin_slice(struct pd_call *call)
+{
+    call->guest->slices_begun++;
 }
 
 static void fake_work_run(void *argument)

@@ -304,7 +304,9 @@ static void the_end_of_a_process(void **state)
     const uint64_t none = 0;
     assert_int_equal(fake_begin(guest, fake_import("sched_yield"), &none, 0), PD_CALL_WAIT);
     assert_int_equal(guest->wake_ns, world.host.now_ns);
+    assert_int_equal(guest->slices_begun, 0);
     assert_int_equal(fake_continue(guest), PD_CALL_DONE);
+    assert_int_equal(guest->slices_begun, 1);
     guest->call.resume = NULL;
     assert_int_equal(guest->call.result, 0);
     world_close(&world);
