@@ -86,9 +86,9 @@ static uint64_t listen_tls(struct actor *actor, const struct pem *pem, uint16_t 
     return listener;
 }
 
-/* Begin to connect, trusting `root` (NULL: what the system trusts). */
-static void begin_connect(struct actor *client, const char *host, uint16_t port,
-                          const struct pem *root, uint64_t timeout_ms)
+/* Begin to connect, trusting `root` (NULL: what the system trusts); the answer goes to `out`. */
+static void begin_connect_to(struct actor *client, const char *host, uint16_t port,
+                             const struct pem *root, uint64_t timeout_ms, uint64_t out)
 {
     uint32_t size = actor_put(client, HOST_AT, host);
     if (root != NULL) {
@@ -96,8 +96,14 @@ static void begin_connect(struct actor *client, const char *host, uint16_t port,
         pd_put_u32(actor_memory(client, VECTORS_AT), CERTIFICATE_AT);
         pd_put_u32(actor_memory(client, VECTORS_AT + 4), (uint32_t)root->certificate_size);
     }
-    BEGIN(client, NET, "tls_connect", HOST_AT, size, port, timeout_ms, OUT_AT, VECTORS_AT,
+    BEGIN(client, NET, "tls_connect", HOST_AT, size, port, timeout_ms, out, VECTORS_AT,
           root != NULL);
+}
+
+static void begin_connect(struct actor *client, const char *host, uint16_t port,
+                          const struct pem *root, uint64_t timeout_ms)
+{
+    begin_connect_to(client, host, port, root, timeout_ms, OUT_AT);
 }
 
 /* Client and server with a stream each; the server's handshake goes on in its first read. */
@@ -644,6 +650,62 @@ static void unknown_ids_and_bad_pointers_trap(void **state)
     assert_says(TRAP(&actor, MESSAGE, "push_tls_stream", 3), "no TLS stream has the id 3");
 }
 
+/* The call has its answer, and no place for it. */
+static void expect_no_place(struct net_fixture *f, struct actor *actor, const char *what)
+{
+    net_poll(f, actor);
+    assert_false(actor_lives(actor));
+    assert_says(f->world.last_text, what);
+}
+
+static void connect_without_a_place(struct net_fixture *f, uint64_t place)
+{
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&server, &ours, &port);
+    begin_connect_to(&client, "localhost", port, &ours, FOREVER, place);
+    assert_int_equal(WAIT_CALL(f, &server, "tls_accept", listener, OUT_AT, PEER_AT), 0);
+    BEGIN(&server, NET, "tls_flush", net_out(&server), OUT_AT);
+    expect_no_place(f, &client, "tls_connect: result pointer: pointer out of bounds");
+    net_poll(f, &server); /* its handshake ends, well or not */
+    (void)CALL(&server, NET, "drop_tls_listener", listener);
+    client = net_actor(f, "local");
+    begin_connect_to(&client, "127.0.0.1", port, &ours, FOREVER, place); /* it is refused */
+    expect_no_place(f, &client, "tls_connect: error id: pointer out of bounds");
+}
+
+/* Only who speaks with a server gets these answers: net_pointers has the rest. */
+static void answers_need_a_place(void **state)
+{
+    struct net_fixture *f = *state;
+    static const uint64_t places[] = {FAKE_MEMORY_SIZE - 7, UINT32_MAX};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        for (size_t at = 0; at < 3; at++) {
+            struct actor server = net_actor(f, "local");
+            struct actor client = net_actor(f, "local");
+            uint64_t near = 0;
+            uint64_t far = 0;
+            connect_tls(f, &server, &client, "localhost", &far, &near);
+            say(f, &server, far, "data");
+            put_part(&client, DATA_AT, 4);
+            const struct {
+                const char *name;
+                uint64_t arguments[4];
+                size_t count;
+            } calls[] = {
+                {"tls_read", {near, DATA_AT, 4, places[i]}, 4},
+                {"tls_write_vectored", {near, VECTORS_AT, 1, places[i]}, 4},
+                {"tls_flush", {near, places[i]}, 2},
+            };
+            actor_begin(&client, abi_find(NET, calls[at].name), calls[at].arguments,
+                        calls[at].count);
+            expect_no_place(f, &client, "result pointer: pointer out of bounds");
+        }
+        connect_without_a_place(f, places[i]);
+    }
+}
+
 int main(void)
 {
 #define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_setup, net_teardown)
@@ -661,6 +723,7 @@ int main(void)
         NET_TEST(a_kill_ends_every_wait),
         NET_TEST(rights_and_errors_are_those_of_tcp),
         NET_TEST(unknown_ids_and_bad_pointers_trap),
+        NET_TEST(answers_need_a_place),
     };
     return cmocka_run_group_tests(tests, make_pems, NULL);
 }
