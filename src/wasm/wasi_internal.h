@@ -164,6 +164,7 @@ struct pd_wasi {
     struct wasi_table *table;       /* NULL until a descriptor changes */
     char *tag;                      /* NULL: the configuration's */
     struct pd_file_cancel *waiting; /* the wait for streams of the call under way, or NULL */
+    uint32_t received;              /* bytes that the sock_recv under way has taken already */
     struct pd_output lines[2];
     struct pd_error_tail errors;
 };
@@ -232,6 +233,7 @@ struct wasi_job {
     bool follows;
     bool is_nonblocking;
     bool is_peek;
+    bool is_whole;       /* of a read that goes on until its buffers are full */
     bool has_wait_place; /* of pd_files_wait_begin */
     /* For those who wait without a place: the function, to be called again a little later. */
     enum pd_call_result (*again)(struct pd_call *call);
@@ -296,10 +298,11 @@ static inline enum pd_call_result pd_wasi_answer(struct pd_call *call, enum pd_f
 enum pd_call_result pd_wasi_answer_u32(struct pd_call *call, uint32_t address, uint32_t value);
 enum pd_call_result pd_wasi_answer_u64(struct pd_call *call, uint32_t address, uint64_t value);
 
-/* fd_read and fd_write for sockets, whose counts lie elsewhere; `again` is the whole function, for
- * waits without a place. */
-enum pd_call_result pd_wasi_receive(struct pd_call *call, bool is_peek, uint32_t count_at,
-                                    enum pd_call_result (*again)(struct pd_call *call));
+/* sock_recv, once its flags are known to be good and its descriptor to be a socket. */
+enum pd_call_result pd_wasi_receive(struct pd_call *call);
+
+/* fd_write for sockets, whose count lies elsewhere; `again` is the whole function, for waits
+ * without a place. */
 enum pd_call_result pd_wasi_send(struct pd_call *call, uint32_t count_at,
                                  enum pd_call_result (*again)(struct pd_call *call));
 

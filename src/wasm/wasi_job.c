@@ -91,8 +91,10 @@ enum pd_call_result pd_wasi_job_run_stream(struct pd_call *call, struct wasi_job
     enum pd_file_error error =
         job->is_nonblocking ? PD_FILE_OK : prepare_wait(pd_guest_wasi(call->guest), job, again);
     if (error != PD_FILE_OK) {
+        job->error = error;
+        enum pd_call_result result = finish(call, &job->blocking);
         job->blocking.release(&job->blocking);
-        return pd_wasi_answer(call, error);
+        return result;
     }
     return pd_wasi_job_run(call, job, work, finish);
 }

@@ -60,7 +60,30 @@ static void read_work(struct pd_blocking *self)
     job->result = io.done;
 }
 
-/* Scatter what was read over the buffers that were noted when the call began. */
+/* Scatter `count` bytes over the buffers that were noted when the call began, from `skipped` bytes
+ * on. False: they do not lie in memory. */
+static bool scatter(struct pd_call *call, const struct wasi_job *job, size_t skipped, size_t count)
+{
+    size_t done = 0;
+    for (uint32_t i = 0; i < job->iovec_count && done < count; i++) {
+        size_t room = job->iovecs[2 * i + 1];
+        size_t full = skipped < room ? skipped : room;
+        size_t piece = room - full < count - done ? room - full : count - done;
+        skipped -= full;
+        if (piece > 0) {
+            uint8_t *to = pd_guest_memory(call->guest, job->iovecs[2 * i] + (uint32_t)full, piece);
+            if (to == NULL) {
+                return false;
+            }
+            memcpy(to, job->data + done, piece);
+        }
+        done += piece;
+    }
+    return true;
+}
+
+static enum pd_call_result receive_on(struct pd_call *call);
+
 static enum pd_call_result read_finish(struct pd_call *call, struct pd_blocking *self)
 {
     const struct wasi_job *job = pd_wasi_job_of(self);
@@ -70,37 +93,54 @@ static enum pd_call_result read_finish(struct pd_call *call, struct pd_blocking 
     if (pd_wasi_job_again(call, job)) {
         return PD_CALL_WAIT;
     }
-    if (job->error != PD_FILE_OK) {
+    uint32_t before = job->is_whole ? wasi->received : 0;
+    if (job->error != PD_FILE_OK && before == 0) {
         return pd_wasi_answer(call, job->error);
     }
-    size_t done = 0;
-    for (uint32_t i = 0; i < job->iovec_count && done < job->result; i++) {
-        size_t rest = (size_t)job->result - done;
-        size_t piece = job->iovecs[2 * i + 1] < rest ? job->iovecs[2 * i + 1] : rest;
-        uint8_t *to = pd_guest_memory(call->guest, job->iovecs[2 * i], piece);
-        if (to == NULL) {
-            return pd_wasi_answer(call, PD_FILE_FAULT);
-        }
-        if (piece > 0) {
-            memcpy(to, job->data + done, piece);
-        }
-        done += piece;
+    /* After a failure the next call has the error, and this one what came until then. */
+    size_t came = job->error == PD_FILE_OK ? (size_t)job->result : 0;
+    if (!scatter(call, job, before, came)) {
+        return pd_wasi_answer(call, PD_FILE_FAULT);
     }
-    return pd_wasi_answer_u32(call, job->count_at, (uint32_t)done);
+    uint32_t done = before + (uint32_t)came;
+    bool may_wait = !job->is_nonblocking || job->again != NULL;
+    if (job->is_whole && may_wait && came > 0 && came < job->data_size) {
+        wasi->received = done;
+        return receive_on(call);
+    }
+    return pd_wasi_answer_u32(call, job->count_at, done);
 }
 
-static struct wasi_job *read_job(struct pd_call *call, struct pd_wasi *wasi, const char *name,
-                                 const struct wasi_fd *fd, const struct iovecs *iovecs)
+/* What the functions that read have apart. */
+struct reading {
+    const char *name;
+    uint64_t offset;
+    uint32_t count_at;
+    uint32_t done; /* bytes that have come already, fewer than there are buffers for */
+    bool is_peek;
+    bool is_whole; /* the buffers are to be full */
+    enum pd_call_result (*again)(struct pd_call *call);
+};
+
+static struct wasi_job *read_job(struct pd_call *call, struct pd_wasi *wasi,
+                                 const struct reading *reading, const struct wasi_fd *fd,
+                                 const struct iovecs *iovecs)
 {
     size_t noted = (size_t)iovecs->count * 2 * sizeof(uint32_t);
-    struct wasi_job *job = pd_wasi_job_create(wasi, name, fd, noted + iovecs->size);
+    size_t wanted = iovecs->size - reading->done;
+    struct wasi_job *job = pd_wasi_job_create(wasi, reading->name, fd, noted + wanted);
     if (job == NULL) {
         return NULL;
     }
     job->iovecs = (uint32_t *)(void *)job->bytes;
     job->iovec_count = iovecs->count;
     job->data = job->bytes + noted;
-    job->data_size = iovecs->size;
+    job->data_size = wanted;
+    job->offset = reading->offset;
+    job->count_at = reading->count_at;
+    job->is_peek = reading->is_peek;
+    job->is_whole = reading->is_whole;
+    job->is_nonblocking = (fd->flags & WASI_FDFLAG_NONBLOCK) != 0;
     const uint8_t *list =
         pd_guest_memory(call->guest, iovecs->at, (uint64_t)iovecs->count * WASI_IOVEC_SIZE);
     pd_assert(list != NULL);
@@ -134,15 +174,6 @@ static enum pd_file_error transfer_begin(struct pd_call *call, uint64_t right, b
     return pd_wasi_fd_require_file(*wasi_out, number, right | WASI_RIGHT_FD_SEEK, fd_out);
 }
 
-/* What the functions that read have apart. */
-struct reading {
-    const char *name;
-    uint64_t offset;
-    uint32_t count_at;
-    bool is_peek;
-    enum pd_call_result (*again)(struct pd_call *call);
-};
-
 static enum pd_call_result read_call(struct pd_call *call, const struct reading *reading)
 {
     uint64_t offset = reading->offset;
@@ -164,14 +195,11 @@ static enum pd_call_result read_call(struct pd_call *call, const struct reading 
     if (iovecs.size == 0) {
         return pd_wasi_answer_u32(call, count_at, 0);
     }
-    struct wasi_job *job = read_job(call, wasi, reading->name, &fd, &iovecs);
-    if (job == NULL) {
-        return pd_wasi_answer(call, PD_FILE_NOMEM);
+    struct wasi_job *job = read_job(call, wasi, reading, &fd, &iovecs);
+    if (job == NULL) { /* what has come already is in the guest's memory, and counts */
+        return reading->done > 0 ? pd_wasi_answer_u32(call, count_at, reading->done)
+                                 : pd_wasi_answer(call, PD_FILE_NOMEM);
     }
-    job->offset = offset;
-    job->count_at = count_at;
-    job->is_peek = reading->is_peek;
-    job->is_nonblocking = (fd.flags & WASI_FDFLAG_NONBLOCK) != 0;
     return fd.file->is_stream
                ? pd_wasi_job_run_stream(call, job, reading->again, read_work, read_finish)
                : pd_wasi_job_run(call, job, read_work, read_finish);
@@ -199,15 +227,26 @@ enum pd_call_result pd_wasi_fd_pread(struct pd_call *call)
     return read_call(call, &reading);
 }
 
-enum pd_call_result pd_wasi_receive(struct pd_call *call, bool is_peek, uint32_t count_at,
-                                    enum pd_call_result (*again)(struct pd_call *call))
+/* sock_recv, from its beginning or after some of what it wants has come. */
+static enum pd_call_result receive_on(struct pd_call *call)
 {
+    struct pd_wasi *wasi = pd_guest_wasi(call->guest);
+    pd_assert(wasi != NULL);
+    uint32_t flags = pd_call_u32(call, 3);
     const struct reading reading = {.name = "sock_recv",
                                     .offset = PD_FILE_POSITION,
-                                    .count_at = count_at,
-                                    .is_peek = is_peek,
-                                    .again = again};
+                                    .count_at = pd_call_u32(call, 4),
+                                    .done = wasi->received,
+                                    .is_peek = (flags & WASI_RIFLAG_PEEK) != 0,
+                                    .is_whole = (flags & WASI_RIFLAG_WAITALL) != 0,
+                                    .again = receive_on};
     return read_call(call, &reading);
+}
+
+enum pd_call_result pd_wasi_receive(struct pd_call *call)
+{
+    pd_guest_wasi(call->guest)->received = 0;
+    return receive_on(call);
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */

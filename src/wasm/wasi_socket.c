@@ -93,10 +93,11 @@ enum pd_call_result pd_wasi_sock_recv(struct pd_call *call)
     struct wasi_fd fd;
     uint32_t flags = pd_call_u32(call, 3);
     enum pd_file_error error = begin(call, WASI_RIGHT_FD_READ, &wasi, &fd);
-    if (error == PD_FILE_OK && (flags & ~(WASI_RIFLAG_PEEK | WASI_RIFLAG_WAITALL)) != 0) {
+    uint32_t both = WASI_RIFLAG_PEEK | WASI_RIFLAG_WAITALL;
+    if (error == PD_FILE_OK && (flags & ~both) != 0) {
         error = PD_FILE_INVAL;
-    } else if (error == PD_FILE_OK && (flags & WASI_RIFLAG_WAITALL) != 0) {
-        error = PD_FILE_NOTSUP; /* a kill would lose what was gathered by then */
+    } else if (error == PD_FILE_OK && flags == both) {
+        error = PD_FILE_NOTSUP; /* what is seen in pieces must be taken in pieces */
     }
     uint8_t *flags_out = pd_guest_memory(call->guest, pd_call_u32(call, 5), 2);
     if (error == PD_FILE_OK && flags_out == NULL) {
@@ -106,8 +107,7 @@ enum pd_call_result pd_wasi_sock_recv(struct pd_call *call)
         return pd_wasi_answer(call, error);
     }
     pd_put_u16(flags_out, 0); /* a stream's data is never cut off */
-    return pd_wasi_receive(call, (flags & WASI_RIFLAG_PEEK) != 0, pd_call_u32(call, 4),
-                           pd_wasi_sock_recv);
+    return pd_wasi_receive(call);
 }
 
 enum pd_call_result pd_wasi_sock_send(struct pd_call *call)

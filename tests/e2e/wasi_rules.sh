@@ -30,8 +30,10 @@ port=$(sed -n 's/.*listening at 127.0.0.1:\([0-9]*\)$/\1/p' "$out")
 timeout -k 5 240 python3 - "$port" <<'PY' || fail "$shown: a client was not served"
 import socket, sys
 
-def ask(connection, text):
-    connection.sendall(text)
+def ask(connection, *pieces):
+    for piece in pieces:
+        connection.sendall(piece)
+    text = b"".join(pieces)
     answer = b""
     while len(answer) < len(text):
         piece = connection.recv(4096)
@@ -42,6 +44,9 @@ def ask(connection, text):
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as one:
     ask(one, b"first")
     ask(one, b"of two " * 2000)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    ask(one, b"whole")
+    ask(one, *[b"in small pieces "] * 16)
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as two:
     ask(two, b"quit")
     assert two.recv(1) == b""

@@ -1,6 +1,6 @@
 /* wasi_server LISTENER - what came in is sent back in capitals, one connection after the other,
- * until one says "quit": through wasi-libc, on the descriptor of a listener that was given with
- * --listen. */
+ * until one says "quit"; after "whole", of which there is no more at once, a buffer that is full.
+ * Through wasi-libc, on the descriptor of a listener that was given with --listen. */
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
@@ -15,8 +15,14 @@ static int serve(int connection)
 {
     char bytes[256];
     ssize_t size;
-    while ((size = recv(connection, bytes, sizeof bytes, 0)) > 0) {
+    int flags = 0;
+    while ((size = recv(connection, bytes, sizeof bytes, flags)) > 0) {
+        if (flags != 0 && size != sizeof bytes) {
+            fprintf(stderr, "%zd bytes are not the whole\n", size);
+            exit(1);
+        }
         int is_quit = size >= 4 && memcmp(bytes, "quit", 4) == 0;
+        flags = size == 5 && memcmp(bytes, "whole", 5) == 0 ? MSG_WAITALL : 0;
         for (ssize_t i = 0; i < size; i++) {
             bytes[i] = (char)toupper((unsigned char)bytes[i]);
         }

@@ -233,6 +233,82 @@ static void sockets_are_polled(void **state)
     close(client);
 }
 
+/* Begin to receive until buffers of 3 and 4 bytes, with one for nothing in between, are full. */
+static enum pd_call_result begin_whole(struct pd_guest *guest, uint32_t fd)
+{
+    static const uint32_t iovecs[] = {DATA_AT, 3, DATA_AT, 0, DATA_AT + 100, 4};
+    for (uint32_t i = 0; i < 6; i++) {
+        pd_put_u32(guest->memory + IOVEC_AT + (size_t)4 * i, iovecs[i]);
+    }
+    memset(guest->memory + DATA_AT, 0, 128);
+    const uint64_t arguments[] = {fd, IOVEC_AT, 3, WAITALL, 8, FLAGS_AT};
+    return fake_begin(guest, fake_import("sock_recv"), arguments, 6);
+}
+
+static void assert_received(struct pd_guest *guest, const char *text)
+{
+    size_t size = strlen(text);
+    assert_int_equal(guest->call.result, 0);
+    guest->call.resume = NULL;
+    assert_int_equal(fake_u32(guest, 8), size);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(guest->memory[DATA_AT + (i < 3 ? i : 97 + i)], text[i]);
+    }
+}
+
+static void all_that_is_wanted_is_waited_for(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct pd_guest *guest = &scene.guest;
+    uint32_t fd;
+    uint32_t count;
+    int client = dial(&scene);
+    assert_int_equal(accept_as(guest, 0, &fd), 0);
+    /* Each piece ends the wait of one job, and another waits for the rest. */
+    assert_int_equal(begin_whole(guest, fd), PD_CALL_WAIT);
+    assert_int_equal(send(client, "ab", 2, 0), 2);
+    assert_int_equal(fake_continue(guest), PD_CALL_WAIT);
+    assert_int_equal(send(client, "cde", 3, 0), 3);
+    assert_int_equal(fake_continue(guest), PD_CALL_WAIT);
+    assert_int_equal(send(client, "fgh", 3, 0), 3);
+    assert_int_equal(fake_continue(guest), PD_CALL_DONE);
+    assert_received(guest, "abcdefg");
+    assert_int_equal(receive(guest, fd, 10, 0, &count), 0);
+    assert_int_equal(count, 1); /* no byte more than was wanted */
+    /* The end comes before. */
+    assert_int_equal(begin_whole(guest, fd), PD_CALL_WAIT);
+    assert_int_equal(send(client, "ij", 2, 0), 2);
+    assert_int_equal(fake_continue(guest), PD_CALL_WAIT);
+    close(client);
+    assert_int_equal(fake_continue(guest), PD_CALL_DONE);
+    assert_received(guest, "ij");
+    assert_int_equal(receive(guest, fd, 10, WAITALL, &count), 0);
+    assert_int_equal(count, 0);
+    scene_close(&scene);
+}
+
+static void who_does_not_wait_gets_what_is_there(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct pd_guest *guest = &scene.guest;
+    uint32_t fd;
+    uint32_t count;
+    int client = dial(&scene);
+    assert_int_equal(accept_as(guest, NONBLOCK, &fd), 0);
+    assert_int_equal(receive(guest, fd, 10, WAITALL, &count), PD_FILE_AGAIN);
+    assert_int_equal(send(client, "ab", 2, 0), 2);
+    put_fd(guest, 0, 1, fd);
+    assert_int_equal(CALL(guest, poll_oneoff, IN_AT, OUT_AT, 1, 8), 0);
+    assert_int_equal(receive(guest, fd, 10, WAITALL, &count), 0);
+    assert_int_equal(count, 2);
+    close(client);
+    scene_close(&scene);
+}
+
 static void what_is_wrong_is_said(void **state)
 {
     (void)state;
@@ -256,7 +332,8 @@ static void what_is_wrong_is_said(void **state)
     assert_int_equal(send_text(guest, LISTENER, "x"), PD_FILE_BADF);
     assert_int_equal(CALL(guest, sock_shutdown, LISTENER, SHUT_READ_SIDE), PD_FILE_NOTCAPABLE);
     assert_int_equal(receive(guest, fd, 10, 4, &count), PD_FILE_INVAL);
-    assert_int_equal(receive(guest, fd, 10, WAITALL, &count), PD_FILE_NOTSUP);
+    assert_int_equal(receive(guest, fd, 10, WAITALL | PEEK, &count), PD_FILE_NOTSUP);
+    assert_int_equal(receive(guest, fd, end, WAITALL, &count), PD_FILE_FAULT);
     assert_int_equal(receive(guest, fd, end, 0, &count), PD_FILE_FAULT);
     assert_int_equal(CALL(guest, sock_recv, fd, IOVEC_AT, 1, 0, end - 3, FLAGS_AT), PD_FILE_FAULT);
     assert_int_equal(CALL(guest, sock_recv, fd, IOVEC_AT, 1, 0, 8, end - 1), PD_FILE_FAULT);
@@ -351,23 +428,27 @@ static void the_waiting_are_let_go(void **state)
 {
     (void)state;
     unsigned before = open_descriptor_count();
-    for (int which = 0; which < 2; which++) {
+    for (int which = 0; which < 3; which++) {
         struct scene scene;
         scene_open(&scene);
         struct pd_guest *guest = &scene.guest;
         uint32_t fd = LISTENER;
         int client = -1;
-        if (which == 1) {
+        if (which > 0) {
             client = dial(&scene);
             assert_int_equal(accept_as(guest, 0, &fd), 0);
         }
         pd_put_u32(guest->memory + IOVEC_AT, DATA_AT);
         pd_put_u32(guest->memory + IOVEC_AT + 4, 100);
         const uint64_t accepting[] = {LISTENER, 0, 8};
-        const uint64_t receiving[] = {fd, IOVEC_AT, 1, 0, 8, FLAGS_AT};
+        const uint64_t receiving[] = {fd, IOVEC_AT, 1, which == 2 ? WAITALL : 0, 8, FLAGS_AT};
         assert_int_equal(which == 0 ? fake_begin(guest, fake_import("sock_accept"), accepting, 3)
                                     : fake_begin(guest, fake_import("sock_recv"), receiving, 6),
                          PD_CALL_WAIT);
+        if (which == 2) { /* it has some, and waits for the rest */
+            assert_int_equal(send(client, "ab", 2, 0), 2);
+            assert_int_equal(fake_continue(guest), PD_CALL_WAIT);
+        }
         fake_guest_kill(guest);
         fake_wait_jobs(&scene.world.host); /* would never come back */
         if (client >= 0) {
@@ -420,6 +501,43 @@ static void without_a_place_to_wait_it_is_looked_at_again(void **state)
         pd_files_wait_end(scene.world.files);
     }
     close(client);
+    scene_close(&scene);
+}
+
+/* Looking again and again, it remembers what it has; and a failure in the middle leaves that. */
+static void pieces_are_gathered_without_a_place_too(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct pd_guest *guest = &scene.guest;
+    uint32_t fd;
+    int client = dial(&scene);
+    assert_int_equal(accept_as(guest, 0, &fd), 0);
+    scene.world.host.runs_inline = true;
+    while (pd_files_wait_begin(scene.world.files)) {
+    }
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(begin_whole(guest, fd), PD_CALL_WAIT);
+        assert_int_equal(send(client, "abcd", 4, 0), 4);
+        while (guest->memory[DATA_AT + 100] != 'd') {
+            assert_int_equal(fake_continue(guest), PD_CALL_WAIT);
+            sched_yield();
+        }
+        if (round == 0) {
+            assert_int_equal(send(client, "efg", 3, 0), 3);
+            look_until_done(guest);
+            assert_received(guest, "abcdefg");
+        }
+    }
+    const struct linger reset = {.l_onoff = 1};
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    close(client);
+    look_until_done(guest);
+    assert_received(guest, "abcd");
+    for (uint32_t i = 0; i < PD_FILES_WAITING_MAX; i++) {
+        pd_files_wait_end(scene.world.files);
+    }
     scene_close(&scene);
 }
 
@@ -506,11 +624,14 @@ int main(void)
         cmocka_unit_test(a_connection_is_served),
         cmocka_unit_test(nothing_waits_that_must_not),
         cmocka_unit_test(sockets_are_polled),
+        cmocka_unit_test(all_that_is_wanted_is_waited_for),
+        cmocka_unit_test(who_does_not_wait_gets_what_is_there),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(rights_of_sockets_shrink),
         cmocka_unit_test(a_listener_is_shared),
         cmocka_unit_test(the_waiting_are_let_go),
         cmocka_unit_test(without_a_place_to_wait_it_is_looked_at_again),
+        cmocka_unit_test(pieces_are_gathered_without_a_place_too),
         cmocka_unit_test(addresses_are_checked),
         cmocka_unit_test(every_allocation_may_fail),
     };
