@@ -13,7 +13,8 @@
 
 #include "wasm/hostcall.h"
 
-/* lunatic::*, Lunatic 0.13.2's 140 functions and the legacy registry::get_or_put_later. */
+/* lunatic::*, Lunatic 0.13.2's 140 functions, the legacy registry::get_or_put_later, and behind a
+ * function that had another signature before 0.13 its former version. */
 extern const struct pd_import pd_lunatic_error_imports[];
 extern const size_t pd_lunatic_error_import_count;
 extern const struct pd_import pd_lunatic_message_imports[];

@@ -106,33 +106,75 @@ static wasm_functype_t *type_of(const char *signature)
     return wasm_functype_new(&param_types, &result_types);
 }
 
-static enum pd_status add_one(struct pd_linker *linker, const struct pd_import *import)
+static wasmtime_error_t *define(wasmtime_linker_t *linker, struct pd_linked_import *row)
 {
-    if (linker->import_count == PD_LINKER_IMPORTS_MAX) {
+    const struct pd_import *import = row->import;
+    wasm_functype_t *type = type_of(import->signature);
+    pd_assert(type != NULL);
+    wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
+        linker, import->module, strlen(import->module), import->name, strlen(import->name), type,
+        pd_guest_call_callback, row, NULL);
+    wasm_functype_delete(type);
+    return error;
+}
+
+static bool is_same_name(const struct pd_import *a, const struct pd_import *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->module, b->module) == 0;
+}
+
+/* The name is taken: by another version of the function, or by this one. */
+static enum pd_status add_former(struct pd_linker *linker, struct pd_linked_import *row)
+{
+    for (uint32_t i = 0; i < linker->linked_count; i++) {
+        const struct pd_import *other = linker->linked[i].import;
+        if (is_same_name(other, row->import) &&
+            strcmp(other->signature, row->import->signature) == 0) {
+            return PD_ERR_EXISTS;
+        }
+    }
+    if (linker->former_count == PD_LINKER_FORMER_MAX) {
         return PD_ERR_FULL;
     }
-    if (import->function == NULL) {
-        return PD_ERR_INVALID;
-    }
-    wasm_functype_t *type = type_of(import->signature);
+    linker->former[linker->former_count++] = row;
+    return PD_OK;
+}
+
+static bool is_signature(const char *signature)
+{
+    wasm_functype_t *type = type_of(signature);
     if (type == NULL) {
+        return false;
+    }
+    wasm_functype_delete(type);
+    return true;
+}
+
+static enum pd_status add_one(struct pd_linker *linker, const struct pd_import *import)
+{
+    if (linker->linked_count == PD_LINKER_IMPORTS_MAX) {
+        return PD_ERR_FULL;
+    }
+    if (import->function == NULL || !is_signature(import->signature)) {
         return PD_ERR_INVALID;
     }
-    struct pd_linked_import *row = &linker->linked[linker->import_count];
+    struct pd_linked_import *row = &linker->linked[linker->linked_count];
     *row = (struct pd_linked_import){.import = import};
     for (const char *at = import->signature; *at != '-'; at++) {
         row->narrow_mask |= *at == 'i' ? (uint16_t)(1u << row->argument_count) : 0;
         row->argument_count++;
     }
-    wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
-        linker->linker, import->module, strlen(import->module), import->name, strlen(import->name),
-        type, pd_guest_call_callback, row, NULL);
-    wasm_functype_delete(type);
+    wasmtime_error_t *error = define(linker->linker, row);
     if (error != NULL) {
         delete_error(error);
-        return PD_ERR_EXISTS;
+        enum pd_status status = add_former(linker, row);
+        if (status != PD_OK) {
+            return status;
+        }
+    } else {
+        linker->imports[linker->import_count++] = import;
     }
-    linker->imports[linker->import_count++] = import;
+    linker->linked_count++;
     return PD_OK;
 }
 
@@ -211,4 +253,46 @@ const struct pd_import *pd_linker_find(const struct pd_linker *linker, const cha
         }
     }
     return NULL;
+}
+
+bool pd_linker_choose(const struct pd_linker *linker, const struct pd_import *import,
+                      const char *signature, struct pd_linker_versions *versions)
+{
+    for (uint32_t i = 0; i < linker->former_count; i++) {
+        struct pd_linked_import *row = linker->former[i];
+        if (!is_same_name(row->import, import) || strcmp(row->import->signature, signature) != 0) {
+            continue;
+        }
+        uint32_t at = 0;
+        while (at < versions->count && versions->rows[at] != row) {
+            at++;
+        }
+        if (at == versions->count) {
+            pd_assert(versions->count < PD_LINKER_FORMER_MAX);
+            versions->rows[versions->count++] = row;
+        }
+        return true;
+    }
+    return false;
+}
+
+wasmtime_error_t *pd_linker_prepare(const struct pd_linker *linker,
+                                    const struct pd_linker_versions *versions,
+                                    const wasmtime_module_t *module,
+                                    wasmtime_instance_pre_t **instance_pre_out)
+{
+    pd_assert(linker->is_sealed);
+    if (versions->count == 0) {
+        return wasmtime_linker_instantiate_pre(linker->linker, module, instance_pre_out);
+    }
+    /* What is prepared keeps the functions that it uses alive, so the clone need not last. */
+    wasmtime_linker_t *clone = wasmtime_linker_clone(linker->linker);
+    wasmtime_linker_allow_shadowing(clone, true);
+    for (uint32_t i = 0; i < versions->count; i++) {
+        wasmtime_error_t *error = define(clone, versions->rows[i]);
+        pd_assert(error == NULL);
+    }
+    wasmtime_error_t *error = wasmtime_linker_instantiate_pre(clone, module, instance_pre_out);
+    wasmtime_linker_delete(clone);
+    return error;
 }

@@ -198,6 +198,16 @@ static enum pd_call_result send_receive_skip_search(struct pd_call *call)
     return pd_message_call_send_receive(call);
 }
 
+/* Before Lunatic 0.13: (node, pid, timeout). */
+static enum pd_call_result send_receive_former(struct pd_call *call)
+{
+    if (!is_sendable(call, "send_receive_skip_search")) {
+        return PD_CALL_TRAP;
+    }
+    drop_node(call);
+    return pd_message_call_send_receive_former(call);
+}
+
 const struct pd_import pd_lunatic_distributed_imports[] = {
     {MODULE, "nodes_count", "->i", PD_CALL_SYNC, nodes_count},
     {MODULE, "get_nodes", "ii->i", PD_CALL_SYNC, get_nodes},
@@ -206,6 +216,7 @@ const struct pd_import pd_lunatic_distributed_imports[] = {
     {MODULE, "spawn", "IIIiiiii->i", PD_CALL_ASYNC, spawn},
     {MODULE, "send", "II->i", PD_CALL_ASYNC, send},
     {MODULE, "send_receive_skip_search", "IIII->i", PD_CALL_ASYNC, send_receive_skip_search},
+    {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, send_receive_former},
     {MODULE, "exec_lookup_nodes", "iiiii->i", PD_CALL_DEFERRED, exec_lookup_nodes},
     {MODULE, "copy_lookup_nodes_results", "Iiii->i", PD_CALL_DEFERRED, copy_lookup_nodes_results},
     {MODULE, "test_root_cert", "i->i", PD_CALL_DEFERRED, pd_distributed_test_root_cert},

@@ -412,10 +412,18 @@ static enum pd_call_result receive(struct pd_call *call)
     return result;
 }
 
+/* How many tags a request waits for stands behind its arguments: one, or none at all. */
+enum {
+    REQUEST_TAG = 1,
+    REQUEST_TIMEOUT = 2,
+    REQUEST_TAG_COUNT = 3
+};
+
 static enum pd_call_result await_answer(struct pd_call *call)
 {
-    uint64_t tag = call->arguments[1];
-    return wait_for(call, &tag, 1, call->arguments[2]);
+    uint64_t tag = call->arguments[REQUEST_TAG];
+    return wait_for(call, &tag, pd_call_u32(call, REQUEST_TAG_COUNT),
+                    call->arguments[REQUEST_TIMEOUT]);
 }
 
 static enum pd_call_result request_resume(struct pd_call *call)
@@ -424,14 +432,28 @@ static enum pd_call_result request_resume(struct pd_call *call)
 }
 
 /* A request and its answer: what is in the queue already cannot be the answer. */
-enum pd_call_result pd_message_call_send_receive(struct pd_call *call)
+static enum pd_call_result request(struct pd_call *call, uint32_t tag_count)
 {
+    call->arguments[REQUEST_TAG_COUNT] = tag_count;
     pd_process_skip_queue(pd_call_process(call)->process);
     enum pd_call_result result = send_scratch(call, call->arguments[0]);
     if (result == PD_CALL_WAIT) {
         call->resume = request_resume;
     }
     return result == PD_CALL_DONE ? await_answer(call) : result;
+}
+
+enum pd_call_result pd_message_call_send_receive(struct pd_call *call)
+{
+    return request(call, 1);
+}
+
+enum pd_call_result pd_message_call_send_receive_former(struct pd_call *call)
+{
+    const struct pd_message *message = pd_call_process(call)->scratch;
+    call->arguments[REQUEST_TIMEOUT] = call->arguments[1];
+    call->arguments[REQUEST_TAG] = message == NULL ? 0 : message->tag;
+    return request(call, call->arguments[REQUEST_TAG] == 0 ? 0 : 1);
 }
 
 #define MODULE "lunatic::message"
@@ -454,6 +476,8 @@ const struct pd_import pd_lunatic_message_imports[] = {
     {MODULE, "take_udp_socket", "I->I", PD_CALL_SYNC, take_udp_socket},
     {MODULE, "send", "I->i", PD_CALL_ASYNC, pd_message_call_send},
     {MODULE, "send_receive_skip_search", "III->i", PD_CALL_ASYNC, pd_message_call_send_receive},
+    {MODULE, "send_receive_skip_search", "II->i", PD_CALL_ASYNC,
+     pd_message_call_send_receive_former}, /* before Lunatic 0.13 */
     {MODULE, "receive", "iiI->i", PD_CALL_ASYNC, receive},
 };
 const size_t pd_lunatic_message_import_count =

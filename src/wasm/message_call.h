@@ -15,4 +15,8 @@ enum pd_call_result pd_message_call_send(struct pd_call *call);
  * tag. */
 enum pd_call_result pd_message_call_send_receive(struct pd_call *call);
 
+/* The same as it was before Lunatic 0.13, (pid, timeout): the answer has the tag of the request. A
+ * request without a tag is answered by whatever comes next. */
+enum pd_call_result pd_message_call_send_receive_former(struct pd_call *call);
+
 #endif

@@ -143,6 +143,7 @@ static bool write_signature(const wasm_functype_t *type, char *text, size_t text
 
 struct import_check {
     struct pd_module_message *message;
+    struct pd_linker_versions *versions;
     size_t size;
     uint32_t missing;
     uint32_t unnamed;
@@ -166,7 +167,8 @@ static void check_import(const struct pd_linker *linker, const wasm_importtype_t
         (void)write_signature(wasm_externtype_as_functype_const(what), signature, sizeof signature);
         const struct pd_import *import =
             pd_linker_find(linker, module->data, module->size, name->data, name->size);
-        if (import != NULL && strcmp(import->signature, signature) == 0) {
+        if (import != NULL && (strcmp(import->signature, signature) == 0 ||
+                               pd_linker_choose(linker, import, signature, check->versions))) {
             return;
         }
         if (import == NULL) {
@@ -183,9 +185,10 @@ static void check_import(const struct pd_linker *linker, const wasm_importtype_t
 }
 
 static enum pd_status check_imports(const struct pd_module *module,
+                                    struct pd_linker_versions *versions,
                                     struct pd_module_message *message)
 {
-    struct import_check check = {.message = message};
+    struct import_check check = {.message = message, .versions = versions};
     bool has_room =
         add_line(message, &check.size, 0, "the module imports what Pando does not have:");
     pd_assert(has_room);
@@ -393,12 +396,13 @@ static enum pd_status load_code(struct pd_module *module, const struct pd_module
 
 static enum pd_status prepare(struct pd_module *module, struct pd_module_message *message)
 {
-    enum pd_status status = check_imports(module, message);
+    struct pd_linker_versions versions = {.count = 0};
+    enum pd_status status = check_imports(module, &versions, message);
     if (status != PD_OK) {
         return status;
     }
-    wasmtime_error_t *error = wasmtime_linker_instantiate_pre(
-        module->linker->linker, module->module, &module->instance_pre);
+    wasmtime_error_t *error =
+        pd_linker_prepare(module->linker, &versions, module->module, &module->instance_pre);
     if (error != NULL) {
         module->instance_pre = NULL;
         pd_engine_take_error(error, message->text, sizeof message->text);

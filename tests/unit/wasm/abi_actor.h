@@ -82,19 +82,27 @@ static inline bool actor_is_waiting(const struct actor *actor)
     return actor_lives(actor) && actor_guest(actor)->state == FAKE_WAITING;
 }
 
-static inline const struct pd_import *abi_find(const char *module, const char *name)
+/* That version of a function; NULL as signature: as it is, which is the first of its rows. */
+static inline const struct pd_import *abi_find_version(const char *module, const char *name,
+                                                       const char *signature)
 {
     const struct pd_import_table *tables = NULL;
     size_t count = pd_abi_tables(&tables);
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < tables[i].count; j++) {
             const struct pd_import *import = &tables[i].imports[j];
-            if (strcmp(import->module, module) == 0 && strcmp(import->name, name) == 0) {
+            if (strcmp(import->module, module) == 0 && strcmp(import->name, name) == 0 &&
+                (signature == NULL || strcmp(import->signature, signature) == 0)) {
                 return import;
             }
         }
     }
     return NULL;
+}
+
+static inline const struct pd_import *abi_find(const char *module, const char *name)
+{
+    return abi_find_version(module, name, NULL);
 }
 
 /* Have the actor make a call, and run until it did or waits. */

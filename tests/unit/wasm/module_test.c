@@ -249,6 +249,130 @@ static void tables_with_mistakes_are_refused(void **state)
     }
 }
 
+/* --- Versions --------------------------------------------------------------------------------- */
+
+static enum pd_call_result call_now(struct pd_call *call)
+{
+    return pd_call_done(call, 2 * pd_call_u32(call, 0) + pd_call_u32(call, 1));
+}
+
+static enum pd_call_result call_before(struct pd_call *call)
+{
+    return pd_call_done(call, 100 + pd_call_u32(call, 0));
+}
+
+static enum pd_call_result call_long_ago(struct pd_call *call)
+{
+    call->result = UINT64_C(1) << 40;
+    return PD_CALL_DONE;
+}
+
+static const struct pd_import version_imports[] = {
+    {"t", "f", "ii->i", PD_CALL_SYNC, call_now},
+    {"t", "g", "ii->i", PD_CALL_SYNC, call_now},
+    {"t", "f", "i->i", PD_CALL_DEFERRED, call_before},
+    {"t", "f", "->I", PD_CALL_ASYNC, call_long_ago},
+};
+
+/* What `f` of the module answers, which has a function `main` that traps unless it is so. */
+static void runs_well(struct pd_linker *linker, const char *wat)
+{
+    struct pd_module_message message;
+    struct pd_module *module = NULL;
+    enum pd_status status = pd_module_load_text(linker, wat, &module, &message);
+    if (status != PD_OK) {
+        print_error("%s\n", message.text);
+    }
+    assert_int_equal(status, PD_OK);
+    struct process process;
+    spawn(&world, &process, module, "main");
+    assert_int_equal(run_guest(&process), PD_GUEST_EXITED);
+    assert_end(&process, PD_GUEST_RETURNED);
+    pd_guest_destroy(process.guest);
+    pd_module_release(module);
+}
+
+static void refused_by(struct pd_linker *linker, const char *wat, const char *part)
+{
+    struct pd_module_message message;
+    struct pd_module *module = NULL;
+    assert_int_equal(pd_module_load_text(linker, wat, &module, &message), PD_ERR_UNSUPPORTED);
+    assert_null(module);
+    if (strstr(message.text, part) == NULL) {
+        print_error("\"%s\" is not in \"%s\"\n", part, message.text);
+    }
+    assert_non_null(strstr(message.text, part));
+}
+
+static void open_versions(struct pd_linker *linker)
+{
+    assert_int_equal(pd_linker_open(linker, &world.engine), PD_OK);
+    assert_int_equal(
+        pd_linker_add(linker, version_imports, sizeof version_imports / sizeof version_imports[0]),
+        PD_OK);
+}
+
+#define CHECKS(VALUE) "(func (export \"main\") (if (i32.ne " VALUE ") (then unreachable))))"
+
+static void a_module_gets_the_version_that_it_imports(void **state)
+{
+    (void)state;
+    struct pd_linker linker;
+    open_versions(&linker);
+    assert_int_equal(pd_linker_seal(&linker), PD_OK);
+    assert_ptr_equal(pd_linker_find(&linker, "t", 1, "f", 1), &version_imports[0]);
+    static const char *const texts[] = {
+        "(module (import \"t\" \"f\" (func $f (param i32 i32) (result i32)))" CHECKS(
+            "(call $f (i32.const 3) (i32.const 4)) (i32.const 10)"),
+        "(module (import \"t\" \"f\" (func $f (param i32) (result i32)))"
+        "  (import \"t\" \"g\" (func $g (param i32 i32) (result i32)))" CHECKS(
+            "(call $f (call $g (i32.const 3) (i32.const 4))) (i32.const 110)"),
+        "(module (import \"t\" \"f\" (func $f (result i64)))" CHECKS(
+            "(i32.wrap_i64 (i64.shr_u (call $f) (i64.const 40))) (i32.const 1)"),
+        /* Twice the same is one choice. */
+        "(module (import \"t\" \"f\" (func $f (param i32) (result i32)))"
+        "  (import \"t\" \"f\" (func $e (param i32) (result i32)))" CHECKS(
+            "(call $f (call $e (i32.const 3))) (i32.const 203)"),
+    };
+    for (size_t round = 0; round < 2; round++) { /* no module changes what the next one gets */
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+            runs_well(&linker, texts[i]);
+        }
+    }
+    refused_by(&linker, "(module (import \"t\" \"f\" (func (param i64) (result i32))))",
+               "t::f as I->i (it is ii->i)");
+    refused_by(&linker, "(module (import \"t\" \"g\" (func (param i32) (result i32))))",
+               "t::g as i->i (it is ii->i)");
+    refused_by(&linker,
+               "(module (import \"t\" \"f\" (func (param i32) (result i32)))"
+               "  (import \"t\" \"f\" (func (param i32 i32) (result i32))))",
+               "incompatible import type for `t::f`");
+    pd_linker_close(&linker);
+}
+
+static void versions_are_bounded_and_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const signatures[] = {
+        "->",   "i->",  "I->",  "D->", "ii->", "iI->", "iD->", "Ii->",  "II->",  "ID->",
+        "Di->", "DI->", "DD->", "->i", "i->i", "I->i", "D->i", "ii->i", "iI->i",
+    };
+    struct pd_linker linker;
+    assert_int_equal(pd_linker_open(&linker, &world.engine), PD_OK);
+    struct pd_import rows[PD_LINKER_FORMER_MAX + 2];
+    assert_true(sizeof signatures / sizeof signatures[0] >= PD_LINKER_FORMER_MAX + 2);
+    for (size_t i = 0; i < PD_LINKER_FORMER_MAX + 2; i++) {
+        rows[i] = (struct pd_import){"t", "f", signatures[i], PD_CALL_SYNC, call_now};
+    }
+    assert_int_equal(pd_linker_add(&linker, rows, PD_LINKER_FORMER_MAX + 1), PD_OK);
+    assert_int_equal(pd_linker_add(&linker, &rows[3], 1), PD_ERR_EXISTS);
+    assert_int_equal(pd_linker_add(&linker, &rows[PD_LINKER_FORMER_MAX + 1], 1), PD_ERR_FULL);
+    pd_linker_close(&linker);
+    open_versions(&linker);
+    assert_int_equal(pd_linker_add(&linker, &version_imports[2], 1), PD_ERR_EXISTS);
+    pd_linker_close(&linker);
+}
+
 static int open_world(void **state)
 {
     (void)state;
@@ -283,6 +407,8 @@ int main(void)
         cmocka_unit_test(modules_are_counted_and_hashed),
         cmocka_unit_test(failing_allocations_are_reported),
         cmocka_unit_test(tables_with_mistakes_are_refused),
+        cmocka_unit_test(a_module_gets_the_version_that_it_imports),
+        cmocka_unit_test(versions_are_bounded_and_not_repeated),
     };
     int failed = cmocka_run_group_tests_name("dense", tests, open_world, close_world);
     failed += cmocka_run_group_tests_name("guarded", tests, open_guarded, close_world);
