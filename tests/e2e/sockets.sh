@@ -33,22 +33,31 @@ stop() {
 
 cat >"$work/client.py" <<'PY'
 """client.py load PORT CONNECTIONS REQUESTS | trouble PORT: exit code 0 if all went well."""
-import http.client, socket, struct, sys, threading
+import http.client, itertools, socket, struct, sys, threading, time
 
 port = int(sys.argv[2])
 failures = []
+started = time.monotonic()
 
 
 def fail(text):
     failures.append(text)
 
 
-def talk(number, requests, workers):
+def hand_overs(seen):
+    return sum(len(workers) - 1 for workers in seen if workers)
+
+
+def talk(number, requests, seen):
+    """So many requests, and more until all connections together have seen as many hand-overs as they are."""
+    workers = seen[number]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.connect()
         here = connection.sock
-        for i in range(requests):
+        for i in itertools.count():
+            if i >= requests and (hand_overs(seen) >= len(seen) or time.monotonic() - started > 120):
+                break
             body = ("%d/%d " % (number, i)) * (1 + i % 40)
             connection.request("POST", "/echo", body)
             answer = connection.getresponse()
@@ -68,14 +77,14 @@ def talk(number, requests, workers):
 
 
 def load(connections, requests):
-    workers = [set() for _ in range(connections)]
-    threads = [threading.Thread(target=talk, args=(i, requests, workers[i])) for i in range(connections)]
+    seen = [set() for _ in range(connections)]
+    threads = [threading.Thread(target=talk, args=(i, requests, seen)) for i in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    moved = sum(len(seen) - 1 for seen in workers if seen)
-    print("%d requests, %d hand-overs seen, %d failures" % (connections * requests, moved, len(failures)))
+    moved = hand_overs(seen)
+    print("%d requests or more, %d hand-overs seen, %d failures" % (connections * requests, moved, len(failures)))
     if moved < connections:
         fail("hardly any worker was replaced: %d" % moved)
 
