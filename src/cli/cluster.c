@@ -16,6 +16,7 @@
 #define VALID_S UINT64_C(86400)
 #define ID_TEXT 17
 #define ROLE_WORKER 1u
+#define LEAVE_TRIES 5u
 
 struct arguments {
     struct pd_node_options options;
@@ -228,6 +229,63 @@ static enum pd_status forget(struct pd_node_client *client, uint64_t node)
     return pd_node_client_write(client, (struct pd_span){room, writer.size}, &head, &reader);
 }
 
+/* The node that is asked leaves itself: in one request, since the second step cuts it off. Who
+ * leads hands over the lead first, as often as it comes back. */
+static enum pd_status leave(struct pd_node_client *client, uint64_t node, bool leads)
+{
+    enum pd_status status = PD_ERR_DENIED;
+    for (uint32_t i = 0; i < LEAVE_TRIES && status != PD_OK; i++) {
+        if (leads && change(client, PD_REPLICA_REQUEST_TRANSFER, 0) != PD_OK) {
+            return PD_ERR_DENIED;
+        }
+        status = change(client, PD_REPLICA_REQUEST_LEAVE, node);
+        if (status != PD_OK) {
+            char why[sizeof client->text];
+            memcpy(why, client->text, sizeof why);
+            json_t *told = read_status(client);
+            leads = told != NULL && strcmp(text_of(told, "role"), "leader") == 0;
+            json_decref(told);
+            memcpy(client->text, why, sizeof why);
+        }
+        if (!leads) {
+            break;
+        }
+    }
+    return status;
+}
+
+/* Whether the node that answers is `node`, and whether it leads. false: client->text says why that
+ * is not known. */
+static bool look_at_self(struct pd_node_client *client, uint64_t node, bool *is_self_out,
+                         bool *leads_out)
+{
+    json_t *status = read_status(client);
+    *is_self_out = status != NULL && (uint64_t)number_of(status, "node") == node;
+    *leads_out = status != NULL && strcmp(text_of(status, "role"), "leader") == 0;
+    json_decref(status);
+    return status != NULL;
+}
+
+/* PD_OK, or client->text says why not. */
+static enum pd_status remove_member(struct pd_node_client *client,
+                                    const struct pd_members_item *item)
+{
+    uint64_t node = item->member.node;
+    bool is_self = false;
+    bool leads = false;
+    if (!look_at_self(client, node, &is_self, &leads)) {
+        return PD_ERR_DENIED;
+    }
+    if (is_self) {
+        return leave(client, node, leads);
+    }
+    enum pd_status status = PD_OK;
+    if (item->standing != PD_MEMBERS_NONE) {
+        status = change(client, PD_REPLICA_REQUEST_REMOVE, node);
+    }
+    return status == PD_OK && item->is_listed ? forget(client, node) : status;
+}
+
 /* Out of the configuration first, out of the directory then: each is done once, and asking again
  * goes on with what is left. */
 static int run_remove(const struct arguments *arguments, struct pd_node_client *client)
@@ -238,14 +296,7 @@ static int run_remove(const struct arguments *arguments, struct pd_node_client *
         return pd_command_failed("%s", client->text);
     }
     const struct pd_members_item *item = find_named(arguments, &members, &code);
-    enum pd_status status = PD_OK;
-    if (item != NULL && item->standing != PD_MEMBERS_NONE) {
-        status = change(client, PD_REPLICA_REQUEST_REMOVE, item->member.node);
-    }
-    if (item != NULL && status == PD_OK && item->is_listed) {
-        status = forget(client, item->member.node);
-    }
-    if (status != PD_OK) {
+    if (item != NULL && remove_member(client, item) != PD_OK) {
         code = pd_command_failed("%s", client->text);
     } else if (item != NULL) {
         (void)printf("removed %016" PRIx64 " for good: it comes back with an empty folder only, as "

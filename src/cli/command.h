@@ -15,8 +15,9 @@
 #define PD_EXIT_CODE_OK 0
 #define PD_EXIT_CODE_FAILED 1
 #define PD_EXIT_CODE_USAGE 2
-#define PD_EXIT_CODE_LOST 3 /* watch: what was asked for is compacted */
-#define PD_EXIT_CODE_ELSE 4 /* txn: a compare was false */
+#define PD_EXIT_CODE_LOST 3    /* watch: what was asked for is compacted */
+#define PD_EXIT_CODE_ELSE 4    /* txn: a compare was false */
+#define PD_EXIT_CODE_REMOVED 5 /* start: the node was removed from its cluster, for good */
 
 struct pd_command {
     const char *name;                /* "kv put" */

@@ -257,7 +257,10 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
         say_stopping(socket);
     }
     pd_server_socket_close(socket);
-    return has_failed ? pd_node_log_failed("%s", ending->text) : code;
+    if (has_failed) {
+        code = pd_node_log_failed("%s", ending->text);
+    }
+    return pd_server_was_removed(server) ? PD_EXIT_CODE_REMOVED : code;
 }
 
 static void configure(const struct pd_settings *settings, struct pd_server_config *config)

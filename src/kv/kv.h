@@ -286,6 +286,9 @@ enum pd_kv_member_standing pd_kv_member_find(const struct pd_kv *kv, uint64_t no
                                              struct pd_kv_member *member_out);
 /* The live member with the least id beyond `after`; false: there is none. */
 bool pd_kv_member_next(const struct pd_kv *kv, uint64_t after, struct pd_kv_member *member_out);
+/* The removed node with the least id beyond `after`, of those that are remembered; 0: there is
+ * none. */
+uint64_t pd_kv_member_next_removed(const struct pd_kv *kv, uint64_t after);
 /* true: as many removed nodes are remembered as can be, so that one which is UNKNOWN may have been
  * removed as well. */
 bool pd_kv_members_may_have_forgotten(const struct pd_kv *kv);

@@ -330,3 +330,13 @@ bool pd_kv_member_next(const struct pd_kv *kv, uint64_t after, struct pd_kv_memb
     return at < members->count &&
            pd_kv_member_find(kv, members->rows[at].node, member_out) == PD_KV_MEMBER_LIVE;
 }
+
+uint64_t pd_kv_member_next_removed(const struct pd_kv *kv, uint64_t after)
+{
+    const struct pd_kv_members *members = &kv->members;
+    uint32_t at = after == UINT64_MAX ? members->count : place_of(members, after + 1);
+    while (at < members->count && members->rows[at].removed_index == 0) {
+        at++;
+    }
+    return at < members->count ? members->rows[at].node : 0;
+}

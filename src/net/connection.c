@@ -439,6 +439,16 @@ bool pd_net_connection_admits(const struct pd_net_connection *connection,
     return pd_net_peer_of_key(endpoint, key) != NULL;
 }
 
+bool pd_net_connection_was_removed(const struct pd_net_connection *connection,
+                                   const uint8_t key[PD_NET_KEY_SIZE])
+{
+    const struct pd_net_endpoint *endpoint = connection->endpoint;
+    bool is_for_members = connection->service == PD_NET_SERVICE_RAFT ||
+                          endpoint->services[connection->service].admit == NULL;
+    return is_for_members && endpoint->was_removed != NULL &&
+           endpoint->was_removed(endpoint->removed_state, key);
+}
+
 static bool open_link(struct pd_net_connection *connection)
 {
     struct pd_net_endpoint *endpoint = connection->endpoint;
@@ -454,6 +464,13 @@ static bool open_link(struct pd_net_connection *connection)
     return pd_net_tell(endpoint, &event, NULL) == PD_OK;
 }
 
+/* Why somebody is not wanted. */
+static enum pd_net_code code_for(const struct pd_net_connection *connection)
+{
+    return pd_net_connection_was_removed(connection, connection->key) ? PD_NET_CODE_REMOVED
+                                                                      : PD_NET_CODE_NOT_MEMBER;
+}
+
 bool pd_net_connection_confirm(struct pd_net_connection *connection)
 {
     struct pd_net_endpoint *endpoint = connection->endpoint;
@@ -462,7 +479,8 @@ bool pd_net_connection_confirm(struct pd_net_connection *connection)
     }
     /* The table of peers may have changed since its key was judged. */
     if (connection->is_server && !pd_net_connection_admits(connection, connection->key)) {
-        pd_net_connection_mark(connection, PD_NET_CODE_NOT_MEMBER, "not a member any more");
+        connection->is_refused = true;
+        pd_net_connection_mark(connection, code_for(connection), "not a member any more");
         return false;
     }
     connection->is_confirmed = true;
@@ -578,6 +596,28 @@ void pd_net_connection_close(struct pd_net_connection *connection, uint64_t now_
     pd_net_connection_drop(connection, text);
 }
 
+void pd_net_connection_dismiss(struct pd_net_connection *connection, uint64_t now_ns)
+{
+    pd_net_connection_close(connection, now_ns, code_for(connection), "not a member");
+}
+
+/* The peer's word that this node was removed. An application's code comes under the keys of a whole
+ * handshake, in which the peer has proven its own: nobody else can say it. */
+static void hear_removed(struct pd_net_connection *connection)
+{
+    ngtcp2_connection_close_error error;
+    ngtcp2_conn_get_connection_close_error(connection->quic, &error);
+    if (connection->peer == NULL || !connection->is_completed ||
+        error.type != NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION ||
+        error.error_code != PD_NET_CODE_REMOVED) {
+        return;
+    }
+    const struct pd_net_event event = {.kind = PD_NET_PEER_REMOVED,
+                                       .node = connection->peer->about.node};
+    enum pd_status status = pd_net_tell(connection->endpoint, &event, NULL);
+    (void)status; /* no memory: it is told again when it is dialed again */
+}
+
 /* Why the peer has closed it. */
 static const char *closed_by_peer(const struct pd_net_connection *connection)
 {
@@ -586,6 +626,7 @@ static const char *closed_by_peer(const struct pd_net_connection *connection)
     if (error.type == NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION) {
         switch (error.error_code) {
         case PD_NET_CODE_NOT_MEMBER:
+        case PD_NET_CODE_REMOVED:
             return "the other side does not know this key as a member's any more";
         case PD_NET_CODE_MALFORMED:
             return "the other side could not read what it was sent";
@@ -612,6 +653,7 @@ static void fail(struct pd_net_connection *connection, uint64_t now_ns, int resu
     switch (result) {
     case NGTCP2_ERR_DRAINING:
     case NGTCP2_ERR_CLOSING:
+        hear_removed(connection);
         pd_net_connection_drop(connection, closed_by_peer(connection));
         return;
     case NGTCP2_ERR_IDLE_CLOSE:

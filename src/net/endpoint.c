@@ -132,6 +132,8 @@ static void init(struct pd_net_endpoint *endpoint, const struct pd_net_endpoint_
     }
     endpoint->random = config->random;
     endpoint->random_state = config->random_state;
+    endpoint->was_removed = config->was_removed;
+    endpoint->removed_state = config->removed_state;
     endpoint->local = config->local;
     endpoint->now_ns = config->now_ns;
     endpoint->next_link = 2;

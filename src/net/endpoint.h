@@ -14,6 +14,9 @@
  * Trust      A connection is told of once both sides have proven their keys and the dialed one has
  *            confirmed it. Whatever comes in may be anything: what is no good is counted and
  *            dropped, and costs a bounded amount of memory.
+ * Removed    Whoever shows a key of which config.was_removed says so is told that, by a code that
+ *            only the holder of a member's key can send it under, and the connection ends. Who is
+ *            told it by a peer hears PEER_REMOVED.
  * Load       Beyond retry_from handshakes under way a stranger must first show that it receives at
  *            its address (Retry); beyond handshakes_max it is dropped. A part of the room for
  *            handshakes and connections is kept for those who come from a peer's address.
@@ -72,6 +75,10 @@ struct pd_net_endpoint_config {
     struct pd_net_limits limits;
     const struct pd_net_service *services; /* copied; besides raft */
     uint32_t service_count;
+    /* Whether a key is one that was a member's, and never will be again. May be NULL. Must not call
+     * the endpoint. */
+    bool (*was_removed)(void *state, const uint8_t key[PD_NET_KEY_SIZE]);
+    void *removed_state;
     /* Unpredictable bytes, for connection ids and tokens. */
     void (*random)(void *state, uint8_t *bytes, size_t size);
     void *random_state;
@@ -105,6 +112,7 @@ void pd_net_endpoint_move(struct pd_net_endpoint *endpoint, uint64_t now_ns,
 enum pd_net_event_kind {
     PD_NET_PEER_CONNECTED = 0, /* node */
     PD_NET_PEER_LOST,          /* node */
+    PD_NET_PEER_REMOVED,       /* node: it says that this node's key was removed for good */
     PD_NET_MESSAGE,            /* node, lane, bytes */
     PD_NET_LINK_OPENED,        /* link, service, key */
     PD_NET_LINK_CLOSED,        /* link, service, text: nothing comes after it */

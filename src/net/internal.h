@@ -32,7 +32,8 @@ enum pd_net_code {
     PD_NET_CODE_MALFORMED = 2,
     PD_NET_CODE_BUSY = 3,
     PD_NET_CODE_TOO_LARGE = 4,
-    PD_NET_CODE_CANCELLED = 5
+    PD_NET_CODE_CANCELLED = 5,
+    PD_NET_CODE_REMOVED = 6 /* not a member any more, for good */
 };
 
 /* -- Timers: endpoint.c ------------------------------------------------------------------------ */
@@ -216,6 +217,11 @@ bool pd_net_connection_confirm(struct pd_net_connection *connection);
 /* Whether the holder of a key may speak the connection's service. */
 bool pd_net_connection_admits(const struct pd_net_connection *connection,
                               const uint8_t key[PD_NET_KEY_SIZE]);
+/* Whether the holder of a key was a member that was removed, and the service is for members. */
+bool pd_net_connection_was_removed(const struct pd_net_connection *connection,
+                                   const uint8_t key[PD_NET_KEY_SIZE]);
+/* Close it for somebody who is no member, or not any more. */
+void pd_net_connection_dismiss(struct pd_net_connection *connection, uint64_t now_ns);
 /* Waiting calls get streams, and the peer gets credits for new ones. */
 void pd_net_connection_serve_streams(struct pd_net_connection *connection);
 
@@ -294,6 +300,8 @@ struct pd_net_endpoint {
     struct pd_net_identity identity;
     struct pd_net_service services[PD_NET_SERVICES_MAX];
     uint32_t service_count;
+    bool (*was_removed)(void *state, const uint8_t key[PD_NET_KEY_SIZE]); /* NULL: nobody */
+    void *removed_state;
     void (*random)(void *state, uint8_t *bytes, size_t size);
     void *random_state;
     struct pd_transport_address local;

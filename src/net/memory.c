@@ -11,7 +11,8 @@
 enum note_kind {
     NOTE_MESSAGE = 0,
     NOTE_CONNECTED,
-    NOTE_LOST
+    NOTE_LOST,
+    NOTE_REMOVED
 };
 
 /* What a receiver is going to be told. */
@@ -99,6 +100,11 @@ static void tell(const struct pd_transport_handler *handler, const struct note *
     case NOTE_LOST:
         if (handler->lost != NULL) {
             handler->lost(handler->state, note->from);
+        }
+        return;
+    case NOTE_REMOVED:
+        if (handler->removed != NULL) {
+            handler->removed(handler->state, note->from);
         }
         return;
     }
@@ -371,4 +377,15 @@ void pd_net_memory_cut(struct pd_net_memory *hub, uint64_t node, uint64_t other)
 void pd_net_memory_mend(struct pd_net_memory *hub, uint64_t node, uint64_t other)
 {
     set_cut(hub, node, other, false);
+}
+
+void pd_net_memory_tell_removed(struct pd_net_memory *hub, uint64_t node, uint64_t by)
+{
+    (void)pthread_mutex_lock(&hub->lock);
+    struct node *one = find(hub, node);
+    pd_assert(one != NULL);
+    bool is_put = put(one, NOTE_REMOVED, by, PD_TRANSPORT_RAFT, (struct pd_span){NULL, 0});
+    pd_assert(is_put); /* for tests */
+    hand_out(one);
+    (void)pthread_mutex_unlock(&hub->lock);
 }

@@ -483,12 +483,18 @@ static void note_connection(struct pd_net *net, uint64_t node, bool is_connected
     count(is_connected ? &net->counts.connects : &net->counts.losts, 1);
 }
 
+static bool is_of_transport(const struct pd_net_event *event)
+{
+    return event->kind == PD_NET_PEER_CONNECTED || event->kind == PD_NET_PEER_LOST ||
+           event->kind == PD_NET_PEER_REMOVED || event->kind == PD_NET_MESSAGE;
+}
+
 static void tell_transport(struct pd_net *net, const struct pd_net_event *event)
 {
     if (event->kind == PD_NET_MESSAGE) {
         count(&net->counts.received[event->lane], 1);
         count(&net->counts.received_bytes, event->bytes.size);
-    } else {
+    } else if (event->kind != PD_NET_PEER_REMOVED) {
         note_connection(net, event->node, event->kind == PD_NET_PEER_CONNECTED);
     }
     (void)pthread_mutex_lock(&net->handler_lock);
@@ -500,6 +506,8 @@ static void tell_transport(struct pd_net *net, const struct pd_net_event *event)
         handler->connected(handler->state, event->node);
     } else if (is_heard && event->kind == PD_NET_PEER_LOST && handler->lost != NULL) {
         handler->lost(handler->state, event->node);
+    } else if (is_heard && event->kind == PD_NET_PEER_REMOVED && handler->removed != NULL) {
+        handler->removed(handler->state, event->node);
     }
     (void)pthread_mutex_unlock(&net->handler_lock);
 }
@@ -564,6 +572,7 @@ static void tell_service(struct pd_net *net, const struct pd_net_event *event)
         return;
     case PD_NET_PEER_CONNECTED:
     case PD_NET_PEER_LOST:
+    case PD_NET_PEER_REMOVED:
     case PD_NET_MESSAGE:
         return;
     }
@@ -576,8 +585,7 @@ static bool tell_events(struct pd_net *net)
     struct pd_net_event event;
     while (pd_net_endpoint_next_event(net->endpoint, &event)) {
         had_some = true;
-        if (event.kind == PD_NET_PEER_CONNECTED || event.kind == PD_NET_PEER_LOST ||
-            event.kind == PD_NET_MESSAGE) {
+        if (is_of_transport(&event)) {
             tell_transport(net, &event);
         } else {
             tell_service(net, &event);
@@ -686,6 +694,8 @@ static enum pd_status open_endpoint(struct pd_net *net)
         .service_count = net->config.offer_count,
         .random = draw,
         .random_state = net->config.host,
+        .was_removed = net->config.was_removed,
+        .removed_state = net->config.removed_state,
         .now_ns = pd_host_now_ns(net->config.host),
     };
     net->config.loop->ops->local(net->config.loop, &config.local);

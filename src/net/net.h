@@ -47,6 +47,9 @@ struct pd_net_config {
     const struct pd_net_offer *offers;
     uint32_t offer_count;
     uint64_t call_bytes_max; /* of calls that wait, over all links */
+    /* On the loop's thread: whether a key was a member's and never will be again. May be NULL. */
+    bool (*was_removed)(void *state, const uint8_t key[PD_NET_KEY_SIZE]);
+    void *removed_state;
 };
 struct pd_net_config pd_net_config_default(void);
 

@@ -230,10 +230,10 @@ static void remove_peer(struct pd_net_endpoint *endpoint, struct pd_net_peer *pe
     while (!pd_list_is_empty(&peer->connections)) {
         struct pd_net_connection *connection =
             pd_container_of(peer->connections.next, struct pd_net_connection, by_peer);
-        pd_net_connection_close(connection, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+        pd_net_connection_dismiss(connection, now_ns);
     }
     if (peer->dialing != NULL) {
-        pd_net_connection_close(peer->dialing, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+        pd_net_connection_dismiss(peer->dialing, now_ns);
     }
     pd_net_timer_set(endpoint, &peer->timer, PD_TIME_NEVER);
     pd_list_remove(&peer->link);
@@ -340,7 +340,7 @@ static void close_strangers(struct pd_net_endpoint *endpoint, uint64_t now_ns)
         link = link->next;
         if (connection->is_server && connection->is_confirmed &&
             !pd_net_connection_admits(connection, connection->key)) {
-            pd_net_connection_close(connection, now_ns, PD_NET_CODE_NOT_MEMBER, "not a member");
+            pd_net_connection_dismiss(connection, now_ns);
         }
     }
 }

@@ -69,7 +69,9 @@ static int judge(gnutls_session_t session)
     if (is_good && connection->is_server) {
         connection->has_service = find_service(connection, session, &connection->service);
         memcpy(connection->key, key, sizeof key);
-        is_good = connection->has_service && pd_net_connection_admits(connection, key);
+        /* Who was removed comes as far as to be told so, and no further. */
+        is_good = connection->has_service && (pd_net_connection_admits(connection, key) ||
+                                              pd_net_connection_was_removed(connection, key));
     } else if (is_good && connection->takes_any_key) {
         memcpy(connection->key, key, sizeof key);
     } else if (is_good) {

@@ -119,6 +119,7 @@ bool pd_gateway_peers_may_ask(struct pd_span request)
     case PD_REPLICA_REQUEST_ADD_LEARNER:
     case PD_REPLICA_REQUEST_PROMOTE:
     case PD_REPLICA_REQUEST_REMOVE:
+    case PD_REPLICA_REQUEST_LEAVE:
     case PD_REPLICA_REQUEST_TRANSFER:
     case PD_REPLICA_REQUEST_STATUS:
     case PD_REPLICA_REQUEST_MEMBERS:

@@ -407,6 +407,7 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
     case PD_REPLICA_REQUEST_ADD_LEARNER:
     case PD_REPLICA_REQUEST_PROMOTE:
     case PD_REPLICA_REQUEST_REMOVE:
+    case PD_REPLICA_REQUEST_LEAVE:
     case PD_REPLICA_REQUEST_TRANSFER:
         pd_replica_member(replica, client, correlation, &head);
         break;

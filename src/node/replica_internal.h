@@ -66,6 +66,7 @@ struct pd_replica_batch {
 enum pd_replica_proposal_kind {
     PD_REPLICA_PROPOSAL_CLIENT = 0,
     PD_REPLICA_PROPOSAL_CONF,
+    PD_REPLICA_PROPOSAL_LEAVE, /* the first step of two */
     PD_REPLICA_PROPOSAL_EXPIRY,
     PD_REPLICA_PROPOSAL_OWN
 };
@@ -77,6 +78,7 @@ struct pd_replica_proposal {
     uint64_t client;
     uint64_t correlation;
     uint64_t since_tick;
+    pd_raft_node node; /* LEAVE: who leaves */
 };
 
 /* Every read stands in the line of its state. */
@@ -461,10 +463,16 @@ void pd_replica_lead_step(struct pd_replica *replica);
 uint64_t pd_replica_state_time(const struct pd_replica *replica);
 void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal_kind kind,
                             struct pd_span command);
-/* The index at which it stands; 0: it was not taken. */
-uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_kv_command *command);
+/* A command of the directory, under `proposal`, whose index is set. PD_OK, or as raft says. */
+PD_NODISCARD enum pd_status pd_replica_propose_member(struct pd_replica *replica,
+                                                      const struct pd_kv_command *command,
+                                                      struct pd_replica_proposal *proposal);
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
 void pd_replica_duties_tick(struct pd_replica *replica);
+
+/* replica_members.c */
+/* It is out of the configuration: now out of the directory, for who waits for both. */
+void pd_replica_left(struct pd_replica *replica, const struct pd_replica_proposal *left);
 
 /* replica_read.c */
 /* Rounds of reads are numbered apart from those of this node's former lives: a late answer to one

@@ -74,6 +74,7 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
         }
         return NULL;
     case PD_REPLICA_REQUEST_REMOVE:
+    case PD_REPLICA_REQUEST_LEAVE:
         if (member == NULL) {
             return "that node is no member";
         }
@@ -142,7 +143,10 @@ static enum pd_status propose_change(struct pd_replica *replica, bool is_wanted,
     if (status != PD_OK) {
         return status;
     }
-    const struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CONF,
+    bool leaves = head->kind == PD_REPLICA_REQUEST_LEAVE;
+    const struct pd_replica_proposal proposal = {.kind = leaves ? PD_REPLICA_PROPOSAL_LEAVE
+                                                                : PD_REPLICA_PROPOSAL_CONF,
+                                                 .node = leaves ? head->number : 0,
                                                  .is_wanted = is_wanted,
                                                  .index = index,
                                                  .term = replica->term,
@@ -153,6 +157,60 @@ static enum pd_status propose_change(struct pd_replica *replica, bool is_wanted,
     bool is_kept = pd_replica_wait_for(replica, &proposal);
     pd_assert(is_kept);
     return PD_OK;
+}
+
+static void answer_proposed(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                            enum pd_status status)
+{
+    if (status != PD_OK) {
+        refuse(replica, client, correlation, refusal(status), refusal_text(status));
+    }
+}
+
+/* Who waits for it is told when the directory has forgotten the node. */
+static enum pd_status propose_forget(struct pd_replica *replica, bool is_wanted, uint64_t client,
+                                     uint64_t correlation, pd_raft_node node)
+{
+    const struct pd_kv_command forget = {.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node};
+    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CLIENT,
+                                           .is_wanted = is_wanted,
+                                           .client = client,
+                                           .correlation = correlation};
+    return pd_replica_propose_member(replica, &forget, &proposal);
+}
+
+void pd_replica_left(struct pd_replica *replica, const struct pd_replica_proposal *left)
+{
+    enum pd_status status =
+        replica->role == PD_RAFT_LEADER && replica->is_serving
+            ? propose_forget(replica, left->is_wanted, left->client, left->correlation, left->node)
+            : PD_ERR_CLOSED;
+    if (status != PD_OK && left->is_wanted) {
+        /* Half of it is done: whoever asks again gets the rest. */
+        refuse(replica, left->client, left->correlation, PD_REPLICA_UNKNOWN,
+               "it has left the configuration, and is still in the directory: ask again");
+    }
+}
+
+/* It is out of the configuration, or never was in it. */
+static void leave_directory(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                            pd_raft_node node)
+{
+    const struct pd_kv_command forget = {.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node};
+    enum pd_replica_outcome outcome = PD_REPLICA_INVALID;
+    struct pd_kv_member member;
+    enum pd_kv_member_standing standing = pd_kv_member_find(replica->kv, node, &member);
+    const char *text = standing == PD_KV_MEMBER_UNKNOWN
+                           ? "that node is no member"
+                           : pd_replica_directory_objection(replica, &forget, &outcome);
+    if (standing == PD_KV_MEMBER_REMOVED) {
+        pd_replica_answer(replica, client, correlation, PD_REPLICA_OK, (struct pd_span){NULL, 0});
+    } else if (text != NULL) {
+        refuse(replica, client, correlation, outcome, text);
+    } else {
+        answer_proposed(replica, client, correlation,
+                        propose_forget(replica, true, client, correlation, node));
+    }
 }
 
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
@@ -171,16 +229,23 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
                "this node is taking over the lead");
         return;
     }
+    bool leaves = head->kind == PD_REPLICA_REQUEST_LEAVE;
+    if (leaves && head->number != 0 && !pd_replica_is_member(&replica->conf, head->number)) {
+        leave_directory(replica, client, correlation, head->number);
+        return;
+    }
     enum pd_replica_outcome outcome = PD_REPLICA_INVALID;
     const char *text = objection(replica, head, &outcome);
+    if (text == NULL && leaves && head->number == replica->config.raft.id) {
+        outcome = PD_REPLICA_INVALID; /* it could not do the second step */
+        text = "this node leads: hand over the lead first";
+    }
     if (text != NULL) {
         refuse(replica, client, correlation, outcome, text);
         return;
     }
-    enum pd_status status = propose_change(replica, true, client, correlation, head);
-    if (status != PD_OK) {
-        refuse(replica, client, correlation, refusal(status), refusal_text(status));
-    }
+    answer_proposed(replica, client, correlation,
+                    propose_change(replica, true, client, correlation, head));
 }
 
 /* -- The directory ----------------------------------------------------------------------------- */
@@ -224,8 +289,9 @@ static void fill_directory(struct pd_replica *replica)
         }
         const struct pd_kv_command command = {
             .kind = PD_KV_MEMBER_PUT, .id = (int64_t)first->node, .bytes = first->bytes};
-        uint64_t index = pd_replica_propose_member(replica, &command);
-        replica->member_index = index == 0 ? replica->member_index : index;
+        struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_OWN};
+        enum pd_status status = pd_replica_propose_member(replica, &command, &proposal);
+        (void)status; /* else with the next tick */
         return;
     }
 }

@@ -53,24 +53,30 @@ static void resolve_text(struct pd_replica *replica, struct pd_replica_proposal 
 void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, uint64_t term,
                                   struct pd_span answer, bool is_done)
 {
+    struct pd_replica_proposal left = {.node = 0};
     while (replica->proposal_count > 0) {
         struct pd_replica_proposal *proposal = proposal_at(replica, 0);
         if (proposal->index > index) {
-            return;
+            break;
         }
         pd_assert(proposal->index == index);
         if (proposal->term != term) {
             PD_SOMETIMES(NODE_PROPOSAL_DROPPED, true);
             resolve_text(replica, proposal, PD_REPLICA_DROPPED);
         } else if (!is_done) {
-            resolve_text(replica, proposal,
-                         proposal->kind == PD_REPLICA_PROPOSAL_CONF ? PD_REPLICA_INVALID
-                                                                    : PD_REPLICA_UNKNOWN);
+            bool is_conf = proposal->kind == PD_REPLICA_PROPOSAL_CONF ||
+                           proposal->kind == PD_REPLICA_PROPOSAL_LEAVE;
+            resolve_text(replica, proposal, is_conf ? PD_REPLICA_INVALID : PD_REPLICA_UNKNOWN);
+        } else if (proposal->kind == PD_REPLICA_PROPOSAL_LEAVE) {
+            left = *proposal; /* its answer comes with the second step */
         } else {
             resolve(replica, proposal, PD_REPLICA_OK, answer);
         }
         replica->proposal_head = (replica->proposal_head + 1) % replica->config.proposals_max;
         replica->proposal_count--;
+    }
+    if (left.node != 0) {
+        pd_replica_left(replica, &left);
     }
 }
 
@@ -204,15 +210,20 @@ static bool frees_space(const struct pd_kv_command *command)
     return false;
 }
 
-uint64_t pd_replica_propose_member(struct pd_replica *replica, const struct pd_kv_command *command)
+enum pd_status pd_replica_propose_member(struct pd_replica *replica,
+                                         const struct pd_kv_command *command,
+                                         struct pd_replica_proposal *proposal)
 {
     uint8_t room[PD_KV_MEMBER_BYTES_MAX + 64];
     struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_OWN};
     pd_kv_command_encode(&writer, command);
     pd_assert(!writer.is_full);
     struct pd_span entry = envelop(replica, (struct pd_span){room, writer.size}, 0, 0, 0);
-    return propose(replica, entry, &proposal) == PD_OK ? proposal.index : 0;
+    enum pd_status status = propose(replica, entry, proposal);
+    if (status == PD_OK) {
+        replica->member_index = proposal->index;
+    }
+    return status;
 }
 
 static bool is_leaders_own(enum pd_kv_command_kind kind)

@@ -41,7 +41,10 @@ enum pd_replica_request_kind {
      * snapshot_format.h; none is read before it is asked for. */
     PD_REPLICA_REQUEST_SNAPSHOT = 15,
     /* number: of a snapshot that is not wanted any more. It has no answer. */
-    PD_REPLICA_REQUEST_SNAPSHOT_END = 16
+    PD_REPLICA_REQUEST_SNAPSHOT_END = 16,
+    /* number: node. Out of the configuration, then out of the directory, as one request: who asks
+     * is cut off by the second step, if it is that node itself. */
+    PD_REPLICA_REQUEST_LEAVE = 17
 };
 
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */

@@ -126,9 +126,9 @@ static void raise_version(struct pd_replica *replica)
         return;
     }
     const struct pd_kv_command command = {.kind = PD_KV_VERSION_RAISE, .version = version};
-    uint64_t index = pd_replica_propose_member(replica, &command);
-    if (index != 0) {
-        replica->member_index = index; /* until it is applied no member comes or goes */
+    struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_OWN};
+    /* Until it is applied no member comes or goes. */
+    if (pd_replica_propose_member(replica, &command, &proposal) == PD_OK) {
         pd_replica_note(replica, "every member can follow version %u: the cluster goes there",
                         version);
     }

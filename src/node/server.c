@@ -377,7 +377,8 @@ static void free_unread(struct pd_server *server)
         struct pd_server_message *next = pd_server_next(message);
         if (message->kind == PD_SERVER_REQUEST || message->kind == PD_SERVER_CLIENT_GONE) {
             pd_free(pd_container_of(message, struct pd_server_request, message));
-        } else if (message->kind == PD_SERVER_PACKET || message->kind == PD_SERVER_PEER_LOST) {
+        } else if (message->kind == PD_SERVER_PACKET || message->kind == PD_SERVER_PEER_LOST ||
+                   message->kind == PD_SERVER_PEER_REMOVED) {
             pd_free(pd_container_of(message, struct pd_server_packet, message));
         }
         message = next;
@@ -547,6 +548,11 @@ void pd_server_about(const struct pd_server *server, struct pd_server_about *abo
 bool pd_server_store_is_condemned(const struct pd_server *server)
 {
     return atomic_load(&server->store_is_condemned);
+}
+
+bool pd_server_was_removed(const struct pd_server *server)
+{
+    return atomic_load(&server->was_removed);
 }
 
 static uint64_t count_of(const atomic_uint_least64_t *counter)

@@ -110,6 +110,12 @@ static void settle_clients(struct pd_server *server)
     }
 }
 
+void pd_server_fail(struct pd_server *server, const char *text)
+{
+    settle_clients(server); /* what they were told last is on its way before all is closed */
+    fail(server, text);
+}
+
 static void answer(struct pd_server *server, const struct pd_replica_output *output)
 {
     if (!pd_server_forward_answered(server, output->client, output->correlation, output->bytes)) {
@@ -388,6 +394,9 @@ static void deliver(struct pd_server *server, struct pd_server_message *message)
         return;
     case PD_SERVER_PEER_LOST:
         pd_server_peers_lost(server, pd_container_of(message, struct pd_server_packet, message));
+        return;
+    case PD_SERVER_PEER_REMOVED:
+        pd_server_peers_removed(server, pd_container_of(message, struct pd_server_packet, message));
         return;
     case PD_SERVER_STOP:
         begin_stop(server);

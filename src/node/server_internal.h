@@ -43,14 +43,15 @@ void pd_server_wake(struct pd_host *host, struct pd_server_queue *queue);
 
 /* What comes in to the core. */
 enum pd_server_kind {
-    PD_SERVER_REQUEST = 0, /* struct pd_server_request; freed by the core */
-    PD_SERVER_CLIENT_GONE, /* likewise */
-    PD_SERVER_LOG_DURABLE, /* the log's */
-    PD_SERVER_LOG_SPACE,   /* the log's */
-    PD_SERVER_STORE_DONE,  /* the store's */
-    PD_SERVER_READ_DONE,   /* struct pd_server_read; freed by the core */
-    PD_SERVER_PACKET,      /* struct pd_server_packet; freed by the core */
-    PD_SERVER_PEER_LOST,   /* likewise, without bytes */
+    PD_SERVER_REQUEST = 0,  /* struct pd_server_request; freed by the core */
+    PD_SERVER_CLIENT_GONE,  /* likewise */
+    PD_SERVER_LOG_DURABLE,  /* the log's */
+    PD_SERVER_LOG_SPACE,    /* the log's */
+    PD_SERVER_STORE_DONE,   /* the store's */
+    PD_SERVER_READ_DONE,    /* struct pd_server_read; freed by the core */
+    PD_SERVER_PACKET,       /* struct pd_server_packet; freed by the core */
+    PD_SERVER_PEER_LOST,    /* likewise, without bytes */
+    PD_SERVER_PEER_REMOVED, /* likewise: it says that this node was removed */
     PD_SERVER_STOP
 };
 
@@ -190,6 +191,7 @@ enum pd_server_forward_kind {
     PD_SERVER_FORWARD_PLAIN = 0,  /* nothing does: it is asked for once */
     PD_SERVER_FORWARD_NUMBERED,   /* this node's session */
     PD_SERVER_FORWARD_IN_SESSION, /* its client's session */
+    PD_SERVER_FORWARD_LEAVE,      /* a node leaves but once */
     PD_SERVER_FORWARD_OPENING /* of this node's session: one that is opened twice ends by itself */
 };
 /* A request that only the leader can serve. */
@@ -356,6 +358,7 @@ struct pd_server {
     struct pd_server_lease lease;
     atomic_bool is_ready;
     atomic_bool store_is_condemned;
+    atomic_bool was_removed;
     struct pd_event ready;
 
     atomic_bool core_is_held;          /* by the core thread or the log thread */
@@ -409,6 +412,9 @@ void pd_server_core_from_log(struct pd_server *server);
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
 void pd_server_nudge_core(struct pd_server *server);
 
+/* The core: it serves no more; `text` says why. */
+void pd_server_fail(struct pd_server *server, const char *text);
+
 /* The answer of a replica to one of the clients. */
 void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t correlation,
                       struct pd_span bytes);
@@ -431,6 +437,7 @@ void pd_server_peers_send(struct pd_server *server, uint64_t node, enum pd_trans
                           struct pd_span bytes);
 void pd_server_peers_packet(struct pd_server *server, struct pd_server_packet *packet);
 void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *packet);
+void pd_server_peers_removed(struct pd_server *server, struct pd_server_packet *packet);
 /* After the replica's work. true: there is more. */
 bool pd_server_peers_turn(struct pd_server *server, bool is_tick);
 
@@ -447,6 +454,8 @@ bool pd_server_forward_is_frame(struct pd_span bytes);
 /* An answer of this node's replica. false: a client's. */
 bool pd_server_forward_answered(struct pd_server *server, uint64_t client, uint64_t correlation,
                                 struct pd_span bytes);
+/* This node is no member any more: who asked for that is answered. */
+void pd_server_forward_left(struct pd_server *server);
 void pd_server_forward_client_gone(struct pd_server *server, uint64_t client_id);
 void pd_server_forward_lost(struct pd_server *server, uint64_t node);
 /* true: something was given to this node's own replica, or more is to be sent. */

@@ -268,6 +268,11 @@ static void on_lost(void *state, uint64_t node)
     take(state, PD_SERVER_PEER_LOST, node, (struct pd_span){NULL, 0});
 }
 
+static void on_removed(void *state, uint64_t node)
+{
+    take(state, PD_SERVER_PEER_REMOVED, node, (struct pd_span){NULL, 0});
+}
+
 /* -- The table --------------------------------------------------------------------------------- */
 
 static void add_address(const struct pd_server *server, struct pd_transport_peer *peer,
@@ -367,6 +372,43 @@ static bool look_at_directory(struct pd_server *server, uint64_t version)
     return is_another;
 }
 
+/* Nobody of its cluster listens to it any more, for good. `peer` says so; 0: its own directory. */
+static void end_as_removed(struct pd_server *server, uint64_t peer)
+{
+    char text[PD_SERVER_TEXT_MAX];
+    char who[64] = "the directory of members";
+    if (peer != 0) {
+        (void)snprintf(who, sizeof who, "node %016" PRIx64, peer);
+    }
+    say(text,
+        "this node (%016" PRIx64 ") was removed from cluster %016" PRIx64
+        ", as %s says: it serves no more. Its machine comes back as a new node only, with an empty "
+        "folder",
+        server->identity.node_id, server->identity.cluster_id, who);
+    pd_server_forward_left(server);
+    atomic_store(&server->was_removed, true);
+    pd_server_fail(server, text);
+}
+
+/* Before they are dropped from the table: so they are told why. */
+static void tell_removed(struct pd_server *server)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    const struct pd_kv *kv = pd_replica_kv(server->replica);
+    uint64_t *nodes =
+        config->removed == NULL ? NULL : pd_alloc(PD_KV_MEMBERS_REMOVED_MAX * sizeof *nodes);
+    if (nodes == NULL) {
+        return;
+    }
+    uint32_t count = 0;
+    uint64_t node = 0;
+    while (count < PD_KV_MEMBERS_REMOVED_MAX && (node = pd_kv_member_next_removed(kv, node)) != 0) {
+        nodes[count++] = node;
+    }
+    config->removed(config->state, nodes, count);
+    pd_free(nodes);
+}
+
 static void follow_directory(struct pd_server *server)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
@@ -381,6 +423,9 @@ static void follow_directory(struct pd_server *server)
     if (!is_another && peers->table_version != 0 && names == peers->table_names) {
         return;
     }
+    if (is_another) {
+        tell_removed(server);
+    }
     struct pd_transport_peer *table =
         pd_alloc((PD_KV_MEMBERS_MAX + 2 * PD_MEMBERS_FILE_MAX) * sizeof *table);
     uint32_t count = table == NULL ? 0 : make_table(server, table);
@@ -394,6 +439,9 @@ static void follow_directory(struct pd_server *server)
     pd_free(table);
     if (is_another && !peers->counts_known) {
         pd_server_members_follow(server);
+    }
+    if (is_another && standing_of(server, server->identity.node_id) == PD_KV_MEMBER_REMOVED) {
+        end_as_removed(server, 0);
     }
 }
 
@@ -488,7 +536,7 @@ void pd_server_peers_start(struct pd_server *server)
         return;
     }
     const struct pd_transport_handler handler = {
-        .message = on_message, .lost = on_lost, .state = server};
+        .message = on_message, .lost = on_lost, .removed = on_removed, .state = server};
     peers->is_started = true;
     follow_directory(server);
     peers->transport->ops->start(peers->transport, &handler);
@@ -555,12 +603,24 @@ void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *pac
     pd_free(packet);
 }
 
+void pd_server_peers_removed(struct pd_server *server, struct pd_server_packet *packet)
+{
+    (void)atomic_fetch_sub(&server->peers.packets_waiting, 1);
+    if (!server->has_failed) {
+        end_as_removed(server, packet->from);
+    }
+    pd_free(packet);
+}
+
 bool pd_server_peers_turn(struct pd_server *server, bool is_tick)
 {
     if (server->peers.transport == NULL || server->has_failed) {
         return false;
     }
     follow_directory(server);
+    if (server->has_failed) {
+        return false;
+    }
     if (is_tick) {
         put_own_right(server);
     }

@@ -41,6 +41,9 @@ struct pd_server_peers_config {
      * number that is another one when answers have changed. NULL: only numbers are addresses. */
     bool (*find_name)(void *state, const char *place, struct pd_transport_address *address_out);
     uint64_t (*names)(void *state);
+    /* The core: those that were members and never will be again, by id; whenever there are others.
+     * Borrowed for the call. NULL: nobody is told that it was removed. */
+    void (*removed)(void *state, const uint64_t *nodes, uint32_t count);
     void *state;
     /* What the directory is to say of this node; borrowed for pd_server_open. NULL: as cluster.json
      * has it. */

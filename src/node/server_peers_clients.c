@@ -28,6 +28,7 @@ struct visitor {
     uint32_t users;                  /* the net's thread looks at it */
     uint8_t signer[PD_NET_KEY_SIZE]; /* of its ticket; or its own key */
     bool has_ticket;
+    uint64_t node; /* whose key let it in; 0: a ticket did. Clients' lock */
     struct pd_spin lock;
     uint32_t watch_count;
     uint64_t watches[PD_CLIENTS_WATCHES_MAX]; /* correlations that have many answers */
@@ -104,6 +105,28 @@ static bool is_watch(struct visitor *visitor, uint64_t correlation, bool is_end)
 }
 
 /* -- In the core ------------------------------------------------------------------------------- */
+
+/* By ids that were collected, since the net takes locks of its own. */
+void pd_clients_cut(struct pd_clients *clients, const uint64_t *nodes, uint32_t count)
+{
+    uint64_t links[PD_CLIENTS_LINKS_MAX];
+    uint32_t link_count = 0;
+    pd_spin_lock(&clients->lock);
+    for (struct pd_list *at = clients->visitors.next; at != &clients->visitors; at = at->next) {
+        const struct visitor *visitor = pd_container_of(at, struct visitor, list);
+        for (uint32_t i = 0; i < count; i++) {
+            if (visitor->node == nodes[i]) {
+                links[link_count++] = visitor->link;
+                break;
+            }
+        }
+    }
+    pd_spin_unlock(&clients->lock);
+    for (uint32_t i = 0; i < link_count; i++) {
+        enum pd_status status = pd_net_hang_up(atomic_load(&clients->net), links[i]);
+        (void)status; /* no memory: it is let in no more, at least */
+    }
+}
 
 /* Ask it to be closed, once. */
 static void dismiss(struct pd_clients *clients, struct visitor *visitor)
@@ -313,6 +336,9 @@ static void hello(struct pd_clients *clients, uint64_t link, bool is_known, stru
     }
     memcpy(visitor->signer, signer, sizeof visitor->signer);
     visitor->has_ticket = bytes.size > 0;
+    pd_spin_lock(&clients->lock);
+    visitor->node = visitor->has_ticket ? 0 : pd_members_node_of(signer);
+    pd_spin_unlock(&clients->lock);
     pd_replica_request_put_head(
         request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_MEMBERS});
     if (pd_server_submit(clients->server, &visitor->client, PD_CLIENTS_HELLO,
@@ -368,6 +394,7 @@ static void pass_on(struct visitor *visitor, uint64_t correlation, struct pd_spa
     case PD_REPLICA_REQUEST_ADD_LEARNER:
     case PD_REPLICA_REQUEST_PROMOTE:
     case PD_REPLICA_REQUEST_REMOVE:
+    case PD_REPLICA_REQUEST_LEAVE:
     case PD_REPLICA_REQUEST_TRANSFER:
     case PD_REPLICA_REQUEST_SNAPSHOT:
     case PD_REPLICA_REQUEST_SNAPSHOT_END:

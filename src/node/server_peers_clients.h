@@ -36,6 +36,9 @@ struct pd_net_handler pd_clients_handler(struct pd_clients *clients);
 void pd_clients_attach(struct pd_clients *clients, struct pd_net *net);
 /* From now on it serves. */
 void pd_clients_open(struct pd_clients *clients, struct pd_server *server);
+/* The core: these nodes are members no more. Links that were let in by their keys are closed; what
+ * a ticket let in stays. */
+void pd_clients_cut(struct pd_clients *clients, const uint64_t *nodes, uint32_t count);
 /* Before the server is closed. */
 void pd_clients_close(struct pd_clients *clients);
 /* The net has been closed. NULL is allowed. */

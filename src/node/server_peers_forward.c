@@ -222,6 +222,7 @@ static bool happens_once(const struct pd_server_peers *peers,
     case PD_SERVER_FORWARD_NUMBERED:
         return forward->session != 0 && forward->session == peers->session.id;
     case PD_SERVER_FORWARD_IN_SESSION:
+    case PD_SERVER_FORWARD_LEAVE:
     case PD_SERVER_FORWARD_OPENING:
         return true;
     }
@@ -509,7 +510,7 @@ static bool only_leader_serves(uint8_t kind)
 {
     return kind == PD_REPLICA_REQUEST_WRITE || kind == PD_REPLICA_REQUEST_ADD_LEARNER ||
            kind == PD_REPLICA_REQUEST_PROMOTE || kind == PD_REPLICA_REQUEST_REMOVE ||
-           kind == PD_REPLICA_REQUEST_TRANSFER;
+           kind == PD_REPLICA_REQUEST_TRANSFER || kind == PD_REPLICA_REQUEST_LEAVE;
 }
 
 static void refuse(struct pd_server *server, uint64_t client_id, uint64_t correlation)
@@ -538,8 +539,26 @@ bool pd_server_forward(struct pd_server *server, const struct pd_server_request 
     if (head.kind == PD_REPLICA_REQUEST_WRITE) {
         forward->kind =
             head.session == 0 ? PD_SERVER_FORWARD_NUMBERED : PD_SERVER_FORWARD_IN_SESSION;
+    } else if (head.kind == PD_REPLICA_REQUEST_LEAVE) {
+        forward->kind = PD_SERVER_FORWARD_LEAVE;
     }
     return true;
+}
+
+void pd_server_forward_left(struct pd_server *server)
+{
+    struct pd_server_peers *peers = &server->peers;
+    for (uint32_t i = 0; peers->forward_count > 0 && i < server->config.peers.forwards_max; i++) {
+        struct pd_server_forward *forward = &peers->forwards[i];
+        struct pd_replica_request_head head;
+        if (forward->state != PD_SERVER_FORWARD_FREE && forward->kind == PD_SERVER_FORWARD_LEAVE &&
+            pd_replica_request_decode((struct pd_span){forward->bytes, forward->size}, &head) ==
+                PD_OK &&
+            head.number == server->identity.node_id) {
+            tell_text(server, forward, PD_REPLICA_OK, "");
+            forward->client_id = 0; /* it is answered; the server ends */
+        }
+    }
 }
 
 bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_t size)

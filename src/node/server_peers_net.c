@@ -9,6 +9,7 @@
 #include "host/udp.h"
 #include "net/net.h"
 #include "node/gather_net.h"
+#include "node/members.h"
 #include "node/server_peers_clients.h"
 #include "node/server_peers_join.h"
 
@@ -65,6 +66,33 @@ static void destroy_services(struct pd_server_peers_net *peers)
     peers->join = NULL;
 }
 
+/* The core's: whoever was removed is told so from now on, and its links are cut. */
+static void removed(void *state, const uint64_t *nodes, uint32_t count)
+{
+    struct pd_server_peers_net *peers = state;
+    pd_spin_lock(&peers->lock);
+    memcpy(peers->removed, nodes, count * sizeof *nodes);
+    peers->removed_count = count;
+    pd_spin_unlock(&peers->lock);
+    if (peers->clients != NULL) {
+        pd_clients_cut(peers->clients, nodes, count);
+    }
+}
+
+/* On the net's thread. */
+static bool was_removed(void *state, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct pd_server_peers_net *peers = state;
+    uint64_t node = pd_members_node_of(key);
+    bool is_found = false;
+    pd_spin_lock(&peers->lock);
+    for (uint32_t i = 0; i < peers->removed_count && !is_found; i++) {
+        is_found = peers->removed[i] == node;
+    }
+    pd_spin_unlock(&peers->lock);
+    return is_found;
+}
+
 static enum pd_status open_net(struct pd_server_peers_net *peers, const char *address, char *text,
                                size_t text_max)
 {
@@ -79,6 +107,8 @@ static enum pd_status open_net(struct pd_server_peers_net *peers, const char *ad
         config.host = peers->host;
         config.loop = pd_udp_loop(peers->udp);
         config.identity = &peers->identity;
+        config.was_removed = was_removed;
+        config.removed_state = peers;
         config.offers = offers;
         config.offer_count = 2;
         if (peers->gather != NULL) {
@@ -161,6 +191,7 @@ void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *
     config->close = close_transport;
     config->find_name = find_name;
     config->names = names;
+    config->removed = removed;
     config->state = peers;
 }
 

@@ -5,6 +5,8 @@
 #define PD_NODE_SERVER_PEERS_NET_H
 
 #include "base/host.h"
+#include "base/spin.h"
+#include "kv/kv.h"
 #include "net/identity.h"
 #include "node/server_peers.h"
 
@@ -25,7 +27,10 @@ struct pd_server_peers_net {
     struct pd_join *join;
     struct pd_clients *clients;
     struct pd_gather_net *gather; /* NULL: without a secret */
-    const char *listen;           /* the caller's; NULL: at the address that the others know */
+    struct pd_spin lock;          /* of the next two */
+    uint32_t removed_count;
+    uint64_t removed[PD_KV_MEMBERS_REMOVED_MAX]; /* nodes that are members no more, by id */
+    const char *listen; /* the caller's; NULL: at the address that the others know */
     /* The caller's: by it new nodes find the cluster (gather.h). Empty: by tickets alone. */
     struct pd_span secret;
 };

@@ -22,6 +22,14 @@ end_node() {
     wait "${pids[$1]}" || true
 }
 
+# removed N: it is told by the others that it was removed, says so, and ends.
+removed() {
+    local code=0
+    wait "${pids[$1]}" || code=$?
+    [ "$code" -eq 5 ] || fail "node $1 ended with $code after its removal"
+    grep -q "was removed from cluster" "$work/node-$1.log" || { fail "node $1 does not say why"; cat "$work/node-$1.log"; }
+}
+
 # load_all NAME OPTION...: clients of all nodes, whose connections go to the next node when one is lost. What is
 # acknowledged goes to a file, and each register's history is kept.
 load_all() {
@@ -104,7 +112,7 @@ eventually late "$(date +%s)"
 runs 1 join "@$work/ticket" --no-start --data "$work/nobody"
 said "has expired"
 runs 0 cluster remove node-3 --data "$cluster/node-0"
-end_node 3 TERM
+removed 3
 runs 0 cluster doctor --data "$cluster/node-0"
 printed "ok       voters       3, 1 may fail"
 [ "$(grep -c "proves its key" "$out")" -eq 3 ] || { fail "not every member was reached"; cat "$out"; }
@@ -145,10 +153,21 @@ same_state 0 1 2
 runs 0 cluster remove "node-$wiped" --data "$cluster/node-$handed"
 runs 0 cluster members --data "$cluster/node-$handed"
 [ "$(grep -c "node-" "$out")" -eq 2 ] || { fail "the removed node is still listed"; cat "$out"; }
-end_node "$wiped" TERM
+removed "$wiped"
 start_node "$wiped"
+removed "$wiped"
 runs 0 kv put --data "$cluster/node-$handed" without removed
-runs 1 kv put --timeout 2 --data "$cluster/node-$wiped" it cannot
 runs 1 cluster remove "node-$wiped" --data "$cluster/node-$handed"
 said "no member is called"
+
+# The very node that leaves is asked, and leads: it hands over, leaves, answers, and ends.
+leader_index "$handed" "${others[1]}"
+rest=$handed
+[ "$leader" -ne "$handed" ] || rest=${others[1]}
+runs 0 cluster remove "node-$leader" --data "$cluster/node-$leader"
+printed "for good"
+removed "$leader"
+runs 0 cluster members --data "$cluster/node-$rest"
+[ "$(grep -c "node-" "$out")" -eq 1 ] || { fail "the node that left is still listed"; cat "$out"; }
+runs 0 kv put --data "$cluster/node-$rest" alone now
 finish

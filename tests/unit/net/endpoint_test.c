@@ -249,7 +249,43 @@ static void a_removed_member_is_cut_off(void **state)
     assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 1, 8), PD_ERR_UNKNOWN);
     world_run(&world, 20 * SECOND);
     assert_int_equal(world.stations[0].kinds[PD_NET_PEER_CONNECTED], 1);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_REMOVED], 0); /* nobody says for good */
     assert_int_equal(world_counters(&world, 2).connections, 0);
+    world_deinit(&world);
+}
+
+/* While it is connected, and whenever it comes back. */
+static void a_removed_member_is_told_so(void **state)
+{
+    (void)state;
+    connect_two(231);
+    struct pd_transport_peer nobody = {0};
+    world.stations[1].gone = 1;
+    know(2, &nobody, 0);
+    world_wait(&world, 1, PD_NET_PEER_REMOVED, 1);
+    assert_int_equal(last_seen(1, PD_NET_PEER_REMOVED)->node, 2);
+    world_wait(&world, 1, PD_NET_PEER_REMOVED, 3); /* it dials again */
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_CONNECTED], 1);
+    assert_int_equal(world.stations[1].kinds[PD_NET_PEER_CONNECTED], 1);
+    assert_int_equal(world.stations[1].kinds[PD_NET_PEER_REMOVED], 0);
+    assert_true(world_counters(&world, 2).refused_key > 0);
+    assert_int_equal(world_counters(&world, 2).handshakes, 0);
+    world_deinit(&world);
+}
+
+/* Who answers at a member's address, and is not that member, cannot say it. */
+static void nobody_else_says_that_one_was_removed(void **state)
+{
+    (void)state;
+    start_nodes(232, 3);
+    struct pd_transport_peer two = world_peer(&world, 2);
+    know(1, &two, 1);
+    world_stop(&world, 2);
+    world.stations[2].gone = 1;
+    world.stations[2].address = world.stations[1].address;
+    world_run(&world, 20 * SECOND);
+    assert_int_equal(world.stations[0].kinds[PD_NET_PEER_REMOVED], 0);
+    assert_true(world_counters(&world, 1).refused_key > 0); /* it was asked */
     world_deinit(&world);
 }
 
@@ -435,6 +471,8 @@ int main(void)
         cmocka_unit_test(a_node_with_another_key_is_not_the_peer),
         cmocka_unit_test(unknown_services_and_strangers_are_refused),
         cmocka_unit_test(a_removed_member_is_cut_off),
+        cmocka_unit_test(a_removed_member_is_told_so),
+        cmocka_unit_test(nobody_else_says_that_one_was_removed),
         cmocka_unit_test(bad_tables_change_nothing),
         cmocka_unit_test(a_node_that_comes_back_is_found_at_once),
         cmocka_unit_test(a_stateless_reset_ends_what_the_other_side_forgot),

@@ -65,6 +65,7 @@ struct station {
     uint64_t last_link;               /* told open */
     uint64_t bad_bytes;
     uint32_t services_less; /* that it does not offer, from the end */
+    uint32_t gone;          /* the node that it takes for a removed member; 0: none */
 };
 
 struct world {
@@ -126,6 +127,13 @@ static bool world_admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
 
 static bool everybody = true;
 
+static bool world_was_removed(void *state, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    const struct station *station = state;
+    return station->gone != 0 && memcmp(station->world->stations[station->gone - 1].identity.key,
+                                        key, PD_NET_KEY_SIZE) == 0;
+}
+
 /* Node numbers count from 1; station 0 is node 1. Its key stays when it is started anew. */
 static inline void world_start(struct world *world, uint32_t node,
                                const struct pd_net_limits *limits)
@@ -152,6 +160,8 @@ static inline void world_start(struct world *world, uint32_t node,
         .service_count = 2 - station->services_less,
         .random = world_random,
         .random_state = &station->random,
+        .was_removed = world_was_removed,
+        .removed_state = station,
         .local = station->address,
         .now_ns = world->now_ns,
     };

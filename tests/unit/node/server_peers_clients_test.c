@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/list.h"
 #include "host/disk.h"
 #include "host/real.h"
 #include "host/udp.h"
@@ -90,6 +91,16 @@ static void close_transport(void *state, struct pd_transport *transport)
     (void)transport;
 }
 
+static atomic_bool does_cut;
+
+static void on_removed(void *state, const uint64_t *nodes, uint32_t count)
+{
+    (void)state;
+    if (atomic_load(&does_cut)) {
+        pd_clients_cut(clients, nodes, count);
+    }
+}
+
 /* A cluster of one, which has a directory. */
 static void open_server(void)
 {
@@ -113,6 +124,7 @@ static void open_server(void)
     config.peers.identify = identify;
     config.peers.open = open_transport;
     config.peers.close = close_transport;
+    config.peers.removed = on_removed;
     config.peers.peer_address = PEER;
     assert_int_equal(pd_server_open(&config, text, &server), PD_OK);
     assert_true(pd_server_wait_ready(server, pd_host_now_ns(host) + 60 * SECOND_NS));
@@ -283,6 +295,7 @@ static int tear_down(void **state)
     (void)state;
     pd_clients_close(clients);
     pd_server_close(server);
+    atomic_store(&does_cut, false);
     for (uint32_t i = 0; i < 2; i++) {
         pd_net_close(nets[i]);
         pd_udp_close(udps[i]);
@@ -354,7 +367,8 @@ static void test_what_may_be_asked(void **state)
     static const enum pd_replica_request_kind refused[] = {
         PD_REPLICA_REQUEST_ADD_LEARNER, PD_REPLICA_REQUEST_PROMOTE,
         PD_REPLICA_REQUEST_REMOVE,      PD_REPLICA_REQUEST_TRANSFER,
-        PD_REPLICA_REQUEST_SNAPSHOT,    PD_REPLICA_REQUEST_SNAPSHOT_END};
+        PD_REPLICA_REQUEST_SNAPSHOT,    PD_REPLICA_REQUEST_SNAPSHOT_END,
+        PD_REPLICA_REQUEST_LEAVE};
     (void)state;
     uint8_t room[512];
     pd_clients_open(clients, server);
@@ -444,6 +458,94 @@ static void test_links_end(void **state)
     assert_int_equal(ask(link, 2, put(room, "a")).outcome, PD_REPLICA_NOT_READY);
 }
 
+/* -- A worker, which shows its key ------------------------------------------------------------- */
+
+struct insider {
+    struct pd_server_client client;
+    struct pd_event event;
+    atomic_uint outcome; /* one more than it; 0: not yet */
+};
+
+static void insider_answered(struct pd_server_client *client, uint64_t correlation,
+                             struct pd_span bytes)
+{
+    struct insider *insider = pd_container_of(client, struct insider, client);
+    (void)correlation;
+    atomic_store(&insider->outcome, 1u + bytes.bytes[0]);
+    host->ops->event_set(host, &insider->event);
+}
+
+static void insider_closed(struct pd_server_client *client)
+{
+    struct insider *insider = pd_container_of(client, struct insider, client);
+    host->ops->event_set(host, &insider->event);
+}
+
+static void insider_wait(struct insider *insider)
+{
+    assert_true(
+        host->ops->event_wait(host, &insider->event, pd_host_now_ns(host) + 60 * SECOND_NS));
+}
+
+/* Until it is done: the directory is being filled at first. */
+static void order(const struct pd_kv_command *command)
+{
+    static struct insider insider;
+    uint8_t room[2048];
+    uint8_t bytes[2048];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_command_encode(&writer, command);
+    pd_replica_request_put_head(
+        bytes, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    memcpy(bytes + PD_REPLICA_REQUEST_HEAD_SIZE, room, writer.size);
+    memset(&insider, 0, sizeof insider);
+    insider.client.answer = insider_answered;
+    insider.client.closed = insider_closed;
+    assert_int_equal(pd_server_client_open(server, &insider.client), PD_OK);
+    while (atomic_load(&insider.outcome) != 1u + PD_REPLICA_OK) {
+        atomic_store(&insider.outcome, 0);
+        assert_int_equal(
+            pd_server_submit(server, &insider.client, 1,
+                             (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}),
+            PD_OK);
+        while (atomic_load(&insider.outcome) == 0) {
+            insider_wait(&insider);
+        }
+    }
+    (void)host->ops->event_wait(host, &insider.event, 0); /* of an answer that was seen */
+    pd_server_client_close(server, &insider.client);
+    insider_wait(&insider);
+}
+
+/* What a ticket let in stays, though its holder's key is that of the one who was removed. */
+static void test_a_removed_workers_link_is_cut(void **state)
+{
+    (void)state;
+    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
+    uint8_t room[512];
+    struct pd_kv_writer writer = {.bytes = row, .bytes_max = sizeof row};
+    const struct pd_kv_member worker = {.role = PD_KV_MEMBER_WORKER, .name = span("w")};
+    struct pd_kv_member with_key = worker;
+    uint64_t node = pd_members_node_of(stranger.key);
+    memcpy(with_key.key, stranger.key, sizeof with_key.key);
+    pd_kv_member_encode(&writer, &with_key);
+    order(&(struct pd_kv_command){
+        .kind = PD_KV_MEMBER_PUT, .id = (int64_t)node, .bytes = {row, writer.size}});
+    pd_clients_open(clients, server);
+    atomic_store(&does_cut, true);
+    uint64_t visitor = enter();
+    uint64_t link = dial();
+    assert_int_equal(ask(link, PD_CLIENTS_HELLO, span("")).outcome, PD_REPLICA_OK);
+    assert_int_equal(ask(link, 1, put(room, "a")).outcome, PD_REPLICA_OK);
+    order(&(struct pd_kv_command){.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node});
+    while (!atomic_load(&told.is_closed)) {
+        assert_true(
+            host->ops->event_wait(host, &told.event, pd_host_now_ns(host) + 60 * SECOND_NS));
+    }
+    assert_int_equal(ask(visitor, 2, put(room, "a")).outcome, PD_REPLICA_OK);
+    refuses(ask(dial(), PD_CLIENTS_HELLO, span("")), "no member, or not any more");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -453,6 +555,7 @@ int main(void)
         CASE(test_what_may_be_asked),
         CASE(test_watches),
         CASE(test_links_end),
+        CASE(test_a_removed_workers_link_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -629,8 +629,9 @@ static void a_wiped_node_does_not_come_back(void **state)
 
 /* -- Whom a node knew last --------------------------------------------------------------------- */
 
-/* On a machine with much to do the lead may change at any moment, and then who asked for a change of
- * the members may not hear what became of it. So it is looked at, and asked for until it is there. */
+/* On a machine with much to do the lead may change at any moment, and then who asked for a change
+ * of the members may not hear what became of it. So it is looked at, and asked for until it is
+ * there. */
 struct seat {
     enum pd_members_standing standing;
     bool is_listed;
@@ -872,6 +873,84 @@ static void a_stale_file_of_known_members_gives_way(void **state)
     disk->ops->close_disk(disk);
 }
 
+/* -- Leaving ----------------------------------------------------------------------------------- */
+
+static enum pd_replica_outcome leave(struct caller *caller, uint64_t node)
+{
+    return call(caller,
+                &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_LEAVE, .number = node})
+        .outcome;
+}
+
+/* As `pando cluster remove` does it at the very node that leaves. Should the lead change between
+ * the two steps of it, another one is asked for the second. */
+static void a_node_that_is_asked_leaves_itself(void **state)
+{
+    (void)state;
+    const struct pd_replica_request_head hand_over = {.kind = PD_REPLICA_REQUEST_TRANSFER};
+    struct caller caller;
+    struct caller other;
+    open_cluster(3);
+    struct node *node = leader_of(3);
+    open_caller(node, &caller);
+    open_caller(node == &nodes[0] ? &nodes[1] : &nodes[0], &other);
+    wait_listed(&other, 3);
+    struct seat seat = seat_of(&other, node);
+    while (seat.standing != PD_MEMBERS_NONE || seat.is_listed) {
+        if (leave(seat.standing == PD_MEMBERS_NONE ? &other : &caller, node->id) != PD_REPLICA_OK) {
+            (void)call(&caller, &hand_over);
+        }
+        seat = seat_of(&other, node);
+    }
+    assert_int_equal(seat.voters, 2);
+    assert_int_equal(seat.listed, 2);
+    while (leave(&other, node->id) != PD_REPLICA_OK) { /* asking again is no mistake */
+    }
+    enum pd_replica_outcome outcome;
+    do {
+        outcome = leave(&other, 12345);
+    } while (outcome == PD_REPLICA_NOT_READY || outcome == PD_REPLICA_UNKNOWN);
+    assert_int_equal(outcome, PD_REPLICA_INVALID);
+    close_caller(&other);
+    close_caller(&caller);
+}
+
+/* A node that does not lead, and reaches nobody. */
+static struct node *isolate_follower(void)
+{
+    for (;;) {
+        struct node *leader = leader_of(3);
+        struct node *node = leader == &nodes[0] ? &nodes[1] : &nodes[0];
+        isolate(node, true);
+        if (told_leader(node) != node->id) {
+            return node;
+        }
+        isolate(node, false);
+    }
+}
+
+/* Nobody speaks to it; then a member says that it was removed. Who asked for that is answered. */
+static void a_node_that_is_told_of_its_removal_ends(void **state)
+{
+    (void)state;
+    struct caller caller;
+    open_cluster(3);
+    struct node *node = isolate_follower();
+    open_caller(node, &caller);
+    submit(&caller,
+           &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_LEAVE, .number = node->id});
+    (void)told_leader(node); /* it has been taken up */
+    assert_int_equal(atomic_load(&caller.answers), 0);
+    assert_false(pd_server_was_removed(node->server));
+    pd_net_memory_tell_removed(hub, node->id, node == &nodes[0] ? nodes[1].id : nodes[0].id);
+    wait_answers(&caller, 1);
+    assert_int_equal(caller.bytes[0], PD_REPLICA_OK);
+    while (!pd_server_was_removed(node->server)) {
+        (void)usleep(1000);
+    }
+    close_caller(&caller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -887,6 +966,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_known_members_is_judged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_known_members_has_a_sum, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_that_is_asked_leaves_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_that_is_told_of_its_removal_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stale_file_of_known_members_gives_way, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
