@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "client/link_names.h"
 #include "client/link_tls.h"
 
 uint64_t pd_link_now_ms(void)
@@ -177,14 +178,12 @@ static enum pd_status open_unix(struct pd_link *link, const char *path, uint64_t
 static enum pd_status open_host(struct pd_link *link, const struct pd_link_endpoint *endpoint,
                                 const char *where, uint64_t deadline_ms)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    int result = getaddrinfo(endpoint->host, endpoint->port, &hints, &found);
-    if (result != 0) {
-        return pd_link_fail(link, PD_ERR_CLOSED, "cannot find the host '%s': %s", endpoint->host,
-                            gai_strerror(result));
+    enum pd_status status = pd_link_find(link, endpoint, deadline_ms, &found);
+    if (status != PD_OK) {
+        return status;
     }
-    enum pd_status status = PD_ERR_CLOSED;
+    status = PD_ERR_CLOSED;
     for (const struct addrinfo *at = found; at != NULL && status != PD_OK; at = at->ai_next) {
         status = connect_to(link, at->ai_addr, at->ai_addrlen, where, deadline_ms);
     }

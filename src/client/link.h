@@ -57,7 +57,7 @@ bool pd_link_endpoint_parse(const char *text, struct pd_link_endpoint *endpoint_
 void pd_link_init(struct pd_link *link);
 /* PD_OK; PD_ERR_INVALID: not an endpoint, or its path is too long; PD_ERR_CLOSED: nobody listens
  * there; PD_ERR_TIMEOUT; PD_ERR_DENIED: one side does not trust the other's certificate;
- * PD_ERR_IO; PD_ERR_NO_MEMORY. */
+ * PD_ERR_FULL: too many hosts are being looked up; PD_ERR_IO; PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
                                          const struct pd_link_config *config, uint64_t deadline_ms);
 void pd_link_close(struct pd_link *link);
