@@ -24,6 +24,9 @@ struct arguments {
     uint64_t valid_s; /* of a ticket */
     uint32_t role;    /* of it: ROLE_WORKER */
     uint64_t bump;    /* 0: as shipped */
+    const char *name; /* of the node that is restored; as of pd_cluster_backup, with the next two */
+    const char *listen_peer;
+    uint64_t log_segment;
     bool is_forced;
     uint32_t output;
 };
@@ -372,7 +375,10 @@ static struct pd_cluster_backup backup_of(const struct arguments *arguments)
                                       .file = arguments->node,
                                       .is_forced = arguments->is_forced,
                                       .is_json = is_json(arguments),
-                                      .bump = arguments->bump};
+                                      .bump = arguments->bump,
+                                      .name = arguments->name,
+                                      .listen_peer = arguments->listen_peer,
+                                      .log_segment = arguments->log_segment};
 }
 
 static int run_snapshot(const struct arguments *arguments, struct pd_node_client *client)
@@ -464,6 +470,31 @@ static const struct pd_option snapshot_options[] = {
 };
 static const struct pd_option offline_options[] = {OPTION_BUMP, OPTION_FORMAT, OPTION_DATA,
                                                    OPTION_END};
+static const struct pd_option restore_options[] = {
+    {.name = "--name",
+     .kind = PD_OPTION_TEXT,
+     .value = "NAME",
+     .text = "the node's name in the new cluster; with --listen-peer",
+     .offset = offsetof(struct arguments, name),
+     .least = 1},
+    {.name = "--listen-peer",
+     .kind = PD_OPTION_TEXT,
+     .value = "HOST:PORT",
+     .text = "where others will reach it: `pando start` listens there then",
+     .offset = offsetof(struct arguments, listen_peer),
+     .least = 1},
+    {.name = "--log-segment",
+     .kind = PD_OPTION_SIZE,
+     .value = "SIZE",
+     .text = "the size of the log's files, 16MiB to 1GiB: what it begins with stays",
+     .offset = offsetof(struct arguments, log_segment),
+     .least = UINT64_C(16) << 20,
+     .most = UINT64_C(1) << 30},
+    OPTION_BUMP,
+    OPTION_FORMAT,
+    OPTION_DATA,
+    OPTION_END,
+};
 
 /* A command of the cluster, and what main calls for it. */
 #define COMMAND(verb, ...)                                                                         \
@@ -523,7 +554,7 @@ COMMAND(restore, .arguments = "FILE",
         .help =
             "DIR must be empty, and no node runs there meanwhile. Keys with a lease are not in\n"
             "it, and every watch begins anew.\n",
-        .options = offline_options, .words_min = 1, .words_max = 1,
+        .options = restore_options, .words_min = 1, .words_max = 1,
         .examples = "pando cluster restore monday.db --data fresh && pando start --data fresh\n");
 
 COMMAND(recover, .arguments = "",

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/disk_has.h"
 #include "cli/command.h"
 #include "cli/dialer.h"
@@ -22,6 +23,7 @@
 #include "node/server_peers_net.h"
 #include "node/server_recover.h"
 
+#define MIB (UINT64_C(1) << 20)
 #define HASH_TEXT (2 * PD_SEAL_HASH_SIZE + 1)
 #define NUMBER 1u /* of the snapshot, among those of this connection */
 /* Stands in a folder as long as it is restored: what is beside it is nobody's. */
@@ -304,10 +306,33 @@ static bool put_mark(struct pd_disk *root)
     return root->ops->sync_names(root) == PD_OK;
 }
 
+/* What cluster.json is to say of the new cluster's only member, so that `pando start` need not be
+ * told. The texts stay the caller's. false: the node can have no such name, or address. */
+static bool describe(const struct pd_cluster_backup *backup, const uint8_t *key,
+                     struct pd_members_file *members)
+{
+    struct pd_kv_member *member = &members->members[0];
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_member back = {0};
+    *member = (struct pd_kv_member){.node = pd_members_node_of(key), .peer_count = 1};
+    memcpy(member->key, key, sizeof member->key);
+    member->peers[0] =
+        (struct pd_span){(const uint8_t *)backup->listen_peer, strlen(backup->listen_peer)};
+    if (backup->name != NULL) {
+        member->name = (struct pd_span){(const uint8_t *)backup->name, strlen(backup->name)};
+    }
+    members->count = 1;
+    pd_kv_member_encode(&writer, member);
+    return !writer.is_full &&
+           pd_kv_member_decode((struct pd_span){room, writer.size}, &back) == PD_OK;
+}
+
 static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *host,
                         struct pd_disk *root, int file)
 {
-    static struct pd_server_peers_net peers;
+    static struct pd_server_peers_net peers; /* too large for a frame, as the next one */
+    static struct pd_members_file members;
     struct pd_server_peers_config identity = {0};
     char text[PD_RESTORE_TEXT_MAX];
     uint8_t key[PD_TRANSPORT_KEY_SIZE];
@@ -323,6 +348,12 @@ static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *
         return pd_command_failed("%s", text);
     }
     config.node_id = pd_members_node_of(key);
+    config.segment_bytes = backup->log_segment;
+    if (backup->listen_peer != NULL) {
+        bool is_good = describe(backup, key, &members);
+        pd_assert(is_good); /* it was before anything was made */
+        config.members = &members;
+    }
     if (pd_server_restore(&config, &source, &report, text) != PD_OK) {
         return pd_command_failed("'%s' is not restored: %s", backup->file, text);
     }
@@ -331,12 +362,40 @@ static int restore_into(const struct pd_cluster_backup *backup, struct pd_host *
     return PD_EXIT_CODE_OK;
 }
 
+/* Before anything is made. */
+static int judge_node(const struct pd_cluster_backup *backup)
+{
+    static struct pd_members_file members; /* too large for a frame */
+    const uint8_t any_key[PD_KV_MEMBER_KEY_SIZE] = {0};
+    char host[PD_RESOLVE_HOST_MAX];
+    uint16_t port = 0;
+    if (backup->name != NULL && backup->listen_peer == NULL) {
+        return pd_command_failed("--name is for a node that others reach: say where, by "
+                                 "--listen-peer; a node alone is given its name by `pando start`");
+    }
+    if (backup->log_segment % MIB != 0) {
+        return pd_command_failed("--log-segment takes whole MiB");
+    }
+    if (backup->listen_peer == NULL) {
+        return PD_EXIT_CODE_OK;
+    }
+    if (!pd_host_split_place(backup->listen_peer, host, &port) || port == 0) {
+        return pd_command_failed("--listen-peer takes HOST:PORT, a name or an address in numbers");
+    }
+    return describe(backup, any_key, &members)
+               ? PD_EXIT_CODE_OK
+               : pd_command_failed("a node's name has at most %u letters without spaces, an "
+                                   "address %u",
+                                   PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
+}
+
 int pd_cluster_restore(const struct pd_cluster_backup *backup)
 {
     struct pd_backup_about about = {0};
     struct pd_real_host *real = NULL;
     struct pd_disk *root = NULL;
-    int code = verify(backup->file, &about); /* before anything is made */
+    int code = judge_node(backup);
+    code = code == PD_EXIT_CODE_OK ? verify(backup->file, &about) : code;
     if (code != PD_EXIT_CODE_OK) {
         return code;
     }

@@ -12,6 +12,10 @@ struct pd_cluster_backup {
     bool is_forced;
     bool is_json;
     uint64_t bump; /* 0: as shipped */
+    /* Of restore, for the new node; as `pando start` takes them. */
+    const char *name;        /* NULL: it has none yet */
+    const char *listen_peer; /* HOST:PORT, where others reach it; NULL: it is alone so far */
+    uint64_t log_segment;    /* bytes; 0: as shipped */
 };
 
 /* Each returns an exit code; what is wrong was printed. */

@@ -115,9 +115,19 @@ for name in deck other; do
     done
 done
 end_node
-runs 0 cluster restore "$work/etcd.db" --data "$work/second" --bump-revision 5000
+runs 1 cluster restore "$work/etcd.db" --data "$work/second" --name next
+said "--listen-peer"
+runs 1 cluster restore "$work/etcd.db" --data "$work/second" --name next --listen-peer nowhere
+said "HOST:PORT"
+[ ! -e "$work/second" ] || fail "a restore that was refused made a folder"
+runs 0 cluster restore "$work/etcd.db" --data "$work/second" --bump-revision 5000 --name next \
+    --listen-peer "127.0.0.1:$((base + 1))" --log-segment 16MiB
 start_node "$work/second" --listen-client "127.0.0.1:$base"
 eventually serves
+named() { "$PANDO" cluster members --data "$work/second" -o json >"$work/named" && has '"next"' "$work/named"; }
+eventually named
+has "127.0.0.1:$((base + 1))" "$work/named" || fail "the restored node's address: $(cat "$work/named")"
+has '"segment": 16777216' "$work/second/node.json" || fail "the restored node's log: $(cat "$work/second/node.json")"
 client get "" --prefix --keys-only | sed '/^$/d' >"$work/keys-etcd"
 cmp "$work/keys-pando" "$work/keys-etcd" || fail "what etcdctl saved is not what pando saved"
 end_node
@@ -135,8 +145,29 @@ kill -TERM "$one"
 wait "$one" || true
 mv "$cluster/node-1" "$work/kept"
 rm -rf "$cluster/node-0"
-runs 0 cluster recover --data "$cluster/node-2"
+# Killed at any moment it leaves the folder as it was, or as it is to be: asking again ends it. How long it takes shows a
+# copy; the kills fall into the second half, behind the members that do not answer.
+cluster_of() { grep '"cluster"' "$1/node.json"; }
+cp -r "$cluster/node-2" "$work/copy"
+begun=$(date +%s%N)
+runs 0 cluster recover --data "$work/copy"
 printed "kept      every entry of this node's log up to"
+took_ms=$((($(date +%s%N) - begun) / 1000000))
+old_cluster=$(cluster_of "$cluster/node-2")
+for _ in 1 2; do
+    code=0
+    patience_ms=$((took_ms * (60 + RANDOM % 40) / 100 + 1))
+    timeout -s KILL "$((patience_ms / 1000)).$(printf '%03d' $((patience_ms % 1000)))" \
+        "$PANDO" cluster recover --data "$cluster/node-2" >"$out" 2>"$err" || code=$?
+    [ "$code" -eq 137 ] || break # it was faster this time
+done
+if [ "$code" -ne 0 ]; then
+    code=0
+    "$PANDO" cluster recover --data "$cluster/node-2" >"$out" 2>"$err" || code=$?
+    # Or it was killed when all was done: then there is nobody who is lost.
+    [ "$code" -eq 0 ] || said "nothing is lost for ever"
+fi
+[ "$(cluster_of "$cluster/node-2")" != "$old_cluster" ] || fail "the folder is the old cluster's still: $(cat "$out" "$err")"
 start_node "$cluster/node-2" --listen-client "127.0.0.1:$base"
 eventually serves
 client get after | grep -x x >/dev/null || fail "the last write that was acknowledged is lost"
