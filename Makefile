@@ -14,7 +14,7 @@ PANDO_WASMTIME_DIR ?=
 export PANDO_WASMTIME_DIR
 
 .PHONY: help build run test asan tsan bench bench-actors bench-store bench-net bench-http bench-cluster soak prove prove-mutants sim \
-	kill9 torture mutants \
+	kill9 torture mutants rust-crates \
 	power-loss fuzz tidy format install package clean deps
 
 help: ## list the targets
@@ -103,6 +103,11 @@ torture: build ## real nodes killed, paused, cut off, slowed, replaced, disks fu
 mutants: ## break the consensus, log, store and node code on purpose: some test must notice each
 	@scripts/deps.sh build test
 	@scripts/mutants.sh
+
+rust-crates: ## published Rust crates, unmodified, on Pando: lunatic 0.12 to 0.14, submillisecond; fetches them
+	@scripts/deps.sh build test
+	@scripts/build.sh release $(JOBS)
+	@scripts/rust_crates.sh
 
 power-loss: build ## cut the power of a running node ROUNDS=200 times: nothing acknowledged may be lost
 	@scripts/power_loss.sh $(or $(ROUNDS),200)
