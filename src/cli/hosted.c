@@ -44,6 +44,7 @@ struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint
                    : snprintf(variable, sizeof variable, NODE_VARIABLE "%" PRIx64, node);
     if ((size_t)size < sizeof variable) {
         options.variables[options.variable_count++] = variable;
+        options.host_node = variable + sizeof NODE_VARIABLE - 1;
     }
     return options;
 }

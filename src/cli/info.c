@@ -179,7 +179,7 @@ static int run_info(int count, char **words)
 
 static const struct pd_option options[] = {
     PD_OPTION_OUTPUT(struct arguments, output),
-    PD_OPTION_PROGRAM(struct arguments, remote.os_pid),
+    PD_OPTION_PROGRAM(struct arguments, remote.program),
     {.name = NULL},
 };
 

@@ -50,7 +50,7 @@ static int run_kill(int count, char **arguments)
 }
 
 static const struct pd_option options[] = {
-    PD_OPTION_PROGRAM(struct pd_remote_options, os_pid),
+    PD_OPTION_PROGRAM(struct pd_remote_options, program),
     {.name = NULL},
 };
 

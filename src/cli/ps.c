@@ -301,7 +301,7 @@ static const struct pd_option ps_options[] = {
      .text = "children below their parents, as supervisors see them",
      .offset = offsetof(struct ps_options, is_tree)},
     PD_OPTION_OUTPUT(struct ps_options, output),
-    PD_OPTION_PROGRAM(struct ps_options, remote.os_pid),
+    PD_OPTION_PROGRAM(struct ps_options, remote.program),
     {.name = NULL},
 };
 

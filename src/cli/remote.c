@@ -20,18 +20,26 @@ static int use(struct pd_remote *remote, int descriptor)
     return PD_EXIT_CODE_OK;
 }
 
-static void print_program(struct pd_remote *remote, int os_pid)
+/* What a program says of itself: the caller's object, or NULL. */
+static json_t *ask_program(struct pd_remote *remote)
 {
     json_t *request = json_pack("{s:s}", "op", "program");
-    if (pd_remote_send(remote, request) != PD_EXIT_CODE_OK) {
-        return;
-    }
-    json_t *answer = pd_remote_read(remote);
+    return pd_remote_send(remote, request) == PD_EXIT_CODE_OK ? pd_remote_read(remote) : NULL;
+}
+
+static void print_program(struct pd_remote *remote, int os_pid)
+{
+    json_t *answer = ask_program(remote);
     const json_t *program = json_object_get(answer, "program");
     if (program != NULL) {
+        const char *node = pd_remote_text(program, "node");
         (void)fprintf(stderr, "  --program %-8d %llu processes  ", os_pid,
                       (unsigned long long)pd_remote_number(program, "processes"));
         (void)pd_remote_print(stderr, pd_remote_text(program, "file"), 200);
+        if (node[0] != '\0') {
+            (void)fputs(", at node ", stderr);
+            (void)pd_remote_print(stderr, node, 200);
+        }
         (void)fputc('\n', stderr);
     }
     json_decref(answer);
@@ -82,6 +90,68 @@ static int find_only(struct pd_remote *remote, const char *folder)
     return refuse_to_choose(folder, os_pids, live);
 }
 
+static int find_process(struct pd_remote *remote, const char *folder, int os_pid)
+{
+    int descriptor = -1;
+    enum pd_status status = pd_control_connect(folder, os_pid, &descriptor);
+    if (status == PD_ERR_UNKNOWN) {
+        return pd_command_failed("no program of yours runs as process %d (pando ps says which do)",
+                                 os_pid);
+    }
+    if (status != PD_OK) {
+        return pd_command_failed("cannot reach the program %d: %s", os_pid, strerror(errno));
+    }
+    return use(remote, descriptor);
+}
+
+static bool is_at_node(const char *folder, int os_pid, const char *node)
+{
+    int descriptor = -1;
+    struct pd_remote remote;
+    if (pd_control_connect(folder, os_pid, &descriptor) != PD_OK ||
+        use(&remote, descriptor) != PD_EXIT_CODE_OK) {
+        return false; /* dead; its socket is gone now */
+    }
+    json_t *answer = ask_program(&remote);
+    const json_t *program = json_object_get(answer, "program");
+    bool is_there = program != NULL && strcmp(pd_remote_text(program, "node"), node) == 0;
+    json_decref(answer);
+    pd_remote_close(&remote);
+    return is_there;
+}
+
+/* Names are the nodes' own affair: of two with the same one, neither is meant. */
+static int find_at_node(struct pd_remote *remote, const char *folder, const char *node)
+{
+    int os_pids[PD_CONTROL_PROGRAMS_MAX];
+    int named[PD_CONTROL_PROGRAMS_MAX];
+    uint32_t count = pd_control_programs(folder, os_pids);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_at_node(folder, os_pids[i], node)) {
+            named[found++] = os_pids[i];
+        }
+    }
+    if (found == 0) {
+        return pd_command_failed("no program of yours runs inside of a node '%s' (pando ps says "
+                                 "which do)",
+                                 node);
+    }
+    return found == 1 ? find_process(remote, folder, named[0])
+                      : refuse_to_choose(folder, named, found);
+}
+
+/* 0: the word is no process id. */
+static int os_pid_of(const char *word)
+{
+    char *rest = NULL;
+    if (word[0] < '1' || word[0] > '9') {
+        return 0;
+    }
+    long number = strtol(word, &rest, 10);
+    return *rest == '\0' && number <= INT32_MAX ? (int)number : 0;
+}
+
 int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *options)
 {
     char folder[PD_CONTROL_FOLDER_SIZE];
@@ -89,20 +159,12 @@ int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *opt
     if (pd_control_folder(folder, why) != PD_OK) {
         return pd_command_failed("%s", why);
     }
-    if (options->os_pid == 0) {
+    if (options->program == NULL) {
         return find_only(remote, folder);
     }
-    int descriptor = -1;
-    enum pd_status status = pd_control_connect(folder, (int)options->os_pid, &descriptor);
-    if (status == PD_ERR_UNKNOWN) {
-        return pd_command_failed("no program of yours runs as process %d (pando ps says which do)",
-                                 (int)options->os_pid);
-    }
-    if (status != PD_OK) {
-        return pd_command_failed("cannot reach the program %d: %s", (int)options->os_pid,
-                                 strerror(errno));
-    }
-    return use(remote, descriptor);
+    int os_pid = os_pid_of(options->program);
+    return os_pid != 0 ? find_process(remote, folder, os_pid)
+                       : find_at_node(remote, folder, options->program);
 }
 
 void pd_remote_close(struct pd_remote *remote)

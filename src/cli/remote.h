@@ -1,8 +1,8 @@
 /* remote - the near end of the control socket: finds the running program, asks it, reads what it
  * answers.
  *
- * Model      One program of the user is found by itself; of several, one must be named (--program
- *            OSPID).
+ * Model      One program of the user is found by itself; of several, one must be named (--program):
+ *            by its process id, or by the node inside of which it runs.
  * Errors     Functions print what is wrong for a person, and return an exit code or NULL. */
 #ifndef PD_CLI_REMOTE_H
 #define PD_CLI_REMOTE_H
@@ -16,7 +16,7 @@
 
 /* What ps, info, kill and trace have in common. */
 struct pd_remote_options {
-    uint64_t os_pid;     /* of the program, 0: find it */
+    const char *program; /* its process id or its node's name; NULL: find the only one */
     const char *process; /* PID|NAME, or NULL */
 };
 
@@ -26,12 +26,14 @@ struct pd_remote {
     size_t line_capacity;
 };
 
-/* --program OSPID, of a command's table of options. */
+/* --program OSPID|NODE, of a command's table of options. */
 #define PD_OPTION_PROGRAM(type, member)                                                            \
     {                                                                                              \
-        .name = "--program", .kind = PD_OPTION_NUMBER, .value = "OSPID",                           \
-        .text = "which program, by its process id, when several are running",                      \
-        .offset = offsetof(type, member), .least = 1, .most = INT32_MAX                            \
+        .name = "--program", .kind = PD_OPTION_TEXT, .value = "OSPID|NODE",                        \
+        .text =                                                                                    \
+            "which program, when several are running: its process id, or the name of the node "    \
+            "inside of which it runs",                                                             \
+        .offset = offsetof(type, member)                                                           \
     }
 
 /* Connect. PD_EXIT_CODE_OK or PD_EXIT_CODE_FAILED. */

@@ -9,6 +9,7 @@
 #include "cli/app_command.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
+#include "cli/node_log.h"
 #include "cli/run.h"
 #include "cli/run_wasi.h"
 #include "cli/signals.h"
@@ -275,9 +276,12 @@ static bool open_control(struct pd_program *program, const struct pd_run_options
     const struct pd_control_target target = {.program = program,
                                              .os_pid = (int)getpid(),
                                              .file = options->file,
+                                             .node = options->host_node,
                                              .began_ns = pd_host_now_ns(program->host)};
     enum pd_status status = pd_control_open(&control, &target, sweep_reports, &reports, why);
-    if (status != PD_OK && status != PD_ERR_UNSUPPORTED && options->has_stats) {
+    if (status != PD_OK && options->host_node != NULL) {
+        pd_node_log(PD_LOG_WARNING, "pando ps cannot look into %s: %s", options->file, why);
+    } else if (status != PD_OK && status != PD_ERR_UNSUPPORTED && options->has_stats) {
         (void)fprintf(stderr, "pando: pando ps cannot look into this run: %s\n", why);
     }
     return status == PD_OK;

@@ -50,6 +50,7 @@ struct pd_run_options {
     const char *cluster;      /* a ticket, or "@FILE"; NULL: none */
     uint64_t guest_bytes_max; /* of all guests together; 0: no limit */
     const char *kv_prefix;    /* keys of the store that guests may touch; NULL: none */
+    const char *host_node;    /* the name of the node inside of which it runs; NULL: none */
 };
 
 /* As without any option. */

@@ -125,7 +125,7 @@ static const struct pd_option trace_options[] = {
      .least = 1,
      .most = PD_CONTROL_TRACE_SECONDS_MAX},
     PD_OPTION_OUTPUT(struct trace_options, output),
-    PD_OPTION_PROGRAM(struct trace_options, remote.os_pid),
+    PD_OPTION_PROGRAM(struct trace_options, remote.program),
     {.name = NULL},
 };
 

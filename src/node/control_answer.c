@@ -76,6 +76,9 @@ char *pd_control_answer_program(const struct pd_control_program *program)
     json_t *object = json_object();
     set(object, "os_pid", json_integer(program->os_pid));
     set(object, "file", text(program->file));
+    if (program->node != NULL) {
+        set(object, "node", text(program->node));
+    }
     set(object, "main", number(program->main_pid));
     set(object, "processes", number(program->process_count));
     set(object, "age_us", number(program->age_ns / NS_PER_US));

@@ -18,6 +18,7 @@ char *pd_control_answer_error(const char *text);
 struct pd_control_program {
     int os_pid;
     const char *file;
+    const char *node; /* NULL: it runs inside of none */
     uint64_t main_pid;
     uint32_t process_count;
     uint64_t age_ns;

@@ -311,6 +311,7 @@ static void answer_program(struct pd_control_session *session)
     struct pd_control_program answer = {
         .os_pid = session->target.os_pid,
         .file = session->target.file,
+        .node = session->target.node,
         .main_pid = atomic_load(&program->main_pid),
         .process_count = pd_environment_count(program->environment),
         .age_ns = now(session) - session->target.began_ns,

@@ -30,6 +30,7 @@ struct pd_control_target {
     struct pd_program *program;
     int os_pid;       /* of the system's process */
     const char *file; /* what it runs */
+    const char *node; /* the name of the node inside of which it runs; NULL: none */
     uint64_t began_ns;
 };
 

@@ -5,6 +5,8 @@
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 data=$work/data
 app=$examples/kv_counter.wasm
+export XDG_RUNTIME_DIR=$work/runtime
+mkdir -m 700 "$XDG_RUNTIME_DIR"
 
 node_starts() {
     start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B "$@"
@@ -114,11 +116,22 @@ output_is 100
 shown="pando start --app"
 kill -TERM "$started"
 wait_for_end 0
-# One that has not ended is ended with the node.
-start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$guests/store_endless.wasm" --allow-kv ''
+# One that has not ended is looked into as any program, by the node's name too; and it is ended with the node.
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --name mill \
+    --app "$guests/store_endless.wasm" --allow-kv ''
 wait_for_text "counting without an end"
+runs 0 ps --program "$started"
+printed "store_endless.wasm"
+runs 0 info --program mill 1
+printed "process 1"
+runs 0 trace --program mill --count 3 1
+printed "pando::kv::put"
+runs 1 ps --program loom
+said "no program of yours runs inside of a node 'loom'"
+shown="pando start --app"
 kill -TERM "$started"
 wait_for_end 0
+[ -z "$(ls -A "$XDG_RUNTIME_DIR/pando")" ] || fail "left behind: $(ls -A "$XDG_RUNTIME_DIR/pando")"
 runs 0 wal verify "$data/log"
 printed "sound"
 # Its memory is bounded: spawns and growth beyond are refused, and the node goes on.

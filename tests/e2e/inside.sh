@@ -162,7 +162,8 @@ runs 2 trace --count 0 1
 runs 2 trace --seconds 4000 1
 runs 2 ps -o yaml
 runs 2 ps 7
-runs 2 info --program x 1
+runs 1 info --program x 1
+said "no program of yours runs inside of a node 'x'"
 runs 1 info --program 1073741824 1
 
 # --- Clients that mean no good: the program goes on -----------------------------------------------------------------------

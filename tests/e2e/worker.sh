@@ -6,6 +6,8 @@ source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 # shellcheck source=tests/e2e/lib_cluster.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
 app=$examples/kv_counter.wasm
+export XDG_RUNTIME_DIR=$work/runtime
+mkdir -m 700 "$XDG_RUNTIME_DIR"
 
 free_base
 start_pando dev --data "$cluster" --base-port "$base"
@@ -54,6 +56,19 @@ output_is 100
 [ "$(cd "$work/w" && ls | sort | tr '\n' ' ')" = "cluster.json node.key " ] || fail "a worker's folder: $(ls "$work/w")"
 runs 0 cluster members --data "$cluster/node-2"
 grep -q "mill.*worker" "$out" || fail "the members: $(cat "$out")"
+
+# It is looked into as any program, by its name; and ends when its main process is killed.
+"$PANDO" start --config "$work/worker.yaml" --allow-kv '' --app "$guests/store_endless.wasm" >"$work/mill.out" 2>"$work/mill.err" &
+mill=$!
+children+=("$mill")
+eventually grep -qs "counting without an end" "$work/mill.err"
+runs 0 ps --program mill
+printed "store_endless.wasm"
+runs 0 kill --program mill 1
+printed "killed process 1"
+code=0
+wait "$mill" || code=$?
+[ "$code" -eq 1 ] || fail "a worker whose main process is killed ends with $code: $(cat "$work/mill.err")"
 
 # In one go, with a ticket that makes any node; stopped by a signal while it has nothing to do.
 "$PANDO" join @"$work/any" --role worker --data "$work/idle" --name idle >"$work/idle.out" 2>"$work/idle.err" &

@@ -13,8 +13,23 @@ static void the_program_is_named(void **state)
     const char *answer = world_ask(&world, "{\"op\":\"program\"}\n");
     expect_in(answer, "\"os_pid\":4711");
     expect_in(answer, "\"file\":\"test.wasm\"");
+    assert_null(strstr(answer, "\"node\"")); /* it runs beside of any */
     assert_int_equal(line_count(answer), 1);
     assert_true(pd_control_session_is_idle(world.session));
+    world_close(&world);
+}
+
+static void a_program_inside_of_a_node_is_named_by_it(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world);
+    const struct pd_control_target target = {
+        .program = &world.program, .file = "test.wasm", .node = "mill"};
+    pd_control_session_destroy(world.session);
+    world.session = pd_control_session_create(&target);
+    assert_non_null(world.session);
+    expect_in(world_ask(&world, "{\"op\":\"program\"}\n"), "\"node\":\"mill\"");
     world_close(&world);
 }
 
@@ -321,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_program_is_named),
+        cmocka_unit_test(a_program_inside_of_a_node_is_named_by_it),
         cmocka_unit_test(every_process_is_listed_once),
         cmocka_unit_test(one_process_tells_about_itself),
         cmocka_unit_test(who_does_not_yield_is_shown_without),
