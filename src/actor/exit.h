@@ -26,6 +26,8 @@ enum pd_exit_reason {
     PD_EXIT_DENIED = 7      /* did what it has no right to */
 };
 
+#define PD_EXIT_REASONS 8u
+
 struct pd_exit_text; /* shared bytes, see below */
 
 struct pd_exit {

@@ -72,6 +72,7 @@ void pd_process_start(struct pd_process *process)
         pd_tracer_note(maker, (struct pd_traced){.kind = PD_TRACED_SPAWNED, .pid = process->pid});
     }
     process->is_started = true;
+    atomic_fetch_add_explicit(&runtime->started_processes, 1, memory_order_relaxed);
     pd_mailbox_open(process);
     pd_runtime_enqueue(runtime, process);
 }
@@ -698,6 +699,9 @@ void pd_lifecycle_end(struct pd_process *self)
     bool has_groups = false;
     struct pd_message *leftover = pd_mailbox_close(self, &has_names, &has_groups);
     pd_trace_fold(runtime->trace, PD_TRACE_EXIT, self->pid, (uint64_t)self->exit.reason, 0);
+    pd_assert(self->exit.reason < PD_EXIT_REASONS);
+    atomic_fetch_add_explicit(&runtime->ended_processes[self->exit.reason], 1,
+                              memory_order_relaxed);
     if (runtime->hooks.exited != NULL) {
         runtime->hooks.exited(runtime->hooks.context, self);
     }

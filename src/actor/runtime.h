@@ -58,6 +58,10 @@ struct pd_scheduler {
     struct pd_random random;
     atomic_uint_least64_t run_count;
     atomic_uint_least64_t steal_count;
+    /* Of the turns that were taken here: */
+    atomic_uint_least64_t sent_count;
+    atomic_uint_least64_t received_count;
+    atomic_uint_least64_t fuel_count; /* that behaviors burnt, in their own unit */
 };
 
 /* What the runtime tells the program that embeds it. Called on the owner's thread. */
@@ -91,6 +95,8 @@ struct pd_runtime {
     struct pd_process *pool_free; /* through run_next */
     struct pd_process_block *pool_blocks;
     atomic_uint_least64_t process_count; /* live, in all environments */
+    atomic_uint_least64_t started_processes;
+    atomic_uint_least64_t ended_processes[PD_EXIT_REASONS];
     struct pd_spin timers_lock;
     struct pd_message_timer **message_timers; /* by id, chained */
     uint32_t message_timer_buckets;
@@ -132,6 +138,13 @@ bool pd_runtime_cancel_send(struct pd_runtime *runtime, uint64_t id);
 
 /* The scheduler of the calling thread, or NULL. */
 struct pd_scheduler *pd_scheduler_current(void);
+
+/* One of a scheduler's counts, on its own thread: nobody else writes it. */
+static inline void pd_scheduler_count(atomic_uint_least64_t *count, uint64_t by)
+{
+    uint64_t before = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, before + by, memory_order_relaxed);
+}
 
 /* On its own thread: others than the one that runs wait to run here. */
 bool pd_scheduler_has_others(struct pd_scheduler *scheduler);

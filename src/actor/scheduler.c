@@ -203,16 +203,28 @@ static enum turn_end run_behavior(struct pd_process *process, uint32_t *cost)
     return result == PD_RESUME_YIELD ? TURN_YIELD : TURN_WAIT;
 }
 
+/* What it took in, and what it then does. */
+static enum turn_end take_in_and_run(struct pd_process *process, struct pd_message *batch,
+                                     bool is_killed, uint32_t *cost)
+{
+    struct pd_scheduler *scheduler = current;
+    uint64_t sent = atomic_load_explicit(&process->sent_count, memory_order_relaxed);
+    uint64_t received = atomic_load_explicit(&process->received_count, memory_order_relaxed);
+    pd_lifecycle_handle(process, batch);
+    enum turn_end end = is_killed || process->is_exit_set ? TURN_EXIT : run_behavior(process, cost);
+    sent = atomic_load_explicit(&process->sent_count, memory_order_relaxed) - sent;
+    received = atomic_load_explicit(&process->received_count, memory_order_relaxed) - received;
+    pd_scheduler_count(&scheduler->sent_count, sent);
+    pd_scheduler_count(&scheduler->received_count, received);
+    return end;
+}
+
 static enum turn_end take_turn(struct pd_process *process, uint32_t *cost)
 {
     bool is_killed = false;
     struct pd_message *batch = pd_mailbox_begin(process, &is_killed);
     for (uint32_t loop = 0;; loop++) {
-        pd_lifecycle_handle(process, batch);
-        if (is_killed || process->is_exit_set) {
-            return TURN_EXIT;
-        }
-        enum turn_end end = run_behavior(process, cost);
+        enum turn_end end = take_in_and_run(process, batch, is_killed, cost);
         if (end != TURN_WAIT || pd_mailbox_settle(process)) {
             return end;
         }
@@ -243,8 +255,7 @@ static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *proce
         break;
     }
     scheduler->running = NULL;
-    uint64_t runs = atomic_load_explicit(&scheduler->run_count, memory_order_relaxed);
-    atomic_store_explicit(&scheduler->run_count, runs + 1, memory_order_relaxed);
+    pd_scheduler_count(&scheduler->run_count, 1);
     return cost;
 }
 

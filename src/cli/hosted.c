@@ -11,6 +11,7 @@
 #include "host/real.h"
 #include "kv/member.h"
 #include "node/program.h"
+#include "node/program_metrics.h"
 #include "node/store_link.h"
 
 #define NODE_VARIABLE "PANDO_NODE="
@@ -112,14 +113,25 @@ static void stop(struct pd_hosted *hosted)
     host->ops->thread_join(host, hosted->thread);
 }
 
+void pd_hosted_metrics(struct pd_hosted *hosted, struct pd_text *text)
+{
+    pd_program_metrics_write(hosted->program, text);
+}
+
+void pd_hosted_stop(struct pd_hosted *hosted)
+{
+    if (hosted != NULL && hosted->is_started) {
+        stop(hosted);
+        hosted->is_started = false;
+    }
+}
+
 void pd_hosted_close(struct pd_hosted *hosted)
 {
     if (hosted == NULL) {
         return;
     }
-    if (hosted->is_started) {
-        stop(hosted);
-    }
+    pd_hosted_stop(hosted);
     if (hosted->program != NULL) {
         pd_run_end();
     }

@@ -9,6 +9,7 @@
 
 #include "cli/run_options.h"
 #include "cli/settings.h"
+#include "gateway/text.h"
 #include "node/server.h"
 
 struct pd_hosted;
@@ -20,7 +21,12 @@ struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint
 /* Start it. PD_EXIT_CODE_OK, or what to exit with, after it was told why. */
 int pd_hosted_open(const struct pd_run_options *options, struct pd_host *host,
                    struct pd_server *server, struct pd_hosted **hosted_out);
-/* End it and wait. Before the server is closed. NULL is allowed. */
+/* What /metrics say of it. Any thread, until it is closed. */
+void pd_hosted_metrics(struct pd_hosted *hosted, struct pd_text *text);
+/* End it and wait; what it was can still be looked at. NULL is allowed. */
+void pd_hosted_stop(struct pd_hosted *hosted);
+/* Stopped, if it was not. Before the server is closed, when nobody looks at it any more. NULL is
+ * allowed. */
 void pd_hosted_close(struct pd_hosted *hosted);
 
 #endif

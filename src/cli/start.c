@@ -42,6 +42,7 @@ struct ending {
     const struct pd_gateway_thread *gateway;
     struct pd_server_peers_net *peers;
     const char *path;
+    _Atomic(struct pd_hosted *) hosted; /* while the gateway may ask it for figures */
 };
 
 static void on_failed(void *state, const char *text)
@@ -66,6 +67,15 @@ static void on_note(void *state, const char *text)
     const struct ending *ending = state;
     if (!ending->is_quiet) {
         pd_node_log(PD_LOG_INFO, "%s", text);
+    }
+}
+
+static void add_metrics(void *state, struct pd_text *text)
+{
+    struct ending *ending = state;
+    struct pd_hosted *hosted = atomic_load(&ending->hosted);
+    if (hosted != NULL) {
+        pd_hosted_metrics(hosted, text);
     }
 }
 
@@ -169,6 +179,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
                                               .address = address,
                                               .allowed = allowed(settings),
                                               .certificates = certificates(settings),
+                                              .more_metrics = {add_metrics, ending},
                                               .is_stopping = &ending->is_stopping,
                                               .note = on_note,
                                               .note_state = ending};
@@ -243,14 +254,17 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
         tell_ready(ending);
         wait_ready(settings, host, server, ending);
         code = host_app(settings, host, server, &hosted);
+        atomic_store(&ending->hosted, hosted);
     }
     if (code != PD_EXIT_CODE_OK) {
         pd_server_socket_stop(socket);
     }
     pd_server_socket_run(socket);
     pd_server_peers_net_end(ending->peers);
-    pd_hosted_close(hosted);
+    pd_hosted_stop(hosted);
     pd_gateway_thread_close(gateway, NULL);
+    atomic_store(&ending->hosted, NULL);
+    pd_hosted_close(hosted);
     atomic_store(&ending->socket, NULL);
     bool has_failed = atomic_load(&ending->has_failed);
     if (!has_failed && code == PD_EXIT_CODE_OK && !settings->quiet) {

@@ -20,6 +20,7 @@
 #include "kv/kv.h"
 
 struct pd_backend;
+struct pd_text;
 
 enum pd_backend_kind {
     PD_BACKEND_WRITE = 0,  /* body: a command */
@@ -207,6 +208,8 @@ struct pd_backend_ops {
     void (*peer_close)(struct pd_backend *backend, struct pd_backend_peer *peer);
     /* At once, from what lies ready. NULL: it counts nothing. */
     void (*figures)(struct pd_backend *backend, struct pd_backend_figures *figures_out);
+    /* Further families for /metrics (prometheus.h), likewise. NULL: it has none. */
+    void (*more_metrics)(struct pd_backend *backend, struct pd_text *text);
     uint64_t (*deadline_ns)(const struct pd_backend *backend); /* UINT64_MAX: none */
     void (*expire)(struct pd_backend *backend, uint64_t now_ns);
     /* Nothing is given to `answered` or `wake` any more; `closed` (of the node's own making)

@@ -136,6 +136,9 @@ static void answer_metrics(struct pd_http1 *http)
     pd_service_counters(shared->service, &counters.service);
     pd_text_reset(&http->answer);
     pd_metrics_write(&metrics, &http->answer);
+    if (shared->backend->ops->more_metrics != NULL) {
+        shared->backend->ops->more_metrics(shared->backend, &http->answer);
+    }
     pd_http1_answer(http, 200, "text/plain; version=0.0.4; charset=utf-8", "",
                     pd_text_span(&http->answer));
 }

@@ -9,135 +9,115 @@
 #include <unistd.h>
 
 #include "base/span.h"
+#include "gateway/prometheus.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define STAT_FIELDS_SKIPPED 19 /* of /proc/self/stat, behind the name, before the start time */
-
-static void head(struct pd_text *text, const char *name, const char *type, const char *help)
-{
-    pd_text_format(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void gauge(struct pd_text *text, const char *name, const char *help, uint64_t value)
-{
-    head(text, name, "gauge", help);
-    pd_text_format(text, "%s %" PRIu64 "\n", name, value);
-}
-
-static void counter(struct pd_text *text, const char *name, const char *help, uint64_t value)
-{
-    head(text, name, "counter", help);
-    pd_text_format(text, "%s %" PRIu64 "\n", name, value);
-}
-
-/* Nanoseconds as seconds, exactly. */
-static void put_seconds(struct pd_text *text, uint64_t ns)
-{
-    pd_text_format(text, "%" PRIu64 ".%09" PRIu64, ns / SECOND_NS, ns % SECOND_NS);
-}
-
-static void histogram(struct pd_text *text, const char *name, const char *help,
-                      const struct pd_histogram_copy *copy)
-{
-    uint64_t count = 0;
-    head(text, name, "histogram", help);
-    for (uint32_t i = 0; i < PD_HISTOGRAM_BOUNDS; i++) {
-        count += copy->counts[i];
-        pd_text_format(text, "%s_bucket{le=\"", name);
-        put_seconds(text, pd_histogram_bound_ns(i));
-        pd_text_format(text, "\"} %" PRIu64 "\n", count);
-    }
-    count += copy->counts[PD_HISTOGRAM_BOUNDS];
-    pd_text_format(text, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", name, count, name);
-    put_seconds(text, copy->sum_ns);
-    pd_text_format(text, "\n%s_count %" PRIu64 "\n", name, count);
-}
 
 /* -- The node ---------------------------------------------------------------------------------- */
 
 static void write_raft(const struct pd_metrics *metrics, struct pd_text *text)
 {
     const struct pd_backend_figures *figures = metrics->figures;
-    gauge(text, "etcd_server_has_leader", "Whether a leader is known here.", figures->leader != 0);
-    gauge(text, "etcd_server_is_leader", "Whether this node leads.",
-          figures->leader == metrics->member_id);
-    gauge(text, "etcd_server_is_learner", "Whether this node only learns.", figures->is_learner);
-    counter(text, "etcd_server_leader_changes_seen_total", "Leaders that were seen, one by one.",
-            figures->leader_changes);
-    gauge(text, "etcd_server_proposals_committed_total", "The index that is known as committed.",
-          figures->committed_index);
-    gauge(text, "etcd_server_proposals_applied_total", "The index that is applied here.",
-          figures->applied_index);
+    pd_prometheus_gauge(text, "etcd_server_has_leader", "Whether a leader is known here.",
+                        figures->leader != 0);
+    pd_prometheus_gauge(text, "etcd_server_is_leader", "Whether this node leads.",
+                        figures->leader == metrics->member_id);
+    pd_prometheus_gauge(text, "etcd_server_is_learner", "Whether this node only learns.",
+                        figures->is_learner);
+    pd_prometheus_counter(text, "etcd_server_leader_changes_seen_total",
+                          "Leaders that were seen, one by one.", figures->leader_changes);
+    pd_prometheus_gauge(text, "etcd_server_proposals_committed_total",
+                        "The index that is known as committed.", figures->committed_index);
+    pd_prometheus_gauge(text, "etcd_server_proposals_applied_total",
+                        "The index that is applied here.", figures->applied_index);
     uint64_t last = figures->last_index;
-    gauge(text, "etcd_server_proposals_pending", "Entries of the log that are not applied here.",
-          last > figures->applied_index ? last - figures->applied_index : 0);
-    counter(text, "etcd_server_proposals_failed_total",
-            "Writes of this port's clients that were refused or whose outcome is not known.",
-            figures->proposals_failed);
-    gauge(text, "pando_raft_term", "The term.", figures->term);
-    gauge(text, "pando_cluster_version", "The version of the cluster.", figures->cluster_version);
-    gauge(text, "pando_version_limit", "The last version of a cluster that this node can follow.",
-          figures->version_limit);
-    counter(text, "pando_proposals_total", "Commands that this node proposed.", figures->proposals);
-    counter(text, "pando_snapshots_sent_total", "Whole states that were sent to a peer.",
-            figures->snapshots_sent);
-    counter(text, "pando_snapshots_installed_total", "Whole states that were taken from a peer.",
-            figures->snapshots_installed);
+    pd_prometheus_gauge(text, "etcd_server_proposals_pending",
+                        "Entries of the log that are not applied here.",
+                        last > figures->applied_index ? last - figures->applied_index : 0);
+    pd_prometheus_counter(
+        text, "etcd_server_proposals_failed_total",
+        "Writes of this port's clients that were refused or whose outcome is not known.",
+        figures->proposals_failed);
+    pd_prometheus_gauge(text, "pando_raft_term", "The term.", figures->term);
+    pd_prometheus_gauge(text, "pando_cluster_version", "The version of the cluster.",
+                        figures->cluster_version);
+    pd_prometheus_gauge(text, "pando_version_limit",
+                        "The last version of a cluster that this node can follow.",
+                        figures->version_limit);
+    pd_prometheus_counter(text, "pando_proposals_total", "Commands that this node proposed.",
+                          figures->proposals);
+    pd_prometheus_counter(text, "pando_snapshots_sent_total",
+                          "Whole states that were sent to a peer.", figures->snapshots_sent);
+    pd_prometheus_counter(text, "pando_snapshots_installed_total",
+                          "Whole states that were taken from a peer.",
+                          figures->snapshots_installed);
 }
 
 static void write_store(const struct pd_backend_figures *figures, struct pd_text *text)
 {
-    histogram(text, "etcd_disk_wal_fsync_duration_seconds", "Of the log's syncs.", &figures->sync);
-    histogram(text, "etcd_disk_backend_commit_duration_seconds",
-              "Of batches of rows, written behind the log.", &figures->store_write);
-    histogram(text, "etcd_server_apply_duration_seconds",
-              "Of turns that applied entries, answers included.", &figures->apply);
-    gauge(text, "etcd_mvcc_db_total_size_in_bytes", "The store's files.", figures->store_bytes);
-    gauge(text, "etcd_debugging_mvcc_keys_total", "Keys that live.", figures->key_count);
-    gauge(text, "etcd_debugging_mvcc_current_revision", "The revision.", figures->revision);
-    gauge(text, "etcd_debugging_mvcc_compact_revision", "What was compacted.",
-          figures->compacted_revision);
-    gauge(text, "pando_leases", "Leases that live.", figures->lease_count);
-    gauge(text, "pando_disk_is_low", "Whether writes are refused for lack of space.",
-          figures->disk_is_low);
-    counter(text, "pando_log_batches_total", "Syncs of the log.", figures->log_batches);
-    counter(text, "pando_log_records_total", "Records of the log, of all batches.",
-            figures->log_records);
-    counter(text, "pando_reads_total", "Reads that the core served.", figures->reads);
-    counter(text, "pando_requests_total", "Requests that reached the core.", figures->requests);
-    counter(text, "pando_requests_refused_total", "Requests for which there was no room.",
-            figures->requests_refused);
+    pd_prometheus_histogram(text, "etcd_disk_wal_fsync_duration_seconds", "Of the log's syncs.",
+                            &figures->sync);
+    pd_prometheus_histogram(text, "etcd_disk_backend_commit_duration_seconds",
+                            "Of batches of rows, written behind the log.", &figures->store_write);
+    pd_prometheus_histogram(text, "etcd_server_apply_duration_seconds",
+                            "Of turns that applied entries, answers included.", &figures->apply);
+    pd_prometheus_gauge(text, "etcd_mvcc_db_total_size_in_bytes", "The store's files.",
+                        figures->store_bytes);
+    pd_prometheus_gauge(text, "etcd_debugging_mvcc_keys_total", "Keys that live.",
+                        figures->key_count);
+    pd_prometheus_gauge(text, "etcd_debugging_mvcc_current_revision", "The revision.",
+                        figures->revision);
+    pd_prometheus_gauge(text, "etcd_debugging_mvcc_compact_revision", "What was compacted.",
+                        figures->compacted_revision);
+    pd_prometheus_gauge(text, "pando_leases", "Leases that live.", figures->lease_count);
+    pd_prometheus_gauge(text, "pando_disk_is_low", "Whether writes are refused for lack of space.",
+                        figures->disk_is_low);
+    pd_prometheus_counter(text, "pando_log_batches_total", "Syncs of the log.",
+                          figures->log_batches);
+    pd_prometheus_counter(text, "pando_log_records_total", "Records of the log, of all batches.",
+                          figures->log_records);
+    pd_prometheus_counter(text, "pando_reads_total", "Reads that the core served.", figures->reads);
+    pd_prometheus_counter(text, "pando_requests_total", "Requests that reached the core.",
+                          figures->requests);
+    pd_prometheus_counter(text, "pando_requests_refused_total",
+                          "Requests for which there was no room.", figures->requests_refused);
 }
 
 static void write_peers(const struct pd_backend_figures *figures, struct pd_text *text)
 {
-    counter(text, "pando_peer_packets_received_total", "Packets of peers.", figures->peer_packets);
-    counter(text, "pando_peer_packets_dropped_total", "Packets of peers that were no good.",
-            figures->peer_packets_dropped);
-    counter(text, "pando_peer_sends_dropped_total", "Packets that could not be sent.",
-            figures->peer_sends_dropped);
-    counter(text, "pando_forwards_total", "Requests that were passed on to the leader.",
-            figures->forwards);
+    pd_prometheus_counter(text, "pando_peer_packets_received_total", "Packets of peers.",
+                          figures->peer_packets);
+    pd_prometheus_counter(text, "pando_peer_packets_dropped_total",
+                          "Packets of peers that were no good.", figures->peer_packets_dropped);
+    pd_prometheus_counter(text, "pando_peer_sends_dropped_total", "Packets that could not be sent.",
+                          figures->peer_sends_dropped);
+    pd_prometheus_counter(text, "pando_forwards_total",
+                          "Requests that were passed on to the leader.", figures->forwards);
 }
 
 /* -- The port ---------------------------------------------------------------------------------- */
 
 static void write_tls(const struct pd_gateway_counters *counters, struct pd_text *text)
 {
-    counter(text, "pando_client_tls_unwanted_total",
-            "Connections that began TLS where none is spoken.", counters->tls_unwanted);
+    pd_prometheus_counter(text, "pando_client_tls_unwanted_total",
+                          "Connections that began TLS where none is spoken.",
+                          counters->tls_unwanted);
     if (counters->tls_end_s == 0) {
         return;
     }
-    gauge(text, "pando_client_tls_certificate_end_seconds",
-          "When the first certificate of this port's chain ends, since 1970.", counters->tls_end_s);
-    counter(text, "pando_client_tls_handshakes_total", "Handshakes that were completed.",
-            counters->tls_handshakes);
-    counter(text, "pando_client_tls_failed_total", "Handshakes that were not completed.",
-            counters->tls_failed);
-    counter(text, "pando_client_tls_denied_total",
-            "Of these, for a certificate that was missing or not trusted.", counters->tls_denied);
-    counter(text, "pando_client_tls_plain_total", "Of these, without TLS.", counters->tls_not);
+    pd_prometheus_gauge(text, "pando_client_tls_certificate_end_seconds",
+                        "When the first certificate of this port's chain ends, since 1970.",
+                        counters->tls_end_s);
+    pd_prometheus_counter(text, "pando_client_tls_handshakes_total",
+                          "Handshakes that were completed.", counters->tls_handshakes);
+    pd_prometheus_counter(text, "pando_client_tls_failed_total",
+                          "Handshakes that were not completed.", counters->tls_failed);
+    pd_prometheus_counter(text, "pando_client_tls_denied_total",
+                          "Of these, for a certificate that was missing or not trusted.",
+                          counters->tls_denied);
+    pd_prometheus_counter(text, "pando_client_tls_plain_total", "Of these, without TLS.",
+                          counters->tls_not);
 }
 
 static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
@@ -145,27 +125,30 @@ static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
     const struct pd_gateway_counters *counters = metrics->counters;
     const struct pd_service_counters *service = &counters->service;
     const struct pd_http1_counters *http = metrics->http;
-    counter(text, "pando_client_connections_total", "Connections of clients.",
-            counters->connections);
-    counter(text, "pando_client_connections_refused_total", "Connections too many.",
-            counters->connections_refused);
-    counter(text, "pando_client_connections_broken_total",
-            "Connections that were cut off: no protocol, or too slow.",
-            counters->connections_broken);
+    pd_prometheus_counter(text, "pando_client_connections_total", "Connections of clients.",
+                          counters->connections);
+    pd_prometheus_counter(text, "pando_client_connections_refused_total", "Connections too many.",
+                          counters->connections_refused);
+    pd_prometheus_counter(text, "pando_client_connections_broken_total",
+                          "Connections that were cut off: no protocol, or too slow.",
+                          counters->connections_broken);
     write_tls(counters, text);
-    counter(text, "pando_api_calls_total", "Calls of the API, whatever carried them.",
-            service->calls);
-    counter(text, "pando_api_failures_total", "Calls that ended with an error.", service->failures);
-    gauge(text, "etcd_debugging_mvcc_watcher_total", "Watches of this port's clients.",
-          service->watches);
-    gauge(text, "pando_client_output_bytes", "Answers that wait for their clients.",
-          service->output_bytes);
-    counter(text, "pando_http_requests_total", "Requests over HTTP/1.1.", http->requests);
-    counter(text, "pando_http_foreign_total", "Requests with a Host or Origin that is not ours.",
-            http->refused_foreign);
-    counter(text, "pando_http_bad_total", "Requests that were no HTTP, or beyond a bound.",
-            http->refused_bad);
-    counter(text, "pando_http_5xx_total", "Answers 5xx.", http->answers_5xx);
+    pd_prometheus_counter(text, "pando_api_calls_total", "Calls of the API, whatever carried them.",
+                          service->calls);
+    pd_prometheus_counter(text, "pando_api_failures_total", "Calls that ended with an error.",
+                          service->failures);
+    pd_prometheus_gauge(text, "etcd_debugging_mvcc_watcher_total",
+                        "Watches of this port's clients.", service->watches);
+    pd_prometheus_gauge(text, "pando_client_output_bytes", "Answers that wait for their clients.",
+                        service->output_bytes);
+    pd_prometheus_counter(text, "pando_http_requests_total", "Requests over HTTP/1.1.",
+                          http->requests);
+    pd_prometheus_counter(text, "pando_http_foreign_total",
+                          "Requests with a Host or Origin that is not ours.",
+                          http->refused_foreign);
+    pd_prometheus_counter(text, "pando_http_bad_total",
+                          "Requests that were no HTTP, or beyond a bound.", http->refused_bad);
+    pd_prometheus_counter(text, "pando_http_5xx_total", "Answers 5xx.", http->answers_5xx);
 }
 
 /* -- The process ------------------------------------------------------------------------------- */
@@ -225,28 +208,31 @@ static void write_process(struct pd_text *text)
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         uint64_t us = (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
         uint64_t seconds = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec);
-        head(text, "process_cpu_seconds_total", "counter", "User and system time.");
+        pd_prometheus_head(text, "process_cpu_seconds_total", "counter", "User and system time.");
         pd_text_puts(text, "process_cpu_seconds_total ");
-        put_seconds(text, seconds * SECOND_NS + us * 1000);
+        pd_prometheus_seconds(text, seconds * SECOND_NS + us * 1000);
         pd_text_puts(text, "\n");
     }
     if (read_start("/proc/self/statm", memory, sizeof memory) &&
         sscanf(memory, "%" SCNu64 " %" SCNu64, &pages, &resident) == 2) {
-        gauge(text, "process_virtual_memory_bytes", "Address space.", pages * page_size);
-        gauge(text, "process_resident_memory_bytes", "Memory.", resident * page_size);
+        pd_prometheus_gauge(text, "process_virtual_memory_bytes", "Address space.",
+                            pages * page_size);
+        pd_prometheus_gauge(text, "process_resident_memory_bytes", "Memory.", resident * page_size);
     }
-    gauge(text, "process_open_fds", "Open files.", open_files());
+    pd_prometheus_gauge(text, "process_open_fds", "Open files.", open_files());
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        gauge(text, "process_max_fds", "Files that may be open.", (uint64_t)files.rlim_cur);
+        pd_prometheus_gauge(text, "process_max_fds", "Files that may be open.",
+                            (uint64_t)files.rlim_cur);
     }
-    gauge(text, "process_start_time_seconds", "When the process began.", start_seconds());
+    pd_prometheus_gauge(text, "process_start_time_seconds", "When the process began.",
+                        start_seconds());
 }
 
 void pd_metrics_write(const struct pd_metrics *metrics, struct pd_text *text)
 {
-    head(text, "etcd_server_version", "gauge", "The version of the API.");
+    pd_prometheus_head(text, "etcd_server_version", "gauge", "The version of the API.");
     pd_text_format(text, "etcd_server_version{server_version=\"%s\"} 1\n", metrics->version);
-    head(text, "etcd_server_id", "gauge", "Who this is.");
+    pd_prometheus_head(text, "etcd_server_id", "gauge", "Who this is.");
     pd_text_format(text, "etcd_server_id{server_id=\"%" PRIx64 "\"} 1\n", metrics->member_id);
     if (metrics->figures != NULL) {
         write_raft(metrics, text);

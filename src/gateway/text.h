@@ -1,4 +1,5 @@
-/* text - bytes that are written from front to back into memory that grows. Private to src/gateway.
+/* text - bytes that are written from front to back into memory that grows. For src/gateway, and for
+ * what src/node adds to its pages.
  *
  * Model      Writers never fail visibly: after one that found no room, has_failed is set and all
  *            that follow do nothing, so that whoever wrote looks once, at the end.

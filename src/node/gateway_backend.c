@@ -462,6 +462,14 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
     };
 }
 
+static void more_metrics(struct pd_backend *interface, struct pd_text *text)
+{
+    const struct pd_gateway_more_metrics *more = &backend_of(interface)->config.more;
+    if (more->write != NULL) {
+        more->write(more->state, text);
+    }
+}
+
 static bool take_about(struct pd_gateway_backend *backend, struct pd_span body)
 {
     struct pd_kv_reader reader;
@@ -654,6 +662,7 @@ static const struct pd_backend_ops ops = {
     .peer_submit = peer_submit,
     .peer_close = peer_close,
     .figures = figures,
+    .more_metrics = more_metrics,
     .deadline_ns = deadline_ns,
     .expire = expire,
     .detach = detach,

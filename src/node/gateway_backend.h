@@ -15,11 +15,18 @@
 
 struct pd_gateway_backend;
 
+/* Who adds to /metrics, on the gateway's thread. write NULL: nobody does. */
+struct pd_gateway_more_metrics {
+    void (*write)(void *state, struct pd_text *text);
+    void *state;
+};
+
 struct pd_gateway_backend_config {
     struct pd_server *server;
     struct pd_host *host;
     const char *folder; /* the node's */
     const char *name;   /* of this node, while the directory does not know one; borrowed */
+    struct pd_gateway_more_metrics more;
 };
 
 /* PD_ERR_FULL, PD_ERR_CLOSED: as pd_server_client_open. PD_ERR_NO_MEMORY. */

@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "host/real.h"
-#include "node/gateway_backend.h"
 
 #define OUTPUT_MOST (UINT64_C(1) << 30)
 #define OUTPUT_LEAST (UINT64_C(64) << 20)
@@ -137,8 +136,11 @@ enum pd_status pd_gateway_thread_open(const struct pd_gateway_thread_config *con
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory");
         return PD_ERR_NO_MEMORY;
     }
-    const struct pd_gateway_backend_config backend = {
-        .server = config->server, .host = config->host, .folder = config->folder, .name = "pando"};
+    const struct pd_gateway_backend_config backend = {.server = config->server,
+                                                      .host = config->host,
+                                                      .folder = config->folder,
+                                                      .name = "pando",
+                                                      .more = config->more_metrics};
     thread->host = config->host;
     thread->config = *config;
     enum pd_status status = pd_gateway_backend_open(&backend, &thread->backend);

@@ -5,6 +5,7 @@
 #define PD_NODE_GATEWAY_THREAD_H
 
 #include "gateway/gateway.h"
+#include "node/gateway_backend.h"
 #include "node/gateway_certificates.h"
 #include "node/server.h"
 
@@ -25,6 +26,7 @@ struct pd_gateway_thread_config {
     uint16_t port;                 /* 0: a free one */
     struct pd_http1_rules allowed; /* borrowed texts */
     struct pd_gateway_certificates_files certificates;
+    struct pd_gateway_more_metrics more_metrics;
     const atomic_bool *is_stopping; /* then /readyz says so; outlives it; NULL: never */
     /* Words for the log, from threads of its own. NULL: not wanted. */
     void (*note)(void *state, const char *text);

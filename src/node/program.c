@@ -23,7 +23,6 @@
 #define HOT_SLOTS_MAX 4096u
 #define DIRTY_BYTES_MAX (UINT64_C(32) << 20)
 #define ADDRESS_SPACE_MAX (UINT64_C(1) << 45)
-#define METRICS_MAX 4096u
 
 struct pd_program_config pd_program_config_default(void)
 {
@@ -231,7 +230,8 @@ static enum pd_status open_system(struct pd_program *program)
         system->sockets->wake = pd_wasm_wake;
     }
     system->certificates = program->config.is_deterministic ? NULL : pd_real_certificates();
-    if (pd_metrics_create(METRICS_MAX, program->config.seed, &system->metrics) != PD_OK) {
+    if (pd_metrics_create(PD_PROGRAM_METRICS_MAX, program->config.seed, &system->metrics) !=
+        PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
     pd_compile_budget_init(&system->compile, &program->profiles[PD_ENGINE_DENSE].linker,

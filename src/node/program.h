@@ -29,6 +29,7 @@
 #include "wasm/wasm_process.h"
 
 #define PD_PROFILE_COUNT 2
+#define PD_PROGRAM_METRICS_MAX 1024u /* that guests may record */
 
 struct pd_program_config {
     bool is_deterministic;

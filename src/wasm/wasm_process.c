@@ -89,6 +89,8 @@ static enum pd_resume_result wasm_resume(struct pd_process *process, uint32_t *c
     uint64_t before = pd_guest_fuel_used(self->guest);
     enum pd_guest_step step = pd_guest_step(self->guest);
     uint64_t used = pd_guest_fuel_used(self->guest) - before;
+    struct pd_runtime *runtime = process->environment->runtime;
+    pd_scheduler_count(&runtime->schedulers[process->scheduler_index].fuel_count, used);
     uint64_t cost = used * COST_FULL / self->system->machine.yield_interval;
     *cost_out = cost == 0 ? 1 : cost > COST_FULL ? COST_FULL : (uint32_t)cost;
     switch (step) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What people watch a node with: pando top, in a terminal and without one; alert rules and the dashboard, which name only
-# what /metrics of a running node has; the systemd unit.
+# What people watch a node with: pando top, in a terminal and without one; figures of the application inside; alert rules and
+# the dashboard, which name only what /metrics of a running node has; the systemd unit.
 # shellcheck source=tests/e2e/lib.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 # shellcheck source=tests/e2e/lib_cluster.sh
@@ -9,7 +9,8 @@ data=$work/data
 contrib=$PANDO_SOURCE_DIR/contrib
 
 free_base
-start_pando start --data "$data" --listen-client "127.0.0.1:$base" --log-segment 16MiB --disk-low 0B
+start_pando start --data "$data" --listen-client "127.0.0.1:$base" --log-segment 16MiB --disk-low 0B \
+    --app "$guests/counts.wasm"
 wait_for_text "try "
 runs 0 kv put --data "$data" greeting hello
 
@@ -75,7 +76,21 @@ look("SIGABRT", lambda pid, fd: os.kill(pid, signal.SIGABRT), -signal.SIGABRT)
 PYTHON
 
 # --- Alerts and the dashboard ---------------------------------------------------------------------------------------
-curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || fail "no /metrics"
+counted() {
+    curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || fail "no /metrics"
+    grep -q '^pando_guest_histogram_count{name="jobs"} 1$' "$work/metrics"
+}
+eventually counted
+has_line() { grep -qxF -- "$1" "$work/metrics" || { fail "/metrics has no $1:"; grep "^pando_[ag]" "$work/metrics"; }; }
+has_line 'pando_app_is_running 1'
+has_line 'pando_actors 1'
+has_line 'pando_actors_ended_total{reason="killed"} 0'
+has_line 'pando_guest_counter_total{name="jobs.done"} 7'
+has_line 'pando_guest_gauge{name="jobs"} 2.5'
+has_line 'pando_guest_histogram_bucket{name="jobs",le="1"} 1'
+has_line 'pando_guest_metrics 4'
+has_line 'pando_guest_metrics_hidden 1'
+! grep -q spoof "$work/metrics" || fail "a guest wrote a line of its own into /metrics"
 python3 - "$work/metrics" "$contrib/prometheus/pando.rules.yml" "$contrib/grafana/pando.json" <<'PYTHON' || fail "contrib"
 import json, re, sys
 has = {line.split("{")[0].split(" ")[0] for line in open(sys.argv[1]) if not line.startswith("#")}

@@ -1,0 +1,15 @@
+;; Counts under names of its own, one of which lies, and then waits for ever.
+(module
+  (import "lunatic::metrics" "counter" (func $counter (param i32 i32 i64)))
+  (import "lunatic::metrics" "gauge" (func $gauge (param i32 i32 f64)))
+  (import "lunatic::metrics" "histogram" (func $histogram (param i32 i32 f64)))
+  (import "lunatic::message" "receive" (func $receive (param i32 i32 i64) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "jobs.done")
+  (data (i32.const 16) "x\"} 1\0aspoof 1")
+  (func (export "_start")
+    (call $counter (i32.const 16) (i32.const 13) (i64.const 1))
+    (call $counter (i32.const 0) (i32.const 9) (i64.const 7))
+    (call $gauge (i32.const 0) (i32.const 4) (f64.const 2.5))
+    (call $histogram (i32.const 0) (i32.const 4) (f64.const 0.5))
+    (drop (call $receive (i32.const 0) (i32.const 0) (i64.const -1)))))
