@@ -1,6 +1,7 @@
 #include "cli/node_log.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,15 @@ static void put_line(const char *text)
     (void)written; /* who does not listen misses it */
 }
 
+/* The object as a line; takes it. */
+static void put_object(json_t *object)
+{
+    char *line = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    put_line(line == NULL ? "{\"level\":\"error\",\"message\":\"no memory for a message\"}" : line);
+    free(line);
+    json_decref(object);
+}
+
 static void put_json(enum pd_log_level level, char *message)
 {
     char now[TIME_MAX];
@@ -77,12 +87,7 @@ static void put_json(enum pd_log_level level, char *message)
         text = json_string(message);
     }
     time_text(now);
-    json_t *object =
-        json_pack("{s:s, s:s, s:o}", "time", now, "level", levels[level], "message", text);
-    char *line = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
-    put_line(line == NULL ? "{\"level\":\"error\",\"message\":\"no memory for a message\"}" : line);
-    free(line);
-    json_decref(object);
+    put_object(json_pack("{s:s, s:s, s:o}", "time", now, "level", levels[level], "message", text));
 }
 
 static void log_line(enum pd_log_level level, const char *format, va_list arguments)
@@ -110,6 +115,58 @@ void pd_node_log(enum pd_log_level level, const char *format, ...)
     va_start(arguments, format);
     log_line(level, format, arguments);
     va_end(arguments);
+}
+
+static void put_fields_json(enum pd_log_level level, const char *message,
+                            const struct pd_log_field *fields, size_t count)
+{
+    char now[TIME_MAX];
+    time_text(now);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s}", "time", now, "level", levels[level], "message", message);
+    for (size_t i = 0; object != NULL && i < count; i++) {
+        json_t *value =
+            fields[i].text != NULL ? json_string(fields[i].text) : json_real(fields[i].number);
+        if (json_object_set_new(object, fields[i].name, value) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    put_object(object);
+}
+
+static void put_fields_text(const char *message, const struct pd_log_field *fields, size_t count)
+{
+    char line[MESSAGE_MAX];
+    size_t size = (size_t)snprintf(line, sizeof line, "pando: %s", message);
+    for (size_t i = 0; i < count && size < sizeof line; i++) {
+        const char *quote = fields[i].is_quoted ? "\"" : "";
+        size += (size_t)(fields[i].text != NULL
+                             ? snprintf(line + size, sizeof line - size, " %s=%s%s%s",
+                                        fields[i].name, quote, fields[i].text, quote)
+                             : snprintf(line + size, sizeof line - size, " %s=%.3f", fields[i].name,
+                                        fields[i].number));
+    }
+    put_line(line);
+}
+
+bool pd_node_log_fields(enum pd_log_level level, const char *message,
+                        const struct pd_log_field *fields, size_t count)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (level < level_least) {
+        return true;
+    }
+    /* A pipe that says so has room for PIPE_BUF bytes at least, and a line is no longer. */
+    if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) {
+        return false;
+    }
+    if (is_json_wanted) {
+        put_fields_json(level, message, fields, count);
+    } else {
+        put_fields_text(message, fields, count);
+    }
+    return true;
 }
 
 int pd_node_log_failed(const char *format, ...)

@@ -90,6 +90,7 @@ struct pd_settings {
     bool quiet;
     const char *log_format; /* "text", "json" */
     const char *log_level;  /* "info", "warning", "error" */
+    uint64_t slow_request;  /* ms; 0: none */
     uint64_t log_segment;
     uint64_t store_lag;
     /* Behind `--` on the command line: no setting. */

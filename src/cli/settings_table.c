@@ -161,6 +161,11 @@ static bool is_origin(const char *text)
     ROW(log_level, "--log-level", PD_OPTION_CHOICE, "info|warning|error", false,                   \
         "the least of it that is said (default: info)", .initial = "info", .judge = is_log_level,  \
         .takes = "info, warning or error")                                                         \
+    ROW(slow_request, "--slow-request", PD_OPTION_TEXT, "TIME", false,                             \
+        "tell of requests that take so long, with the beginning of their key and where the time "  \
+        "went, ten a second at most; 0: of none (default: 100ms)",                                 \
+        .kind = PD_SETTING_TIME, .initial = "100ms", .most = 3600000,                              \
+        .takes = "a time as 100ms or 2s, 1h at most, or 0")                                        \
     ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", true,                                \
         "the size of the log's files, of a new node", .kind = PD_SETTING_SIZE, .least = 16 * MIB,  \
         .most = 1024 * MIB, .step = MIB, .takes = "whole MiB, 16MiB to 1GiB")                      \

@@ -16,6 +16,7 @@
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "cli/settings_read.h"
+#include "cli/slow_request.h"
 #include "cli/worker.h"
 #include "client/node_client.h"
 #include "host/real.h"
@@ -25,6 +26,7 @@
 #include "node/server_socket.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+#define MS_NS UINT64_C(1000000)
 #define REBUILDS_MAX 3
 /* A leader is there in a second, unless most of the voters are not. */
 #define WAIT_NS (3 * SECOND_NS)
@@ -68,6 +70,12 @@ static void on_note(void *state, const char *text)
     if (!ending->is_quiet) {
         pd_node_log(PD_LOG_INFO, "%s", text);
     }
+}
+
+static bool on_slow(void *state, const struct pd_server_slow *slow)
+{
+    const struct ending *ending = state;
+    return ending->is_quiet || pd_slow_request_say(slow);
 }
 
 static void add_metrics(void *state, struct pd_text *text)
@@ -280,6 +288,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
 static void configure(const struct pd_settings *settings, struct pd_server_config *config)
 {
     config->disk_low_bytes = settings->disk_low;
+    config->replica.slow_ns = settings->slow_request * MS_NS;
     if (settings->log_segment != 0) {
         config->wal.segment_bytes = settings->log_segment;
     }
@@ -357,6 +366,7 @@ static int start(const struct pd_settings *settings)
     config.failed = on_failed;
     config.ready = on_ready;
     config.note = on_note;
+    config.slow = on_slow;
     config.state = &ending;
     configure(settings, &config);
     pd_server_peers_net_use(&peers, config.host, &config.peers);

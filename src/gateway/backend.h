@@ -156,6 +156,8 @@ struct pd_backend_figures {
     uint64_t log_records;
     uint64_t requests;
     uint64_t requests_refused;
+    uint64_t requests_slow;
+    uint64_t requests_slow_untold; /* of these: not in the log, for there were too many */
     uint64_t peer_packets;
     uint64_t peer_packets_dropped;
     uint64_t peer_sends_dropped;

@@ -82,6 +82,12 @@ static void write_store(const struct pd_backend_figures *figures, struct pd_text
                           figures->requests);
     pd_prometheus_counter(text, "pando_requests_refused_total",
                           "Requests for which there was no room.", figures->requests_refused);
+    pd_prometheus_counter(text, "pando_slow_requests_total",
+                          "Requests that took as long as --slow-request says.",
+                          figures->requests_slow);
+    pd_prometheus_counter(text, "pando_slow_requests_untold_total",
+                          "Of these, not in the log, for there were too many.",
+                          figures->requests_slow_untold);
 }
 
 static void write_peers(const struct pd_backend_figures *figures, struct pd_text *text)

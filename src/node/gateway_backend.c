@@ -450,6 +450,8 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .log_records = counters.log_records,
         .requests = counters.requests,
         .requests_refused = counters.requests_refused,
+        .requests_slow = counters.slow,
+        .requests_slow_untold = counters.slow_untold,
         .peer_packets = counters.peers.packets,
         .peer_packets_dropped = counters.peers.packets_dropped,
         .peer_sends_dropped = counters.peers.sends_dropped,
@@ -684,6 +686,7 @@ enum pd_status pd_gateway_backend_open(const struct pd_gateway_backend_config *c
         .ops = &ops, .cluster_id = about.cluster_id, .member_id = about.node_id, .now_ns = now_ns};
     pd_gateway_peers_init(&backend->peers, config->server, PEERS_MAX, wake_gateway, backend);
     backend->client.answer = on_answer;
+    backend->client.name = "api";
     backend->client.settled = on_settled;
     backend->client.closed = on_closed;
     enum pd_status status = pd_gateway_writes_init(&backend->writes, &writes);

@@ -362,18 +362,16 @@ static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t 
     json_decref(json);
 }
 
-void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                        const uint8_t *bytes, size_t size)
+static void take_request(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                         const uint8_t *bytes, size_t size)
 {
-    if (replica->phase == PD_REPLICA_DEAD) {
-        return;
-    }
     struct pd_replica_request_head head;
     if (pd_replica_request_decode((struct pd_span){bytes, size}, &head) != PD_OK) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_INVALID,
                                "not a request that this version knows");
         return;
     }
+    replica->asking.timed.what = pd_replica_timed_what(head.kind);
     if (replica->phase != PD_REPLICA_RUNNING && head.kind != PD_REPLICA_REQUEST_STATUS) {
         if (head.kind == PD_REPLICA_REQUEST_SNAPSHOT_END) {
             return;
@@ -420,6 +418,43 @@ void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t co
     case PD_REPLICA_REQUEST_SNAPSHOT_END:
         pd_replica_backup_end(replica, client, head.number);
         break;
+    }
+}
+
+void pd_replica_request(struct pd_replica *replica, uint64_t asked_ns, uint64_t client,
+                        uint64_t correlation, const uint8_t *bytes, size_t size)
+{
+    if (replica->phase == PD_REPLICA_DEAD) {
+        return;
+    }
+    if (replica->config.slow_ns != 0) {
+        replica->asking = (struct pd_replica_asking){.is_open = true,
+                                                     .client = client,
+                                                     .correlation = correlation,
+                                                     .timed = {.asked_ns = asked_ns,
+                                                               .begun_ns = replica->now_ns,
+                                                               .logged_ns = replica->now_ns,
+                                                               .agreed_ns = replica->now_ns,
+                                                               .what = "request"}};
+    }
+    take_request(replica, client, correlation, bytes, size);
+    replica->asking.is_open = false;
+}
+
+void pd_replica_timed_request(struct pd_replica *replica, struct pd_span request,
+                              struct pd_replica_timed *timed)
+{
+    struct pd_replica_request_head head;
+    struct pd_kv_command command;
+    timed->what = "request";
+    if (pd_replica_request_decode(request, &head) != PD_OK) {
+        return;
+    }
+    timed->what = pd_replica_timed_what(head.kind);
+    if ((head.kind == PD_REPLICA_REQUEST_WRITE || head.kind == PD_REPLICA_REQUEST_READ) &&
+        pd_kv_command_decode(head.body, &replica->config.kv.limits, &replica->room, &command) ==
+            PD_KV_OK) {
+        pd_replica_timed_command(timed, &command);
     }
 }
 

@@ -32,6 +32,7 @@
 #include "base/transport.h"
 #include "kv/kv.h"
 #include "node/replica_request.h"
+#include "node/replica_slow.h"
 #include "raft/raft.h"
 #include "wal/wal.h"
 
@@ -95,6 +96,7 @@ struct pd_replica_config {
     uint64_t flush_entries; /* the store is flushed when its durable index lags this far */
     uint64_t hash_interval; /* hashes are compared at indices that are multiples of it; 0: never */
     uint32_t hash_ticks;    /* between two exchanges */
+    uint64_t slow_ns;       /* a request that takes so long is told with SLOW; 0: none */
     uint32_t snapshot_chunk_bytes;
     uint32_t snapshot_window; /* chunks under way of one transfer */
     uint32_t snapshot_ticks;  /* without progress: resend; four times that: give up */
@@ -159,9 +161,13 @@ void pd_replica_message(struct pd_replica *replica, pd_raft_node from, const uin
 /* The transport lost a peer. */
 void pd_replica_unreachable(struct pd_replica *replica, pd_raft_node node);
 /* A client's request (replica_request.h). Exactly one ANSWER with the same client and correlation
- * follows (a watch: many), unless the client is forgotten before. */
-void pd_replica_request(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                        const uint8_t *bytes, size_t size);
+ * follows (a watch: many), unless the client is forgotten before. asked_ns: when the client gave
+ * it, not later than now; 0: it is not timed. */
+void pd_replica_request(struct pd_replica *replica, uint64_t asked_ns, uint64_t client,
+                        uint64_t correlation, const uint8_t *bytes, size_t size);
+/* What a request is, and its first key, of any bytes; nothing is done. */
+void pd_replica_timed_request(struct pd_replica *replica, struct pd_span request,
+                              struct pd_replica_timed *timed);
 /* The client is gone: its answers are not wanted any more. What it proposed still happens. */
 void pd_replica_client_gone(struct pd_replica *replica, uint64_t client);
 /* LOG_WRITE `ticket`, and all before it, is durable. */
@@ -202,6 +208,7 @@ enum pd_replica_output_kind {
     PD_REPLICA_STORE_RESET, /* empty the store; then pd_replica_store_was_reset */
     PD_REPLICA_FETCH,       /* rows: fetch; then pd_replica_rows */
     PD_REPLICA_ANSWER,      /* bytes to `client` for `correlation` */
+    PD_REPLICA_SLOW,        /* slow: of the request whose ANSWER comes next */
     /* hold a view of the store for `transfer`; then pd_replica_snapshot_opened */
     PD_REPLICA_SNAPSHOT_OPEN,
     /* of the view: rows from `fetch.low` on, into fetch.bytes_max; then ..._rows */
@@ -227,6 +234,7 @@ struct pd_replica_output {
     uint64_t client;
     uint64_t correlation;
     const char *text;
+    const struct pd_replica_slow *slow;
 };
 
 /* The next output; false: none is waiting. */

@@ -79,6 +79,15 @@ struct pd_replica_proposal {
     uint64_t correlation;
     uint64_t since_tick;
     pd_raft_node node; /* LEAVE: who leaves */
+    struct pd_replica_timed timed;
+};
+
+/* A request while it is taken up: it may be answered at once. */
+struct pd_replica_asking {
+    bool is_open;
+    uint64_t client;
+    uint64_t correlation;
+    struct pd_replica_timed timed;
 };
 
 /* Every read stands in the line of its state. */
@@ -105,6 +114,7 @@ struct pd_replica_read {
     uint64_t index;
     uint64_t number;
     uint64_t since_tick;
+    struct pd_replica_timed timed;
     uint8_t *body;
     size_t body_size;
     size_t body_capacity;
@@ -359,6 +369,10 @@ struct pd_replica {
     struct pd_replica_lead lead; /* that a client asked to hand over */
     uint64_t lead_base_ns;
     uint64_t lead_clock_ns;
+    uint32_t proposals_logged; /* of them from the oldest on: in the own log, synced */
+    uint32_t proposals_agreed; /* likewise: a majority has them */
+    struct pd_replica_asking asking;
+    struct pd_replica_slow slow_told; /* of the SLOW that was given last */
     struct pd_replica_bytes envelope;
     struct pd_kv_command_room room;
     struct pd_replica_sample samples[PD_REPLICA_SAMPLES_MAX];
@@ -397,6 +411,15 @@ struct pd_replica {
     struct pd_raft_status raft_status; /* scratch: too large for a frame */
 };
 
+/* Of the request that is taken up, when it becomes an entry. */
+static inline struct pd_replica_timed pd_replica_timed_entry(const struct pd_replica *replica)
+{
+    struct pd_replica_timed timed = replica->asking.timed;
+    timed.logged_ns = 0;
+    timed.agreed_ns = 0;
+    return timed;
+}
+
 /* replica_output.c */
 void pd_replica_fatal(struct pd_replica *replica, const char *format, ...) PD_PRINTF(2, 3);
 /* Fatal: the store's rows are not what was written. */
@@ -417,6 +440,10 @@ void pd_replica_answer(struct pd_replica *replica, uint64_t client, uint64_t cor
                        enum pd_replica_outcome outcome, struct pd_span body);
 void pd_replica_answer_text(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                             enum pd_replica_outcome outcome, const char *text);
+/* Before the answer to a request that was timed: SLOW, if it was. */
+void pd_replica_tell_if_slow(struct pd_replica *replica, const struct pd_replica_timed *timed,
+                             uint64_t client, uint64_t correlation,
+                             enum pd_replica_outcome outcome);
 uint8_t *pd_replica_bytes_add(struct pd_replica_bytes *bytes, size_t size);
 void *pd_replica_grow(void *array, uint32_t *capacity, uint32_t count, size_t item_size);
 void pd_replica_outputs_free(struct pd_replica *replica);
@@ -459,6 +486,9 @@ void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, ui
                                   struct pd_span answer, bool is_done);
 void pd_replica_proposals_lost(struct pd_replica *replica, uint64_t from_index);
 void pd_replica_proposals_tick(struct pd_replica *replica);
+/* The own log holds, or a majority does, what lies up to this index. */
+void pd_replica_proposals_are_logged(struct pd_replica *replica, uint64_t index);
+void pd_replica_proposals_are_agreed(struct pd_replica *replica, uint64_t index);
 void pd_replica_lead_step(struct pd_replica *replica);
 uint64_t pd_replica_state_time(const struct pd_replica *replica);
 void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal_kind kind,

@@ -283,6 +283,7 @@ void pd_replica_log_durable(struct pd_replica *replica, uint64_t ticket)
         pd_replica_install_logged(replica);
     } else {
         finish(replica, &replica->writing);
+        pd_replica_proposals_are_logged(replica, pd_raft_stable(replica->raft));
     }
     pd_replica_log_flush(replica);
 }
@@ -327,6 +328,7 @@ bool pd_replica_log_step(struct pd_replica *replica)
         uint64_t high = ready.committed[ready.committed_count - 1].index;
         pd_assert(high > replica->apply_high);
         replica->apply_high = high;
+        pd_replica_proposals_are_agreed(replica, high);
     }
     for (uint32_t i = 0; i < ready.read_count; i++) {
         pd_replica_read_ready(replica, &ready.reads[i]);

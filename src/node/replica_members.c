@@ -152,7 +152,8 @@ static enum pd_status propose_change(struct pd_replica *replica, bool is_wanted,
                                                  .term = replica->term,
                                                  .client = client,
                                                  .correlation = correlation,
-                                                 .since_tick = replica->tick};
+                                                 .since_tick = replica->tick,
+                                                 .timed = pd_replica_timed_entry(replica)};
     replica->conf_index = index;
     bool is_kept = pd_replica_wait_for(replica, &proposal);
     pd_assert(is_kept);

@@ -104,9 +104,28 @@ uint8_t *pd_replica_emit_frame(struct pd_replica *replica, enum pd_replica_frame
     return bytes + PD_REPLICA_FRAME_SIZE;
 }
 
+void pd_replica_tell_if_slow(struct pd_replica *replica, const struct pd_replica_timed *timed,
+                             uint64_t client, uint64_t correlation, enum pd_replica_outcome outcome)
+{
+    if (timed->asked_ns == 0 || replica->now_ns < timed->asked_ns ||
+        replica->now_ns - timed->asked_ns < replica->config.slow_ns) {
+        return;
+    }
+    struct pd_replica_slow slow;
+    pd_replica_timed_end(timed, replica->now_ns, outcome, &slow);
+    uint8_t *bytes =
+        pd_replica_emit_bytes(replica, PD_REPLICA_SLOW, 0, client, correlation, sizeof slow);
+    memcpy(bytes, &slow, sizeof slow);
+}
+
 void pd_replica_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                        enum pd_replica_outcome outcome, struct pd_span body)
 {
+    struct pd_replica_asking *asking = &replica->asking;
+    if (asking->is_open && asking->client == client && asking->correlation == correlation) {
+        asking->is_open = false;
+        pd_replica_tell_if_slow(replica, &asking->timed, client, correlation, outcome);
+    }
     uint8_t *bytes = pd_replica_emit_bytes(replica, PD_REPLICA_ANSWER, 0, client, correlation,
                                            PD_REPLICA_ANSWER_HEAD_SIZE + body.size);
     struct pd_replica_answer_head head = {
@@ -190,6 +209,10 @@ bool pd_replica_next(struct pd_replica *replica, struct pd_replica_output *outpu
         output_out->bytes.bytes = replica->arena.bytes + queued->offset;
         if (queued->output.kind == PD_REPLICA_NOTE || queued->output.kind == PD_REPLICA_FATAL) {
             output_out->text = (const char *)output_out->bytes.bytes;
+        }
+        if (queued->output.kind == PD_REPLICA_SLOW) {
+            memcpy(&replica->slow_told, output_out->bytes.bytes, sizeof replica->slow_told);
+            output_out->slow = &replica->slow_told;
         }
     }
     return true;

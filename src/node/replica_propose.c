@@ -35,6 +35,8 @@ static void resolve(struct pd_replica *replica, struct pd_replica_proposal *prop
     }
     if (proposal->is_wanted) {
         proposal->is_wanted = false;
+        pd_replica_tell_if_slow(replica, &proposal->timed, proposal->client, proposal->correlation,
+                                outcome);
         pd_replica_answer(replica, proposal->client, proposal->correlation, outcome, body);
     }
 }
@@ -74,9 +76,27 @@ void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, ui
         }
         replica->proposal_head = (replica->proposal_head + 1) % replica->config.proposals_max;
         replica->proposal_count--;
+        replica->proposals_logged -= replica->proposals_logged > 0;
+        replica->proposals_agreed -= replica->proposals_agreed > 0;
     }
     if (left.node != 0) {
         pd_replica_left(replica, &left);
+    }
+}
+
+void pd_replica_proposals_are_logged(struct pd_replica *replica, uint64_t index)
+{
+    uint32_t *count = &replica->proposals_logged;
+    while (*count < replica->proposal_count && proposal_at(replica, *count)->index <= index) {
+        proposal_at(replica, (*count)++)->timed.logged_ns = replica->now_ns;
+    }
+}
+
+void pd_replica_proposals_are_agreed(struct pd_replica *replica, uint64_t index)
+{
+    uint32_t *count = &replica->proposals_agreed;
+    while (*count < replica->proposal_count && proposal_at(replica, *count)->index <= index) {
+        proposal_at(replica, (*count)++)->timed.agreed_ns = replica->now_ns;
     }
 }
 
@@ -87,6 +107,11 @@ void pd_replica_proposals_lost(struct pd_replica *replica, uint64_t from_index)
         resolve_text(replica, last_proposal(replica), PD_REPLICA_UNKNOWN);
         replica->proposal_count--;
     }
+    uint32_t count = replica->proposal_count;
+    replica->proposals_logged =
+        replica->proposals_logged < count ? replica->proposals_logged : count;
+    replica->proposals_agreed =
+        replica->proposals_agreed < count ? replica->proposals_agreed : count;
 }
 
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal)
@@ -108,6 +133,8 @@ void pd_replica_proposals_tick(struct pd_replica *replica)
         if (proposal->is_wanted &&
             replica->tick - proposal->since_tick >= replica->config.request_ticks_max) {
             proposal->is_wanted = false;
+            pd_replica_tell_if_slow(replica, &proposal->timed, proposal->client,
+                                    proposal->correlation, PD_REPLICA_UNKNOWN);
             pd_replica_answer_text(replica, proposal->client, proposal->correlation,
                                    PD_MUTANT(NODE_UNKNOWN_IS_DROPPED) ? PD_REPLICA_DROPPED
                                                                       : PD_REPLICA_UNKNOWN,
@@ -259,7 +286,8 @@ static void propose_client(struct pd_replica *replica, uint64_t client, uint64_t
     struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CLIENT,
                                            .is_wanted = true,
                                            .client = client,
-                                           .correlation = correlation};
+                                           .correlation = correlation,
+                                           .timed = pd_replica_timed_entry(replica)};
     uint64_t session = PD_MUTANT(NODE_BLIND_RETRY) ? 0 : head->session;
     enum pd_status status = PD_ERR_FULL;
     if (!is_crowded(replica)) {
@@ -299,6 +327,7 @@ void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t corr
         pd_replica_answer_error(replica, client, correlation, error);
         return;
     }
+    pd_replica_timed_command(&replica->asking.timed, &command);
     if (is_leaders_own(command.kind)) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_INVALID,
                                "only a leader gives this command");

@@ -74,6 +74,7 @@ static void tell(struct pd_replica *replica, struct pd_replica_read *read,
 {
     if (read->is_wanted) {
         read->is_wanted = false;
+        pd_replica_tell_if_slow(replica, &read->timed, read->client, read->correlation, outcome);
         pd_replica_answer(replica, read->client, read->correlation, outcome, body);
     }
 }
@@ -152,6 +153,7 @@ void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t corre
             pd_replica_answer_error(replica, client, correlation, error);
             return;
         }
+        pd_replica_timed_key(&replica->asking.timed, range.key);
     }
     struct pd_replica_read *read = line_head(replica, PD_REPLICA_READ_FREE);
     if (read == NULL || !keep_body(read, head->body)) {
@@ -171,8 +173,10 @@ void pd_replica_read(struct pd_replica *replica, uint64_t client, uint64_t corre
     read->since_tick = replica->tick;
     read->index = 0;
     read->is_of_now = false;
-    line_up(replica, read,
-            needs_round(replica, head) ? PD_REPLICA_READ_GATHERED : PD_REPLICA_READ_OPENING);
+    read->timed = replica->asking.timed;
+    bool waits = needs_round(replica, head);
+    read->timed.agreed_ns = waits ? 0 : read->timed.agreed_ns;
+    line_up(replica, read, waits ? PD_REPLICA_READ_GATHERED : PD_REPLICA_READ_OPENING);
 }
 
 /* -- Rounds ------------------------------------------------------------------------------------ */
@@ -190,6 +194,7 @@ void pd_replica_read_ready(struct pd_replica *replica, const struct pd_raft_read
     struct pd_replica_read *read;
     while ((read = line_take(replica, PD_REPLICA_READ_ASKED)) != NULL) {
         read->index = PD_MUTANT(NODE_READ_BEFORE_APPLIED) ? 0 : ready->index;
+        read->timed.agreed_ns = replica->now_ns;
         line_up(replica, read, PD_REPLICA_READ_APPLY);
     }
 }
@@ -238,6 +243,9 @@ static enum pd_status open_rows(struct pd_replica *replica, struct pd_replica_re
         return pd_kv_read_range(replica->kv, &range, &read->kv_read);
     }
     if (read->kind == PD_REPLICA_REQUEST_MEMBERS || read->kind == PD_REPLICA_REQUEST_ABOUT) {
+        pd_replica_tell_if_slow(replica, &read->timed, read->client, read->correlation,
+                                PD_REPLICA_OK);
+        read->timed.asked_ns = 0; /* told */
         bool is_told = pd_replica_members_answer(replica, read->client, read->correlation,
                                                  read->kind == PD_REPLICA_REQUEST_ABOUT);
         read->is_wanted = !is_told;

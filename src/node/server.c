@@ -465,6 +465,7 @@ static struct pd_server_request *make_request(struct pd_server_client *client,
         request->message = (struct pd_server_message){.kind = kind};
         request->client = client;
         request->client_id = client->id;
+        request->asked_ns = 0;
         request->size = bytes.size;
         if (bytes.size > 0) {
             memcpy(request->bytes, bytes.bytes, bytes.size);
@@ -503,6 +504,7 @@ static enum pd_status submit(struct pd_server *server, struct pd_server_client *
         return is_full ? PD_ERR_FULL : PD_ERR_NO_MEMORY;
     }
     request->correlation = correlation;
+    request->asked_ns = server->config.replica.slow_ns == 0 ? 0 : pd_host_now_ns(server->host);
     pd_server_put(&server->inbox, &request->message);
     return PD_OK;
 }
@@ -570,6 +572,8 @@ void pd_server_counters(const struct pd_server *server, struct pd_server_counter
         .log_records = count_of(&server->counters.log_records),
         .store_batches = count_of(&server->counters.store_batches),
         .fetches = count_of(&server->counters.fetches),
+        .slow = count_of(&server->counters.slow),
+        .slow_untold = count_of(&server->counters.slow_untold),
         .peers = {.packets = count_of(&server->peers.counters.packets),
                   .packets_dropped = count_of(&server->peers.counters.packets_dropped),
                   .sends_dropped = count_of(&server->peers.counters.sends_dropped),

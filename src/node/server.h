@@ -26,7 +26,19 @@
 #define PD_SERVER_TEXT_MAX 768u
 #define PD_SERVER_READERS_MAX 16u
 
+#define PD_SERVER_SLOW_LINES 10u
+
 struct pd_server;
+
+/* A slow request. */
+struct pd_server_slow {
+    const struct pd_replica_slow *request;
+    const char *from;    /* of whom: the name of a client; "peer": another node's client */
+    uint64_t node;       /* of a peer: that node */
+    bool is_forwarded;   /* not served here, but passed on */
+    uint64_t leader;     /* likewise: to this node; 0: there was none */
+    uint64_t forward_ns; /* likewise: how long that took */
+};
 
 struct pd_server_config {
     const char *folder;
@@ -49,6 +61,9 @@ struct pd_server_config {
     void (*ready)(void *state);
     /* A line for the node's log, likewise. May be NULL. */
     void (*note)(void *state, const char *text);
+    /* A request took config.replica.slow_ns or longer, likewise; borrowed for the call. At most
+     * PD_SERVER_SLOW_LINES a second are told. false: it could not be said. May be NULL. */
+    bool (*slow)(void *state, const struct pd_server_slow *slow);
     void *state;
 };
 
@@ -83,6 +98,8 @@ struct pd_server_client {
     void (*settled)(struct pd_server_client *client);
     /* Nothing comes after it: the structure is the caller's again. */
     void (*closed)(struct pd_server_client *client);
+    /* What slow requests are told to be from: "api", "app"; static. NULL: "node". */
+    const char *name;
     /* The server's: */
     uint64_t id;
     bool is_unsettled;
@@ -156,6 +173,8 @@ struct pd_server_counters {
     uint64_t log_records;
     uint64_t store_batches;
     uint64_t fetches;
+    uint64_t slow;        /* requests */
+    uint64_t slow_untold; /* of these: beyond what may be told, or it could not be said */
     struct pd_server_peers_counters peers;
 };
 void pd_server_counters(const struct pd_server *server, struct pd_server_counters *counters_out);

@@ -212,6 +212,9 @@ static void serve(struct pd_server *server, const struct pd_replica_output *outp
     case PD_REPLICA_ANSWER:
         answer(server, output);
         return;
+    case PD_REPLICA_SLOW:
+        pd_server_slow_told(server, output);
+        return;
     case PD_REPLICA_NOTE:
         if (server->config.note != NULL) {
             server->config.note(server->config.state, output->text);
@@ -231,8 +234,8 @@ static void take_request(struct pd_server *server, struct pd_server_request *req
     (void)atomic_fetch_sub(&server->request_bytes_waiting, request->size);
     if (!server->has_failed && !server->is_stopping &&
         place_of(server, request->client_id) != NULL && !pd_server_forward(server, request)) {
-        pd_replica_request(server->replica, request->client_id, request->correlation,
-                           request->bytes, request->size);
+        pd_replica_request(server->replica, request->asked_ns, request->client_id,
+                           request->correlation, request->bytes, request->size);
     }
     pd_free(request);
 }
@@ -424,7 +427,8 @@ static bool look_at_clock(struct pd_server *server)
         pd_server_wake(host, &server->writer.queue);
     }
     if (!server->has_failed) {
-        pd_replica_clock(server->replica, server->now_ns, host->ops->wall_ns(host));
+        server->wall_ns = host->ops->wall_ns(host);
+        pd_replica_clock(server->replica, server->now_ns, server->wall_ns);
         if (is_due) {
             pd_replica_tick(server->replica);
         }
@@ -455,6 +459,10 @@ static bool work(struct pd_server *server, bool is_log)
                          !(is_log && i > 0 && batch_waits(server));
          i++) {
         serve_all(server);
+        if (i > 0 && !server->has_failed && server->config.replica.slow_ns != 0) {
+            /* What takes long in a turn is to be seen in it. */
+            pd_replica_clock(server->replica, pd_host_now_ns(server->host), server->wall_ns);
+        }
         more = !server->has_failed && pd_replica_step(server->replica);
     }
     serve_all(server); /* what the last slice gave: nobody would look for it before the next tick */

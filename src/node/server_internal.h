@@ -60,6 +60,7 @@ struct pd_server_request {
     struct pd_server_client *client;
     uint64_t client_id;
     uint64_t correlation;
+    uint64_t asked_ns; /* 0: it is not timed */
     size_t size;
     uint8_t bytes[];
 };
@@ -208,6 +209,8 @@ struct pd_server_forward {
     uint64_t sent_to;
     uint64_t deadline_ns;
     uint64_t again_ns; /* not before */
+    uint64_t asked_ns; /* 0: it is not timed */
+    uint64_t begun_ns;
     size_t size;
     uint8_t *bytes; /* a request; owned */
 };
@@ -367,6 +370,7 @@ struct pd_server {
 
     /* What follows belongs to who holds the core. */
     uint64_t now_ns;
+    uint64_t wall_ns;
     bool more;                          /* the replica has more to do */
     struct pd_server_client *unsettled; /* to be told that its answers were given */
     struct pd_server_message stop;
@@ -394,7 +398,11 @@ struct pd_server {
         atomic_uint_least64_t log_records;
         atomic_uint_least64_t store_batches;
         atomic_uint_least64_t fetches;
+        atomic_uint_least64_t slow;
+        atomic_uint_least64_t slow_untold;
     } counters;
+    uint64_t slow_second; /* in which slow_lines were told */
+    uint32_t slow_lines;
     struct pd_server_gauges gauges;
 };
 
@@ -418,6 +426,13 @@ void pd_server_fail(struct pd_server *server, const char *text);
 /* The answer of a replica to one of the clients. */
 void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t correlation,
                       struct pd_span bytes);
+
+/* server_slow.c: requests that took too long */
+/* SLOW of the replica, before its answer is given. */
+void pd_server_slow_told(struct pd_server *server, const struct pd_replica_output *output);
+/* A request that was passed on, before its answer is given. */
+void pd_server_slow_forwarded(struct pd_server *server, const struct pd_server_forward *forward,
+                              struct pd_span answer);
 
 /* server_peers.c */
 /* The folder is held: whose it is, and whom it knows. is_new: it has no node.json. */
@@ -451,6 +466,8 @@ bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_
 /* The frames that are not the replica's. */
 void pd_server_forward_frame(struct pd_server *server, uint64_t from, struct pd_span bytes);
 bool pd_server_forward_is_frame(struct pd_span bytes);
+/* Which of this node's own clients a request that it passed on to itself is from. 0: none. */
+uint64_t pd_server_forward_client(struct pd_server *server, uint64_t number);
 /* An answer of this node's replica. false: a client's. */
 bool pd_server_forward_answered(struct pd_server *server, uint64_t client, uint64_t correlation,
                                 struct pd_span bytes);

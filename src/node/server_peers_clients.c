@@ -240,7 +240,8 @@ static struct visitor *welcome(struct pd_clients *clients, uint64_t link)
     if (visitor == NULL) {
         return NULL;
     }
-    visitor->client = (struct pd_server_client){.answer = on_answer, .closed = on_client_closed};
+    visitor->client = (struct pd_server_client){
+        .answer = on_answer, .closed = on_client_closed, .name = "cluster"};
     visitor->owner = clients;
     visitor->link = link;
     visitor->users = 1;

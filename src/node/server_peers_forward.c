@@ -181,6 +181,7 @@ static void tell(struct pd_server *server, const struct pd_server_forward *forwa
                  struct pd_span answer)
 {
     if (forward->client_id != 0) {
+        pd_server_slow_forwarded(server, forward, answer);
         pd_server_answer(server, forward->client_id, forward->correlation, answer);
     }
 }
@@ -456,8 +457,8 @@ static void send_to(struct pd_server *server, struct pd_server_forward *forward,
     forward->state = PD_SERVER_FORWARD_SENT;
     forward->sent_to = leader;
     if (leader == server->identity.node_id) {
-        pd_replica_request(server->replica, PD_SERVER_CLIENT_SELF, number, forward->bytes,
-                           forward->size);
+        pd_replica_request(server->replica, forward->asked_ns, PD_SERVER_CLIENT_SELF, number,
+                           forward->bytes, forward->size);
         return;
     }
     enum pd_status status = send_frame(server, leader, FRAME_REQUEST, number,
@@ -536,6 +537,8 @@ bool pd_server_forward(struct pd_server *server, const struct pd_server_request 
     pd_server_count(&server->peers.counters.forwards, 1);
     forward->client_id = request->client_id;
     forward->correlation = request->correlation;
+    forward->asked_ns = request->asked_ns;
+    forward->begun_ns = server->now_ns;
     if (head.kind == PD_REPLICA_REQUEST_WRITE) {
         forward->kind =
             head.session == 0 ? PD_SERVER_FORWARD_NUMBERED : PD_SERVER_FORWARD_IN_SESSION;
@@ -559,6 +562,12 @@ void pd_server_forward_left(struct pd_server *server)
             forward->client_id = 0; /* it is answered; the server ends */
         }
     }
+}
+
+uint64_t pd_server_forward_client(struct pd_server *server, uint64_t number)
+{
+    const struct pd_server_forward *forward = find(server, number);
+    return forward == NULL ? 0 : forward->client_id;
 }
 
 bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_t size)
@@ -692,7 +701,9 @@ static void serve(struct pd_server *server, uint64_t from, uint64_t number, stru
     peers->served_free = served->next;
     *served = (struct pd_server_served){.node = from, .id = number, .next = NONE};
     pd_server_count(&peers->counters.served, 1);
-    pd_replica_request(server->replica, PD_SERVER_CLIENT_SERVED, at, bytes.bytes, bytes.size);
+    uint64_t asked_ns = server->config.replica.slow_ns == 0 ? 0 : server->now_ns;
+    pd_replica_request(server->replica, asked_ns, PD_SERVER_CLIENT_SERVED, at, bytes.bytes,
+                       bytes.size);
 }
 
 void pd_server_forward_frame(struct pd_server *server, uint64_t from, struct pd_span bytes)

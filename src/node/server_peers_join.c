@@ -416,7 +416,8 @@ void pd_join_attach(struct pd_join *join, struct pd_net *net)
 enum pd_status pd_join_open(struct pd_join *join, struct pd_server *server)
 {
     struct pd_server_about about;
-    join->client = (struct pd_server_client){.answer = on_answer, .closed = on_closed_client};
+    join->client =
+        (struct pd_server_client){.answer = on_answer, .closed = on_closed_client, .name = "join"};
     join->server = server;
     enum pd_status status = pd_server_client_open(server, &join->client);
     if (status != PD_OK) {

@@ -66,6 +66,7 @@ static bool on_opened(void *state, struct pd_frames_connection *connection)
     }
     peer->client.answer = on_answer;
     peer->client.closed = on_client_closed;
+    peer->client.name = "socket";
     peer->connection = connection;
     if (pd_server_client_open(socket->server, &peer->client) != PD_OK) {
         pd_free(peer);

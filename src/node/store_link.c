@@ -85,6 +85,7 @@ enum pd_status pd_store_server_link_open(struct pd_server *server,
     self->link.ops = &ops;
     self->client.answer = on_answer;
     self->client.closed = on_closed;
+    self->client.name = "app";
     self->server = server;
     self->host = config->host;
     enum pd_status status = pd_store_port_open(config, &self->link, &self->port);

@@ -345,6 +345,8 @@ static void serve(struct replica_core *core, const struct pd_replica_output *out
     case PD_REPLICA_SNAPSHOT_CLOSE:
         close_view(core, view_of(core, output->transfer));
         break;
+    case PD_REPLICA_SLOW: /* nobody looks at requests' time */
+        break;
     case PD_REPLICA_NOTE:
         pd_sim_world_note(machine, output->text);
         break;
@@ -417,7 +419,7 @@ static void core_request(struct pd_sim_machine *machine, uint64_t client, uint64
 {
     struct replica_core *core = core_of(machine);
     look_at_clock(core);
-    pd_replica_request(core->replica, client, correlation, bytes, size);
+    pd_replica_request(core->replica, 0, client, correlation, bytes, size);
     pump(core);
 }
 

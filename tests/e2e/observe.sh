@@ -143,6 +143,38 @@ PYTHON
 runs 2 start --log-format xml
 said "text or json"
 
+# --- Slow requests: where their time went, with the beginning of the key and nothing of the value ------------------
+# Large writes, until one takes a millisecond.
+"$PANDO" start --data "$data" --listen-client "127.0.0.1:$base" --log-segment 16MiB --disk-low 0B --log-format json \
+    --slow-request 1ms >"$work/said" 2>"$work/log" &
+node=$!
+children+=("$node")
+head -c 1000000 /dev/zero | tr '\0' s >"$work/value"
+slow_put() {
+    "$PANDO" kv put --data "$data" 'users/"1"' - <"$work/value" >/dev/null 2>&1
+    grep -q '"what":"put".*"outcome":"ok"' "$work/log"
+}
+eventually slow_put
+counted() {
+    curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || return 1
+    grep -q '^pando_slow_requests_total [1-9]' "$work/metrics"
+}
+eventually counted
+kill -TERM "$node"
+wait "$node" || fail "the node: exit code $?"
+python3 - "$work/log" <<'PYTHON' || { fail "--slow-request:"; cut -c1-300 "$work/log"; }
+import json, sys
+entries = [json.loads(line) for line in open(sys.argv[1])]
+put = [entry for entry in entries if entry.get("what") == "put" and entry["outcome"] == "ok"][0]
+stages = sum(put[name + "_ms"] for name in ("queue", "sync", "replicate", "apply"))
+assert put["message"] == "slow request" and put["level"] == "warning", put
+assert put["key"] == "users/\\x221\\x22" and put["from"] == "socket", put
+assert put["total_ms"] >= 1 and abs(stages - put["total_ms"]) < 0.01, put
+PYTHON
+! grep -q sssss "$work/log" || fail "a value stands in the log"
+runs 2 start --slow-request soon
+said "a time as 100ms"
+
 # --- How much of it -----------------------------------------------------------------------------------------------
 # An app that fails is a warning; that the node is ready, and that it stops, is only told, as seen above.
 printf '(module (func (export "_start") unreachable))' >"$work/fails.wat"

@@ -199,7 +199,7 @@ static void send_request(struct world *world, struct script *script)
             writer.bytes[writer.size++] = next_byte(script);
         }
     }
-    pd_replica_request(world->replica, next_byte(script) % 3u, script->at, bytes,
+    pd_replica_request(world->replica, 1, next_byte(script) % 3u, script->at, bytes,
                        PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
 }
 

@@ -65,6 +65,7 @@ static const struct {
     {"quiet", "true", "false", "1"},
     {"log_format", "json", "text", "xml"},
     {"log_level", "warning", "error", "debug"},
+    {"slow_request", "0", "2s", "2h"},
     {"log_segment", "16MiB", "1GiB", "15MiB"},
     {"store_lag", "100", "60000", "60001"},
 };

@@ -243,7 +243,7 @@ static void refused_commands_are_answered_in_words(void **state)
                                                     .body = span("\xff\xff\xff")};
     answer = world_await(world, world_ask(world, leader, &garbage));
     assert_int_equal(head_of(answer, &reader).error, PD_KV_ERR_MALFORMED);
-    pd_replica_request(world_node(world, leader)->replica, 1, 4711, (const uint8_t *)"", 1);
+    pd_replica_request(world_node(world, leader)->replica, 0, 1, 4711, (const uint8_t *)"", 1);
     world_loop(world, world_node(world, leader));
     assert_int_equal(world_answer(world, 4711)->outcome, PD_REPLICA_INVALID);
     world_close(world);
@@ -930,7 +930,7 @@ static void puts_that_come_together_travel_together(void **state)
                                       .value = {(const uint8_t *)"v", 1}};
         pd_kv_encode_put(&writer, &put);
         assert_false(writer.is_full);
-        pd_replica_request(node->replica, 1, ++world->correlation, bytes,
+        pd_replica_request(node->replica, world->now_ns, 1, ++world->correlation, bytes,
                            PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
     }
     world_loop(world, node);

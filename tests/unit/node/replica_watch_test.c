@@ -361,7 +361,7 @@ static enum pd_replica_outcome ask(struct world *world, uint64_t client, uint64_
         memcpy(bytes + PD_REPLICA_REQUEST_HEAD_SIZE, body.bytes, body.size);
     }
     uint32_t before = world->answer_count;
-    pd_replica_request(world->nodes[0].replica, client, correlation, bytes,
+    pd_replica_request(world->nodes[0].replica, 0, client, correlation, bytes,
                        PD_REPLICA_REQUEST_HEAD_SIZE + body.size);
     world_loop(world, &world->nodes[0]);
     const struct world_answer *answer = NULL;

@@ -118,6 +118,9 @@ struct world {
     struct world_answer *answers; /* WORLD_ANSWERS */
     uint32_t answer_count;
     uint64_t correlation;
+    struct pd_replica_slow slow; /* the last that was told */
+    uint64_t slow_correlation;
+    uint32_t slow_count;
     uint8_t page[WORLD_PAGE];
     bool is_loud;
 };
@@ -299,6 +302,11 @@ static inline void world_serve(struct world *world, struct world_node *node,
             assert_true(output->fetch.low.size <= sizeof task->low);
             memcpy(task->low, output->fetch.low.bytes, output->fetch.low.size);
         }
+        break;
+    case PD_REPLICA_SLOW:
+        world->slow = *output->slow;
+        world->slow_count++;
+        world->slow_correlation = output->correlation;
         break;
     case PD_REPLICA_NOTE:
         if (world->is_loud) {
@@ -776,7 +784,7 @@ static inline uint64_t world_ask(struct world *world, pd_raft_node id,
     if (head->body.size > 0) {
         memcpy(bytes + PD_REPLICA_REQUEST_HEAD_SIZE, head->body.bytes, head->body.size);
     }
-    pd_replica_request(node->replica, 1, correlation, bytes, size);
+    pd_replica_request(node->replica, world->now_ns, 1, correlation, bytes, size);
     free(bytes);
     world_loop(world, node);
     return correlation;

@@ -146,6 +146,15 @@ static void prepare(struct node *node, uint32_t count, bool joins)
     disk->ops->close_disk(disk);
 }
 
+static atomic_uint slow_seen; /* 1: of a request that was passed on, 2: of another node's */
+
+static bool on_slow(void *state, const struct pd_server_slow *slow)
+{
+    (void)state;
+    (void)atomic_fetch_or(&slow_seen, slow->is_forwarded ? 1u : slow->node != 0 ? 2u : 0);
+    return true;
+}
+
 static struct pd_server_config config_of(struct node *node)
 {
     struct pd_server_config config = pd_server_config_default();
@@ -161,6 +170,8 @@ static struct pd_server_config config_of(struct node *node)
     config.peers.state = node;
     config.peers.peer_address = node->address;
     config.replica.voters_max = 3;
+    config.replica.slow_ns = 1;
+    config.slow = on_slow;
     return config;
 }
 
@@ -951,6 +962,20 @@ static void a_node_that_is_told_of_its_removal_ends(void **state)
     close_caller(&caller);
 }
 
+/* Who passes it on, and the leader. */
+static void both_nodes_tell_of_a_slow_request(void **state)
+{
+    struct caller caller;
+    (void)state;
+    open_cluster(2);
+    atomic_store(&slow_seen, 0);
+    for (uint32_t i = 0; atomic_load(&slow_seen) != 3; i++) {
+        open_caller(&nodes[i % 2], &caller);
+        (void)put(&caller, "k");
+        close_caller(&caller);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -962,6 +987,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_that_moves_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(both_nodes_tell_of_a_slow_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_node_without_a_state_finds_who_came_later, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_known_members_is_judged, set_up, tear_down),

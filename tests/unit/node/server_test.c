@@ -866,6 +866,56 @@ static void an_answer_does_not_wait_for_a_tick(void **state)
     assert_true(quick >= 10);
 }
 
+/* -- Slow requests ----------------------------------------------------------------------------- */
+
+struct slow_log {
+    uint32_t said;
+    uint32_t refused; /* of those, for the reader had no room */
+    bool is_bad;
+};
+
+static bool on_slow(void *state, const struct pd_server_slow *slow)
+{
+    struct slow_log *log = state;
+    const struct pd_replica_slow *request = slow->request;
+    uint64_t sum = request->queue_ns + request->sync_ns + request->replicate_ns + request->apply_ns;
+    log->is_bad = log->is_bad || strcmp(slow->from, "test") != 0 || slow->node != 0 ||
+                  slow->is_forwarded || strcmp(request->what, "put") != 0 ||
+                  request->key_size != 8 || memcmp(request->key, "users/17", 8) != 0 ||
+                  request->outcome != PD_REPLICA_OK || request->total_ns == 0 ||
+                  sum != request->total_ns;
+    bool has_room = ++log->said % 2 == 1;
+    log->refused += has_room ? 0 : 1;
+    return has_room;
+}
+
+static void slow_requests_are_told_and_counted(void **state)
+{
+    struct pd_server_config config = small_config();
+    struct pd_server_counters counters;
+    struct slow_log log = {0};
+    struct caller caller;
+    (void)state;
+    config.replica.slow_ns = 1;
+    config.slow = on_slow;
+    config.state = &log;
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &caller);
+    caller.client.name = "test";
+    uint64_t began_ns = pd_host_now_ns(host);
+    for (uint32_t i = 0; i < 50; i++) {
+        put(&caller, "users/17", "secret");
+    }
+    uint64_t seconds = (pd_host_now_ns(host) - began_ns) / SECOND_NS + 2;
+    pd_server_counters(server, &counters);
+    close_caller(&caller);
+    pd_server_close(server);
+    assert_false(log.is_bad);
+    assert_int_equal(counters.slow, 50);
+    assert_in_range(log.said, 10, PD_SERVER_SLOW_LINES * seconds);
+    assert_int_equal(counters.slow_untold, 50 - log.said + log.refused);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -892,6 +942,7 @@ int main(void)
         TEST(hot_reads_tell_a_key_that_was_deleted),
         TEST(without_leases_there_are_no_hot_reads),
         TEST(an_answer_does_not_wait_for_a_tick),
+        TEST(slow_requests_are_told_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
