@@ -51,6 +51,7 @@ static struct pd_replica_config config_of(struct script *script)
     config.start = PD_REPLICA_START_BOOTSTRAP;
     config.raft.id = 1;
     config.raft.seed = 1;
+    config.slow_ns = 1; /* each is told */
     config.raft.log_entries_max = 64;
     config.raft.log_bytes_max = 1 << 16;
     config.raft.reads_max = 8;
