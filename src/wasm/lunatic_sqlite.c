@@ -126,6 +126,15 @@ static struct pd_sqlite_statement *find_statement(struct pd_call *call)
     return statement;
 }
 
+/* A text of the guest; one that is longer than size_max is not read, for the caller refuses it.
+ * NULL after a trap. */
+static const char *text_of(struct pd_call *call, uint32_t address, uint32_t size, uint32_t size_max,
+                           const char *what)
+{
+    return size > size_max ? (const char *)pd_call_bytes(call, address, size, what)
+                           : pd_call_text(call, address, size, what);
+}
+
 static enum pd_call_result trap_code(struct pd_call *call, const char *function,
                                      struct pd_sqlite_connection *connection, int code)
 {
@@ -274,7 +283,7 @@ static enum pd_call_result open_database(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
     uint32_t id_at = pd_call_u32(call, 2);
-    const char *path = pd_call_text(call, pd_call_u32(call, 0), size, "path");
+    const char *path = text_of(call, pd_call_u32(call, 0), size, PD_SQLITE_PATH_MAX, "path");
     if (path == NULL || pd_call_bytes(call, id_at, sizeof(uint64_t), "result pointer") == NULL) {
         return PD_CALL_TRAP;
     }
@@ -305,10 +314,12 @@ static enum pd_call_result open_database(struct pd_call *call)
 
 /* --- Statements ------------------------------------------------------------------------------- */
 
+_Static_assert(PD_SQLITE_LENGTH_MAX == 1048576, "the words of execute say so");
+
 /* SQL of the guest (arguments 1 and 2). NULL after a trap. */
 static const char *sql_of(struct pd_call *call)
 {
-    return pd_call_text(call, pd_call_u32(call, 1), pd_call_u32(call, 2), "SQL");
+    return text_of(call, pd_call_u32(call, 1), pd_call_u32(call, 2), PD_SQLITE_LENGTH_MAX, "SQL");
 }
 
 static void execute_work(struct sqlite_job *job)
@@ -321,6 +332,13 @@ static enum pd_call_result execute_finish(struct pd_call *call, struct pd_blocki
     return pd_call_done(call, (uint32_t)job_finished(call, blocking)->code);
 }
 
+static enum pd_call_result refuse(struct pd_call *call, struct pd_sqlite_connection *connection,
+                                  int code, const char *words)
+{
+    pd_sqlite_refuse(connection, code, words);
+    return pd_call_done(call, (uint32_t)code);
+}
+
 static enum pd_call_result execute(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
@@ -330,13 +348,13 @@ static enum pd_call_result execute(struct pd_call *call)
         return PD_CALL_TRAP;
     }
     if (size > PD_SQLITE_LENGTH_MAX) {
-        return pd_call_done(call, SQLITE_TOOBIG);
+        return refuse(call, connection, SQLITE_TOOBIG, "SQL has at most 1048576 bytes");
     }
     if (memchr(sql, '\0', size) != NULL) {
-        return pd_call_done(call, SQLITE_ERROR);
+        return refuse(call, connection, SQLITE_ERROR, "SQL has no zero bytes");
     }
     struct sqlite_job *job = job_create(connection, sql, size);
-    return job == NULL ? pd_call_done(call, SQLITE_NOMEM)
+    return job == NULL ? refuse(call, connection, SQLITE_NOMEM, "no memory for the SQL")
                        : job_run(call, job, "execute", execute_work, execute_finish);
 }
 

@@ -32,7 +32,7 @@ struct pd_sqlite_connection *pd_sqlite_connection_create(struct pd_sqlite_accoun
     atomic_init(&connection->references, 1);
     atomic_init(&connection->database, NULL);
     pd_list_init(&connection->statements);
-    connection->steps_max = steps_max;
+    connection->scope.steps_max = steps_max;
     return connection;
 }
 
@@ -66,6 +66,7 @@ static void close_database(struct pd_sqlite_connection *connection)
         return;
     }
     atomic_store(&connection->scope.is_cancelled, false);
+    connection->scope.steps_max = UINT64_MAX;
     pd_sqlite_enter(&connection->scope);
     struct pd_list *node = NULL;
     while ((node = pd_list_first(&connection->statements)) != NULL) {
@@ -73,6 +74,7 @@ static void close_database(struct pd_sqlite_connection *connection)
     }
     int code = sqlite3_close(database);
     pd_assert(code == SQLITE_OK);
+    pd_sqlite_functions_deinit(&connection->functions);
     pd_sqlite_leave();
 }
 
@@ -102,12 +104,7 @@ void pd_sqlite_connection_cancel(struct pd_sqlite_connection *connection)
 static int on_progress(void *context)
 {
     struct pd_sqlite_connection *connection = context;
-    connection->steps += PROGRESS_INTERVAL;
-    if (connection->steps > connection->steps_max) {
-        connection->is_over_steps = true;
-        return 1;
-    }
-    return atomic_load_explicit(&connection->scope.is_cancelled, memory_order_relaxed);
+    return !pd_sqlite_charge(&connection->scope, PROGRESS_INTERVAL);
 }
 
 static int compare_names(const void *key, const void *entry)
@@ -192,15 +189,29 @@ static bool is_short_wait(const char *argument)
     return *end == '\0' && milliseconds <= PD_SQLITE_BUSY_MS_MAX;
 }
 
+static bool is_function_admitted(struct pd_sqlite_connection *connection, const char *name)
+{
+    /* Those of full-text search would use what went with it (drop_modules). */
+    static const char *const refused[] = {"load_extension", "fts3_tokenizer", "fts5"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        if (sqlite3_stricmp(name, refused[i]) == 0) {
+            return false;
+        }
+    }
+    if (sqlite3_stricmp(name, "like") == 0 || sqlite3_stricmp(name, "glob") == 0) {
+        connection->pattern_count++;
+    }
+    return connection->pattern_count <= PD_SQLITE_PATTERNS_MAX;
+}
+
 static int authorize(void *context, int action, const char *first, const char *second,
                      const char *schema, const char *trigger)
 {
-    (void)context;
+    struct pd_sqlite_connection *connection = context;
     (void)schema;
     (void)trigger;
     if (action == SQLITE_FUNCTION) {
-        return second != NULL && sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY
-                                                                                : SQLITE_OK;
+        return second == NULL || is_function_admitted(connection, second) ? SQLITE_OK : SQLITE_DENY;
     }
     if (action != SQLITE_PRAGMA) {
         return SQLITE_OK;
@@ -239,6 +250,15 @@ static void set_limits(sqlite3 *database)
     }
 }
 
+/* Full-text search goes: its queries are parsed and run without asking whether they may go on, and
+ * a long one ends the stack (SQLite 3.40: "a NOT b NOT b ..." for FTS5). */
+static int drop_modules(sqlite3 *database)
+{
+    static const char *kept[] = {"json_each", "json_tree",   "rtree", "rtree_i32",
+                                 "dbstat",    "sqlite_stmt", NULL};
+    return sqlite3_drop_modules(database, kept);
+}
+
 static int fence_in(struct pd_sqlite_connection *connection, sqlite3 *database)
 {
     static const struct {
@@ -256,6 +276,12 @@ static int fence_in(struct pd_sqlite_connection *connection, sqlite3 *database)
     }
     set_limits(database);
     sqlite3_progress_handler(database, PROGRESS_INTERVAL, on_progress, connection);
+    if (code == SQLITE_OK) {
+        code = drop_modules(database);
+    }
+    if (code == SQLITE_OK) {
+        code = pd_sqlite_functions_init(&connection->functions, database);
+    }
     return code == SQLITE_OK ? sqlite3_set_authorizer(database, authorize, connection) : code;
 }
 
@@ -263,16 +289,25 @@ static int fence_in(struct pd_sqlite_connection *connection, sqlite3 *database)
 
 static void begin(struct pd_sqlite_connection *connection)
 {
-    connection->steps = 0;
     connection->is_over_steps = false;
+    connection->refused_code = SQLITE_OK;
+    connection->pattern_count = 0;
     connection->scope.file_error = PD_FILE_OK;
     pd_sqlite_enter(&connection->scope);
 }
 
-static int end(int code)
+static int end(struct pd_sqlite_connection *connection, int code)
 {
+    int primary = PRIMARY(code); /* ROW and DONE are primary too */
     pd_sqlite_leave();
-    return PRIMARY(code); /* ROW and DONE are primary too */
+    /* Who has to end gets no memory either: one code for both. */
+    if (primary == SQLITE_NOMEM || primary == SQLITE_INTERRUPT) {
+        connection->is_over_steps = pd_sqlite_is_over_steps(&connection->scope);
+        if (connection->is_over_steps || atomic_load(&connection->scope.is_cancelled)) {
+            return SQLITE_INTERRUPT;
+        }
+    }
+    return primary;
 }
 
 static void say_why(const struct pd_sqlite_connection *connection, const char *path, int code,
@@ -316,16 +351,17 @@ int pd_sqlite_connection_open(struct pd_sqlite_connection *connection, const cha
         const char *message = database == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(database);
         say_why(connection, path, PRIMARY(code), message, why_out, why_size);
         (void)sqlite3_close(database);
-        return end(code);
+        pd_sqlite_functions_deinit(&connection->functions);
+        return end(connection, code);
     }
     atomic_store_explicit(&connection->database, database, memory_order_release);
-    return end(SQLITE_OK);
+    return end(connection, SQLITE_OK);
 }
 
 int pd_sqlite_execute(struct pd_sqlite_connection *connection, const char *sql)
 {
     begin(connection);
-    return end(sqlite3_exec(database_of(connection), sql, NULL, NULL, NULL));
+    return end(connection, sqlite3_exec(database_of(connection), sql, NULL, NULL, NULL));
 }
 
 int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, size_t size,
@@ -337,8 +373,8 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
         return SQLITE_NOMEM;
     }
     begin(connection);
-    int code =
-        end(sqlite3_prepare_v2(database_of(connection), sql, (int)size, &statement->handle, NULL));
+    int code = end(connection, sqlite3_prepare_v2(database_of(connection), sql, (int)size,
+                                                  &statement->handle, NULL));
     if (code != SQLITE_OK) {
         pd_free(statement);
         return code;
@@ -352,20 +388,21 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
 int pd_sqlite_step(struct pd_sqlite_statement *statement)
 {
     begin(statement->connection);
-    return end(sqlite3_step(statement->handle));
+    return end(statement->connection, sqlite3_step(statement->handle));
 }
 
 void pd_sqlite_reset(struct pd_sqlite_statement *statement)
 {
     begin(statement->connection);
-    (void)end(sqlite3_reset(statement->handle));
+    (void)end(statement->connection, sqlite3_reset(statement->handle));
 }
 
 void pd_sqlite_finalize(struct pd_sqlite_statement *statement)
 {
-    begin(statement->connection);
+    struct pd_sqlite_connection *connection = statement->connection;
+    begin(connection);
     forget_statement(statement);
-    (void)end(SQLITE_OK);
+    (void)end(connection, SQLITE_OK);
 }
 
 /* --- Parameters ------------------------------------------------------------------------------- */
@@ -428,7 +465,7 @@ int pd_sqlite_bind(struct pd_sqlite_statement *statement, const struct pd_sqlite
         return SQLITE_RANGE;
     }
     pd_sqlite_enter(&statement->connection->scope);
-    return end(bind_at(handle, (int)index, bind));
+    return end(statement->connection, bind_at(handle, (int)index, bind));
 }
 
 /* --- Results ---------------------------------------------------------------------------------- */
@@ -502,11 +539,21 @@ void pd_sqlite_put_column_name(struct pd_sqlite_statement *statement, uint32_t c
     pd_sqlite_leave();
 }
 
+void pd_sqlite_refuse(struct pd_sqlite_connection *connection, int code, const char *words)
+{
+    connection->refused_code = code;
+    connection->refused_words = words;
+}
+
 int pd_sqlite_last_error(struct pd_sqlite_connection *connection, char *text, size_t size)
 {
+    if (connection->refused_code != SQLITE_OK) {
+        (void)snprintf(text, size, "%s", connection->refused_words);
+        return connection->refused_code;
+    }
     if (connection->is_over_steps) {
         (void)snprintf(text, size, "it takes more than %" PRIu64 " steps of SQLite's machine",
-                       connection->steps_max);
+                       connection->scope.steps_max);
         return SQLITE_INTERRUPT;
     }
     sqlite3 *database = database_of(connection);

@@ -17,12 +17,15 @@
 
 #include "base/list.h"
 #include "wasm/sqlite_engine.h"
+#include "wasm/sqlite_functions.h"
 #include "wasm/sqlite_wire.h"
 
 /* Of a string, a blob, a row and a statement's text; all else that grows grows with these. */
 #define PD_SQLITE_LENGTH_MAX (1 << 20)
 #define PD_SQLITE_COLUMNS_MAX 512
 #define PD_SQLITE_ATTACHED_MAX 4
+/* LIKE and GLOB in one text of SQL: what takes half a second at the worst, and cannot be ended. */
+#define PD_SQLITE_PATTERNS_MAX 256u
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
 #define PD_SQLITE_BUSY_MS_MAX 1000
 /* Half a minute and more of computing, by machine and statement. */
@@ -33,9 +36,11 @@ struct pd_sqlite_connection {
     struct pd_sqlite_scope scope;
     atomic_uint_least32_t references;
     _Atomic(sqlite3 *) database; /* NULL until it is open */
-    uint64_t steps_max;
-    uint64_t steps;     /* of the call under way */
-    bool is_over_steps; /* the last call was ended for them */
+    bool is_over_steps;          /* the last call was ended for them */
+    int refused_code;            /* the last call was not made: SQLite's code, and words */
+    const char *refused_words;
+    uint32_t pattern_count; /* LIKE and GLOB in the text of the call under way */
+    struct pd_sqlite_functions functions;
     struct pd_list statements;
 };
 
@@ -89,6 +94,8 @@ void pd_sqlite_put_column(struct pd_sqlite_statement *statement, uint32_t column
 /* The name of a column: with its length, or the bytes alone. */
 void pd_sqlite_put_column_name(struct pd_sqlite_statement *statement, uint32_t column,
                                bool is_alone, struct pd_sqlite_answer *answer);
+/* The call is not made: this is what it ends with. The words are static. */
+void pd_sqlite_refuse(struct pd_sqlite_connection *connection, int code, const char *words);
 /* What the last call ended with: its code, and words for it. SQLITE_OK: no error. */
 int pd_sqlite_last_error(struct pd_sqlite_connection *connection, char *text, size_t size);
 

@@ -70,6 +70,7 @@ static _Thread_local struct pd_sqlite_scope *current;
 void pd_sqlite_enter(struct pd_sqlite_scope *scope)
 {
     pd_assert(current == NULL);
+    scope->steps = 0;
     current = scope;
 }
 
@@ -82,6 +83,19 @@ void pd_sqlite_leave(void)
 struct pd_sqlite_scope *pd_sqlite_scope(void)
 {
     return current;
+}
+
+bool pd_sqlite_is_over_steps(const struct pd_sqlite_scope *scope)
+{
+    return scope->steps > scope->steps_max;
+}
+
+bool pd_sqlite_charge(struct pd_sqlite_scope *scope, uint64_t steps)
+{
+    pd_assert(scope != NULL);
+    scope->steps = steps < UINT64_MAX - scope->steps ? scope->steps + steps : UINT64_MAX;
+    return !pd_sqlite_is_over_steps(scope) &&
+           !atomic_load_explicit(&scope->is_cancelled, memory_order_relaxed);
 }
 
 static atomic_uint_least32_t running_count;
@@ -103,6 +117,9 @@ void pd_sqlite_running_end(void)
 
 /* --- SQLite's memory: each block after a head that says whose it is --------------------------- */
 
+/* Bytes that take as long to make and fill as a step of SQLite's machine, at least. */
+#define BYTES_PER_STEP 64u
+
 struct block {
     struct pd_sqlite_account *account; /* a reference; NULL: SQLite's own, for the whole program */
     uint64_t size;
@@ -118,6 +135,9 @@ static void *memory_alloc(int size)
 {
     struct pd_sqlite_account *account = current == NULL ? NULL : current->account;
     uint64_t whole = sizeof(struct block) + (uint64_t)(unsigned)size;
+    if (current != NULL && !pd_sqlite_charge(current, whole / BYTES_PER_STEP)) {
+        return NULL;
+    }
     if (account != NULL && !account_take(account, whole)) {
         return NULL;
     }
@@ -157,6 +177,10 @@ static void *memory_realloc(void *bytes, int size)
     uint64_t before = block->size;
     uint64_t after = (uint64_t)(unsigned)size;
     struct pd_sqlite_account *account = block->account;
+    if (current != NULL && after > before &&
+        !pd_sqlite_charge(current, (after - before) / BYTES_PER_STEP)) {
+        return NULL;
+    }
     if (account != NULL && after > before && !account_take(account, after - before)) {
         return NULL;
     }

@@ -6,7 +6,8 @@
  *            account, and what it opens is opened in the scope's directories (sqlite_vfs.c). Memory
  *            and files remember their account, whatever frees them.
  * Bounds     An account's bytes and files. Beyond, SQLite answers that it has no memory, or cannot
- *            open a file. PD_SQLITE_RUNNING_MAX statements run at a time.
+ *            open a file. A scope's steps; memory counts as steps too, so that what allocates ends.
+ *            PD_SQLITE_RUNNING_MAX statements run at a time.
  * Threads    Any, one scope at a time on each. SQLite is set up without locks of its own around
  *            connections: one thread at a time uses one. */
 #ifndef PD_WASM_SQLITE_ENGINE_H
@@ -43,6 +44,8 @@ struct pd_sqlite_scope {
     struct pd_host *host;
     struct pd_wasi_config *directories;
     atomic_bool is_cancelled;      /* its actor is gone: come to an end */
+    uint64_t steps_max;            /* of one call; set before the first */
+    uint64_t steps;                /* of the call under way, or of the last one */
     enum pd_file_error file_error; /* of the last file that could not be opened */
 };
 
@@ -55,8 +58,15 @@ void pd_sqlite_account_release(struct pd_sqlite_account *account);
 /* Set SQLite up, once. PD_ERR_NO_MEMORY: not now. PD_ERR_UNSUPPORTED: this library cannot be. */
 PD_NODISCARD enum pd_status pd_sqlite_start(void);
 
+/* Each call begins to count its steps anew. */
 void pd_sqlite_enter(struct pd_sqlite_scope *scope);
 void pd_sqlite_leave(void);
+
+/* Count what the call under way does, in steps of SQLite's machine. False: it is cancelled or has
+ * had its steps, and has to end. SQLite asks only where its programs jump back; asking where it
+ * allocates too (the engine does) and in functions that run for long ends the rest. */
+PD_NODISCARD bool pd_sqlite_charge(struct pd_sqlite_scope *scope, uint64_t steps);
+bool pd_sqlite_is_over_steps(const struct pd_sqlite_scope *scope);
 
 /* The scope of this thread, or NULL. */
 struct pd_sqlite_scope *pd_sqlite_scope(void);

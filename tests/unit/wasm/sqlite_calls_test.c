@@ -89,6 +89,8 @@ static void open_gives_connections_and_errors(void **state)
     memset(path, 'a', sizeof path);
     path[1001] = '\0';
     refuse_open(&f->actor, path, "at most 1000");
+    path[0] = '\xff'; /* it is not looked at: that it is no UTF-8 would trap */
+    refuse_open(&f->actor, path, "at most 1000");
 }
 
 static void open_traps_for_what_is_no_argument(void **state)
@@ -153,6 +155,9 @@ static void execute_runs_all_statements(void **state)
     assert_int_equal(ANSWER(actor, "last_error", c, LENGTH_AT), 2); /* None, None */
     assert_int_equal(pd_get_u16(actor_memory(actor, ANSWER_AT)), 0);
     assert_int_equal(CALL(actor, SQLITE, "execute", c, 0, 4), CODE_ERROR); /* zero bytes */
+    assert_int_equal(last_error(actor, c, "no zero bytes"), CODE_ERROR);
+    must(actor, c, "SELECT 1");
+    assert_int_equal(ANSWER(actor, "last_error", c, LENGTH_AT), 2);
     assert_int_equal(number_of(actor, c, "SELECT sum(x) FROM t"), 3);
     assert_says(TRAP(actor, SQLITE, "execute", c, FAKE_MEMORY_SIZE - 1, 2), "out of bounds");
     struct actor other = spawn(f);

@@ -502,7 +502,7 @@ static void steps_are_bounded(void **state)
     assert_int_not_equal(pd_sqlite_execute(connection, endless), SQLITE_OK);
     pd_sqlite_reset(statement);
     assert_int_equal(pd_sqlite_step(statement), SQLITE_INTERRUPT);
-    assert_in_range(connection->steps, 0, 2000);
+    assert_in_range(connection->scope.steps, 0, 2000);
     pd_sqlite_connection_release(connection);
     pd_sqlite_account_release(account);
 }
