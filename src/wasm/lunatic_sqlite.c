@@ -7,48 +7,18 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
+#include "wasm/sqlite_farewell.h"
+#include "wasm/sqlite_places.h"
 #include "wasm/sqlite_state.h"
 #include "wasm/sqlite_vfs.h"
 
 #define MODULE "lunatic::sqlite"
+_Static_assert(PD_SQLITE_CONNECTIONS_MAX + 1 == PD_SQLITE_FAREWELL_CONNECTIONS_MAX,
+               "an actor's databases, and the one that its call works with");
+
 #define WHY_SIZE (PD_SQLITE_PATH_MAX + PD_SQLITE_ERROR_TEXT_SIZE)
-#define LOOK_INTERVAL_NS UINT64_C(1000000)
 
 /* --- State ------------------------------------------------------------------------------------ */
-
-/* Closing rolls back what is unfinished: that is a helper's work. */
-struct farewell {
-    struct pd_job job; /* first */
-    uint32_t count;
-    struct pd_sqlite_connection *connections[PD_SQLITE_CONNECTIONS_MAX + 1];
-};
-
-static void farewell_run(struct pd_job *job)
-{
-    struct farewell *farewell = (struct farewell *)(void *)job;
-    for (uint32_t i = 0; i < farewell->count; i++) {
-        pd_sqlite_connection_release(farewell->connections[i]);
-    }
-    pd_free(farewell);
-}
-
-static void say_farewell(struct pd_sqlite_connection *const *connections, uint32_t count,
-                         struct pd_host *host)
-{
-    struct farewell *farewell = pd_alloc_zeroed(1, sizeof *farewell);
-    if (farewell != NULL) {
-        farewell->job.run = farewell_run;
-        farewell->count = count;
-        memcpy(farewell->connections, connections, count * sizeof *connections);
-        if (host->ops->submit(host, &farewell->job) == PD_OK) {
-            return;
-        }
-        pd_free(farewell);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        pd_sqlite_connection_release(connections[i]); /* here, then: it may take a while */
-    }
-}
 
 void pd_sqlite_state_destroy(struct pd_wasm_process *self)
 {
@@ -56,7 +26,7 @@ void pd_sqlite_state_destroy(struct pd_wasm_process *self)
     if (state == NULL) {
         return;
     }
-    struct pd_sqlite_connection *connections[PD_SQLITE_CONNECTIONS_MAX + 1];
+    struct pd_sqlite_connection *connections[PD_SQLITE_FAREWELL_CONNECTIONS_MAX];
     uint32_t count = 0;
     if (state->working != NULL) {
         pd_sqlite_connection_cancel(state->working);
@@ -70,7 +40,7 @@ void pd_sqlite_state_destroy(struct pd_wasm_process *self)
         /* they go with their connections */
     }
     if (count > 0) {
-        say_farewell(connections, count, self->system->machine.host);
+        pd_sqlite_farewell(self->system->machine.host, connections, count);
     }
     pd_sqlite_account_release(state->account);
     pd_free(state);
@@ -153,7 +123,7 @@ struct sqlite_job {
     struct pd_sqlite_statement *statement;   /* the connection's, or NULL */
     void (*work)(struct sqlite_job *job);
     int code; /* SQLite's */
-    bool has_place;
+    struct pd_sqlite_place place;
     char why[WHY_SIZE];
     size_t text_size;
     char text[]; /* a path or SQL, with a zero byte behind it */
@@ -164,25 +134,20 @@ static struct sqlite_job *job_of(struct pd_blocking *blocking)
     return (struct sqlite_job *)(void *)blocking;
 }
 
-static void give_place_back(struct sqlite_job *job)
-{
-    if (job->has_place) {
-        pd_sqlite_running_end();
-        job->has_place = false;
-    }
-}
-
 static void job_work(struct pd_blocking *blocking)
 {
     struct sqlite_job *job = job_of(blocking);
+    struct pd_sqlite_scope *scope = &job->connection->scope;
+    scope->place = &job->place;
     job->work(job);
-    give_place_back(job);
+    scope->place = NULL;
+    pd_sqlite_place_give(&job->place);
 }
 
 static void job_release(struct pd_blocking *blocking)
 {
     struct sqlite_job *job = job_of(blocking);
-    give_place_back(job);
+    pd_sqlite_place_give(&job->place);
     pd_sqlite_connection_release(job->connection);
     pd_free(job);
 }
@@ -214,19 +179,26 @@ static struct sqlite_job *job_create(struct pd_sqlite_connection *connection, co
     return job;
 }
 
-/* Wait for a place, then for the work. */
-static enum pd_call_result job_start(struct pd_call *call)
+static enum pd_call_result job_begin(struct pd_call *call)
 {
     struct sqlite_job *job = call->state;
-    job->has_place = pd_sqlite_running_begin();
-    if (!job->has_place) {
-        call->resume = job_start;
-        pd_call_wake_at(call, pd_host_now_ns(pd_guest_host(call->guest)) + LOOK_INTERVAL_NS);
-        return PD_CALL_WAIT;
+    if (!pd_sqlite_place_is_held(&job->place)) {
+        return PD_CALL_WAIT; /* woken for something else */
     }
     call->state = NULL;
     call->abandon = NULL;
     return pd_call_block(call, &job->blocking);
+}
+
+/* Wait for a place, then for the work. */
+static enum pd_call_result job_start(struct pd_call *call)
+{
+    struct sqlite_job *job = call->state;
+    struct pd_process *process = pd_guest_process(call->guest);
+    call->resume = job_begin;
+    bool is_held =
+        pd_sqlite_place_take(&job->place, process->environment->id, pd_wasm_wake, process);
+    return is_held ? job_begin(call) : PD_CALL_WAIT;
 }
 
 static enum pd_call_result job_run(struct pd_call *call, struct sqlite_job *job, const char *name,

@@ -98,23 +98,6 @@ bool pd_sqlite_charge(struct pd_sqlite_scope *scope, uint64_t steps)
            !atomic_load_explicit(&scope->is_cancelled, memory_order_relaxed);
 }
 
-static atomic_uint_least32_t running_count;
-
-bool pd_sqlite_running_begin(void)
-{
-    if (atomic_fetch_add(&running_count, 1) < PD_SQLITE_RUNNING_MAX) {
-        return true;
-    }
-    atomic_fetch_sub(&running_count, 1);
-    return false;
-}
-
-void pd_sqlite_running_end(void)
-{
-    uint32_t before = atomic_fetch_sub(&running_count, 1);
-    pd_assert(before > 0);
-}
-
 /* --- SQLite's memory: each block after a head that says whose it is --------------------------- */
 
 /* Bytes that take as long to make and fill as a step of SQLite's machine, at least. */

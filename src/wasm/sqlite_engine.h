@@ -7,7 +7,6 @@
  *            and files remember their account, whatever frees them.
  * Bounds     An account's bytes and files. Beyond, SQLite answers that it has no memory, or cannot
  *            open a file. A scope's steps; memory counts as steps too, so that what allocates ends.
- *            PD_SQLITE_RUNNING_MAX statements run at a time.
  * Threads    Any, one scope at a time on each. SQLite is set up without locks of its own around
  *            connections: one thread at a time uses one. */
 #ifndef PD_WASM_SQLITE_ENGINE_H
@@ -22,11 +21,8 @@
 #include "base/status.h"
 
 struct pd_memory_budget;
+struct pd_sqlite_place;
 struct pd_wasi_config;
-
-/* Helper threads that statements may hold at a time, so that the others stay free for work that is
- * sure to be short. */
-#define PD_SQLITE_RUNNING_MAX 4u
 
 /* What one actor holds through SQLite. Lives as long as its owner and all that counts on it. */
 struct pd_sqlite_account {
@@ -43,6 +39,7 @@ struct pd_sqlite_scope {
     struct pd_sqlite_account *account;
     struct pd_host *host;
     struct pd_wasi_config *directories;
+    struct pd_sqlite_place *place; /* that the call under way holds, or NULL */
     atomic_bool is_cancelled;      /* its actor is gone: come to an end */
     uint64_t steps_max;            /* of one call; set before the first */
     uint64_t steps;                /* of the call under way, or of the last one */
@@ -70,10 +67,5 @@ bool pd_sqlite_is_over_steps(const struct pd_sqlite_scope *scope);
 
 /* The scope of this thread, or NULL. */
 struct pd_sqlite_scope *pd_sqlite_scope(void);
-
-/* Take one of the places to run a statement, if there is one; give it back with
- * pd_sqlite_running_end. Any thread. */
-bool pd_sqlite_running_begin(void);
-void pd_sqlite_running_end(void);
 
 #endif

@@ -47,7 +47,7 @@ struct bytes {
 static int number_of(struct bytes whole, struct bytes part, bool is_text)
 {
     const unsigned char *found = NULL;
-    if (whole.size < part.size) {
+    if (whole.at == NULL || whole.size < part.size) {
         return 0;
     }
     if (is_text && is_continuation(part.at[0])) {

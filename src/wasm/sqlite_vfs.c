@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "wasm/sqlite_engine.h"
+#include "wasm/sqlite_places.h"
 #include "wasm/wasi.h"
 
 #define SECTOR_SIZE 4096
@@ -539,7 +540,8 @@ static int vfs_randomness(sqlite3_vfs *vfs, int size, char *bytes)
 }
 
 /* For a lock that another connection holds: SQLite asks for a tenth of a second at most, and the
- * helper sleeps, not the actor's thread. Virtual time stands still meanwhile. */
+ * helper sleeps, not the actor's thread. Others may have its place meanwhile, he who holds the lock
+ * for one. Virtual time stands still. */
 static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
 {
     (void)vfs;
@@ -547,7 +549,13 @@ static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
     int wanted = microseconds < SLEEP_US_MAX ? microseconds : SLEEP_US_MAX;
     if (scope != NULL && wanted > 0 && !is_cancelled(scope) && !scope->host->is_deterministic) {
         struct pd_files *files = pd_wasi_config_files(scope->directories);
+        if (scope->place != NULL) {
+            pd_sqlite_place_rest(scope->place);
+        }
         (void)files->ops->poll(files, NULL, 0, (uint64_t)wanted * NS_PER_US, NULL);
+        if (scope->place != NULL) {
+            pd_sqlite_place_resume(scope->place);
+        }
     }
     return microseconds;
 }

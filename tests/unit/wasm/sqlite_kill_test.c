@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "process_world.h"
-#include "wasm/sqlite_engine.h"
+#include "wasm/sqlite_places.h"
 
 /* "call" is made by functions with one parameter, which they ignore. */
 static const char guest_wat[] =
@@ -62,15 +62,15 @@ static const char guest_wat[] =
     "  (func (export \"read\") (param i64) (call $open (i32.const 1024))\n"
     "    (drop (call $read_row (call $step_through (i32.const 5000)) (i32.const 16)))))\n";
 
-#define AT_ONCE (PD_SQLITE_RUNNING_MAX + 2u)
+#define AT_ONCE (PD_SQLITE_PLACES_MAX + 2u)
 
-/* As many as may run wait in their statement; the others for their turn to open a database. */
+/* As many as one environment may run wait in their statement; the others for their turn to open a database. */
 static void start_all_in(struct world *world, const char *function, const char *waits_in,
                          uint64_t pids[AT_ONCE])
 {
     for (uint32_t i = 0; i < AT_ONCE; i++) {
         pids[i] = world_start(world, function, 0);
-        bool is_holding = i < PD_SQLITE_RUNNING_MAX || strcmp(function, "read") == 0;
+        bool is_holding = i < PD_SQLITE_PLACES_OF_ONE_MAX || strcmp(function, "read") == 0;
         world_await_call(world, pids[i], is_holding ? waits_in : "open");
     }
 }
