@@ -34,11 +34,20 @@ static int run_check(int count, char **arguments)
         return result;
     }
     result = pd_app_command_load(arguments[0], &app);
-    if (result == PD_EXIT_CODE_OK) {
-        const struct pd_app_output output = {.context = stdout, .write = write_to};
-        pd_app_print_tree(app, &output);
-        pd_app_destroy(app);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
     }
+    const struct pd_app_output output = {.context = stdout, .write = write_to};
+    const struct pd_app_output errors = {.context = stderr, .write = write_to};
+    enum pd_status status = pd_app_check_exports(app, arguments[0], &pd_app_real_files, &errors);
+    if (status == PD_OK) {
+        pd_app_print_tree(app, &output);
+    } else if (status == PD_ERR_INVALID) {
+        result = PD_EXIT_CODE_FAILED;
+    } else {
+        result = pd_command_failed("%s: %s", arguments[0], pd_status_text(status));
+    }
+    pd_app_destroy(app);
     return result;
 }
 
@@ -46,9 +55,12 @@ const struct pd_command pd_command_check = {
     .name = "check",
     .arguments = "FILE.yaml",
     .summary = "check an application file and show its tree with its rights",
-    .help = "Every mistake is printed with its line, column and key; exit code 1. A file without "
-            "mistakes is\n"
-            "shown as the tree that pando run would start. docs/app-file.md describes the keys.\n",
+    .help =
+        "Every mistake is printed with its line, column and key; exit code 1. A file without "
+        "mistakes is\n"
+        "shown as the tree that pando run would start; the functions that it names are looked for "
+        "in their\n"
+        "modules. docs/app-file.md describes the keys.\n",
     .words_min = 1,
     .words_max = 1,
     .examples = "pando check app.yaml\n",

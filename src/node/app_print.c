@@ -304,19 +304,22 @@ static void print_child(const struct pd_app_output *output, const struct pd_app_
     }
 }
 
+const struct pd_app_child *pd_app_next(const struct pd_app_child *child)
+{
+    const struct pd_app_child *next = NULL;
+    if (child->kind == PD_CHILD_SUPERVISOR) {
+        next = child_after(child, NULL);
+    }
+    while (next == NULL && child->parent != NULL) {
+        next = child_after(child->parent, child);
+        child = child->parent;
+    }
+    return next;
+}
+
 void pd_app_print_tree(const struct pd_app *app, const struct pd_app_output *output)
 {
-    const struct pd_app_child *child = &app->root;
-    while (child != NULL) {
+    for (const struct pd_app_child *child = &app->root; child != NULL; child = pd_app_next(child)) {
         print_child(output, child);
-        const struct pd_app_child *next = NULL;
-        if (child->kind == PD_CHILD_SUPERVISOR) {
-            next = child_after(child, NULL);
-        }
-        while (next == NULL && child->parent != NULL) {
-            next = child_after(child->parent, child);
-            child = child->parent;
-        }
-        child = next;
     }
 }

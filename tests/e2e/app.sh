@@ -185,8 +185,11 @@ mistake 8 'children\[3\]\.permissions\.spawn' ''
 mistake 9 'children\[4\]\.restart' 'transient'
 mistake 10 'children\[5\]\.module' ''
 printf 'name: shop\nchildren:\n  - {id: one, module: verbs.wasm, function: nope}\n' >"$app"
-runs 1 run "$app" # what a module exports is known once it is loaded
-said 'line 3: shop/one: verbs.wasm exports no function "nope"'
+for command in run check; do
+    runs 1 "$command" "$app"
+    said 'line 3: shop/one: verbs.wasm exports no function "nope"'
+done
+said '; it exports '
 printf 'name: shop\nchildren: [{id: a\n' >"$app"
 runs 1 check "$app"
 said 'app.yaml:'
