@@ -1,5 +1,25 @@
 # Writes OUTPUT, the files of every SDK_DIR/<lang> that has a template, as C. Run at build time.
+# Of a checkout the files that git knows: what an editor or a tool left beside them is not shipped. Of an archive,
+# which git made, all of them.
 cmake_minimum_required(VERSION 3.25)
+
+# The files below `folder`, relative to it.
+function(list_files folder files_out)
+  execute_process(
+    COMMAND git -C ${folder} ls-files --cached -- .
+    OUTPUT_VARIABLE files
+    RESULT_VARIABLE result
+    ERROR_QUIET
+    OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(result EQUAL 0 AND files)
+    string(REPLACE "\n" ";" files "${files}")
+  else()
+    file(GLOB_RECURSE files RELATIVE ${folder} ${folder}/*)
+    list(FILTER files EXCLUDE REGEX "(~|#|\\.(swp|orig|rej|bak))$")
+  endif()
+  list(SORT files)
+  set(${files_out} "${files}" PARENT_SCOPE)
+endfunction()
 
 set(arrays "")
 set(rows "")
@@ -8,9 +28,10 @@ file(GLOB templates LIST_DIRECTORIES true ${SDK_DIR}/*/template)
 foreach(template IN LISTS templates)
   cmake_path(GET template PARENT_PATH folder)
   cmake_path(GET folder FILENAME language)
-  file(GLOB_RECURSE files RELATIVE ${folder} ${folder}/*)
+  list_files(${folder} files)
   foreach(file IN LISTS files)
-    if(file MATCHES "(^|/)(target|node_modules|build|zig-out|zig-cache|\\.zig-cache)/" OR file MATCHES "^tests/")
+    if(file MATCHES "(^|/)(target|node_modules|build|zig-out|zig-cache|\\.zig-cache)/" OR file MATCHES "^tests/"
+        OR NOT EXISTS ${folder}/${file})
       continue()
     endif()
     if(file MATCHES "^template/(.*)$")

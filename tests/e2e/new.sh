@@ -124,4 +124,27 @@ else
     fi
 fi
 
+# --- What is put into the program: in a checkout what git knows, in an archive all but backups --------
+if ! command -v git >/dev/null || ! command -v cmake >/dev/null; then
+    skip e2e/new/embed 'there is no git or no cmake'
+else
+    embed=(cmake "-DSDK_DIR=$work/embed/sdk" "-DOUTPUT=$work/embed/templates.c" -P "$PANDO_SOURCE_DIR/cmake/embed_templates.cmake")
+    embedded() {
+        "${embed[@]}" || fail 'the templates cannot be embedded'
+        grep -o '"[a-z]*", "[^"]*"' "$work/embed/templates.c" | tr -d '",' | tr '\n' ';'
+    }
+    mkdir -p "$work/embed/sdk/c/template" "$work/embed/sdk/c/tests"
+    for file in sdk.h sdk.h~ template/main.c template/main.c.orig template/.gitignore tests/all.c; do
+        echo text >"$work/embed/sdk/c/$file"
+    done
+    all='c pando/sdk.h;c .gitignore;c main.c;'
+    found=$(embedded)
+    [ "$found" = "$all" ] || fail "of an archive it takes $found"
+    git -C "$work/embed" init -q
+    git -C "$work/embed" add sdk/c/sdk.h sdk/c/template/main.c sdk/c/template/.gitignore sdk/c/tests/all.c
+    echo text >"$work/embed/sdk/c/template/notes"
+    found=$(embedded)
+    [ "$found" = "$all" ] || fail "of a checkout it takes $found"
+fi
+
 finish
