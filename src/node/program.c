@@ -13,8 +13,8 @@
 #include "base/assert.h"
 #include "host/certificates.h"
 
-/* Two of them may wait for streams, four run SQL, two wait for its locks, two close the databases of
- * the dead; two are always free for short work. */
+/* Two of them may wait for streams, four run SQL, two wait for its locks, two close the databases
+ * of the dead; two are always free for short work. */
 #define HELPERS 12u
 #define JOBS_MAX 4096u
 #define COMPILE_JOBS_MAX 4u

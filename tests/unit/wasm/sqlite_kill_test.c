@@ -64,7 +64,8 @@ static const char guest_wat[] =
 
 #define AT_ONCE (PD_SQLITE_PLACES_MAX + 2u)
 
-/* As many as one environment may run wait in their statement; the others for their turn to open a database. */
+/* As many as one environment may run wait in their statement; the others for their turn to open a
+ * database. */
 static void start_all_in(struct world *world, const char *function, const char *waits_in,
                          uint64_t pids[AT_ONCE])
 {
