@@ -542,6 +542,13 @@ static enum pd_call_result deliver_finish(struct pd_call *call, bool is_ok, uint
     return result;
 }
 
+/* Counted to the actor, who may have no state yet; then its call traps. */
+static struct pd_sqlite_answer new_answer(const struct pd_call *call)
+{
+    const struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
+    return (struct pd_sqlite_answer){.account = state == NULL ? NULL : state->account};
+}
+
 /* Takes what is in *answer. */
 static enum pd_call_result answer_with(struct pd_call *call, struct pd_sqlite_answer *answer,
                                        unsigned length_argument)
@@ -605,7 +612,7 @@ static void put_name_or_none(struct pd_sqlite_statement *statement, uint32_t col
 static enum pd_call_result answer_column(struct pd_call *call, put_column *put)
 {
     struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = {0};
+    struct pd_sqlite_answer answer = new_answer(call);
     uint32_t column = 0;
     if (statement == NULL || !read_column_index(call, statement, &column)) {
         return PD_CALL_TRAP;
@@ -617,7 +624,7 @@ static enum pd_call_result answer_column(struct pd_call *call, put_column *put)
 static enum pd_call_result answer_columns(struct pd_call *call, put_column *put)
 {
     struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = {0};
+    struct pd_sqlite_answer answer = new_answer(call);
     if (statement == NULL) {
         return PD_CALL_TRAP;
     }
@@ -653,7 +660,7 @@ static enum pd_call_result column_name(struct pd_call *call)
 static enum pd_call_result last_error(struct pd_call *call)
 {
     struct pd_sqlite_connection *connection = find_connection(call);
-    struct pd_sqlite_answer answer = {0};
+    struct pd_sqlite_answer answer = new_answer(call);
     if (connection == NULL) {
         return PD_CALL_TRAP;
     }

@@ -41,7 +41,7 @@ void pd_sqlite_account_release(struct pd_sqlite_account *account)
     }
 }
 
-static bool account_take(struct pd_sqlite_account *account, uint64_t size)
+bool pd_sqlite_account_take(struct pd_sqlite_account *account, uint64_t size)
 {
     uint64_t before = atomic_fetch_add_explicit(&account->bytes, size, memory_order_relaxed);
     bool fits = before <= account->bytes_max && size <= account->bytes_max - before;
@@ -54,7 +54,7 @@ static bool account_take(struct pd_sqlite_account *account, uint64_t size)
     return fits;
 }
 
-static void account_give(struct pd_sqlite_account *account, uint64_t size)
+void pd_sqlite_account_give(struct pd_sqlite_account *account, uint64_t size)
 {
     uint64_t before = atomic_fetch_sub_explicit(&account->bytes, size, memory_order_relaxed);
     pd_assert(before >= size);
@@ -121,13 +121,13 @@ static void *memory_alloc(int size)
     if (current != NULL && !pd_sqlite_charge(current, whole / BYTES_PER_STEP)) {
         return NULL;
     }
-    if (account != NULL && !account_take(account, whole)) {
+    if (account != NULL && !pd_sqlite_account_take(account, whole)) {
         return NULL;
     }
     struct block *block = pd_alloc(whole);
     if (block == NULL) {
         if (account != NULL) {
-            account_give(account, whole);
+            pd_sqlite_account_give(account, whole);
         }
         return NULL;
     }
@@ -149,7 +149,7 @@ static void memory_free(void *bytes)
     uint64_t whole = sizeof *block + block->size;
     pd_free(block);
     if (account != NULL) {
-        account_give(account, whole);
+        pd_sqlite_account_give(account, whole);
         pd_sqlite_account_release(account);
     }
 }
@@ -164,18 +164,18 @@ static void *memory_realloc(void *bytes, int size)
         !pd_sqlite_charge(current, (after - before) / BYTES_PER_STEP)) {
         return NULL;
     }
-    if (account != NULL && after > before && !account_take(account, after - before)) {
+    if (account != NULL && after > before && !pd_sqlite_account_take(account, after - before)) {
         return NULL;
     }
     struct block *moved = pd_realloc(block, sizeof *block + after);
     if (moved == NULL) {
         if (account != NULL && after > before) {
-            account_give(account, after - before);
+            pd_sqlite_account_give(account, after - before);
         }
         return NULL;
     }
     if (account != NULL && before > after) {
-        account_give(account, before - after);
+        pd_sqlite_account_give(account, before - after);
     }
     moved->size = after;
     return moved->bytes;

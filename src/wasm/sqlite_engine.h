@@ -52,6 +52,10 @@ struct pd_sqlite_account *pd_sqlite_account_create(uint64_t bytes_max, uint32_t 
 void pd_sqlite_account_retain(struct pd_sqlite_account *account);
 void pd_sqlite_account_release(struct pd_sqlite_account *account);
 
+/* Count bytes on the account. False: it, or all guests together, may not have so many. */
+PD_NODISCARD bool pd_sqlite_account_take(struct pd_sqlite_account *account, uint64_t size);
+void pd_sqlite_account_give(struct pd_sqlite_account *account, uint64_t size);
+
 /* Set SQLite up, once. PD_ERR_NO_MEMORY: not now. PD_ERR_UNSUPPORTED: this library cannot be. */
 PD_NODISCARD enum pd_status pd_sqlite_start(void);
 

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/utf8.h"
+#include "wasm/sqlite_engine.h"
 
 #define PAIR_SIZE_MIN 8u /* two tags */
 #define CAPACITY_FIRST 256u
@@ -151,6 +152,10 @@ enum pd_status pd_sqlite_binds_next(struct pd_sqlite_binds *binds, struct pd_sql
 
 void pd_sqlite_answer_deinit(struct pd_sqlite_answer *answer)
 {
+    if (answer->account != NULL && answer->capacity > 0) {
+        pd_sqlite_account_give(answer->account, answer->capacity);
+        pd_sqlite_account_release(answer->account);
+    }
     pd_free(answer->bytes);
     *answer = (struct pd_sqlite_answer){0};
 }
@@ -170,10 +175,21 @@ static bool make_room(struct pd_sqlite_answer *answer, size_t size)
     }
     size_t capacity = answer->capacity * 2 > CAPACITY_FIRST ? answer->capacity * 2 : CAPACITY_FIRST;
     capacity = capacity > needed ? capacity : needed;
-    uint8_t *moved = pd_realloc(answer->bytes, capacity);
-    if (moved == NULL) {
+    size_t more = capacity - answer->capacity;
+    if (answer->account != NULL && !pd_sqlite_account_take(answer->account, more)) {
         answer->status = PD_ERR_NO_MEMORY;
         return false;
+    }
+    uint8_t *moved = pd_realloc(answer->bytes, capacity);
+    if (moved == NULL) {
+        if (answer->account != NULL) {
+            pd_sqlite_account_give(answer->account, more);
+        }
+        answer->status = PD_ERR_NO_MEMORY;
+        return false;
+    }
+    if (answer->account != NULL && answer->capacity == 0) {
+        pd_sqlite_account_retain(answer->account);
     }
     answer->bytes = moved;
     answer->capacity = capacity;

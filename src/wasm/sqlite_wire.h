@@ -63,7 +63,11 @@ PD_NODISCARD enum pd_status pd_sqlite_binds_begin(struct pd_sqlite_binds *binds,
 PD_NODISCARD enum pd_status pd_sqlite_binds_next(struct pd_sqlite_binds *binds,
                                                  struct pd_sqlite_bind *bind_out);
 
+struct pd_sqlite_account;
+
 struct pd_sqlite_answer {
+    /* What it holds counts here; NULL: nowhere. Set with zeros before it is written; shared. */
+    struct pd_sqlite_account *account;
     uint8_t *bytes; /* owned: pd_sqlite_answer_deinit */
     size_t size;
     size_t capacity;

@@ -420,6 +420,13 @@ static void lengths_are_bounded(void **state)
     s = prepare(&other, c, sql);
     assert_int_equal(step(&other, s), ROW);
     assert_says(TRAP(&other, SQLITE, "read_row", s, LENGTH_AT), "at most 16777216 bytes");
+    /* It counts as the actor's memory while it lasts. */
+    struct actor poor = spawn_with_memory(f, 3 << 19);
+    c = open_database(&poor, ":memory:");
+    s = prepare(&poor, c, "SELECT x'00', zeroblob(900000)");
+    assert_int_equal(step(&poor, s), ROW);
+    (void)ANSWER(&poor, "read_column", s, 0, LENGTH_AT);
+    assert_says(TRAP(&poor, SQLITE, "read_row", s, LENGTH_AT), "no memory for the answer");
 }
 
 static void memory_is_bounded(void **state)
