@@ -101,6 +101,9 @@ static enum pd_status receive(void *state, struct pd_span bytes, uint64_t now_ns
     struct pd_frame frame;
     enum pd_frame_state frame_state = PD_FRAME_WHOLE;
     size_t before = native->input.text.size;
+    if (bytes.size == 0) {
+        return PD_OK; /* there may be no buffer yet */
+    }
     if (!append(&native->input, bytes.bytes, bytes.size)) {
         return PD_ERR_NO_MEMORY;
     }
