@@ -116,7 +116,7 @@ struct reading {
     const char *name;
     uint64_t offset;
     uint32_t count_at;
-    uint32_t done; /* bytes that have come already, fewer than there are buffers for */
+    uint32_t done; /* bytes that have come already */
     bool is_peek;
     bool is_whole; /* the buffers are to be full */
     enum pd_call_result (*again)(struct pd_call *call);
@@ -126,6 +126,7 @@ static struct wasi_job *read_job(struct pd_call *call, struct pd_wasi *wasi,
                                  const struct reading *reading, const struct wasi_fd *fd,
                                  const struct iovecs *iovecs)
 {
+    pd_assert(iovecs->size > reading->done);
     size_t noted = (size_t)iovecs->count * 2 * sizeof(uint32_t);
     size_t wanted = iovecs->size - reading->done;
     struct wasi_job *job = pd_wasi_job_create(wasi, reading->name, fd, noted + wanted);
@@ -192,8 +193,9 @@ static enum pd_call_result read_call(struct pd_call *call, const struct reading 
     if (error != PD_FILE_OK) {
         return pd_wasi_answer(call, error);
     }
-    if (iovecs.size == 0) {
-        return pd_wasi_answer_u32(call, count_at, 0);
+    /* The list may lie in its own buffers: what came can have made it a shorter one. */
+    if (iovecs.size <= reading->done) {
+        return pd_wasi_answer_u32(call, count_at, reading->done);
     }
     struct wasi_job *job = read_job(call, wasi, reading, &fd, &iovecs);
     if (job == NULL) { /* what has come already is in the guest's memory, and counts */

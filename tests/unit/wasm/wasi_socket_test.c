@@ -289,6 +289,40 @@ static void all_that_is_wanted_is_waited_for(void **state)
     scene_close(&scene);
 }
 
+/* The list of buffers lies in a buffer itself, and the peer writes one there that has less room than
+ * what has come. */
+static void a_list_that_is_overwritten_ends_the_wait(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct pd_guest *guest = &scene.guest;
+    uint32_t fd;
+    int client = dial(&scene);
+    assert_int_equal(accept_as(guest, 0, &fd), 0);
+    for (uint32_t size = 0; size <= 17; size++) {
+        static const uint32_t list[] = {IOVEC_AT, 16, DATA_AT, 100};
+        uint8_t sent[17];
+        for (uint32_t i = 0; i < 4; i++) {
+            pd_put_u32(guest->memory + IOVEC_AT + (size_t)4 * i, list[i]);
+        }
+        pd_put_u32(sent, DATA_AT);
+        pd_put_u32(sent + 4, size);
+        pd_put_u32(sent + 8, DATA_AT);
+        pd_put_u32(sent + 12, 0);
+        sent[16] = 'x';
+        const uint64_t arguments[] = {fd, IOVEC_AT, 2, WAITALL, 8, FLAGS_AT};
+        assert_int_equal(fake_begin(guest, fake_import("sock_recv"), arguments, 6), PD_CALL_WAIT);
+        assert_int_equal(send(client, sent, sizeof sent, 0), sizeof sent);
+        assert_int_equal(fake_continue(guest), PD_CALL_DONE);
+        guest->call.resume = NULL;
+        assert_int_equal(guest->call.result, 0);
+        assert_int_equal(fake_u32(guest, 8), sizeof sent);
+    }
+    close(client);
+    scene_close(&scene);
+}
+
 static void who_does_not_wait_gets_what_is_there(void **state)
 {
     (void)state;
@@ -625,6 +659,7 @@ int main(void)
         cmocka_unit_test(nothing_waits_that_must_not),
         cmocka_unit_test(sockets_are_polled),
         cmocka_unit_test(all_that_is_wanted_is_waited_for),
+        cmocka_unit_test(a_list_that_is_overwritten_ends_the_wait),
         cmocka_unit_test(who_does_not_wait_gets_what_is_there),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(rights_of_sockets_shrink),
