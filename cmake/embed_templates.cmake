@@ -6,7 +6,8 @@ cmake_minimum_required(VERSION 3.25)
 # The files below `folder`, relative to it.
 function(list_files folder files_out)
   execute_process(
-    COMMAND git -C ${folder} ls-files --cached -- .
+    COMMAND ${CMAKE_COMMAND} -E env --unset=GIT_DIR --unset=GIT_WORK_TREE --unset=GIT_INDEX_FILE
+            git -C ${folder} ls-files --cached -- .
     OUTPUT_VARIABLE files
     RESULT_VARIABLE result
     ERROR_QUIET

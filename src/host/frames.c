@@ -270,6 +270,8 @@ static void stop_now(struct pd_frames *frames)
 static void on_wake(uv_async_t *wake)
 {
     struct pd_frames *frames = pd_container_of(wake, struct pd_frames, wake);
+    /* Looked at first: what was posted before the stop was asked for still goes out. */
+    bool is_asked_to_stop = atomic_load(&frames->is_asked_to_stop);
     struct pd_posted *link = pd_postbox_take(&frames->posts);
     /* First all of it into the outputs, then one write for each connection. */
     struct pd_frames_connection *last = NULL;
@@ -293,7 +295,7 @@ static void on_wake(uv_async_t *wake)
     if (last != NULL) {
         write_more(last);
     }
-    if (atomic_load(&frames->is_asked_to_stop) && !frames->stops) {
+    if (is_asked_to_stop && !frames->stops) {
         stop_now(frames);
     }
 }

@@ -112,6 +112,8 @@ static void prepare(struct pd_server *server)
     server->writer.write.message.kind = PD_SERVER_STORE_DONE;
     server->writer.flush.message.kind = PD_SERVER_STORE_DONE;
     server->writer.reset.message.kind = PD_SERVER_STORE_DONE;
+    server->writer.members.kind = PD_SERVER_JOB_MEMBERS;
+    server->writer.members.message.kind = PD_SERVER_STORE_DONE;
     server->reader_count = server->config.readers;
     for (uint32_t i = 0; i < server->reader_count; i++) {
         server->readers[i].server = server;

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/server_internal.h"
+#include "node/server_members.h"
 
 /* Between two looks at what came in: requests that are given to the replica before it works on
  * them, so that they share a log write; and slices of its work. */
@@ -324,6 +325,9 @@ static void store_is_done(struct pd_server *server, struct pd_server_store_job *
         }
         pd_server_reads_release(server);
         return;
+    case PD_SERVER_JOB_MEMBERS:
+        pd_server_members_written(server, job->status);
+        return;
     case PD_SERVER_JOB_FETCH:
     case PD_SERVER_JOB_SNAPSHOT_OPEN:
     case PD_SERVER_JOB_SNAPSHOT_READ:
@@ -352,6 +356,7 @@ static void read_is_done(struct pd_server *server, struct pd_server_read *read)
         case PD_SERVER_JOB_WRITE:
         case PD_SERVER_JOB_FLUSH:
         case PD_SERVER_JOB_RESET:
+        case PD_SERVER_JOB_MEMBERS:
             break;
         }
     }

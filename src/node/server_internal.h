@@ -106,6 +106,7 @@ enum pd_server_job_kind {
     PD_SERVER_JOB_WRITE = 0,
     PD_SERVER_JOB_FLUSH,
     PD_SERVER_JOB_RESET,
+    PD_SERVER_JOB_MEMBERS, /* peers.known, into its file */
     PD_SERVER_JOB_FETCH,
     PD_SERVER_JOB_SNAPSHOT_OPEN,
     PD_SERVER_JOB_SNAPSHOT_READ,
@@ -123,6 +124,7 @@ struct pd_server_store_job {
     uint64_t index;
     uint64_t durable_index; /* told with the end of any job */
     bool gave_up;           /* told likewise: the server is closing on a full disk */
+    enum pd_status status;  /* of the members' file alone: a store that fails ends the process */
 };
 
 struct pd_server_writer {
@@ -133,6 +135,7 @@ struct pd_server_writer {
     struct pd_server_store_job write;
     struct pd_server_store_job flush;
     struct pd_server_store_job reset;
+    struct pd_server_store_job members;
     atomic_bool is_full;
     atomic_bool stops;
 };
@@ -233,6 +236,8 @@ struct pd_server_peers {
     uint8_t key[PD_TRANSPORT_KEY_SIZE];
     struct pd_members_file file;
     struct pd_members_file known; /* whom it knew last: server_members.h */
+    bool known_is_written;        /* the store thread reads `known`: it stays as it is */
+    bool known_is_due;            /* the directory has changed since */
     bool counts_known;            /* they are dialed, and let in */
     bool has_directory;           /* of a state that was whole, in this life */
     struct pd_replica_first_member first[PD_MEMBERS_FILE_MAX + 1];

@@ -107,21 +107,34 @@ static size_t texts_size(const struct pd_members_file *file)
 
 void pd_server_members_follow(struct pd_server *server)
 {
-    struct pd_members_file *known = &server->peers.known;
-    struct pd_members_file *fresh = pd_alloc_zeroed(1, sizeof *fresh);
+    struct pd_server_peers *peers = &server->peers;
+    struct pd_members_file *fresh =
+        peers->known_is_due && !peers->known_is_written ? pd_alloc_zeroed(1, sizeof *fresh) : NULL;
     if (fresh == NULL) {
-        return; /* with the next change */
+        return; /* or with the next turn */
     }
+    peers->known_is_due = false;
     collect(server, fresh);
-    if (fresh->count > 0 && fresh->index > 0 && !is_same(fresh, known)) {
-        enum pd_status status = pd_members_file_write_as(server->root, NAME, fresh);
-        if (status != PD_OK) {
-            note(server, "cannot write '%s/" NAME "': %s", server->folder, pd_status_text(status));
-        } else if ((fresh->texts = pd_alloc(texts_size(fresh))) != NULL) {
-            pd_members_file_own(fresh, texts_size(fresh));
-            pd_members_file_deinit(known);
-            *known = *fresh;
-        }
+    if (fresh->count > 0 && fresh->index > 0 && !is_same(fresh, &peers->known) &&
+        (fresh->texts = pd_alloc(texts_size(fresh))) != NULL) {
+        pd_members_file_own(fresh, texts_size(fresh));
+        pd_members_file_deinit(&peers->known);
+        peers->known = *fresh;
+        peers->known_is_written = true;
+        pd_server_push(server->host, &server->writer.queue, &server->writer.members.message);
     }
     pd_free(fresh);
+}
+
+enum pd_status pd_server_members_write(struct pd_server *server)
+{
+    return pd_members_file_write_as(server->root, NAME, &server->peers.known);
+}
+
+void pd_server_members_written(struct pd_server *server, enum pd_status status)
+{
+    server->peers.known_is_written = false;
+    if (status != PD_OK) {
+        note(server, "cannot write '%s/" NAME "': %s", server->folder, pd_status_text(status));
+    }
 }

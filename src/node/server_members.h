@@ -11,7 +11,7 @@
  *            row's node id is the hash of its key, and a sum covers all. A file that is torn, of
  *            another cluster or not of this form is passed over, and written anew.
  * Bounds     PD_MEMBERS_FILE_MAX members; of more, those with the least ids.
- * Threads    Who opens the server; then who holds the core. */
+ * Threads    Who opens the server; then who holds the core; write: the store thread. */
 #ifndef PD_NODE_SERVER_MEMBERS_H
 #define PD_NODE_SERVER_MEMBERS_H
 
@@ -23,8 +23,13 @@
 PD_NODISCARD enum pd_status pd_server_members_read(struct pd_server *server);
 /* The directory is known: whether the file is of a later entry of the log. */
 bool pd_server_members_is_newer(const struct pd_server *server);
-/* The directory is known, not older than the file, and may be another one. A disk that refuses is
- * told of, and asked again when the directory changes next. */
+/* Each turn. If the directory is due to be looked at (peers.known_is_due: it is known, not older
+ * than the file, and may be another one) it becomes peers.known, and the store thread is given the
+ * file to write: a sync would hold up the core. One write is under way at a time. */
 void pd_server_members_follow(struct pd_server *server);
+/* The store thread's part, and its end on the core: a disk that refuses is told of, and asked again
+ * when the directory changes next. */
+PD_NODISCARD enum pd_status pd_server_members_write(struct pd_server *server);
+void pd_server_members_written(struct pd_server *server, enum pd_status status);
 
 #endif

@@ -341,7 +341,9 @@ static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *t
     uint32_t count = 0;
     struct pd_kv_member member = {0};
     while (peers->has_directory && pd_kv_member_next(kv, member.node, &member)) {
-        add_peer(server, table, &count, &member);
+        if (member.role != PD_KV_MEMBER_WORKER) { /* it comes as a client, and is no voice here */
+            add_peer(server, table, &count, &member);
+        }
     }
     for (uint32_t i = 0; i < peers->known.count && peers->counts_known; i++) {
         const struct pd_kv_member *known = &peers->known.members[i];
@@ -437,9 +439,7 @@ static void follow_directory(struct pd_server *server)
         peers->table_names = names;
     }
     pd_free(table);
-    if (is_another && !peers->counts_known) {
-        pd_server_members_follow(server);
-    }
+    peers->known_is_due = peers->known_is_due || (is_another && !peers->counts_known);
     if (is_another && standing_of(server, server->identity.node_id) == PD_KV_MEMBER_REMOVED) {
         end_as_removed(server, 0);
     }
@@ -621,6 +621,7 @@ bool pd_server_peers_turn(struct pd_server *server, bool is_tick)
     if (server->has_failed) {
         return false;
     }
+    pd_server_members_follow(server);
     if (is_tick) {
         put_own_right(server);
     }

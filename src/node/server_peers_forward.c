@@ -686,13 +686,13 @@ static void send_answer(struct pd_server *server, uint64_t node, uint64_t number
 static void serve(struct pd_server *server, uint64_t from, uint64_t number, struct pd_span bytes)
 {
     struct pd_server_peers *peers = &server->peers;
-    if (bytes.size == 0 || !only_leader_serves(bytes.bytes[0])) {
-        return; /* no node of ours sends that */
-    }
-    if (peers->served_free == NONE) {
+    bool is_known = bytes.size > 0 && only_leader_serves(bytes.bytes[0]);
+    if (!is_known || peers->served_free == NONE) {
+        /* What a newer program asks for is told from what is on its way, so nobody waits for it. */
         uint8_t head[PD_REPLICA_ANSWER_HEAD_SIZE];
         pd_replica_answer_put_head(head,
-                                   &(struct pd_replica_answer_head){.outcome = PD_REPLICA_BUSY});
+                                   &(struct pd_replica_answer_head){
+                                       .outcome = is_known ? PD_REPLICA_BUSY : PD_REPLICA_INVALID});
         send_answer(server, from, number, (struct pd_span){head, sizeof head});
         return;
     }

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/server_internal.h"
+#include "node/server_members.h"
 
 #define MS_NS UINT64_C(1000000)
 #define RETRY_NS (250 * MS_NS)
@@ -23,6 +24,7 @@ static enum pd_status run_job(struct pd_server *server, struct pd_server_store_j
         return store->ops->flush(store);
     case PD_SERVER_JOB_RESET:
         return store->ops->reset(store);
+    case PD_SERVER_JOB_MEMBERS:
     case PD_SERVER_JOB_FETCH:
     case PD_SERVER_JOB_SNAPSHOT_OPEN:
     case PD_SERVER_JOB_SNAPSHOT_READ:
@@ -92,7 +94,11 @@ void pd_server_writer_main(void *argument)
             struct pd_server_message *next = pd_server_next(message);
             struct pd_server_store_job *job =
                 pd_container_of(message, struct pd_server_store_job, message);
-            do_job(server, job);
+            if (job->kind == PD_SERVER_JOB_MEMBERS) {
+                job->status = pd_server_members_write(server);
+            } else {
+                do_job(server, job);
+            }
             pd_server_wake_core(server, &job->message);
             message = next;
         }
@@ -204,6 +210,7 @@ static void do_read(struct pd_server_reader *reader, struct pd_server_read *read
     case PD_SERVER_JOB_WRITE:
     case PD_SERVER_JOB_FLUSH:
     case PD_SERVER_JOB_RESET:
+    case PD_SERVER_JOB_MEMBERS:
         break;
     }
     pd_assert(false);

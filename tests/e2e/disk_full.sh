@@ -56,9 +56,10 @@ printed "1 deleted"
 # What the store was given before the disk was low is written: RocksDB ends the process if the disk is filled to the last
 # byte in the middle of that (README, Honest limits).
 field() { sed -n "s/^$1 *//p" "$out"; }
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; i < 600; i++)); do
     runs 0 status --socket "$socket"
-    [ "$(field durable_index)" -lt 500 ] || break
+    durable=$(field durable_index)
+    [ "${durable:-0}" -lt 500 ] || break
     sleep 0.1
 done
 

@@ -140,6 +140,7 @@ else
     all='c pando/sdk.h;c .gitignore;c main.c;'
     found=$(embedded)
     [ "$found" = "$all" ] || fail "of an archive it takes $found"
+    unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE # of a hook that runs this
     git -C "$work/embed" init -q
     git -C "$work/embed" add sdk/c/sdk.h sdk/c/template/main.c sdk/c/template/.gitignore sdk/c/tests/all.c
     echo text >"$work/embed/sdk/c/template/notes"

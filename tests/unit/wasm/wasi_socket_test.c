@@ -289,8 +289,8 @@ static void all_that_is_wanted_is_waited_for(void **state)
     scene_close(&scene);
 }
 
-/* The list of buffers lies in a buffer itself, and the peer writes one there that has less room than
- * what has come. */
+/* The list of buffers lies in a buffer itself, and the peer writes one there that has less room
+ * than what has come. */
 static void a_list_that_is_overwritten_ends_the_wait(void **state)
 {
     (void)state;
