@@ -30,6 +30,12 @@ static void release_all(struct pd_sqlite_connection *const *connections, uint32_
     }
 }
 
+static void release(struct farewell *farewell)
+{
+    release_all(farewell->connections, farewell->count);
+    pd_free(farewell);
+}
+
 /* The next of the line; NULL: none, and the caller is at it no more. */
 static struct farewell *next_of_line(void)
 {
@@ -48,10 +54,37 @@ static void serve(struct pd_job *job)
 {
     struct farewell *farewell = (struct farewell *)(void *)job;
     while (farewell != NULL) {
-        release_all(farewell->connections, farewell->count);
-        pd_free(farewell);
+        release(farewell);
         farewell = next_of_line();
     }
+}
+
+/* For who counts as a helper and is none: NULL, and he counts no more, when others are at it, or
+ * the line is empty. */
+static struct farewell *next_if_alone(void)
+{
+    struct pd_list *first = NULL;
+    pthread_mutex_lock(&farewells.lock);
+    if (farewells.helper_count == 1) {
+        first = pd_list_first(&farewells.line);
+    }
+    if (first != NULL) {
+        pd_list_remove(first);
+    } else {
+        farewells.helper_count--;
+        farewells.host = NULL; /* those who are at it may be another's helpers */
+    }
+    pthread_mutex_unlock(&farewells.lock);
+    return first == NULL ? NULL : pd_container_of(first, struct farewell, node);
+}
+
+/* On the caller's thread, which has other things to do: no more than nobody else is found for. */
+static void do_without_helper(struct farewell *farewell, struct pd_host *host)
+{
+    do {
+        release(farewell);
+        farewell = next_if_alone();
+    } while (farewell != NULL && host->ops->submit(host, &farewell->job) != PD_OK);
 }
 
 /* False: it stands in line. True: the caller has to find it a helper, who counts as being at it. */
@@ -84,6 +117,6 @@ void pd_sqlite_farewell(struct pd_host *host, struct pd_sqlite_connection *const
     farewell->count = count;
     memcpy(farewell->connections, connections, count * sizeof *connections);
     if (needs_helper(farewell, host) && host->ops->submit(host, &farewell->job) != PD_OK) {
-        serve(&farewell->job); /* here, then: it may take a while */
+        do_without_helper(farewell, host);
     }
 }

@@ -4,8 +4,10 @@
  *            work. PD_SQLITE_FAREWELLS_MAX helpers are at it; who dies meanwhile stands in a line
  *            that they serve in order.
  * Bounds     The line is as long as actors die that have databases open; what they hold counts on
- *            their accounts until it is closed. Without memory, or when nobody is at it and the
- *            helpers' queue is full, the caller closes: then it may take him a while.
+ *            their accounts until it is closed. Without memory, or when a helper is wanted and the
+ *            helpers' queue is full, the caller closes what he brought, which may take him a while;
+ *            the line is left to those who are at it. When there is nobody, he gives it to a helper
+ *            as soon as the queue has room.
  * Threads    Any. */
 #ifndef PD_WASM_SQLITE_FAREWELL_H
 #define PD_WASM_SQLITE_FAREWELL_H

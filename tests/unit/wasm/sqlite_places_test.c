@@ -155,15 +155,99 @@ static void nobody_waits_beside_room(void **state)
 
 static struct pd_job *submitted[16];
 static uint32_t submitted_count;
-static enum pd_status submit_status;
+static uint32_t refused_left; /* submits that find the queue full */
+
+static void farewell_next(void);
 
 static enum pd_status keep_job(struct pd_host *host, struct pd_job *job)
 {
     (void)host;
-    if (submit_status == PD_OK) {
-        submitted[submitted_count++] = job;
+    farewell_next();
+    if (refused_left > 0) {
+        refused_left--;
+        return PD_ERR_FULL;
     }
-    return submit_status;
+    submitted[submitted_count++] = job;
+    return PD_OK;
+}
+
+/* Actors that die while another dying one looks for a helper: each in the submit of the one before.
+ */
+static struct dying {
+    struct pd_host host;
+    struct pd_host_ops ops;
+    struct pd_sqlite_account *account;
+    struct pd_wasi_config *directories;
+    uint32_t left;
+} dying;
+
+static void dying_init(struct fixture *f)
+{
+    dying.host = f->world.host.interface;
+    dying.ops = *dying.host.ops;
+    dying.ops.submit = keep_job;
+    dying.host.ops = &dying.ops;
+    dying.directories = actor_wasm(&f->actor)->rights->wasi;
+    dying.account = pd_sqlite_account_create(8 << 20, 8, NULL);
+    dying.left = 0;
+    refused_left = 0;
+    submitted_count = 0;
+    assert_int_equal(pd_sqlite_start(), PD_OK);
+}
+
+static uint32_t open_count(void)
+{
+    return atomic_load(&dying.account->file_count);
+}
+
+static void farewell_one(void)
+{
+    char why[400];
+    struct pd_sqlite_connection *connection = pd_sqlite_connection_create(
+        dying.account, dying.directories, &dying.host, PD_SQLITE_STEPS_MAX);
+    assert_int_equal(pd_sqlite_connection_open(connection, "a.db", why, sizeof why), SQLITE_OK);
+    pd_sqlite_farewell(&dying.host, &connection, 1);
+}
+
+static void farewell_next(void)
+{
+    if (dying.left > 0) {
+        dying.left--;
+        farewell_one();
+    }
+}
+
+static void who_finds_no_helper_closes_his_own(void **state)
+{
+    dying_init(*state);
+    /* One is at it; the next finds no room, while a third one comes into line. */
+    farewell_one();
+    refused_left = 1;
+    dying.left = 1;
+    farewell_one();
+    assert_int_equal(submitted_count, 1);
+    assert_int_equal(open_count(), 2);
+    submitted[0]->run(submitted[0]);
+    assert_int_equal(open_count(), 0);
+    /* Nobody is at it, and two find no room, while a third one comes into line: it is left to the
+     * last of them, for whom there is room again. */
+    submitted_count = 0;
+    refused_left = 2;
+    dying.left = 2;
+    farewell_one();
+    assert_int_equal(open_count(), 1);
+    assert_int_equal(submitted_count, 1);
+    submitted[0]->run(submitted[0]);
+    assert_int_equal(open_count(), 0);
+    /* Never any room: the last of them does it. */
+    submitted_count = 0;
+    refused_left = 3;
+    dying.left = 2;
+    farewell_one();
+    assert_int_equal(open_count(), 0);
+    assert_int_equal(submitted_count, 0);
+    assert_int_equal(atomic_load(&dying.account->references), 1);
+    pd_sqlite_account_release(dying.account);
 }
 
 static void dead_actors_databases_are_closed_a_few_at_a_time(void **state)
@@ -176,7 +260,7 @@ static void dead_actors_databases_are_closed_a_few_at_a_time(void **state)
     char why[400];
     host.ops = &ops;
     ops.submit = keep_job;
-    submit_status = PD_OK;
+    refused_left = 0;
     submitted_count = 0;
     assert_int_equal(pd_sqlite_start(), PD_OK);
     for (uint32_t i = 0; i < 6; i++) {
@@ -195,7 +279,7 @@ static void dead_actors_databases_are_closed_a_few_at_a_time(void **state)
     assert_int_equal(atomic_load(&account->bytes), 0);
     assert_int_equal(atomic_load(&account->references), 1);
     /* Without room at the helpers it is done at once. */
-    submit_status = PD_ERR_FULL;
+    refused_left = 1;
     struct pd_sqlite_connection *connection = pd_sqlite_connection_create(
         account, self->rights->wasi, &f->world.host.interface, PD_SQLITE_STEPS_MAX);
     assert_int_equal(pd_sqlite_connection_open(connection, ":memory:", why, sizeof why), SQLITE_OK);
@@ -211,6 +295,7 @@ int main(void)
         cmocka_unit_test(owners_take_turns),
         cmocka_unit_test(who_waits_for_a_lock_lends_his_place),
         cmocka_unit_test(nobody_waits_beside_room),
+        TEST(who_finds_no_helper_closes_his_own),
         TEST(dead_actors_databases_are_closed_a_few_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
