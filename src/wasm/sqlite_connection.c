@@ -189,21 +189,6 @@ static bool is_short_wait(const char *argument)
     return *end == '\0' && milliseconds <= PD_SQLITE_BUSY_MS_MAX;
 }
 
-static bool is_function_admitted(struct pd_sqlite_connection *connection, const char *name)
-{
-    /* Those of full-text search would use what went with it (drop_modules). */
-    static const char *const refused[] = {"load_extension", "fts3_tokenizer", "fts5"};
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        if (sqlite3_stricmp(name, refused[i]) == 0) {
-            return false;
-        }
-    }
-    if (sqlite3_stricmp(name, "like") == 0 || sqlite3_stricmp(name, "glob") == 0) {
-        connection->pattern_count++;
-    }
-    return connection->pattern_count <= PD_SQLITE_PATTERNS_MAX;
-}
-
 static int authorize(void *context, int action, const char *first, const char *second,
                      const char *schema, const char *trigger)
 {
@@ -211,7 +196,7 @@ static int authorize(void *context, int action, const char *first, const char *s
     (void)schema;
     (void)trigger;
     if (action == SQLITE_FUNCTION) {
-        return second == NULL || is_function_admitted(connection, second) ? SQLITE_OK : SQLITE_DENY;
+        return second != NULL && pd_sqlite_functions_refuse(second) ? SQLITE_DENY : SQLITE_OK;
     }
     if (action != SQLITE_PRAGMA) {
         return SQLITE_OK;
@@ -222,6 +207,11 @@ static int authorize(void *context, int action, const char *first, const char *s
     /* SQLite's own wait for a lock sleeps on the helper thread. */
     if (sqlite3_stricmp(first, "busy_timeout") == 0 && second != NULL && !is_short_wait(second)) {
         return SQLITE_DENY;
+    }
+    if (sqlite3_stricmp(first, "case_sensitive_like") == 0 && second != NULL) {
+        pd_sqlite_functions_set_case_sensitive_like(&connection->functions, database_of(connection),
+                                                    second);
+        return SQLITE_IGNORE;
     }
     return SQLITE_OK;
 }
@@ -291,7 +281,6 @@ static void begin(struct pd_sqlite_connection *connection)
 {
     connection->is_over_steps = false;
     connection->refused_code = SQLITE_OK;
-    connection->pattern_count = 0;
     connection->scope.file_error = PD_FILE_OK;
     pd_sqlite_enter(&connection->scope);
 }

@@ -24,8 +24,6 @@
 #define PD_SQLITE_LENGTH_MAX (1 << 20)
 #define PD_SQLITE_COLUMNS_MAX 512
 #define PD_SQLITE_ATTACHED_MAX 4
-/* LIKE and GLOB in one text of SQL: what takes half a second at the worst, and cannot be ended. */
-#define PD_SQLITE_PATTERNS_MAX 256u
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
 #define PD_SQLITE_BUSY_MS_MAX 1000
 /* Half a minute and more of computing, by machine and statement. */
@@ -39,7 +37,6 @@ struct pd_sqlite_connection {
     bool is_over_steps;          /* the last call was ended for them */
     int refused_code;            /* the last call was not made: SQLite's code, and words */
     const char *refused_words;
-    uint32_t pattern_count; /* LIKE and GLOB in the text of the call under way */
     struct pd_sqlite_functions functions;
     struct pd_list statements;
 };

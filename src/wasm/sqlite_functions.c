@@ -2,10 +2,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "wasm/sqlite_engine.h"
+#include "wasm/sqlite_pattern.h"
 #include "wasm/sqlite_vfs.h"
 
 struct function {
@@ -275,6 +277,125 @@ static void trim(sqlite3_context *context, int count, sqlite3_value **values)
     sqlite3_result_text(context, (const char *)text.at, (int)text.size, SQLITE_TRANSIENT);
 }
 
+/* --- like and glob ---------------------------------------------------------------------------- */
+
+/* Whether a call says at once what it answers, and has said so. */
+static bool is_answered_without_match(sqlite3_context *context, sqlite3_value **values)
+{
+    const struct pd_sqlite_functions *functions = sqlite3_user_data(context);
+    if (functions->is_like_for_text_only && (sqlite3_value_type(values[0]) == SQLITE_BLOB ||
+                                             sqlite3_value_type(values[1]) == SQLITE_BLOB)) {
+        sqlite3_result_int(context, 0);
+        return true;
+    }
+    if (sqlite3_value_bytes(values[0]) >
+        sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LIKE_PATTERN_LENGTH, -1)) {
+        sqlite3_result_error(context, "LIKE or GLOB pattern too complex", -1);
+        return true;
+    }
+    return false;
+}
+
+/* NULL: the call is answered, with NULL for NULL. */
+static const unsigned char *text_of(sqlite3_context *context, sqlite3_value *value)
+{
+    const unsigned char *text = sqlite3_value_text(value);
+    if (text == NULL && sqlite3_value_type(value) != SQLITE_NULL) {
+        sqlite3_result_error_nomem(context);
+    }
+    return text;
+}
+
+/* False: the call is answered. */
+static bool set_escape(sqlite3_context *context, sqlite3_value *value,
+                       struct pd_sqlite_pattern *pattern)
+{
+    const unsigned char *at = text_of(context, value);
+    if (at == NULL) {
+        return false;
+    }
+    pattern->escape = *at == '\0' ? 0 : pd_sqlite_read_character(&at);
+    if (pattern->escape == 0 || *at != '\0') {
+        sqlite3_result_error(context, "ESCAPE expression must be a single character", -1);
+        return false;
+    }
+    /* It is the wildcard no more, then. */
+    pattern->any = pattern->any == pattern->escape ? 0 : pattern->any;
+    pattern->one = pattern->one == pattern->escape ? 0 : pattern->one;
+    return true;
+}
+
+static void match_pattern(sqlite3_context *context, sqlite3_value **values,
+                          struct pd_sqlite_pattern *pattern)
+{
+    const unsigned char *text = NULL;
+    pattern->text = text_of(context, values[0]);
+    if (pattern->text == NULL || (text = text_of(context, values[1])) == NULL) {
+        return;
+    }
+    switch (pd_sqlite_pattern_match(pattern, text, pd_sqlite_scope())) {
+    case PD_SQLITE_MATCHES:
+        sqlite3_result_int(context, 1);
+        break;
+    case PD_SQLITE_DIFFERS:
+        sqlite3_result_int(context, 0);
+        break;
+    case PD_SQLITE_MATCH_ENDED:
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+        break;
+    }
+}
+
+static void like(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct pd_sqlite_functions *functions = sqlite3_user_data(context);
+    struct pd_sqlite_pattern pattern = {
+        .any = '%', .one = '_', .is_case_blind = !functions->is_like_case_sensitive};
+    pd_assert(count == 2 || count == 3);
+    if (!is_answered_without_match(context, values) &&
+        (count == 2 || set_escape(context, values[2], &pattern))) {
+        match_pattern(context, values, &pattern);
+    }
+}
+
+static void glob(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    struct pd_sqlite_pattern pattern = {.any = '*', .one = '?', .has_sets = true};
+    pd_assert(count == 2);
+    if (!is_answered_without_match(context, values)) {
+        match_pattern(context, values, &pattern);
+    }
+}
+
+static bool is_any_statement_running(sqlite3 *database)
+{
+    sqlite3_stmt *statement = NULL;
+    while ((statement = sqlite3_next_stmt(database, statement)) != NULL) {
+        if (sqlite3_stmt_busy(statement) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pd_sqlite_functions_set_case_sensitive_like(struct pd_sqlite_functions *functions,
+                                                 sqlite3 *database, const char *argument)
+{
+    /* SQLite leaves it as it is then, and says nothing. */
+    if (is_any_statement_running(database)) {
+        return;
+    }
+    if (argument[0] >= '0' && argument[0] <= '9') {
+        bool is_hexadecimal = argument[0] == '0' && (argument[1] == 'x' || argument[1] == 'X');
+        unsigned long number = strtoul(argument, NULL, is_hexadecimal ? 16 : 10);
+        functions->is_like_case_sensitive = number <= INT32_MAX && (uint8_t)number != 0;
+        return;
+    }
+    functions->is_like_case_sensitive = sqlite3_stricmp(argument, "on") == 0 ||
+                                        sqlite3_stricmp(argument, "yes") == 0 ||
+                                        sqlite3_stricmp(argument, "true") == 0;
+}
+
 /* --- JSON ------------------------------------------------------------------------------------- */
 
 static uint64_t count_bytes(sqlite3_value *value, unsigned char first, unsigned char second)
@@ -398,6 +519,33 @@ static void json_patch(sqlite3_context *context, int count, sqlite3_value **valu
     ask_original(context, "json_patch", count, values);
 }
 
+/* --- Refused ---------------------------------------------------------------------------------- */
+
+/* Those of full-text search would use what went with its modules. Of JSON those of SQLite 3.45 and
+ * newer that make what a path leads to, or compare names, as the ones above. */
+static const char *const refused[] = {
+    "load_extension",    "fts3_tokenizer",     "fts5", "jsonb_set", "jsonb_insert", "jsonb_patch",
+    "json_array_insert", "jsonb_array_insert",
+};
+
+bool pd_sqlite_functions_refuse(const char *name)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        if (sqlite3_stricmp(name, refused[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refuse(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    (void)values;
+    sqlite3_result_error(context, "a function that is refused", -1);
+    sqlite3_result_error_code(context, SQLITE_AUTH);
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 /* As the built-in ones: indexes and views of a file may use them. */
@@ -414,6 +562,9 @@ static const struct function replacements[] = {
     {"trim", 2, FLAGS_OF_ALL, trim, TRIM_LEFT | TRIM_RIGHT},
     {"ltrim", 2, FLAGS_OF_ALL, trim, TRIM_LEFT},
     {"rtrim", 2, FLAGS_OF_ALL, trim, TRIM_RIGHT},
+    {"like", 2, FLAGS_OF_ALL, like, 0},
+    {"like", 3, FLAGS_OF_ALL, like, 0},
+    {"glob", 2, FLAGS_OF_ALL, glob, 0},
     {"json_set", -1, FLAGS_OF_JSON, json_set, 0},
     {"json_insert", -1, FLAGS_OF_JSON, json_insert, 0},
     {"json_patch", 2, FLAGS_OF_JSON, json_patch, 0},
@@ -423,6 +574,8 @@ int pd_sqlite_functions_init(struct pd_sqlite_functions *functions, sqlite3 *dat
 {
     int code = SQLITE_OK;
     functions->originals = NULL;
+    functions->is_like_case_sensitive = sqlite3_compileoption_used("CASE_SENSITIVE_LIKE") != 0;
+    functions->is_like_for_text_only = sqlite3_compileoption_used("LIKE_DOESNT_MATCH_BLOBS") != 0;
     for (size_t i = 0; i < sizeof replacements / sizeof replacements[0] && code == SQLITE_OK; i++) {
         const struct function *function = &replacements[i];
         /* SQLite hands it back as it was given, to `call`, which knows what it is. */
@@ -430,6 +583,10 @@ int pd_sqlite_functions_init(struct pd_sqlite_functions *functions, sqlite3 *dat
         code = sqlite3_create_function_v2(database, function->name, function->argument_count,
                                           function->flags, (void *)(uintptr_t)context,
                                           function->call, NULL, NULL, NULL);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0] && code == SQLITE_OK; i++) {
+        code = sqlite3_create_function_v2(database, refused[i], -1, FLAGS_OF_ALL, NULL, refuse,
+                                          NULL, NULL, NULL);
     }
     return code;
 }

@@ -7,6 +7,7 @@
 #include "wasm/sqlite_connection.h"
 
 #define ROUNDS 400
+#define PATTERN_ROUNDS 4096u
 
 /* --- The same answers ------------------------------------------------------------------------- */
 
@@ -17,6 +18,8 @@ struct pair {
     struct pd_sqlite_scope scope;
     struct pd_sqlite_account *account;
     struct pd_random random;
+    char pattern[128]; /* the last one */
+    size_t pattern_size;
 };
 
 static void open_pair(struct pair *pair, const char *encoding, uint64_t seed)
@@ -247,6 +250,11 @@ static void end_attack(struct attack *attack)
     pd_sqlite_account_release(attack->account);
 }
 
+/* SQL that fails when the expression is not true. */
+#define HOLDS(expression)                                                                          \
+    "CREATE TEMP TABLE holds(x NOT NULL CHECK (x)); INSERT INTO holds SELECT " expression          \
+    "; DROP TABLE holds; "
+
 static void ends_with(struct attack *attack, int code, const char *sql)
 {
     int found = pd_sqlite_execute(attack->connection, sql);
@@ -338,22 +346,280 @@ static void finding_is_linear(void **state)
     struct attack attack = begin_attack(*state, 10000000);
     ends_with(&attack, SQLITE_OK,
               "CREATE TABLE t(x, y); INSERT INTO t VALUES (hex(zeroblob(300000)), "
-              "hex(zeroblob(150000)) || '1');"
-              "SELECT 1/(instr(x, y) = 0), 1/(instr(y || x, y) = 1), "
-              "1/(length(replace(x, y, '')) = 600000) FROM t");
+              "hex(zeroblob(150000)) || '1');" HOLDS(
+                  "(SELECT instr(x, y) = 0 AND instr(y || x, y) = 1 AND "
+                  "length(replace(x, y, '')) = 600000 FROM t)"));
     end_attack(&attack);
 }
 
-static void patterns_are_counted(void **state)
+/* --- Patterns --------------------------------------------------------------------------------- */
+
+static void set_case_sensitive(struct pair *pair, const char *value)
+{
+    char sql[64];
+    (void)snprintf(sql, sizeof sql, "PRAGMA case_sensitive_like=%s", value);
+    assert_int_equal(sqlite3_exec(pair->plain, sql, NULL, NULL, NULL), SQLITE_OK);
+    pd_sqlite_functions_set_case_sensitive_like(&pair->functions, pair->bounded, value);
+}
+
+/* What patterns are made of, and what they meet: a wildcard half of the time. */
+static size_t random_pattern(struct pair *pair, char *text, size_t size, bool is_pattern)
+{
+    static const char *const pieces[] = {"a",
+                                         "b",
+                                         "A",
+                                         "ab",
+                                         "-",
+                                         "z",
+                                         "5",
+                                         "]",
+                                         "^",
+                                         "\xc3\xa9",
+                                         "\xe2\x82\xac",
+                                         "\xa9",
+                                         "\xc3",
+                                         "\xf0\x9f\x8c\xb2",
+                                         "\xc1\x81",
+                                         "\xef\xbf\xbd",
+                                         "\xed\xa0\x80",
+                                         "\xff",
+                                         "\xfc\xbf\xbf\xbf\xbf\xbf\xbf",
+                                         "["};
+    static const char *const wildcards[] = {
+        "%",     "_",    "*",      "?",     "[ab]", "[^a]",
+        "[a-c]", "[]a]", "[^]b-]", "[-a-]", "[",    "[\xc3\xa9-\xe2\x82\xac]",
+        "\\",    "\\%",  "\\_",    "\\\\",  "**",   "%_"};
+    size_t used = 0;
+    uint64_t count = pd_random_below(&pair->random, is_pattern ? 7 : 12);
+    for (uint64_t i = 0; i < count; i++) {
+        bool is_wild = pd_random_below(&pair->random, is_pattern ? 2 : 12) == 0;
+        /* The first ones more often, so that something matches. */
+        uint64_t range = pd_random_below(&pair->random, 3) == 0 ? 20 : 4;
+        const char *piece =
+            is_wild
+                ? wildcards[pd_random_below(&pair->random, sizeof wildcards / sizeof wildcards[0])]
+                : pieces[pd_random_below(&pair->random, range)];
+        size_t length = strlen(piece);
+        assert_true(used + length <= size);
+        memcpy(text + used, piece, length);
+        used += length;
+    }
+    return used;
+}
+
+/* What the last pattern could stand for: mostly it matches, or nearly. */
+static size_t random_likeness(struct pair *pair, char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < pair->pattern_size; i++) {
+        bool is_wild = pair->pattern[i] != '\0' && strchr("%_*?", pair->pattern[i]) != NULL;
+        uint64_t count = is_wild ? 1 + pd_random_below(&pair->random, 8) / 6 : 1;
+        if (pd_random_below(&pair->random, 24) == 0) {
+            continue;
+        }
+        for (uint64_t j = 0; j < count; j++) {
+            assert_true(used < size);
+            text[used++] = is_wild ? "abA-"[pd_random_below(&pair->random, 4)] : pair->pattern[i];
+        }
+    }
+    return used;
+}
+
+static void bind_pattern(struct pair *pair, sqlite3_stmt *const statements[2], int index)
+{
+    static const char *const escapes[] = {"\\", "%", "_", "a", "\xc3\xa9", "\xc3", "", "ab", "["};
+    char text[256];
+    size_t size = 0;
+    if (pd_random_below(&pair->random, 12) == 0) {
+        bind_random(pair, statements, index);
+        return;
+    }
+    if (index == 3) {
+        const char *escape = escapes[pd_random_below(&pair->random, 14) % 9];
+        size = strlen(escape);
+        memcpy(text, escape, size);
+    } else {
+        bool is_alike = index == 2 && pd_random_below(&pair->random, 3) != 0;
+        size = is_alike ? random_likeness(pair, text, sizeof text)
+                        : random_pattern(pair, text, sizeof text, index == 1);
+        if (index == 1) {
+            memcpy(pair->pattern, text, size);
+            pair->pattern_size = size;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sqlite3_bind_text(statements[i], index, text, (int)size, SQLITE_TRANSIENT),
+                         SQLITE_OK);
+    }
+}
+
+static void compare_patterns(const char *encoding, uint64_t seed)
+{
+    static const char *const calls[] = {"SELECT ?2 LIKE ?1", "SELECT ?2 LIKE ?1 ESCAPE ?3",
+                                        "SELECT ?2 GLOB ?1", "SELECT like(?1, ?2) + glob(?1, ?2)"};
+    static const char *const settings[] = {"off", "ON", "0", "1", "256", "0x10", "Yes", "full"};
+    struct pair pair;
+    open_pair(&pair, encoding, seed);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        sqlite3_stmt *statements[2];
+        uint32_t matched = 0;
+        pd_sqlite_enter(&pair.scope);
+        prepare_both(&pair, calls[i], statements);
+        for (uint32_t round = 0; round < PATTERN_ROUNDS; round++) {
+            if (round % 64 == 0) {
+                set_case_sensitive(&pair, settings[round / 64 % 8]);
+            }
+            for (int index = 1; index <= sqlite3_bind_parameter_count(statements[0]); index++) {
+                bind_pattern(&pair, statements, index);
+            }
+            check_same(statements, calls[i], seed);
+            matched += sqlite3_column_int(statements[0], 0) != 0;
+            (void)sqlite3_reset(statements[0]);
+            (void)sqlite3_reset(statements[1]);
+        }
+        assert_in_range(matched, PATTERN_ROUNDS / 10, PATTERN_ROUNDS - PATTERN_ROUNDS / 10);
+        (void)sqlite3_finalize(statements[0]);
+        (void)sqlite3_finalize(statements[1]);
+        pd_sqlite_leave();
+    }
+    close_pair(&pair);
+}
+
+static void patterns_match_as_in_sqlite(void **state)
+{
+    (void)state;
+    compare_patterns("PRAGMA encoding='UTF-8'", 4);
+    compare_patterns("PRAGMA encoding='UTF-16le'", 5);
+}
+
+static void the_pragma_of_like_keeps_ours(void **state)
+{
+    struct attack attack = begin_attack(*state, 100000);
+    static const char slow[] = "SELECT hex(zeroblob(5000)) LIKE "
+                               "'%' || substr(hex(zeroblob(40)), 1, 60) || '1'";
+    ends_with(&attack, SQLITE_OK, HOLDS("'a' LIKE 'A' AND 'a' LIKE 'A' ESCAPE 'x'"));
+    ends_with(&attack, SQLITE_OK,
+              "PRAGMA case_sensitive_like; " HOLDS(
+                  "'a' LIKE 'A'") "PRAGMA case_sensitive_like=ON; " HOLDS("'a' NOT LIKE 'A' AND "
+                                                                          "'a' NOT LIKE 'A' ESCAPE "
+                                                                          "'x' AND 'a' LIKE 'a'"));
+    ends_with(&attack, SQLITE_INTERRUPT, slow);
+    end_attack(&attack);
+}
+
+/* Columns that are added, each with a CHECK of many patterns: SQLite asks no authorizer about them,
+ * and evaluates them in a straight line. Each of them looks at 40,000 bytes of the text and the
+ * pattern: 5,000 steps, 1,600,000 together. */
+#define CHECKED_COLUMNS 8
+#define PATTERNS_OF_COLUMN 40
+
+static void add_checked_columns(struct attack *attack, const char *first)
+{
+    char sql[8192];
+    (void)snprintf(sql, sizeof sql, "CREATE TABLE t(x%s)", first);
+    ends_with(attack, SQLITE_OK, sql);
+    for (int column = 0; column < CHECKED_COLUMNS; column++) {
+        int used = snprintf(sql, sizeof sql, "ALTER TABLE t ADD COLUMN c%d CHECK (", column);
+        for (int i = 0; i < PATTERNS_OF_COLUMN; i++) {
+            const char *pattern = i % 2 == 0 ? "GLOB '*[x][x][x][x][y]'" : "LIKE '%xxxxxxxxxy'";
+            used += snprintf(sql + used, sizeof sql - (size_t)used, "%sx NOT %s",
+                             i == 0 ? "" : " AND ", pattern);
+        }
+        (void)snprintf(sql + used, sizeof sql - (size_t)used, ")");
+        ends_with(attack, SQLITE_OK, sql);
+    }
+}
+
+static const char insert_long_text[] = "INSERT INTO t(x) VALUES (printf('%.*c', 2000, 'x'))";
+
+static void patterns_in_a_schema_are_counted(void **state)
+{
+    struct attack attack = begin_attack(*state, 500000);
+    char text[400];
+    add_checked_columns(&attack, "");
+    ends_with(&attack, SQLITE_INTERRUPT, insert_long_text);
+    assert_int_equal(pd_sqlite_last_error(attack.connection, text, sizeof text), SQLITE_INTERRUPT);
+    assert_says(text, "more than 500000 steps");
+    /* In the middle of a pattern, not behind it. */
+    assert_in_range(attack.connection->scope.steps, 500000, 510000);
+    ends_with(&attack, SQLITE_OK,
+              "INSERT INTO t(x) VALUES ('xxx');" HOLDS("(SELECT count(*) FROM t) = 1"));
+    end_attack(&attack);
+}
+
+static uint32_t checked_count;
+static uint32_t reached_count;
+
+/* Not at the first row, for which SQLite allocates, which is one more way to end. */
+static void cancel_at_second(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    (void)values;
+    if (++checked_count == 2) {
+        pd_sqlite_connection_cancel(sqlite3_user_data(context));
+    }
+}
+
+static void count_reached(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)context;
+    (void)count;
+    (void)values;
+    reached_count++;
+}
+
+static void add_function(struct pd_sqlite_connection *connection, const char *name,
+                         void (*call)(sqlite3_context *, int, sqlite3_value **))
+{
+    assert_int_equal(sqlite3_create_function_v2(atomic_load(&connection->database), name, 0,
+                                                SQLITE_UTF8 | SQLITE_INNOCUOUS, connection, call,
+                                                NULL, NULL, NULL),
+                     SQLITE_OK);
+}
+
+static void who_is_killed_matches_no_more_patterns(void **state)
 {
     struct attack attack = begin_attack(*state, PD_SQLITE_STEPS_MAX);
-    char sql[8192] = "SELECT 'a' GLOB 'a'";
-    for (unsigned i = 1; i < PD_SQLITE_PATTERNS_MAX; i++) {
-        memcpy(sql + strlen(sql), ",'a' LIKE 'a'", 14);
+    struct pd_sqlite_connection *connection = attack.connection;
+    char sql[8192] = "SELECT cancel_at_second()";
+    add_function(connection, "cancel_at_second", cancel_at_second);
+    add_function(connection, "reached", count_reached);
+    ends_with(&attack, SQLITE_OK,
+              "CREATE TABLE t(x); "
+              "INSERT INTO t VALUES (printf('%.*c', 2000, 'x')), (printf('%.*c', 2000, 'x'))");
+    size_t used = strlen(sql);
+    for (int i = 0; i < PATTERNS_OF_COLUMN; i++) {
+        used += (size_t)snprintf(sql + used, sizeof sql - used, ", x GLOB '*[x][x][x][x]%d'", i);
     }
-    ends_with(&attack, SQLITE_OK, sql);
-    memcpy(sql + strlen(sql), ",'a' LIKE 'a'", 14);
-    ends_with(&attack, SQLITE_ERROR, sql);
+    (void)snprintf(sql + used, sizeof sql - used, ", reached() FROM t");
+    checked_count = 0;
+    reached_count = 0;
+    ends_with(&attack, SQLITE_INTERRUPT, sql);
+    assert_int_equal(checked_count, 2);
+    assert_int_equal(reached_count, 1);
+    end_attack(&attack);
+}
+
+static void what_is_refused_is_refused_in_a_schema_too(void **state)
+{
+    struct attack attack = begin_attack(*state, PD_SQLITE_STEPS_MAX);
+    static const char *const calls[] = {"jsonb_set('{}', '$.a', 1)", "jsonb_insert('{}', '$.a', 1)",
+                                        "jsonb_patch('{}', '{}')",
+                                        "json_array_insert('[]', '$[0]', 1)"};
+    char sql[256];
+    char text[400];
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        (void)snprintf(sql, sizeof sql, "SELECT %s", calls[i]);
+        ends_with(&attack, SQLITE_ERROR, sql);
+        (void)pd_sqlite_last_error(attack.connection, text, sizeof text);
+        assert_says(text, "not authorized to use function");
+        (void)snprintf(sql, sizeof sql,
+                       "CREATE TABLE t%zu(x); ALTER TABLE t%zu ADD COLUMN y CHECK (%s IS NOT NULL)",
+                       i, i, calls[i]);
+        ends_with(&attack, SQLITE_OK, sql);
+        (void)snprintf(sql, sizeof sql, "INSERT INTO t%zu(x) VALUES (1)", i);
+        ends_with(&attack, SQLITE_AUTH, sql);
+    }
     end_attack(&attack);
 }
 
@@ -367,7 +633,11 @@ int main(void)
         TEST(there_is_no_full_text_search),
         TEST(work_on_long_texts_is_counted),
         TEST(finding_is_linear),
-        TEST(patterns_are_counted),
+        cmocka_unit_test(patterns_match_as_in_sqlite),
+        TEST(the_pragma_of_like_keeps_ours),
+        TEST(patterns_in_a_schema_are_counted),
+        TEST(who_is_killed_matches_no_more_patterns),
+        TEST(what_is_refused_is_refused_in_a_schema_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
