@@ -398,16 +398,46 @@ void pd_sqlite_functions_set_case_sensitive_like(struct pd_sqlite_functions *fun
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-static uint64_t count_bytes(sqlite3_value *value, unsigned char first, unsigned char second)
+/* A blob is looked at as it is: as a text, it would be one for who comes after. NULL for NULL.
+ * False: no memory, and the call is answered. */
+static bool read_bytes(sqlite3_context *context, sqlite3_value *value, struct bytes *bytes_out)
 {
-    struct bytes text;
+    bool is_blob = sqlite3_value_type(value) == SQLITE_BLOB;
+    bytes_out->at = NULL;
+    bytes_out->size = 0;
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        return true;
+    }
+    bytes_out->at = is_blob ? sqlite3_value_blob(value) : sqlite3_value_text(value);
+    bytes_out->size = (size_t)sqlite3_value_bytes(value);
+    if (bytes_out->at == NULL && (bytes_out->size > 0 || !is_blob)) {
+        sqlite3_result_error_nomem(context);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t count_of_either(struct bytes bytes, unsigned char first, unsigned char second)
+{
     uint64_t count = 0;
-    if (read_text(value, &text)) {
-        for (size_t i = 0; i < text.size; i++) {
-            count += text.at[i] == first || text.at[i] == second;
-        }
+    for (size_t i = 0; i < bytes.size; i++) {
+        count += bytes.at[i] == first || bytes.at[i] == second;
     }
     return count;
+}
+
+/* No fewer names than are in a value. False: the call is answered. */
+static bool count_names(sqlite3_context *context, sqlite3_value *value, uint64_t *count_out)
+{
+    struct bytes bytes;
+    if (!read_bytes(context, value, &bytes)) {
+        return false;
+    }
+    /* A name is followed by a colon; in JSONB, of which SQLite made a blob, it takes a byte, and
+     * its value another. */
+    *count_out = sqlite3_value_type(value) == SQLITE_BLOB ? bytes.size / 2
+                                                          : count_of_either(bytes, ':', ':');
+    return true;
 }
 
 static int open_originals(struct pd_sqlite_functions *functions, sqlite3 *database)
@@ -487,7 +517,11 @@ static void set_in_json(sqlite3_context *context, const char *name, int count,
                         sqlite3_value **values)
 {
     for (int i = 1; i < count; i += 2) {
-        if (count_bytes(values[i], '.', '[') > PD_SQLITE_PATH_STEPS_MAX) {
+        struct bytes path;
+        if (!read_bytes(context, values[i], &path)) {
+            return;
+        }
+        if (count_of_either(path, '.', '[') > PD_SQLITE_PATH_STEPS_MAX) {
             sqlite3_result_error(context, "a path into JSON has too many steps", -1);
             sqlite3_result_error_code(context, SQLITE_TOOBIG);
             return;
@@ -508,9 +542,13 @@ static void json_insert(sqlite3_context *context, int count, sqlite3_value **val
 
 static void json_patch(sqlite3_context *context, int count, sqlite3_value **values)
 {
-    /* A name is followed by a colon, and SQLite compares each with each. */
-    uint64_t name_count = count_bytes(values[0], ':', ':');
-    uint64_t patch_count = count_bytes(values[1], ':', ':');
+    uint64_t name_count = 0;
+    uint64_t patch_count = 0;
+    if (!count_names(context, values[0], &name_count) ||
+        !count_names(context, values[1], &patch_count)) {
+        return;
+    }
+    /* SQLite compares each with each. */
     if (name_count * patch_count > PD_SQLITE_PATCH_PAIRS_MAX) {
         sqlite3_result_error(context, "json_patch of texts with too many names", -1);
         sqlite3_result_error_code(context, SQLITE_TOOBIG);

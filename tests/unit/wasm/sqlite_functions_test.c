@@ -352,6 +352,43 @@ static void finding_is_linear(void **state)
     end_attack(&attack);
 }
 
+static void a_blob_has_as_many_names_as_it_may(void **state)
+{
+    struct attack attack = begin_attack(*state, PD_SQLITE_STEPS_MAX);
+    ends_with(&attack, SQLITE_TOOBIG, "SELECT json_patch(zeroblob(5000), zeroblob(5000))");
+    ends_with(
+        &attack, SQLITE_TOOBIG,
+        "SELECT json_set('{}', CAST('$' || replace(hex(zeroblob(1001)), '00', '.a') AS BLOB), 1)");
+    end_attack(&attack);
+}
+
+static void without_memory_nothing_is_taken_for_short(void **state)
+{
+    (void)state;
+    static const char *const calls[] = {"SELECT json_patch(?1, '{}')",
+                                        "SELECT json_set('{}', ?1, 1)", "SELECT 'a' LIKE ?1"};
+    char text[4001];
+    struct pair pair;
+    open_pair(&pair, "PRAGMA encoding='UTF-16le'", 6);
+    memset(text, ':', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    pd_sqlite_enter(&pair.scope);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        sqlite3_stmt *statement = NULL;
+        assert_int_equal(sqlite3_prepare_v2(pair.bounded, calls[i], -1, &statement, NULL),
+                         SQLITE_OK);
+        assert_int_equal(sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC), SQLITE_OK);
+        pd_alloc_fail_nth(1); /* of UTF-8 from what was bound */
+        int code = sqlite3_step(statement);
+        pd_alloc_fail_nth(0);
+        assert_int_equal(code, SQLITE_NOMEM);
+        assert_null(pair.functions.originals); /* nobody was asked */
+        (void)sqlite3_finalize(statement);
+    }
+    pd_sqlite_leave();
+    close_pair(&pair);
+}
+
 /* --- Patterns --------------------------------------------------------------------------------- */
 
 static void set_case_sensitive(struct pair *pair, const char *value)
@@ -638,6 +675,8 @@ int main(void)
         TEST(patterns_in_a_schema_are_counted),
         TEST(who_is_killed_matches_no_more_patterns),
         TEST(what_is_refused_is_refused_in_a_schema_too),
+        TEST(a_blob_has_as_many_names_as_it_may),
+        cmocka_unit_test(without_memory_nothing_is_taken_for_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
