@@ -88,15 +88,15 @@ static void actors_are_counted(void **state)
     await(&world, "\npando_actors 1\n");
     await(&world, "\npando_actors_messages_received_total 3\n");
     await(&world, "\npando_actors_messages_sent_total 3\n");
+    await(&world, "\npando_actors_run_queue_length{scheduler=\"0\"} 0\n");
+    await(&world, "\npando_actors_run_queue_length{scheduler=\"1\"} 0\n");
+    await(&world, "\npando_actors_run_queue_length{scheduler=\"outside\"} 0\n");
     char *page = page_of(&world);
     expect_in(page, "# TYPE pando_actors gauge\npando_actors 1\n");
     expect_in(page, "# TYPE pando_actors_spawned_total counter\npando_actors_spawned_total 3\n");
     expect_in(page, "\npando_actors_ended_total{reason=\"normal\"} 1\n");
     expect_in(page, "\npando_actors_ended_total{reason=\"failure\"} 1\n");
     expect_in(page, "\npando_actors_ended_total{reason=\"out of fuel\"} 0\n");
-    expect_in(page, "\npando_actors_run_queue_length{scheduler=\"0\"} 0\n");
-    expect_in(page, "\npando_actors_run_queue_length{scheduler=\"1\"} 0\n");
-    expect_in(page, "\npando_actors_run_queue_length{scheduler=\"outside\"} 0\n");
     expect_in(page, "\npando_app_is_running 0\n"); /* none of these is the main process */
     free(page);
     world_close(&world);

@@ -462,8 +462,9 @@ static void test_links_end(void **state)
 
 struct insider {
     struct pd_server_client client;
-    struct pd_event event;
-    atomic_uint outcome; /* one more than it; 0: not yet */
+    struct pd_event event; /* the answer has come */
+    struct pd_event gone;  /* the core is done with it */
+    atomic_uint outcome;   /* one more than it; 0: not yet */
 };
 
 static void insider_answered(struct pd_server_client *client, uint64_t correlation,
@@ -478,13 +479,12 @@ static void insider_answered(struct pd_server_client *client, uint64_t correlati
 static void insider_closed(struct pd_server_client *client)
 {
     struct insider *insider = pd_container_of(client, struct insider, client);
-    host->ops->event_set(host, &insider->event);
+    host->ops->event_set(host, &insider->gone);
 }
 
-static void insider_wait(struct insider *insider)
+static void insider_wait(struct pd_event *event)
 {
-    assert_true(
-        host->ops->event_wait(host, &insider->event, pd_host_now_ns(host) + 60 * SECOND_NS));
+    assert_true(host->ops->event_wait(host, event, pd_host_now_ns(host) + 60 * SECOND_NS));
 }
 
 /* Until it is done: the directory is being filled at first. */
@@ -509,12 +509,11 @@ static void order(const struct pd_kv_command *command)
                              (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}),
             PD_OK);
         while (atomic_load(&insider.outcome) == 0) {
-            insider_wait(&insider);
+            insider_wait(&insider.event);
         }
     }
-    (void)host->ops->event_wait(host, &insider.event, 0); /* of an answer that was seen */
     pd_server_client_close(server, &insider.client);
-    insider_wait(&insider);
+    insider_wait(&insider.gone);
 }
 
 /* What a ticket let in stays, though its holder's key is that of the one who was removed. */

@@ -222,7 +222,8 @@ static void isolate(const struct node *node, bool is_cut)
 struct caller {
     struct pd_server_client client;
     struct pd_server *server;
-    struct pd_event event;
+    struct pd_event event; /* answers have come */
+    struct pd_event gone;  /* the core is done with it */
     uint64_t correlation;
     atomic_uint answers;
     size_t size;
@@ -245,7 +246,7 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
 static void on_closed(struct pd_server_client *client)
 {
     struct caller *caller = pd_container_of(client, struct caller, client);
-    host->ops->event_set(host, &caller->event);
+    host->ops->event_set(host, &caller->gone);
 }
 
 static void open_caller(struct node *node, struct caller *caller)
@@ -257,23 +258,22 @@ static void open_caller(struct node *node, struct caller *caller)
     assert_int_equal(pd_server_client_open(node->server, &caller->client), PD_OK);
 }
 
-static void wait_for(struct caller *caller)
+static void wait_for(struct pd_event *event)
 {
-    assert_true(host->ops->event_wait(host, &caller->event, pd_host_now_ns(host) + 60 * SECOND_NS));
+    assert_true(host->ops->event_wait(host, event, pd_host_now_ns(host) + 60 * SECOND_NS));
 }
 
 static void wait_answers(struct caller *caller, uint32_t count)
 {
     while (atomic_load(&caller->answers) < count) {
-        wait_for(caller);
+        wait_for(&caller->event);
     }
 }
 
 static void close_caller(struct caller *caller)
 {
-    (void)host->ops->event_wait(host, &caller->event, 0); /* of answers that were counted */
     pd_server_client_close(caller->server, &caller->client);
-    wait_for(caller);
+    wait_for(&caller->gone);
 }
 
 static void submit(struct caller *caller, const struct pd_replica_request_head *head)
