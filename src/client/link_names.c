@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -21,23 +20,69 @@ struct lookup {
     struct pd_link_endpoint endpoint;
 };
 
-static atomic_uint lookups;
+/* Of those who look up at once. */
+static struct {
+    pthread_once_t once;
+    pthread_mutex_t lock;
+    pthread_cond_t is_free;
+    uint32_t taken;
+} places = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+
+/* Whose waits end by the clock of pd_link_now_ms. */
+static void init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    int result = pthread_condattr_init(&attributes);
+    result |= pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    result |= pthread_cond_init(condition, &attributes);
+    result |= pthread_condattr_destroy(&attributes);
+    pd_assert(result == 0); /* on Linux they need nothing that could lack */
+}
+
+static struct timespec time_of(uint64_t ms)
+{
+    return (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+}
+
+static void init_places(void)
+{
+    init_condition(&places.is_free);
+}
+
+/* False: none was free until then. */
+static bool take_place(uint64_t deadline_ms)
+{
+    const struct timespec until = time_of(deadline_ms);
+    (void)pthread_once(&places.once, init_places);
+    (void)pthread_mutex_lock(&places.lock);
+    while (places.taken == PD_LINK_LOOKUPS_MAX && pd_link_now_ms() < deadline_ms) {
+        (void)pthread_cond_timedwait(&places.is_free, &places.lock, &until);
+    }
+    bool is_free = places.taken < PD_LINK_LOOKUPS_MAX;
+    places.taken += is_free ? 1 : 0;
+    (void)pthread_mutex_unlock(&places.lock);
+    return is_free;
+}
+
+static void give_place_back(void)
+{
+    (void)pthread_mutex_lock(&places.lock);
+    places.taken--;
+    (void)pthread_cond_signal(&places.is_free);
+    (void)pthread_mutex_unlock(&places.lock);
+}
 
 static struct lookup *make(const struct pd_link_endpoint *endpoint)
 {
     struct lookup *lookup = pd_alloc_zeroed(1, sizeof *lookup);
-    pthread_condattr_t attributes;
     if (lookup == NULL) {
         return NULL;
     }
     int result = pthread_mutex_init(&lookup->lock, NULL);
-    result |= pthread_condattr_init(&attributes);
-    result |= pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    result |= pthread_cond_init(&lookup->done, &attributes);
-    result |= pthread_condattr_destroy(&attributes);
-    pd_assert(result == 0); /* on Linux they need nothing that could lack */
+    pd_assert(result == 0); /* as with conditions */
+    init_condition(&lookup->done);
     lookup->endpoint = *endpoint;
     lookup->holders = 1;
     return lookup;
@@ -63,7 +108,7 @@ static void *run(void *argument)
     struct lookup *lookup = argument;
     struct addrinfo *found = NULL;
     int result = getaddrinfo(lookup->endpoint.host, lookup->endpoint.port, &hints, &found);
-    (void)atomic_fetch_sub(&lookups, 1);
+    give_place_back();
     (void)pthread_mutex_lock(&lookup->lock);
     lookup->result = result;
     lookup->found = result == 0 ? found : NULL;
@@ -103,8 +148,7 @@ static enum pd_status not_found(struct pd_link *link, const struct pd_link_endpo
 static enum pd_status wait_for(struct pd_link *link, struct lookup *lookup, uint64_t deadline_ms,
                                struct addrinfo **found_out)
 {
-    const struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                                   .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    const struct timespec until = time_of(deadline_ms);
     enum pd_status status = PD_OK;
     (void)pthread_mutex_lock(&lookup->lock);
     while (!lookup->is_done && pd_link_now_ms() < deadline_ms) {
@@ -135,18 +179,17 @@ enum pd_status pd_link_find(struct pd_link *link, const struct pd_link_endpoint 
     if (result != EAI_NONAME) {
         return result == 0 ? PD_OK : not_found(link, endpoint, result);
     }
-    if (atomic_fetch_add(&lookups, 1) >= PD_LINK_LOOKUPS_MAX) {
-        (void)atomic_fetch_sub(&lookups, 1);
-        return pd_link_fail(link, PD_ERR_FULL,
-                            "cannot find the host '%s': the system's resolver has not answered %u "
-                            "lookups before it",
+    if (!take_place(deadline_ms)) {
+        return pd_link_fail(link, PD_ERR_TIMEOUT,
+                            "cannot find the host '%s' in time: the system's resolver has not "
+                            "answered %u lookups before it",
                             endpoint->host, PD_LINK_LOOKUPS_MAX);
     }
     struct lookup *lookup = make(endpoint);
     if (lookup != NULL && start(lookup)) {
         return wait_for(link, lookup, deadline_ms, found_out);
     }
-    (void)atomic_fetch_sub(&lookups, 1);
+    give_place_back();
     if (lookup != NULL) {
         (void)pthread_mutex_lock(&lookup->lock);
         let_go(lookup);

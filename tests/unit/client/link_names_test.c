@@ -18,7 +18,8 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool is_held; /* names are not answered */
+static bool is_held;   /* names are not answered */
+static uint32_t begun; /* to find any: what is no number is asked for as one first */
 static uint32_t asked;
 static uint32_t answered;
 
@@ -34,16 +35,19 @@ int getaddrinfo(const char *restrict host, const char *restrict port,
     struct in_addr number;
     bool is_number = inet_pton(AF_INET, host, &number) == 1;
     bool takes_names = (hints->ai_flags & AI_NUMERICHOST) == 0;
-    if (takes_names) {
-        (void)pthread_mutex_lock(&lock);
+    (void)pthread_mutex_lock(&lock);
+    if (!takes_names) {
+        begun++;
+    } else {
         asked++;
+        (void)pthread_cond_broadcast(&changed);
         while (is_held) {
             (void)pthread_cond_wait(&changed, &lock);
         }
         answered++;
-        (void)pthread_cond_broadcast(&changed);
-        (void)pthread_mutex_unlock(&lock);
     }
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
     if (!is_number && !(takes_names && strcmp(host, "known.test") == 0)) {
         return EAI_NONAME;
     }
@@ -89,14 +93,19 @@ static uint32_t count_asked(void)
     return count;
 }
 
-/* So many in all: a thread that nobody waits for may not have come to ask yet. */
-static void wait_answered(uint32_t count)
+static void wait_count(const uint32_t *counter, uint32_t count)
 {
     (void)pthread_mutex_lock(&lock);
-    while (answered < count) {
+    while (*counter < count) {
         (void)pthread_cond_wait(&changed, &lock);
     }
     (void)pthread_mutex_unlock(&lock);
+}
+
+/* So many in all: a thread that nobody waits for may not have come to ask yet. */
+static void wait_answered(uint32_t count)
+{
+    wait_count(&answered, count);
 }
 
 static enum pd_status find(const char *host, uint64_t patience_ms)
@@ -150,20 +159,47 @@ static void threads_that_wait_for_the_resolver_are_few(void **state)
     (void)state;
     uint32_t before = count_asked();
     hold(true);
-    enum pd_status status = PD_ERR_TIMEOUT;
-    uint32_t tries = 0;
-    while (status == PD_ERR_TIMEOUT && tries <= PD_LINK_LOOKUPS_MAX) {
-        status = find("known.test", 0);
-        tries++;
+    while (count_asked() < before + PD_LINK_LOOKUPS_MAX) { /* an earlier test's may end late */
+        assert_int_equal(find("known.test", 1), PD_ERR_TIMEOUT);
     }
-    assert_int_equal(status, PD_ERR_FULL);
+    /* it has no place, and does not ask */
+    assert_int_equal(find("known.test", 20), PD_ERR_TIMEOUT);
     assert_int_equal(find("127.0.0.1", 0), PD_OK);
+    assert_int_equal(count_asked(), before + PD_LINK_LOOKUPS_MAX);
     hold(false);
-    wait_answered(before + tries - 1); /* the last one was refused */
-    do { /* their places are free a moment after the resolver has answered */
-        status = find("known.test", LONG_MS);
-    } while (status == PD_ERR_FULL);
-    assert_int_equal(status, PD_OK);
+    wait_answered(before + PD_LINK_LOOKUPS_MAX);
+    assert_int_equal(find("known.test", LONG_MS), PD_OK);
+    assert_int_equal(count_asked(), before + PD_LINK_LOOKUPS_MAX + 1);
+}
+
+static void *find_known(void *argument)
+{
+    enum pd_status *status_out = argument;
+    *status_out = find("known.test", LONG_MS);
+    return NULL;
+}
+
+static void those_who_come_then_wait_for_a_place(void **state)
+{
+    (void)state;
+    pthread_t threads[2 * PD_LINK_LOOKUPS_MAX];
+    enum pd_status statuses[2 * PD_LINK_LOOKUPS_MAX];
+    const uint32_t count = sizeof threads / sizeof threads[0];
+    uint32_t asked_before = count_asked();
+    uint32_t begun_before = begun; /* there is no other thread that begins */
+    hold(true);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, find_known, &statuses[i]), 0);
+    }
+    wait_count(&begun, begun_before + count);
+    wait_count(&asked, asked_before + PD_LINK_LOOKUPS_MAX);
+    assert_int_equal(count_asked(), asked_before + PD_LINK_LOOKUPS_MAX);
+    hold(false);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(statuses[i], PD_OK);
+    }
+    assert_int_equal(count_asked(), asked_before + count);
 }
 
 int main(void)
@@ -172,6 +208,7 @@ int main(void)
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(a_silent_resolver_is_not_waited_for),
         cmocka_unit_test(threads_that_wait_for_the_resolver_are_few),
+        cmocka_unit_test(those_who_come_then_wait_for_a_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
