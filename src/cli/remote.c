@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -10,9 +12,9 @@
 
 /* --- Connecting ------------------------------------------------------------------------------- */
 
-static int use(struct pd_remote *remote, int descriptor)
+static int use(struct pd_remote *remote, int os_pid, int descriptor)
 {
-    *remote = (struct pd_remote){.stream = fdopen(descriptor, "r+")};
+    *remote = (struct pd_remote){.os_pid = os_pid, .stream = fdopen(descriptor, "r+")};
     if (remote->stream == NULL) {
         (void)close(descriptor);
         return pd_command_failed("no memory");
@@ -20,20 +22,38 @@ static int use(struct pd_remote *remote, int descriptor)
     return PD_EXIT_CODE_OK;
 }
 
-/* What a program says of itself: the caller's object, or NULL. */
+static int fail_to_reach(int os_pid, int error)
+{
+    return pd_command_failed("cannot reach the program %d: %s", os_pid, strerror(error));
+}
+
+/* To one of several. False: it is dead, and its socket is gone now, or what is wrong was said. */
+static bool connect_one(struct pd_remote *remote, const char *folder, int os_pid)
+{
+    int descriptor = -1;
+    enum pd_status status = pd_control_connect(folder, os_pid, &descriptor);
+    if (status != PD_OK && status != PD_ERR_UNKNOWN) {
+        (void)fail_to_reach(os_pid, errno);
+    }
+    return status == PD_OK && use(remote, os_pid, descriptor) == PD_EXIT_CODE_OK;
+}
+
+/* What a program says of itself, soon: the caller's object, or NULL. */
 static json_t *ask_program(struct pd_remote *remote)
 {
+    const struct timeval patience = {.tv_sec = PD_CONTROL_PATIENCE_S};
+    (void)setsockopt(fileno(remote->stream), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     json_t *request = json_pack("{s:s}", "op", "program");
     return pd_remote_send(remote, request) == PD_EXIT_CODE_OK ? pd_remote_read(remote) : NULL;
 }
 
-static void print_program(struct pd_remote *remote, int os_pid)
+static void print_program(struct pd_remote *remote)
 {
     json_t *answer = ask_program(remote);
     const json_t *program = json_object_get(answer, "program");
     if (program != NULL) {
         const char *node = pd_remote_text(program, "node");
-        (void)fprintf(stderr, "  --program %-8d %llu processes  ", os_pid,
+        (void)fprintf(stderr, "  --program %-8d %llu processes  ", remote->os_pid,
                       (unsigned long long)pd_remote_number(program, "processes"));
         (void)pd_remote_print(stderr, pd_remote_text(program, "file"), 200);
         if (node[0] != '\0') {
@@ -50,11 +70,9 @@ static int refuse_to_choose(const char *folder, const int *os_pids, uint32_t cou
 {
     (void)pd_command_failed("%u programs of yours are running; say which one:", count);
     for (uint32_t i = 0; i < count; i++) {
-        int descriptor = -1;
         struct pd_remote remote;
-        if (pd_control_connect(folder, os_pids[i], &descriptor) == PD_OK &&
-            use(&remote, descriptor) == PD_EXIT_CODE_OK) {
-            print_program(&remote, os_pids[i]);
+        if (connect_one(&remote, folder, os_pids[i])) {
+            print_program(&remote);
             pd_remote_close(&remote);
         }
     }
@@ -68,49 +86,38 @@ static int find_only(struct pd_remote *remote, const char *folder)
     uint32_t count = pd_control_programs(folder, os_pids);
     uint32_t live = 0;
     int found = -1;
+    int error = 0;
     for (uint32_t i = 0; i < count; i++) {
         int descriptor = -1;
-        if (pd_control_connect(folder, os_pids[i], &descriptor) != PD_OK) {
+        enum pd_status status = pd_control_connect(folder, os_pids[i], &descriptor);
+        if (status == PD_ERR_UNKNOWN) {
             continue; /* dead; its socket is gone now */
         }
+        error = status == PD_OK ? error : errno;
         os_pids[live++] = os_pids[i];
-        if (found >= 0) {
-            (void)close(descriptor);
-        } else {
+        if (found < 0) {
             found = descriptor;
+        } else if (descriptor >= 0) {
+            (void)close(descriptor);
         }
     }
     if (live == 1) {
-        return use(remote, found);
+        return found >= 0 ? use(remote, os_pids[0], found) : fail_to_reach(os_pids[0], error);
     }
     if (live == 0) {
         return pd_command_failed("no program of yours is running. Start one: pando run FILE");
     }
-    (void)close(found);
+    if (found >= 0) {
+        (void)close(found);
+    }
     return refuse_to_choose(folder, os_pids, live);
-}
-
-static int find_process(struct pd_remote *remote, const char *folder, int os_pid)
-{
-    int descriptor = -1;
-    enum pd_status status = pd_control_connect(folder, os_pid, &descriptor);
-    if (status == PD_ERR_UNKNOWN) {
-        return pd_command_failed("no program of yours runs as process %d (pando ps says which do)",
-                                 os_pid);
-    }
-    if (status != PD_OK) {
-        return pd_command_failed("cannot reach the program %d: %s", os_pid, strerror(errno));
-    }
-    return use(remote, descriptor);
 }
 
 static bool is_at_node(const char *folder, int os_pid, const char *node)
 {
-    int descriptor = -1;
     struct pd_remote remote;
-    if (pd_control_connect(folder, os_pid, &descriptor) != PD_OK ||
-        use(&remote, descriptor) != PD_EXIT_CODE_OK) {
-        return false; /* dead; its socket is gone now */
+    if (!connect_one(&remote, folder, os_pid)) {
+        return false;
     }
     json_t *answer = ask_program(&remote);
     const json_t *program = json_object_get(answer, "program");
@@ -118,6 +125,17 @@ static bool is_at_node(const char *folder, int os_pid, const char *node)
     json_decref(answer);
     pd_remote_close(&remote);
     return is_there;
+}
+
+/* 0: the word is no process id. */
+static int os_pid_of(const char *word)
+{
+    char *rest = NULL;
+    if (word[0] < '1' || word[0] > '9') {
+        return 0;
+    }
+    long number = strtol(word, &rest, 10);
+    return *rest == '\0' && number <= INT32_MAX ? (int)number : 0;
 }
 
 /* Names are the nodes' own affair: of two with the same one, neither is meant. */
@@ -132,24 +150,23 @@ static int find_at_node(struct pd_remote *remote, const char *folder, const char
             named[found++] = os_pids[i];
         }
     }
+    if (found == 0 && os_pid_of(node) != 0) {
+        return pd_command_failed("no program of yours runs as process %s, or inside of a node of "
+                                 "that name (pando ps says which do)",
+                                 node);
+    }
     if (found == 0) {
         return pd_command_failed("no program of yours runs inside of a node '%s' (pando ps says "
                                  "which do)",
                                  node);
     }
-    return found == 1 ? find_process(remote, folder, named[0])
-                      : refuse_to_choose(folder, named, found);
-}
-
-/* 0: the word is no process id. */
-static int os_pid_of(const char *word)
-{
-    char *rest = NULL;
-    if (word[0] < '1' || word[0] > '9') {
-        return 0;
+    if (found > 1) {
+        return refuse_to_choose(folder, named, found);
     }
-    long number = strtol(word, &rest, 10);
-    return *rest == '\0' && number <= INT32_MAX ? (int)number : 0;
+    int descriptor = -1;
+    return pd_control_connect(folder, named[0], &descriptor) == PD_OK
+               ? use(remote, named[0], descriptor)
+               : fail_to_reach(named[0], errno);
 }
 
 int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *options)
@@ -162,9 +179,14 @@ int pd_remote_open(struct pd_remote *remote, const struct pd_remote_options *opt
     if (options->program == NULL) {
         return find_only(remote, folder);
     }
+    int descriptor = -1;
     int os_pid = os_pid_of(options->program);
-    return os_pid != 0 ? find_process(remote, folder, os_pid)
-                       : find_at_node(remote, folder, options->program);
+    enum pd_status status =
+        os_pid == 0 ? PD_ERR_UNKNOWN : pd_control_connect(folder, os_pid, &descriptor);
+    if (status == PD_ERR_UNKNOWN) { /* a node's name may look like a process id */
+        return find_at_node(remote, folder, options->program);
+    }
+    return status == PD_OK ? use(remote, os_pid, descriptor) : fail_to_reach(os_pid, errno);
 }
 
 void pd_remote_close(struct pd_remote *remote)
@@ -191,6 +213,11 @@ json_t *pd_remote_read(struct pd_remote *remote)
 {
     json_error_t error;
     ssize_t size = getline(&remote->line, &remote->line_capacity, remote->stream);
+    if (size <= 0 && ferror(remote->stream) != 0 && errno == EAGAIN) {
+        (void)pd_command_failed("the program %d does not answer: it is stopped, or far too busy",
+                                remote->os_pid);
+        return NULL;
+    }
     if (size <= 0) {
         (void)pd_command_failed("the program hung up: it ended, or it is busy with others");
         return NULL;

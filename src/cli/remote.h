@@ -2,7 +2,9 @@
  * answers.
  *
  * Model      One program of the user is found by itself; of several, one must be named (--program):
- *            by its process id, or by the node inside of which it runs.
+ *            by its process id, or by the node inside of which it runs. A word that is both is the
+ *            process id. Of several, one that does not say in PD_CONTROL_PATIENCE_S seconds where
+ *            it runs (it was stopped, say) is passed over with a word.
  * Errors     Functions print what is wrong for a person, and return an exit code or NULL. */
 #ifndef PD_CLI_REMOTE_H
 #define PD_CLI_REMOTE_H
@@ -21,6 +23,7 @@ struct pd_remote_options {
 };
 
 struct pd_remote {
+    int os_pid; /* whom it speaks to */
     FILE *stream;
     char *line;
     size_t line_capacity;

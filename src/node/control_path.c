@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define SUFFIX ".sock"
@@ -81,6 +82,9 @@ enum pd_status pd_control_connect(const char *folder, int os_pid, int *descripto
     if (descriptor < 0) {
         return PD_ERR_IO;
     }
+    /* One that was stopped takes none, and its queue may be full. */
+    const struct timeval patience = {.tv_sec = PD_CONTROL_PATIENCE_S};
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (connect(descriptor, (const struct sockaddr *)&address, sizeof address) == 0) {
         *descriptor_out = descriptor;
         return PD_OK;

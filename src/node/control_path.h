@@ -18,6 +18,7 @@
 #define PD_CONTROL_FOLDER_SIZE 256u
 #define PD_CONTROL_WHY_SIZE 400u
 #define PD_CONTROL_PROGRAMS_MAX 256u
+#define PD_CONTROL_PATIENCE_S 2
 
 /* Find the folder, make it if it is missing, and check it. PD_ERR_DENIED: others may enter it, or
  * it is another user's. PD_ERR_RANGE: its path is too long for a socket. PD_ERR_IO. */
@@ -30,7 +31,8 @@ PD_NODISCARD enum pd_status pd_control_address(const char *folder, int os_pid, c
                                                struct sockaddr_un *address_out);
 
 /* Connect to a program. A socket that nobody listens on is removed. PD_ERR_UNKNOWN: no such program
- * is running. PD_ERR_IO. The descriptor blocks and is the caller's. */
+ * is running. PD_ERR_IO: or it takes no connection within PD_CONTROL_PATIENCE_S seconds. The
+ * descriptor is the caller's; it blocks, sending for no longer than that. */
 PD_NODISCARD enum pd_status pd_control_connect(const char *folder, int os_pid, int *descriptor_out);
 
 /* The process ids of the programs that have sockets, in ascending order, dead ones included;

@@ -116,15 +116,16 @@ output_is 100
 shown="pando start --app"
 kill -TERM "$started"
 wait_for_end 0
-# One that has not ended is looked into as any program, by the node's name too; and it is ended with the node.
-start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --name mill \
+# One that has not ended is looked into as any program, by the node's name too (which may look like a process id, here a larger one than there are);
+# and it is ended with the node.
+start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --name 4999999 \
     --app "$guests/store_endless.wasm" --allow-kv ''
 wait_for_text "counting without an end"
 runs 0 ps --program "$started"
 printed "store_endless.wasm"
-runs 0 info --program mill 1
+runs 0 info --program 4999999 1
 printed "process 1"
-runs 0 trace --program mill --count 3 1
+runs 0 trace --program 4999999 --count 3 1
 printed "pando::kv::put"
 runs 1 ps --program loom
 said "no program of yours runs inside of a node 'loom'"

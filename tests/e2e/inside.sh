@@ -165,6 +165,7 @@ runs 2 ps 7
 runs 1 info --program x 1
 said "no program of yours runs inside of a node 'x'"
 runs 1 info --program 1073741824 1
+said "no program of yours runs as process 1073741824, or inside of a node of that name"
 
 # --- Clients that mean no good: the program goes on -----------------------------------------------------------------------
 python3 - "$sockets/$one.sock" <<'CHECK' || fail "a hostile client was not turned away"
@@ -204,6 +205,15 @@ said "--program $one"
 said "--program $two"
 runs 0 ps --program "$two"
 printed "spinner"
+# One that was stopped is passed over when it is asked where it runs.
+kill -STOP "$one"
+runs 1 ps
+said "the program $one does not answer"
+said "--program $two"
+runs 1 ps --program x
+said "the program $one does not answer"
+said "no program of yours runs inside of a node 'x'"
+kill -CONT "$one"
 order crash
 report=$work/two.err
 report_has '^pando: process 3 "child" \(tree/worker\) crashed: failure: .* \(restart 1 of 3\)$'
