@@ -232,6 +232,11 @@ static enum pd_status forget(struct pd_node_client *client, uint64_t node)
     return pd_node_client_write(client, (struct pd_span){room, writer.size}, &head, &reader);
 }
 
+static bool is_leader(const json_t *status)
+{
+    return status != NULL && strcmp(text_of(status, "role"), "leader") == 0;
+}
+
 /* The node that is asked leaves itself: in one request, since the second step cuts it off. Who
  * leads hands over the lead first, as often as it comes back. */
 static enum pd_status leave(struct pd_node_client *client, uint64_t node, bool leads)
@@ -246,7 +251,7 @@ static enum pd_status leave(struct pd_node_client *client, uint64_t node, bool l
             char why[sizeof client->text];
             memcpy(why, client->text, sizeof why);
             json_t *told = read_status(client);
-            leads = told != NULL && strcmp(text_of(told, "role"), "leader") == 0;
+            leads = is_leader(told);
             json_decref(told);
             memcpy(client->text, why, sizeof why);
         }
@@ -264,7 +269,7 @@ static bool look_at_self(struct pd_node_client *client, uint64_t node, bool *is_
 {
     json_t *status = read_status(client);
     *is_self_out = status != NULL && (uint64_t)number_of(status, "node") == node;
-    *leads_out = status != NULL && strcmp(text_of(status, "role"), "leader") == 0;
+    *leads_out = is_leader(status);
     json_decref(status);
     return status != NULL;
 }

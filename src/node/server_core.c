@@ -5,6 +5,9 @@
  * and getting the next batch back, would cost two wake-ups for each write of a client that waits
  * for it. It goes back to the disk as soon as there is a batch to write, and leaves the rest to the
  * core thread. */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "node/server_internal.h"
@@ -108,6 +111,21 @@ static void settle_clients(struct pd_server *server)
         server->unsettled = client->next_unsettled;
         client->is_unsettled = false;
         client->settled(client);
+    }
+}
+
+void pd_server_say(char text[PD_SERVER_TEXT_MAX], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, PD_SERVER_TEXT_MAX, format, arguments);
+    va_end(arguments);
+}
+
+void pd_server_note(struct pd_server *server, const char *text)
+{
+    if (server->config.note != NULL) {
+        server->config.note(server->config.state, text);
     }
 }
 
@@ -217,9 +235,7 @@ static void serve(struct pd_server *server, const struct pd_replica_output *outp
         pd_server_slow_told(server, output);
         return;
     case PD_REPLICA_NOTE:
-        if (server->config.note != NULL) {
-            server->config.note(server->config.state, output->text);
-        }
+        pd_server_note(server, output->text);
         return;
     case PD_REPLICA_FATAL:
         fail(server, output->text);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,16 +20,6 @@
 #define TEXT_MAX 512u
 #define NAMES_MAX 256u
 #define ASIDE_MAX 1000u
-
-static void say(char *text, const char *format, ...) PD_PRINTF(2, 3);
-
-static void say(char *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, PD_SERVER_TEXT_MAX, format, arguments);
-    va_end(arguments);
-}
 
 /* -- node.json --------------------------------------------------------------------------------- */
 
@@ -104,12 +93,13 @@ static enum pd_status read_identity(struct pd_server *server, struct pd_server_i
 {
     enum pd_status status = pd_server_identity_get(server->root, identity);
     if (status == PD_ERR_CORRUPT) {
-        say(text,
-            "'%s/" NAME "' is not what this version writes: it is damaged, or of a newer version. "
-            "Restore it from a copy; nothing was changed",
-            server->folder);
+        pd_server_say(text,
+                      "'%s/" NAME
+                      "' is not what this version writes: it is damaged, or of a newer version. "
+                      "Restore it from a copy; nothing was changed",
+                      server->folder);
     } else if (status != PD_OK && status != PD_ERR_UNKNOWN) {
-        say(text, "cannot read '%s/" NAME "': %s", server->folder, strerror(errno));
+        pd_server_say(text, "cannot read '%s/" NAME "': %s", server->folder, strerror(errno));
     }
     return status;
 }
@@ -145,19 +135,21 @@ enum pd_status pd_server_folder_judge(struct pd_disk *root, const char *folder, 
     enum pd_status status = root->ops->list(root, names, NAMES_MAX, &count);
     for (uint32_t i = 0; i < count && status == PD_OK; i++) {
         if (!may_stand_before(names[i].text)) {
-            say(text,
-                "'%s' holds '%s' and no " NAME ": it is not a node's folder. Choose an empty or a "
-                "new one",
-                folder, names[i].text);
+            pd_server_say(text,
+                          "'%s' holds '%s' and no " NAME
+                          ": it is not a node's folder. Choose an empty or a "
+                          "new one",
+                          folder, names[i].text);
             status = PD_ERR_DENIED;
         }
     }
     if (status == PD_ERR_RANGE) {
-        say(text, "'%s' is full of files that are not a node's. Choose an empty or a new folder",
+        pd_server_say(
+            text, "'%s' is full of files that are not a node's. Choose an empty or a new folder",
             folder);
         status = PD_ERR_DENIED;
     } else if (status != PD_OK && status != PD_ERR_DENIED) {
-        say(text, "cannot read the folder '%s': %s", folder, strerror(errno));
+        pd_server_say(text, "cannot read the folder '%s': %s", folder, strerror(errno));
     }
     pd_free(names);
     return status;
@@ -167,12 +159,14 @@ static enum pd_status hold(struct pd_server *server, char *text)
 {
     enum pd_status status = pd_host_disk_open(server->folder, true, &server->root);
     if (status == PD_ERR_EXISTS) {
-        say(text, "'%s' is in use by another node; stop it first, or choose another folder",
-            server->folder);
+        pd_server_say(text,
+                      "'%s' is in use by another node; stop it first, or choose another folder",
+                      server->folder);
     } else if (status == PD_ERR_UNKNOWN) {
-        say(text, "cannot make the folder '%s': the one above it does not exist", server->folder);
+        pd_server_say(text, "cannot make the folder '%s': the one above it does not exist",
+                      server->folder);
     } else if (status != PD_OK) {
-        say(text, "cannot use the folder '%s': %s", server->folder, strerror(errno));
+        pd_server_say(text, "cannot use the folder '%s': %s", server->folder, strerror(errno));
     }
     return status;
 }
@@ -186,7 +180,8 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
     }
     status = pd_server_switch_finish(server->root);
     if (status != PD_OK) {
-        say(text,
+        pd_server_say(
+            text,
             "'%s' was being restored or recovered, and what is ready cannot be put in its place: "
             "%s",
             server->folder, strerror(errno));
@@ -222,7 +217,7 @@ enum pd_status pd_server_folder_open(struct pd_server *server,
                                     .has_begun = false};
     status = pd_server_identity_write(server, identity_out);
     if (status != PD_OK) {
-        say(text, "cannot write '%s/" NAME "': %s", server->folder, strerror(errno));
+        pd_server_say(text, "cannot write '%s/" NAME "': %s", server->folder, strerror(errno));
     }
     return status;
 }
@@ -296,8 +291,8 @@ enum pd_status pd_server_store_open(struct pd_server *server, bool *is_lost_out,
         }
     }
     if (status != PD_OK) {
-        say(text, "cannot open the store '%s/store': %s", server->folder,
-            why[0] != '\0' ? why : pd_status_text(status));
+        pd_server_say(text, "cannot open the store '%s/store': %s", server->folder,
+                      why[0] != '\0' ? why : pd_status_text(status));
     }
     return status;
 }

@@ -425,6 +425,11 @@ void pd_server_core_from_log(struct pd_server *server);
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
 void pd_server_nudge_core(struct pd_server *server);
 
+/* A text for a person; cut where the room ends. */
+void pd_server_say(char text[PD_SERVER_TEXT_MAX], const char *format, ...) PD_PRINTF(2, 3);
+/* To the owner's log, if it has one. */
+void pd_server_note(struct pd_server *server, const char *text);
+
 /* The core: it serves no more; `text` says why. */
 void pd_server_fail(struct pd_server *server, const char *text);
 

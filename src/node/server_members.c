@@ -1,6 +1,5 @@
 #include "node/server_members.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,20 +7,6 @@
 #include "base/assert.h"
 
 #define NAME PD_SERVER_MEMBERS_NAME
-
-static void note(struct pd_server *server, const char *format, ...) PD_PRINTF(2, 3);
-
-static void note(struct pd_server *server, const char *format, ...)
-{
-    char text[PD_SERVER_TEXT_MAX];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (server->config.note != NULL) {
-        server->config.note(server->config.state, text);
-    }
-}
 
 /* -- Reading ----------------------------------------------------------------------------------- */
 
@@ -43,8 +28,10 @@ enum pd_status pd_server_members_read(struct pd_server *server)
         status = PD_ERR_CORRUPT;
     }
     if (status != PD_OK && status != PD_ERR_UNKNOWN) {
-        note(server, "'%s/" NAME "' is passed over (%s), and will be written anew", server->folder,
-             status == PD_ERR_CORRUPT ? why : pd_status_text(status));
+        char text[PD_SERVER_TEXT_MAX];
+        pd_server_say(text, "'%s/" NAME "' is passed over (%s), and will be written anew",
+                      server->folder, status == PD_ERR_CORRUPT ? why : pd_status_text(status));
+        pd_server_note(server, text);
     }
     server->peers.counts_known = server->peers.known.count > 0;
     return PD_OK;
@@ -135,6 +122,9 @@ void pd_server_members_written(struct pd_server *server, enum pd_status status)
 {
     server->peers.known_is_written = false;
     if (status != PD_OK) {
-        note(server, "cannot write '%s/" NAME "': %s", server->folder, pd_status_text(status));
+        char text[PD_SERVER_TEXT_MAX];
+        pd_server_say(text, "cannot write '%s/" NAME "': %s", server->folder,
+                      pd_status_text(status));
+        pd_server_note(server, text);
     }
 }

@@ -1,7 +1,6 @@
 /* The other nodes: who they are, what comes from them and what goes to them. */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,16 +15,6 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define OWN_ROW_NS (2 * SECOND_NS) /* between two tries to put it right */
 
-static void say(char *text, const char *format, ...) PD_PRINTF(2, 3);
-
-static void say(char *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, PD_SERVER_TEXT_MAX, format, arguments);
-    va_end(arguments);
-}
-
 static struct pd_span span_of(const char *text)
 {
     return (struct pd_span){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
@@ -39,11 +28,11 @@ static enum pd_status read_file(struct pd_server *server, char *text)
     enum pd_status status =
         pd_members_file_read(server->root, why, sizeof why, &server->peers.file);
     if (status == PD_ERR_CORRUPT) {
-        say(text, "'%s/" PD_MEMBERS_FILE_NAME "' cannot be used: %s. Nothing was changed",
-            server->folder, why);
+        pd_server_say(text, "'%s/" PD_MEMBERS_FILE_NAME "' cannot be used: %s. Nothing was changed",
+                      server->folder, why);
     } else if (status != PD_OK && status != PD_ERR_UNKNOWN) {
-        say(text, "cannot read '%s/" PD_MEMBERS_FILE_NAME "': %s", server->folder,
-            status == PD_ERR_NO_MEMORY ? "no memory" : strerror(errno));
+        pd_server_say(text, "cannot read '%s/" PD_MEMBERS_FILE_NAME "': %s", server->folder,
+                      status == PD_ERR_NO_MEMORY ? "no memory" : strerror(errno));
     }
     return status == PD_ERR_UNKNOWN ? PD_OK : status;
 }
@@ -63,14 +52,16 @@ enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new, c
     }
     uint64_t node = pd_members_node_of(peers->key);
     if (peers->file.start == PD_MEMBERS_START_GATHER && peers->file.count > 0) {
-        say(text,
-            "node %016" PRIx64 " in '%s' agreed with others to begin a cluster, and does not know "
-            "whether they have: start it with the same peers and secret_file",
-            node, server->folder);
+        pd_server_say(text,
+                      "node %016" PRIx64
+                      " in '%s' agreed with others to begin a cluster, and does not know "
+                      "whether they have: start it with the same peers and secret_file",
+                      node, server->folder);
         return PD_ERR_INVALID;
     }
     if (is_new && peers->file.count > 0 && peers->file.start == PD_MEMBERS_START_BEGUN) {
-        say(text,
+        pd_server_say(
+            text,
             "node %016" PRIx64 " ran in '%s' before, and its node.json is gone: what it promised "
             "the others is lost. Put everything back; or remove the node from its cluster (`pando "
             "cluster remove`), empty the folder, and let it join as a new one",
@@ -79,10 +70,10 @@ enum pd_status pd_server_peers_identify(struct pd_server *server, bool is_new, c
     }
     if (is_new && peers->file.count > 0 && peers->file.start == PD_MEMBERS_START_NEW &&
         pd_members_file_find(&peers->file, node) == NULL) {
-        say(text,
-            "'%s/" PD_MEMBERS_FILE_NAME "' does not name this node (%016" PRIx64
-            "): it is another folder's. Put back what belongs here",
-            server->folder, node);
+        pd_server_say(text,
+                      "'%s/" PD_MEMBERS_FILE_NAME "' does not name this node (%016" PRIx64
+                      "): it is another folder's. Put back what belongs here",
+                      server->folder, node);
         return PD_ERR_DENIED;
     }
     return PD_OK;
@@ -185,30 +176,31 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
     struct pd_server_peers *peers = &server->peers;
     if (config->identify == NULL) {
         if (peers->file.count > 0) {
-            say(text, "'%s' is a node of a cluster: it cannot be started alone", server->folder);
+            pd_server_say(text, "'%s' is a node of a cluster: it cannot be started alone",
+                          server->folder);
             return PD_ERR_INVALID;
         }
         return PD_OK;
     }
     uint64_t node = pd_members_node_of(peers->key);
     if (node != server->identity.node_id) {
-        say(text,
-            "the key in '%s' makes node %016" PRIx64 ", but node.json names %016" PRIx64
-            ": they are of different nodes. Put back what belongs here",
-            server->folder, node, server->identity.node_id);
+        pd_server_say(text,
+                      "the key in '%s' makes node %016" PRIx64 ", but node.json names %016" PRIx64
+                      ": they are of different nodes. Put back what belongs here",
+                      server->folder, node, server->identity.node_id);
         return PD_ERR_CORRUPT;
     }
     if (peers->file.count > 0 && peers->file.cluster_id != server->identity.cluster_id) {
-        say(text, "'%s/" PD_MEMBERS_FILE_NAME "' is of another cluster than node.json",
-            server->folder);
+        pd_server_say(text, "'%s/" PD_MEMBERS_FILE_NAME "' is of another cluster than node.json",
+                      server->folder);
         return PD_ERR_CORRUPT;
     }
     if (!name_self(server) || pd_server_members_read(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
     if (!own_is_sound(server)) {
-        say(text, "a node's name has at most %u letters without spaces, an address %u",
-            PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
+        pd_server_say(text, "a node's name has at most %u letters without spaces, an address %u",
+                      PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
         return PD_ERR_INVALID;
     }
     if (!name_first(server) || pd_server_forward_init(server) != PD_OK) {
@@ -219,7 +211,8 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
                             PD_SERVER_TEXT_MAX, &peers->transport);
     }
     if (peers->file.count > 0) {
-        say(text, "'%s' is a node of a cluster: it needs an address for the others, --listen-peer",
+        pd_server_say(
+            text, "'%s' is a node of a cluster: it needs an address for the others, --listen-peer",
             server->folder);
         return PD_ERR_INVALID;
     }
@@ -382,7 +375,8 @@ static void end_as_removed(struct pd_server *server, uint64_t peer)
     if (peer != 0) {
         (void)snprintf(who, sizeof who, "node %016" PRIx64, peer);
     }
-    say(text,
+    pd_server_say(
+        text,
         "this node (%016" PRIx64 ") was removed from cluster %016" PRIx64
         ", as %s says: it serves no more. Its machine comes back as a new node only, with an empty "
         "folder",
