@@ -1,13 +1,15 @@
-# Counts tests from ctest's JUnit file (which program ended how) and its log (what each printed).
-# Exit status 1 if any failed.
+# Counts tests from ctest's JUnit file (which program ended how) and its log (what each printed). Where
+# a program comes twice, the last time counts. Exit status 1 if any failed.
 
 # <testcase name="base/hash" ... status="run|fail|notrun|disabled">
 FNR == NR {
     if ($0 ~ /<testcase /) {
         name = $0; sub(/.* name="/, "", name); sub(/".*/, "", name)
         status = $0; sub(/.* status="/, "", status); sub(/".*/, "", status)
+        if (!(name in outcome)) {
+            order[++programs] = name
+        }
         outcome[name] = status
-        order[++programs] = name
     }
     next
 }
@@ -15,6 +17,8 @@ FNR == NR {
 # "3/9 Testing: base/hash" begins a program's part of the log; "<end of output>" ends it.
 /^[0-9]+\/[0-9]+ Testing: / {
     current = $0; sub(/^[0-9]+\/[0-9]+ Testing: /, "", current)
+    passed_in[current] = failed_in[current] = skipped_in[current] = reasons[current] = 0
+    round[current]++
     next
 }
 /^<end of output>/ { current = ""; next }
@@ -29,8 +33,8 @@ match($0, /\[  SKIPPED \] /) && $0 !~ /test\(s\)/ { note(skipped_in, "\\[  SKIPP
 # cmocka names a failed or skipped test twice, once more in its closing list.
 function note(counts, mark, test) {
     test = $0; sub(".*" mark, "", test)
-    if (!((current, mark, test) in seen)) {
-        seen[current, mark, test] = 1
+    if (!((current, round[current], mark, test) in seen)) {
+        seen[current, round[current], mark, test] = 1
         counts[current]++
     }
 }

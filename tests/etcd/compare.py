@@ -144,32 +144,31 @@ class Comparison:
         words = command.split()
         results = []
         for server in self.servers:
-            with tempfile.TemporaryFile("a+", encoding="utf-8") as out:
-                process = subprocess.Popen([server.etcdctl, *server.words(words)], stdout=out,
+            # Two descriptions of one file: a reader that shares the writer's would move the place where it writes.
+            with tempfile.NamedTemporaryFile("rb") as file, open(file.name, "ab") as written:
+                process = subprocess.Popen([server.etcdctl, *server.words(words)], stdout=written,
                                            stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=server.env)
 
-                def printed(needed):
-                    out.seek(0)
-                    return len(out.read().splitlines()) >= needed
+                def output():
+                    file.seek(0)
+                    return file.read().decode()
                 if text:
                     process.stdin.write(text)
                     process.stdin.flush()
                 try:
                     for number, needed in enumerate(lines):
-                        wait_for(lambda: printed(needed) or process.poll() is not None, 15)
+                        wait_for(lambda: output().count("\n") >= needed or process.poll() is not None, 15)
                         if number < len(then):
                             server.run(then[number].split())
                 except TimeoutError:
                     self.failures += 1
-                    out.seek(0)
-                    print(f"FAIL etcdctl {command} at {server.name}: waited in vain for {lines} lines:\n{out.read()}")
+                    print(f"FAIL etcdctl {command} at {server.name}: waited in vain for {lines} lines:\n{output()}")
                 process.send_signal(signal.SIGINT)
                 process.wait(timeout=WAIT_S)  # its input stays open: the end of that is another error
                 errors = process.stderr.read()
                 process.stdin.close()
                 process.stderr.close()
-                out.seek(0)
-                results.append((comparable(server.plain(out.read())), server.error(errors)))
+                results.append((comparable(server.plain(output())), server.error(errors)))
         self.judge(command, results)
 
 
