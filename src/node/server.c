@@ -176,7 +176,9 @@ static enum pd_status open_replica(struct pd_server *server, bool is_new)
         /* Clocks of two nodes may differ in speed by a fifth, and the lease still ends first. */
         config->raft.lease_ns = config->raft.election_ticks * server->config.tick_ns / 5 * 4;
     }
-    return pd_replica_open(config, &server->replica);
+    enum pd_status status = pd_replica_open(config, &server->replica);
+    pd_forwards_begin(&server->peers.forwards, server->replica, server->peers.transport);
+    return status;
 }
 
 /* The first record shows that this is a node that was here before. */
@@ -578,10 +580,11 @@ void pd_server_counters(const struct pd_server *server, struct pd_server_counter
         .slow_untold = count_of(&server->counters.slow_untold),
         .peers = {.packets = count_of(&server->peers.counters.packets),
                   .packets_dropped = count_of(&server->peers.counters.packets_dropped),
-                  .sends_dropped = count_of(&server->peers.counters.sends_dropped),
-                  .forwards = count_of(&server->peers.counters.forwards),
-                  .forwards_again = count_of(&server->peers.counters.forwards_again),
-                  .served = count_of(&server->peers.counters.served)},
+                  .sends_dropped = count_of(&server->peers.counters.sends_dropped) +
+                                   count_of(&server->peers.forwards.counters.sends_dropped),
+                  .forwards = count_of(&server->peers.forwards.counters.forwards),
+                  .forwards_again = count_of(&server->peers.forwards.counters.again),
+                  .served = count_of(&server->peers.forwards.counters.served)},
     };
 }
 

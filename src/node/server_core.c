@@ -137,7 +137,8 @@ void pd_server_fail(struct pd_server *server, const char *text)
 
 static void answer(struct pd_server *server, const struct pd_replica_output *output)
 {
-    if (!pd_server_forward_answered(server, output->client, output->correlation, output->bytes)) {
+    if (!pd_forwards_answered(&server->peers.forwards, output->client, output->correlation,
+                              output->bytes)) {
         pd_server_answer(server, output->client, output->correlation, output->bytes);
     }
 }
@@ -250,7 +251,9 @@ static void take_request(struct pd_server *server, struct pd_server_request *req
     (void)atomic_fetch_sub(&server->requests_waiting, 1);
     (void)atomic_fetch_sub(&server->request_bytes_waiting, request->size);
     if (!server->has_failed && !server->is_stopping &&
-        place_of(server, request->client_id) != NULL && !pd_server_forward(server, request)) {
+        place_of(server, request->client_id) != NULL &&
+        !pd_forwards_take(&server->peers.forwards, request->asked_ns, request->client_id,
+                          request->correlation, (struct pd_span){request->bytes, request->size})) {
         pd_replica_request(server->replica, request->asked_ns, request->client_id,
                            request->correlation, request->bytes, request->size);
     }
@@ -267,7 +270,7 @@ static void forget_client(struct pd_server *server, struct pd_server_request *re
     if (!server->has_failed) {
         pd_replica_client_gone(server->replica, place->id);
     }
-    pd_server_forward_client_gone(server, place->id);
+    pd_forwards_client_gone(&server->peers.forwards, place->id);
     place->id = 0;
     pd_spin_lock(&server->places_lock);
     server->places_free[server->places_free_count++] = (uint32_t)(place - server->places);
@@ -435,6 +438,7 @@ static bool look_at_clock(struct pd_server *server)
 {
     struct pd_host *host = server->host;
     server->now_ns = pd_host_now_ns(host);
+    pd_forwards_clock(&server->peers.forwards, server->now_ns);
     uint64_t due_ns = atomic_load_explicit(&server->tick_due_ns, memory_order_relaxed);
     bool is_due = server->now_ns >= due_ns;
     if (is_due) {

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/postbox.h"
 #include "base/spin.h"
+#include "node/forwards.h"
 #include "node/members_file.h"
 #include "node/server.h"
 
@@ -183,52 +184,7 @@ struct pd_server_place {
     struct pd_server_client *client;
 };
 
-/* -- Peers: server_peers.c, server_peers_forward.c --------------------------------------------- */
-
-enum pd_server_forward_state {
-    PD_SERVER_FORWARD_FREE = 0,
-    PD_SERVER_FORWARD_WAITS, /* for a leader, for a session, or for its turn */
-    PD_SERVER_FORWARD_SENT
-};
-/* What sees to it that it happens once. */
-enum pd_server_forward_kind {
-    PD_SERVER_FORWARD_PLAIN = 0,  /* nothing does: it is asked for once */
-    PD_SERVER_FORWARD_NUMBERED,   /* this node's session */
-    PD_SERVER_FORWARD_IN_SESSION, /* its client's session */
-    PD_SERVER_FORWARD_LEAVE,      /* a node leaves but once */
-    PD_SERVER_FORWARD_OPENING /* of this node's session: one that is opened twice ends by itself */
-};
-/* A request that only the leader can serve. */
-struct pd_server_forward {
-    enum pd_server_forward_state state;
-    enum pd_server_forward_kind kind;
-    bool is_uncertain; /* a try before this one may have happened */
-    uint16_t generation;
-    uint32_t next;      /* in the line of those that wait, or of the free ones */
-    uint64_t client_id; /* 0: the node's own, or its client is gone */
-    uint64_t correlation;
-    uint64_t session; /* of this node, in which it has its number; 0: not yet */
-    uint64_t sequence;
-    uint64_t sent_to;
-    uint64_t deadline_ns;
-    uint64_t again_ns; /* not before */
-    uint64_t asked_ns; /* 0: it is not timed */
-    uint64_t begun_ns;
-    size_t size;
-    uint8_t *bytes; /* a request; owned */
-};
-/* A request of another node's, that this one serves as the leader. */
-struct pd_server_served {
-    uint64_t node; /* 0: free */
-    uint64_t id;   /* its own number for it */
-    uint32_t next; /* of the free ones */
-};
-
-#define PD_SERVER_FORWARD_WINDOW 64u
-#define PD_SERVER_FORWARD_NONE UINT32_MAX
-/* Who the replica answers when it is none of the clients. */
-#define PD_SERVER_CLIENT_SELF (UINT64_MAX - 1) /* this node's forwards, now that it leads itself */
-#define PD_SERVER_CLIENT_SERVED (UINT64_MAX - 2) /* other nodes' */
+/* -- Peers: server_peers.c; forwards.h --------------------------------------------------------- */
 
 struct pd_server_peers {
     struct pd_transport *transport; /* NULL: alone */
@@ -250,32 +206,11 @@ struct pd_server_peers {
     atomic_uint_least64_t packets_waiting;
     atomic_uint_least64_t packet_bytes_waiting;
 
-    /* Forwards; all of it is the core's. */
-    struct pd_server_forward *forwards;
-    uint32_t forward_free;
-    uint32_t forward_count;
-    uint64_t forward_bytes;
-    uint32_t waits_first;
-    uint32_t waits_last;
-    uint64_t leader; /* whom they were last sent to */
-    uint64_t id_base;
-    struct pd_server_served *served;
-    uint32_t served_free;
-    struct {
-        uint64_t id; /* 0: none */
-        bool is_opening;
-        uint64_t used_ns;
-        uint64_t next; /* number */
-        uint64_t low;
-        uint32_t window[PD_SERVER_FORWARD_WINDOW]; /* of number % that: who has it; NONE: nobody */
-    } session;
+    struct pd_forwards forwards; /* the core's */
     struct {
         atomic_uint_least64_t packets;
         atomic_uint_least64_t packets_dropped;
         atomic_uint_least64_t sends_dropped;
-        atomic_uint_least64_t forwards;
-        atomic_uint_least64_t forwards_again;
-        atomic_uint_least64_t served;
     } counters;
 };
 
@@ -441,7 +376,7 @@ void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t cor
 /* SLOW of the replica, before its answer is given. */
 void pd_server_slow_told(struct pd_server *server, const struct pd_replica_output *output);
 /* A request that was passed on, before its answer is given. */
-void pd_server_slow_forwarded(struct pd_server *server, const struct pd_server_forward *forward,
+void pd_server_slow_forwarded(struct pd_server *server, const struct pd_forward *forward,
                               struct pd_span answer);
 
 /* server_peers.c */
@@ -465,28 +400,6 @@ void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *pac
 void pd_server_peers_removed(struct pd_server *server, struct pd_server_packet *packet);
 /* After the replica's work. true: there is more. */
 bool pd_server_peers_turn(struct pd_server *server, bool is_tick);
-
-/* server_peers_forward.c; the core's */
-PD_NODISCARD enum pd_status pd_server_forward_init(struct pd_server *server);
-void pd_server_forward_deinit(struct pd_server *server);
-/* false: it is this node's own to serve. */
-bool pd_server_forward(struct pd_server *server, const struct pd_server_request *request);
-/* A request of this node's own. false: full. */
-bool pd_server_forward_own(struct pd_server *server, const uint8_t *bytes, size_t size);
-/* The frames that are not the replica's. */
-void pd_server_forward_frame(struct pd_server *server, uint64_t from, struct pd_span bytes);
-bool pd_server_forward_is_frame(struct pd_span bytes);
-/* Which of this node's own clients a request that it passed on to itself is from. 0: none. */
-uint64_t pd_server_forward_client(struct pd_server *server, uint64_t number);
-/* An answer of this node's replica. false: a client's. */
-bool pd_server_forward_answered(struct pd_server *server, uint64_t client, uint64_t correlation,
-                                struct pd_span bytes);
-/* This node is no member any more: who asked for that is answered. */
-void pd_server_forward_left(struct pd_server *server);
-void pd_server_forward_client_gone(struct pd_server *server, uint64_t client_id);
-void pd_server_forward_lost(struct pd_server *server, uint64_t node);
-/* true: something was given to this node's own replica, or more is to be sent. */
-bool pd_server_forward_turn(struct pd_server *server, bool is_tick);
 
 /* server_log.c */
 void pd_server_log_main(void *argument);

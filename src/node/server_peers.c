@@ -170,6 +170,30 @@ enum pd_status pd_server_peers_begun(struct pd_server *server)
     return status;
 }
 
+static void answer_forwarded(void *state, const struct pd_forward *forward, struct pd_span bytes)
+{
+    pd_server_slow_forwarded(state, forward, bytes);
+    pd_server_answer(state, forward->client_id, forward->correlation, bytes);
+}
+
+static enum pd_status begin_forwards(struct pd_server *server)
+{
+    const struct pd_server_config *config = &server->config;
+    struct pd_forwards_config forwards = {
+        .forwards_max = config->peers.forwards_max,
+        .bytes_max = config->peers.forward_bytes_max,
+        .group_id = config->replica.raft.group_id,
+        .cluster_id = server->identity.cluster_id,
+        .node_id = server->identity.node_id,
+        .tick_ns = config->tick_ns,
+        .patience_ns = (uint64_t)config->replica.request_ticks_max * config->tick_ns,
+        .answer = answer_forwarded,
+        .state = server,
+    };
+    server->host->ops->entropy(server->host, (uint8_t *)&forwards.random, sizeof forwards.random);
+    return pd_forwards_init(&server->peers.forwards, &forwards);
+}
+
 enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
@@ -203,7 +227,7 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
                       PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
         return PD_ERR_INVALID;
     }
-    if (!name_first(server) || pd_server_forward_init(server) != PD_OK) {
+    if (!name_first(server) || begin_forwards(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
     if (peers->own.peer_count > 0) {
@@ -381,7 +405,7 @@ static void end_as_removed(struct pd_server *server, uint64_t peer)
         ", as %s says: it serves no more. Its machine comes back as a new node only, with an empty "
         "folder",
         server->identity.node_id, server->identity.cluster_id, who);
-    pd_server_forward_left(server);
+    pd_forwards_left(&server->peers.forwards);
     atomic_store(&server->was_removed, true);
     pd_server_fail(server, text);
 }
@@ -462,7 +486,8 @@ static void ask_own(struct pd_server *server, const struct pd_kv_command *comman
     pd_replica_request_put_head(
         room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
     server->peers.own_asked_ns = server->now_ns;
-    (void)pd_server_forward_own(server, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+    (void)pd_forwards_own(&server->peers.forwards, room,
+                          PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
 }
 
 /* Which program runs here, once the cluster's version has a place for it. */
@@ -554,7 +579,7 @@ void pd_server_peers_close(struct pd_server *server)
         config->close(config->state, peers->transport);
         peers->transport = NULL;
     }
-    pd_server_forward_deinit(server);
+    pd_forwards_deinit(&peers->forwards);
     pd_members_file_deinit(&peers->file);
     pd_members_file_deinit(&peers->known);
     pd_free(peers->first_bytes);
@@ -578,8 +603,8 @@ void pd_server_peers_packet(struct pd_server *server, struct pd_server_packet *p
     (void)atomic_fetch_sub(&peers->packets_waiting, 1);
     (void)atomic_fetch_sub(&peers->packet_bytes_waiting, packet->size);
     if (!server->has_failed) {
-        if (pd_server_forward_is_frame(bytes)) {
-            pd_server_forward_frame(server, packet->from, bytes);
+        if (pd_forwards_is_frame(bytes)) {
+            pd_forwards_frame(&peers->forwards, packet->from, bytes);
         } else {
             pd_replica_message(server->replica, packet->from, packet->bytes, packet->size);
         }
@@ -592,7 +617,7 @@ void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *pac
     (void)atomic_fetch_sub(&server->peers.packets_waiting, 1);
     if (!server->has_failed) {
         pd_replica_unreachable(server->replica, packet->from);
-        pd_server_forward_lost(server, packet->from);
+        pd_forwards_lost(&server->peers.forwards, packet->from);
     }
     pd_free(packet);
 }
@@ -619,5 +644,5 @@ bool pd_server_peers_turn(struct pd_server *server, bool is_tick)
     if (is_tick) {
         put_own_right(server);
     }
-    return pd_server_forward_turn(server, is_tick);
+    return pd_forwards_turn(&server->peers.forwards, is_tick);
 }

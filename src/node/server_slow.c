@@ -39,11 +39,12 @@ static const char *name_of(const struct pd_server *server, uint64_t client_id)
 void pd_server_slow_told(struct pd_server *server, const struct pd_replica_output *output)
 {
     struct pd_server_slow slow = {.request = output->slow};
-    if (output->client == PD_SERVER_CLIENT_SERVED) {
+    if (output->client == PD_FORWARD_CLIENT_SERVED) {
         slow.from = "peer";
-        slow.node = server->peers.served[output->correlation].node;
-    } else if (output->client == PD_SERVER_CLIENT_SELF) {
-        slow.from = name_of(server, pd_server_forward_client(server, output->correlation));
+        slow.node = server->peers.forwards.served[output->correlation].node;
+    } else if (output->client == PD_FORWARD_CLIENT_SELF) {
+        slow.from =
+            name_of(server, pd_forwards_client(&server->peers.forwards, output->correlation));
     } else {
         slow.from = name_of(server, output->client);
     }
@@ -52,7 +53,7 @@ void pd_server_slow_told(struct pd_server *server, const struct pd_replica_outpu
     }
 }
 
-void pd_server_slow_forwarded(struct pd_server *server, const struct pd_server_forward *forward,
+void pd_server_slow_forwarded(struct pd_server *server, const struct pd_forward *forward,
                               struct pd_span answer)
 {
     struct pd_replica_answer_head head;
