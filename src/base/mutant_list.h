@@ -166,6 +166,14 @@ PD_MUTANT_ENTRY(NODE_HASH_MISMATCH_IGNORED, "replicas that differ go on (rule 2)
 PD_MUTANT_ENTRY(NODE_WATCH_CREDIT_NOT_SPENT, "a slow client's watch fills the node's outputs")
 PD_MUTANT_ENTRY(NODE_WATCH_SURVIVES_INSTALL,
                 "a snapshot takes the state away under a watch, without a word")
+PD_MUTANT_ENTRY(NODE_FORWARD_ANSWER_MISTAKEN,
+                "an answer that comes late is taken for that of the next request in its place")
+PD_MUTANT_ENTRY(NODE_FORWARD_NUMBERED_ANEW,
+                "what was on a lost link is passed on again under another number: it happens twice")
+PD_MUTANT_ENTRY(NODE_FORWARD_UNKNOWN_IS_REFUSED,
+                "tells that nothing was done of what a lost leader may have done")
+PD_MUTANT_ENTRY(NODE_REMOVED_LET_IN,
+                "who was removed is let in for as long as cluster.json names it")
 
 /* store */
 PD_MUTANT_ENTRY(STORE_INDEX_APART,

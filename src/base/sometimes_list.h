@@ -70,6 +70,16 @@ PD_SOMETIMES_ENTRY(NODE_INSTALL_STALE_TERM,
 PD_SOMETIMES_ENTRY(NODE_HASHES_DIFFER, "two replicas that applied the same index were not equal")
 PD_SOMETIMES_ENTRY(NODE_INSTALL_FAST_FORWARD,
                    "an installed snapshot's entry was in the log already")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_AGAIN,
+                   "a forwarded write that may have happened was asked for again under its number")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_LEADS_ITSELF,
+                   "what was to be passed on to the leader waited until this node led")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_ANSWERED, "another node answered a forwarded request")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_LEADS_NO_MORE,
+                   "a forwarded request came to a node that did not lead any more")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_GIVEN_UP, "no leader took a forwarded request in time")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_UNKNOWN, "nobody knows what became of a forwarded request")
+PD_SOMETIMES_ENTRY(NODE_FORWARD_SESSION_WAITS, "a forwarded write waited for a number")
 
 /* sim */
 PD_SOMETIMES_ENTRY(SIM_CRASH_DURING_WRITE, "a node crashed with an unsynced log write")
@@ -87,3 +97,7 @@ PD_SOMETIMES_ENTRY(SIM_SESSION_LOST, "a client's session had expired")
 PD_SOMETIMES_ENTRY(SIM_DISK_RECOVERED, "a log that had no space got some again")
 PD_SOMETIMES_ENTRY(SIM_WATCH_COMPACTED, "a watcher was told that what it wants is compacted")
 PD_SOMETIMES_ENTRY(SIM_WATCH_FRAGMENT, "a watcher was given a revision in parts")
+PD_SOMETIMES_ENTRY(SIM_REMOVED_TOLD, "another node told a removed one that it was removed")
+PD_SOMETIMES_ENTRY(SIM_REMOVED_READ, "a removed node read of it in its own directory")
+PD_SOMETIMES_ENTRY(SIM_REMOVED_REFUSED, "what a removed node sent was not let in")
+PD_SOMETIMES_ENTRY(SIM_FORWARD_FOREIGN, "a forwarded request was for a process that had ended")

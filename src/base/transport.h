@@ -6,8 +6,10 @@
  *            again, by itself. A message goes into a lane of a peer. While a connection lasts, a
  *            lane delivers whole messages in the order of sending, and lanes do not wait for each
  *            other: a snapshot never holds up an append. When one connection follows another,
- *            messages may be lost, and late ones come after newer ones. The simulator may do all of
- *            this at any time, and repeat messages as well: users must bear it.
+ *            messages may be lost, and late ones come after newer ones: the simulator does so at
+ *            any time, and users must bear it. None comes twice, and none that was for a process
+ *            comes to the one that is started after it. (The simulator does both to raft's, which
+ *            bears them.)
  * Simulated  send() asks pd_sim_network_send for the times of arrival and queues a delivery for
  *            each; a delivery is a call of the handler's `message`. Everybody is always connected,
  *            a cut link loses what is sent.

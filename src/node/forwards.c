@@ -21,6 +21,8 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/mutant.h"
+#include "base/sometimes.h"
 #include "kv/answer.h"
 #include "node/forwards.h"
 
@@ -93,7 +95,8 @@ static uint32_t place_of(const struct pd_forwards *forwards, const struct pd_for
 
 static uint64_t number_of(const struct pd_forwards *forwards, const struct pd_forward *forward)
 {
-    return forwards->id_base | (uint64_t)forward->generation << 16 | place_of(forwards, forward);
+    uint64_t generation = PD_MUTANT(NODE_FORWARD_ANSWER_MISTAKEN) ? 0 : forward->generation;
+    return forwards->id_base | generation << 16 | place_of(forwards, forward);
 }
 
 /* NULL: of a former life, or answered already. */
@@ -210,10 +213,12 @@ static void give_up(struct pd_forwards *forwards, struct pd_forward *forward)
 {
     if (forward->kind == PD_FORWARD_OPENING) {
         forwards->session.is_opening = false;
-    } else if (forward->is_uncertain) {
+    } else if (forward->is_uncertain && !PD_MUTANT(NODE_FORWARD_UNKNOWN_IS_REFUSED)) {
+        PD_SOMETIMES(NODE_FORWARD_UNKNOWN, true);
         tell_text(forwards, forward, PD_REPLICA_UNKNOWN,
                   "the leader was lost before it answered: it may still happen");
     } else {
+        PD_SOMETIMES(NODE_FORWARD_GIVEN_UP, true);
         tell_text(forwards, forward, PD_REPLICA_NOT_READY,
                   "no leader took it in time: nothing was done, try again");
     }
@@ -244,6 +249,7 @@ static void again(struct pd_forwards *forwards, struct pd_forward *forward, bool
         return;
     }
     count(&forwards->counters.again);
+    PD_SOMETIMES(NODE_FORWARD_AGAIN, forward->is_uncertain && forward->kind == PD_FORWARD_NUMBERED);
     forward->again_ns = at_once ? 0 : forwards->now_ns + forwards->config.tick_ns;
     line_up(forwards, forward);
 }
@@ -308,8 +314,10 @@ static bool session_refuses(struct pd_forwards *forwards, struct pd_forward *for
 static bool is_lost_track(const struct pd_forward *forward,
                           const struct pd_replica_answer_head *head)
 {
+    enum pd_kv_error error = error_of(head);
     return forward->is_uncertain && forward->kind == PD_FORWARD_IN_SESSION &&
-           error_of(head) == PD_KV_ERR_SESSION_UNKNOWN;
+           (error == PD_KV_ERR_SESSION_UNKNOWN || error == PD_KV_ERR_SESSION_STALE ||
+            error == PD_KV_ERR_SESSION_AHEAD || error == PD_KV_ERR_SESSION_ANSWERS_FULL);
 }
 
 /* It has an answer that is not one of these: nothing was done, nobody knows. */
@@ -328,8 +336,9 @@ static void complete(struct pd_forwards *forwards, struct pd_forward *forward,
         return;
     } else if (is_lost_track(forward, head)) {
         tell_text(forwards, forward, PD_REPLICA_UNKNOWN,
-                  "the leader was lost, and then the session: it may have happened");
+                  "the leader was lost, and then the session refused: it may have happened");
     } else {
+        PD_SOMETIMES(NODE_FORWARD_ANSWERED, forward->sent_to != forwards->config.node_id);
         tell(forwards, forward, bytes);
     }
     release(forwards, forward);
@@ -401,7 +410,7 @@ static bool enter_session(struct pd_forwards *forwards, struct pd_forward *forwa
     if (forward->session != forwards->session.id) {
         leave_session(forwards, forward); /* none of its tries was taken: it begins anew */
     }
-    if (forward->session == 0) {
+    if (forward->session == 0 || (forward->is_uncertain && PD_MUTANT(NODE_FORWARD_NUMBERED_ANEW))) {
         if (forwards->session.next - forwards->session.low >= PD_FORWARD_WINDOW) {
             return false;
         }
@@ -458,6 +467,7 @@ static void send_to(struct pd_forwards *forwards, struct pd_forward *forward, ui
     forward->state = PD_FORWARD_SENT;
     forward->sent_to = leader;
     if (leader == forwards->config.node_id) {
+        PD_SOMETIMES(NODE_FORWARD_LEADS_ITSELF, true);
         pd_replica_request(forwards->replica, forward->asked_ns, PD_FORWARD_CLIENT_SELF, number,
                            forward->bytes, forward->size);
         return;
@@ -492,6 +502,7 @@ static bool send_waiting(struct pd_forwards *forwards, uint64_t leader)
         bool waits = forward->again_ns > forwards->now_ns ||
                      (forward->kind == PD_FORWARD_NUMBERED && !enter_session(forwards, forward));
         if (waits) {
+            PD_SOMETIMES(NODE_FORWARD_SESSION_WAITS, forward->again_ns <= forwards->now_ns);
             before = forward;
             next = forward->next; /* a session that is being opened has joined the line */
         } else {
@@ -689,6 +700,7 @@ static void serve(struct pd_forwards *forwards, uint64_t from, uint64_t number,
         send_answer(forwards, from, number, (struct pd_span){head, sizeof head});
         return;
     }
+    PD_SOMETIMES(NODE_FORWARD_LEADS_NO_MORE, !pd_replica_leads(forwards->replica));
     uint32_t at = forwards->served_free;
     struct pd_forward_served *served = &forwards->served[at];
     forwards->served_free = served->next;

@@ -11,7 +11,8 @@
  * Bounds     forwards_max requests of this node's clients, of bytes_max bytes; as many of other
  *            nodes'. Then BUSY.
  * Ownership  init/deinit; deinit also after an init that failed, or of zeroes. Bytes are copied.
- * Frames     From other nodes: any bytes.
+ * Frames     From other nodes: any bytes. The transport repeats none (base/transport.h): a refusal
+ *            says that nothing was done, and could not, were the same frame served once more.
  * Threads    The core's, but for the counters, which anybody reads. */
 #ifndef PD_NODE_FORWARDS_H
 #define PD_NODE_FORWARDS_H

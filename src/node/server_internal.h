@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/postbox.h"
 #include "base/spin.h"
+#include "node/directory.h"
 #include "node/forwards.h"
 #include "node/members_file.h"
 #include "node/server.h"
@@ -194,15 +195,13 @@ struct pd_server_peers {
     struct pd_members_file known; /* whom it knew last: server_members.h */
     bool known_is_written;        /* the store thread reads `known`: it stays as it is */
     bool known_is_due;            /* the directory has changed since */
-    bool counts_known;            /* they are dialed, and let in */
-    bool has_directory;           /* of a state that was whole, in this life */
+    struct pd_directory directory;
     struct pd_replica_first_member first[PD_MEMBERS_FILE_MAX + 1];
     uint8_t *first_bytes;    /* what those borrow */
     struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */
     char *own_texts;
     uint64_t own_asked_ns;
-    uint64_t table_names;   /* what the names were then */
-    uint64_t table_version; /* of the directory that the transport's table follows; 0: none yet */
+    uint64_t table_names; /* what the names were when the transport's table was made */
     atomic_uint_least64_t packets_waiting;
     atomic_uint_least64_t packet_bytes_waiting;
 

@@ -33,15 +33,7 @@ enum pd_status pd_server_members_read(struct pd_server *server)
                       server->folder, status == PD_ERR_CORRUPT ? why : pd_status_text(status));
         pd_server_note(server, text);
     }
-    server->peers.counts_known = server->peers.known.count > 0;
     return PD_OK;
-}
-
-bool pd_server_members_is_newer(const struct pd_server *server)
-{
-    struct pd_kv_status kv;
-    pd_kv_status(pd_replica_kv(server->replica), &kv);
-    return kv.applied_index < server->peers.known.index;
 }
 
 /* -- Writing ----------------------------------------------------------------------------------- */

@@ -21,8 +21,6 @@
 
 /* The identity is known. What cannot be used is told to config.note. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_server_members_read(struct pd_server *server);
-/* The directory is known: whether the file is of a later entry of the log. */
-bool pd_server_members_is_newer(const struct pd_server *server);
 /* Each turn. If the directory is due to be looked at (peers.known_is_due: it is known, not older
  * than the file, and may be another one) it becomes peers.known, and the store thread is given the
  * file to write: a sync would hold up the core. One write is under way at a time. */

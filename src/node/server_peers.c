@@ -222,6 +222,7 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
     if (!name_self(server) || pd_server_members_read(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
     }
+    pd_directory_init(&peers->directory, &peers->file, &peers->known);
     if (!own_is_sound(server)) {
         pd_server_say(text, "a node's name has at most %u letters without spaces, an address %u",
                       PD_KV_MEMBER_NAME_MAX, PD_KV_MEMBER_ADDRESS_MAX);
@@ -339,56 +340,15 @@ static void add_peer(const struct pd_server *server, struct pd_transport_peer *t
     add_addresses(server, peer, pd_members_file_find(&server->peers.file, member->node));
 }
 
-/* What the directory says of a node; before it is known, nothing. */
-static enum pd_kv_member_standing standing_of(const struct pd_server *server, uint64_t node)
-{
-    struct pd_kv_member member;
-    return server->peers.has_directory
-               ? pd_kv_member_find(pd_replica_kv(server->replica), node, &member)
-               : PD_KV_MEMBER_UNKNOWN;
-}
-
-/* The directory's members; those that were known last, while that is newer; and those of the file
- * that the directory never heard of. */
 static uint32_t make_table(struct pd_server *server, struct pd_transport_peer *table)
 {
-    const struct pd_kv *kv = pd_replica_kv(server->replica);
-    const struct pd_server_peers *peers = &server->peers;
-    const struct pd_members_file *file = &peers->file;
     uint32_t count = 0;
-    struct pd_kv_member member = {0};
-    while (peers->has_directory && pd_kv_member_next(kv, member.node, &member)) {
-        if (member.role != PD_KV_MEMBER_WORKER) { /* it comes as a client, and is no voice here */
-            add_peer(server, table, &count, &member);
-        }
-    }
-    for (uint32_t i = 0; i < peers->known.count && peers->counts_known; i++) {
-        const struct pd_kv_member *known = &peers->known.members[i];
-        if (standing_of(server, known->node) == PD_KV_MEMBER_UNKNOWN) {
-            add_peer(server, table, &count, known);
-        }
-    }
-    bool may_have_forgotten = peers->has_directory && pd_kv_members_may_have_forgotten(kv);
-    for (uint32_t i = 0; i < file->count && !may_have_forgotten; i++) {
-        const struct pd_kv_member *first = &file->members[i];
-        if (standing_of(server, first->node) == PD_KV_MEMBER_UNKNOWN) {
-            add_peer(server, table, &count, first);
-        }
+    struct pd_directory_walk walk = {0};
+    struct pd_kv_member member;
+    while (pd_directory_next(&server->peers.directory, server->replica, &walk, &member)) {
+        add_peer(server, table, &count, &member);
     }
     return count;
-}
-
-/* Whether the table may be another one now: there is a directory, or a newer one, or it has become
- * newer than what was known last. */
-static bool look_at_directory(struct pd_server *server, uint64_t version)
-{
-    struct pd_server_peers *peers = &server->peers;
-    bool is_another = !peers->has_directory || version != peers->table_version;
-    bool counts_known = peers->counts_known && pd_server_members_is_newer(server);
-    is_another = is_another || counts_known != peers->counts_known;
-    peers->counts_known = counts_known;
-    peers->has_directory = true;
-    return is_another;
 }
 
 /* Nobody of its cluster listens to it any more, for good. `peer` says so; 0: its own directory. */
@@ -433,14 +393,11 @@ static void follow_directory(struct pd_server *server)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
     struct pd_server_peers *peers = &server->peers;
-    uint64_t version = pd_kv_members_version(pd_replica_kv(server->replica)) + 1;
     uint64_t names = config->names == NULL ? 0 : config->names(config->state);
-    bool has_state = pd_replica_has_state(server->replica);
-    if (peers->has_directory && !has_state) {
-        return; /* it may be half read: what was known before goes on */
-    }
-    bool is_another = has_state && look_at_directory(server, version);
-    if (!is_another && peers->table_version != 0 && names == peers->table_names) {
+    enum pd_directory_news news = pd_directory_look(&peers->directory, server->replica);
+    bool is_another = news == PD_DIRECTORY_IS_ANOTHER;
+    bool is_made = peers->directory.followed != 0 && names == peers->table_names;
+    if (news == PD_DIRECTORY_IS_HALF || (!is_another && is_made)) {
         return;
     }
     if (is_another) {
@@ -449,16 +406,14 @@ static void follow_directory(struct pd_server *server)
     struct pd_transport_peer *table =
         pd_alloc((PD_KV_MEMBERS_MAX + 2 * PD_MEMBERS_FILE_MAX) * sizeof *table);
     uint32_t count = table == NULL ? 0 : make_table(server, table);
-    if (table == NULL ||
-        peers->transport->ops->set_peers(peers->transport, table, count) != PD_OK) {
-        peers->table_version = 0; /* the next turn tries again */
-    } else {
-        peers->table_version = version;
-        peers->table_names = names;
-    }
+    is_made =
+        table != NULL && peers->transport->ops->set_peers(peers->transport, table, count) == PD_OK;
+    pd_directory_followed(&peers->directory, server->replica, is_made);
+    peers->table_names = names;
     pd_free(table);
-    peers->known_is_due = peers->known_is_due || (is_another && !peers->counts_known);
-    if (is_another && standing_of(server, server->identity.node_id) == PD_KV_MEMBER_REMOVED) {
+    peers->known_is_due = peers->known_is_due || (is_another && !peers->directory.counts_last);
+    if (is_another && pd_directory_standing(&peers->directory, server->replica,
+                                            server->identity.node_id) == PD_KV_MEMBER_REMOVED) {
         end_as_removed(server, 0);
     }
 }

@@ -1,0 +1,312 @@
+/* What passes requests on to the leader, over a real follower and a real leader: the test is the
+ * wire between them and whoever asks. */
+#include "node/replica_world.h"
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "node/forwards.h"
+
+#define FRAME 24u
+#define PATIENCE_NS (10 * WORLD_TICK_NS)
+#define CLUSTER 77u
+#define GROUP 3u
+#define CLIENT 5u
+
+/* What left, and what clients were told, last. */
+struct wire {
+    struct pd_transport base;
+    enum pd_status fails;
+    uint32_t count;
+    uint64_t to;
+    uint8_t bytes[4096];
+    size_t size;
+};
+struct told {
+    uint32_t count;
+    uint64_t correlation;
+    enum pd_replica_outcome outcome;
+};
+struct desk {
+    struct world *world;
+    struct world_node *node;
+    pd_raft_node leader;
+    struct wire wire;
+    struct told told;
+    struct pd_forwards forwards;
+};
+
+static enum pd_status take_frame(struct pd_transport *transport, uint64_t node,
+                                 enum pd_transport_lane lane, struct pd_span bytes)
+{
+    struct wire *wire = pd_container_of(transport, struct wire, base);
+    (void)lane;
+    if (wire->fails == PD_OK) {
+        assert_true(bytes.size <= sizeof wire->bytes);
+        memcpy(wire->bytes, bytes.bytes, bytes.size);
+        wire->size = bytes.size;
+        wire->to = node;
+        wire->count++;
+    }
+    return wire->fails;
+}
+
+static void tell(void *state, const struct pd_forward *forward, struct pd_span bytes)
+{
+    struct desk *desk = state;
+    struct pd_replica_answer_head head;
+    assert_int_equal(pd_replica_answer_decode(bytes, &head), PD_OK);
+    assert_int_equal(forward->client_id, CLIENT);
+    desk->told = (struct told){desk->told.count + 1, forward->correlation, head.outcome};
+}
+
+/* At the leader, or at one that follows it. */
+static void desk_open(struct desk *desk, bool leads)
+{
+    static const struct pd_transport_ops ops = {.send = take_frame};
+    *desk = (struct desk){.world = world_open(3, 3, 4), .wire = {.base = {&ops}}};
+    world_start_all(desk->world, 3);
+    desk->leader = world_elect(desk->world);
+    world_put(desk->world, "a", "b");
+    world_ticks(desk->world, 3); /* everybody has heard who leads */
+    desk->node = world_node(desk->world, leads ? desk->leader : 1 + desk->leader % 3);
+    const struct pd_forwards_config config = {.forwards_max = 4,
+                                              .bytes_max = 4096,
+                                              .group_id = GROUP,
+                                              .cluster_id = CLUSTER,
+                                              .node_id = desk->node->id,
+                                              .tick_ns = WORLD_TICK_NS,
+                                              .patience_ns = PATIENCE_NS,
+                                              .random = UINT64_C(9) << 40,
+                                              .answer = tell,
+                                              .state = desk};
+    assert_int_equal(pd_forwards_init(&desk->forwards, &config), PD_OK);
+    pd_forwards_begin(&desk->forwards, desk->node->replica, &desk->wire.base);
+    pd_forwards_clock(&desk->forwards, desk->world->now_ns);
+    assert_int_equal(pd_replica_leader(desk->node->replica), desk->leader);
+}
+
+static void desk_close(struct desk *desk)
+{
+    pd_forwards_deinit(&desk->forwards);
+    world_close(desk->world);
+}
+
+static void turn(struct desk *desk)
+{
+    while (pd_forwards_turn(&desk->forwards, true)) {
+    }
+}
+
+static void ask(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
+{
+    uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
+    struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
+    pd_replica_request_put_head(bytes, &(struct pd_replica_request_head){.kind = kind});
+    if (kind == PD_REPLICA_REQUEST_WRITE) {
+        pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = {(const uint8_t *)"k", 1}});
+    }
+    assert_true(
+        pd_forwards_take(&desk->forwards, 0, CLIENT, correlation,
+                         (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}));
+    turn(desk);
+}
+
+static uint64_t frame_number(const struct desk *desk)
+{
+    return pd_get_u64(desk->wire.bytes + 16);
+}
+
+static struct pd_replica_request_head frame_request(const struct desk *desk)
+{
+    struct pd_replica_request_head head = {0};
+    assert_int_equal(desk->wire.bytes[1], 1);
+    assert_int_equal(
+        pd_replica_request_decode(
+            (struct pd_span){desk->wire.bytes + FRAME, desk->wire.size - FRAME}, &head),
+        PD_OK);
+    return head;
+}
+
+static void put_frame(uint8_t *frame, uint8_t kind, uint64_t cluster, uint64_t number)
+{
+    memset(frame, 0, FRAME);
+    frame[0] = 0xf1;
+    frame[1] = kind;
+    pd_put_u32(frame + 4, GROUP);
+    pd_put_u64(frame + 8, cluster);
+    pd_put_u64(frame + 16, number);
+}
+
+/* The leader answers what it was sent under that number; session: the body of one that was opened,
+ * 0: a body without anything. */
+static void answer(struct desk *desk, uint64_t number, enum pd_replica_outcome outcome,
+                   uint64_t session)
+{
+    uint8_t bytes[FRAME + PD_REPLICA_ANSWER_HEAD_SIZE + 64];
+    uint8_t *body = bytes + FRAME + PD_REPLICA_ANSWER_HEAD_SIZE;
+    struct pd_kv_writer writer = {.bytes = body, .bytes_max = 64};
+    put_frame(bytes, 2, CLUSTER, number);
+    pd_replica_answer_put_head(bytes + FRAME, &(struct pd_replica_answer_head){.outcome = outcome});
+    pd_kv_answer_put_head(&writer,
+                          &(struct pd_kv_answer_head){.kind = session == 0 ? PD_KV_ANSWER_NONE
+                                                                           : PD_KV_ANSWER_SESSION});
+    if (session != 0) {
+        pd_kv_answer_put_number(&writer, (int64_t)session);
+    }
+    pd_forwards_frame(&desk->forwards, desk->leader,
+                      (struct pd_span){bytes, FRAME + PD_REPLICA_ANSWER_HEAD_SIZE + writer.size});
+    turn(desk);
+}
+
+static void an_answer_finds_its_own_request_only(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, false);
+    ask(&desk, 10, PD_REPLICA_REQUEST_TRANSFER);
+    assert_int_equal(desk.wire.to, desk.leader);
+    uint64_t first = frame_number(&desk);
+    pd_forwards_lost(&desk.forwards, desk.leader);
+    assert_int_equal(desk.told.count, 1);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_UNKNOWN); /* nobody sees to it: not again */
+    ask(&desk, 11, PD_REPLICA_REQUEST_TRANSFER);
+    uint64_t second = frame_number(&desk);
+    answer(&desk, first, PD_REPLICA_INVALID, 0); /* after all, and too late */
+    assert_int_equal(desk.told.count, 1);
+    answer(&desk, second, PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.count, 2);
+    assert_int_equal(desk.told.correlation, 11);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_OK);
+    answer(&desk, second, PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.count, 2);
+    desk_close(&desk);
+}
+
+static void a_lost_write_goes_again_under_its_number(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, false);
+    ask(&desk, 10, PD_REPLICA_REQUEST_WRITE);
+    assert_int_equal(frame_request(&desk).session, 0); /* it opens the node's session first */
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 900);
+    assert_int_equal(frame_request(&desk).session, 900);
+    assert_int_equal(frame_request(&desk).sequence, 1);
+    uint32_t sent = desk.wire.count;
+    pd_forwards_lost(&desk.forwards, desk.leader);
+    turn(&desk);
+    assert_int_equal(desk.wire.count, sent + 1);
+    assert_int_equal(frame_request(&desk).session, 900);
+    assert_int_equal(frame_request(&desk).sequence, 1);
+    assert_int_equal(desk.told.count, 0);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.count, 1);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_OK);
+    ask(&desk, 11, PD_REPLICA_REQUEST_WRITE);
+    assert_int_equal(frame_request(&desk).sequence, 2);
+    assert_int_equal(frame_request(&desk).low, 2); /* the first is answered: it happens no more */
+    desk_close(&desk);
+}
+
+static void pass_time(struct desk *desk, uint64_t ns)
+{
+    desk->world->now_ns += ns;
+    pd_forwards_clock(&desk->forwards, desk->world->now_ns);
+    turn(desk);
+}
+
+static void what_left_is_unknown_and_what_did_not_was_not_done(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, false);
+    ask(&desk, 10, PD_REPLICA_REQUEST_WRITE);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 900);
+    pass_time(&desk, PATIENCE_NS + UINT64_C(2000000000));
+    assert_int_equal(desk.told.count, 1);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_UNKNOWN);
+    desk.wire.fails = PD_ERR_CLOSED;
+    ask(&desk, 11, PD_REPLICA_REQUEST_WRITE);
+    assert_int_equal(desk.told.count, 1);
+    pass_time(&desk, PATIENCE_NS);
+    assert_int_equal(desk.told.count, 2);
+    assert_int_equal(desk.told.correlation, 11);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_NOT_READY);
+    desk_close(&desk);
+}
+
+/* What the replica answered to a request of another node, given back. */
+static void give_answers(struct desk *desk)
+{
+    world_settle(desk->world);
+    for (uint32_t i = 0; i < desk->world->answer_count; i++) {
+        struct world_answer *given = &desk->world->answers[i];
+        uint8_t bytes[1024];
+        if (given->client == PD_FORWARD_CLIENT_SERVED) {
+            assert_true(given->body.size <= sizeof bytes - PD_REPLICA_ANSWER_HEAD_SIZE);
+            pd_replica_answer_put_head(bytes,
+                                       &(struct pd_replica_answer_head){.outcome = given->outcome});
+            memcpy(bytes + PD_REPLICA_ANSWER_HEAD_SIZE, given->body.bytes, given->body.size);
+            assert_true(pd_forwards_answered(
+                &desk->forwards, given->client, given->correlation,
+                (struct pd_span){bytes, PD_REPLICA_ANSWER_HEAD_SIZE + given->body.size}));
+            given->client = 0;
+        }
+    }
+}
+
+static enum pd_replica_outcome serve(struct desk *desk, uint64_t cluster, uint8_t kind)
+{
+    uint8_t bytes[FRAME + PD_REPLICA_REQUEST_HEAD_SIZE + 64];
+    uint8_t *request = bytes + FRAME;
+    struct pd_kv_writer writer = {.bytes = request + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
+    struct pd_replica_answer_head head = {.outcome = PD_REPLICA_OUTCOME_COUNT};
+    uint32_t sent = desk->wire.count;
+    put_frame(bytes, 1, cluster, 0x1234567);
+    pd_replica_request_put_head(
+        request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    request[0] = kind;
+    pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = {(const uint8_t *)"k", 1}});
+    pd_forwards_frame(&desk->forwards, 9,
+                      (struct pd_span){bytes, FRAME + PD_REPLICA_REQUEST_HEAD_SIZE + writer.size});
+    world_loop(desk->world, desk->node);
+    give_answers(desk);
+    if (desk->wire.count == sent) {
+        return head.outcome; /* nothing was answered */
+    }
+    assert_int_equal(desk->wire.count, sent + 1);
+    assert_int_equal(desk->wire.to, 9);
+    assert_int_equal(desk->wire.bytes[1], 2);
+    assert_int_equal(frame_number(desk), 0x1234567);
+    assert_int_equal(
+        pd_replica_answer_decode(
+            (struct pd_span){desk->wire.bytes + FRAME, desk->wire.size - FRAME}, &head),
+        PD_OK);
+    return head.outcome;
+}
+
+static void a_leader_serves_and_who_leads_no_more_says_so(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, true);
+    assert_int_equal(serve(&desk, CLUSTER, PD_REPLICA_REQUEST_WRITE), PD_REPLICA_OK);
+    assert_int_equal(serve(&desk, CLUSTER, PD_REPLICA_REQUEST_READ), PD_REPLICA_INVALID);
+    assert_int_equal(serve(&desk, CLUSTER, 0xee), PD_REPLICA_INVALID);
+    assert_int_equal(serve(&desk, CLUSTER + 1, PD_REPLICA_REQUEST_WRITE), PD_REPLICA_OUTCOME_COUNT);
+    desk_close(&desk);
+    desk_open(&desk, false);
+    assert_int_equal(serve(&desk, CLUSTER, PD_REPLICA_REQUEST_WRITE), PD_REPLICA_NOT_LEADER);
+    desk_close(&desk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_finds_its_own_request_only),
+        cmocka_unit_test(a_lost_write_goes_again_under_its_number),
+        cmocka_unit_test(what_left_is_unknown_and_what_did_not_was_not_done),
+        cmocka_unit_test(a_leader_serves_and_who_leads_no_more_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
