@@ -7,7 +7,7 @@ size_t pd_abi_tables(const struct pd_import_table **tables_out)
 {
     /* Counts are constants of other files, so the list is filled in when it is asked for; always
      * the same. */
-    static struct pd_import_table tables[21];
+    static struct pd_import_table tables[22];
     size_t count = 0;
     tables[count++] =
         (struct pd_import_table){pd_lunatic_error_imports, pd_lunatic_error_import_count};
@@ -46,6 +46,8 @@ size_t pd_abi_tables(const struct pd_import_table **tables_out)
         (struct pd_import_table){pd_pando_kv_watch_imports, pd_pando_kv_watch_import_count};
     tables[count++] =
         (struct pd_import_table){pd_pando_network_imports, pd_pando_network_import_count};
+    tables[count++] =
+        (struct pd_import_table){pd_pando_sqlite_imports, pd_pando_sqlite_import_count};
     tables[count++] = (struct pd_import_table){pd_wasi_imports, pd_wasi_import_count};
     *tables_out = tables;
     return count;

@@ -59,5 +59,7 @@ extern const struct pd_import pd_pando_kv_watch_imports[];
 extern const size_t pd_pando_kv_watch_import_count;
 extern const struct pd_import pd_pando_network_imports[];
 extern const size_t pd_pando_network_import_count;
+extern const struct pd_import pd_pando_sqlite_imports[];
+extern const size_t pd_pando_sqlite_import_count;
 
 #endif

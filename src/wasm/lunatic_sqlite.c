@@ -7,16 +7,12 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
+#include "wasm/sqlite_calls.h"
 #include "wasm/sqlite_farewell.h"
-#include "wasm/sqlite_places.h"
-#include "wasm/sqlite_state.h"
-#include "wasm/sqlite_vfs.h"
 
 #define MODULE "lunatic::sqlite"
 _Static_assert(PD_SQLITE_CONNECTIONS_MAX + 1 == PD_SQLITE_FAREWELL_CONNECTIONS_MAX,
                "an actor's databases, and the one that its call works with");
-
-#define WHY_SIZE (PD_SQLITE_PATH_MAX + PD_SQLITE_ERROR_TEXT_SIZE)
 
 /* --- State ------------------------------------------------------------------------------------ */
 
@@ -72,8 +68,7 @@ static struct pd_sqlite_state *state_of(const struct pd_call *call)
     return state;
 }
 
-/* NULL after a trap. */
-static struct pd_sqlite_connection *find_connection(struct pd_call *call)
+struct pd_sqlite_connection *pd_sqlite_find_connection(struct pd_call *call)
 {
     const struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     struct pd_sqlite_connection *connection =
@@ -84,8 +79,7 @@ static struct pd_sqlite_connection *find_connection(struct pd_call *call)
     return connection;
 }
 
-/* NULL after a trap. */
-static struct pd_sqlite_statement *find_statement(struct pd_call *call)
+struct pd_sqlite_statement *pd_sqlite_find_statement(struct pd_call *call)
 {
     const struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     struct pd_sqlite_statement *statement =
@@ -117,26 +111,14 @@ static enum pd_call_result trap_code(struct pd_call *call, const char *function,
 
 /* --- Work for helpers ------------------------------------------------------------------------- */
 
-struct sqlite_job {
-    struct pd_blocking blocking;             /* first */
-    struct pd_sqlite_connection *connection; /* a reference */
-    struct pd_sqlite_statement *statement;   /* the connection's, or NULL */
-    void (*work)(struct sqlite_job *job);
-    int code; /* SQLite's */
-    struct pd_sqlite_place place;
-    char why[WHY_SIZE];
-    size_t text_size;
-    char text[]; /* a path or SQL, with a zero byte behind it */
-};
-
-static struct sqlite_job *job_of(struct pd_blocking *blocking)
+static struct pd_sqlite_job *job_of(struct pd_blocking *blocking)
 {
-    return (struct sqlite_job *)(void *)blocking;
+    return (struct pd_sqlite_job *)(void *)blocking;
 }
 
 static void job_work(struct pd_blocking *blocking)
 {
-    struct sqlite_job *job = job_of(blocking);
+    struct pd_sqlite_job *job = job_of(blocking);
     struct pd_sqlite_scope *scope = &job->connection->scope;
     scope->place = &job->place;
     job->work(job);
@@ -146,7 +128,7 @@ static void job_work(struct pd_blocking *blocking)
 
 static void job_release(struct pd_blocking *blocking)
 {
-    struct sqlite_job *job = job_of(blocking);
+    struct pd_sqlite_job *job = job_of(blocking);
     pd_sqlite_place_give(&job->place);
     pd_sqlite_connection_release(job->connection);
     pd_free(job);
@@ -154,15 +136,14 @@ static void job_release(struct pd_blocking *blocking)
 
 static void job_abandon(struct pd_call *call)
 {
-    struct sqlite_job *job = call->state;
+    struct pd_sqlite_job *job = call->state;
     job_release(&job->blocking);
 }
 
-/* For `connection`, whose reference it shares, with a copy of the text. NULL: no memory. */
-static struct sqlite_job *job_create(struct pd_sqlite_connection *connection, const char *text,
-                                     size_t size)
+struct pd_sqlite_job *pd_sqlite_job_create(struct pd_sqlite_connection *connection,
+                                           const char *text, size_t size)
 {
-    struct sqlite_job *job = pd_alloc(sizeof *job + size + 1);
+    struct pd_sqlite_job *job = pd_alloc(sizeof *job + size + 1);
     if (job == NULL) {
         return NULL;
     }
@@ -181,7 +162,7 @@ static struct sqlite_job *job_create(struct pd_sqlite_connection *connection, co
 
 static enum pd_call_result job_begin(struct pd_call *call)
 {
-    struct sqlite_job *job = call->state;
+    struct pd_sqlite_job *job = call->state;
     if (!pd_sqlite_place_is_held(&job->place)) {
         return PD_CALL_WAIT; /* woken for something else */
     }
@@ -193,7 +174,7 @@ static enum pd_call_result job_begin(struct pd_call *call)
 /* Wait for a place, then for the work. */
 static enum pd_call_result job_start(struct pd_call *call)
 {
-    struct sqlite_job *job = call->state;
+    struct pd_sqlite_job *job = call->state;
     struct pd_process *process = pd_guest_process(call->guest);
     call->resume = job_begin;
     bool is_held =
@@ -201,10 +182,10 @@ static enum pd_call_result job_start(struct pd_call *call)
     return is_held ? job_begin(call) : PD_CALL_WAIT;
 }
 
-static enum pd_call_result job_run(struct pd_call *call, struct sqlite_job *job, const char *name,
-                                   void (*work)(struct sqlite_job *job),
-                                   enum pd_call_result (*finish)(struct pd_call *call,
-                                                                 struct pd_blocking *self))
+enum pd_call_result pd_sqlite_job_run(struct pd_call *call, struct pd_sqlite_job *job,
+                                      const char *name, void (*work)(struct pd_sqlite_job *job),
+                                      enum pd_call_result (*finish)(struct pd_call *call,
+                                                                    struct pd_blocking *self))
 {
     struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     job->work = work;
@@ -219,8 +200,7 @@ static enum pd_call_result job_run(struct pd_call *call, struct sqlite_job *job,
     return job_start(call);
 }
 
-/* What every `finish` begins with. */
-static struct sqlite_job *job_finished(struct pd_call *call, struct pd_blocking *blocking)
+struct pd_sqlite_job *pd_sqlite_job_finished(struct pd_call *call, struct pd_blocking *blocking)
 {
     struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     pd_sqlite_connection_release(state->working); /* not the last: the job has one */
@@ -230,14 +210,14 @@ static struct sqlite_job *job_finished(struct pd_call *call, struct pd_blocking 
 
 /* --- open ------------------------------------------------------------------------------------- */
 
-static void open_work(struct sqlite_job *job)
+static void open_work(struct pd_sqlite_job *job)
 {
     job->code = pd_sqlite_connection_open(job->connection, job->text, job->why, sizeof job->why);
 }
 
 static enum pd_call_result open_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    struct sqlite_job *job = job_finished(call, blocking);
+    struct pd_sqlite_job *job = pd_sqlite_job_finished(call, blocking);
     struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     uint32_t id_at = pd_call_u32(call, 2);
     uint64_t id = 0;
@@ -274,34 +254,34 @@ static enum pd_call_result open_database(struct pd_call *call)
     }
     struct pd_sqlite_connection *connection = pd_sqlite_connection_create(
         state->account, self->rights->wasi, pd_guest_host(call->guest), PD_SQLITE_STEPS_MAX);
-    struct sqlite_job *job = connection == NULL ? NULL : job_create(connection, path, size);
+    struct pd_sqlite_job *job =
+        connection == NULL ? NULL : pd_sqlite_job_create(connection, path, size);
     if (connection != NULL) {
         pd_sqlite_connection_release(connection); /* the job's, if there is one */
     }
     if (job == NULL) {
         return pd_call_error(call, id_at, "no memory for a connection");
     }
-    return job_run(call, job, "open", open_work, open_finish);
+    return pd_sqlite_job_run(call, job, "open", open_work, open_finish);
 }
 
 /* --- Statements ------------------------------------------------------------------------------- */
 
 _Static_assert(PD_SQLITE_LENGTH_MAX == 1048576, "the words of execute say so");
 
-/* SQL of the guest (arguments 1 and 2). NULL after a trap. */
-static const char *sql_of(struct pd_call *call)
+const char *pd_sqlite_sql_of(struct pd_call *call)
 {
     return text_of(call, pd_call_u32(call, 1), pd_call_u32(call, 2), PD_SQLITE_LENGTH_MAX, "SQL");
 }
 
-static void execute_work(struct sqlite_job *job)
+static void execute_work(struct pd_sqlite_job *job)
 {
     job->code = pd_sqlite_execute(job->connection, job->text);
 }
 
 static enum pd_call_result execute_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    return pd_call_done(call, (uint32_t)job_finished(call, blocking)->code);
+    return pd_call_done(call, (uint32_t)pd_sqlite_job_finished(call, blocking)->code);
 }
 
 static enum pd_call_result refuse(struct pd_call *call, struct pd_sqlite_connection *connection,
@@ -314,8 +294,8 @@ static enum pd_call_result refuse(struct pd_call *call, struct pd_sqlite_connect
 static enum pd_call_result execute(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
-    struct pd_sqlite_connection *connection = find_connection(call);
-    const char *sql = connection == NULL ? NULL : sql_of(call);
+    struct pd_sqlite_connection *connection = pd_sqlite_find_connection(call);
+    const char *sql = connection == NULL ? NULL : pd_sqlite_sql_of(call);
     if (sql == NULL) {
         return PD_CALL_TRAP;
     }
@@ -325,19 +305,19 @@ static enum pd_call_result execute(struct pd_call *call)
     if (memchr(sql, '\0', size) != NULL) {
         return refuse(call, connection, SQLITE_ERROR, "SQL has no zero bytes");
     }
-    struct sqlite_job *job = job_create(connection, sql, size);
+    struct pd_sqlite_job *job = pd_sqlite_job_create(connection, sql, size);
     return job == NULL ? refuse(call, connection, SQLITE_NOMEM, "no memory for the SQL")
-                       : job_run(call, job, "execute", execute_work, execute_finish);
+                       : pd_sqlite_job_run(call, job, "execute", execute_work, execute_finish);
 }
 
-static void prepare_work(struct sqlite_job *job)
+static void prepare_work(struct pd_sqlite_job *job)
 {
     job->code = pd_sqlite_prepare(job->connection, job->text, job->text_size, &job->statement);
 }
 
 static enum pd_call_result prepare_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    struct sqlite_job *job = job_finished(call, blocking);
+    struct pd_sqlite_job *job = pd_sqlite_job_finished(call, blocking);
     struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     if (job->code != SQLITE_OK) {
         return trap_code(call, "query_prepare", job->connection, job->code);
@@ -353,8 +333,8 @@ static enum pd_call_result prepare_finish(struct pd_call *call, struct pd_blocki
 static enum pd_call_result query_prepare(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
-    struct pd_sqlite_connection *connection = find_connection(call);
-    const char *sql = connection == NULL ? NULL : sql_of(call);
+    struct pd_sqlite_connection *connection = pd_sqlite_find_connection(call);
+    const char *sql = connection == NULL ? NULL : pd_sqlite_sql_of(call);
     if (sql == NULL) {
         return PD_CALL_TRAP;
     }
@@ -369,43 +349,43 @@ static enum pd_call_result query_prepare(struct pd_call *call)
                                    "that are not needed (sqlite3_finalize)",
                             PD_SQLITE_STATEMENTS_MAX);
     }
-    struct sqlite_job *job = job_create(connection, sql, size);
-    return job == NULL ? pd_call_trap(call, MODULE "::query_prepare: no memory")
-                       : job_run(call, job, "query_prepare", prepare_work, prepare_finish);
+    struct pd_sqlite_job *job = pd_sqlite_job_create(connection, sql, size);
+    return job == NULL
+               ? pd_call_trap(call, MODULE "::query_prepare: no memory")
+               : pd_sqlite_job_run(call, job, "query_prepare", prepare_work, prepare_finish);
 }
 
-/* A job on the statement of argument 0. */
-static enum pd_call_result on_statement(struct pd_call *call, const char *name,
-                                        void (*work)(struct sqlite_job *job),
-                                        enum pd_call_result (*finish)(struct pd_call *call,
-                                                                      struct pd_blocking *self))
+enum pd_call_result pd_sqlite_on_statement(struct pd_call *call, const char *name,
+                                           void (*work)(struct pd_sqlite_job *job),
+                                           enum pd_call_result (*finish)(struct pd_call *call,
+                                                                         struct pd_blocking *self))
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
+    struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
     if (statement == NULL) {
         return PD_CALL_TRAP;
     }
-    struct sqlite_job *job = job_create(statement->connection, NULL, 0);
+    struct pd_sqlite_job *job = pd_sqlite_job_create(statement->connection, NULL, 0);
     if (job == NULL) {
         return pd_call_trap(call, MODULE "::%s: no memory", name);
     }
     job->statement = statement;
-    return job_run(call, job, name, work, finish);
+    return pd_sqlite_job_run(call, job, name, work, finish);
 }
 
 static enum pd_call_result done_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    (void)job_finished(call, blocking);
+    (void)pd_sqlite_job_finished(call, blocking);
     return PD_CALL_DONE;
 }
 
-static void step_work(struct sqlite_job *job)
+static void step_work(struct pd_sqlite_job *job)
 {
     job->code = pd_sqlite_step(job->statement);
 }
 
 static enum pd_call_result step_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    struct sqlite_job *job = job_finished(call, blocking);
+    struct pd_sqlite_job *job = pd_sqlite_job_finished(call, blocking);
     if (job->code != SQLITE_ROW && job->code != SQLITE_DONE) {
         return trap_code(call, "sqlite3_step", job->connection, job->code);
     }
@@ -414,34 +394,34 @@ static enum pd_call_result step_finish(struct pd_call *call, struct pd_blocking 
 
 static enum pd_call_result step(struct pd_call *call)
 {
-    return on_statement(call, "sqlite3_step", step_work, step_finish);
+    return pd_sqlite_on_statement(call, "sqlite3_step", step_work, step_finish);
 }
 
-static void reset_work(struct sqlite_job *job)
+static void reset_work(struct pd_sqlite_job *job)
 {
     pd_sqlite_reset(job->statement);
 }
 
 static enum pd_call_result statement_reset(struct pd_call *call)
 {
-    return on_statement(call, "statement_reset", reset_work, done_finish);
+    return pd_sqlite_on_statement(call, "statement_reset", reset_work, done_finish);
 }
 
-static void finalize_work(struct sqlite_job *job)
+static void finalize_work(struct pd_sqlite_job *job)
 {
     pd_sqlite_finalize(job->statement);
 }
 
 static enum pd_call_result finalize_finish(struct pd_call *call, struct pd_blocking *blocking)
 {
-    (void)job_finished(call, blocking);
+    (void)pd_sqlite_job_finished(call, blocking);
     (void)pd_id_table_take(&pd_call_process(call)->sqlite->statements, call->arguments[0]);
     return PD_CALL_DONE;
 }
 
 static enum pd_call_result finalize(struct pd_call *call)
 {
-    return on_statement(call, "sqlite3_finalize", finalize_work, finalize_finish);
+    return pd_sqlite_on_statement(call, "sqlite3_finalize", finalize_work, finalize_finish);
 }
 
 /* --- Parameters ------------------------------------------------------------------------------- */
@@ -466,10 +446,10 @@ static enum pd_status check_list(const uint8_t *bytes, size_t size)
     return status;
 }
 
-static enum pd_call_result bind_value(struct pd_call *call)
+enum pd_call_result pd_sqlite_bind_list(struct pd_call *call, int *code_out)
 {
     uint32_t size = pd_call_u32(call, 2);
-    struct pd_sqlite_statement *statement = find_statement(call);
+    struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
     const uint8_t *bytes =
         statement == NULL ? NULL : pd_call_bytes(call, pd_call_u32(call, 1), size, "values");
     if (bytes == NULL) {
@@ -482,18 +462,26 @@ static enum pd_call_result bind_value(struct pd_call *call)
     struct pd_sqlite_binds binds;
     struct pd_sqlite_bind bind;
     uint32_t nameless = 0;
-    int code = SQLITE_OK;
+    *code_out = SQLITE_OK;
     status = pd_sqlite_binds_begin(&binds, bytes, size);
-    while (status == PD_OK && binds.count > 0 && code == SQLITE_OK) {
+    while (status == PD_OK && binds.count > 0 && *code_out == SQLITE_OK) {
         status = pd_sqlite_binds_next(&binds, &bind);
         if (status == PD_OK) {
-            code = pd_sqlite_bind(statement, &bind, &nameless);
+            *code_out = pd_sqlite_bind(statement, &bind, &nameless);
         }
     }
-    if (code != SQLITE_OK) {
+    return PD_CALL_DONE;
+}
+
+static enum pd_call_result bind_value(struct pd_call *call)
+{
+    int code = SQLITE_OK;
+    enum pd_call_result result = pd_sqlite_bind_list(call, &code);
+    if (result == PD_CALL_DONE && code != SQLITE_OK) {
+        struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
         return trap_code(call, "bind_value", statement->connection, code);
     }
-    return PD_CALL_DONE;
+    return result;
 }
 
 /* --- Answers in memory that the guest allocates ----------------------------------------------- */
@@ -542,11 +530,19 @@ static enum pd_call_result deliver_finish(struct pd_call *call, bool is_ok, uint
     return result;
 }
 
-/* Counted to the actor, who may have no state yet; then its call traps. */
-static struct pd_sqlite_answer new_answer(const struct pd_call *call)
+struct pd_sqlite_answer pd_sqlite_new_answer(const struct pd_call *call)
 {
     const struct pd_sqlite_state *state = pd_call_process(call)->sqlite;
     return (struct pd_sqlite_answer){.account = state == NULL ? NULL : state->account};
+}
+
+enum pd_call_result pd_sqlite_trap_answer(struct pd_call *call, struct pd_sqlite_answer *answer)
+{
+    bool is_long = answer->status == PD_ERR_FULL;
+    pd_sqlite_answer_deinit(answer);
+    return is_long
+               ? pd_call_trap(call, MODULE ": an answer has at most %u bytes", PD_SQLITE_ANSWER_MAX)
+               : pd_call_trap(call, MODULE ": no memory for the answer");
 }
 
 /* Takes what is in *answer. */
@@ -555,12 +551,8 @@ static enum pd_call_result answer_with(struct pd_call *call, struct pd_sqlite_an
 {
     struct delivery *delivery = pd_alloc_zeroed(1, sizeof *delivery);
     if (answer->status != PD_OK || delivery == NULL) {
-        bool is_long = answer->status == PD_ERR_FULL;
-        pd_sqlite_answer_deinit(answer);
         pd_free(delivery);
-        return is_long ? pd_call_trap(call, MODULE ": an answer has at most %u bytes",
-                                      PD_SQLITE_ANSWER_MAX)
-                       : pd_call_trap(call, MODULE ": no memory for the answer");
+        return pd_sqlite_trap_answer(call, answer);
     }
     delivery->answer = *answer;
     delivery->length_argument = length_argument;
@@ -611,8 +603,8 @@ static void put_name_or_none(struct pd_sqlite_statement *statement, uint32_t col
 
 static enum pd_call_result answer_column(struct pd_call *call, put_column *put)
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = new_answer(call);
+    struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
+    struct pd_sqlite_answer answer = pd_sqlite_new_answer(call);
     uint32_t column = 0;
     if (statement == NULL || !read_column_index(call, statement, &column)) {
         return PD_CALL_TRAP;
@@ -623,8 +615,8 @@ static enum pd_call_result answer_column(struct pd_call *call, put_column *put)
 
 static enum pd_call_result answer_columns(struct pd_call *call, put_column *put)
 {
-    struct pd_sqlite_statement *statement = find_statement(call);
-    struct pd_sqlite_answer answer = new_answer(call);
+    struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
+    struct pd_sqlite_answer answer = pd_sqlite_new_answer(call);
     if (statement == NULL) {
         return PD_CALL_TRAP;
     }
@@ -659,8 +651,8 @@ static enum pd_call_result column_name(struct pd_call *call)
 /* {code: Option<u32>, message: Option<String>}; both None when nothing failed. */
 static enum pd_call_result last_error(struct pd_call *call)
 {
-    struct pd_sqlite_connection *connection = find_connection(call);
-    struct pd_sqlite_answer answer = new_answer(call);
+    struct pd_sqlite_connection *connection = pd_sqlite_find_connection(call);
+    struct pd_sqlite_answer answer = pd_sqlite_new_answer(call);
     if (connection == NULL) {
         return PD_CALL_TRAP;
     }
@@ -680,13 +672,13 @@ static enum pd_call_result last_error(struct pd_call *call)
 
 static enum pd_call_result column_count(struct pd_call *call)
 {
-    const struct pd_sqlite_statement *statement = find_statement(call);
+    const struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
     return statement == NULL ? PD_CALL_TRAP : pd_call_done(call, pd_sqlite_column_count(statement));
 }
 
 static enum pd_call_result changes(struct pd_call *call)
 {
-    struct pd_sqlite_connection *connection = find_connection(call);
+    struct pd_sqlite_connection *connection = pd_sqlite_find_connection(call);
     return connection == NULL ? PD_CALL_TRAP : pd_call_done(call, pd_sqlite_changes(connection));
 }
 
