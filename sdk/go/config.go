@@ -40,6 +40,9 @@ func importPreopen(config uint64, path string)
 //go:wasmimport pando::kv config_allow
 func importAllowKV(config uint64, prefix unsafe.Pointer, size uint32)
 
+//go:wasmimport pando::network config_allow
+func importAllowNetwork(config uint64, right string, id unsafe.Pointer) uint32
+
 // Config is what a child may do and what it starts with. It begins with no permission, directory,
 // argument or variable, and with this process's own limits. Rights only shrink: granting what one
 // does not have ends the process as [Denied].
@@ -82,6 +85,17 @@ func (c *Config) CanSpawn(can bool) { importCanSpawn(c.number, number(can)) }
 // AllowKV lets it touch keys of the store that begin with prefix.
 func (c *Config) AllowKV(prefix string) {
 	importAllowKV(c.number, unsafe.Pointer(unsafe.StringData(prefix)), uint32(len(prefix)))
+}
+
+// AllowNetwork says what it may reach: "none", "local", "all", or a list such as
+// "api.example:443,10.0.0.0/8". It begins with this process's own right; an error: the text is none of
+// these, or more than that.
+func (c *Config) AllowNetwork(right string) error {
+	var id uint64
+	if importAllowNetwork(c.number, right, unsafe.Pointer(&id)) != 0 {
+		return TakeError(id)
+	}
+	return nil
 }
 
 // AddVariable sets an environment variable. Traps: an empty name, or '=' in it.

@@ -188,6 +188,14 @@ func (p Pid) Send(tag uint64, bytes []byte) {
 	importSend(uint64(p))
 }
 
+// SendWith sends a message that load puts something into, such as a socket. It is what package
+// pandonet moves streams with.
+func (p Pid) SendWith(tag uint64, bytes []byte, load func()) {
+	create(tag, bytes)
+	load()
+	importSend(uint64(p))
+}
+
 // TrySend sends a message without waiting: [ErrFull], [ErrGone].
 func (p Pid) TrySend(tag uint64, bytes []byte) error {
 	create(tag, bytes)

@@ -104,8 +104,12 @@ func (f Function) SpawnLink(tag, argument uint64) (Pid, error) {
 // SpawnWith starts a process.
 func (f Function) SpawnWith(argument uint64, options Options) (Pid, error) {
 	params := f.params(argument)
+	return spawn(inherit, entry, params[:], options)
+}
+
+func spawn(module uint64, function string, params []byte, options Options) (Pid, error) {
 	var id uint64
-	code := importSpawn(options.Link, options.Config.id(), inherit, entry, unsafe.Pointer(&params),
+	code := importSpawn(options.Link, options.Config.id(), module, function, pointer(params),
 		uint32(len(params)), unsafe.Pointer(&id))
 	if code != 0 {
 		return 0, TakeError(id)

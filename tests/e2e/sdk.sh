@@ -27,6 +27,14 @@ well() {
     [ "$failures" -eq "$before" ] || tail -n 40 "$err"
 }
 
+# outside LANGUAGE: a directory of its own, with the certificate of localhost if openssl makes one.
+outside() {
+    mkdir "$work/$1-files"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$work/$1-files/key.pem" -out "$work/$1-files/cert.pem" \
+        >"$work/openssl.log" 2>&1 || skip "e2e/sdk/$1/tls" 'openssl makes no certificate'
+}
+
 # --- Rust ------------------------------------------------------------------------------------------
 cp -r "$PANDO_SOURCE_DIR/sdk/rust" "$work/rust" # cargo writes a lock file beside the manifest
 rust() { built env -C "$work/rust/tests/features" CARGO_NET_OFFLINE=true CARGO_TARGET_DIR="$work/target" "$@"; }
@@ -39,7 +47,8 @@ else
     skip e2e/sdk/rust 'no cargo here has std for wasm32-wasip1 or wasm32-wasi'
 fi
 if [ -n "${module-}" ]; then
-    well --node "$data" --allow-kv sdk-rust/ "$module"
+    outside rust
+    well --node "$data" --allow-kv sdk-rust/ --net local --dir "$work/rust-files::/" "$module"
     well --profile guarded "$module" no-store
 fi
 
@@ -48,8 +57,8 @@ go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go1\.//; s
 if [ "${go_version:-0}" -ge 24 ]; then
     # -trimpath: the same bytes as the last time, so that their compiled code is found again.
     built env -C "$PANDO_SOURCE_DIR/sdk/go/tests/features" GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local GOFLAGS=-trimpath \
-        GOWORK=off GOPROXY=off go build -buildvcs=false -buildmode=c-shared -o "$work/go.wasm" . &&
-        well --profile guarded --node "$data" --allow-kv sdk-go/ "$work/go.wasm"
+        GOWORK=off GOPROXY=off go build -buildvcs=false -buildmode=c-shared -o "$work/go.wasm" . && outside go &&
+        well --profile guarded --node "$data" --allow-kv sdk-go/ --net local --dir "$work/go-files::/" "$work/go.wasm"
 else
     skip e2e/sdk/go 'there is no Go 1.24 or newer'
 fi

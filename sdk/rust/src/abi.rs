@@ -23,6 +23,12 @@ pub mod message {
         pub fn data_size() -> u64;
         pub fn send(pid: u64) -> u32;
         pub fn receive(tags: *const u64, count: u32, timeout_ms: u64) -> u32;
+        pub fn push_tcp_stream(stream: u64) -> u64;
+        pub fn take_tcp_stream(index: u64) -> u64;
+        pub fn push_tls_stream(stream: u64) -> u64;
+        pub fn take_tls_stream(index: u64) -> u64;
+        pub fn push_udp_socket(socket: u64) -> u64;
+        pub fn take_udp_socket(index: u64) -> u64;
     }
     #[link(wasm_import_module = "pando::message")]
     extern "C" {
@@ -75,6 +81,8 @@ pub mod process {
         pub fn unlink(pid: u64);
         pub fn kill(pid: u64);
         pub fn exists(pid: u64) -> u32;
+        pub fn compile_module(bytes: *const u8, size: u32, id_out: *mut u64) -> i32;
+        pub fn drop_module(module: u64);
         pub fn create_config() -> u64;
         pub fn drop_config(config: u64);
         pub fn config_set_max_memory(config: u64, bytes: u64);
@@ -264,6 +272,165 @@ pub mod kv {
         pub fn set_timeout(ms: u64);
         pub fn last_error() -> u64;
         pub fn config_allow(config: u64, prefix: *const u8, size: u32);
+    }
+}
+
+pub mod net {
+    /// Bytes to be written or looked at, as the functions take several of them.
+    #[repr(C)]
+    pub struct Part {
+        pub bytes: *const u8,
+        pub size: u32,
+    }
+
+    /// An address as the functions write it.
+    #[derive(Default)]
+    pub struct Address {
+        pub kind: u32,
+        pub ip: [u8; 16],
+        pub port: u16,
+        pub flow: u32,
+        pub scope: u32,
+    }
+
+    #[link(wasm_import_module = "lunatic::networking")]
+    extern "C" {
+        pub fn resolve(name: *const u8, size: u32, timeout_ms: u64, out: *mut u64) -> u32;
+        pub fn resolve_next(
+            list: u64,
+            kind: *mut u32,
+            ip: *mut u8,
+            port: *mut u16,
+            flow: *mut u32,
+            scope: *mut u32,
+        ) -> u32;
+        pub fn drop_dns_iterator(list: u64);
+        pub fn tcp_bind(
+            kind: u32,
+            ip: *const u8,
+            port: u32,
+            flow: u32,
+            scope: u32,
+            out: *mut u64,
+        ) -> u32;
+        pub fn tcp_local_addr(listener: u64, out: *mut u64) -> u32;
+        pub fn tcp_peer_addr(stream: u64, out: *mut u64) -> u32;
+        pub fn tcp_accept(listener: u64, out: *mut u64, peer_out: *mut u64) -> u32;
+        pub fn tcp_connect(
+            kind: u32,
+            ip: *const u8,
+            port: u32,
+            flow: u32,
+            scope: u32,
+            timeout_ms: u64,
+            out: *mut u64,
+        ) -> u32;
+        pub fn tcp_write_vectored(
+            stream: u64,
+            parts: *const Part,
+            count: u32,
+            out: *mut u64,
+        ) -> u32;
+        pub fn tcp_read(stream: u64, to: *mut u8, size: u32, out: *mut u64) -> u32;
+        pub fn tcp_peek(stream: u64, to: *mut u8, size: u32, out: *mut u64) -> u32;
+        pub fn tcp_flush(stream: u64, out: *mut u64) -> u32;
+        pub fn set_read_timeout(stream: u64, ms: u64);
+        pub fn set_write_timeout(stream: u64, ms: u64);
+        pub fn set_peek_timeout(stream: u64, ms: u64);
+        pub fn clone_tcp_stream(stream: u64) -> u64;
+        pub fn drop_tcp_listener(listener: u64);
+        pub fn drop_tcp_stream(stream: u64);
+        pub fn udp_bind(
+            kind: u32,
+            ip: *const u8,
+            port: u32,
+            flow: u32,
+            scope: u32,
+            out: *mut u64,
+        ) -> u32;
+        pub fn udp_local_addr(socket: u64, out: *mut u64) -> u32;
+        pub fn udp_receive_from(
+            socket: u64,
+            to: *mut u8,
+            size: u32,
+            out: *mut u64,
+            from_out: *mut u64,
+        ) -> u32;
+        pub fn udp_send_to(
+            socket: u64,
+            bytes: *const u8,
+            size: u32,
+            kind: u32,
+            ip: *const u8,
+            port: u32,
+            flow: u32,
+            scope: u32,
+            out: *mut u64,
+        ) -> u32;
+        pub fn clone_udp_socket(socket: u64) -> u64;
+        pub fn drop_udp_socket(socket: u64);
+        pub fn set_udp_socket_broadcast(socket: u64, may: u32);
+        pub fn tls_bind(
+            kind: u32,
+            ip: *const u8,
+            port: u32,
+            flow: u32,
+            scope: u32,
+            out: *mut u64,
+            certificate: *const u8,
+            certificate_size: u32,
+            key: *const u8,
+            key_size: u32,
+        ) -> u32;
+        pub fn tls_local_addr(listener: u64, out: *mut u64) -> u32;
+        pub fn tls_accept(listener: u64, out: *mut u64, peer_out: *mut u64) -> u32;
+        pub fn tls_connect(
+            host: *const u8,
+            size: u32,
+            port: u32,
+            timeout_ms: u64,
+            out: *mut u64,
+            roots: *const Part,
+            count: u32,
+        ) -> u32;
+        pub fn tls_write_vectored(
+            stream: u64,
+            parts: *const Part,
+            count: u32,
+            out: *mut u64,
+        ) -> u32;
+        pub fn tls_read(stream: u64, to: *mut u8, size: u32, out: *mut u64) -> u32;
+        pub fn tls_flush(stream: u64, out: *mut u64) -> u32;
+        pub fn set_tls_read_timeout(stream: u64, ms: u64);
+        pub fn set_tls_write_timeout(stream: u64, ms: u64);
+        pub fn clone_tls_stream(stream: u64) -> u64;
+        pub fn drop_tls_listener(listener: u64);
+        pub fn drop_tls_stream(stream: u64);
+    }
+    #[link(wasm_import_module = "pando::network")]
+    extern "C" {
+        pub fn config_allow(config: u64, text: *const u8, size: u32, out: *mut u64) -> u32;
+    }
+}
+
+pub mod sqlite {
+    #[link(wasm_import_module = "lunatic::sqlite")]
+    extern "C" {
+        pub fn open(path: *const u8, size: u32, out: *mut u64) -> u64;
+        pub fn execute(database: u64, sql: *const u8, size: u32) -> u32;
+        pub fn sqlite3_changes(database: u64) -> u32;
+        pub fn statement_reset(statement: u64);
+        pub fn sqlite3_finalize(statement: u64);
+    }
+    #[link(wasm_import_module = "pando::sqlite")]
+    extern "C" {
+        pub fn prepare(database: u64, sql: *const u8, size: u32, out: *mut u64) -> u32;
+        pub fn bind(statement: u64, list: *const u8, size: u32) -> u32;
+        pub fn step(statement: u64) -> u32;
+        pub fn row(statement: u64, to: *mut u8, room: u32) -> u32;
+        pub fn names(statement: u64, to: *mut u8, room: u32) -> u32;
+        pub fn error(database: u64, to: *mut u8, room: u32) -> u32;
+        pub fn close(database: u64) -> u32;
     }
 }
 

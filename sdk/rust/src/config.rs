@@ -1,7 +1,7 @@
 //! What a child may do and what it starts with. Rights only shrink: granting what one does not have
 //! ends the process with [`Reason::Denied`](crate::Reason::Denied).
 
-use crate::abi;
+use crate::{abi, Error};
 
 /// Begins with no permission, directory, argument or variable, and with this process's own limits.
 /// Children keep what they were started with; dropping it changes nothing for them.
@@ -63,6 +63,21 @@ impl Config {
         // SAFETY: the prefix is read during the call.
         unsafe { abi::kv::config_allow(self.0, prefix.as_ptr(), prefix.len() as u32) };
         self
+    }
+
+    /// What it may reach of the network: `"none"`, `"local"`, `"all"`, or a list such as
+    /// `"api.example:443,10.0.0.0/8"`. It begins with this process's own right; an error: the text
+    /// is none of these, or more than that.
+    pub fn allow_network(&mut self, right: &str) -> Result<&mut Self, Error> {
+        let mut error = 0;
+        // SAFETY: the text is read during the call, `error` is written.
+        let code = unsafe {
+            abi::net::config_allow(self.0, right.as_ptr(), right.len() as u32, &mut error)
+        };
+        match code {
+            0 => Ok(self),
+            _ => Err(Error::take(error)),
+        }
     }
 
     /// Sets an environment variable. Traps: an empty name, or '=' in it.

@@ -1,6 +1,6 @@
 use crate::abi;
 
-/// What went wrong, in words: of spawning, supervising, compiling.
+/// What went wrong, in words: of spawning, supervising, compiling, rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 
@@ -15,6 +15,10 @@ impl Error {
             bytes
         };
         Error(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.0
     }
 
     pub(crate) fn timed_out() -> Error {

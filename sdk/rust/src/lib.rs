@@ -43,8 +43,11 @@ pub mod group;
 pub mod info;
 pub mod kv;
 mod message;
+pub mod module;
 pub mod names;
+pub mod net;
 pub mod process;
+pub mod sqlite;
 pub mod supervisor;
 
 use std::time::Duration;

@@ -50,16 +50,24 @@ impl<'config> Spawn<'config> {
 
     /// Starts `function(argument)` as a process.
     pub fn start(self, function: fn(u64), argument: u64) -> Result<Pid, Error> {
-        let params = abi::params(function, argument);
+        self.start_export(abi::INHERIT, abi::ENTRY, &abi::params(function, argument))
+    }
+
+    pub(crate) fn start_export(
+        self,
+        module: u64,
+        function: &str,
+        params: &[u8],
+    ) -> Result<Pid, Error> {
         let mut id = 0;
         // SAFETY: name and parameters are read during the call, `id` is written.
         let code = unsafe {
             abi::process::spawn(
                 self.link_tag,
                 self.config.map_or(abi::INHERIT, Config::id),
-                abi::INHERIT,
-                abi::ENTRY.as_ptr(),
-                abi::ENTRY.len() as u32,
+                module,
+                function.as_ptr(),
+                function.len() as u32,
                 params.as_ptr(),
                 params.len() as u32,
                 &mut id,

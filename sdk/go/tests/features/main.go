@@ -283,6 +283,7 @@ func main() {
 	namesAndGroups()
 	supervisors()
 	rightsAndFigures()
+	outside()
 	store()
 	os.Stdout.WriteString("all is well\n")
 }

@@ -2,6 +2,8 @@
 //! and when it does not. Its keys begin with sdk-rust/; it is started with that right, or with the
 //! argument `no-store`. A panic's line says what is wrong.
 
+mod outside;
+
 use std::time::Duration;
 
 use pando::config::Config;
@@ -389,6 +391,7 @@ fn main() {
     names_and_groups();
     supervisors();
     rights_and_figures();
+    outside::all();
     if std::env::args().any(|word| word == "no-store") {
         assert_eq!(kv::put("sdk-rust/x", "").unwrap_err().code, Code::Unavailable);
     } else {
