@@ -146,6 +146,22 @@ else
     echo text >"$work/embed/sdk/c/template/notes"
     found=$(embedded)
     [ "$found" = "$all" ] || fail "of a checkout it takes $found"
+
+    # Of the build too: a file that is only added after it was seen is taken by the next one.
+    cp -r "$PANDO_SOURCE_DIR/cmake" "$work/embed/cmake"
+    # shellcheck disable=SC2016 # it is CMake's variable
+    printf '%s\n' 'cmake_minimum_required(VERSION 3.25)' 'project(embed NONE)' 'include(cmake/PandoTemplates.cmake)' \
+        'add_custom_target(embed ALL DEPENDS ${PANDO_TEMPLATES})' >"$work/embed/CMakeLists.txt"
+    built() {
+        cmake -S "$work/embed" -B "$work/embed-build" >"$work/cmake.log" 2>&1 &&
+            cmake --build "$work/embed-build" >>"$work/cmake.log" 2>&1 || { fail 'embedding'; tail -n 20 "$work/cmake.log"; }
+        grep -o '"[a-z]*", "[^"]*"' "$work/embed-build/generated/templates.c" | tr -d '",' | tr '\n' ';'
+    }
+    found=$(built)
+    [ "$found" = "$all" ] || fail "of a checkout a build takes $found"
+    git -C "$work/embed" add sdk/c/template/notes
+    found=$(cmake --build "$work/embed-build" >/dev/null && built)
+    [ "$found" = "${all}c notes;" ] || fail "of a file that was added a build takes $found"
 fi
 
 finish
