@@ -173,8 +173,9 @@ void pd_app_print_tree(const struct pd_app *app, const struct pd_app_output *out
 /* Those below the root, depth first, each supervisor before its children. NULL: it was the last. */
 const struct pd_app_child *pd_app_next(const struct pd_app_child *child);
 
-/* Look whether each worker's module exports the function that it begins with, as running does. A
- * line for each that does not: whose it is, and what its module exports.
+/* Look whether each worker's module exports the function that it begins with, and whether that
+ * takes the arguments of the file, as running does. A line for each that does not: whose it is, and
+ * what its module exports.
  * PD_OK. PD_ERR_INVALID: there were such. PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_app_check_exports(const struct pd_app *app, const char *file,
                                                  const struct pd_app_files *files,

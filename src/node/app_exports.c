@@ -1,4 +1,6 @@
-/* Whether the modules of an application file export what it names. */
+/* Whether the modules of an application file export what it names, with parameters that its
+ * arguments fit. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@
 struct reader {
     const struct pd_app_files *files;
     uint8_t *bytes;
+    size_t size;
     size_t capacity;
 };
 
@@ -22,13 +25,13 @@ static enum pd_status begin(struct reader *reader, const char *path,
                             struct pd_module_exports *exports)
 {
     for (;;) {
-        size_t size = 0;
         if (reader->files->read(reader->files->context, path, reader->bytes, reader->capacity,
-                                &size) != PD_OK) {
+                                &reader->size) != PD_OK) {
             return PD_ERR_UNKNOWN;
         }
-        enum pd_status status = pd_module_exports_begin(exports, reader->bytes, size);
-        bool has_more = size == reader->capacity && size < PD_MODULE_BYTES_MAX_DEFAULT;
+        enum pd_status status = pd_module_exports_begin(exports, reader->bytes, reader->size);
+        bool has_more =
+            reader->size == reader->capacity && reader->size < PD_MODULE_BYTES_MAX_DEFAULT;
         if (status == PD_ERR_FULL && !has_more) {
             *exports = (struct pd_module_exports){.left = 0};
             return PD_OK;
@@ -61,9 +64,10 @@ static void write_names(struct pd_module_exports exports, char *text, size_t siz
 {
     const char *name = NULL;
     size_t name_size = 0;
+    uint32_t index = 0;
     uint32_t named = 0;
     size_t used = 0;
-    while (pd_module_exports_next(&exports, &name, &name_size) == PD_OK) {
+    while (pd_module_exports_next(&exports, &name, &name_size, &index) == PD_OK) {
         if (!is_plain(name, name_size)) {
             continue;
         }
@@ -80,11 +84,11 @@ static void write_names(struct pd_module_exports exports, char *text, size_t siz
     }
 }
 
-static bool has_function(struct pd_module_exports exports, const char *wanted)
+static bool find_function(struct pd_module_exports exports, const char *wanted, uint32_t *index_out)
 {
     const char *name = NULL;
     size_t size = 0;
-    while (pd_module_exports_next(&exports, &name, &size) == PD_OK) {
+    while (pd_module_exports_next(&exports, &name, &size, index_out) == PD_OK) {
         if (size == strlen(wanted) && memcmp(name, wanted, size) == 0) {
             return true;
         }
@@ -92,24 +96,117 @@ static bool has_function(struct pd_module_exports exports, const char *wanted)
     return false;
 }
 
+PD_PRINTF(4, 5)
 static void tell(const struct pd_app_child *worker, const char *file,
-                 const struct pd_module_exports *exports, const struct pd_app_output *output)
+                 const struct pd_app_output *output, const char *format, ...)
 {
-    char names[(NAMED_MAX + 1) * 70];
     char line[LINE_SIZE];
-    write_names(*exports, names, sizeof names);
-    (void)snprintf(line, sizeof line,
-                   "%.500s: line %u: %.300s: %.400s exports no function \"%.200s\"%s", file,
-                   worker->line, worker->path, worker->module, worker->function, names);
+    size_t used = (size_t)snprintf(line, sizeof line, "%.500s: line %u: %.300s: %.400s ", file,
+                                   worker->line, worker->path, worker->module);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line + used, sizeof line - used, format, arguments);
+    va_end(arguments);
     output->write(output->context, line, strlen(line));
     output->write(output->context, "\n", 1);
+}
+
+static const char *type_name(uint8_t type)
+{
+    switch (type) {
+    case PD_MODULE_I32:
+        return "i32";
+    case PD_MODULE_I64:
+        return "i64";
+    case PD_MODULE_F32:
+        return "f32";
+    case PD_MODULE_F64:
+        return "f64";
+    case PD_MODULE_V128:
+        return "v128";
+    default:
+        return "a reference";
+    }
+}
+
+/* "(i32, i64)" */
+static void write_params(const struct pd_module_type *type, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "(");
+    for (uint32_t i = 0; i < type->param_count && i < PD_MODULE_TYPE_PARAMS_MAX; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ",
+                                 type_name(type->params[i]));
+    }
+    (void)snprintf(text + used, size - used,
+                   type->param_count > PD_MODULE_TYPE_PARAMS_MAX ? ", and more)" : ")");
+}
+
+/* Which argument is of another type than its parameter; their count: none. The counts are equal. */
+static uint32_t find_misfit(const struct pd_app_child *worker, const struct pd_module_type *type)
+{
+    uint32_t i = 0;
+    while (i < worker->argument_count) {
+        uint8_t wanted = type->params[i];
+        bool is_integer = wanted == PD_MODULE_I32 || wanted == PD_MODULE_I64;
+        if (worker->arguments[i].is_vector ? wanted != PD_MODULE_V128 : !is_integer) {
+            break;
+        }
+        i++;
+    }
+    return i;
+}
+
+/* As running does. True: a process can begin with it. */
+static bool check_type(const struct pd_app_child *worker, const char *file,
+                       const struct pd_module_type *type, const struct pd_app_output *output)
+{
+    char params[PD_MODULE_TYPE_PARAMS_MAX * 16];
+    write_params(type, params, sizeof params);
+    if (type->result_count > 0) {
+        tell(worker, file, output,
+             "exports \"%.200s\" with %u results: a process begins with a function that gives none",
+             worker->function, type->result_count);
+        return false;
+    }
+    if (type->param_count != worker->argument_count ||
+        worker->argument_count > PD_MODULE_TYPE_PARAMS_MAX) {
+        tell(worker, file, output,
+             "exports \"%.200s\" with the parameters %s: `arguments` gives %u", worker->function,
+             params, worker->argument_count);
+        return false;
+    }
+    uint32_t misfit = find_misfit(worker, type);
+    if (misfit < worker->argument_count) {
+        tell(worker, file, output, "exports \"%.200s\" with the parameters %s: argument %u is %s",
+             worker->function, params, misfit + 1,
+             worker->arguments[misfit].is_vector ? "a v128" : "an integer, for i32 or i64");
+        return false;
+    }
+    return true;
+}
+
+/* True: as far as is known here it can run. */
+static bool check_worker(const struct pd_app_child *worker, const char *file,
+                         const struct reader *reader, struct pd_module_exports exports,
+                         const struct pd_app_output *output)
+{
+    uint32_t index = 0;
+    struct pd_module_type type;
+    if (!find_function(exports, worker->function, &index)) {
+        char names[(NAMED_MAX + 1) * 70];
+        write_names(exports, names, sizeof names);
+        tell(worker, file, output, "exports no function \"%.200s\"%s", worker->function, names);
+        return false;
+    }
+    return pd_module_type_of(reader->bytes, reader->size, index, &type) != PD_OK ||
+           check_type(worker, file, &type, output);
 }
 
 enum pd_status pd_app_check_exports(const struct pd_app *app, const char *file,
                                     const struct pd_app_files *files,
                                     const struct pd_app_output *output)
 {
-    struct reader reader = {files, pd_alloc(FIRST_SIZE), FIRST_SIZE};
+    struct reader reader = {files, pd_alloc(FIRST_SIZE), 0, FIRST_SIZE};
     enum pd_status result = reader.bytes == NULL ? PD_ERR_NO_MEMORY : PD_OK;
     for (const struct pd_app_child *child = pd_app_next(&app->root);
          child != NULL && result != PD_ERR_NO_MEMORY; child = pd_app_next(child)) {
@@ -120,8 +217,7 @@ enum pd_status pd_app_check_exports(const struct pd_app *app, const char *file,
         enum pd_status status = begin(&reader, child->module_path, &exports);
         if (status == PD_ERR_NO_MEMORY) {
             result = status;
-        } else if (status == PD_OK && !has_function(exports, child->function)) {
-            tell(child, file, &exports, output);
+        } else if (status == PD_OK && !check_worker(child, file, &reader, exports, output)) {
             result = PD_ERR_INVALID;
         }
     }

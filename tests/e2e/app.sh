@@ -190,6 +190,21 @@ for command in run check; do
     said 'line 3: shop/one: verbs.wasm exports no function "nope"'
 done
 said '; it exports '
+
+# checks LINES WORDS: what `pando check` says of workers whose modules have other parameters than the file.
+checks() {
+    printf 'name: shop\nchildren:\n%s\n' "$1" >"$app"
+    runs 1 check "$app"
+    said "app.yaml: line 3: shop/one: verbs.wasm exports $2"
+}
+checks '  - {id: one, module: verbs.wasm, function: printer, arguments: [1]}' \
+    '"printer" with the parameters (i64, i32): `arguments` gives 1'
+checks '  - {id: one, module: verbs.wasm, function: nothing, arguments: [1]}' \
+    '"nothing" with the parameters (): `arguments` gives 1'
+checks '  - {id: one, module: verbs.wasm, function: printer, arguments: [1, {v128: "0x01"}]}' \
+    '"printer" with the parameters (i64, i32): argument 2 is a v128'
+printf 'name: shop\nchildren:\n  - {id: one, module: verbs.wasm, function: printer, arguments: [1, 2]}\n' >"$app"
+runs 0 check "$app"
 printf 'name: shop\nchildren: [{id: a\n' >"$app"
 runs 1 check "$app"
 said 'app.yaml:'
