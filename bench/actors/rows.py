@@ -98,6 +98,10 @@ def time_rows(scale):
             {PANDO: guest("spawn", "trap", n(50_000), options=QUIET), BARE: plain("trap", n(100_000)),
              ERLANG: plain("trap", n(200_000)), LUNATIC: guest("spawn", "trap", n(5_000))},
             peer=BARE, goal=Goal("<= 1.6 x bare", 1.6)),
+        Row("trap_debug", "the same, with debug information", "time", "spawn_trap",
+            {PANDO: guest("spawn_debug", "trap", n(50_000), options=QUIET), BARE: plain("trap", n(100_000)),
+             LUNATIC: guest("spawn_debug", "trap", n(5_000))},
+            peer=BARE),
     ]
 
 

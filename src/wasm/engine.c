@@ -136,11 +136,10 @@ static void write_settings(struct pd_engine *engine)
     int size = snprintf(
         engine->settings, sizeof engine->settings,
         "profile=%s fuel=1 stack=%u wasm_stack=%u multi_memory=0 memory64=0 "
-        "nan_canonical=%d relaxed_simd_deterministic=%d file_lines=%d "
+        "nan_canonical=%d relaxed_simd_deterministic=%d dwarf=0 "
         "memory_bytes_max=%llu opt=speed",
         config->profile == PD_ENGINE_DENSE ? "dense" : "guarded", PD_GUEST_STACK_SIZE,
         PD_GUEST_WASM_STACK_SIZE, config->is_deterministic, config->is_deterministic,
-        config->has_file_lines,
         config->profile == PD_ENGINE_DENSE ? 0ull : (unsigned long long)config->memory_bytes_max);
     pd_assert(size > 0 && (size_t)size < sizeof engine->settings);
 }
@@ -159,7 +158,8 @@ enum pd_status pd_engine_open(struct pd_engine *engine, const struct pd_engine_c
             return PD_ERR_UNSUPPORTED;
         }
     }
-    if (setenv("WASMTIME_BACKTRACE_DETAILS", config->has_file_lines ? "1" : "0", 1) != 0) {
+    /* Else Wasmtime would read all DWARF of a module for each frame of each trap. */
+    if (setenv("WASMTIME_BACKTRACE_DETAILS", "0", 1) != 0) {
         return PD_ERR_UNSUPPORTED;
     }
     wasm_config_t *wasm = wasm_config_new();

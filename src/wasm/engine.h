@@ -9,7 +9,7 @@
  * Ownership  The caller owns the configuration and what its creators point to, and keeps both alive
  *            until every guest, module and linker is gone and the engine is closed.
  * Threads    An open engine may be used from any thread. Open engines before threads start: opening
- *            sets an environment variable (Wasmtime's only switch for file:line in backtraces). */
+ *            sets an environment variable (Wasmtime's only switch for DWARF in backtraces, off). */
 #ifndef PD_WASM_ENGINE_H
 #define PD_WASM_ENGINE_H
 
@@ -36,7 +36,7 @@ struct pd_engine_config {
     enum pd_engine_profile profile;
     /* NaN bit patterns and relaxed SIMD equal on all machines; compilation on one thread. */
     bool is_deterministic;
-    bool has_file_lines; /* keep DWARF, so that backtraces name file:line */
+    bool has_file_lines; /* modules keep their line tables, so that backtraces name file:line */
     /* DENSE only. NULL: Wasmtime's own mappings (two per guest). See creators.h. */
     wasmtime_memory_creator_t *memory_creator;
     wasmtime_stack_creator_t *stack_creator;

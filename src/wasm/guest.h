@@ -150,8 +150,9 @@ struct pd_guest_exit pd_guest_exit(const struct pd_guest *guest);
 size_t pd_guest_exit_text(const struct pd_guest *guest, char *text, size_t text_size);
 
 /* The frames of the trap, one a line, innermost first: "  0: app::work\n       at
- * src/lib.rs:12:5\n"; empty if there was no trap. Costs some microseconds a frame and more with
- * file:line: call it only to show it. */
+ * src/lib.rs:12:5\n"; empty if there was no trap. Costs some microseconds a frame, and with
+ * file:line a walk over the module's line table, milliseconds of a large one: call it only to show
+ * it. */
 size_t pd_guest_backtrace_text(const struct pd_guest *guest, char *text, size_t text_size);
 
 /* --- For host functions ----------------------------------------------------------------------- */

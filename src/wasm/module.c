@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "wasm/cache.h"
+#include "wasm/module_sections.h"
 #include "wasm/text.h"
 
 #define WASM_PAGE_SIZE 65536u
@@ -423,47 +424,35 @@ static void destroy(struct pd_module *module)
     if (module->module != NULL) {
         wasmtime_module_delete(module->module);
     }
+    pd_free(module->line_bytes);
     pd_free(module->exports);
     pd_free(module->names);
     pd_free(module->origin);
     pd_free(module);
 }
 
-/* A LEB128 number of 32 bits at *at; moves on. False: it does not end within the bytes. */
-static bool read_size(const uint8_t *bytes, size_t size, size_t *at, uint32_t *value_out)
+/* Keep the line table, for backtraces. Without memory for it they name functions only. */
+static void keep_lines(struct pd_module *module, const struct pd_module_sections *sections)
 {
-    uint32_t value = 0;
-    for (unsigned shift = 0; shift < 35 && *at < size; shift += 7) {
-        uint8_t byte = bytes[(*at)++];
-        value |= (uint32_t)(byte & 0x7F) << (shift % 32);
-        if ((byte & 0x80) == 0) {
-            *value_out = value;
-            return true;
-        }
+    const struct pd_line_table *found = &sections->line_table;
+    size_t size = found->lines_size + found->strings_size;
+    if (!module->linker->engine->config.has_file_lines || found->lines_size == 0 ||
+        size > PD_MODULE_LINES_MAX) {
+        return;
     }
-    return false;
-}
-
-/* Whether a valid module has a start section (WebAssembly core 1.0, 5.5.2: id 8). */
-static bool find_start(const uint8_t *bytes, size_t size)
-{
-    enum {
-        HEADER_SIZE = 8,
-        SECTION_START = 8
-    };
-    size_t at = HEADER_SIZE;
-    while (at < size) {
-        uint8_t id = bytes[at++];
-        uint32_t section_size = 0;
-        if (id == SECTION_START) {
-            return true;
-        }
-        if (!read_size(bytes, size, &at, &section_size) || section_size > size - at) {
-            return false;
-        }
-        at += section_size;
+    module->line_bytes = pd_alloc(size);
+    if (module->line_bytes == NULL) {
+        return;
     }
-    return false;
+    memcpy(module->line_bytes, found->lines, found->lines_size);
+    if (found->strings_size > 0) {
+        memcpy(module->line_bytes + found->lines_size, found->strings, found->strings_size);
+    }
+    module->line_table = (struct pd_line_table){.lines = module->line_bytes,
+                                                .lines_size = found->lines_size,
+                                                .strings = module->line_bytes + found->lines_size,
+                                                .strings_size = found->strings_size};
+    module->code_offset = sections->code_offset;
 }
 
 enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_source *source,
@@ -482,7 +471,10 @@ enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_s
     }
     module->linker = linker;
     module->wasm_size = source->size;
-    module->has_start = find_start(source->bytes, source->size);
+    struct pd_module_sections sections;
+    pd_module_sections_read(&sections, source->bytes, source->size);
+    module->has_start = sections.has_start;
+    keep_lines(module, &sections);
     atomic_init(&module->reference_count, 1);
     struct sha256_ctx hash;
     sha256_init(&hash);

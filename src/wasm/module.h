@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+#include "wasm/line_table.h"
 #include "wasm/linker.h"
 
 #define PD_MODULE_HASH_SIZE 32u
@@ -20,6 +21,7 @@
 #define PD_MODULE_EXPORTS_MAX 65536u
 #define PD_MODULE_PARAMS_MAX 16u
 #define PD_MODULE_BYTES_MAX_DEFAULT (256u * 1024u * 1024u)
+#define PD_MODULE_LINES_MAX (8u * 1024u * 1024u) /* a larger line table is not kept */
 
 struct pd_cache;
 
@@ -45,6 +47,10 @@ struct pd_module {
     /* it was instantiated once: segments fit, so it always can be, resources given */
     atomic_bool is_proven;
     bool is_cached; /* the code came from the cache */
+    /* What backtraces look up, with a copy of the bytes; lines_size 0: nothing. */
+    struct pd_line_table line_table;
+    uint8_t *line_bytes;
+    uint32_t code_offset; /* where the table's addresses begin to count, in the module */
     uint32_t export_count;
     struct pd_module_export *exports; /* sorted by name */
     char *names;

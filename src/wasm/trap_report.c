@@ -1,11 +1,16 @@
 /* How a guest ended, in words. Nothing here runs before somebody asks: formatting a backtrace costs
- * more than spawning the guest did. */
+ * more than spawning the guest did, and looking its lines up thousands of times that. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "wasm/guest_internal.h"
 #include "wasm/text.h"
+
+#define FRAMES_MAX 32u /* the engine tells of 20 */
+#define PATH_ROOM 400u
+#define PLACE_SIZE 440u
 
 static const char *trap_text(uint8_t code)
 {
@@ -126,38 +131,145 @@ static void write_line(struct writer *writer, const char *indent, const char *li
     writer->text[writer->length] = '\0';
 }
 
-/* Wasmtime writes "    0:     0x5b - module!function" and "      at file:line:column". The module
- *                      is known here, and
- * the offset tells a person nothing. */
-static void write_frame(struct writer *writer, const char *line, size_t size)
+/* A frame as Wasmtime writes it: "    0:     0x5b - module!function". */
+struct frame {
+    int number_size;
+    const char *number;
+    uint64_t offset; /* in the module */
+    const char *name;
+    size_t name_size;
+};
+
+static size_t skip_spaces(const char *line, size_t size, size_t at)
 {
-    while (size > 0 && line[0] == ' ') {
-        line++;
-        size--;
+    while (at < size && line[at] == ' ') {
+        at++;
     }
-    size_t digits = 0;
+    return at;
+}
+
+/* A number in hexadecimal digits behind "0x"; 0: there is none. */
+static uint64_t read_offset(const char *line, size_t size)
+{
+    uint64_t offset = 0;
+    if (size < 2 || line[0] != '0' || line[1] != 'x') {
+        return 0;
+    }
+    for (size_t at = 2; at < size; at++) {
+        const char *digit = memchr("0123456789abcdef", line[at], 16);
+        if (digit == NULL) {
+            break;
+        }
+        offset = offset << 4 | (uint64_t)(digit - "0123456789abcdef");
+    }
+    return offset;
+}
+
+/* False: it is some other line. The module's name is left out: it is known here. */
+static bool read_frame(const char *line, size_t size, struct frame *frame)
+{
+    size_t at = skip_spaces(line, size, 0);
+    size_t digits = at;
     while (digits < size && line[digits] >= '0' && line[digits] <= '9') {
         digits++;
     }
     static const char dash[] = " - ";
-    const char *name = memmem(line, size, dash, sizeof dash - 1);
-    if (digits == 0 || digits == size || line[digits] != ':' || name == NULL) {
-        write_line(writer, "       ", line, size);
-        return;
+    const char *name = memmem(line + at, size - at, dash, sizeof dash - 1);
+    if (digits == at || digits == size || line[digits] != ':' || name == NULL) {
+        return false;
     }
+    frame->number = line + at;
+    frame->number_size = (int)(digits - at < 8 ? digits - at : 8);
+    at = skip_spaces(line, size, digits + 1);
+    frame->offset = read_offset(line + at, size - at);
     name += sizeof dash - 1;
     size_t name_size = size - (size_t)(name - line);
-    static const char unnamed[] = "<unknown>!";
-    if (name_size > sizeof unnamed - 1 && memcmp(name, unnamed, sizeof unnamed - 1) == 0) {
-        name += sizeof unnamed - 1;
-        name_size -= sizeof unnamed - 1;
+    const char *mark = memchr(name, '!', name_size);
+    if (mark != NULL && (size_t)(mark - name) + 1 < name_size) {
+        name_size -= (size_t)(mark - name) + 1;
+        name = mark + 1;
     }
-    char indent[24];
-    (void)snprintf(indent, sizeof indent, "%3.*s: ", (int)(digits < 8 ? digits : 8), line);
-    write_line(writer, indent, name, name_size);
+    frame->name = name;
+    frame->name_size = name_size;
+    return true;
 }
 
-static void write_frames(struct writer *writer, const char *message, size_t size)
+/* --- File and line ---------------------------------------------------------------------------- */
+
+/* Look up all frames at once. Returns how many there are in places[], sorted by address. */
+static uint32_t find_places(const struct pd_module *module, const struct frame *frames,
+                            uint32_t frame_count, struct pd_line_place *places)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < frame_count && module->line_table.lines_size > 0; i++) {
+        uint64_t offset = frames[i].offset;
+        if (offset < module->code_offset || offset - module->code_offset > UINT32_MAX) {
+            continue;
+        }
+        uint32_t address = (uint32_t)(offset - module->code_offset);
+        uint32_t at = count++;
+        for (; at > 0 && places[at - 1].address > address; at--) {
+            places[at] = places[at - 1];
+        }
+        places[at].address = address;
+    }
+    pd_line_table_find(&module->line_table, places, count);
+    return count;
+}
+
+/* One line of UTF-8, whatever the guest calls its files. */
+static void make_plain(char *text, size_t size)
+{
+    bool is_valid = pd_utf8_is_valid((const uint8_t *)text, size);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (byte < 0x20u || byte == 0x7fu || (byte >= 0x80u && !is_valid)) {
+            text[i] = '?';
+        }
+    }
+}
+
+/* "at file:line:column", as far as it is known. */
+static void write_place(struct writer *writer, const struct pd_line_place *place)
+{
+    if (!place->is_known || place->file_size == 0) {
+        return;
+    }
+    bool is_absolute = place->file[0] == '/';
+    size_t directory_size = is_absolute ? 0 : place->directory_size;
+    char text[PLACE_SIZE] = "at ";
+    size_t size = 3;
+    if (directory_size > 0) {
+        size += pd_text_copy(text + size, PATH_ROOM - size, place->directory, directory_size);
+        text[size++] = '/';
+    }
+    size += pd_text_copy(text + size, PATH_ROOM - size, place->file, place->file_size);
+    if (place->line > 0) {
+        size += (size_t)snprintf(text + size, sizeof text - size, ":%u", place->line);
+    }
+    if (place->line > 0 && place->column > 0) {
+        size += (size_t)snprintf(text + size, sizeof text - size, ":%u", place->column);
+    }
+    make_plain(text, size);
+    write_line(writer, "       ", text, size);
+}
+
+static void write_frame(struct writer *writer, const struct frame *frame,
+                        const struct pd_line_place *places, uint32_t count, uint32_t code_offset)
+{
+    char indent[24];
+    (void)snprintf(indent, sizeof indent, "%3.*s: ", frame->number_size, frame->number);
+    write_line(writer, indent, frame->name, frame->name_size);
+    for (uint32_t i = 0; i < count; i++) {
+        if ((uint64_t)places[i].address + code_offset == frame->offset) {
+            write_place(writer, &places[i]);
+            return;
+        }
+    }
+}
+
+static void write_frames(struct writer *writer, const struct pd_module *module, const char *message,
+                         size_t size)
 {
     static const char start[] = "wasm backtrace:\n";
     const char *at = memmem(message, size, start, sizeof start - 1);
@@ -166,11 +278,20 @@ static void write_frames(struct writer *writer, const char *message, size_t size
     }
     at += sizeof start - 1;
     const char *end = message + size;
-    while (at < end && *at == ' ') {
+    struct frame frames[FRAMES_MAX];
+    uint32_t count = 0;
+    while (at < end && *at == ' ' && count < FRAMES_MAX) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t line_size = (size_t)((newline != NULL ? newline : end) - at);
-        write_frame(writer, at, line_size);
+        if (read_frame(at, line_size, &frames[count])) {
+            count++;
+        }
         at += line_size + 1;
+    }
+    struct pd_line_place places[FRAMES_MAX];
+    uint32_t place_count = find_places(module, frames, count, places);
+    for (uint32_t i = 0; i < count; i++) {
+        write_frame(writer, &frames[i], places, place_count, module->code_offset);
     }
 }
 
@@ -189,7 +310,7 @@ size_t pd_guest_backtrace_text(const struct pd_guest *guest, char *text, size_t 
     } else {
         return 0;
     }
-    write_frames(&writer, message.data, message.size);
+    write_frames(&writer, pd_guest_module(guest), message.data, message.size);
     wasm_byte_vec_delete(&message);
     return writer.length;
 }
