@@ -147,7 +147,7 @@ static enum pd_call_result make_finish(struct pd_call *call, struct pd_blocking 
 static bool take_text(struct pd_call *call, struct making *making, uint32_t index, const char *what)
 {
     uint32_t size = pd_call_u32(call, 2 * index + 1);
-    const char *text = pd_call_text(call, pd_call_u32(call, 2 * index), size, what);
+    const char *text = pd_call_text(call, pd_call_u32(call, 2 * index), size, PD_PEM_MAX, what);
     if (text == NULL) {
         return false;
     }

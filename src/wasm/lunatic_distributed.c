@@ -61,7 +61,7 @@ static enum pd_call_result exec_lookup_nodes(struct pd_call *call)
 {
     struct pd_lookups *lookups = &pd_call_process(call)->lookups;
     uint32_t size = pd_call_u32(call, 1);
-    if (pd_call_text(call, pd_call_u32(call, 0), size, "query") == NULL) {
+    if (pd_call_text(call, pd_call_u32(call, 0), size, QUERY_SIZE_MAX, "query") == NULL) {
         return PD_CALL_TRAP;
     }
     if (size > QUERY_SIZE_MAX) {

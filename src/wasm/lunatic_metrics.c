@@ -11,7 +11,8 @@
 static bool target(struct pd_call *call, const char **name_out, struct pd_metrics **metrics_out)
 {
     *metrics_out = pd_call_process(call)->system->metrics;
-    *name_out = pd_call_text(call, pd_call_u32(call, 0), pd_call_u32(call, 1), "metric name");
+    *name_out = pd_call_text(call, pd_call_u32(call, 0), pd_call_u32(call, 1), PD_METRIC_NAME_MAX,
+                             "metric name");
     return *name_out != NULL;
 }
 

@@ -295,7 +295,7 @@ enum {
 static const char *held_name(struct pd_call *call, uint32_t *size_out)
 {
     *size_out = pd_call_u32(call, GET_NAME_SIZE);
-    return pd_call_text(call, pd_call_u32(call, GET_NAME), *size_out, "name");
+    return pd_call_text(call, pd_call_u32(call, GET_NAME), *size_out, PD_NAME_MAX, "name");
 }
 
 static enum pd_call_result named_finish(struct pd_call *call, enum pd_status status, uint64_t pid,
@@ -345,8 +345,8 @@ static enum pd_call_result spawn_named(struct pd_call *call, const char *name, u
 static enum pd_call_result get_or_spawn(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
-    uint32_t name_size = pd_call_u32(call, GET_NAME_SIZE);
-    const char *name = pd_call_text(call, pd_call_u32(call, GET_NAME), name_size, "name");
+    uint32_t name_size = 0;
+    const char *name = held_name(call, &name_size);
     if (name == NULL) {
         return PD_CALL_TRAP;
     }

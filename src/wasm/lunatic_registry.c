@@ -25,7 +25,7 @@ static enum pd_call_result put(struct pd_call *call)
 {
     struct pd_process *self = self_of(call);
     uint32_t size = pd_call_u32(call, 1);
-    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, "name");
+    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, PD_NAME_MAX, "name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
@@ -73,7 +73,7 @@ static enum pd_call_result found(struct pd_call *call, uint64_t node, uint64_t p
 static enum pd_call_result get(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
-    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, "name");
+    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, PD_NAME_MAX, "name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
@@ -89,7 +89,7 @@ static enum pd_call_result get(struct pd_call *call)
 static enum pd_call_result remove_name(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
-    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, "name");
+    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, PD_NAME_MAX, "name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
@@ -104,7 +104,7 @@ static enum pd_call_result get_or_put_later(struct pd_call *call)
 {
     struct pd_process *self = self_of(call);
     uint32_t size = pd_call_u32(call, 1);
-    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, "name");
+    const char *name = pd_call_text(call, pd_call_u32(call, 0), size, PD_NAME_MAX, "name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }

@@ -90,15 +90,6 @@ struct pd_sqlite_statement *pd_sqlite_find_statement(struct pd_call *call)
     return statement;
 }
 
-/* A text of the guest; one that is longer than size_max is not read, for the caller refuses it.
- * NULL after a trap. */
-static const char *text_of(struct pd_call *call, uint32_t address, uint32_t size, uint32_t size_max,
-                           const char *what)
-{
-    return size > size_max ? (const char *)pd_call_bytes(call, address, size, what)
-                           : pd_call_text(call, address, size, what);
-}
-
 static enum pd_call_result trap_code(struct pd_call *call, const char *function,
                                      struct pd_sqlite_connection *connection, int code)
 {
@@ -235,7 +226,7 @@ static enum pd_call_result open_database(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
     uint32_t id_at = pd_call_u32(call, 2);
-    const char *path = text_of(call, pd_call_u32(call, 0), size, PD_SQLITE_PATH_MAX, "path");
+    const char *path = pd_call_text(call, pd_call_u32(call, 0), size, PD_SQLITE_PATH_MAX, "path");
     if (path == NULL || pd_call_bytes(call, id_at, sizeof(uint64_t), "result pointer") == NULL) {
         return PD_CALL_TRAP;
     }
@@ -271,7 +262,8 @@ _Static_assert(PD_SQLITE_LENGTH_MAX == 1048576, "the words of execute say so");
 
 const char *pd_sqlite_sql_of(struct pd_call *call)
 {
-    return text_of(call, pd_call_u32(call, 1), pd_call_u32(call, 2), PD_SQLITE_LENGTH_MAX, "SQL");
+    return pd_call_text(call, pd_call_u32(call, 1), pd_call_u32(call, 2), PD_SQLITE_LENGTH_MAX,
+                        "SQL");
 }
 
 static void execute_work(struct pd_sqlite_job *job)

@@ -41,11 +41,13 @@ static enum pd_call_result add_environment_variable(struct pd_call *call)
 {
     uint32_t name_size = pd_call_u32(call, 2);
     uint32_t value_size = pd_call_u32(call, 4);
-    const char *name = pd_call_text(call, pd_call_u32(call, 1), name_size, "variable name");
+    const char *name = pd_call_text(call, pd_call_u32(call, 1), name_size, PD_WASI_STRINGS_SIZE_MAX,
+                                    "variable name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
-    const char *value = pd_call_text(call, pd_call_u32(call, 3), value_size, "variable value");
+    const char *value = pd_call_text(call, pd_call_u32(call, 3), value_size,
+                                     PD_WASI_STRINGS_SIZE_MAX, "variable value");
     if (value == NULL) {
         return PD_CALL_TRAP;
     }
@@ -63,7 +65,8 @@ static enum pd_call_result add_environment_variable(struct pd_call *call)
 static enum pd_call_result add_command_line_argument(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
-    const char *text = pd_call_text(call, pd_call_u32(call, 1), size, "argument");
+    const char *text =
+        pd_call_text(call, pd_call_u32(call, 1), size, PD_WASI_STRINGS_SIZE_MAX, "argument");
     if (text == NULL) {
         return PD_CALL_TRAP;
     }
@@ -158,7 +161,8 @@ static struct preopen_job *preopen_open(struct pd_wasi_config *from, struct pd_w
 static enum pd_call_result preopen_dir(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 2);
-    const char *path = pd_call_text(call, pd_call_u32(call, 1), size, "directory");
+    const char *path =
+        pd_call_text(call, pd_call_u32(call, 1), size, PD_FILE_PATH_MAX, "directory");
     if (path == NULL) {
         return PD_CALL_TRAP;
     }

@@ -36,7 +36,7 @@ enum pd_call_result pd_net_config_allow(struct pd_call *call)
                    : pd_call_error(call, pd_call_u32(call, 3), "at most %u bytes are allowed",
                                    TEXT_MAX);
     }
-    const char *bytes = pd_call_text(call, pd_call_u32(call, 1), size, "network right");
+    const char *bytes = pd_call_text(call, pd_call_u32(call, 1), size, TEXT_MAX, "network right");
     if (bytes == NULL) {
         return PD_CALL_TRAP;
     }

@@ -51,7 +51,7 @@ static bool read_target(const char *text, size_t size, struct target *target)
 /* The text of the call, looked up anew after each wait. False: a trap was set. */
 static const char *text_of(struct pd_call *call)
 {
-    return pd_call_text(call, pd_call_u32(call, 0), pd_call_u32(call, 1), "name");
+    return pd_call_text(call, pd_call_u32(call, 0), pd_call_u32(call, 1), TEXT_MAX, "name");
 }
 
 /* --- resolve ---------------------------------------------------------------------------------- */

@@ -525,12 +525,12 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
 {
     uint32_t size = pd_call_u32(call, 1);
     struct pd_net_state *net = pd_net_state_of(call);
-    bool is_name = size > 0 && size <= PD_LOOKUP_NAME_MAX; /* before all of it is looked at */
-    if (net == NULL || pd_call_bytes(call, pd_call_u32(call, 0), size, "host") == NULL) {
+    bool is_name = size > 0 && size <= PD_LOOKUP_NAME_MAX;
+    if (net == NULL) {
         return PD_CALL_TRAP;
     }
-    const char *host = is_name ? pd_call_text(call, pd_call_u32(call, 0), size, "host") : NULL;
-    if (is_name && host == NULL) {
+    const char *host = pd_call_text(call, pd_call_u32(call, 0), size, PD_LOOKUP_NAME_MAX, "host");
+    if (host == NULL) {
         return PD_CALL_TRAP;
     }
     if (!is_name || memchr(host, '\0', size) != NULL) {

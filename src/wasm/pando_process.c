@@ -4,6 +4,7 @@
 
 #include "actor/mailbox.h"
 #include "wasm/abi_tables.h"
+#include "wasm/text.h"
 #include "wasm/wasm_process.h"
 
 #define TIMED_OUT 9027u
@@ -54,7 +55,14 @@ static bool read_reason(struct pd_call *call, unsigned first, enum pd_exit_reaso
         (void)pd_call_trap(call, "%u is no exit reason", reason);
         return false;
     }
-    const char *bytes = pd_call_text(call, pd_call_u32(call, first + 1), size, "exit message");
+    uint32_t address = pd_call_u32(call, first + 1);
+    const uint8_t *all = pd_call_bytes(call, address, size, "exit message");
+    if (all == NULL) {
+        return false;
+    }
+    /* What will be cut off is not looked at. */
+    size = (uint32_t)pd_text_fit((const char *)all, size, PD_EXIT_TEXT_MAX);
+    const char *bytes = pd_call_text(call, address, size, PD_EXIT_TEXT_MAX, "exit message");
     if (bytes == NULL) {
         return false;
     }

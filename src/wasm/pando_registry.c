@@ -29,7 +29,7 @@ static const char *name_of(struct pd_call *call)
                            (unsigned)size, PD_NAME_MAX);
         return NULL;
     }
-    return pd_call_text(call, pd_call_u32(call, 0), size, "name");
+    return pd_call_text(call, pd_call_u32(call, 0), size, PD_NAME_MAX, "name");
 }
 
 static enum pd_call_result register_name(struct pd_call *call)

@@ -92,7 +92,9 @@ static enum pd_call_result set_name(struct pd_call *call)
 {
     struct pd_supervised_tree *tree = tree_of(call, call->arguments[0]);
     uint32_t size = pd_call_u32(call, 2);
-    const char *name = tree == NULL ? NULL : pd_call_text(call, pd_call_u32(call, 1), size, "name");
+    const char *name =
+        tree == NULL ? NULL
+                     : pd_call_text(call, pd_call_u32(call, 1), size, PD_CHILD_ID_SIZE_MAX, "name");
     if (name == NULL) {
         return PD_CALL_TRAP;
     }
@@ -129,7 +131,7 @@ static enum pd_call_result set_limits(struct pd_call *call)
 static bool copy_text(struct pd_call *call, uint32_t address, uint32_t size, char *to,
                       uint32_t size_max, const char *what)
 {
-    const char *text = pd_call_text(call, address, size, what);
+    const char *text = pd_call_text(call, address, size, size_max, what);
     if (text == NULL) {
         return false;
     }

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 
 #define CHUNK_SIZE 17u
+#define FUNCTION_NAME_MAX 100000u /* a name in a module has at most as many bytes */
 #define TYPE_I32 0x7F
 #define TYPE_I64 0x7E
 #define TYPE_V128 0x7B
@@ -115,9 +116,14 @@ bool pd_spawn_decode(struct pd_call *call, const struct pd_spawn_arguments *argu
                            (unsigned long long)arguments->module);
         return false;
     }
+    if (arguments->function_size > FUNCTION_NAME_MAX) {
+        (void)pd_call_trap(call, "a function name of %u bytes, where %u are allowed",
+                           (unsigned)arguments->function_size, FUNCTION_NAME_MAX);
+        return false;
+    }
     request_out->function_size = arguments->function_size;
-    request_out->function =
-        pd_call_text(call, arguments->function, arguments->function_size, "function name");
+    request_out->function = pd_call_text(call, arguments->function, arguments->function_size,
+                                         FUNCTION_NAME_MAX, "function name");
     return request_out->function != NULL &&
            pd_spawn_decode_params(call, arguments->params, arguments->params_size,
                                   request_out->params, &request_out->param_count) != NULL;

@@ -166,6 +166,9 @@ enum pd_status pd_wasi_config_add_argument(struct pd_wasi_config *config, const 
                                            size_t size)
 {
     pd_assert(!is_shared(config));
+    if (size > PD_WASI_STRINGS_SIZE_MAX) { /* before all of it is looked at */
+        return PD_ERR_FULL;
+    }
     if (size > 0 && memchr(text, '\0', size) != NULL) {
         return PD_ERR_INVALID;
     }
@@ -200,6 +203,9 @@ enum pd_status pd_wasi_config_set_variable(struct pd_wasi_config *config, const 
                                            size_t name_size, const char *value, size_t value_size)
 {
     pd_assert(!is_shared(config));
+    if (name_size > PD_WASI_STRINGS_SIZE_MAX || value_size > PD_WASI_STRINGS_SIZE_MAX) {
+        return PD_ERR_FULL;
+    }
     if (name_size == 0 || memchr(name, '=', name_size) != NULL ||
         memchr(name, '\0', name_size) != NULL ||
         (value_size > 0 && memchr(value, '\0', value_size) != NULL)) {

@@ -371,10 +371,11 @@ const uint8_t *pd_call_bytes(struct pd_call *call, uint32_t address, uint32_t si
     return bytes;
 }
 
-const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, const char *what)
+const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, uint32_t size_max,
+                         const char *what)
 {
     const uint8_t *bytes = pd_call_bytes(call, address, size, what);
-    if (bytes != NULL && !pd_utf8_is_valid(bytes, size)) {
+    if (bytes != NULL && size <= size_max && !pd_utf8_is_valid(bytes, size)) {
         (void)pd_call_trap(call, "%s is not valid UTF-8", what);
         return NULL;
     }

@@ -153,8 +153,10 @@ enum pd_call_result pd_call_write_u64(struct pd_call *call, uint32_t address, ui
 const uint8_t *pd_call_bytes(struct pd_call *call, uint32_t address, uint32_t size,
                              const char *what);
 
-/* As above, and valid UTF-8. */
-const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, const char *what);
+/* As above, and valid UTF-8. A text of more than size_max bytes is not looked at, for that takes
+ * time that no fuel pays: the caller refuses it by its size. */
+const char *pd_call_text(struct pd_call *call, uint32_t address, uint32_t size, uint32_t size_max,
+                         const char *what);
 
 /* now + milliseconds, saturating; UINT64_MAX ms: PD_TIME_NEVER. */
 uint64_t pd_call_deadline_ns(struct pd_call *call, uint64_t timeout_ms);

@@ -12,6 +12,8 @@
 #include "abi_world.h"
 
 #define FAKE_MEMORY_SIZE 65536u
+#define FAKE_FAR_AT (128u << 20) /* where fake_far lies, for whoever sets it */
+#define FAKE_FAR_SIZE (64u << 20)
 
 enum fake_state {
     FAKE_IDLE,
@@ -38,6 +40,7 @@ struct pd_guest {
 /* --- Knobs and notes of the test -------------------------------------------------------------- */
 
 static bool fake_holds_jobs;        /* jobs never finish: their calls wait for ever */
+static uint8_t *fake_far;           /* more memory of every guest; NULL: there is none */
 static bool fake_is_uninstantiated; /* pd_guest_is_instantiated says false */
 static bool fake_starts_vary;       /* some modules take turns to start, some fail */
 static uint32_t fake_job_count;
@@ -240,6 +243,10 @@ const struct pd_import *pd_guest_waiting_in(const struct pd_guest *guest)
 
 uint8_t *pd_guest_memory(struct pd_guest *guest, uint32_t address, uint64_t size)
 {
+    if (fake_far != NULL && address >= FAKE_FAR_AT && address - FAKE_FAR_AT <= FAKE_FAR_SIZE &&
+        size <= FAKE_FAR_SIZE - (address - FAKE_FAR_AT)) {
+        return fake_far + (address - FAKE_FAR_AT);
+    }
     bool is_inside = size <= FAKE_MEMORY_SIZE && address <= FAKE_MEMORY_SIZE - size;
     return is_inside ? guest->memory + address : NULL;
 }
