@@ -28,6 +28,7 @@ PD_SOMETIMES_ENTRY(WAL_TAIL_CUT, "recovery cut a torn tail")
 PD_SOMETIMES_ENTRY(KV_SCAN_MERGED,
                    "a scan found rows in the overlay that the store did not show yet")
 PD_SOMETIMES_ENTRY(KV_ROW_MISSING, "a command needed a row that was in no memory")
+PD_SOMETIMES_ENTRY(KV_KEY_IS_NEW, "a key was known to have no record without a look at the store")
 PD_SOMETIMES_ENTRY(KV_HISTORY_LANES, "a page of history fetched for as many events as it may")
 PD_SOMETIMES_ENTRY(KV_OVERLAY_FULL, "apply waited because the overlay was full")
 PD_SOMETIMES_ENTRY(KV_REPEATED, "a retry was answered from its session")

@@ -11,6 +11,7 @@
 #include "kv/kv.h"
 #include "kv/overlay.h"
 #include "kv/raise.h"
+#include "kv/seen.h"
 #include "kv/session_window.h"
 #include "kv/version.h"
 
@@ -341,6 +342,7 @@ struct pd_kv {
     struct pd_kv_meta meta;
     struct pd_kv_overlay overlay;
     struct pd_kv_cache cache;
+    struct pd_kv_seen seen;
     struct pd_kv_slot *slots;
     uint32_t slot_count;
     struct pd_kv_slot_list slots_queued;
@@ -441,7 +443,8 @@ typedef bool (*pd_kv_take_record)(struct pd_kv *kv, void *context, const struct 
 PD_NODISCARD enum pd_status pd_kv_scan_page(struct pd_kv *kv, struct pd_kv_scan *scan,
                                             const struct pd_store_page *page,
                                             pd_kv_take_record take, void *context);
-/* The newest row of a key at (revision, sub) in overlay or cache. false: it must be fetched. */
+/* The newest row of a key at (revision, sub) in overlay or cache, or that there is none. false: it
+ * must be fetched. */
 bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
                   struct pd_kv_found *found_out);
 

@@ -30,6 +30,7 @@ struct pd_kv_config pd_kv_config_default(void)
         .state_time_step_max_ns = 60 * SECOND_NS,
         .overlay_bytes = 96 * KIB * KIB,
         .cache_bytes = 32 * KIB * KIB,
+        .seen_bytes = 2 * KIB * KIB,
         .reads_max = 64,
         .histories_max = 4,
         .read_bytes_max = 64 * KIB * KIB,
@@ -178,6 +179,7 @@ void pd_kv_start_empty(struct pd_kv *kv)
     pd_kv_tables_clear(kv);
     pd_kv_overlay_clear(&kv->overlay);
     pd_kv_cache_clear(&kv->cache);
+    pd_kv_seen_clear(&kv->seen);
     pd_kv_slots_clear(kv);
     kv->meta = (struct pd_kv_meta){
         .revision = 1, .compacted = PD_KV_NEVER_COMPACTED, .version = PD_KV_VERSION_FIRST};
@@ -210,6 +212,7 @@ enum pd_status pd_kv_open(const struct pd_kv_config *config, struct pd_kv **kv_o
     kv->row_key_max = 2 * (size_t)config->limits.key_bytes_max + 64;
     bool is_made = pd_kv_overlay_init(&kv->overlay, config->overlay_bytes) == PD_OK &&
                    pd_kv_cache_init(&kv->cache, config->cache_bytes, config->hash_seed) == PD_OK &&
+                   pd_kv_seen_init(&kv->seen, config->seen_bytes, config->hash_seed) == PD_OK &&
                    place_init(kv, &kv->scratch_key) && place_init(kv, &kv->scratch_user) &&
                    place_init(kv, &kv->scratch_end) && place_init(kv, &kv->load_at) &&
                    scan_init(kv, &kv->verify) && apply_init(kv) && tables_init(kv) &&
@@ -264,6 +267,7 @@ void pd_kv_close(struct pd_kv *kv)
     scan_deinit(&kv->verify);
     pd_kv_overlay_deinit(&kv->overlay);
     pd_kv_cache_deinit(&kv->cache);
+    pd_kv_seen_deinit(&kv->seen);
     struct pd_kv_place *places[] = {&kv->scratch_key, &kv->scratch_user, &kv->scratch_end,
                                     &kv->load_at};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {

@@ -46,6 +46,7 @@ struct pd_kv_config {
     uint64_t overlay_bytes; /* >= 4 * (request_bytes_max + 2 * key_bytes_max + 8 KiB), and room for
                                a command's end: pd_kv_open refuses less */
     uint64_t cache_bytes;
+    uint64_t seen_bytes;     /* to know that a key is new: two for each key, about; 0: never */
     uint32_t reads_max;      /* at once */
     uint32_t histories_max;  /* pages of history at once, beside the reads: 1 to 64 */
     uint32_t read_bytes_max; /* of one read's answer */

@@ -26,6 +26,7 @@ static bool take_verify(struct pd_kv *kv, void *context, const struct pd_kv_row 
     pd_kv_value_hash(found.record.value, found.value_hash);
     pd_kv_hash_add(&kv->verify_hash, pd_kv_record_hash(&found));
     kv->verify_count++;
+    pd_kv_seen_add(&kv->seen, found.record.key);
     return true;
 }
 
@@ -55,10 +56,12 @@ enum pd_kv_progress pd_kv_verify_step(struct pd_kv *kv, uint32_t budget)
         pd_kv_want_scan(kv, PD_KV_SLOT_VERIFY, &kv->verify);
         return PD_KV_FETCH;
     }
-    return kv->verify_hash.low == kv->verify_want.low &&
-                   kv->verify_hash.high == kv->verify_want.high
-               ? PD_KV_DONE
-               : PD_KV_FAILED;
+    if (kv->verify_hash.low != kv->verify_want.low ||
+        kv->verify_hash.high != kv->verify_want.high) {
+        return PD_KV_FAILED;
+    }
+    pd_kv_seen_complete(&kv->seen); /* what was written meanwhile is in it as well */
+    return PD_KV_DONE;
 }
 
 /* -- Load -------------------------------------------------------------------------------------- */

@@ -145,6 +145,7 @@ static void write_version(struct pd_kv *kv, const struct pd_kv_found *found,
     /* The value's hash is in the head. */
     apply->effect = pd_hash_bytes(apply->effect, row_key.bytes, row_key.size);
     apply->effect = pd_hash_bytes(apply->effect, head, head_size);
+    pd_kv_seen_add(&kv->seen, record->key);
     if (apply->sub >= PD_KV_PUBLISHED_MAX) {
         pd_kv_cache_drop(&kv->cache, record->key);
         apply->is_rewritten |= old->record.mod_revision == record->mod_revision;

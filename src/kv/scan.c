@@ -124,11 +124,17 @@ enum pd_status pd_kv_scan_page(struct pd_kv *kv, struct pd_kv_scan *scan,
 bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32_t sub,
                   struct pd_kv_found *found_out)
 {
+    bool is_current = revision >= kv->meta.revision;
+    if (is_current && pd_kv_seen_excludes(&kv->seen, key)) {
+        PD_SOMETIMES(KV_KEY_IS_NEW, true);
+        *found_out = (struct pd_kv_found){.record = {.key = key}, .has_value = true};
+        return true;
+    }
     /* What the cache knows is what counts now, and costs a tenth of a search: unless the command
      * that is under way has written, which it is not told of before the end. A value that it has no
      * room for may still be in the overlay. */
-    if (pd_kv_is_settled(kv) && revision >= kv->meta.revision &&
-        pd_kv_cache_get(&kv->cache, key, found_out) && found_out->has_value) {
+    if (pd_kv_is_settled(kv) && is_current && pd_kv_cache_get(&kv->cache, key, found_out) &&
+        found_out->has_value) {
         return true;
     }
     pd_kv_x_key(&kv->scratch_key, key, revision, sub);
@@ -147,7 +153,7 @@ bool pd_kv_lookup(struct pd_kv *kv, struct pd_span key, int64_t revision, uint32
             return true;
         }
     }
-    bool is_known = revision >= kv->meta.revision && pd_kv_cache_get(&kv->cache, key, found_out);
+    bool is_known = is_current && pd_kv_cache_get(&kv->cache, key, found_out);
     PD_SOMETIMES(KV_ROW_MISSING, !is_known);
     return is_known;
 }

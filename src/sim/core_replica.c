@@ -572,6 +572,8 @@ void pd_sim_core_kv_config(const struct pd_sim_config *config, struct pd_kv_conf
     kv_out->answers_bytes_max = 1024 * KIB;
     kv_out->overlay_bytes = config->kv_overlay_bytes;
     kv_out->cache_bytes = config->kv_cache_bytes;
+    /* With the small cache: none, so that rows are looked for. Else one that is soon full. */
+    kv_out->seen_bytes = config->kv_cache_bytes < 8 * KIB ? 0 : 256;
     kv_out->reads_max = config->kv_reads_max;
     kv_out->histories_max = config->kv_reads_max < 4 ? 1 : 4; /* tiny, or as shipped */
     kv_out->read_bytes_max = 64 * KIB;

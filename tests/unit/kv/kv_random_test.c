@@ -32,6 +32,7 @@ static struct arena *arena_open(uint64_t seed)
         /* What is this node's alone differs. */
         config.hash_seed = i + 1;
         config.cache_bytes = i == 0 ? 1u << 20 : 1;
+        config.seen_bytes = i == 0 ? 4096 : i == 1 ? 32 : 0;
         config.overlay_bytes = i == 0 ? 1u << 22 : 90000;
         config.writes_max = i == 1 ? 16 : 64;
         config.events_max = 1 + i;
@@ -40,6 +41,7 @@ static struct arena *arena_open(uint64_t seed)
         world_open(&arena->worlds[i], &config, &arena->script, &arena->chooser);
         arena->worlds[i].model = arena->model;
         arena->worlds[i].page_rows = i == 2 ? 2 : 9;
+        world_verify(&arena->worlds[i]); /* as every start: from then on new keys are known */
     }
     arena->worlds[1].calm = 150;
     return arena;
@@ -95,6 +97,9 @@ static void run(uint64_t seed, uint32_t steps)
         }
         world_restart(&arena->worlds[2]);
         world_catch_up(&arena->worlds[2]);
+        if (choose(&arena->chooser, 20) == 0) {
+            world_verify(&arena->worlds[1]); /* it may have crashed since the last one */
+        }
         for (uint32_t i = 0; i < WORLDS; i++) {
             world_compare_status(&arena->worlds[i], arena->model);
             world_compare_twins(&arena->worlds[0], &arena->worlds[i]);
@@ -124,8 +129,9 @@ static void machines_and_model_agree(void **state)
     }
     /* Otherwise the search is blind. */
     static const enum pd_sometimes_id wanted[] = {
-        PD_SOMETIMES_KV_SCAN_MERGED, PD_SOMETIMES_KV_ROW_MISSING, PD_SOMETIMES_KV_OVERLAY_FULL,
-        PD_SOMETIMES_KV_REPEATED,    PD_SOMETIMES_KV_UNDONE,      PD_SOMETIMES_KV_SWEPT};
+        PD_SOMETIMES_KV_SCAN_MERGED,  PD_SOMETIMES_KV_ROW_MISSING, PD_SOMETIMES_KV_KEY_IS_NEW,
+        PD_SOMETIMES_KV_OVERLAY_FULL, PD_SOMETIMES_KV_REPEATED,    PD_SOMETIMES_KV_UNDONE,
+        PD_SOMETIMES_KV_SWEPT};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         print_message("%s: %llu\n", pd_sometimes_name(wanted[i]),
                       (unsigned long long)hits[wanted[i]]);

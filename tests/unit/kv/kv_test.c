@@ -576,6 +576,58 @@ static void random_commands_agree_with_an_array(void **state)
     rig_close(rig);
 }
 
+/* Whatever memory held of the keys is pushed out of it, but for which ones there are. */
+static void push_out(struct rig *rig, uint32_t round)
+{
+    struct pd_kv_reader reader;
+    char key[16];
+    for (uint32_t i = 0; i < 100; i++) {
+        (void)snprintf(key, sizeof key, "z%u-%u", (unsigned)round, (unsigned)i);
+        (void)put(rig, key, "v", 0, &reader);
+    }
+    for (int i = 0; i < 100; i++) {
+        write_batch(rig);
+    }
+}
+
+static void a_new_key_costs_no_look_into_the_store(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(9);
+    struct pd_kv_reader reader;
+    (void)put(rig, "early", "1", 0, &reader);
+    assert_int_equal(rig->fetches, 1); /* nobody looked through the store yet */
+    verify(rig);
+    uint32_t fetches = rig->fetches;
+    push_out(rig, 1);
+    assert_int_equal(get(rig, "never", 0).version, 0);
+    assert_int_equal(rig->fetches, fetches);
+    /* What was written before the look, and after it, is found. */
+    assert_int_equal(get(rig, "early", 0).version, 1);
+    assert_int_equal(get(rig, "z1-0", 0).version, 1);
+    assert_int_equal(rig->fetches, fetches + 2);
+    (void)put(rig, "z1-1", "2", 0, &reader);
+    push_out(rig, 2);
+    assert_int_equal(get(rig, "z1-1", 0).version, 2);
+    assert_int_equal(remove_range(rig, "z1-2", ""), 1);
+    push_out(rig, 3);
+    assert_int_equal(get(rig, "z1-2", 0).version, 0);
+    (void)put(rig, "z1-2", "2", 0, &reader);
+    push_out(rig, 4);
+    assert_int_equal(get(rig, "z1-2", 0).version, 1);
+    /* An earlier revision is another matter: the key may have been there. */
+    assert_int_equal(remove_range(rig, "early", ""), 1);
+    restart(rig);
+    fetches = rig->fetches;
+    assert_int_equal(get(rig, "early", 0).version, 0);
+    assert_int_equal(rig->fetches, fetches); /* it was not among the live ones */
+    assert_int_equal(get(rig, "early", 2).version, 1);
+    (void)put(rig, "early", "2", 0, &reader);
+    assert_int_equal(get(rig, "early", 0).version, 1);
+    restart(rig);
+    rig_close(rig);
+}
+
 static void a_range_larger_than_the_overlay_is_deleted_in_parts(void **state)
 {
     (void)state;
@@ -880,6 +932,7 @@ int main(void)
         cmocka_unit_test(a_retry_gets_the_first_answer),
         cmocka_unit_test(a_txn_takes_one_branch_at_one_revision),
         cmocka_unit_test(random_commands_agree_with_an_array),
+        cmocka_unit_test(a_new_key_costs_no_look_into_the_store),
         cmocka_unit_test(a_range_larger_than_the_overlay_is_deleted_in_parts),
         cmocka_unit_test(history_costs_at_most_one_fetch_an_event),
         cmocka_unit_test(what_was_replaced_is_taken_from_the_page),

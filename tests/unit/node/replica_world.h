@@ -155,6 +155,7 @@ static inline struct pd_replica_config world_config(pd_raft_node id)
     config.kv.answer_bytes_max = 32768;
     config.kv.overlay_bytes = 400000;
     config.kv.cache_bytes = 1 << 16;
+    config.kv.seen_bytes = 4096;
     config.kv.reads_max = 4;
     config.kv.prefetch_max = 4;
     config.kv.leases_max = 50;
