@@ -173,8 +173,11 @@ static void draw_details(struct pd_sim_world *world, struct pd_sim_client *clien
     case PD_SIM_OPEN:
         operation->duration_ns = world->config.session_ns;
         break;
-    case PD_SIM_READ:
     case PD_SIM_WRITE:
+        operation->is_plain = world->config.forwards && pd_random_below(random, 3) == 0;
+        operation->prev_kv = operation->prev_kv && !operation->is_plain;
+        break;
+    case PD_SIM_READ:
     case PD_SIM_OP_COUNT:
         break;
     }
@@ -199,7 +202,7 @@ void pd_sim_client_go(struct pd_sim_world *world, uint32_t index)
         .value = 2 * client->operation + 1,
     };
     draw_details(world, client, operation);
-    if (!pd_sim_op_is_read(operation->op) && operation->op != PD_SIM_OPEN) {
+    if (!pd_sim_op_is_read(operation->op) && operation->op != PD_SIM_OPEN && !operation->is_plain) {
         operation->session = client->session;
         operation->sequence = ++client->sequence;
     }
@@ -229,7 +232,11 @@ static void give_up(struct pd_sim_world *world, struct pd_sim_client *client)
 {
     PD_SOMETIMES(SIM_CLIENT_UNKNOWN, true);
     world->counts.unknown++;
-    leave_session(client);
+    if (operation_of(world, client)->is_plain) {
+        client->machine = pd_sim_somebody(world, &world->clients->random);
+    } else {
+        leave_session(client);
+    }
     close_operation(world, client);
 }
 
@@ -238,7 +245,7 @@ static void abandon(struct pd_sim_world *world, struct pd_sim_client *client)
 {
     struct pd_sim_operation *operation = operation_of(world, client);
     PD_SOMETIMES(SIM_CLIENT_ABANDONED, operation->session != 0);
-    operation->is_void = operation->session != 0;
+    operation->is_void = operation->session != 0 || operation->is_plain;
     close_operation(world, client);
 }
 
@@ -281,7 +288,7 @@ void pd_sim_client_timeout(struct pd_sim_world *world, uint32_t index, uint64_t 
         return;
     }
     client->is_unresolved = true;
-    if (++client->tries >= TRIES_MAX) {
+    if (++client->tries >= TRIES_MAX || operation_of(world, client)->is_plain) {
         give_up(world, client);
         return;
     }
@@ -384,6 +391,9 @@ static void answered(struct pd_sim_world *world, struct pd_sim_client *client,
         refused(world, client, leader);
     } else if (!is_of_session(head.error)) {
         done(world, client, &head, answer);
+    } else if (operation_of(world, client)->is_plain) {
+        pd_sim_world_fail(world, "client %u was told of a session that is not its own: %s",
+                          operation_of(world, client)->client, pd_kv_error_text(head.error));
     } else if (client->is_unresolved) {
         give_up(world, client);
     } else {
@@ -418,7 +428,9 @@ void pd_sim_client_answer(struct pd_sim_world *world, uint32_t index, uint64_t t
         break;
     case PD_REPLICA_UNKNOWN:
         client->is_unresolved = true;
-        if (world->is_healed) { /* no faster than without a word */
+        if (operation_of(world, client)->is_plain) {
+            give_up(world, client);
+        } else if (world->is_healed) { /* no faster than without a word */
             client->tries++;
             retry_after(world, client, patience_ns(world, client));
         } else {

@@ -147,5 +147,7 @@ bool pd_sim_config_draw(struct pd_sim_config *config, const struct pd_sim_option
     }
     draw_faults(config, &random, options->faults != NULL);
     config->begins_before = percent(&random, 50);
+    config->forwards = percent(&random, 50);
+    config->directory = percent(&random, 50);
     return true;
 }

@@ -93,6 +93,8 @@ struct pd_sim_config {
     uint64_t end_ns;
     bool heals_all;     /* else a quorum only */
     bool begins_before; /* every machine with the version before: it is upgraded on the way */
+    bool forwards;      /* any node passes writes on to the leader, also those without a session */
+    bool directory;     /* the members are entries of the log; who was removed is told, and ends */
     struct pd_sim_fault_rates faults;
 };
 

@@ -23,12 +23,14 @@ enum pd_sim_order_kind {
     PD_SIM_ORDER_ADD_LEARNER,
     PD_SIM_ORDER_PROMOTE,
     PD_SIM_ORDER_REMOVE,
-    PD_SIM_ORDER_TRANSFER
+    PD_SIM_ORDER_TRANSFER,
+    PD_SIM_ORDER_LEAVE /* the configuration and the directory */
 };
 
-/* An operator's order, given to the leader. */
+/* An operator's order, given to the leader; or to anybody, who passes it on. */
 struct pd_sim_order {
     enum pd_sim_order_kind kind;
+    bool is_forwarded;
     pd_raft_node node;
 };
 
@@ -78,6 +80,8 @@ struct pd_sim_core_ops {
     /* PD_ERR_UNKNOWN: not in memory. The data is borrowed until the next call. */
     enum pd_status (*entry)(struct pd_sim_machine *machine, uint64_t index,
                             struct pd_raft_entry *entry_out);
+    /* The directory of members in the applied state: a bit for each node. */
+    void (*directory)(struct pd_sim_machine *machine, uint32_t *live_out, uint32_t *removed_out);
     void (*check)(struct pd_sim_machine *machine);
 };
 

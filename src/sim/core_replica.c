@@ -14,6 +14,7 @@
 #define RETRY_NS (100u * (uint64_t)MS) /* between two tries of a log that has no space */
 #define CLUSTER_ID 0x70616e646f5f3031u
 #define KIB 1024u
+#define TURNS 4u /* of forwards that are served here, after one event */
 
 static struct replica_core *core_of(struct pd_sim_machine *machine)
 {
@@ -336,7 +337,9 @@ static void serve(struct replica_core *core, const struct pd_replica_output *out
         store_read(core, output);
         break;
     case PD_REPLICA_ANSWER:
-        pd_sim_world_answer(machine, output->client, output->correlation, output->bytes);
+        if (!pd_sim_peers_answered(&core->peers, output)) {
+            pd_sim_world_answer(machine, output->client, output->correlation, output->bytes);
+        }
         break;
     case PD_REPLICA_SNAPSHOT_OPEN:
         pd_sim_world_after(machine, disk_time(core, config->store_read_ns), PD_SIM_DONE_VIEW,
@@ -361,7 +364,7 @@ static void serve(struct replica_core *core, const struct pd_replica_output *out
 }
 
 /* Serve what the event caused, and do the work that is due: some of it after other events. */
-static void pump(struct replica_core *core)
+static void work(struct replica_core *core)
 {
     struct pd_replica_output output;
     uint32_t slices = core->machine->world->config.slices_max;
@@ -386,12 +389,27 @@ static void pump(struct replica_core *core)
     }
 }
 
+/* As the server does after the replica's work. */
+static void turn(struct replica_core *core, bool is_tick)
+{
+    for (uint32_t i = 0; i < TURNS && pd_sim_peers_turn(&core->peers, is_tick && i == 0); i++) {
+        work(core);
+    }
+}
+
+static void pump(struct replica_core *core)
+{
+    work(core);
+    turn(core, false);
+}
+
 static void look_at_clock(struct replica_core *core)
 {
     struct pd_sim_machine *machine = core->machine;
     uint64_t now_ns = machine->world->now_ns;
-    pd_replica_clock(core->replica, pd_sim_clock_boot_ns(&machine->clock, now_ns),
-                     pd_sim_clock_wall_ns(&machine->clock, now_ns));
+    uint64_t boot_ns = pd_sim_clock_boot_ns(&machine->clock, now_ns);
+    pd_replica_clock(core->replica, boot_ns, pd_sim_clock_wall_ns(&machine->clock, now_ns));
+    pd_sim_peers_clock(&core->peers, boot_ns);
 }
 
 /* -- Events ------------------------------------------------------------------------------------ */
@@ -401,7 +419,8 @@ static void core_tick(struct pd_sim_machine *machine)
     struct replica_core *core = core_of(machine);
     look_at_clock(core);
     pd_replica_tick(core->replica);
-    pump(core);
+    work(core);
+    turn(core, true);
 }
 
 static void core_message(void *state, uint64_t from, enum pd_transport_lane lane,
@@ -410,8 +429,26 @@ static void core_message(void *state, uint64_t from, enum pd_transport_lane lane
     struct replica_core *core = state;
     (void)lane;
     look_at_clock(core);
-    pd_replica_message(core->replica, from, bytes.bytes, bytes.size);
+    if (!pd_sim_peers_message(&core->peers, from, bytes)) {
+        pd_replica_message(core->replica, from, bytes.bytes, bytes.size);
+    }
     pump(core);
+}
+
+static void core_lost(void *state, uint64_t node)
+{
+    struct replica_core *core = state;
+    look_at_clock(core);
+    pd_replica_unreachable(core->replica, node);
+    pd_sim_peers_lost(&core->peers, node);
+    pump(core);
+}
+
+static void core_removed(void *state, uint64_t node)
+{
+    struct replica_core *core = state;
+    look_at_clock(core);
+    pd_sim_peers_removed(&core->peers, node);
 }
 
 static void core_request(struct pd_sim_machine *machine, uint64_t client, uint64_t correlation,
@@ -419,7 +456,9 @@ static void core_request(struct pd_sim_machine *machine, uint64_t client, uint64
 {
     struct replica_core *core = core_of(machine);
     look_at_clock(core);
-    pd_replica_request(core->replica, 0, client, correlation, bytes, size);
+    if (!pd_sim_peers_take(&core->peers, client, correlation, (struct pd_span){bytes, size})) {
+        pd_replica_request(core->replica, 0, client, correlation, bytes, size);
+    }
     pump(core);
 }
 
@@ -428,6 +467,7 @@ static void core_gone(struct pd_sim_machine *machine, uint64_t client)
     struct replica_core *core = core_of(machine);
     look_at_clock(core);
     pd_replica_client_gone(core->replica, client);
+    pd_sim_peers_gone(&core->peers, client);
     pump(core);
 }
 
@@ -438,11 +478,20 @@ static void core_order(struct pd_sim_machine *machine, const struct pd_sim_order
         [PD_SIM_ORDER_PROMOTE] = PD_REPLICA_REQUEST_PROMOTE,
         [PD_SIM_ORDER_REMOVE] = PD_REPLICA_REQUEST_REMOVE,
         [PD_SIM_ORDER_TRANSFER] = PD_REPLICA_REQUEST_TRANSFER,
+        [PD_SIM_ORDER_LEAVE] = PD_REPLICA_REQUEST_LEAVE,
     };
+    struct replica_core *core = core_of(machine);
     uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE];
     const struct pd_replica_request_head head = {.kind = kinds[order->kind], .number = order->node};
     pd_replica_request_put_head(bytes, &head);
-    core_request(machine, PD_SIM_CLIENT_OPERATOR, 0, bytes, sizeof bytes);
+    if (order->is_forwarded) {
+        core_request(machine, PD_SIM_CLIENT_OPERATOR, 0, bytes, sizeof bytes);
+        return;
+    }
+    /* For this machine, now: what faults may take from a quorum is counted so. */
+    look_at_clock(core);
+    pd_replica_request(core->replica, 0, PD_SIM_CLIENT_OPERATOR, 0, bytes, sizeof bytes);
+    pump(core);
 }
 
 static void core_done(struct pd_sim_machine *machine, uint32_t what, uint64_t value)
@@ -530,6 +579,12 @@ static enum pd_status core_entry(struct pd_sim_machine *machine, uint64_t index,
     return raft == NULL ? PD_ERR_UNKNOWN : pd_raft_entry_at(raft, index, entry_out);
 }
 
+static void core_directory(struct pd_sim_machine *machine, uint32_t *live_out,
+                           uint32_t *removed_out)
+{
+    pd_sim_peers_standings(&core_of(machine)->peers, live_out, removed_out);
+}
+
 static void core_check(struct pd_sim_machine *machine)
 {
     pd_replica_check(core_of(machine)->replica);
@@ -544,6 +599,7 @@ static void core_close(struct pd_sim_machine *machine)
     for (uint32_t i = 0; i < PD_SIM_VIEWS_MAX; i++) {
         close_view(core, &core->views[i]);
     }
+    pd_sim_peers_deinit(&core->peers);
     pd_replica_close(core->replica);
     pd_wal_close(core->wal);
     for (uint32_t i = 0; i < core->read_count; i++) {
@@ -709,9 +765,11 @@ static enum pd_status core_open(struct pd_sim_machine *machine, const char **tex
     core->machine = machine;
     machine->core = core;
     configure(machine, &config);
+    pd_sim_peers_configure(&core->peers, machine, &config);
     open_store(core, &store);
     enum pd_status status = pd_replica_open(&config, &core->replica);
     pd_assert(status == PD_OK);
+    pd_sim_peers_begin(&core->peers, core->replica, &config);
     core->page_size = pd_kv_row_bytes_max(pd_replica_kv(core->replica)) + 64;
     core->page = pd_sim_alloc(core->page_size);
     status = open_log(core, text_out);
@@ -736,7 +794,8 @@ static enum pd_status core_open(struct pd_sim_machine *machine, const char **tex
     if (core->report.segments > 0 && core->report.records > 0) {
         machine->start = PD_SIM_START_EXISTING;
     }
-    const struct pd_transport_handler handler = {.message = core_message, .state = core};
+    const struct pd_transport_handler handler = {
+        .message = core_message, .lost = core_lost, .removed = core_removed, .state = core};
     machine->transport.base.ops->start(&machine->transport.base, &handler);
     pump(core);
     return PD_OK;
@@ -754,5 +813,6 @@ const struct pd_sim_core_ops pd_sim_core_replica = {
     .view = core_view,
     .conf = core_conf,
     .entry = core_entry,
+    .directory = core_directory,
     .check = core_check,
 };

@@ -4,6 +4,7 @@
 #define PD_SIM_CORE_REPLICA_H
 
 #include "node/replica.h"
+#include "sim/core_peers.h"
 #include "sim/world.h"
 
 #define PD_SIM_VIEWS_MAX 4u
@@ -50,6 +51,7 @@ struct pd_sim_view_held {
 struct replica_core {
     struct pd_sim_machine *machine;
     struct pd_replica *replica;
+    struct pd_sim_peers peers;
     struct pd_wal *wal;
     struct pd_wal_report report;
     struct pd_sim_batch batch;

@@ -7,7 +7,8 @@
 #include "sim/world.h"
 
 #define MS PD_SIM_MS_NS
-#define WISH_TRIES_MAX 100u /* operator's steps: 20 s */
+#define SILENCE_NS (1000u * (uint64_t)MS) /* then a connection has ended */
+#define WISH_TRIES_MAX 100u               /* operator's steps: 20 s */
 
 static struct pd_sim_machine *target_of(struct pd_sim_world *world,
                                         const struct pd_sim_fault *fault)
@@ -101,6 +102,9 @@ static void cut(struct pd_sim_world *world, uint32_t from, uint32_t to, bool is_
     }
     if (is_begin) {
         pd_sim_network_cut(&world->network, from - 1, to - 1);
+        if (world->config.forwards && world->machines[to].core != NULL) {
+            pd_sim_world_push(world, world->now_ns + SILENCE_NS, PD_SIM_EVENT_LOST, to, from, NULL);
+        }
     } else {
         pd_sim_network_mend(&world->network, from - 1, to - 1);
     }
@@ -398,6 +402,15 @@ static bool wish_addition(struct pd_sim_world *world)
            wish(world, PD_SIM_ORDER_PROMOTE, spare->number);
 }
 
+/* Out of the configuration, and out of the directory; or both at once. */
+static bool wish_removal(struct pd_sim_world *world, pd_raft_node node)
+{
+    bool has_directory = world->config.directory;
+    bool is_one = has_directory && pd_random_below(&world->faults_random, 2) == 0;
+    return (is_one || wish(world, PD_SIM_ORDER_REMOVE, node)) &&
+           (!has_directory || wish(world, PD_SIM_ORDER_LEAVE, node));
+}
+
 static bool cluster_fault(struct pd_sim_world *world, const struct pd_sim_fault *fault,
                           const struct pd_sim_machine *machine)
 {
@@ -409,10 +422,10 @@ static bool cluster_fault(struct pd_sim_world *world, const struct pd_sim_fault 
     case PD_SIM_FAULT_REMOVE:
         return world->wish_count == 0 && conf.voter_count > 3 &&
                pd_sim_conf_has_voter(&conf, machine->number) &&
-               wish(world, PD_SIM_ORDER_REMOVE, machine->number);
+               wish_removal(world, machine->number);
     case PD_SIM_FAULT_REPLACE:
         return world->wish_count == 0 && pd_sim_conf_has_voter(&conf, machine->number) &&
-               wish_addition(world) && wish(world, PD_SIM_ORDER_REMOVE, machine->number);
+               wish_addition(world) && wish_removal(world, machine->number);
     case PD_SIM_FAULT_TRANSFER: {
         struct pd_sim_machine *leader = pd_sim_world_leader(world);
         if (leader == NULL || !pd_sim_machine_is_up(leader)) {
@@ -431,7 +444,8 @@ static bool cluster_fault(struct pd_sim_world *world, const struct pd_sim_fault 
 }
 
 /* The first wish came true, or makes no sense any more. */
-static bool is_settled(const struct pd_raft_conf *conf, const struct pd_sim_order *order)
+static bool is_settled(const struct pd_sim_world *world, const struct pd_raft_conf *conf,
+                       const struct pd_sim_order *order)
 {
     switch (order->kind) {
     case PD_SIM_ORDER_ADD_LEARNER:
@@ -440,6 +454,8 @@ static bool is_settled(const struct pd_raft_conf *conf, const struct pd_sim_orde
         return pd_sim_conf_has_voter(conf, order->node) || !pd_sim_conf_has(conf, order->node);
     case PD_SIM_ORDER_REMOVE:
         return !pd_sim_conf_has(conf, order->node);
+    case PD_SIM_ORDER_LEAVE:
+        return (world->model.now.removed >> order->node & 1) != 0;
     case PD_SIM_ORDER_TRANSFER:
         return true;
     }
@@ -454,7 +470,8 @@ static bool is_unwise(const struct pd_sim_world *world, const struct pd_raft_con
     for (uint32_t i = 0; i < conf->voter_count; i++) {
         bad += conf->voters[i] != order->node && is_bad_copy(world, conf->voters[i]) ? 1 : 0;
     }
-    return order->kind == PD_SIM_ORDER_REMOVE && pd_sim_conf_has_voter(conf, order->node) &&
+    bool removes = order->kind == PD_SIM_ORDER_REMOVE || order->kind == PD_SIM_ORDER_LEAVE;
+    return removes && pd_sim_conf_has_voter(conf, order->node) &&
            (conf->voter_count < 2 || bad > (conf->voter_count - 2) / 2);
 }
 
@@ -472,7 +489,7 @@ static void replace_lost(struct pd_sim_world *world, const struct pd_raft_conf *
         const struct pd_sim_machine *machine = &world->machines[conf->voters[i]];
         if ((machine->is_gone || machine->is_forgetful) && !world->is_healed) {
             (void)wish_addition(world);
-            (void)wish(world, PD_SIM_ORDER_REMOVE, conf->voters[i]);
+            (void)wish_removal(world, conf->voters[i]);
             return;
         }
     }
@@ -489,7 +506,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
     if (world->wish_count == 0) {
         replace_lost(world, &conf);
     }
-    while (world->wish_count > 0 && is_settled(&conf, &world->wishes[0])) {
+    while (world->wish_count > 0 && is_settled(world, &conf, &world->wishes[0])) {
         world->counts.membership_changes++;
         drop_first_wish(world);
     }
@@ -500,7 +517,17 @@ void pd_sim_operator_step(struct pd_sim_world *world)
         drop_first_wish(world);
         return;
     }
-    pd_sim_world_order(leader, &world->wishes[0]);
+    struct pd_sim_order order = world->wishes[0];
+    struct pd_sim_machine *asked = leader;
+    if (order.kind == PD_SIM_ORDER_LEAVE && world->config.forwards &&
+        !pd_sim_conf_has(&conf, order.node)) {
+        /* It costs no quorum any more: anybody may be asked, also who leaves. */
+        asked = &world->machines[pd_sim_somebody(world, &world->faults_random)];
+        order.is_forwarded = true;
+    }
+    if (pd_sim_machine_is_up(asked)) {
+        pd_sim_world_order(asked, &order);
+    }
 }
 
 /* -- Begin, end, heal -------------------------------------------------------------------------- */

@@ -63,6 +63,34 @@ static enum pd_sim_verdict judge_read(struct pd_sim_world *world,
                                       revision, operation->revision));
 }
 
+/* A write that only its value names. */
+static enum pd_sim_verdict judge_plain(struct pd_sim_world *world,
+                                       struct pd_sim_operation *operation, enum pd_kv_error error)
+{
+    const struct pd_sim_model *model = &world->model;
+    if (error == PD_KV_OK && !pd_sim_model_has_written(model, operation->value)) {
+        return PD_SIM_NOT_YET;
+    }
+    const struct pd_sim_version *version =
+        pd_sim_model_version(model, operation->key, operation->revision);
+    if (error != PD_KV_OK || version == NULL || version->value != operation->value ||
+        version->revision != operation->revision) {
+        pd_sim_world_fail(world, "client %u was told '%s' of a write of key %u at revision %lld",
+                          operation->client, pd_kv_error_text(error), operation->key,
+                          (long long)operation->revision);
+        return PD_SIM_WRONG;
+    }
+    operation->has_written = true;
+    return PD_SIM_RIGHT;
+}
+
+static bool is_committed(const struct pd_sim_world *world, const struct pd_sim_operation *operation)
+{
+    return operation->is_plain ? pd_sim_model_has_written(&world->model, operation->value)
+                               : pd_sim_model_outcome(&world->model, operation->session,
+                                                      operation->sequence) != NULL;
+}
+
 enum pd_sim_verdict pd_sim_judge(struct pd_sim_world *world, struct pd_sim_operation *operation,
                                  struct pd_span answer)
 {
@@ -78,6 +106,9 @@ enum pd_sim_verdict pd_sim_judge(struct pd_sim_world *world, struct pd_sim_opera
         return head.kind != PD_KV_ANSWER_SESSION || pd_sim_model_session(&world->model, id) == NULL
                    ? PD_SIM_NOT_YET
                    : PD_SIM_RIGHT;
+    }
+    if (operation->is_plain) {
+        return judge_plain(world, operation, head.error);
     }
     const struct pd_sim_outcome *outcome =
         pd_sim_model_outcome(&world->model, operation->session, operation->sequence);
@@ -106,8 +137,7 @@ static bool check_outcomes(struct pd_sim_world *world)
                                   (long long)operation->revision);
             }
         }
-        if (operation->is_void &&
-            pd_sim_model_outcome(&world->model, operation->session, operation->sequence) != NULL) {
+        if (operation->is_void && is_committed(world, operation)) {
             pd_sim_world_fail(world,
                               "client %u was told that nothing of its %s was done, yet it is "
                               "committed",

@@ -230,6 +230,9 @@ static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_v
         return;
     }
     int64_t compacted = standing->compacted > 0 ? standing->compacted : 0;
+    uint32_t members = 0;
+    uint32_t removed = 0;
+    machine->world->core->directory(machine, &members, &removed);
     const struct {
         const char *name;
         uint64_t has;
@@ -241,6 +244,8 @@ static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_v
         {"number of keys", view->key_count, standing->key_count},
         {"number of leases", view->lease_count, standing->lease_count},
         {"number of sessions", view->session_count, standing->session_count},
+        {"members (bits)", members, standing->members},
+        {"removed (bits)", removed, standing->removed},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (numbers[i].has != numbers[i].expected) {
@@ -249,6 +254,14 @@ static void check_standing(struct pd_sim_machine *machine, const struct pd_sim_v
                 machine->number, (unsigned long long)view->applied, numbers[i].name,
                 (unsigned long long)numbers[i].has, (unsigned long long)numbers[i].expected);
             return;
+        }
+    }
+    for (uint32_t i = 1; i <= machine->world->machine_count; i++) {
+        if ((removed >> i & 1) != 0 && pd_sim_conf_has(&machine->conf, i)) {
+            pd_sim_world_fail(machine->world,
+                              "node %u at index %llu: node %u is refused as removed, and counted "
+                              "by the configuration",
+                              machine->number, (unsigned long long)view->applied, i);
         }
     }
 }

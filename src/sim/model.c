@@ -105,6 +105,11 @@ static const struct pd_sim_version *newest(const struct pd_sim_versions *version
                : &versions->items[versions->count - 1];
 }
 
+bool pd_sim_model_has_written(const struct pd_sim_model *model, uint64_t value)
+{
+    return value < model->written_capacity && model->written[value] != 0;
+}
+
 const struct pd_sim_version *pd_sim_model_version(const struct pd_sim_model *model, uint32_t key,
                                                   int64_t revision)
 {
@@ -551,6 +556,19 @@ static void session_command(struct running *running, const struct pd_kv_command 
     }
 }
 
+/* Who was removed never comes back; who is none cannot be removed. */
+static void member_command(struct pd_sim_model *model, const struct pd_kv_command *command)
+{
+    struct pd_sim_standing *now = &model->now;
+    uint32_t node = 1u << (command->id & 31);
+    if (command->kind == PD_KV_MEMBER_PUT) {
+        now->members |= node & ~now->removed;
+    } else if ((now->members & node) != 0) {
+        now->members &= ~node;
+        now->removed |= node;
+    }
+}
+
 static void run(struct running *running, const struct pd_kv_command *command, uint64_t index)
 {
     struct pd_sim_model *model = running->model;
@@ -592,6 +610,8 @@ static void run(struct running *running, const struct pd_kv_command *command, ui
         break;
     case PD_KV_MEMBER_PUT:
     case PD_KV_MEMBER_REMOVE:
+        member_command(model, command);
+        break;
     case PD_KV_MEMBER_TELL:
     case PD_KV_VERSION_RAISE:
         break; /* clients here give none, and no answer shows what they change */

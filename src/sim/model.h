@@ -68,6 +68,8 @@ struct pd_sim_standing {
     uint32_t lease_count;
     uint32_t session_count;
     uint32_t key_count;
+    uint32_t members; /* bits by node: the directory */
+    uint32_t removed; /* likewise: members once, and never again */
 };
 
 struct pd_sim_model {
@@ -113,6 +115,7 @@ const struct pd_sim_model_session *pd_sim_model_session(const struct pd_sim_mode
 /* NULL: this command was not applied. */
 const struct pd_sim_outcome *pd_sim_model_outcome(const struct pd_sim_model *model,
                                                   uint64_t session, uint64_t sequence);
+bool pd_sim_model_has_written(const struct pd_sim_model *model, uint64_t value);
 /* The version of a key at a revision; NULL: none, or a tombstone. */
 const struct pd_sim_version *pd_sim_model_version(const struct pd_sim_model *model, uint32_t key,
                                                   int64_t revision);

@@ -17,6 +17,7 @@ struct pd_sim_operation {
     uint64_t returned_ns; /* UINT64_MAX: never */
     uint32_t client;
     enum pd_sim_op op;
+    bool is_plain;    /* a write that no session of the client's numbers: it is not tried again */
     uint64_t session; /* 0: none */
     uint64_t sequence;
     uint32_t key;

@@ -15,6 +15,7 @@
 #define MS PD_SIM_MS_NS
 #define WALL_START_NS 1700000000000000000u
 #define OPERATOR_EVERY_NS (200u * MS)
+#define LOST_NS (1000u * MS) /* until everybody has noticed that a process is gone */
 
 /* A request or an answer on its way. */
 struct letter {
@@ -56,7 +57,8 @@ void pd_sim_world_push(struct pd_sim_world *world, uint64_t time_ns, enum pd_sim
                        uint32_t node, uint64_t value, void *data)
 {
     uint64_t life = 0;
-    if (kind == PD_SIM_EVENT_TICK || kind == PD_SIM_EVENT_DONE || kind == PD_SIM_EVENT_RESUME) {
+    if (kind == PD_SIM_EVENT_TICK || kind == PD_SIM_EVENT_DONE || kind == PD_SIM_EVENT_RESUME ||
+        kind == PD_SIM_EVENT_LOST || kind == PD_SIM_EVENT_REMOVED) {
         life = world->machines[node].life;
     }
     const struct pd_sim_event event = {
@@ -258,10 +260,27 @@ static void upgrade_after_stop(struct pd_sim_machine *machine)
                       NULL);
 }
 
+/* Nobody starts it again. */
+static void end_as_removed(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    if ((world->model.now.removed >> machine->number & 1) == 0) {
+        pd_sim_world_fail(world, "node %u says that it was removed, and was not", machine->number);
+        return;
+    }
+    world->counts.removed++;
+    pd_sim_machine_stop(machine, false);
+    machine->is_gone = true;
+}
+
 /* A panic or an output told that the process ends here. */
 static void process_stopped(struct pd_sim_machine *machine, const char *text)
 {
     struct pd_sim_world *world = machine->world;
+    if (machine->was_removed) {
+        end_as_removed(machine);
+        return;
+    }
     world->counts.stopped++;
     if (machine->is_too_old) {
         upgrade_after_stop(machine);
@@ -376,6 +395,19 @@ void pd_sim_machine_lose_store(struct pd_sim_machine *machine)
     machine->store_is_damaged = false;
 }
 
+/* The others lose their connections to it, one sooner, one later. */
+static void tell_lost(struct pd_sim_machine *machine)
+{
+    struct pd_sim_world *world = machine->world;
+    for (uint32_t i = 1; i <= world->machine_count && world->config.forwards; i++) {
+        if (i != machine->number && world->machines[i].core != NULL) {
+            uint64_t after_ns = pd_random_below(&world->network.random, LOST_NS);
+            pd_sim_world_push(world, world->now_ns + after_ns, PD_SIM_EVENT_LOST, i,
+                              machine->number, NULL);
+        }
+    }
+}
+
 void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
 {
     struct pd_sim_world *world = machine->world;
@@ -384,6 +416,7 @@ void pd_sim_machine_stop(struct pd_sim_machine *machine, bool cuts_power)
         PD_SOMETIMES(SIM_CRASH_OF_LEADER, machine->seen.role == PD_RAFT_LEADER);
         machine->leaves_change = machine->leaves_change || pd_sim_machine_is_changing(machine);
         world->core->close(machine);
+        tell_lost(machine);
         world->counts.crashes++;
     }
     machine->core = NULL;
@@ -507,6 +540,10 @@ static void give_to_core(struct pd_sim_machine *machine, const struct pd_sim_eve
         core->request(machine, letter->client, letter->correlation, letter->bytes, letter->size);
     } else if (event->kind == PD_SIM_EVENT_GONE) {
         core->gone(machine, event->value);
+    } else if (event->kind == PD_SIM_EVENT_LOST) {
+        pd_sim_transport_lost(&machine->transport, (uint32_t)event->value);
+    } else if (event->kind == PD_SIM_EVENT_REMOVED) {
+        pd_sim_transport_removed(&machine->transport, (uint32_t)event->value);
     } else {
         core->done(machine, (uint32_t)(uintptr_t)event->data, event->value);
     }
@@ -637,6 +674,8 @@ static void world_event(struct pd_sim_world *world, const struct pd_sim_event *e
     case PD_SIM_EVENT_DONE:
     case PD_SIM_EVENT_REQUEST:
     case PD_SIM_EVENT_GONE:
+    case PD_SIM_EVENT_LOST:
+    case PD_SIM_EVENT_REMOVED:
         break;
     }
 }
@@ -662,7 +701,8 @@ static void serve(struct pd_sim_world *world, const struct pd_sim_event *event)
     bool is_kept = false;
     if (event->kind == PD_SIM_EVENT_TICK || event->kind == PD_SIM_EVENT_DELIVER ||
         event->kind == PD_SIM_EVENT_DONE || event->kind == PD_SIM_EVENT_REQUEST ||
-        event->kind == PD_SIM_EVENT_GONE) {
+        event->kind == PD_SIM_EVENT_GONE || event->kind == PD_SIM_EVENT_LOST ||
+        event->kind == PD_SIM_EVENT_REMOVED) {
         is_kept = machine_event(world, event);
     } else {
         world_event(world, event);

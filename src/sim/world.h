@@ -43,7 +43,9 @@ enum pd_sim_event_kind {
     PD_SIM_EVENT_PROGRESS,
     PD_SIM_EVENT_RETRY,
     PD_SIM_EVENT_GONE,
-    PD_SIM_EVENT_WATCHER
+    PD_SIM_EVENT_WATCHER,
+    PD_SIM_EVENT_LOST,   /* value: who is not reached any more */
+    PD_SIM_EVENT_REMOVED /* value: who says so */
 };
 
 #define PD_SIM_CLIENT_OPERATOR 999u
@@ -83,6 +85,7 @@ struct pd_sim_machine {
     bool may_stop;            /* a fault justifies that it stops or refuses to start */
     uint32_t version_limit;   /* of its program: how far it can follow the cluster */
     bool is_too_old;          /* it stopped because it could not follow */
+    bool was_removed;         /* it stopped because it is no member any more */
     bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
     bool leaves_change;       /* it does not run, and its log may hold a change of the membership */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
@@ -122,6 +125,9 @@ struct pd_sim_counts {
     uint64_t repeats;
     uint64_t sessions;
     uint64_t retries;
+    uint64_t forwards;       /* requests that a node passed on to the leader */
+    uint64_t forwards_again; /* of those: asked for once more */
+    uint64_t removed;        /* nodes that ended because they were no members any more */
     uint64_t unknown;
     uint64_t faults_used[PD_SIM_FAULT_COUNT];
     uint64_t faults_skipped;
