@@ -12,20 +12,21 @@
 static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
 {
     struct pd_dialer *dialer = state;
-    (void)link;
     (void)key;
-    atomic_store(&dialer->outcome, 1);
-    dialer->host->ops->event_set(dialer->host, &dialer->event);
+    if (link > atomic_load(&dialer->opened)) {
+        atomic_store(&dialer->opened, link);
+        dialer->host->ops->event_set(dialer->host, &dialer->event);
+    }
 }
 
 static void on_closed(void *state, uint64_t link, const char *text)
 {
     struct pd_dialer *dialer = state;
-    unsigned none = 0;
-    (void)link;
-    dialer->why = text;
-    (void)atomic_compare_exchange_strong(&dialer->outcome, &none, 2);
-    dialer->host->ops->event_set(dialer->host, &dialer->event);
+    if (link > atomic_load(&dialer->closed)) {
+        dialer->closed_why = text;
+        atomic_store(&dialer->closed, link);
+        dialer->host->ops->event_set(dialer->host, &dialer->event);
+    }
 }
 
 enum pd_status pd_dialer_open(struct pd_dialer *dialer, struct pd_host *host,
@@ -65,18 +66,16 @@ bool pd_dialer_dial(struct pd_dialer *dialer, const uint8_t key[PD_TRANSPORT_KEY
 {
     struct pd_host *host = dialer->host;
     uint64_t link = 0;
-    atomic_store(&dialer->outcome, 0);
     uint64_t end_ns = pd_host_now_ns(host) + DIAL_NS;
     bool is_asked = pd_net_dial(dialer->net, 0, key, address, &link) == PD_OK;
-    while (is_asked && atomic_load(&dialer->outcome) == 0 && pd_host_now_ns(host) < end_ns) {
+    while (is_asked && atomic_load(&dialer->opened) != link &&
+           atomic_load(&dialer->closed) != link && pd_host_now_ns(host) < end_ns) {
         (void)host->ops->event_wait(host, &dialer->event, end_ns);
     }
-    unsigned outcome = atomic_load(&dialer->outcome);
-    if (outcome != 2) {
-        dialer->why = "no answer";
-    }
-    /* The link ends with the net: told now, its end would be taken for the next one's. */
-    return outcome == 1;
+    bool is_there = is_asked && atomic_load(&dialer->opened) == link;
+    bool is_refused = is_asked && atomic_load(&dialer->closed) == link;
+    dialer->why = is_refused ? dialer->closed_why : "no answer";
+    return is_there; /* the link ends with the net */
 }
 
 void pd_dialer_close(struct pd_dialer *dialer)

@@ -22,8 +22,12 @@ struct pd_dialer {
     struct pd_udp *udp;
     struct pd_net *net;
     struct pd_event event;
-    atomic_uint outcome; /* 0: under way, 1: opened, 2: closed */
-    const char *why;     /* static; why the last one did not answer */
+    /* The newest link that was opened, and closed, and why; written by the network's thread. A link
+     * that was given up may still be either: links are numbered upwards. */
+    atomic_uint_least64_t opened;
+    atomic_uint_least64_t closed;
+    const char *closed_why; /* static, as the next; written before `closed` */
+    const char *why;        /* why the last one did not answer */
 };
 
 /* PD_OK: to be closed. Else text says why not. The dialer is not moved while it is open. */

@@ -224,6 +224,18 @@ static bool is_voter(const struct pd_raft_conf *conf, uint64_t node)
     return false;
 }
 
+/* Whether cluster.json names the same places: no need to ask there again. */
+static bool is_elsewhere(const struct pd_members_file *file, const struct pd_kv_member *member)
+{
+    const struct pd_kv_member *known = pd_members_file_find(file, member->node);
+    bool is_same = known != NULL && known->peer_count == member->peer_count;
+    for (uint32_t i = 0; is_same && i < member->peer_count; i++) {
+        is_same = known->peers[i].size == member->peers[i].size &&
+                  memcmp(known->peers[i].bytes, member->peers[i].bytes, known->peers[i].size) == 0;
+    }
+    return !is_same;
+}
+
 /* The directory says where they are; what cluster.json alone knows is asked there. This node's own
  * entry is kept for the new cluster. */
 static enum pd_status count_answering(struct lone *lone, struct pd_members_file *file,
@@ -245,10 +257,12 @@ static enum pd_status count_answering(struct lone *lone, struct pd_members_file 
     pd_kv_reader_init(&reader, lone->answer.body);
     while (pd_members_next(&reader, &item)) {
         if (item.is_listed && item.member.node != report->node_id &&
-            is_voter(conf, item.member.node) && asked_count < PD_RAFT_MEMBERS_MAX &&
-            config->answers(config->state, &item.member)) {
-            asked[asked_count++] = item.member.node;
-            report->answering++;
+            is_voter(conf, item.member.node) && asked_count < PD_RAFT_MEMBERS_MAX) {
+            bool is_there = config->answers(config->state, &item.member);
+            report->answering += is_there;
+            if (is_there || !is_elsewhere(file, &item.member)) {
+                asked[asked_count++] = item.member.node;
+            }
         }
     }
     /* Whoever does not answer where the directory says may do so where cluster.json does. */
