@@ -17,7 +17,7 @@
 #include "base/alloc.h"
 #include "host/real.h"
 
-#define PATIENCE_S 20
+#define PATIENCE_S 120
 #define LOG_SIZE 65536u
 
 /* --- A runtime that writes down what happens -------------------------------------------------- */

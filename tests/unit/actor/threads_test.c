@@ -24,7 +24,7 @@
 #define LIVE_AT_ONCE 200u
 #define TURNS 30u
 #define WATCHERS 4u
-#define LIMIT_S 60
+#define LIMIT_S 200
 
 struct world {
     struct pd_real_host *host;

@@ -21,7 +21,7 @@
 #include "gateway/tls_world.h"
 
 #define MILLISECOND_NS UINT64_C(1000000)
-#define WAIT_MS 30000 /* until it is a failure */
+#define WAIT_MS 120000 /* until it is a failure */
 
 /* -- A node that is asked nothing -------------------------------------------------------------- */
 

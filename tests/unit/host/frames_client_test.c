@@ -19,7 +19,7 @@
 #include "base/frame.h"
 #include "host/real.h"
 
-#define LIMIT_NS UINT64_C(30000000000)
+#define LIMIT_NS UINT64_C(120000000000)
 
 static struct pd_real_host *real;
 static struct pd_host *host;

@@ -21,7 +21,7 @@
 #include "net/address.h"
 #include "net/net.h"
 
-#define WAIT_S 30
+#define WAIT_S 120
 #define FAST 1000u
 
 struct node {

@@ -16,7 +16,7 @@
 #include "gateway/tls_world.h"
 #include "host/real.h"
 
-#define WAIT_S 30
+#define WAIT_S 120
 #define PATH_SIZE 256
 
 static struct pd_real_host *real;

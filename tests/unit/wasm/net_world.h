@@ -16,7 +16,7 @@
 #define VECTORS_AT 600u
 #define FOREVER UINT64_MAX
 #define TIMED_OUT 9027u
-#define POLL_MS 20000 /* only ever waited for when a test is about to fail */
+#define POLL_MS 120000 /* only ever waited for when a test is about to fail */
 
 struct net_fixture {
     struct world world;

@@ -20,7 +20,7 @@
 #include "wasm/wasi.h"
 
 #define ENDED_MAX 4096u
-#define LIMIT_S 60
+#define LIMIT_S 200
 
 /* Wasmtime handles its traps in a signal handler that allocates; see guest_world.h. */
 const char *__tsan_default_options(void);
