@@ -41,7 +41,7 @@ start_node() {
 # ready: the node that was started listens. False: it ended instead.
 ready() {
     local line
-    while IFS= read -r -t 60 -u "$words" line; do
+    while IFS= read -r -t 120 -u "$words" line; do
         case $line in ready:*) exec {words}<&-; return 0 ;; esac
     done
     exec {words}<&-
@@ -72,7 +72,7 @@ for ((round = 1; round <= rounds; round++)); do
     options=()
     [ $((round % 2)) -eq 0 ] || options=(--sessions)
     "$build/bin/store-load" --socket "$socket" --prefix "$round/" --seed "$((seed + round))" --record "$record" \
-        --clients $((1 + RANDOM % 24)) --connections 3 --keys 4 --seconds 0.6 --wait-back 60 --op-timeout 60 --json \
+        --clients $((1 + RANDOM % 24)) --connections 3 --keys 4 --seconds 0.6 --wait-back 120 --op-timeout 120 --json \
         ${options[@]+"${options[@]}"} >"$work/result" 2>"$work/load.err" &
     load=$!
     nap 500

@@ -69,32 +69,40 @@ printed "2 counters counted to 20; the watcher saw 20 steps"
 runs 0 run --node "$data" --allow-kv other/ "$work/app.yaml"
 said "permission denied: this process may not use the store"
 
-# kill -9 while guests wait for the node; it comes back, and not a step is lost or counted twice.
-"$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
-guest=$!
-children+=("$guest")
-seen=0
-for _ in $(seq 300); do # until it has begun
-    seen=$("$PANDO" kv get --data "$data" counter/total 2>/dev/null || echo 0)
-    [ "$seen" -lt 50 ] || [ "$seen" -gt 1100 ] || break
-    kill -0 "$guest" 2>/dev/null || break
-done
-kill -KILL "$node"
-{ wait_for_end 137; } 2>/dev/null
-kill -0 "$guest" 2>/dev/null || fail "the guest ended before the node did: $(cat "$work/guest.out" "$work/guest.err")"
-node_starts
+# kill -9 while guests wait for the node; it comes back, and not a step is lost or counted twice. On a machine with much to do
+# the guest may end before the node does, or the node comes back later than a guest waits: then once more.
 shown="pando run beside a node that was killed"
-code=0
-wait "$guest" || code=$?
-[ "$code" -eq 0 ] || fail "$shown: exit code $code: $(cat "$work/guest.err")"
-[ "$(cat "$work/guest.out")" = "8 counters counted to 1200; the watcher saw 1200 steps" ] ||
-    fail "$shown: $(cat "$work/guest.out")"
+for attempt in 1 2 3 4 5; do
+    "$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
+    guest=$!
+    children+=("$guest")
+    has_begun() {
+        seen=$("$PANDO" kv get --data "$data" counter/total 2>/dev/null || echo 0)
+        { [ "$seen" -ge 50 ] && [ "$seen" -le 1000 ]; } || ! kill -0 "$guest" 2>/dev/null
+    }
+    eventually has_begun
+    kill -KILL "$node"
+    { wait_for_end 137; } 2>/dev/null
+    lived=yes
+    kill -0 "$guest" 2>/dev/null || lived=no
+    node_starts
+    node=$started
+    code=0
+    wait "$guest" || code=$?
+    [ "$code" -ne 0 ] || [ "$(cat "$work/guest.out")" = "8 counters counted to 1200; the watcher saw 1200 steps" ] ||
+        fail "$shown: $(cat "$work/guest.out")"
+    [ "$lived" = no ] || [ "$code" -ne 0 ] || break
+    grep -qE 'code 2: the node is gone|code 3: no answer in time' "$work/guest.err" || [ "$code" -eq 0 ] || break
+    echo "attempt $attempt: the guest lived: $lived, and ended with $code"
+done
+[ "$lived" = yes ] && [ "$code" -eq 0 ] || fail "$shown: exit code $code: $(cat "$work/guest.out" "$work/guest.err")"
 
 # A node that does not come back: the guest is told, in its time, what is known of its write.
 "$PANDO" run --node "$data" --allow-kv '' "$guests/store_endless.wasm" 300 >"$work/guest.out" 2>"$work/guest.err" &
 guest=$!
 children+=("$guest")
-until grep -q "counting without an end" "$work/guest.err" || ! kill -0 "$guest" 2>/dev/null; do :; done
+counts() { grep -qs "counting without an end" "$work/guest.err"; }
+eventually counts
 kill -KILL "$started"
 { wait_for_end 137; } 2>/dev/null
 shown="pando run beside a node that is gone"

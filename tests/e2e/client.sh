@@ -79,11 +79,11 @@ walks shared "unix:$work/nobody" "unix:$data/pando.sock" # the first endpoint is
 walks static "tcp:127.0.0.1:$port"
 
 # --- What the port refuses ------------------------------------------------------------------------------------------------
-timeout -k 5 120 python3 - "$port" >"$out" 2>"$err" <<'END' || fail "hostile bytes: $(cat "$err")"
+timeout -k 5 300 python3 - "$port" >"$out" 2>"$err" <<'END' || fail "hostile bytes: $(cat "$err")"
 import os, random, socket, struct, sys
 
 def connect():
-    link = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=60)
+    link = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=120)
     link.sendall(b"PANDO/1\n")
     return link
 
@@ -178,14 +178,14 @@ said "is not a node of Pando"
 
 # wait_until TEXT: until the watch has said it.
 wait_until() {
-    local end=$((SECONDS + 60))
+    local end=$((SECONDS + 120))
     until grep -qF -- "$1" "$work/watch.err"; do
-        [ "$SECONDS" -lt "$end" ] || { fail "no '$1' within a minute:"; cat "$work/watch.err"; finish; }
+        [ "$SECONDS" -lt "$end" ] || { fail "no '$1' within two minutes:"; cat "$work/watch.err"; finish; }
         sleep 0.05
     done
 }
 : >"$work/watch.err"
-timeout 120 "$PANDO" watch --prefix w/ --events 6 "${at[@]}" "${known[@]}" >"$work/watched" 2>"$work/watch.err" &
+timeout 500 "$PANDO" watch --prefix w/ --events 6 "${at[@]}" "${known[@]}" >"$work/watched" 2>"$work/watch.err" &
 watcher=$!
 children+=("$watcher")
 wait_until "watching from revision"

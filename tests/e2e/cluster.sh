@@ -37,7 +37,7 @@ load_all() {
     shift
     mkdir "$work/history-$name"
     "$load" --socket "$cluster/node-0/pando.sock" --socket "$cluster/node-1/pando.sock" \
-        --socket "$cluster/node-2/pando.sock" --clients 12 --connections 6 --keys 8 --prefix "$name/" \
+        --socket "$cluster/node-2/pando.sock" --clients 12 --connections 6 --keys 8 --prefix "$name/" --op-timeout 120 --wait-back 120 \
         --acks "$work/acks-$name" --record "$work/history-$name" --seed "$RANDOM" "$@" >"$work/load-$name" 2>&1
 }
 
@@ -71,7 +71,7 @@ for name in sessions plain; do
     start_node "$leader"
     judged "$name"
     same_state 0 1 2
-    "$load" --socket "$cluster/node-$leader/pando.sock" --check "$work/acks-$name" >"$work/check" 2>&1 ||
+    "$load" --socket "$cluster/node-$leader/pando.sock" --check "$work/acks-$name" --op-timeout 120 >"$work/check" 2>&1 ||
         { fail "node $leader lacks what clients were told:"; cat "$work/check"; }
 done
 
@@ -113,9 +113,12 @@ runs 1 join "@$work/ticket" --no-start --data "$work/nobody"
 said "has expired"
 runs 0 cluster remove node-3 --data "$cluster/node-0"
 removed 3
-runs 0 cluster doctor --data "$cluster/node-0"
-printed "ok       voters       3, 1 may fail"
-[ "$(grep -c "proves its key" "$out")" -eq 3 ] || { fail "not every member was reached"; cat "$out"; }
+# What it says of the disk, and whether a member answers within three seconds, is the machine's.
+is_examined() {
+    "$PANDO" cluster doctor --data "$cluster/node-0" >"$out" 2>"$err" && grep -qF "ok       voters       3, 1 may fail" "$out" &&
+        [ "$(grep -c "proves its key" "$out")" -eq 3 ]
+}
+eventually is_examined
 
 # Who leads and is asked to end hands over: the others do not wait for an election.
 leader_index 0 1 2
@@ -126,8 +129,12 @@ for node in 0 1 2; do [ "$node" -eq "$handed" ] || others+=("$node"); done
 leader_index "${others[@]}"
 start_node "$handed"
 leader_index 0 1 2
-runs 0 cluster transfer "node-$handed" --data "$cluster/node-${others[0]}"
-leads() { agree 0 1 2 && [ "$leader" -eq "$1" ]; }
+# An election may undo it at once.
+leads() {
+    ! { agree 0 1 2 && [ "$leader" -eq "$1" ]; } || return 0
+    "$PANDO" cluster transfer "node-$1" --data "$cluster/node-${others[0]}" >"$out" 2>"$err" || true
+    false
+}
 eventually leads "$handed"
 
 # A voter that lost everything but its key could vote twice: it is refused.

@@ -115,7 +115,7 @@ for order in "${orders[@]}"; do
         [ "$node" = "${nodes[2]}" ] || eventually grep -q "first members" "$work/node-$node.log"
     done
     one_cluster 0 1 2
-    has_members 0 3 || fail "not three members: $(members 0)"
+    eventually has_members 0 3
     for node in 0 1 2; do end_node "$node" TERM; done
 done
 
@@ -130,7 +130,7 @@ for round in $(seq "$(effort 2 1)"); do
         start_node "$node"
     done
     one_cluster 0 1 2
-    has_members 1 3 || fail "not three members after kills: $(members 1)"
+    eventually has_members 1 3
     [ "$round" -eq 1 ] || for node in 0 1 2; do end_node "$node" KILL; done
     [ "$round" -gt 1 ] || kept=$cluster kept_base=$base kept_pids="${pids[0]} ${pids[1]} ${pids[2]}"
 done
@@ -155,7 +155,7 @@ output_is value
 start_node 3
 one_cluster 0 1 2 3
 [ "$cluster_id" = "$before" ] || fail "the fourth node is of cluster $cluster_id, not $before"
-has_members 0 4 || fail "not four members: $(members 0)"
+eventually has_members 0 4
 end_node 2 KILL
 mv "$cluster/node-2/node.key" "$work/node-2.key"
 rm -rf "$cluster/node-2"
@@ -185,7 +185,7 @@ runs 1 "${refused[@]}" --secret-file "$work/short"
 said "shorter than 16 bytes"
 runs 2 "${refused[@]}" --expect 1
 said "more than half"
-has_members 0 5 || fail "who was refused is a member: $(members 0)"
+eventually has_members 0 5 # and nobody who was refused
 
 # A node that agreed and cannot go on says so, and is not started alone.
 mkdir "$work/agreed"

@@ -17,7 +17,7 @@ if [ "$code" -eq 77 ]; then
     exit 77
 fi
 [ "$code" -eq 0 ] || fail "scripts/etcd_tools.sh: exit code $code"
-timeout -k 5 300 python3 "$PANDO_SOURCE_DIR/tests/etcd/compare.py" "$tools" "$PANDO" "${alone[@]}" >"$out" 2>&1 ||
+timeout -k 5 500 python3 "$PANDO_SOURCE_DIR/tests/etcd/compare.py" "$tools" "$PANDO" "${alone[@]}" >"$out" 2>&1 ||
     fail "$(cat "$out")"
 tail -n 1 "$out"
 finish

@@ -17,7 +17,7 @@ start_pando dev --data "$cluster" --base-port "$base"
 wait_for_text "Ctrl-C ends all of it in order."
 nodes=()
 for node in 0 1 2; do nodes+=("127.0.0.1:$((base + 10 * node))=$(pid_of "$node")"); done
-timeout -k 5 120 "$tools/failover" "${nodes[@]}" >"$work/failover" 2>&1 || fail "$(cat "$work/failover")"
+timeout -k 5 400 "$tools/failover" "${nodes[@]}" >"$work/failover" 2>&1 || fail "$(cat "$work/failover")"
 cat "$work/failover"
 kill -TERM "$started"
 wait_for_end 0

@@ -13,7 +13,7 @@ fi
 start_pando start --data "$work/data" --listen-client 127.0.0.1:0 --disk-low 0B
 wait_for_text "try "
 url=$(awk '$1 == "etcd" { print $2 }' "$out")
-WATCHERS=$(effort 10000 1000) timeout -k 5 240 "$tools/client" "$url" >"$work/client" 2>&1 || fail "$(cat "$work/client")"
+WATCHERS=$(effort 10000 1000) timeout -k 5 500 "$tools/client" "$url" >"$work/client" 2>&1 || fail "$(cat "$work/client")"
 grep 'many watchers' "$work/client" || true
 # Ten thousand watchers at once cost memory for each, and not much. A sanitizer's shadow is not theirs.
 peak=$(awk '$1 == "VmHWM:" { print int($2 / 1024) }' "/proc/$started/status")

@@ -9,7 +9,7 @@ if [ "$code" -eq 77 ]; then
     exit 77
 fi
 [ "$code" -eq 0 ] || { fail "scripts/etcd_tools.sh: exit code $code"; finish; }
-timeout -k 5 240 python3 "$PANDO_SOURCE_DIR/tests/etcd/mirror.py" "$tools" "$PANDO" "$(effort 1050 100)" >"$out" 2>&1 ||
+timeout -k 5 500 python3 "$PANDO_SOURCE_DIR/tests/etcd/mirror.py" "$tools" "$PANDO" "$(effort 1050 100)" >"$out" 2>&1 ||
     fail "$(cat "$out")"
 cat "$out"
 finish

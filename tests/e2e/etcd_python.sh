@@ -13,6 +13,6 @@ start_pando start --data "$work/data" --listen-client 127.0.0.1:0 --disk-low 0B
 wait_for_text "try "
 url=$(awk '$1 == "etcd" { print $2 }' "$out")
 # Its threads complain on stderr when their channel is closed, whatever the server.
-timeout -k 5 240 "$python" "$PANDO_SOURCE_DIR/tests/etcd/python_client.py" "${url#http://}" >"$work/client" 2>"$err" ||
+timeout -k 5 500 "$python" "$PANDO_SOURCE_DIR/tests/etcd/python_client.py" "${url#http://}" >"$work/client" 2>"$err" ||
     { fail "$(cat "$work/client")"; tail -n 20 "$err"; }
 finish

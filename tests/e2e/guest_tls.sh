@@ -93,7 +93,7 @@ server() {
 # wait_for_file FILE PID [PATTERN]: until it is there (and has a line like that), or that process is gone.
 wait_for_file() {
     local i
-    for ((i = 0; i < 1200; i++)); do
+    for ((i = 0; i < 2400; i++)); do
         if [ -e "$1" ] && grep -q -- "${3-}" "$1"; then return; fi
         kill -0 "$2" || break
         sleep 0.05
@@ -284,10 +284,10 @@ ask("at the end", 300000)
 for one in slow + half:
     one.close()
 PY
-timeout -k 5 200 python3 "$work/clients.py" "$port" "$work/ours.pem" || fail "the clients"
+timeout -k 5 400 python3 "$work/clients.py" "$port" "$work/ours.pem" || fail "the clients"
 fetch 2000000
 # Those who were slow or half open have just gone; the listener notices when it comes to them.
-end=$((SECONDS + 60))
+end=$((SECONDS + 120))
 while descriptors=$(find "/proc/$listener_pid/fd" -type l | wc -l) && [ "$descriptors" -gt 64 ] && [ "$SECONDS" -lt "$end" ]; do
     sleep 0.1
 done

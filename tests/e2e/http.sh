@@ -29,7 +29,7 @@ url=$(sed -n 's/^  etcd *//p' "$out")
 asks() {
     local wanted=$1 got
     shift
-    got=$(curl -sS -m 30 "$@" 2>&1) || true
+    got=$(curl -sS -m 120 "$@" 2>&1) || true
     [[ $got == *"$wanted"* ]] || fail "curl $*: '$got' instead of '$wanted'"
 }
 status=(-o /dev/null -w '%{http_code}')
@@ -62,7 +62,7 @@ wait_for_end 0
 start_pando start --data "$work/fresh" --listen-client 127.0.0.1:0
 wait_for_text "try "
 url=$(sed -n 's/^  etcd *//p' "$out")
-timeout -k 5 240 python3 "$PANDO_SOURCE_DIR/tests/etcd/http_check.py" "$url" "${beside[@]}" >"$work/check" 2>&1 ||
+timeout -k 5 400 python3 "$PANDO_SOURCE_DIR/tests/etcd/http_check.py" "$url" "${beside[@]}" >"$work/check" 2>&1 ||
     fail "$(cat "$work/check")"
 tail -n 1 "$work/check"
 kill -TERM "$started"

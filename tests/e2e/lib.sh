@@ -56,6 +56,19 @@ runs() {
     fi
 }
 
+# eventually WORD...: until the command succeeds, two minutes at most. Each look costs a process or two.
+eventually() {
+    local end=$((SECONDS + 120))
+    until "$@"; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            fail "not within two minutes: $*"
+            tail -n 5 "$work"/node-*.log 2>/dev/null || true
+            finish
+        fi
+        sleep 0.05
+    done
+}
+
 # What the last run must have said: a text in it, or all of it.
 printed() { grep -qF -- "$1" "$out" || { fail "$shown: did not print '$1':"; head -n 12 "$out"; }; }
 said() { grep -qF -- "$1" "$err" || { fail "$shown: did not say '$1':"; head -n 25 "$err"; }; }
@@ -64,16 +77,19 @@ output_is() {
     [ "$(cat "$out")" = "$1" ] || { fail "$shown: printed"; head -n 25 "$out"; echo "instead of"; echo "$1"; }
 }
 
-# start_pando ARGUMENT...: in the background, its pid in $started, both streams in a pipe that wait_for_text reads. Ctrl-C
-# must reach it, so it does not inherit the ignored SIGINT that background commands of a shell have.
+# start_pando ARGUMENT...: in the background, its pid in $started, both streams in a pipe that wait_for_text reads, and which
+# has room for what is said meanwhile. Ctrl-C must reach it, so it does not inherit the ignored SIGINT that background
+# commands of a shell have.
 start_pando() {
     shown="pando $*"
     : >"$out"
     rm -f "$work/pipe"
     mkfifo "$work/pipe"
     exec {stream}<>"$work/pipe" # read and write: opening does not wait
-    python3 -c 'import os, signal, sys
+    python3 -c 'import contextlib, fcntl, os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+with contextlib.suppress(OSError): # as much as one may have
+    fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
 os.execv(sys.argv[1], sys.argv[1:])' "$PANDO" "$@" >"$work/pipe" 2>&1 {stream}>&- &
     started=$!
     children+=("$started")
@@ -82,21 +98,22 @@ os.execv(sys.argv[1], sys.argv[1:])' "$PANDO" "$@" >"$work/pipe" 2>&1 {stream}>&
 # wait_for_text TEXT: until the program that was started has written a line with it.
 wait_for_text() {
     local line
-    while IFS= read -r -t 30 -u "$stream" line; do
+    while IFS= read -r -t 120 -u "$stream" line; do
         printf '%s\n' "$line" >>"$out"
         if [[ $line == *"$1"* ]]; then
             return
         fi
     done
-    fail "$shown: did not write '$1' within 30 s:"
+    fail "$shown: did not write '$1', or nothing for 120 s:"
     head -n 25 "$out"
 }
 
-# wait_for_end CODE: of the program that was started; all that it wrote is in $out.
+# wait_for_end CODE: of the program that was started; all that it wrote is in $out. A line that was begun when it was killed
+# has no end: it is not waited for, and counts.
 wait_for_end() {
-    local code=0 line
+    local code=0 line=
     wait "$started" || code=$?
-    while IFS= read -r -t 0 -u "$stream" && IFS= read -r -u "$stream" line; do
+    while IFS= read -r -t 0 -u "$stream" && { IFS= read -r -t 1 -u "$stream" line || [ -n "$line" ]; }; do
         printf '%s\n' "$line" >>"$out"
     done
     exec {stream}>&-

@@ -2,10 +2,12 @@
 # shellcheck shell=bash
 cluster=$work/cluster
 
-# free_base: a port P such that P + 10 i and P + 10 i + 1 are free for five nodes, in $base.
+# free_base: a port P such that P + 10 i and P + 10 i + 1 are free for five nodes, in $base. Nobody else who asks so gets it
+# while the test runs, whether or not a node listens there at the moment: a process holds a name for it, which goes with it.
 free_base() {
-    base=$(python3 - <<'PYTHON'
-import random, socket
+    local keeper
+    exec {keeper}< <(exec python3 - $$ <<'PYTHON'
+import os, random, socket, sys, time
 
 def is_free(port, kind):
     with socket.socket(socket.AF_INET, kind) as probe:
@@ -15,28 +17,30 @@ def is_free(port, kind):
             return False
     return True
 
-while True:
-    base = random.randrange(20000, 32000)
-    wanted = [(base + 10 * i, socket.SOCK_STREAM) for i in range(5)]
-    wanted += [(base + 10 * i + 1, socket.SOCK_DGRAM) for i in range(5)]
-    if all(is_free(port, kind) for port, kind in wanted):
-        print(base)
-        break
-PYTHON
-)
-}
+def take():
+    """Below what the system gives to clients, and below where `make run` looks."""
+    while True:
+        base = 10000 + 60 * random.randrange(160)
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0pando-tests-{base}")
+        except OSError:
+            continue
+        wanted = [(base + 10 * i, socket.SOCK_STREAM) for i in range(5)]
+        wanted += [(base + 10 * i + 1, socket.SOCK_DGRAM) for i in range(5)]
+        if all(is_free(port, kind) for port, kind in wanted):
+            return base, name
+        name.close()
 
-# eventually WORD...: until the command succeeds, a minute at most. Each look costs a process or two.
-eventually() {
-    local end=$((SECONDS + 60))
-    until "$@"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            fail "not within a minute: $*"
-            tail -n 5 "$work"/node-*.log 2>/dev/null || true
-            finish
-        fi
-        sleep 0.05
-    done
+base, name = take()
+print(base, flush=True)
+while os.path.exists(f"/proc/{sys.argv[1]}"):
+    time.sleep(1)
+PYTHON
+    )
+    children+=("$!")
+    read -r base <&"$keeper"
+    exec {keeper}<&-
 }
 
 # field NODE KEY: of `pando status` at the node NODE (a number); empty when it does not answer.

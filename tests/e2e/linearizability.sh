@@ -12,7 +12,7 @@ fail() { echo "FAIL $*"; failures=$((failures + 1)); }
 
 # judges FOLDER: all its histories as its EXPECTED says.
 judges() {
-    (cd "$1" && timeout 60 "$tool" *.log) >"$work/out" || true
+    (cd "$1" && timeout 300 "$tool" *.log) >"$work/out" || true
     diff "$1/EXPECTED" "$work/out" >"$work/diff" || fail "$1: $(cat "$work/diff")"
 }
 judges "$own"

@@ -78,7 +78,7 @@ runs 1 start --listen-client off --data "$work/other" --socket "$socket"
 said "somebody listens on"
 
 # Peers that send nonsense, and one that asks for much and does not read.
-timeout 60 python3 - "$socket" <<'PYTHON' || fail "a peer that behaves badly"
+timeout -k 5 300 python3 - "$socket" <<'PYTHON' || fail "a peer that behaves badly"
 import socket, struct, sys
 
 def connect():

@@ -45,7 +45,7 @@ def look(name, end, wanted):
     resize(fd, 24, 120)
     seen, step = b"", 0
     while True:
-        assert select.select([fd], [], [], 60)[0], f"{name}: silent"
+        assert select.select([fd], [], [], 120)[0], f"{name}: silent"
         try:
             got = os.read(fd, 65536)
         except OSError:
@@ -77,7 +77,7 @@ PYTHON
 
 # --- Alerts and the dashboard ---------------------------------------------------------------------------------------
 counted() {
-    curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || fail "no /metrics"
+    curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" || return 1
     grep -q '^pando_guest_histogram_count{name="jobs"} 1$' "$work/metrics"
 }
 eventually counted

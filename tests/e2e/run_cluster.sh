@@ -49,31 +49,41 @@ eventually late "$(date +%s)"
 runs 1 run --cluster @"$work/old" --allow-kv counter/ "$app"
 said "the ticket has expired"
 
-# Nodes are killed while the guest counts, and come back; first the one that made the ticket, which is asked first.
-"$PANDO" run --cluster @"$work/ticket" --allow-kv counter/ "$app" 8 "$(effort 150 60)" >"$work/guest.out" 2>"$work/guest.err" &
-guest=$!
-children+=("$guest")
-begun() { total=$("$PANDO" kv get --data "$cluster/node-0" counter/total 2>/dev/null) && [ "$total" -gt 0 ] && [ "$total" -ne 100 ]; }
-eventually begun
-for node in $(effort '0 1 2' 0); do
-    kill -KILL "${pids[$node]}"
-    wait "${pids[$node]}" 2>/dev/null || true
-    kill -0 "$guest" 2>/dev/null || fail "the guest ended before node $node did: $(cat "$work/guest.out" "$work/guest.err")"
-    start_node "$node"
-    leader_index 0 1 2
-done
-code=0
-wait "$guest" || code=$?
+# Nodes are killed while the guest counts, and come back; first the one that made the ticket, which is asked first. On a
+# machine with much to do the guest may end before it is, or waits for a cluster that is whole later than it may: then once more.
 steps=$(effort 1200 480)
-[ "$code" -eq 0 ] || fail "exit code $code: $(cat "$work/guest.err")"
-[ "$(cat "$work/guest.out")" = "8 counters counted to $steps; the watcher saw $steps steps" ] ||
-    fail "the guest: $(cat "$work/guest.out" "$work/guest.err")"
+for attempt in 1 2 3 4 5; do
+    "$PANDO" run --cluster @"$work/ticket" --allow-kv counter/ "$app" 8 "$((steps / 8))" >"$work/guest.out" 2>"$work/guest.err" &
+    guest=$!
+    children+=("$guest")
+    has_begun() {
+        total=$("$PANDO" kv get --data "$cluster/node-0" counter/total 2>/dev/null || echo 0)
+        { [ "$total" -gt 0 ] && [ "$total" -ne 100 ] && [ "$total" -ne "$steps" ]; } || ! kill -0 "$guest" 2>/dev/null
+    }
+    eventually has_begun
+    lived=
+    for node in $(effort '0 1 2' 0); do
+        kill -KILL "${pids[$node]}"
+        wait "${pids[$node]}" 2>/dev/null || true
+        : "${lived:=$(kill -0 "$guest" 2>/dev/null && echo yes || echo no)}" # while the first one was killed
+        start_node "$node"
+        leader_index 0 1 2
+    done
+    code=0
+    wait "$guest" || code=$?
+    [ "$code" -ne 0 ] || [ "$(cat "$work/guest.out")" = "8 counters counted to $steps; the watcher saw $steps steps" ] ||
+        fail "the guest: $(cat "$work/guest.out" "$work/guest.err")"
+    [ "$lived" = no ] || [ "$code" -ne 0 ] || break
+    grep -qE 'code 2:|code 3:' "$work/guest.err" || [ "$code" -eq 0 ] || break
+    echo "attempt $attempt: the guest lived: $lived, and ended with $code"
+done
+[ "$lived" = yes ] && [ "$code" -eq 0 ] || fail "exit code $code: $(cat "$work/guest.out" "$work/guest.err")"
 
 # When the cluster is gone, that is told, and what is known of a write.
 "$PANDO" run --cluster @"$work/ticket" --allow-kv '' "$guests/store_endless.wasm" 300 >"$work/guest.out" 2>"$work/guest.err" &
 guest=$!
 children+=("$guest")
-counting() { grep -q "counting without an end" "$work/guest.err"; }
+counting() { grep -qs "counting without an end" "$work/guest.err"; }
 eventually counting
 for node in 0 1 2; do kill -KILL "${pids[$node]}"; done
 wait "${pids[@]}" 2>/dev/null || true

@@ -83,7 +83,7 @@ done
 # Hours of virtual time pass in an instant.
 SECONDS=0
 runs 0 run --seed 1 "$verbs" clock sleep:86400000 clock
-[ "$SECONDS" -lt 20 ] || fail "a virtual day took $SECONDS s"
+[ "$SECONDS" -lt 200 ] || fail "a virtual day took $SECONDS s"
 [ "$(awk '{print int($3)}' "$out" | paste -sd' ')" = '1 86401' ] || fail "a virtual day: $(cat "$out")"
 
 # Nothing will ever wake it: said, not waited for.

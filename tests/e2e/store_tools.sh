@@ -14,11 +14,11 @@ node_starts() {
 # value NAME: of the JSON object in $out.
 value() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$out" "$1"; }
 
-# wait_until TEXT FILE COUNT: until so many lines of the file have the text, a minute at most.
+# wait_until TEXT FILE COUNT: until so many lines of the file have the text, two minutes at most.
 wait_until() {
-    local end=$((SECONDS + 60))
+    local end=$((SECONDS + 120))
     until [ "$(grep -cF -- "$1" "$2")" -ge "$3" ]; do
-        [ "$SECONDS" -lt "$end" ] || { fail "no '$1' in $2 within a minute:"; cat "$2"; finish; }
+        [ "$SECONDS" -lt "$end" ] || { fail "no '$1' in $2 within two minutes:"; cat "$2"; finish; }
         sleep 0.05
     done
 }
@@ -99,7 +99,7 @@ runs 0 watch --rev 6 --events 1 --prev-kv -o json balance/a "${at[@]}"
 printed '"type":"put","revision":6'
 printed '"previous":{"key":"balance/a","value":"100"'
 : >"$work/watch.err"
-timeout 120 "$PANDO" watch --prefix w/ --events 60 "${at[@]}" >"$work/watched" 2>"$work/watch.err" &
+timeout 500 "$PANDO" watch --prefix w/ --events 60 "${at[@]}" >"$work/watched" 2>"$work/watch.err" &
 watcher=$!
 children+=("$watcher")
 wait_until "watching from revision" "$work/watch.err" 1

@@ -60,7 +60,7 @@ chmod 600 "$certs/server.key"
 asks() {
     local wanted=$1 got
     shift
-    got=$(curl -sS -m 30 "$@" 2>&1) || true
+    got=$(curl -sS -m 120 "$@" 2>&1) || true
     [[ $got == *"$wanted"* ]] || fail "curl $*: '$got' instead of '$wanted'"
 }
 
@@ -96,10 +96,10 @@ asks 'alert bad certificate' "${trust[@]}" --cert "$certs/foreign.pem" --key "$c
 asks 'this port speaks TLS: use https' "http://127.0.0.1:$port/version"
 asks 'pando_client_tls_denied_total 3' "${client[@]}" "$url/metrics"
 asks 'pando_client_tls_plain_total 1' "${client[@]}" "$url/metrics"
-timeout -k 5 60 python3 "$check" "$address" "$certs" offers >"$work/check" 2>&1 || fail "$(cat "$work/check")"
+timeout -k 5 240 python3 "$check" "$address" "$certs" offers >"$work/check" 2>&1 || fail "$(cat "$work/check")"
 
 if [ "$code" -eq 0 ]; then
-    etcdctl=(timeout -k 5 60 "$tools/etcdctl" --endpoints "$url" --cacert "$certs/ca.pem")
+    etcdctl=(timeout -k 5 240 "$tools/etcdctl" --endpoints "$url" --cacert "$certs/ca.pem" --command-timeout 60s)
     known=(--cert "$certs/client.pem" --key "$certs/client.key")
     got=$("${etcdctl[@]}" "${known[@]}" put greeting hello 2>&1) && [ "$got" = OK ] || fail "etcdctl put: $got"
     got=$("${etcdctl[@]}" "${known[@]}" get greeting --print-value-only 2>&1) && [ "$got" = hello ] ||
@@ -111,8 +111,8 @@ fi
 # -- A certificate is replaced --------------------------------------------------------------------
 
 before=$(serial)
-coproc lives { exec timeout -k 5 120 python3 "$check" "$address" "$certs" lives 2>&1; }
-read -r -t 60 line <&"${lives[0]}" || line=
+coproc lives { exec timeout -k 5 500 python3 "$check" "$address" "$certs" lives 2>&1; }
+read -r -t 120 line <&"${lives[0]}" || line=
 [ "$line" = "HTTP/1.1 200 OK" ] || fail "a connection that lives: '$line'"
 
 mv "$certs/soon.pem" "$certs/used.pem"
@@ -126,7 +126,7 @@ wait_for_text "the changed certificate is not used, the one before goes on"
 asks 200 "${client[@]}" -o /dev/null -w '%{http_code}' "$url/version"
 lives_pid=$lives_PID
 echo on >&"${lives[1]}"
-read -r -t 60 line <&"${lives[0]}" || line=
+read -r -t 120 line <&"${lives[0]}" || line=
 [ "$line" = "HTTP/1.1 200 OK" ] || fail "a connection that lived on: '$line'"
 wait "$lives_pid" || fail "a connection that lived on: exit code $?"
 

@@ -8,7 +8,7 @@ if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/net/tun ] || ! unshare --net true 2>/dev/
 fi
 export TMPDIR=$work/tmp
 mkdir "$TMPDIR"
-timeout -k 5 240 python3 "$PANDO_SOURCE_DIR/tests/torture/torture.py" --rounds 1 --round-seconds 4 --seed 28 \
+timeout -k 5 540 python3 "$PANDO_SOURCE_DIR/tests/torture/torture.py" --rounds 1 --round-seconds 4 --seed 28 \
     --only kill,pause,isolate,mute,part,slow,version >"$out" 2>"$err" || fail "torture: exit code $?: $(cat "$out" "$err")"
 cat "$out"
 grep -q '^torture: seed 28, 3 nodes, 1 rounds, .* 0 lost, 0 bad$' "$out" || fail "no sum"

@@ -38,6 +38,7 @@ load_all() {
     mkdir "$work/history-$1"
     "$load" --socket "$cluster/node-0/pando.sock" --socket "$cluster/node-1/pando.sock" \
         --socket "$cluster/node-2/pando.sock" --clients 6 --connections 6 --keys 4 --prefix "$1/" --sessions \
+        --op-timeout 120 --wait-back 120 \
         --acks "$work/acks-$1" --record "$work/history-$1" --seed "$RANDOM" --seconds "$(effort 3 2)" \
         >"$work/load-$1" 2>&1
 }
@@ -73,7 +74,8 @@ PANDO=$new
 runs 0 join "@$work/ticket" --data "$cluster/node-3" --name node-3 --no-start
 start_node 3 "$new"
 eventually versions_are 1 3
-[ "$(field 3 version_limit)" = 2 ] || fail "the new program does not say how far it can follow"
+says_limit() { [ "$(field 3 version_limit)" = 2 ]; }
+eventually says_limit
 
 # The leader goes last, so that the one before leads until the end.
 leader_index 0 1 2 3
@@ -96,7 +98,7 @@ eventually programs_told "$first" 4
 same_state 0 1 2 3
 for node in 0 1 2; do
     for round in 0 1 2; do
-        "$load" --socket "$cluster/node-$node/pando.sock" --check "$work/acks-round-$round" >"$work/check" 2>&1 ||
+        "$load" --socket "$cluster/node-$node/pando.sock" --check "$work/acks-round-$round" --op-timeout 120 >"$work/check" 2>&1 ||
             { fail "node $node lacks what clients were told in round $round:"; cat "$work/check"; }
     done
 done

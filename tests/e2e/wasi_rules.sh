@@ -27,7 +27,7 @@ mkdir "$work/dir"
 start_pando run --dir "$work/dir::/" --listen 127.0.0.1:0 "$guests/wasi_server.wasm" 4
 wait_for_text "listening at"
 port=$(sed -n 's/.*listening at 127.0.0.1:\([0-9]*\)$/\1/p' "$out")
-timeout -k 5 240 python3 - "$port" <<'PY' || fail "$shown: a client was not served"
+timeout -k 5 400 python3 - "$port" <<'PY' || fail "$shown: a client was not served"
 import socket, sys
 
 def ask(connection, *pieces):
@@ -62,7 +62,7 @@ runs 1 run "$guests/wasi_server.wasm"
 
 # The adapter's words, for the runner of today, which names one root, and those of before: pairs, and the first of all.
 mkdir "$work/suite"
-timeout -k 5 240 python3 - "$PANDO_SOURCE_DIR/contrib/wasi-testsuite" "$work/suite" "$guests" <<'PY' >"$out" 2>"$err" ||
+timeout -k 5 400 python3 - "$PANDO_SOURCE_DIR/contrib/wasi-testsuite" "$work/suite" "$guests" <<'PY' >"$out" 2>"$err" ||
 import os, subprocess, sys
 folder, scratch, guests = sys.argv[1:]
 sys.path.insert(0, folder)

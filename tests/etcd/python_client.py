@@ -13,7 +13,7 @@ import time
 import etcd3
 import grpc
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 def expect(is_so, what):
@@ -115,8 +115,19 @@ def watches(client):
     old, cancel = client.watch_prefix("watch/n/", start_revision=first)
     expect([next(old).value for _ in range(100)] == [str(n).encode() for n in range(100)], "from a revision of before")
     cancel()
-    threading.Timer(0.05, lambda: client.put("watch/once", "x")).start()
-    expect(client.watch_once("watch/once", timeout=WAIT_S).value == b"x", "once")
+    # Again and again: nobody tells when it watches.
+    seen = threading.Event()
+
+    def put_until_seen():
+        while not seen.wait(0.05):
+            client.put("watch/once", "x")
+    writer = threading.Thread(target=put_until_seen)
+    writer.start()
+    try:
+        expect(client.watch_once("watch/once", timeout=WAIT_S).value == b"x", "once")
+    finally:
+        seen.set()
+        writer.join()
     try:
         client.watch_once("watch/never", timeout=0.1)
         raise AssertionError("nothing happened, and it was told")
@@ -148,7 +159,7 @@ def leases(client):
     expect(client.get("lease/a") == (None, None), "what a lease leaves behind")
     refused(lease.revoke, grpc.StatusCode.NOT_FOUND)
     refused(lambda: client.put("lease/b", "1", lease=4711), grpc.StatusCode.NOT_FOUND)
-    short = client.lease(1)
+    short = client.lease(4)
     gone, cancel = client.watch("lease/c")
     client.put("lease/c", "1", lease=short)
     expect(isinstance(next(gone), etcd3.events.PutEvent) and isinstance(next(gone), etcd3.events.DeleteEvent), "its end")
@@ -172,7 +183,7 @@ def locks(client):
     def add():
         mine = etcd3.client(client._url.split(":")[0], int(client._url.split(":")[1]))
         for _ in range(5):
-            lock = mine.lock("locks/one", ttl=30)
+            lock = mine.lock("locks/one", ttl=60)
             if not acquired(lock) or not lock.is_acquired():
                 wrong.append("not acquired")
                 return
@@ -191,13 +202,13 @@ def locks(client):
     for thread in threads:
         thread.join()
     expect(not wrong and total[0] == 20, f"{wrong} {total[0]}")
-    with client.lock("locks/two", ttl=30) as lock:
-        expect(lock.is_acquired() and not client.lock("locks/two", ttl=30).acquire(timeout=0), "held, and tried")
+    with client.lock("locks/two", ttl=60) as lock:
+        expect(lock.is_acquired() and not client.lock("locks/two", ttl=60).acquire(timeout=0), "held, and tried")
         lock.refresh()
-    expect(client.lock("locks/two", ttl=30).acquire(timeout=0), "set free")
-    lost = client.lock("locks/three", ttl=1)
+    expect(client.lock("locks/two", ttl=60).acquire(timeout=0), "set free")
+    lost = client.lock("locks/three", ttl=4)
     expect(lost.acquire(), "acquired")
-    expect(acquired(client.lock("locks/three", ttl=30)), "a holder that is gone")
+    expect(acquired(client.lock("locks/three", ttl=60)), "a holder that is gone")
 
 
 def cluster(client):

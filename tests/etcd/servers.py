@@ -4,7 +4,7 @@ import socket
 import subprocess
 import time
 
-WAIT_S = 60
+WAIT_S = 120
 
 
 def free_port():

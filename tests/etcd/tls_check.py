@@ -11,7 +11,7 @@ import socket
 import ssl
 import sys
 
-WAIT_S = 30
+WAIT_S = 120
 
 # What a client offers, and what is chosen; None: nothing. False: it is refused.
 OFFERS = [

@@ -28,8 +28,8 @@ import time
 from network import Network, address
 
 PEER_PORT = 7000
-HEAL_S = 60        # a cluster that is whole again serves by then
-READY_S = 60
+HEAL_S = 120       # a cluster that is whole again serves by then
+READY_S = 120
 VERSION_BEFORE = 1  # the last that build/bin/pando-before can follow: src/kv/version.h
 DISK_MIB = 160     # of a node; what it needs and some
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
@@ -78,7 +78,7 @@ class Node:
             return self.process.wait(READY_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return "not within a minute"
+            return "not within two minutes"
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)

@@ -24,7 +24,7 @@ import (
 	"go.uber.org/zap"
 )
 
-const limit = 60 * time.Second
+const limit = 200 * time.Second
 
 type check struct {
 	name string
@@ -47,7 +47,7 @@ func locks(ctx context.Context, client *clientv3.Client) error {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			session, err := concurrency.NewSession(client, concurrency.WithTTL(10))
+			session, err := concurrency.NewSession(client, concurrency.WithTTL(60))
 			if err != nil {
 				failures <- err
 				return
@@ -105,7 +105,7 @@ func tryLock(ctx context.Context, client *clientv3.Client) error {
 
 // The session's lease expires: its key goes, and the one behind it gets the lock.
 func expiry(ctx context.Context, client *clientv3.Client) error {
-	lease, err := client.Grant(ctx, 2)
+	lease, err := client.Grant(ctx, 4)
 	if err != nil {
 		return err
 	}
@@ -384,7 +384,7 @@ func compacted(ctx context.Context, client *clientv3.Client) error {
 }
 
 func leases(ctx context.Context, client *clientv3.Client) error {
-	lease, err := client.Grant(ctx, 2)
+	lease, err := client.Grant(ctx, 4)
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,13 @@ import (
 )
 
 const (
-	limit       = 60 * time.Second
+	limit       = 300 * time.Second
 	writers     = 4
 	watchers    = 6
 	perStage    = 150 // acknowledged writes before the next thing happens
 	key         = "failover/n"
 	lastValue   = "end"
-	putDeadline = 15 * time.Second
+	putDeadline = 60 * time.Second
 )
 
 type cluster struct {
@@ -60,6 +60,44 @@ func (c *cluster) leader(ctx context.Context, client *clientv3.Client) (string, 
 		}
 	}
 	return "", ctx.Err()
+}
+
+// The lead is moved to a node that does not have it. Whoever has it may lose it before it is asked, and who is to have it may
+// not answer: then from the beginning.
+func (c *cluster) moveLead(ctx context.Context, client *clientv3.Client) error {
+	move := func() error {
+		leader, err := c.leader(ctx, client)
+		if err != nil {
+			return err
+		}
+		for _, url := range c.urls {
+			if url == leader {
+				continue
+			}
+			answer, err := client.Status(ctx, url)
+			if err != nil {
+				return err
+			}
+			asking, err := dial(leader)
+			if err != nil {
+				return err
+			}
+			defer asking.Close()
+			_, err = asking.MoveLeader(ctx, answer.Header.MemberId)
+			return err
+		}
+		return errors.New("there is one node only")
+	}
+	for {
+		err := move()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("moving the lead: %w", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 type history struct {
@@ -148,33 +186,14 @@ func disturb(ctx context.Context, c *cluster, client *clientv3.Client, h *histor
 	if err := reached(perStage); err != nil {
 		return err
 	}
-	leader, err := c.leader(ctx, client)
-	if err != nil {
+	if err := c.moveLead(ctx, client); err != nil {
 		return err
-	}
-	for _, url := range c.urls {
-		if url == leader {
-			continue
-		}
-		answer, err := client.Status(ctx, url)
-		if err != nil {
-			return err
-		}
-		asking, err := dial(leader)
-		if err != nil {
-			return err
-		}
-		_, err = asking.MoveLeader(ctx, answer.Header.MemberId)
-		asking.Close()
-		if err != nil {
-			return fmt.Errorf("moving the lead: %w", err)
-		}
-		break
 	}
 	if err := reached(2 * perStage); err != nil {
 		return err
 	}
-	if leader, err = c.leader(ctx, client); err != nil {
+	leader, err := c.leader(ctx, client)
+	if err != nil {
 		return err
 	}
 	if err := syscall.Kill(c.pids[leader], syscall.SIGKILL); err != nil {
