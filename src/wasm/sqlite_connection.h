@@ -23,6 +23,9 @@
 /* Of a string, a blob, a row and a statement's text; all else that grows grows with these. */
 #define PD_SQLITE_LENGTH_MAX (1 << 20)
 #define PD_SQLITE_COLUMNS_MAX 512
+/* Of a statement's program (SQLite grows it by doubling, so 21,504). It asks whether it may go on
+ * where it jumps back: this is how long one without a jump can be. */
+#define PD_SQLITE_INSTRUCTIONS_MAX 25000
 #define PD_SQLITE_ATTACHED_MAX 4
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
 #define PD_SQLITE_BUSY_MS_MAX 1000

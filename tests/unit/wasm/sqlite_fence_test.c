@@ -515,6 +515,41 @@ static void steps_are_bounded(void **state)
     pd_sqlite_account_release(account);
 }
 
+/* A statement without a jump, which nothing can cut short, has an end: so many comparisons. */
+static int compare(struct pd_sqlite_connection *connection, size_t count)
+{
+    char *sql = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&sql, &size);
+    assert_non_null(text);
+    assert_true(fputs("SELECT 1", text) >= 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(fprintf(text, "%snullif(a,a),%s", i % 90 == 0 ? ",coalesce(" : "",
+                            i % 90 == 89 || i + 1 == count ? "1)" : "") > 0);
+    }
+    assert_true(fputs(" FROM t", text) >= 0);
+    assert_int_equal(fclose(text), 0);
+    int code = pd_sqlite_execute(connection, sql);
+    free(sql);
+    return code;
+}
+
+static void statements_without_a_jump_are_short(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_sqlite_account *account = pd_sqlite_account_create(32 << 20, 8, NULL);
+    struct pd_sqlite_connection *connection = connection_of(f, account, 1000000);
+    char text[400];
+    assert_int_equal(pd_sqlite_connection_open(connection, "", text, sizeof text), SQLITE_OK);
+    assert_int_equal(pd_sqlite_execute(connection, "CREATE TABLE t(a); INSERT INTO t VALUES (1)"),
+                     SQLITE_OK);
+    assert_int_equal(compare(connection, 2000), SQLITE_OK);
+    assert_int_equal(compare(connection, 10000), SQLITE_NOMEM);
+    assert_int_equal(compare(connection, 2000), SQLITE_OK);
+    pd_sqlite_connection_release(connection);
+    pd_sqlite_account_release(account);
+}
+
 /* --- No memory -------------------------------------------------------------------------------- */
 
 static bool work_once(struct fixture *f, struct pd_sqlite_account *account)
@@ -590,6 +625,7 @@ int main(void)
         TEST(lengths_are_bounded),
         TEST(memory_is_bounded),
         TEST(steps_are_bounded),
+        TEST(statements_without_a_jump_are_short),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
