@@ -8,7 +8,8 @@
  *            several actors, and a stream in a message is one. The last reference closes it.
  * Killing    Suspended in a call: `abandon` takes the wait back before the guest's memory goes; the
  *            rest goes with the process. A message that nobody takes closes what it carries.
- * Bounds     PD_NET_SOCKETS_MAX sockets an actor, those in its messages aside; the node's are the
+ * Bounds     What TLS takes counts: an actor holds as much as its memory may have, apart from that.
+ *            PD_NET_SOCKETS_MAX sockets an actor, those in its messages aside; the node's are the
  *            host's. PD_NET_NAMES_MAX address lists ("DNS iterators"), PD_NET_IO_MAX bytes a call.
  * Errors     An id with a text, as Rust words it ("... (os error 111)"). A lack of rights too: the
  *            text names the right and how it is granted. */
@@ -24,6 +25,11 @@
 #define PD_NET_NAMES_MAX 4096u
 #define PD_NET_IO_MAX (1u << 20)
 #define PD_NET_TIMED_OUT 9027u
+/* What a TLS stream counts of its actor's memory, and of that of all guests: a session of GnuTLS,
+ * and its buffers when both are full. */
+#define PD_NET_TLS_STREAM_BYTES (UINT64_C(96) << 10)
+/* And each byte of certificates that are its own, or its listener's: read, they take 26 to 43. */
+#define PD_NET_TLS_CERTIFICATE_FACTOR 48u
 #define PD_NET_FOREVER UINT64_MAX
 
 struct pd_net_socket {
@@ -32,6 +38,8 @@ struct pd_net_socket {
     struct pd_socket *socket;
     struct pd_socket_tls *tls;           /* of a TLS stream, else NULL */
     struct pd_socket_identity *identity; /* of a TLS listener, else NULL */
+    uint64_t charged;                    /* of TLS: bytes that count, given back with it */
+    struct pd_memory_budget *budget;     /* they are taken from there too, or NULL */
     /* Of all its clones, as in Lunatic. Milliseconds. */
     atomic_uint_least64_t read_timeout;
     atomic_uint_least64_t write_timeout;

@@ -1,11 +1,13 @@
 /* The TLS functions of lunatic::networking. A handshake belongs to the stream and not to accepting:
  * it begins with the stream and is waited for when that is first read, written or flushed, within
  * that call's timeout, so no peer holds up a listener by being slow. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "wasm/memory_budget.h"
 #include "wasm/net.h"
 #include "wasm/net_calls.h"
 
@@ -35,6 +37,48 @@ static enum pd_call_result fail(struct pd_call *call, unsigned id_argument, cons
     return error > 0 ? pd_net_error(call, id_argument, what, error)
                      : pd_call_error(call, pd_call_u32(call, id_argument), "%s: %s", what,
                                      sockets->ops->tls_text(error));
+}
+
+/* --- Memory ----------------------------------------------------------------------------------- */
+
+static uint64_t charged_in(const struct pd_id_table *table)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct pd_net_socket *socket = table->entries[i].object;
+        sum += socket->charged;
+    }
+    return sum;
+}
+
+/* What an actor may have of TLS besides is as much as its memory may. A clone counts like another,
+ * and what came in a message, too. */
+static bool has_memory(const struct pd_call *call, uint64_t bytes)
+{
+    const struct pd_wasm_process *self = pd_call_process(call);
+    uint64_t held = charged_in(&self->net->tls_streams) + charged_in(&self->net->tls_listeners);
+    uint64_t bytes_max = self->rights->memory_bytes_max;
+    return held <= bytes_max && bytes <= bytes_max - held;
+}
+
+/* Count what it will take, before it does. False: the actor, or all guests, may not have it. */
+static bool charge(const struct pd_call *call, struct pd_net_socket *socket, uint64_t bytes)
+{
+    struct pd_memory_budget *budget = pd_call_process(call)->system->budget;
+    if (!has_memory(call, bytes) || (budget != NULL && !pd_memory_budget_take(budget, bytes))) {
+        return false;
+    }
+    socket->charged = bytes;
+    socket->budget = budget;
+    return true;
+}
+
+static enum pd_call_result refuse_memory(struct pd_call *call, unsigned id_argument, uint64_t bytes)
+{
+    return pd_call_error(call, pd_call_u32(call, id_argument),
+                         "no memory for TLS: it counts %" PRIu64
+                         " bytes, and this actor or all guests together may not have them",
+                         bytes);
 }
 
 /* --- Listening -------------------------------------------------------------------------------- */
@@ -74,6 +118,10 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
                              "at most %u bytes of certificates and %u of a key are taken",
                              CHAIN_BYTES_MAX, KEY_BYTES_MAX);
     }
+    uint64_t bytes = certificate.size * PD_NET_TLS_CERTIFICATE_FACTOR;
+    if (!has_memory(call, bytes)) {
+        return refuse_memory(call, 5, bytes);
+    }
     struct pd_socket_identity *identity = NULL;
     int error = sockets->ops->tls_server_identity(certificate, key, &identity);
     if (error != 0) {
@@ -92,6 +140,10 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
         return pd_net_status(call, 5, PD_ERR_NO_MEMORY);
     }
     socket->identity = identity;
+    if (!charge(call, socket, bytes)) {
+        pd_net_socket_release(socket);
+        return refuse_memory(call, 5, bytes);
+    }
     return pd_net_answer_socket(call, &net->tls_listeners, socket, 5);
 }
 
@@ -123,6 +175,10 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
     if (socket == NULL) {
         return pd_net_status(call, 1, PD_ERR_NO_MEMORY);
     }
+    if (!charge(call, socket, PD_NET_TLS_STREAM_BYTES)) {
+        pd_net_socket_release(socket);
+        return refuse_memory(call, 1, PD_NET_TLS_STREAM_BYTES);
+    }
     error = ops->tls_open(socket->socket, listener->identity, NULL, false, &socket->tls);
     if (error != 0) {
         pd_net_socket_release(socket);
@@ -148,6 +204,9 @@ enum pd_call_result pd_net_tls_accept(struct pd_call *call)
     }
     if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
         return pd_net_status(call, 1, PD_ERR_FULL);
+    }
+    if (!has_memory(call, PD_NET_TLS_STREAM_BYTES)) { /* who waits is left with the system */
+        return refuse_memory(call, 1, PD_NET_TLS_STREAM_BYTES);
     }
     return pd_net_try(call, listener, PD_SOCKET_READABLE, PD_NET_FOREVER, accept_one, 1);
 }
@@ -290,6 +349,7 @@ struct connecting {
     struct pd_net_socket *socket; /* being connected, or shaking hands */
     struct pd_socket_wait wait;
     uint64_t deadline_ns;
+    uint64_t bytes; /* that the stream counts */
     bool is_address;
     bool is_looked_up;
     uint16_t port;
@@ -402,6 +462,10 @@ static bool begin_next(struct pd_call *call, struct connecting *way,
             *result_out = pd_net_status(call, 4, PD_ERR_NO_MEMORY);
             return false;
         }
+        if (!charge(call, way->socket, way->bytes)) {
+            *result_out = refuse_memory(call, 4, way->bytes);
+            return false;
+        }
         return true;
     }
     *result_out = way->error != 0 ? fail(call, 4, way->host, way->error)
@@ -468,8 +532,8 @@ static enum pd_call_result go_on(struct pd_call *call)
 }
 
 /* The certificates of the call. False: the call has its result. */
-static bool read_roots(struct pd_call *call, struct pd_sockets *sockets,
-                       struct pd_socket_identity **identity_out, enum pd_call_result *result_out)
+static bool read_roots(struct pd_call *call, struct connecting *way,
+                       enum pd_call_result *result_out)
 {
     uint32_t count = pd_call_u32(call, 6);
     struct pd_span roots[ROOTS_MAX];
@@ -501,7 +565,12 @@ static bool read_roots(struct pd_call *call, struct pd_sockets *sockets,
                                     "at most %u bytes of certificates are taken", ROOTS_BYTES_MAX);
         return false;
     }
-    int error = sockets->ops->tls_client_identity(sockets, roots, count, identity_out);
+    way->bytes = PD_NET_TLS_STREAM_BYTES + whole * PD_NET_TLS_CERTIFICATE_FACTOR;
+    if (!has_memory(call, way->bytes)) {
+        *result_out = refuse_memory(call, 4, way->bytes);
+        return false;
+    }
+    int error = way->sockets->ops->tls_client_identity(way->sockets, roots, count, &way->identity);
     if (error != 0) {
         *result_out = fail(call, 4, "the certificates", error);
     }
@@ -560,7 +629,7 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
                            ? PD_TIME_NEVER
                            : pd_call_deadline_ns(call, call->arguments[3]);
     call->state = way;
-    if (!check(call, way, &result) || !read_roots(call, sockets, &way->identity, &result)) {
+    if (!check(call, way, &result) || !read_roots(call, way, &result)) {
         return over(call, result);
     }
     pd_call_wake_at(call, way->deadline_ns);

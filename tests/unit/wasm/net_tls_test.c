@@ -9,6 +9,8 @@
 
 #include "net_world.h"
 
+#include "wasm/memory_budget.h"
+
 #define CERTIFICATE_AT 30000u
 #define KEY_AT 34000u
 #define HOST_AT 29000u
@@ -706,6 +708,61 @@ static void answers_need_a_place(void **state)
     }
 }
 
+static void what_tls_takes_counts_as_memory(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    uint64_t certificate = ours.certificate_size * PD_NET_TLS_CERTIFICATE_FACTOR;
+    uint64_t near = 0;
+    uint64_t far = 0;
+    uint16_t port = 0;
+    f->world.system.budget = &budget;
+    connect_tls(f, &server, &client, "localhost", &far, &near);
+    uint64_t taken = atomic_load(&budget.bytes);
+    assert_int_equal(taken, 2 * (PD_NET_TLS_STREAM_BYTES + certificate));
+    budget.bytes_max = taken + PD_NET_TLS_STREAM_BYTES;
+    (void)listen_tls(&server, &ours, &port);
+    begin_connect(&client, "localhost", port, &ours, FOREVER);
+    net_poll(f, &client);
+    assert_int_equal(actor_result(&client), 1);
+    assert_says(net_error(f, &client), "no memory for TLS");
+    uint64_t clone = CALL(&client, NET, "clone_tls_stream", near);
+    (void)CALL(&client, NET, "drop_tls_stream", near);
+    assert_int_equal(atomic_load(&budget.bytes), taken + certificate);
+    (void)CALL(&client, NET, "drop_tls_stream", clone);
+    assert_int_equal(atomic_load(&budget.bytes), PD_NET_TLS_STREAM_BYTES + 2 * certificate);
+    net_kill(f, &server);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    f->world.system.budget = NULL;
+}
+
+static void an_actor_has_as_much_of_tls_as_its_memory_may(void **state)
+{
+    struct net_fixture *f = *state;
+    struct pd_rights *rights = world_rights(&f->world);
+    rights->network = PD_NETWORK_LOCAL;
+    rights->memory_bytes_max = PD_NET_TLS_STREAM_BYTES - 1;
+    struct actor poor = actor_spawn_with(&f->world, rights);
+    pd_rights_release(rights);
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&poor, &ours, &port);
+    assert_int_equal(CALL(&poor, NET, "tls_accept", listener, OUT_AT, PEER_AT), 1);
+    assert_says(net_error(f, &poor), "no memory for TLS: it counts 98304 bytes");
+    begin_connect(&poor, "127.0.0.1", port, NULL, FOREVER);
+    assert_int_equal(actor_result(&poor), 1);
+    assert_says(net_error(f, &poor), "no memory for TLS");
+    uint32_t count = 1;
+    while (bind_with(&poor, &ours, &ours) == 0) {
+        count++;
+        assert_in_range(count, 1, 64);
+    }
+    assert_says(net_error(f, &poor), "no memory for TLS");
+    uint64_t certificate = ours.certificate_size * PD_NET_TLS_CERTIFICATE_FACTOR;
+    assert_int_equal(count, (PD_NET_TLS_STREAM_BYTES - 1) / certificate);
+}
+
 int main(void)
 {
 #define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_setup, net_teardown)
@@ -724,6 +781,8 @@ int main(void)
         NET_TEST(rights_and_errors_are_those_of_tcp),
         NET_TEST(unknown_ids_and_bad_pointers_trap),
         NET_TEST(answers_need_a_place),
+        NET_TEST(what_tls_takes_counts_as_memory),
+        NET_TEST(an_actor_has_as_much_of_tls_as_its_memory_may),
     };
     return cmocka_run_group_tests(tests, make_pems, NULL);
 }
