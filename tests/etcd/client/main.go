@@ -401,7 +401,7 @@ func leases(ctx context.Context, client *clientv3.Client) error {
 		return err
 	}
 	for beat := 0; beat < 3; beat++ { // longer than it would live by itself
-		if response, open := <-beats; !open || response.TTL != 2 {
+		if response, open := <-beats; !open || response.TTL != 4 {
 			leave()
 			return fmt.Errorf("beat %d: %v", beat, response)
 		}
