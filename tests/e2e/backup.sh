@@ -174,8 +174,13 @@ old_cluster=$(cluster_of "$cluster/node-2")
 for _ in 1 2; do
     code=0
     patience_ms=$((took_ms * (60 + RANDOM % 40) / 100 + 1))
-    timeout -s KILL "$((patience_ms / 1000)).$(printf '%03d' $((patience_ms % 1000)))" \
-        "$PANDO" cluster recover --data "$cluster/node-2" >"$out" 2>"$err" || code=$?
+    "$PANDO" cluster recover --data "$cluster/node-2" >"$out" 2>"$err" &
+    recovering=$!
+    children+=("$recovering")
+    sleep "$((patience_ms / 1000)).$(printf '%03d' $((patience_ms % 1000)))"
+    kill -KILL "$recovering" 2>/dev/null || true
+    # Until it is gone, and its lock with it. (`timeout -s KILL` ends before what it kills, which then still holds the folder.)
+    wait "$recovering" || code=$?
     [ "$code" -eq 137 ] || break # it was faster this time
 done
 if [ "$code" -ne 0 ]; then
