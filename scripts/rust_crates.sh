@@ -2,7 +2,8 @@
 # scripts/rust_crates.sh [FOLDER]: published Rust crates, unmodified, on Pando.
 #
 # Builds the programs of tests/rust against the crates that its lock file names and runs them: the tests for each version
-# of the crate `lunatic` under `pando test`, then a server on `submillisecond` whose handlers panic and never come back.
+# of the crate `lunatic` under `pando test`, then a server on `submillisecond` whose handlers panic and never come back,
+# then the examples and tests of submillisecond itself (rust_examples.sh).
 # Debian's rustc has a library for wasm32 and builds by its own cargo; the newer cargo that builds Wasmtime fetches the
 # crates. All lies in FOLDER (default: rust-crates in the build folder), so that later runs build nothing.
 #
@@ -45,8 +46,16 @@ fetch() {
     cp "$root/tests/rust/Cargo.lock" "$folder/fetched.lock"
 }
 
+# The programs, and beside that on submillisecond the examples and tests of its package, as they are.
+gather() {
+    rm -rf "$folder/source"
+    cp -rp "$root/tests/rust" "$folder/source" &&
+        cp -rp "$folder/vendor/submillisecond/static" "$folder/source/" &&
+        cp -rp "$folder/vendor/submillisecond/"{examples,tests} "$folder/source/web/"
+}
+
 debian_cargo() {
-    (cd "$root/tests/rust" && RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=$folder/target \
+    (cd "$folder/source" && RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=$folder/target \
         CARGO_TARGET_WASM32_WASI_LINKER=$(command -v wasm-ld-14 || command -v wasm-ld) \
         /usr/bin/cargo "$@" --quiet --config "$folder/vendor.toml" --offline --locked --target wasm32-wasi)
 }
@@ -54,11 +63,12 @@ debian_cargo() {
 # The module of each version's tests, whose name has a hash: as cargo tells it.
 build_all() {
     debian_cargo test --no-run --message-format json "${versions[@]/#/-pcrates-}" >"$work/messages" &&
-        debian_cargo build -p crates-web
+        debian_cargo test --no-run --message-format json -p crates-web --tests >>"$work/messages" &&
+        debian_cargo build -p crates-web --bins --examples
 }
 
 module_of() {
-    python3 - "$work/messages" "crates_$1" "crates-$1" <<'PY'
+    python3 - "$work/messages" "$@" <<'PY'
 import json, sys
 for line in open(sys.argv[1], encoding="utf-8"):
     message = json.loads(line)
@@ -67,7 +77,7 @@ for line in open(sys.argv[1], encoding="utf-8"):
 PY
 }
 
-if ! { fetch && build_all; } >"$work/cargo.log" 2>&1; then
+if ! { fetch && gather && build_all; } >"$work/cargo.log" 2>&1; then
     echo "The programs of tests/rust cannot be built:" >&2
     tail -n 20 "$work/cargo.log" >&2
     exit 1
@@ -77,7 +87,7 @@ fi
 
 for version in "${versions[@]}"; do
     code=0
-    timeout -k 5 300 "$pando" test "$(module_of "$version")" >"$work/out" 2>&1 || code=$?
+    timeout -k 5 300 "$pando" test "$(module_of "crates_$version" "crates-$version")" >"$work/out" 2>&1 || code=$?
     grep -c '\.\.\. ok$' "$work/out" >"$work/count" || true
     if [ "$code" -ne 0 ] || [ "$(cat "$work/count")" -lt 15 ]; then cat "$work/out"; code=1; fi
     judge "$code" "lunatic $version: pando test"
@@ -114,6 +124,7 @@ curl --silent --output /dev/null --retry 600 --retry-connrefused --retry-delay 1
 
 error='500 Internal Server Error'
 get '200 name world' /name/world
+get '200 <p>Hello &lt;you&gt;</p>' '/greeting?name=%3Cyou%3E'
 get '200 {"sum":42}' '/query?a=40&b=2'
 get '200 {"sum":-1}' /json --json '{"a":1,"b":-2}'
 get '200 guarded' /guarded --header 'x-key: 1'
@@ -132,6 +143,23 @@ kill -0 "$server" || code=1
 for process in "${stuck[@]}"; do kill -0 "$process" || code=1; done
 judge "$code" 'submillisecond: the server and its stuck handlers are there in the end'
 if [ "$failed" -gt 0 ]; then tail -n 20 "$work/server"; fi
+
+# --- The examples and tests of submillisecond --------------------------------------------------------------------
+
+mapfile -t own_tests < <(module_of parsing_http_1_1 router)
+apart=(unshare --user --map-root-user --net)
+if ! "${apart[@]}" true; then
+    echo "SKIP submillisecond's examples: no network namespace of their own for their fixed ports"
+else
+    code=0
+    "${apart[@]}" "$root/scripts/rust_examples.sh" "$pando" \
+        "$folder/target/wasm32-wasi/debug/examples" "${own_tests[@]}" | tee "$work/examples" || code=$?
+    counts=$(sed -n 's/^examples: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$work/examples")
+    counts=${counts:-0 0}
+    passed=$((passed + ${counts% *}))
+    failed=$((failed + ${counts#* }))
+    judge "$code" "submillisecond's examples"
+fi
 
 echo "rust-crates: $passed passed, $failed failed"
 exit $((failed > 0))

@@ -5,6 +5,7 @@ use lunatic::serializer::Bincode;
 use serde::{Deserialize, Serialize};
 use submillisecond::extract::Query;
 use submillisecond::params::Params;
+use submillisecond::template::Template;
 use submillisecond::{router, Application, Guard, Json, RequestContext};
 
 /// What all requests share: a process that counts them.
@@ -76,6 +77,23 @@ fn name(params: Params) -> String {
     format!("name {}", params.get("name").unwrap_or("none"))
 }
 
+#[derive(askama::Template)]
+#[template(source = "<p>Hello {{ name }}</p>", ext = "html")]
+struct Greeting {
+    name: String,
+}
+
+fn greeting(Query(greeting): Query<Named>) -> Template<Greeting> {
+    Template(Greeting {
+        name: greeting.name,
+    })
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
 #[derive(Deserialize)]
 struct Terms {
     a: i64,
@@ -122,6 +140,7 @@ fn main() {
         GET "/stuck" => stuck
         GET "/wait" => waits
         GET "/name/:name" => name
+        GET "/greeting" => greeting
         GET "/query" => query
         POST "/json" => json
         GET "/guarded" if HasKey => guarded
