@@ -468,6 +468,9 @@ void pd_line_table_find(const struct pd_line_table *table, struct pd_line_place 
         pd_assert(i == 0 || places[i - 1].address <= places[i].address);
         places[i].is_known = false;
     }
+    if (table->lines_size == 0) {
+        return; /* without bytes, perhaps */
+    }
     struct reader rest = {.at = table->lines, .end = table->lines + table->lines_size};
     struct unit unit = {.table = table};
     struct reader bytes;

@@ -274,6 +274,9 @@ static void units_without_sense_are_passed_over(void **state)
     end_unit(&table);
     find(&table, &place, 1);
     assert_place(&place, "src", "main.c", 10, 0);
+    const struct pd_line_table nothing = {.lines = NULL};
+    pd_line_table_find(&nothing, &place, 1);
+    assert_false(place.is_known);
     struct table ended = {.size = 0};
     put(&ended, "\xf0\xff\xff\xff", 4); /* a reserved length */
     put(&ended, table.bytes, table.size);
