@@ -2,8 +2,9 @@
 # bench/http/run.sh [SECONDS [ROUNDS [CONNECTIONS]]]
 #
 # One HTTP service, a process a connection, in C and in Rust on Pando, the same Rust module on Lunatic, and in Erlang/OTP;
-# `wrk` loads one after the other, several rounds in turn, and the medians are printed with their ratio to
-# Erlang's. Who is not there costs a row, and the table says so.
+# `wrk` loads one after the other, several rounds in turn, and the medians are printed with their ratios to Erlang's and
+# Lunatic's, and the processor time that the service took for a request, which other work on the machine disturbs least.
+# Who is not there costs a row, and the table says so.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,8 +24,12 @@ cleanup() {
 trap cleanup EXIT
 
 names=()
-declare -A command missing figures
-row() { names+=("$1"); command[$1]=$2; missing[$1]=${3-}; figures[$1]=; }
+declare -A command missing figures costs
+row() { names+=("$1"); command[$1]=$2; missing[$1]=${3-}; figures[$1]=; costs[$1]=; }
+
+# Processor time of a process until now, user and system, in microseconds: proc(5), fields 14 and 15; the name before them
+# may hold spaces.
+spent() { sed 's/.*) //' "/proc/$1/stat" | awk -v tick="$(getconf CLK_TCK)" '{ printf "%.0f", ($12 + $13) * 1e6 / tick }'; }
 
 # Debian's rustc has a library for wasm32, and builds by its own cargo; the newer cargo that builds Wasmtime fetches the
 # crates, as it asks for the few that are wanted.
@@ -51,9 +56,9 @@ row "Erlang/OTP" "erl -noshell -pa $work -s http_bench" "$(command -v erlc >/dev
 missing["Pando, C"]=' '
 if command -v erlc >/dev/null; then erlc -o "$work" "$here/erlang/http_bench.erl"; fi
 
-# measure NAME: requests a second, in $result.
+# measure NAME: requests a second, in $result, and microseconds of the service for each, in $cost.
 measure() {
-    local i port=
+    local i before after port=
     : >"$work/out"
     # shellcheck disable=SC2086 # several words
     ${command[$1]} >"$work/out" 2>"$work/err" </dev/null &
@@ -68,7 +73,9 @@ measure() {
         head -n 5 "$work/err" >&2
         exit 1
     fi
+    before=$(spent "$server")
     wrk -t 1 -c "$connections" -d "${seconds}s" "http://127.0.0.1:$port/" >"$work/wrk"
+    after=$(spent "$server")
     kill -KILL "$server"
     wait "$server" 2>/dev/null || true
     server=
@@ -78,6 +85,7 @@ measure() {
         exit 1
     fi
     result=$(sed -n 's/^Requests\/sec: *//p' "$work/wrk")
+    cost=$(awk -v spent="$((after - before))" '/ requests in / { print spent / $1 }' "$work/wrk")
 }
 
 for ((round = 0; round < rounds; round++)); do
@@ -85,19 +93,23 @@ for ((round = 0; round < rounds; round++)); do
         [ -n "${missing[$name]}" ] || continue
         measure "$name"
         figures[$name]+="$result"$'\n'
+        costs[$name]+="$cost"$'\n'
     done
 done
 
 median() { printf '%s' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-base=$(median "${figures["Erlang/OTP"]}")
+erlang=$(median "${figures["Erlang/OTP"]}")
+peer=$(median "${figures["Lunatic, Rust"]}")
+ratio() { awk -v mine="$1" -v other="${2:-0}" 'BEGIN { printf "%s", (other > 0 ? sprintf("%.2f", mine / other) : "-") }'; }
 printf '%d connections, %d rounds of %d s each; wrk on the same machine (%d cores)\n\n' \
     "$connections" "$rounds" "$seconds" "$(nproc)"
-printf '%-16s %14s %12s\n' service "requests/s" "to Erlang"
+printf '%-16s %12s %10s %10s %22s\n' service "requests/s" "to Erlang" "to Lunatic" "processor us a request"
 for name in "${names[@]}"; do
     if [ -z "${missing[$name]}" ]; then
-        printf '%-16s %14s %12s\n' "$name" "not here" -
+        printf '%-16s %12s %10s %10s %22s\n' "$name" "not here" - - -
         continue
     fi
-    median "${figures[$name]}" | awk -v name="$name" -v base="${base:-0}" \
-        '{ printf "%-16s %14.0f %12s\n", name, $1, (base > 0 ? sprintf("%.2f", $1 / base) : "-") }'
+    mine=$(median "${figures[$name]}")
+    printf '%-16s %12.0f %10s %10s %22.1f\n' "$name" "$mine" "$(ratio "$mine" "$erlang")" "$(ratio "$mine" "$peer")" \
+        "$(median "${costs[$name]}")"
 done
