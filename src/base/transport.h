@@ -84,6 +84,10 @@ struct pd_transport_counters {
     uint64_t dropped_unconnected; /* no connection, or it ended before they left */
     uint64_t connects;
     uint64_t losts;
+    /* Connections that others began: */
+    uint64_t refused_busy;  /* there was no room for them */
+    uint64_t refused_flood; /* their address had as many under way as one may have */
+    uint64_t refused_key;   /* who showed its key has no business here */
 };
 
 struct pd_transport_ops {

@@ -161,6 +161,9 @@ struct pd_backend_figures {
     uint64_t peer_packets;
     uint64_t peer_packets_dropped;
     uint64_t peer_sends_dropped;
+    uint64_t peers_refused_busy;  /* connections at the port for nodes: no room for them */
+    uint64_t peers_refused_flood; /* their address had as many handshakes as one may have */
+    uint64_t peers_refused_key;   /* their key has no business here */
     uint64_t forwards;
     bool is_learner;
     bool disk_is_low;

@@ -98,6 +98,15 @@ static void write_peers(const struct pd_backend_figures *figures, struct pd_text
                           "Packets of peers that were no good.", figures->peer_packets_dropped);
     pd_prometheus_counter(text, "pando_peer_sends_dropped_total", "Packets that could not be sent.",
                           figures->peer_sends_dropped);
+    pd_prometheus_counter(text, "pando_peer_handshakes_refused_total",
+                          "Connections of nodes for which there was no room.",
+                          figures->peers_refused_busy);
+    pd_prometheus_counter(text, "pando_peer_handshakes_flood_total",
+                          "Handshakes from an address that had as many as one may have.",
+                          figures->peers_refused_flood);
+    pd_prometheus_counter(text, "pando_peer_keys_refused_total",
+                          "Connections of nodes whose key has no business here.",
+                          figures->peers_refused_key);
     pd_prometheus_counter(text, "pando_forwards_total",
                           "Requests that were passed on to the leader.", figures->forwards);
 }

@@ -394,6 +394,7 @@ struct pd_net_connection *pd_net_connection_accept(struct pd_net_endpoint *endpo
     const ngtcp2_pkt_hd *head = accept->head;
     connection->is_server = true;
     endpoint->counters.handshakes++;
+    pd_net_source_enter(connection);
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     struct path path;
@@ -486,7 +487,10 @@ bool pd_net_connection_confirm(struct pd_net_connection *connection)
     connection->is_confirmed = true;
     connection->confirmed_ns = endpoint->now_ns;
     endpoint->counters.confirmed++;
-    endpoint->counters.handshakes -= connection->is_server ? 1 : 0;
+    if (connection->is_server) {
+        endpoint->counters.handshakes--;
+        pd_net_source_leave(connection);
+    }
     ngtcp2_conn_set_keep_alive_timeout(connection->quic, endpoint->limits.keep_alive_ns);
     bool is_told;
     if (connection->service == PD_NET_SERVICE_RAFT) {
@@ -542,6 +546,7 @@ void pd_net_connection_drop(struct pd_net_connection *connection, const char *te
     struct pd_net_endpoint *endpoint = connection->endpoint;
     if (connection->is_server && !connection->is_confirmed) {
         endpoint->counters.handshakes--;
+        pd_net_source_leave(connection);
     }
     endpoint->counters.refused_key += connection->is_refused ? 1 : 0;
     if (connection->peer != NULL) {

@@ -19,6 +19,10 @@ struct pd_net_limits pd_net_limits_default(void)
         .connections_max = 2048,
         .handshakes_max = 256,
         .retry_from = 64,
+        /* All nodes of a machine, or behind one router, share them. More at once than this are a
+         * matter of milliseconds: those that are dropped are sent again by QUIC. */
+        .source_handshakes_max = 32,
+        .source_retry_from = 16,
         .message_bytes_max = 32 * MIB,
         .lane_bytes_max = {64 * MIB, 64 * MIB},
         .requests_max = 1024,
@@ -197,6 +201,7 @@ void pd_net_endpoint_close(struct pd_net_endpoint *endpoint)
     pd_table_deinit(&endpoint->by_cid);
     pd_table_deinit(&endpoint->by_link);
     pd_table_deinit(&endpoint->by_remote);
+    pd_table_deinit(&endpoint->by_source);
     pd_table_deinit(&endpoint->by_node);
     pd_table_deinit(&endpoint->by_key);
     pd_net_tls_deinit(&endpoint->tls);
@@ -548,8 +553,13 @@ void pd_net_endpoint_check(const struct pd_net_endpoint *endpoint)
         check_connection(connection);
         input += connection->input_bytes;
         connections++;
-        handshakes += connection->is_server && !connection->is_confirmed ? 1 : 0;
+        if (connection->is_server && !connection->is_confirmed) {
+            handshakes++;
+            pd_assert(pd_net_source_count(endpoint, &connection->source) <=
+                      endpoint->limits.source_handshakes_max);
+        }
     }
+    pd_assert(handshakes == endpoint->by_source.count);
     pd_assert(input == endpoint->input_bytes);
     pd_assert(connections == endpoint->counters.connections);
     pd_assert(handshakes == endpoint->counters.handshakes);

@@ -20,6 +20,9 @@
  * Load       Beyond retry_from handshakes under way a stranger must first show that it receives at
  *            its address (Retry); beyond handshakes_max it is dropped. A part of the room for
  *            handshakes and connections is kept for those who come from a peer's address.
+ * Sources    The same for each source, which is one IPv4 address or 64 bits of an IPv6 one: so one
+ *            machine takes no more than source_handshakes_max places, and whoever writes another's
+ *            address on its packets no more than source_retry_from of that one's.
  * Ownership  Bytes of an event are good until the next call of pd_net_endpoint_next_event. Buffers
  *            are given, whatever the status.
  * Time       now_ns never goes back. Every call takes it. */
@@ -43,6 +46,8 @@ struct pd_net_limits {
     uint32_t connections_max; /* the peers' included */
     uint32_t handshakes_max;  /* incoming and not confirmed */
     uint32_t retry_from;
+    uint32_t source_handshakes_max; /* of one source */
+    uint32_t source_retry_from;
     uint64_t message_bytes_max;                  /* of raft */
     uint64_t lane_bytes_max[PD_TRANSPORT_LANES]; /* of one peer, until they are acknowledged */
     uint32_t requests_max;                       /* of one connection, under way */
@@ -197,9 +202,10 @@ struct pd_net_counters {
     uint64_t datagrams_dropped; /* of no connection, and no beginning of one */
     uint64_t accepted;
     uint64_t confirmed;
-    uint64_t refused_busy; /* handshakes_max or connections_max */
-    uint64_t refused_key;  /* not a member, not admitted, or not who was dialed */
-    uint64_t retries;      /* Retry packets */
+    uint64_t refused_busy;   /* handshakes_max or connections_max */
+    uint64_t refused_source; /* source_handshakes_max */
+    uint64_t refused_key;    /* not a member, not admitted, or not who was dialed */
+    uint64_t retries;        /* Retry packets */
     uint64_t bad_tokens;
     uint64_t resets_sent; /* stateless */
     uint64_t resets_received;

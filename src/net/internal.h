@@ -129,6 +129,12 @@ struct pd_net_event_item {
     uint8_t *owned; /* bytes of the event; NULL: none */
 };
 
+/* Where a handshake comes from, as far as it is one machine's or one network's: an IPv4 address, or
+ * the first half of an IPv6 one. The other half is the holder's to choose. */
+struct pd_net_source {
+    uint8_t bytes[16];
+};
+
 struct pd_net_connection {
     struct pd_net_endpoint *endpoint;
     struct pd_list link;  /* in the endpoint's connections */
@@ -136,6 +142,8 @@ struct pd_net_connection {
     struct pd_table_node by_link;
     struct pd_table_node by_remote;
     struct pd_transport_address remote; /* as of by_remote */
+    struct pd_table_node by_source;     /* of a server's side, until it is confirmed */
+    struct pd_net_source source;
     struct pd_net_timer timer;
     struct pd_list cids;
     ngtcp2_conn *quic;
@@ -290,6 +298,12 @@ void pd_net_loose_add(struct pd_net_endpoint *endpoint, struct pd_net_loose *loo
 void pd_net_packet_unknown(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                            const struct pd_datagram *datagram, const ngtcp2_version_cid *ids,
                            bool is_version_known);
+/* How many handshakes of a source are under way. */
+uint32_t pd_net_source_count(const struct pd_net_endpoint *endpoint,
+                             const struct pd_net_source *source);
+/* One has begun, which connection->remote tells the source of; it is over. */
+void pd_net_source_enter(struct pd_net_connection *connection);
+void pd_net_source_leave(struct pd_net_connection *connection);
 void pd_net_packet_retry(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                          const struct pd_transport_address *remote, const ngtcp2_pkt_hd *head);
 
@@ -318,6 +332,7 @@ struct pd_net_endpoint {
     struct pd_table by_cid;
     struct pd_table by_link;
     struct pd_table by_remote;
+    struct pd_table by_source; /* handshakes under way */
     uint64_t next_link;
     struct pd_list peers;
     struct pd_table by_node;

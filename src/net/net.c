@@ -383,6 +383,9 @@ static void transport_counters(struct pd_transport *transport,
         atomic_load(&net->counts.dropped_unconnected) + counters.messages_dropped;
     counters_out->connects = atomic_load(&net->counts.connects);
     counters_out->losts = atomic_load(&net->counts.losts);
+    counters_out->refused_busy = counters.refused_busy;
+    counters_out->refused_flood = counters.refused_source;
+    counters_out->refused_key = counters.refused_key;
 }
 
 /* -- Posts, on the loop's thread --------------------------------------------------------------- */

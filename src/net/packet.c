@@ -114,6 +114,45 @@ void pd_net_packet_retry(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                                                (size_t)token_size));
 }
 
+/* -- Sources ----------------------------------------------------------------------------------- */
+
+static void take_source(const struct pd_transport_address *address,
+                        struct pd_net_source *source_out)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    bool is_v4 = memcmp(address->ip, mapped, sizeof mapped) == 0;
+    *source_out = (struct pd_net_source){{0}};
+    memcpy(source_out->bytes, address->ip, is_v4 ? sizeof address->ip : sizeof address->ip / 2);
+}
+
+uint32_t pd_net_source_count(const struct pd_net_endpoint *endpoint,
+                             const struct pd_net_source *source)
+{
+    uint32_t count = 0;
+    struct pd_table_node *node =
+        pd_table_find(&endpoint->by_source, pd_net_hash(endpoint, source, sizeof *source));
+    while (node != NULL) {
+        const struct pd_net_connection *connection =
+            pd_container_of(node, struct pd_net_connection, by_source);
+        count += memcmp(&connection->source, source, sizeof *source) == 0 ? 1 : 0;
+        node = pd_table_next(node);
+    }
+    return count;
+}
+
+void pd_net_source_enter(struct pd_net_connection *connection)
+{
+    struct pd_net_endpoint *endpoint = connection->endpoint;
+    take_source(&connection->remote, &connection->source);
+    pd_table_insert(&endpoint->by_source, &connection->by_source,
+                    pd_net_hash(endpoint, &connection->source, sizeof connection->source));
+}
+
+void pd_net_source_leave(struct pd_net_connection *connection)
+{
+    pd_table_remove(&connection->endpoint->by_source, &connection->by_source);
+}
+
 /* -- Beginnings -------------------------------------------------------------------------------- */
 
 /* What the client first sent to, from the token of our Retry. */
@@ -165,14 +204,22 @@ static void begin(struct pd_net_endpoint *endpoint, uint64_t now_ns,
 {
     const struct pd_net_limits *limits = &endpoint->limits;
     ngtcp2_cid original;
+    struct pd_net_source source;
     struct pd_net_accept accept = {.head = head, .remote = &datagram->remote};
+    take_source(&datagram->remote, &source);
+    uint32_t of_source = pd_net_source_count(endpoint, &source);
+    if (of_source >= limits->source_handshakes_max) {
+        endpoint->counters.refused_source++; /* without a word: replies are for the others */
+        return;
+    }
     if (head->token.len > 0) {
         if (!open_token(endpoint, now_ns, &datagram->remote, head, &original)) {
             endpoint->counters.bad_tokens++;
             return;
         }
         accept.original = &original;
-    } else if (endpoint->counters.handshakes >= limits->retry_from) {
+    } else if (endpoint->counters.handshakes >= limits->retry_from ||
+               of_source >= limits->source_retry_from) {
         pd_net_packet_retry(endpoint, now_ns, &datagram->remote, head);
         return;
     }

@@ -198,7 +198,10 @@ struct pd_server_figures {
     uint64_t is_learner;
     uint64_t disk_is_low;
     uint64_t cluster_version;
-    uint64_t version_limit;         /* of this node's program */
+    uint64_t version_limit;      /* of this node's program */
+    uint64_t peers_refused_busy; /* of connections at the port for nodes; as transport.h has it */
+    uint64_t peers_refused_flood;
+    uint64_t peers_refused_key;
     struct pd_histogram_copy sync;  /* of the log, to the disk */
     struct pd_histogram_copy apply; /* a turn of the core that applied entries, and answered */
     struct pd_histogram_copy store_write; /* a batch of rows */

@@ -22,6 +22,20 @@ static bool is_learner(const struct pd_server *server, const struct pd_raft_conf
     return false;
 }
 
+/* At the port for other nodes. */
+static void put_refused(struct pd_server *server)
+{
+    struct pd_server_gauges *gauges = &server->gauges;
+    struct pd_transport *transport = server->peers.transport;
+    struct pd_transport_counters counters = {0};
+    if (transport != NULL) {
+        transport->ops->counters(transport, &counters);
+        put(gauges, PD_SERVER_GAUGE_REFUSED_BUSY, counters.refused_busy);
+        put(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD, counters.refused_flood);
+        put(gauges, PD_SERVER_GAUGE_REFUSED_KEY, counters.refused_key);
+    }
+}
+
 void pd_server_gauges_publish(struct pd_server *server)
 {
     struct pd_server_gauges *gauges = &server->gauges;
@@ -49,6 +63,7 @@ void pd_server_gauges_publish(struct pd_server *server)
     put(gauges, PD_SERVER_GAUGE_IS_LEARNER, is_learner(server, &status->raft.conf));
     put(gauges, PD_SERVER_GAUGE_DISK_IS_LOW, status->disk_is_low);
     put(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION, status->kv.version);
+    put_refused(server);
 }
 
 void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out)
@@ -73,6 +88,9 @@ void pd_server_figures(const struct pd_server *server, struct pd_server_figures 
         .disk_is_low = get(gauges, PD_SERVER_GAUGE_DISK_IS_LOW),
         .cluster_version = get(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION),
         .version_limit = server->config.replica.kv.version_max,
+        .peers_refused_busy = get(gauges, PD_SERVER_GAUGE_REFUSED_BUSY),
+        .peers_refused_flood = get(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD),
+        .peers_refused_key = get(gauges, PD_SERVER_GAUGE_REFUSED_KEY),
     };
     pd_histogram_read(&gauges->sync, &figures_out->sync);
     pd_histogram_read(&gauges->apply, &figures_out->apply);

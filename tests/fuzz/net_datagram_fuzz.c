@@ -77,6 +77,8 @@ static void open_side(struct side *side, uint8_t number)
     config.limits.connections_max = 20;
     config.limits.handshakes_max = 8;
     config.limits.retry_from = 3;
+    config.limits.source_handshakes_max = 5;
+    config.limits.source_retry_from = 2;
     config.limits.requests_max = 4;
     config.limits.request_bytes_max = 1000;
     config.limits.answer_bytes_max = 1000;

@@ -161,13 +161,11 @@ static void a_crowd_leaves_room_for_members(void **state)
     world_deinit(&world);
 }
 
-/* The datagram that answers a Retry, from the enemy. */
-static size_t packet_with_token(uint8_t *bytes)
+/* The datagram that answers a Retry which the victim has to say now, from the enemy. */
+static size_t answer_retry(uint8_t *bytes)
 {
     struct pd_datagram datagram;
     struct station *enemy = station(ENEMY);
-    size_t size = first_packet(1001, bytes);
-    inject(&enemy->address, bytes, size);
     assert_true(pd_net_endpoint_next_datagram(station(VICTIM)->endpoint, world.now_ns, world.room,
                                               &datagram));
     datagram.remote = station(VICTIM)->address;
@@ -176,6 +174,150 @@ static size_t packet_with_token(uint8_t *bytes)
         pd_net_endpoint_next_datagram(enemy->endpoint, world.now_ns, world.room, &datagram));
     memcpy(bytes, datagram.bytes, datagram.size);
     return datagram.size;
+}
+
+static size_t packet_with_token(uint8_t *bytes)
+{
+    size_t size = first_packet(1001, bytes);
+    inject(&station(ENEMY)->address, bytes, size);
+    return answer_retry(bytes);
+}
+
+/* -- One source -------------------------------------------------------------------------------- */
+
+#define SOURCE_MAX 6u
+#define SOURCE_RETRY 3u
+
+static void start_bounded(uint64_t seed)
+{
+    struct pd_net_limits limits = world_limits();
+    world_init(&world, seed);
+    limits.source_handshakes_max = SOURCE_MAX;
+    limits.source_retry_from = SOURCE_RETRY;
+    world_start(&world, VICTIM, &limits);
+    limits = world_limits();
+    world_start(&world, FRIEND, &limits);
+    limits.connections_max = 1000;
+    world_start(&world, ENEMY, &limits);
+}
+
+/* `count` beginnings from ports of one address, which answers what it is asked, and goes no
+ * further. */
+static void begin_many(struct pd_transport_address from, uint32_t count)
+{
+    static uint64_t link = 1;
+    uint8_t bytes[PD_DATAGRAM_BYTES_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t retries = world_counters(&world, VICTIM).retries;
+        from.port++;
+        link += 2;
+        inject(&from, bytes, first_packet(link, bytes));
+        if (world_counters(&world, VICTIM).retries > retries) {
+            inject(&from, bytes, answer_retry(bytes));
+        }
+        (void)swallow();
+        pd_net_endpoint_check(station(VICTIM)->endpoint);
+    }
+}
+
+static void dial_victim(uint32_t node, uint64_t link)
+{
+    assert_int_equal(pd_net_endpoint_dial(station(node)->endpoint, world.now_ns, link, 0,
+                                          station(VICTIM)->identity.key, &station(VICTIM)->address),
+                     PD_OK);
+}
+
+static void one_address_never_takes_the_places_of_others(void **state)
+{
+    (void)state;
+    start_bounded(9);
+    begin_many(station(ENEMY)->address, 50);
+    struct pd_net_counters counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.handshakes, SOURCE_MAX);
+    assert_int_equal(counters.retries, SOURCE_MAX - SOURCE_RETRY); /* then it hears nothing */
+    assert_int_equal(counters.refused_source, 50 - SOURCE_MAX);
+    assert_int_equal(counters.refused_busy, 0);
+    /* Others notice nothing; it gets no further itself until its handshakes are given up. */
+    dial_victim(FRIEND, 1);
+    world_wait(&world, FRIEND, PD_NET_LINK_OPENED, 1);
+    counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.handshakes, SOURCE_MAX);
+    assert_int_equal(counters.retries, SOURCE_MAX - SOURCE_RETRY);
+    world_stop(&world, ENEMY);
+    world_run(&world, 10 * SECOND);
+    counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.handshakes, 0);
+    assert_int_equal(counters.timed_out, SOURCE_MAX);
+    const struct pd_net_limits limits = world_limits();
+    world_start(&world, ENEMY, &limits);
+    dial_victim(ENEMY, 1);
+    world_wait(&world, ENEMY, PD_NET_LINK_OPENED, 1);
+    world_deinit(&world);
+}
+
+/* Whoever writes its address on packets does not receive there. */
+static void an_address_that_others_write_on_packets_still_gets_in(void **state)
+{
+    (void)state;
+    start_bounded(10);
+    uint8_t bytes[PD_DATAGRAM_BYTES_MAX];
+    struct pd_transport_address written = station(FRIEND)->address;
+    for (uint64_t i = 1; i <= 50; i++) {
+        written.port++;
+        inject(&written, bytes, first_packet(2 * i + 1, bytes));
+        (void)swallow();
+    }
+    struct pd_net_counters counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.handshakes, SOURCE_RETRY);
+    assert_int_equal(counters.retries, 50 - SOURCE_RETRY);
+    assert_int_equal(counters.refused_source, 0);
+    world_stop(&world, ENEMY);
+    dial_victim(FRIEND, 1);
+    world_wait(&world, FRIEND, PD_NET_LINK_OPENED, 1);
+    assert_int_equal(world_counters(&world, VICTIM).retries, 51 - SOURCE_RETRY);
+    world_deinit(&world);
+}
+
+/* The second half of an IPv6 address is its holder's to choose; one of IPv4 is one of many. */
+static void half_an_ipv6_address_is_one_source(void **state)
+{
+    (void)state;
+    start_bounded(11);
+    struct pd_transport_address from = {.ip = {0x20, 0x01, 0x0d, 0xb8}, .port = 1000};
+    for (uint32_t i = 0; i < SOURCE_MAX + 2; i++) {
+        from.ip[8 + i] = 1;
+        begin_many(from, 1);
+    }
+    assert_int_equal(world_counters(&world, VICTIM).handshakes, SOURCE_MAX);
+    assert_int_equal(world_counters(&world, VICTIM).refused_source, 2);
+    from.ip[7] = 1;
+    begin_many(from, 1);
+    for (uint32_t i = 0; i < 4; i++) {
+        begin_many(world_address(100 + i, 1000), 1);
+    }
+    assert_int_equal(world_counters(&world, VICTIM).handshakes, SOURCE_MAX + 5);
+    assert_int_equal(world_counters(&world, VICTIM).refused_source, 2);
+    world_deinit(&world);
+}
+
+/* As when all nodes of a machine start at once, with the limits that ship. */
+static void a_crowd_at_one_address_only_waits(void **state)
+{
+    (void)state;
+    struct pd_net_limits limits = world_limits();
+    world_init(&world, 12);
+    limits.connections_max = 300;
+    world_start(&world, VICTIM, &limits);
+    world_start(&world, ENEMY, &limits);
+    for (uint64_t link = 1; link < 200; link += 2) {
+        dial_victim(ENEMY, link);
+    }
+    uint64_t begun_ns = world.now_ns;
+    world_wait(&world, ENEMY, PD_NET_LINK_OPENED, 100);
+    assert_true(world.now_ns - begun_ns < SECOND);
+    assert_int_equal(station(ENEMY)->kinds[PD_NET_LINK_CLOSED], 0);
+    assert_true(world_counters(&world, VICTIM).refused_source > 0);
+    world_deinit(&world);
 }
 
 static void a_token_is_good_for_one_address_and_a_while(void **state)
@@ -325,6 +467,10 @@ int main(void)
         cmocka_unit_test(a_flood_of_handshakes_is_bounded),
         cmocka_unit_test(a_full_house_takes_nobody),
         cmocka_unit_test(a_crowd_leaves_room_for_members),
+        cmocka_unit_test(one_address_never_takes_the_places_of_others),
+        cmocka_unit_test(an_address_that_others_write_on_packets_still_gets_in),
+        cmocka_unit_test(half_an_ipv6_address_is_one_source),
+        cmocka_unit_test(a_crowd_at_one_address_only_waits),
         cmocka_unit_test(a_token_is_good_for_one_address_and_a_while),
         cmocka_unit_test(garbage_is_dropped_and_costs_little),
         cmocka_unit_test(what_is_played_again_or_changed_happens_once),
