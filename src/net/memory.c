@@ -383,9 +383,12 @@ void pd_net_memory_tell_removed(struct pd_net_memory *hub, uint64_t node, uint64
 {
     (void)pthread_mutex_lock(&hub->lock);
     struct node *one = find(hub, node);
-    pd_assert(one != NULL);
-    bool is_put = put(one, NOTE_REMOVED, by, PD_TRANSPORT_RAFT, (struct pd_span){NULL, 0});
-    pd_assert(is_put); /* for tests */
-    hand_out(one);
+    const struct node *other = find(hub, by);
+    pd_assert(one != NULL && other != NULL);
+    if (one->knows[other - hub->nodes]) {
+        bool is_put = put(one, NOTE_REMOVED, by, PD_TRANSPORT_RAFT, (struct pd_span){NULL, 0});
+        pd_assert(is_put); /* for tests */
+        hand_out(one);
+    }
     (void)pthread_mutex_unlock(&hub->lock);
 }

@@ -30,7 +30,7 @@ struct pd_transport *pd_net_memory_transport(struct pd_net_memory *hub, uint64_t
 void pd_net_memory_cut(struct pd_net_memory *hub, uint64_t node, uint64_t other);
 void pd_net_memory_mend(struct pd_net_memory *hub, uint64_t node, uint64_t other);
 
-/* `by` says to a node that it was removed. */
+/* `by` says to a node that it was removed; one who is not in its table says it in vain. */
 void pd_net_memory_tell_removed(struct pd_net_memory *hub, uint64_t node, uint64_t by);
 
 #endif

@@ -516,20 +516,28 @@ static void order(const struct pd_kv_command *command)
     insider_wait(&insider.gone);
 }
 
+/* From now on the directory names it. */
+static void list(const struct pd_net_identity *identity, enum pd_kv_member_role role)
+{
+    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
+    struct pd_kv_writer writer = {.bytes = row, .bytes_max = sizeof row};
+    struct pd_kv_member named = {.role = role, .name = span("w")};
+    memcpy(named.key, identity->key, sizeof named.key);
+    named.peer_count = role == PD_KV_MEMBER_WORKER ? 0 : 1;
+    named.peers[0] = span("127.0.0.1:1002");
+    pd_kv_member_encode(&writer, &named);
+    order(&(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                  .id = (int64_t)pd_members_node_of(identity->key),
+                                  .bytes = {row, writer.size}});
+}
+
 /* What a ticket let in stays, though its holder's key is that of the one who was removed. */
 static void test_a_removed_workers_link_is_cut(void **state)
 {
     (void)state;
-    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
     uint8_t room[512];
-    struct pd_kv_writer writer = {.bytes = row, .bytes_max = sizeof row};
-    const struct pd_kv_member worker = {.role = PD_KV_MEMBER_WORKER, .name = span("w")};
-    struct pd_kv_member with_key = worker;
     uint64_t node = pd_members_node_of(stranger.key);
-    memcpy(with_key.key, stranger.key, sizeof with_key.key);
-    pd_kv_member_encode(&writer, &with_key);
-    order(&(struct pd_kv_command){
-        .kind = PD_KV_MEMBER_PUT, .id = (int64_t)node, .bytes = {row, writer.size}});
+    list(&stranger, PD_KV_MEMBER_WORKER);
     pd_clients_open(clients, server);
     atomic_store(&does_cut, true);
     uint64_t visitor = enter();
@@ -545,6 +553,84 @@ static void test_a_removed_workers_link_is_cut(void **state)
     refuses(ask(dial(), PD_CLIENTS_HELLO, span("")), "no member, or not any more");
 }
 
+static void pass_over(void *state, uint64_t from, enum pd_transport_lane lane, struct pd_span bytes)
+{
+    (void)state;
+    (void)from;
+    (void)lane;
+    (void)bytes;
+}
+
+static void note_connected(void *state, uint64_t node)
+{
+    atomic_bool *is_connected = state;
+    (void)node;
+    atomic_store(is_connected, true);
+    host->ops->event_set(host, &told.event);
+}
+
+/* Somebody who takes the node for a peer. */
+static struct pd_transport *begin_peer(const struct pd_net_identity *identity,
+                                       atomic_bool *is_connected)
+{
+    struct pd_transport *transport =
+        pd_net_memory_transport(hub, pd_members_node_of(identity->key));
+    const struct pd_transport_handler handler = {
+        .message = pass_over, .connected = note_connected, .state = is_connected};
+    struct pd_transport_peer node = {.node = pd_members_node_of(member.key)};
+    memcpy(node.key, member.key, sizeof node.key);
+    assert_non_null(transport);
+    assert_int_equal(transport->ops->set_peers(transport, &node, 1), PD_OK);
+    transport->ops->start(transport, &handler);
+    return transport;
+}
+
+/* The directory knows its key, and yet it has no voice among those that hold a log: no frame of its
+ * arrives, nobody believes it that a member was removed, and its link asks for no change. The same
+ * from one that is to hold a log is heard. */
+static void test_a_worker_is_no_peer(void **state)
+{
+    (void)state;
+    static const uint8_t secret[PD_NET_KEY_SIZE] = {3};
+    static const enum pd_replica_request_kind changes[] = {
+        PD_REPLICA_REQUEST_REMOVE, PD_REPLICA_REQUEST_LEAVE, PD_REPLICA_REQUEST_TRANSFER};
+    struct pd_net_identity joining;
+    struct pd_transport_peer_state seen;
+    atomic_bool worker_is_connected = false;
+    atomic_bool joining_is_connected = false;
+    uint8_t room[512];
+    uint64_t node = pd_members_node_of(member.key);
+    pd_net_identity_init(&joining, secret);
+    struct pd_transport *worker = begin_peer(&stranger, &worker_is_connected);
+    struct pd_transport *other = begin_peer(&joining, &joining_is_connected);
+    list(&stranger, PD_KV_MEMBER_WORKER);
+    list(&joining, PD_KV_MEMBER_VOTER);
+    while (!atomic_load(&joining_is_connected)) { /* so the worker's row was looked at as well */
+        insider_wait(&told.event);
+    }
+    assert_int_equal(worker->ops->peer_state(worker, node, &seen), PD_OK);
+    assert_false(seen.is_connected);
+    assert_false(atomic_load(&worker_is_connected));
+    assert_int_equal(worker->ops->send(worker, node, PD_TRANSPORT_RAFT, span("frame")),
+                     PD_ERR_CLOSED);
+    pd_net_memory_tell_removed(hub, node, pd_members_node_of(stranger.key));
+    pd_clients_open(clients, server);
+    uint64_t link = dial();
+    assert_int_equal(ask(link, PD_CLIENTS_HELLO, span("")).outcome, PD_REPLICA_OK);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        refuses(ask(link, 1, request(room, changes[i], node, span(""))), "through its socket");
+    }
+    assert_int_equal(ask(link, 1, put(room, "a")).outcome, PD_REPLICA_OK);
+    assert_false(pd_server_was_removed(server));
+    assert_int_equal(other->ops->send(other, node, PD_TRANSPORT_RAFT, span("frame")), PD_OK);
+    pd_net_memory_tell_removed(hub, node, pd_members_node_of(joining.key));
+    while (!pd_server_was_removed(server)) {
+        (void)usleep(1000);
+    }
+    worker->ops->stop(worker);
+    other->ops->stop(other);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -555,6 +641,7 @@ int main(void)
         CASE(test_watches),
         CASE(test_links_end),
         CASE(test_a_removed_workers_link_is_cut),
+        CASE(test_a_worker_is_no_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
