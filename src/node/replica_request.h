@@ -47,6 +47,9 @@ enum pd_replica_request_kind {
     PD_REPLICA_REQUEST_LEAVE = 17
 };
 
+/* Of a cluster: before it the leader may be a program that does not know LEAVE. */
+#define PD_REPLICA_LEAVE_VERSION 2u
+
 #define PD_REPLICA_REQUEST_SERIALIZABLE 1u /* flag: read what is applied here, however old */
 
 #define PD_REPLICA_REQUEST_HEAD_SIZE 34u

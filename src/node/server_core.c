@@ -250,6 +250,10 @@ static void take_request(struct pd_server *server, struct pd_server_request *req
 {
     (void)atomic_fetch_sub(&server->requests_waiting, 1);
     (void)atomic_fetch_sub(&server->request_bytes_waiting, request->size);
+    if (pd_server_peers_refuse(server, request)) {
+        pd_free(request);
+        return;
+    }
     if (!server->has_failed && !server->is_stopping &&
         place_of(server, request->client_id) != NULL &&
         !pd_forwards_take(&server->peers.forwards, request->asked_ns, request->client_id,

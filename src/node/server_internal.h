@@ -402,6 +402,9 @@ void pd_server_peers_lost(struct pd_server *server, struct pd_server_packet *pac
 void pd_server_peers_removed(struct pd_server *server, struct pd_server_packet *packet);
 /* After the replica's work. true: there is more. */
 bool pd_server_peers_turn(struct pd_server *server, bool is_tick);
+/* A request that would be passed on, and that the leader may not know: while the cluster's version
+ * is that of a program which does not, it is answered so, and nobody waits. */
+bool pd_server_peers_refuse(struct pd_server *server, const struct pd_server_request *request);
 
 /* server_log.c */
 void pd_server_log_main(void *argument);

@@ -503,6 +503,30 @@ static void put_own_right(struct pd_server *server)
 
 /* -- The core's side --------------------------------------------------------------------------- */
 
+bool pd_server_peers_refuse(struct pd_server *server, const struct pd_server_request *request)
+{
+    static const char text[] = "the cluster is of version 1, and its leader may not know how: ask "
+                               "another member, or upgrade all of them first";
+    uint8_t room[PD_REPLICA_ANSWER_HEAD_SIZE + sizeof text];
+    struct pd_kv_status kv;
+    if (request->size == 0 || request->bytes[0] != PD_REPLICA_REQUEST_LEAVE ||
+        server->peers.transport == NULL || server->has_failed || server->is_stopping ||
+        !pd_replica_has_state(server->replica)) {
+        return false;
+    }
+    uint64_t leader = pd_replica_leader(server->replica);
+    pd_kv_status(pd_replica_kv(server->replica), &kv);
+    if (leader == server->identity.node_id || kv.version >= PD_REPLICA_LEAVE_VERSION) {
+        return false;
+    }
+    pd_replica_answer_put_head(
+        room, &(struct pd_replica_answer_head){.outcome = PD_REPLICA_INVALID, .leader = leader});
+    memcpy(room + PD_REPLICA_ANSWER_HEAD_SIZE, text, sizeof text - 1);
+    pd_server_answer(server, request->client_id, request->correlation,
+                     (struct pd_span){room, PD_REPLICA_ANSWER_HEAD_SIZE + sizeof text - 1});
+    return true;
+}
+
 void pd_server_peers_start(struct pd_server *server)
 {
     struct pd_server_peers *peers = &server->peers;
