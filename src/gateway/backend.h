@@ -32,7 +32,7 @@ enum pd_backend_kind {
     PD_BACKEND_WATCH,       /* watch; the answers are `watch` */
     PD_BACKEND_ADD_LEARNER, /* number: node; so for the next three. The answer is OK alone */
     PD_BACKEND_PROMOTE,
-    PD_BACKEND_REMOVE,
+    PD_BACKEND_REMOVE, /* for good, also from the directory; INVALID: it leads, or is the last */
     PD_BACKEND_TRANSFER,
     /* number: the gateway's own; sequence: of the chunk, from 0, which begins. The body is one
      * chunk of what is applied here: its byte PD_BACKEND_CHUNK_KIND_AT is PD_BACKEND_CHUNK_LAST in

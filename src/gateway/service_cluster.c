@@ -19,10 +19,17 @@ struct change {
     } kind;
     uint64_t member;
     bool is_done;
+    bool hands_over; /* REMOVE: the lead goes first, away from who leaves */
+    uint32_t tries;  /* of that: the lead may come back */
+    /* REMOVE, of this very node: the answer, made before. It is cut off by the removal. */
+    uint8_t *kept;
+    size_t kept_size;
     /* Where one is to be added, or moved to: */
     uint32_t url_count;
     char *urls[PD_BACKEND_URLS_MAX];
 };
+
+#define HAND_OVERS_MAX 3u
 
 static const char bad_urls[] = "etcdserver: given member URLs are invalid";
 static const char not_found[] = "etcdserver: member not found";
@@ -60,27 +67,33 @@ static Etcdserverpb__Member *make_member(struct pd_service *service,
 }
 
 static Etcdserverpb__Member **make_members(struct pd_service *service,
-                                           const struct pd_backend_about *about)
+                                           const struct pd_backend_about *about, uint64_t but,
+                                           size_t *count_out)
 {
     Etcdserverpb__Member **members =
         pd_arena_take(&service->answers, PD_BACKEND_MEMBERS_MAX * sizeof *members);
+    size_t count = 0;
     for (uint32_t i = 0; members != NULL && i < about->member_count; i++) {
-        members[i] = make_member(service, &about->members[i]);
-        members = members[i] == NULL ? NULL : members;
+        if (about->members[i].id != but) {
+            members[count] = make_member(service, &about->members[i]);
+            members = members[count++] == NULL ? NULL : members;
+        }
     }
+    *count_out = count;
     return members;
 }
 
-/* The four lists are alike, but are four types. */
-static const void *list_response(struct pd_service_call *call,
-                                 const struct pd_backend_answer *answer)
+/* The four lists are alike, but are four types. `but`: without that member; 0: with all. */
+static void *list_response(struct pd_service_call *call, const struct pd_backend_answer *answer,
+                           uint64_t but)
 {
     struct pd_service *service = call->service;
     const ProtobufCMessageDescriptor *type = call->entry->method.response;
     const struct pd_backend_about *about = answer->about;
     /* As in etcd, without a revision: this is not of the keys. */
     Etcdserverpb__ResponseHeader *header = pd_service_header(service, 0, answer->term);
-    Etcdserverpb__Member **members = make_members(service, about);
+    size_t count = 0;
+    Etcdserverpb__Member **members = make_members(service, about, but, &count);
     void *made = pd_service_make(service, type);
     if (header == NULL || members == NULL || made == NULL) {
         return NULL;
@@ -88,23 +101,23 @@ static const void *list_response(struct pd_service_call *call,
     if (type == &etcdserverpb__member_list_response__descriptor) {
         Etcdserverpb__MemberListResponse *response = made;
         response->header = header;
-        response->n_members = about->member_count;
+        response->n_members = count;
         response->members = members;
     } else if (type == &etcdserverpb__member_remove_response__descriptor) {
         Etcdserverpb__MemberRemoveResponse *response = made;
         response->header = header;
-        response->n_members = about->member_count;
+        response->n_members = count;
         response->members = members;
     } else if (type == &etcdserverpb__member_update_response__descriptor) {
         Etcdserverpb__MemberUpdateResponse *response = made;
         response->header = header;
-        response->n_members = about->member_count;
+        response->n_members = count;
         response->members = members;
     } else {
         Etcdserverpb__MemberPromoteResponse *response = made;
         pd_assert(type == &etcdserverpb__member_promote_response__descriptor);
         response->header = header;
-        response->n_members = about->member_count;
+        response->n_members = count;
         response->members = members;
     }
     return made;
@@ -126,6 +139,38 @@ static void ask_about(struct pd_service_call *call, bool serializable)
 {
     pd_service_ask(
         call, &(struct pd_backend_request){.kind = PD_BACKEND_ABOUT, .serializable = serializable},
+        answered);
+}
+
+/* What is answered when this node is removed. False: no memory. */
+static bool keep_answer(struct pd_service_call *call, struct change *change,
+                        const struct pd_backend_answer *answer)
+{
+    const ProtobufCMessage *response = list_response(call, answer, change->member);
+    size_t size = response == NULL ? 0 : protobuf_c_message_get_packed_size(response);
+    change->kept = size == 0 ? NULL : pd_alloc(size);
+    if (change->kept == NULL) {
+        return false;
+    }
+    change->kept_size = protobuf_c_message_pack(response, change->kept);
+    return true;
+}
+
+static void give_kept(struct pd_service_call *call, const struct change *change)
+{
+    pd_service_finish(call, protobuf_c_message_unpack(call->entry->method.response,
+                                                      &call->service->answers.allocator,
+                                                      change->kept_size, change->kept));
+}
+
+/* Who leads could not do the second half of its own removal. */
+static void ask_removal(struct pd_service_call *call, struct change *change, bool leads)
+{
+    change->hands_over = leads;
+    pd_service_ask(
+        call,
+        &(struct pd_backend_request){.kind = leads ? PD_BACKEND_TRANSFER : PD_BACKEND_REMOVE,
+                                     .number = leads ? 0 : change->member},
         answered);
 }
 
@@ -169,7 +214,7 @@ static bool is_taken(const struct change *change, const struct pd_backend_about 
     return false;
 }
 
-static void begin_change(struct pd_service_call *call, const struct change *change,
+static void begin_change(struct pd_service_call *call, struct change *change,
                          const struct pd_backend_answer *answer)
 {
     const struct pd_backend_about *about = answer->about;
@@ -183,19 +228,44 @@ static void begin_change(struct pd_service_call *call, const struct change *chan
         pd_service_end(call, PD_CODE_UNIMPLEMENTED, how_to_add);
     } else if (change->kind == CHANGE_UPDATE && change->url_count == member->peer_url_count &&
                count_shared(change, member) == change->url_count) {
-        pd_service_finish(call, list_response(call, answer)); /* it is as it shall be */
+        pd_service_finish(call, list_response(call, answer, 0)); /* it is as it shall be */
     } else if (change->kind == CHANGE_UPDATE) {
         pd_service_end(call, PD_CODE_UNIMPLEMENTED, how_to_move);
     } else if (change->kind == CHANGE_PROMOTE && !member->is_learner) {
         pd_service_end(call, PD_CODE_FAILED_PRECONDITION,
                        "etcdserver: can only promote a learner member");
+    } else if (change->kind == CHANGE_PROMOTE) {
+        pd_service_ask(
+            call,
+            &(struct pd_backend_request){.kind = PD_BACKEND_PROMOTE, .number = change->member},
+            answered);
+    } else if (change->member == call->service->backend->member_id &&
+               !keep_answer(call, change, answer)) {
+        pd_service_fail_status(call, PD_ERR_NO_MEMORY);
     } else {
-        pd_service_ask(call,
-                       &(struct pd_backend_request){.kind = change->kind == CHANGE_REMOVE
-                                                                ? PD_BACKEND_REMOVE
-                                                                : PD_BACKEND_PROMOTE,
-                                                    .number = change->member},
-                       answered);
+        ask_removal(call, change, answer->leader == change->member);
+    }
+}
+
+/* A removal was refused because the lead has come back: once more, but not for ever. */
+static bool leads_again(struct change *change, const struct pd_backend_answer *answer)
+{
+    return change != NULL && change->kind == CHANGE_REMOVE && !change->hands_over &&
+           answer->outcome == PD_BACKEND_INVALID && answer->leader == change->member &&
+           change->tries++ < HAND_OVERS_MAX;
+}
+
+static void changed(struct pd_service_call *call, struct change *change)
+{
+    if (change->hands_over) {
+        ask_removal(call, change, false);
+        return;
+    }
+    change->is_done = true;
+    if (change->kept != NULL) {
+        give_kept(call, change);
+    } else {
+        ask_about(call, false);
     }
 }
 
@@ -204,7 +274,9 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
     struct pd_service_call *call = pd_service_call_of(wait);
     struct change *change = call->state;
     if (answer->outcome != PD_BACKEND_OK) {
-        if (change != NULL) {
+        if (leads_again(change, answer)) {
+            ask_removal(call, change, true);
+        } else if (change != NULL) {
             refuse(call, change, answer);
         } else {
             pd_service_fail(call, answer);
@@ -212,10 +284,9 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
     } else if (change != NULL && !change->is_done && answer->about != NULL) {
         begin_change(call, change, answer);
     } else if (change != NULL && !change->is_done) {
-        change->is_done = true;
-        ask_about(call, false);
+        changed(call, change);
     } else if (answer->about != NULL) {
-        pd_service_finish(call, list_response(call, answer));
+        pd_service_finish(call, list_response(call, answer, 0));
     } else {
         pd_service_fail(call, answer);
     }
@@ -234,6 +305,7 @@ static void dropped(struct pd_service_call *call, bool was_cancelled)
     (void)was_cancelled;
     if (change != NULL) {
         free_urls(change);
+        pd_free(change->kept);
         pd_free(change);
         call->state = NULL;
     }

@@ -245,7 +245,18 @@ static enum pd_status submit_watch(struct pd_gateway_backend *backend, uint64_t 
     return submit_bytes(backend, correlation, bytes);
 }
 
-static enum pd_replica_request_kind kind_of(enum pd_backend_kind kind)
+/* In one request, if the cluster's version has that; before, the directory keeps it, and who asks
+ * again when all nodes are new has it removed there as well. */
+static enum pd_replica_request_kind removal(const struct pd_gateway_backend *backend)
+{
+    struct pd_server_figures figures;
+    pd_server_figures(backend->config.server, &figures);
+    return figures.cluster_version < PD_REPLICA_LEAVE_VERSION ? PD_REPLICA_REQUEST_REMOVE
+                                                              : PD_REPLICA_REQUEST_LEAVE;
+}
+
+static enum pd_replica_request_kind kind_of(const struct pd_gateway_backend *backend,
+                                            enum pd_backend_kind kind)
 {
     switch (kind) {
     case PD_BACKEND_READ:
@@ -263,7 +274,7 @@ static enum pd_replica_request_kind kind_of(enum pd_backend_kind kind)
     case PD_BACKEND_PROMOTE:
         return PD_REPLICA_REQUEST_PROMOTE;
     case PD_BACKEND_REMOVE:
-        return PD_REPLICA_REQUEST_REMOVE;
+        return removal(backend);
     case PD_BACKEND_TRANSFER:
         return PD_REPLICA_REQUEST_TRANSFER;
     case PD_BACKEND_SNAPSHOT:
@@ -295,7 +306,7 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
         return submit_watch(backend, tag_of(correlation, request->kind), request->watch);
     }
     const struct pd_replica_request_head head = {
-        .kind = kind_of(request->kind),
+        .kind = kind_of(backend, request->kind),
         .flags = request->serializable ? PD_REPLICA_REQUEST_SERIALIZABLE : 0,
         .sequence = request->sequence,
         .number = request->number,

@@ -189,6 +189,30 @@ static inline void world_outcome(struct world *world, enum pd_backend_outcome ou
     world_answer(world, &answer);
 }
 
+/* Of two members, of which 5, the node that is asked, leads. */
+static inline void world_answer_about(struct world *world)
+{
+    static const struct pd_backend_about about = {
+        .revision = 42,
+        .compacted_revision = 30,
+        .committed_index = 1000,
+        .applied_index = 999,
+        .hash = 0x123456789,
+        .store_bytes = 4096,
+        .member_count = 2,
+        .members = {{.id = 5,
+                     .name = "one",
+                     .client_url_count = 1,
+                     .client_urls = {"http://127.0.0.1:1"},
+                     .peer_url_count = 1,
+                     .peer_urls = {"quic://127.0.0.1:2"}},
+                    {.id = 6, .name = "two", .is_learner = true}},
+    };
+    const struct pd_backend_answer answer = {
+        .outcome = PD_BACKEND_OK, .term = 9, .leader = 5, .about = &about};
+    world_answer(world, &answer);
+}
+
 /* -- A carrier that keeps what it is given ----------------------------------------------------- */
 
 #define KEPT_MAX 32u

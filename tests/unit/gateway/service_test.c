@@ -520,79 +520,9 @@ static void test_keepalives_have_a_bound(void **state)
 
 /* -- Cluster, Maintenance, Auth ---------------------------------------------------------------- */
 
-static const struct pd_backend_about about = {
-    .revision = REVISION,
-    .compacted_revision = 30,
-    .committed_index = 1000,
-    .applied_index = 999,
-    .hash = 0x123456789,
-    .store_bytes = 4096,
-    .member_count = 2,
-    .members = {{.id = 5,
-                 .name = "one",
-                 .client_url_count = 1,
-                 .client_urls = {"http://127.0.0.1:1"},
-                 .peer_url_count = 1,
-                 .peer_urls = {"quic://127.0.0.1:2"}},
-                {.id = 6, .name = "two", .is_learner = true}},
-};
-
 static void answer_about(void)
 {
-    const struct pd_backend_answer answer = {
-        .outcome = PD_BACKEND_OK, .term = 9, .leader = 5, .about = &about};
-    world_answer(&world, &answer);
-}
-
-static void test_members(void **state)
-{
-    (void)state;
-    struct kept kept;
-    Etcdserverpb__MemberListRequest list = ETCDSERVERPB__MEMBER_LIST_REQUEST__INIT;
-    list.linearizable = true;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberList", &list);
-    assert_false(world_asked(&world, PD_BACKEND_ABOUT)->serializable);
-    answer_about();
-    const Etcdserverpb__MemberListResponse *members = (const void *)kept.messages[0];
-    is_header(members->header, 0);
-    assert_int_equal(members->n_members, 2);
-    assert_string_equal(members->members[0]->name, "one");
-    assert_string_equal(members->members[0]->clienturls[0], "http://127.0.0.1:1");
-    assert_string_equal(members->members[0]->peerurls[0], "quic://127.0.0.1:2");
-    assert_true(members->members[1]->islearner);
-    assert_int_equal(members->members[1]->n_clienturls, 0);
-    kept_free(&kept);
-
-    Etcdserverpb__MemberRemoveRequest removal = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
-    removal.id = 99;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberRemove", &removal);
-    answer_about();
-    kept_failed(&kept, PD_CODE_NOT_FOUND, "etcdserver: member not found");
-    kept_free(&kept);
-    removal.id = 6;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberRemove", &removal);
-    answer_about();
-    assert_int_equal(world_asked(&world, PD_BACKEND_REMOVE)->number, 6);
-    world_outcome(&world, PD_BACKEND_OK);
-    answer_about();
-    assert_int_equal(kept.code, PD_CODE_OK);
-    assert_int_equal(kept.count, 1);
-    kept_free(&kept);
-
-    Etcdserverpb__MemberPromoteRequest promote = ETCDSERVERPB__MEMBER_PROMOTE_REQUEST__INIT;
-    promote.id = 5;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberPromote", &promote);
-    answer_about();
-    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION,
-                "etcdserver: can only promote a learner member");
-    kept_free(&kept);
-    promote.id = 6;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberPromote", &promote);
-    answer_about();
-    world_outcome(&world, PD_BACKEND_BUSY);
-    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION,
-                "etcdserver: can only promote a learner member which is in sync with leader");
-    kept_free(&kept);
+    world_answer_about(&world);
 }
 
 /* etcd's words: for what is no version, and for a version that nobody can go down to. */
@@ -642,81 +572,12 @@ static void test_downgrade(void **state)
     kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
     answer_about();
     const Etcdserverpb__DowngradeResponse *response = (const void *)kept.messages[0];
-    is_header(response->header, about.revision);
+    is_header(response->header, REVISION);
     assert_string_equal(response->version, "3.6");
     kept_free(&kept);
     request.action = (Etcdserverpb__DowngradeRequest__DowngradeAction)7;
     kept_ask(&world, &kept, "/etcdserverpb.Maintenance/Downgrade", &request);
     kept_failed(&kept, PD_CODE_UNKNOWN, "etcdserver: unknown method");
-    kept_free(&kept);
-}
-
-/* What etcd refuses is refused in its words; what it would do and we cannot, with what to do. */
-static void test_members_by_address(void **state)
-{
-    static const char *const bad[] = {"",           "127.0.0.1:1",       "http://",
-                                      "http://a",   "http://a:",         "http://:1x",
-                                      "ftp://a:21", "http://a:1/folder", "quic://a:1:b"};
-    (void)state;
-    struct kept kept;
-    char url[32];
-    char *urls[PD_BACKEND_URLS_MAX + 1] = {url, url, url, url, url};
-    Etcdserverpb__MemberAddRequest addition = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
-    Etcdserverpb__MemberUpdateRequest update = ETCDSERVERPB__MEMBER_UPDATE_REQUEST__INIT;
-    addition.peerurls = urls;
-    update.peerurls = urls;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
-    kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
-    kept_free(&kept);
-    addition.n_peerurls = 1;
-    update.n_peerurls = 1;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        (void)snprintf(url, sizeof url, "%s", bad[i]);
-        kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
-        kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
-        kept_free(&kept);
-    }
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:9");
-    addition.n_peerurls = PD_BACKEND_URLS_MAX + 1;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
-    kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
-    kept_free(&kept);
-
-    addition.n_peerurls = 1;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
-    answer_about();
-    assert_int_equal(kept.code, PD_CODE_UNIMPLEMENTED);
-    assert_non_null(strstr(kept.text, "pando join TICKET"));
-    kept_free(&kept);
-    update.id = 6;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
-    answer_about();
-    assert_int_equal(kept.code, PD_CODE_UNIMPLEMENTED);
-    assert_non_null(strstr(kept.text, "--listen-peer"));
-    kept_free(&kept);
-    update.id = 99;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
-    answer_about();
-    kept_failed(&kept, PD_CODE_NOT_FOUND, "etcdserver: member not found");
-    kept_free(&kept);
-
-    (void)snprintf(url, sizeof url, "quic://127.0.0.1:2"); /* member 5's */
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
-    answer_about();
-    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
-    kept_free(&kept);
-    update.id = 6;
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
-    answer_about();
-    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
-    kept_free(&kept);
-    update.id = 5; /* as it is */
-    kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
-    answer_about();
-    assert_int_equal(kept.code, PD_CODE_OK);
-    assert_int_equal(kept.count, 1);
-    const Etcdserverpb__MemberUpdateResponse *updated = (const void *)kept.messages[0];
-    assert_int_equal(updated->n_members, 2);
     kept_free(&kept);
 }
 
@@ -900,8 +761,6 @@ int main(void)
         CASE(test_leases),
         CASE(test_keepalives),
         CASE(test_keepalives_have_a_bound),
-        CASE(test_members),
-        CASE(test_members_by_address),
         CASE(test_downgrade),
         CASE(test_maintenance),
         CASE(test_hash_of_keys),
