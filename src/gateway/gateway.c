@@ -15,6 +15,7 @@
 #define WIRE_BYTES PD_TLS_WIRE_BYTES(ROOM_BYTES)
 #define NOTE_NS (10 * SECOND_NS) /* between two of what peers do */
 #define KEEPALIVE_S 60
+#define ACCEPT_AGAIN_MS 100 /* there was no memory for one who came */
 #define MILLISECOND_NS UINT64_C(1000000)
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -78,6 +79,7 @@ struct pd_gateway {
     uv_async_t wake;
     uv_check_t turn; /* after what a turn of the loop has read */
     uv_timer_t backend_timer;
+    uv_timer_t accept_timer;
     uint64_t backend_armed_ns;
     struct pd_list connections;
     struct pd_list dirty;
@@ -712,12 +714,24 @@ static void ask_for_turn(struct connection *connection)
     begin_waiting(gateway);
 }
 
+static void on_connection(uv_stream_t *listener, int status);
+
+static void on_accept_timer(uv_timer_t *timer)
+{
+    struct pd_gateway *gateway = timer->data;
+    on_connection((uv_stream_t *)&gateway->listener, 0);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct pd_gateway *gateway = listener->data;
     struct connection *connection = status < 0 ? NULL : pd_alloc_zeroed(1, sizeof *connection);
     if (connection == NULL) {
-        return; /* libuv asks again with the next one */
+        if (status == 0) {
+            /* libuv takes nobody until this one is taken. */
+            (void)uv_timer_start(&gateway->accept_timer, on_accept_timer, ACCEPT_AGAIN_MS, 0);
+        }
+        return;
     }
     connection->gateway = gateway;
     connection->armed_ns = UINT64_MAX;
@@ -763,6 +777,7 @@ static void stop_now(struct pd_gateway *gateway)
     uv_close((uv_handle_t *)&gateway->wake, NULL);
     uv_close((uv_handle_t *)&gateway->turn, NULL);
     uv_close((uv_handle_t *)&gateway->backend_timer, NULL);
+    uv_close((uv_handle_t *)&gateway->accept_timer, NULL);
 }
 
 static void take_renewed(struct pd_gateway *gateway)
@@ -852,11 +867,13 @@ static void open_loop(struct pd_gateway *gateway)
     result |= uv_check_init(&gateway->loop, &gateway->turn);
     result |= uv_check_start(&gateway->turn, on_turn);
     result |= uv_timer_init(&gateway->loop, &gateway->backend_timer);
+    result |= uv_timer_init(&gateway->loop, &gateway->accept_timer);
     pd_assert(result == 0); /* they fail for arguments only; the async one for a lack of files */
     gateway->listener.data = gateway;
     gateway->wake.data = gateway;
     gateway->turn.data = gateway;
     gateway->backend_timer.data = gateway;
+    gateway->accept_timer.data = gateway;
 }
 
 static void free_memory(struct pd_gateway *gateway)

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "gateway/tls_world.h"
 
 #define MILLISECOND_NS UINT64_C(1000000)
@@ -178,6 +179,39 @@ static void what_waits_for_a_peer_has_a_bound(void **state)
     pd_gateway_close(gateway);
     assert_true(is_left);
     assert_int_equal(counters.service.output_bytes, 0);
+}
+
+/* For the first one that comes there is no memory. It waits a moment, and so do others. */
+static void who_comes_when_memory_is_short_is_taken_later(void **state)
+{
+    (void)state;
+    static const char ask[] = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const struct timeval most = {.tv_sec = WAIT_MS / 1000};
+    char text[PD_GATEWAY_TEXT_MAX];
+    struct pd_gateway *gateway = NULL;
+    struct pd_gateway_counters counters;
+    pthread_t thread;
+    struct pd_gateway_config config = pd_gateway_config_default();
+    config.port = 0;
+    config.service.backend = &backend;
+    assert_int_equal(pd_gateway_open(&config, text, &gateway), PD_OK);
+    assert_int_equal(pthread_create(&thread, NULL, serve, gateway), 0);
+    pd_alloc_fail_nth(1);
+    for (uint32_t i = 0; i < 2; i++) {
+        int peer = dial(pd_gateway_port(gateway));
+        assert_int_equal(fcntl(peer, F_SETFL, 0), 0);
+        assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
+        assert_int_equal(send(peer, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);
+        char answer[sizeof "HTTP/1.1 404"];
+        assert_int_equal(recv(peer, answer, sizeof answer - 1, MSG_WAITALL), sizeof answer - 1);
+        assert_memory_equal(answer, "HTTP/1.1 404", sizeof answer - 1);
+        assert_int_equal(close(peer), 0);
+    }
+    pd_gateway_stop(gateway);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pd_gateway_counters(gateway, &counters);
+    pd_gateway_close(gateway);
+    assert_int_equal(counters.connections, 2);
 }
 
 /* -- TLS --------------------------------------------------------------------------------------- */
@@ -425,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_takes_nothing_is_left),
         cmocka_unit_test(what_waits_for_a_peer_has_a_bound),
+        cmocka_unit_test(who_comes_when_memory_is_short_is_taken_later),
         cmocka_unit_test(plain_bytes_are_told_that_this_is_tls),
         cmocka_unit_test(a_handshake_that_does_not_go_on_is_ended),
         cmocka_unit_test(who_is_silent_after_its_handshake_is_ended),
