@@ -663,12 +663,19 @@ static void pace(struct connection *connection)
     bool waits =
         connection->pending != NULL || connection->ends ||
         (protocol != NULL && protocol->is_full != NULL && protocol->is_full(connection->state));
-    if (waits && !connection->is_paused) {
-        (void)uv_read_stop((uv_stream_t *)&connection->socket);
-    } else if (!waits && connection->is_paused) {
-        (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
+    if (waits == connection->is_paused) {
+        return;
     }
     connection->is_paused = waits;
+    if (waits) {
+        (void)uv_read_stop((uv_stream_t *)&connection->socket);
+    } else {
+        (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
+    }
+    if (protocol != NULL && protocol->paced != NULL) {
+        protocol->paced(connection->state, waits, now_ns(connection->gateway));
+        mark_dirty(connection); /* it may have another deadline now */
+    }
 }
 
 static void begin_reading(struct connection *connection)

@@ -156,6 +156,15 @@ static bool is_full(const void *state)
     return waiting(&native->output) > native->shared->config.output_bytes_soft;
 }
 
+/* A frame that has begun has its whole time again. */
+static void paced(void *state, bool is_paused, uint64_t now_ns)
+{
+    struct pd_native *native = state;
+    native->deadline_ns = is_paused || native->input.text.size == 0
+                              ? UINT64_MAX
+                              : now_ns + native->shared->config.frame_ns;
+}
+
 static uint64_t deadline_ns(const void *state)
 {
     const struct pd_native *native = state;
@@ -185,6 +194,7 @@ const struct pd_protocol pd_native_protocol = {
     .output = output,
     .has_ended = has_ended,
     .is_full = is_full,
+    .paced = paced,
     .deadline_ns = deadline_ns,
     .expire = expire,
     .close = close_native,

@@ -32,6 +32,9 @@ struct pd_protocol {
     bool (*has_ended)(const void *state);
     /* More is not wanted now: do not read from the peer until it is false. NULL: never. */
     bool (*is_full)(const void *state);
+    /* The peer is not read from any more, so what it has begun to say is nothing that it could be
+     * late with; or it is again. NULL: that does not matter. */
+    void (*paced)(void *state, bool is_paused, uint64_t now_ns);
     uint64_t (*deadline_ns)(const void *state); /* UINT64_MAX: none */
     /* Not PD_OK: the peer is too slow; hang up, whatever still waits to be sent. */
     enum pd_status (*expire)(void *state, uint64_t now_ns);

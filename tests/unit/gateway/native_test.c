@@ -159,6 +159,22 @@ static void what_is_too_large_or_too_slow_ends(void **state)
     assert_true(protocol->deadline_ns(native) == UINT64_MAX);
     ends(native);
 
+    /* Not while nobody reads what it says: then it has its whole time again. */
+    begins(1 << 20);
+    native = pd_native_open(&shared, &owner);
+    assert_int_equal(protocol->receive(native, (struct pd_span){bytes, 3}, 5), PD_OK);
+    protocol->paced(native, true, 6);
+    assert_true(protocol->deadline_ns(native) == UINT64_MAX);
+    assert_int_equal(protocol->expire(native, 100000), PD_OK);
+    protocol->paced(native, false, 100000);
+    assert_int_equal(protocol->deadline_ns(native), 101000);
+    assert_int_equal(protocol->expire(native, 101000), PD_ERR_TIMEOUT);
+    assert_int_equal(protocol->receive(native, (struct pd_span){bytes + 3, size - 3}, 9), PD_OK);
+    protocol->paced(native, true, 10);
+    protocol->paced(native, false, 11);
+    assert_true(protocol->deadline_ns(native) == UINT64_MAX); /* no frame has begun */
+    ends(native);
+
     /* Of all connections together. */
     begins(1 << 20);
     native = pd_native_open(&shared, &owner);
