@@ -1,4 +1,5 @@
 """Clusters of real processes on this machine, etcd's and Pando's, which a benchmark handles alike."""
+import base64
 import http.client
 import json
 import os
@@ -71,6 +72,11 @@ class Cluster:
     def answers(self, node):
         """Whether a linearizable read is answered there."""
         return post(self.ports[node], "/v3/kv/range", {"key": "AA=="}, 5) is not None
+
+    def put(self, key, value):
+        """Waits until it is done; bytes."""
+        body = {"key": base64.b64encode(key).decode(), "value": base64.b64encode(value).decode()}
+        wait_for(lambda: post(self.ports[0], "/v3/kv/put", body, 5) is not None, f"{self.name}: a put")
 
     def wait_ready(self):
         for node in range(self.nodes):
