@@ -43,21 +43,27 @@ static void count(atomic_uint_least64_t *counter)
 
 /* -- Places ------------------------------------------------------------------------------------ */
 
+/* One more than clients may have: the session that they wait for finds a place whatever they do. */
+static uint32_t places_of(const struct pd_forwards *forwards)
+{
+    return forwards->config.forwards_max + 1;
+}
+
 enum pd_status pd_forwards_init(struct pd_forwards *forwards,
                                 const struct pd_forwards_config *config)
 {
     pd_assert(config->forwards_max > 0 && config->forwards_max < UINT16_MAX);
     forwards->config = *config;
-    forwards->places = pd_alloc_zeroed(config->forwards_max, sizeof *forwards->places);
+    forwards->places = pd_alloc_zeroed(places_of(forwards), sizeof *forwards->places);
     forwards->served = pd_alloc_zeroed(config->forwards_max, sizeof *forwards->served);
     if (forwards->places == NULL || forwards->served == NULL) {
         return PD_ERR_NO_MEMORY;
     }
     for (uint32_t i = 0; i < config->forwards_max; i++) {
-        uint32_t next = i + 1 == config->forwards_max ? NONE : i + 1;
-        forwards->places[i].next = next;
-        forwards->served[i].next = next;
+        forwards->places[i].next = i + 1;
+        forwards->served[i].next = i + 1 == config->forwards_max ? NONE : i + 1;
     }
+    forwards->places[config->forwards_max].next = NONE;
     for (uint32_t i = 0; i < PD_FORWARD_WINDOW; i++) {
         forwards->session.window[i] = NONE;
     }
@@ -81,7 +87,7 @@ void pd_forwards_clock(struct pd_forwards *forwards, uint64_t now_ns)
 
 void pd_forwards_deinit(struct pd_forwards *forwards)
 {
-    for (uint32_t i = 0; forwards->places != NULL && i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; forwards->places != NULL && i < places_of(forwards); i++) {
         pd_free(forwards->places[i].bytes);
     }
     pd_free(forwards->places);
@@ -103,7 +109,7 @@ static uint64_t number_of(const struct pd_forwards *forwards, const struct pd_fo
 static struct pd_forward *find(struct pd_forwards *forwards, uint64_t number)
 {
     uint32_t at = (uint32_t)(number & UINT16_MAX);
-    if (at >= forwards->config.forwards_max) {
+    if (at >= places_of(forwards)) {
         return NULL;
     }
     struct pd_forward *forward = &forwards->places[at];
@@ -111,10 +117,17 @@ static struct pd_forward *find(struct pd_forwards *forwards, uint64_t number)
                                                                                        : NULL;
 }
 
+/* At the end; what opens the session that others wait for, before all of them: a turn does not look
+ * at the whole line. */
 static void line_up(struct pd_forwards *forwards, struct pd_forward *forward)
 {
     uint32_t at = place_of(forwards, forward);
     forward->state = PD_FORWARD_WAITS;
+    if (forward->kind == PD_FORWARD_OPENING && forwards->waits_first != NONE) {
+        forward->next = forwards->waits_first;
+        forwards->waits_first = at;
+        return;
+    }
     forward->next = NONE;
     if (forwards->waits_last == NONE) {
         forwards->waits_first = at;
@@ -167,11 +180,15 @@ static void release(struct pd_forwards *forwards, struct pd_forward *forward)
     forwards->place_free = place_of(forwards, forward);
 }
 
-static struct pd_forward *acquire(struct pd_forwards *forwards, const uint8_t *bytes, size_t size)
+/* NULL: clients have as much as they may; never for what opens the session, but without memory. */
+static struct pd_forward *acquire(struct pd_forwards *forwards, enum pd_forward_kind kind,
+                                  const uint8_t *bytes, size_t size)
 {
+    uint32_t others = forwards->session.is_opening ? 1 : 0;
+    bool is_full = forwards->count - others >= forwards->config.forwards_max ||
+                   forwards->bytes + size > forwards->config.bytes_max;
     uint8_t *copy = NULL;
-    if (forwards->place_free == NONE || forwards->bytes + size > forwards->config.bytes_max ||
-        (copy = pd_alloc(size)) == NULL) {
+    if ((is_full && kind != PD_FORWARD_OPENING) || (copy = pd_alloc(size)) == NULL) {
         return NULL;
     }
     struct pd_forward *forward = &forwards->places[forwards->place_free];
@@ -179,6 +196,7 @@ static struct pd_forward *acquire(struct pd_forwards *forwards, const uint8_t *b
     forwards->count++;
     forwards->bytes += size;
     memcpy(copy, bytes, size);
+    forward->kind = kind;
     forward->bytes = copy;
     forward->size = size;
     forward->deadline_ns = forwards->now_ns + forwards->config.patience_ns;
@@ -387,12 +405,8 @@ static void open_session(struct pd_forwards *forwards)
     pd_assert(!writer.is_full);
     pd_replica_request_put_head(
         room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
-    struct pd_forward *forward =
-        acquire(forwards, room, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
-    if (forward != NULL) {
-        forward->kind = PD_FORWARD_OPENING;
-        forwards->session.is_opening = true;
-    }
+    forwards->session.is_opening = acquire(forwards, PD_FORWARD_OPENING, room,
+                                           PD_REPLICA_REQUEST_HEAD_SIZE + writer.size) != NULL;
 }
 
 /* Its place in the session, written into the request. false: it must wait. */
@@ -504,7 +518,6 @@ static bool send_waiting(struct pd_forwards *forwards, uint64_t leader)
         if (waits) {
             PD_SOMETIMES(NODE_FORWARD_SESSION_WAITS, forward->again_ns <= forwards->now_ns);
             before = forward;
-            next = forward->next; /* a session that is being opened has joined the line */
         } else {
             leave_line(forwards, before, forward);
             send_to(forwards, forward, leader);
@@ -540,7 +553,13 @@ bool pd_forwards_take(struct pd_forwards *forwards, uint64_t asked_ns, uint64_t 
         pd_replica_leader(forwards->replica) == forwards->config.node_id) {
         return false;
     }
-    struct pd_forward *forward = acquire(forwards, bytes.bytes, bytes.size);
+    enum pd_forward_kind kind = PD_FORWARD_PLAIN;
+    if (head.kind == PD_REPLICA_REQUEST_WRITE) {
+        kind = head.session == 0 ? PD_FORWARD_NUMBERED : PD_FORWARD_IN_SESSION;
+    } else if (head.kind == PD_REPLICA_REQUEST_LEAVE) {
+        kind = PD_FORWARD_LEAVE;
+    }
+    struct pd_forward *forward = acquire(forwards, kind, bytes.bytes, bytes.size);
     if (forward == NULL) {
         refuse(forwards, client, correlation);
         return true;
@@ -550,17 +569,12 @@ bool pd_forwards_take(struct pd_forwards *forwards, uint64_t asked_ns, uint64_t 
     forward->correlation = correlation;
     forward->asked_ns = asked_ns;
     forward->begun_ns = forwards->now_ns;
-    if (head.kind == PD_REPLICA_REQUEST_WRITE) {
-        forward->kind = head.session == 0 ? PD_FORWARD_NUMBERED : PD_FORWARD_IN_SESSION;
-    } else if (head.kind == PD_REPLICA_REQUEST_LEAVE) {
-        forward->kind = PD_FORWARD_LEAVE;
-    }
     return true;
 }
 
 void pd_forwards_left(struct pd_forwards *forwards)
 {
-    for (uint32_t i = 0; forwards->count > 0 && i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; forwards->count > 0 && i < places_of(forwards); i++) {
         struct pd_forward *forward = &forwards->places[i];
         struct pd_replica_request_head head;
         if (forward->state != PD_FORWARD_FREE && forward->kind == PD_FORWARD_LEAVE &&
@@ -581,12 +595,12 @@ uint64_t pd_forwards_client(struct pd_forwards *forwards, uint64_t number)
 
 bool pd_forwards_own(struct pd_forwards *forwards, const uint8_t *bytes, size_t size)
 {
-    return acquire(forwards, bytes, size) != NULL;
+    return acquire(forwards, PD_FORWARD_PLAIN, bytes, size) != NULL;
 }
 
 void pd_forwards_client_gone(struct pd_forwards *forwards, uint64_t client_id)
 {
-    for (uint32_t i = 0; forwards->count > 0 && i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; forwards->count > 0 && i < places_of(forwards); i++) {
         if (forwards->places[i].client_id == client_id) {
             forwards->places[i].client_id = 0; /* what was asked for still happens */
         }
@@ -596,7 +610,7 @@ void pd_forwards_client_gone(struct pd_forwards *forwards, uint64_t client_id)
 /* Those that were sent to a node which will not answer them. */
 static void take_back(struct pd_forwards *forwards, uint64_t node)
 {
-    for (uint32_t i = 0; forwards->count > 0 && i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; forwards->count > 0 && i < places_of(forwards); i++) {
         struct pd_forward *forward = &forwards->places[i];
         if (forward->state == PD_FORWARD_SENT && forward->sent_to == node) {
             forward->is_uncertain = true;
@@ -614,7 +628,7 @@ void pd_forwards_lost(struct pd_forwards *forwards, uint64_t node)
  * others still get an answer, or their time ends them. */
 static void follow_leader(struct pd_forwards *forwards, uint64_t leader)
 {
-    for (uint32_t i = 0; forwards->count > 0 && i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; forwards->count > 0 && i < places_of(forwards); i++) {
         struct pd_forward *forward = &forwards->places[i];
         if (forward->state == PD_FORWARD_SENT && forward->sent_to != leader &&
             forward->sent_to != forwards->config.node_id && happens_once(forwards, forward)) {
@@ -638,7 +652,7 @@ static void end_late(struct pd_forwards *forwards)
             before = forward;
         }
     }
-    for (uint32_t i = 0; i < forwards->config.forwards_max; i++) {
+    for (uint32_t i = 0; i < places_of(forwards); i++) {
         struct pd_forward *forward = &forwards->places[i];
         /* The leader has the same time: its own word is better, and has a little longer. */
         if (forward->state == PD_FORWARD_SENT &&

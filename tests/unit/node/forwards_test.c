@@ -59,8 +59,8 @@ static void tell(void *state, const struct pd_forward *forward, struct pd_span b
     desk->told = (struct told){desk->told.count + 1, forward->correlation, head.outcome};
 }
 
-/* At the leader, or at one that follows it. */
-static void desk_open(struct desk *desk, bool leads)
+/* At the leader, or at one that follows it; with so many places. */
+static void desk_open_wide(struct desk *desk, bool leads, uint32_t places)
 {
     static const struct pd_transport_ops ops = {.send = take_frame};
     *desk = (struct desk){.world = world_open(3, 3, 4), .wire = {.base = {&ops}}};
@@ -69,8 +69,8 @@ static void desk_open(struct desk *desk, bool leads)
     world_put(desk->world, "a", "b");
     world_ticks(desk->world, 3); /* everybody has heard who leads */
     desk->node = world_node(desk->world, leads ? desk->leader : 1 + desk->leader % 3);
-    const struct pd_forwards_config config = {.forwards_max = 4,
-                                              .bytes_max = 4096,
+    const struct pd_forwards_config config = {.forwards_max = places,
+                                              .bytes_max = UINT64_C(1024) * places,
                                               .group_id = GROUP,
                                               .cluster_id = CLUSTER,
                                               .node_id = desk->node->id,
@@ -85,6 +85,11 @@ static void desk_open(struct desk *desk, bool leads)
     assert_int_equal(pd_replica_leader(desk->node->replica), desk->leader);
 }
 
+static void desk_open(struct desk *desk, bool leads)
+{
+    desk_open_wide(desk, leads, 4);
+}
+
 static void desk_close(struct desk *desk)
 {
     pd_forwards_deinit(&desk->forwards);
@@ -97,7 +102,7 @@ static void turn(struct desk *desk)
     }
 }
 
-static void ask(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
+static void take(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
 {
     uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
     struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
@@ -108,6 +113,11 @@ static void ask(struct desk *desk, uint64_t correlation, enum pd_replica_request
     assert_true(
         pd_forwards_take(&desk->forwards, 0, CLIENT, correlation,
                          (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}));
+}
+
+static void ask(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
+{
+    take(desk, correlation, kind);
     turn(desk);
 }
 
@@ -285,6 +295,38 @@ static enum pd_replica_outcome serve(struct desk *desk, uint64_t cluster, uint8_
     return head.outcome;
 }
 
+/* A turn looks at 256 of those that wait, and all places may be theirs: what they wait for goes
+ * before them. */
+static void a_session_is_opened_however_many_wait(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {1, 4, 256, 257, 600};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct desk desk;
+        desk_open_wide(&desk, false, sizes[i]);
+        for (uint32_t n = 0; n < sizes[i]; n++) {
+            take(&desk, n, PD_REPLICA_REQUEST_WRITE);
+        }
+        take(&desk, sizes[i], PD_REPLICA_REQUEST_WRITE); /* one too many */
+        assert_int_equal(desk.told.count, 1);
+        assert_int_equal(desk.told.outcome, PD_REPLICA_BUSY);
+        turn(&desk);
+        assert_int_equal(desk.wire.count, 1);
+        assert_int_equal(frame_request(&desk).session, 0); /* what opens one */
+        answer(&desk, frame_number(&desk), PD_REPLICA_NOT_LEADER, 0);
+        pd_forwards_clock(&desk.forwards, desk.world->now_ns += WORLD_TICK_NS);
+        turn(&desk);
+        assert_int_equal(desk.wire.count, 2);
+        assert_int_equal(frame_request(&desk).session, 0);
+        answer(&desk, frame_number(&desk), PD_REPLICA_OK, 33);
+        uint32_t sent = sizes[i] < PD_FORWARD_WINDOW ? sizes[i] : PD_FORWARD_WINDOW;
+        assert_int_equal(desk.wire.count, 2 + sent);
+        assert_int_equal(frame_request(&desk).session, 33);
+        assert_int_equal(desk.told.count, 1);
+        desk_close(&desk);
+    }
+}
+
 static void a_leader_serves_and_who_leads_no_more_says_so(void **state)
 {
     (void)state;
@@ -306,6 +348,7 @@ int main(void)
         cmocka_unit_test(an_answer_finds_its_own_request_only),
         cmocka_unit_test(a_lost_write_goes_again_under_its_number),
         cmocka_unit_test(what_left_is_unknown_and_what_did_not_was_not_done),
+        cmocka_unit_test(a_session_is_opened_however_many_wait),
         cmocka_unit_test(a_leader_serves_and_who_leads_no_more_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
