@@ -19,7 +19,7 @@ jobs=$2
 again_max=${PANDO_TEST_AGAIN:-3}
 
 # What no load explains is never tried again: an end by a signal, which ctest names, an assertion, a word of a sanitizer.
-certain='Sanitizer: |runtime error: |Assertion .* failed|exit code 13[49]'
+certain='Sanitizer: |runtime error: |[Aa]ssertion (.* )?failed|Test failed with exception|exit code (66|134|139)'
 
 # run NAME OPTION...: its result in $build/NAME.xml, its log in $build/NAME.log, what was shown in $build/NAME.out.
 run() {

@@ -73,6 +73,7 @@ said "permission denied: this process may not use the store"
 # the guest may end before the node does, or the node comes back later than a guest waits: then once more.
 shown="pando run beside a node that was killed"
 for attempt in 1 2 3 4 5; do
+    "$PANDO" kv del --data "$data" counter/total >/dev/null || true # what an attempt before has left
     "$PANDO" run --node "$data" --allow-kv counter/ "$app" 8 150 >"$work/guest.out" 2>"$work/guest.err" &
     guest=$!
     children+=("$guest")

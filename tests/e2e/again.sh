@@ -54,6 +54,15 @@ printed "asan is not run again"
 printed "tsan is not run again"
 printed "crash is not run again"
 
+
+# The words that Pando itself, cmocka and a node's end have for it.
+again
+program bug '[ -e "$1" ] || { : >"$1"; echo "pando: bug: assertion failed: x > 0 (file.c:1)"; exit 1; }'
+program fault '[ -e "$1" ] || { : >"$1"; echo "Test failed with exception: Segmentation fault(11)"; exit 1; }'
+program race '[ -e "$1" ] || { : >"$1"; echo "FAIL pando start: exit code 66 instead of 0"; exit 1; }'
+counts 1 "0 passed, 3 failed"
+for name in bug fault race; do printed "$name is not run again"; done
+
 again
 for number in 1 2 3 4; do program "many/$number" '[ -e "$1" ] || { : >"$1"; exit 1; }'; done
 counts 1 "0 passed, 4 failed"

@@ -17,7 +17,8 @@ fi
 # With patience for the elections of a machine that is loaded; what comes later on the line counts.
 client() { timeout -k 5 240 "$tools/etcdctl" --endpoints "127.0.0.1:$base" --command-timeout 60s "$@"; }
 # puts KEY VALUE: until it is acknowledged. While the lead changes a client may be told that nobody knows.
-puts() { eventually client put "$1" "$2" >/dev/null; }
+puts_once() { client put "$@" >/dev/null; }
+puts() { eventually puts_once "$1" "$2"; }
 has() { grep -qF -- "$1" "$2" 2>/dev/null; }
 # lock NAME FILE: holds it until it is ended, and writes its fencing token to the file.
 begin_lock() {

@@ -229,7 +229,7 @@ runs 0 run --tag "$verbs" printers:3 say:done
 # Nobody reads any more: the guest is told, or ends; nothing hangs and nothing crashes.
 code=0
 timeout -k 5 200 "$PANDO" run "$verbs" printers:20 2>"$err" | head -n 1 >"$out" || code=$? # ends early
-[ "${code:-0}" -ne 124 ] || fail 'a closed output held the program'
+[ "$code" -ne 124 ] && [ "$code" -ne 137 ] || fail 'a closed output held the program'
 code=0
 "$PANDO" run "$verbs" say:unheard exit:4 >&- 2>&- || code=$?
 [ "$code" -eq 4 ] || fail "closed streams: exit code $code"

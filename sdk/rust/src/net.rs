@@ -520,8 +520,10 @@ impl TlsStream {
         roots: &[&str],
         timeout: Duration,
     ) -> io::Result<TlsStream> {
-        let slices: Vec<_> = roots.iter().map(|root| IoSlice::new(root.as_bytes())).collect();
-        let parts = parts_of(&slices);
+        let parts: Vec<_> = roots
+            .iter()
+            .map(|root| abi::net::Part { bytes: root.as_ptr(), size: root.len() as u32 })
+            .collect();
         let mut id = 0;
         // SAFETY: name and roots are read during the call, `id` is written.
         let code = unsafe {
@@ -544,7 +546,7 @@ impl TlsStream {
         unsafe { abi::net::set_tls_read_timeout(self.0, milliseconds(timeout)) };
     }
 
-    /// How long a write or a flush waits from now on.
+    /// How long a write waits from now on; a flush waits for ever.
     pub fn set_write_timeout(&self, timeout: Duration) {
         // SAFETY: takes numbers alone.
         unsafe { abi::net::set_tls_write_timeout(self.0, milliseconds(timeout)) };
