@@ -393,6 +393,7 @@ struct pd_net_connection *pd_net_connection_accept(struct pd_net_endpoint *endpo
     }
     const ngtcp2_pkt_hd *head = accept->head;
     connection->is_server = true;
+    connection->begun_ns = now_ns;
     endpoint->counters.handshakes++;
     pd_net_source_enter(connection);
     ngtcp2_settings settings;

@@ -22,7 +22,8 @@
  *            handshakes and connections is kept for those who come from a peer's address.
  * Sources    The same for each source, which is one IPv4 address or 64 bits of an IPv6 one: so one
  *            machine takes no more than source_handshakes_max places, and whoever writes another's
- *            address on its packets no more than source_retry_from of that one's.
+ *            address on its packets no more than source_retry_from of that one's. Beyond, who shows
+ *            its address takes the place of the source's oldest handshake, if that one hangs.
  * Ownership  Bytes of an event are good until the next call of pd_net_endpoint_next_event. Buffers
  *            are given, whatever the status.
  * Time       now_ns never goes back. Every call takes it. */

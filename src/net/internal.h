@@ -165,6 +165,7 @@ struct pd_net_connection {
     struct pd_net_peer *peer;
     struct pd_list by_peer; /* in the peer's connections, once confirmed */
     struct pd_net_stream *lanes[PD_TRANSPORT_LANES];
+    uint64_t begun_ns; /* of one that was accepted */
     uint64_t confirmed_ns;
     uint64_t life; /* the peer's, which it told; 0: not yet */
     /* The other services'. */

@@ -12,6 +12,9 @@
 #define CONNECTIONS_A_PEER 2u
 #define TOKEN_LIFE_NS (10 * NGTCP2_SECONDS)
 #define SECOND_NS NGTCP2_SECONDS
+/* A handshake takes one round trip more after its first packet: one that has not come further for
+ * this long may go when others want its place. */
+#define STALE_NS (250 * NGTCP2_MILLISECONDS)
 
 /* -- The ring of what leaves without a connection ---------------------------------------------- */
 
@@ -140,6 +143,25 @@ uint32_t pd_net_source_count(const struct pd_net_endpoint *endpoint,
     return count;
 }
 
+/* The handshake of a source that began first. */
+static struct pd_net_connection *oldest_of(const struct pd_net_endpoint *endpoint,
+                                           const struct pd_net_source *source)
+{
+    struct pd_net_connection *oldest = NULL;
+    struct pd_table_node *node =
+        pd_table_find(&endpoint->by_source, pd_net_hash(endpoint, source, sizeof *source));
+    while (node != NULL) {
+        struct pd_net_connection *connection =
+            pd_container_of(node, struct pd_net_connection, by_source);
+        if (memcmp(&connection->source, source, sizeof *source) == 0 &&
+            (oldest == NULL || connection->begun_ns < oldest->begun_ns)) {
+            oldest = connection;
+        }
+        node = pd_table_next(node);
+    }
+    return oldest;
+}
+
 void pd_net_source_enter(struct pd_net_connection *connection)
 {
     struct pd_net_endpoint *endpoint = connection->endpoint;
@@ -208,7 +230,9 @@ static void begin(struct pd_net_endpoint *endpoint, uint64_t now_ns,
     struct pd_net_accept accept = {.head = head, .remote = &datagram->remote};
     take_source(&datagram->remote, &source);
     uint32_t of_source = pd_net_source_count(endpoint, &source);
-    if (of_source >= limits->source_handshakes_max) {
+    bool is_full = of_source >= limits->source_handshakes_max;
+    struct pd_net_connection *oldest = is_full ? oldest_of(endpoint, &source) : NULL;
+    if (is_full && (oldest == NULL || now_ns - oldest->begun_ns < STALE_NS)) {
         endpoint->counters.refused_source++; /* without a word: replies are for the others */
         return;
     }
@@ -218,10 +242,14 @@ static void begin(struct pd_net_endpoint *endpoint, uint64_t now_ns,
             return;
         }
         accept.original = &original;
-    } else if (endpoint->counters.handshakes >= limits->retry_from ||
+    } else if (is_full || endpoint->counters.handshakes >= limits->retry_from ||
                of_source >= limits->source_retry_from) {
         pd_net_packet_retry(endpoint, now_ns, &datagram->remote, head);
         return;
+    }
+    if (oldest != NULL) { /* for somebody who receives at that address */
+        endpoint->counters.refused_source++;
+        pd_net_connection_close(oldest, now_ns, PD_NET_CODE_BUSY, "others came from its address");
     }
     struct pd_net_connection *connection = NULL;
     if (has_room(endpoint, &datagram->remote)) {

@@ -278,6 +278,36 @@ static void an_address_that_others_write_on_packets_still_gets_in(void **state)
     world_deinit(&world);
 }
 
+/* It shares the address with somebody who begins, and goes no further: whoever shows that it
+ * receives there takes the place of one that hangs. */
+static void a_neighbour_of_a_flood_gets_in(void **state)
+{
+    (void)state;
+    start_bounded(13);
+    uint8_t bytes[PD_DATAGRAM_BYTES_MAX];
+    struct pd_transport_address shared = station(FRIEND)->address;
+    begin_many(shared, 50);
+    struct pd_net_counters before = world_counters(&world, VICTIM);
+    assert_int_equal(before.handshakes, SOURCE_MAX);
+    /* What hangs makes room for nobody who only writes the address on its packets. */
+    world.now_ns += SECOND / 2;
+    inject(&shared, bytes, first_packet(1001, bytes));
+    (void)swallow();
+    struct pd_net_counters counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.retries, before.retries + 1);
+    assert_int_equal(counters.refused_source, before.refused_source);
+    world_stop(&world, ENEMY);
+    uint64_t begun_ns = world.now_ns;
+    dial_victim(FRIEND, 1);
+    world_wait(&world, FRIEND, PD_NET_LINK_OPENED, 1);
+    assert_true(world.now_ns - begun_ns < SECOND);
+    counters = world_counters(&world, VICTIM);
+    assert_int_equal(counters.handshakes, SOURCE_MAX - 1);
+    assert_int_equal(counters.refused_source, before.refused_source + 1);
+    pd_net_endpoint_check(station(VICTIM)->endpoint);
+    world_deinit(&world);
+}
+
 /* The second half of an IPv6 address is its holder's to choose; one of IPv4 is one of many. */
 static void half_an_ipv6_address_is_one_source(void **state)
 {
@@ -469,6 +499,7 @@ int main(void)
         cmocka_unit_test(a_crowd_leaves_room_for_members),
         cmocka_unit_test(one_address_never_takes_the_places_of_others),
         cmocka_unit_test(an_address_that_others_write_on_packets_still_gets_in),
+        cmocka_unit_test(a_neighbour_of_a_flood_gets_in),
         cmocka_unit_test(half_an_ipv6_address_is_one_source),
         cmocka_unit_test(a_crowd_at_one_address_only_waits),
         cmocka_unit_test(a_token_is_good_for_one_address_and_a_while),
