@@ -286,6 +286,17 @@ struct pd_replica_lead {
     uint64_t since_tick;
 };
 
+/* Who answered this leader of late. Raft begins to count anew with every election timeout. */
+struct pd_replica_heard {
+    uint64_t term;       /* of the lead that it is about */
+    uint64_t since_tick; /* of that lead */
+    uint32_t count;
+    struct {
+        pd_raft_node node;
+        uint64_t tick; /* 0: not yet */
+    } members[PD_RAFT_MEMBERS_MAX];
+};
+
 struct pd_replica {
     struct pd_replica_config config;
     pd_raft_node peers[PD_RAFT_MEMBERS_MAX];
@@ -367,6 +378,7 @@ struct pd_replica {
     bool disk_is_low;
     uint64_t handover_tick;
     struct pd_replica_lead lead; /* that a client asked to hand over */
+    struct pd_replica_heard heard;
     uint64_t lead_base_ns;
     uint64_t lead_clock_ns;
     uint32_t proposals_logged; /* of them from the oldest on: in the own log, synced */

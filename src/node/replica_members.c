@@ -44,6 +44,76 @@ static const char *stranger(const struct pd_replica *replica, pd_raft_node node)
     return member.role == PD_KV_MEMBER_WORKER ? "a worker holds no log" : NULL;
 }
 
+/* -- Who answers ------------------------------------------------------------------------------- */
+
+static uint64_t heard_tick(const struct pd_replica_heard *heard, pd_raft_node node)
+{
+    for (uint32_t i = 0; i < heard->count; i++) {
+        if (heard->members[i].node == node) {
+            return heard->members[i].tick;
+        }
+    }
+    return 0;
+}
+
+/* With every tick of a lead. */
+static void follow_answers(struct pd_replica *replica)
+{
+    struct pd_raft_status *status = &replica->raft_status;
+    struct pd_replica_heard before = replica->heard;
+    struct pd_replica_heard *heard = &replica->heard;
+    pd_raft_status(replica->raft, status);
+    if (before.term != replica->term) {
+        before = (struct pd_replica_heard){.term = replica->term, .since_tick = replica->tick};
+    }
+    *heard = (struct pd_replica_heard){.term = before.term, .since_tick = before.since_tick};
+    for (uint32_t i = 0; i < status->member_count; i++) {
+        const struct pd_raft_member_status *member = &status->members[i];
+        heard->members[heard->count].node = member->node;
+        heard->members[heard->count++].tick =
+            member->is_active ? replica->tick : heard_tick(&before, member->node);
+    }
+}
+
+static bool answers(const struct pd_replica *replica, const struct pd_raft_member_status *member)
+{
+    const struct pd_replica_heard *heard = &replica->heard;
+    uint64_t tick = heard->term == replica->term ? heard_tick(heard, member->node) : 0;
+    return member->is_active || member->node == replica->config.raft.id ||
+           (tick > 0 && replica->tick - tick <= replica->config.raft.election_ticks);
+}
+
+/* The removal of a voter is agreed upon by a majority of those before. Of those that stay, too, a
+ * majority must be there, or nothing can be agreed upon any more, not even the way back. */
+static const char *quorum_objection(const struct pd_replica *replica,
+                                    const struct pd_raft_status *status, pd_raft_node leaves,
+                                    enum pd_replica_outcome *outcome_out)
+{
+    const struct pd_replica_heard *heard = &replica->heard;
+    uint32_t count = status->conf.voter_count;
+    uint32_t answering = 0; /* of all */
+    uint32_t staying = 0;   /* of those that answer */
+    if (count == 1) {
+        return "the last voter cannot be removed";
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct pd_raft_member_status *member = find(status, status->conf.voters[i]);
+        bool is_there = member != NULL && answers(replica, member);
+        answering += is_there ? 1 : 0;
+        staying += is_there && status->conf.voters[i] != leaves ? 1 : 0;
+    }
+    if (staying > (count - 1) / 2) {
+        return NULL;
+    }
+    if (answering <= count / 2 || heard->term != replica->term ||
+        replica->tick - heard->since_tick <= replica->config.raft.election_ticks) {
+        *outcome_out = PD_REPLICA_NOT_READY;
+        return "the leader does not know yet which voters run";
+    }
+    return "too few of the voters that would stay answer: they would have no majority. Start those "
+           "that are down first, or remove one of those first";
+}
+
 /* Why the change can never be, or not now; NULL: it may be proposed. */
 static const char *objection(struct pd_replica *replica, const struct pd_replica_request_head *head,
                              enum pd_replica_outcome *outcome_out)
@@ -78,9 +148,8 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
         if (member == NULL) {
             return "that node is no member";
         }
-        return status->conf.voter_count == 1 && !member->is_learner
-                   ? "the last voter cannot be removed"
-                   : NULL;
+        return member->is_learner ? NULL
+                                  : quorum_objection(replica, status, head->number, outcome_out);
     case PD_REPLICA_REQUEST_WRITE:
     case PD_REPLICA_REQUEST_READ:
     case PD_REPLICA_REQUEST_LEASE:
@@ -320,6 +389,7 @@ static void promote(struct pd_replica *replica)
 
 void pd_replica_members_tick(struct pd_replica *replica)
 {
+    follow_answers(replica);
     fill_directory(replica);
     promote(replica);
 }

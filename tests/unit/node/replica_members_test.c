@@ -1,0 +1,108 @@
+/* Removals of voters while others are down. */
+#include "node/replica_world.h"
+
+static enum pd_replica_outcome change_at(struct world *world, pd_raft_node leader,
+                                         enum pd_replica_request_kind kind, pd_raft_node node)
+{
+    const struct pd_replica_request_head head = {.kind = kind, .number = node};
+    return world_await(world, world_ask(world, leader, &head))->outcome;
+}
+
+/* Of three nodes the one that is neither. */
+static pd_raft_node third(pd_raft_node one, pd_raft_node other)
+{
+    return 6 - one - other;
+}
+
+static struct world *three(uint64_t seed)
+{
+    struct world *world = world_open(3, 3, seed);
+    world_start_all(world, 3);
+    (void)world_elect(world);
+    return world;
+}
+
+/* -- While others are down --------------------------------------------------------------------- */
+
+static void those_that_stay_keep_a_majority(void **state)
+{
+    (void)state;
+    struct world *world = three(81);
+    world_ticks(world, 3 * world_config(1).raft.election_ticks);
+    pd_raft_node leader = world_elect(world);
+    pd_raft_node down = leader % 3 + 1;
+    pd_raft_node up = third(leader, down);
+    world_crash(world, down);
+    world_miss(world);
+    /* One that answers is no more dispensable just after raft began to count anew. */
+    for (uint32_t i = 0; i <= world_config(1).raft.election_ticks; i++) {
+        assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, up),
+                         PD_REPLICA_INVALID);
+        assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_LEAVE, up),
+                         PD_REPLICA_INVALID);
+        world_tick(world);
+    }
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, leader),
+                     PD_REPLICA_INVALID);
+    assert_int_equal(world_status(world, leader).raft.conf.voter_count, 3);
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, down), PD_REPLICA_OK);
+    world_put(world, "k", "two are left");
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, up), PD_REPLICA_OK);
+    world_put(world, "k", "one is left");
+    world_close(world);
+}
+
+static void all_that_answer_may_go_one_by_one(void **state)
+{
+    (void)state;
+    struct world *world = three(82);
+    world_ticks(world, 3 * world_config(1).raft.election_ticks);
+    pd_raft_node leader = world_elect(world);
+    for (uint32_t i = 0; i < 2; i++) { /* at every moment of raft's count */
+        world_ticks(world, world_config(1).raft.election_ticks / 2);
+        assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, (leader + i) % 3 + 1),
+                         PD_REPLICA_OK);
+    }
+    world_put(world, "k", "one is left");
+    world_close(world);
+}
+
+/* The one that stays beside it is heard late: it is neither refused for good nor let go. */
+static void a_new_leader_waits_for_those_that_stay(void **state)
+{
+    (void)state;
+    for (uint32_t comes_back = 0; comes_back < 2; comes_back++) {
+        struct world *world = three(83);
+        world_put(world, "k", "v");
+        assert_true(world_converges(world, 50));
+        pd_raft_node old = world_elect(world);
+        pd_raft_node leader = old % 3 + 1;
+        pd_raft_node late = third(old, leader);
+        world->is_cut[late][leader] = true;
+        assert_int_equal(change_at(world, old, PD_REPLICA_REQUEST_TRANSFER, leader), PD_REPLICA_OK);
+        for (uint32_t i = 0; i < 100 && world_leader(world) != leader; i++) {
+            world_tick(world);
+        }
+        assert_int_equal(world_leader(world), leader);
+        assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_LEAVE, old),
+                         PD_REPLICA_NOT_READY);
+        world->is_cut[late][leader] = comes_back == 0;
+        enum pd_replica_outcome outcome = PD_REPLICA_NOT_READY;
+        for (uint32_t i = 0; i < 100 && outcome == PD_REPLICA_NOT_READY; i++) {
+            world_tick(world);
+            outcome = change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, old);
+        }
+        assert_int_equal(outcome, comes_back == 1 ? PD_REPLICA_OK : PD_REPLICA_INVALID);
+        world_close(world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(those_that_stay_keep_a_majority),
+        cmocka_unit_test(all_that_answer_may_go_one_by_one),
+        cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
