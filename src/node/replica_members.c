@@ -283,15 +283,31 @@ static void leave_directory(struct pd_replica *replica, uint64_t client, uint64_
     }
 }
 
+/* What is asked for as of the cluster's version, which who asks may not have known: from then on a
+ * node that is removed leaves the directory as well. A leader could not do the second half of its
+ * own removal: that stays what it was. */
+static struct pd_replica_request_head as_of_version(const struct pd_replica *replica,
+                                                    const struct pd_replica_request_head *asked)
+{
+    struct pd_replica_request_head head = *asked;
+    struct pd_kv_status kv;
+    pd_kv_status(replica->kv, &kv);
+    if (head.kind == PD_REPLICA_REQUEST_REMOVE && replica->config.has_directory &&
+        kv.version >= PD_REPLICA_LEAVE_VERSION && head.number != replica->config.raft.id) {
+        head.kind = PD_REPLICA_REQUEST_LEAVE;
+    }
+    return head;
+}
+
 void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                       const struct pd_replica_request_head *head)
+                       const struct pd_replica_request_head *asked)
 {
     if (replica->role != PD_RAFT_LEADER) {
         refuse(replica, client, correlation, PD_REPLICA_NOT_LEADER, "this node does not lead");
         return;
     }
-    if (head->kind == PD_REPLICA_REQUEST_TRANSFER) {
-        pd_replica_lead_ask(replica, client, correlation, head->number);
+    if (asked->kind == PD_REPLICA_REQUEST_TRANSFER) {
+        pd_replica_lead_ask(replica, client, correlation, asked->number);
         return;
     }
     if (!replica->is_serving) {
@@ -299,14 +315,15 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
                "this node is taking over the lead");
         return;
     }
-    bool leaves = head->kind == PD_REPLICA_REQUEST_LEAVE;
-    if (leaves && head->number != 0 && !pd_replica_is_member(&replica->conf, head->number)) {
-        leave_directory(replica, client, correlation, head->number);
+    const struct pd_replica_request_head head = as_of_version(replica, asked);
+    bool leaves = head.kind == PD_REPLICA_REQUEST_LEAVE;
+    if (leaves && head.number != 0 && !pd_replica_is_member(&replica->conf, head.number)) {
+        leave_directory(replica, client, correlation, head.number);
         return;
     }
     enum pd_replica_outcome outcome = PD_REPLICA_INVALID;
-    const char *text = objection(replica, head, &outcome);
-    if (text == NULL && leaves && head->number == replica->config.raft.id) {
+    const char *text = objection(replica, &head, &outcome);
+    if (text == NULL && leaves && head.number == replica->config.raft.id) {
         outcome = PD_REPLICA_INVALID; /* it could not do the second step */
         text = "this node leads: hand over the lead first";
     }
@@ -315,7 +332,7 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
         return;
     }
     answer_proposed(replica, client, correlation,
-                    propose_change(replica, true, client, correlation, head));
+                    propose_change(replica, true, client, correlation, &head));
 }
 
 /* -- The directory ----------------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ enum pd_replica_request_kind {
      */
     PD_REPLICA_REQUEST_ADD_LEARNER = 7,
     PD_REPLICA_REQUEST_PROMOTE = 8, /* number: node, a learner that has caught up */
-    PD_REPLICA_REQUEST_REMOVE = 9,  /* number: node */
+    /* number: node. As LEAVE when the cluster's version has that, unless the node leads. */
+    PD_REPLICA_REQUEST_REMOVE = 9,
     PD_REPLICA_REQUEST_TRANSFER =
         10, /* number: node. Answered when asked for; the status tells the rest */
     PD_REPLICA_REQUEST_STATUS = 11, /* Answer: JSON for people */

@@ -1,4 +1,4 @@
-/* Removals of voters while others are down. */
+/* Removals: of voters while others are down, and as of the cluster's version. */
 #include "node/replica_world.h"
 
 static enum pd_replica_outcome change_at(struct world *world, pd_raft_node leader,
@@ -97,12 +97,68 @@ static void a_new_leader_waits_for_those_that_stay(void **state)
     }
 }
 
+/* -- As of the cluster's version --------------------------------------------------------------- */
+
+struct rows {
+    struct pd_replica_first_member first[3];
+    uint8_t bytes[3][PD_KV_MEMBER_BYTES_MAX];
+};
+
+static struct world *open_listed(struct rows *rows, uint32_t version_max)
+{
+    struct world *world = world_open(3, 3, 84);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct pd_kv_member member = {.node = i + 1};
+        struct pd_kv_writer writer = {.bytes = rows->bytes[i], .bytes_max = sizeof rows->bytes[i]};
+        memset(member.key, (int)i + 1, sizeof member.key);
+        pd_kv_member_encode(&writer, &member);
+        rows->first[i] =
+            (struct pd_replica_first_member){.node = i + 1, .bytes = {writer.bytes, writer.size}};
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        struct pd_replica_config *config = &world->nodes[i].config;
+        config->has_directory = true;
+        config->first_members = rows->first;
+        config->first_member_count = 3;
+        config->kv.version_max = version_max;
+        config->raises_version = true;
+    }
+    return world;
+}
+
+/* Who asks need not know which version that is. */
+static void what_is_removed_leaves_the_directory_too(void **state)
+{
+    (void)state;
+    for (uint32_t version = 1; version <= 2; version++) {
+        struct rows rows;
+        struct pd_kv_member member;
+        struct world *world = open_listed(&rows, version);
+        world_start_all(world, 3);
+        (void)world_elect(world);
+        for (uint32_t i = 0; i < 300 && (i < 100 || world_status(world, 1).kv.version < version);
+             i++) {
+            world_tick(world);
+        }
+        pd_raft_node leader = world_elect(world);
+        assert_int_equal(world_status(world, leader).kv.version, version);
+        pd_raft_node gone = leader % 3 + 1;
+        assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_REMOVE, gone), PD_REPLICA_OK);
+        const struct pd_kv *kv = pd_replica_kv(world_node(world, leader)->replica);
+        assert_int_equal(pd_kv_member_find(kv, gone, &member),
+                         version == 1 ? PD_KV_MEMBER_LIVE : PD_KV_MEMBER_REMOVED);
+        assert_int_equal(world_status(world, leader).raft.conf.voter_count, 2);
+        world_close(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(those_that_stay_keep_a_majority),
         cmocka_unit_test(all_that_answer_may_go_one_by_one),
         cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
+        cmocka_unit_test(what_is_removed_leaves_the_directory_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
