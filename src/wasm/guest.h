@@ -151,7 +151,8 @@ size_t pd_guest_exit_text(const struct pd_guest *guest, char *text, size_t text_
 
 /* The frames of the trap, one a line, innermost first: "  0: app::work\n       at
  * src/lib.rs:12:5\n"; empty if there was no trap. Costs some microseconds a frame, and with
- * file:line a walk over the module's line table, milliseconds of a large one: call it only to show
+ * file:line one walk over the module's line table for all frames, of at most PD_LINE_STEPS_MAX
+ * steps: up to tens of milliseconds, if the table is as large or means harm. Call it only to show
  * it. */
 size_t pd_guest_backtrace_text(const struct pd_guest *guest, char *text, size_t text_size);
 

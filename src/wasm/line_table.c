@@ -43,11 +43,14 @@ enum form {
 #define LENGTH_64 0xffffffffu  /* a length of 64 bits follows */
 #define LENGTH_MAX 0xfffffff0u /* above: reserved */
 #define NOWHERE UINT64_MAX
+#define PARTS_MAX 8u   /* of an entry in a list of names; the standard knows five */
+#define TEXT_MAX 4096u /* bytes of a name; a longer one is none */
 
 struct reader {
     const uint8_t *at;
     const uint8_t *end;
-    bool is_bad; /* something was wanted that is not there; nothing more is */
+    uint32_t *steps_left; /* of the whole call, whoever reads */
+    bool is_bad; /* something was wanted that is not there, or no step is left; nothing more is */
 };
 
 struct unit {
@@ -70,15 +73,33 @@ struct row {
     uint32_t column;
 };
 
+/* A place in the unit that is run through, whose names are read once its program has ended. */
+struct found {
+    struct pd_line_place *place;
+    uint64_t file;
+    uint64_t directory;
+};
+
 struct search {
     const struct unit *unit;
     struct pd_line_place *places;
     uint32_t count;
+    uint32_t known_count;
+    uint32_t steps_left;
     struct row row;    /* the machine's registers */
     struct row before; /* the last row of this sequence */
     bool has_before;
     bool is_dead;  /* of a function that the linker left out */
     uint32_t next; /* the first place that is not before this row */
+    uint32_t found_count;
+    struct found found[PD_LINE_PLACES_MAX];
+};
+
+/* What is wanted of a list of names. */
+enum list {
+    LIST_SKIPPED = 0, /* its end: these are directories, and the files come behind */
+    LIST_FILES = 1,
+    LIST_DIRECTORIES = 2
 };
 
 /* A name in a list. */
@@ -86,6 +107,12 @@ struct entry {
     const char *path;
     size_t path_size;
     uint64_t directory;
+};
+
+/* A part of each entry in a list of version 5. */
+struct part {
+    uint64_t content;
+    uint64_t form;
 };
 
 /* --- Reading ---------------------------------------------------------------------------------- */
@@ -101,9 +128,17 @@ static void fail(struct reader *reader)
     reader->is_bad = true;
 }
 
+/* False: there are not as many steps left, and none is from here on. */
+static bool spend(struct reader *reader, uint32_t steps)
+{
+    bool is_enough = steps <= *reader->steps_left;
+    *reader->steps_left -= is_enough ? steps : *reader->steps_left;
+    return is_enough;
+}
+
 static const uint8_t *take(struct reader *reader, uint64_t size)
 {
-    if (size > left(reader)) {
+    if (size > left(reader) || !spend(reader, 1)) {
         fail(reader);
         return NULL;
     }
@@ -125,7 +160,8 @@ static uint64_t take_number(struct reader *reader, unsigned size)
 
 static uint8_t take_byte(struct reader *reader)
 {
-    return (uint8_t)take_number(reader, 1);
+    const uint8_t *from = take(reader, 1);
+    return from != NULL ? *from : 0;
 }
 
 /* A LEB128 number; what is above 64 bits is lost. */
@@ -133,11 +169,11 @@ static uint64_t take_leb(struct reader *reader, bool is_signed)
 {
     uint64_t value = 0;
     for (unsigned shift = 0;; shift += 7) {
-        if (reader->at == reader->end) {
-            fail(reader);
+        const uint8_t *from = take(reader, 1);
+        if (from == NULL) {
             return 0;
         }
-        uint8_t byte = *reader->at++;
+        uint8_t byte = *from;
         if (shift < 64) {
             value |= (uint64_t)(byte & 0x7fu) << shift;
         }
@@ -154,10 +190,14 @@ static uint64_t take_unsigned(struct reader *reader)
     return take_leb(reader, false);
 }
 
+/* A text costs a step for each byte that is looked at. */
 static const char *take_text(struct reader *reader, size_t *size_out)
 {
     *size_out = 0;
-    const uint8_t *end = left(reader) == 0 ? NULL : memchr(reader->at, '\0', left(reader));
+    size_t size = left(reader) <= TEXT_MAX ? left(reader) : TEXT_MAX + 1;
+    size = size <= *reader->steps_left ? size : *reader->steps_left;
+    const uint8_t *end = size == 0 ? NULL : memchr(reader->at, '\0', size);
+    (void)spend(reader, (uint32_t)(end == NULL ? size : (size_t)(end - reader->at) + 1));
     if (end == NULL) {
         fail(reader);
         return NULL;
@@ -185,7 +225,9 @@ static bool take_unit(struct reader *table, struct reader *unit_out, uint8_t *of
     if (bytes == NULL) {
         return false;
     }
-    *unit_out = (struct reader){.at = bytes, .end = bytes + (size_t)size};
+    *unit_out = *table;
+    unit_out->at = bytes;
+    unit_out->end = bytes + (size_t)size;
     return true;
 }
 
@@ -203,7 +245,8 @@ static bool read_header(struct reader *reader, struct unit *unit)
     if (reader->is_bad || header_size > left(reader)) {
         return false;
     }
-    unit->program = (struct reader){.at = reader->at + (size_t)header_size, .end = reader->end};
+    unit->program = *reader;
+    unit->program.at += (size_t)header_size;
     reader->end = unit->program.at;
     unit->step = take_byte(reader);
     if (unit->version >= 4) {
@@ -223,57 +266,98 @@ static bool read_header(struct reader *reader, struct unit *unit)
 
 /* --- Names ------------------------------------------------------------------------------------ */
 
-/* Before version 5: texts up to an empty one, counted from 1; 0 is the directory of compilation. */
-static void find_former(struct reader names, uint64_t file, struct entry *directory,
-                        struct entry *found)
+static uint64_t number_wanted(const struct found *found, enum list list)
 {
-    struct reader again = names;
-    struct entry entry = {.path_size = 0};
-    do {
-        entry.path = take_text(&names, &entry.path_size);
-    } while (entry.path_size > 0);
-    for (uint64_t i = 1; i <= file; i++) {
-        entry.path = take_text(&names, &entry.path_size);
-        if (entry.path_size == 0) {
-            return;
+    switch (list) {
+    case LIST_SKIPPED:
+        return NOWHERE;
+    case LIST_FILES:
+        return found->file;
+    case LIST_DIRECTORIES:
+        return found->directory;
+    }
+    return NOWHERE;
+}
+
+/* Is entry `number` the name of a place that was found? Costs a step for each of them. */
+static bool is_wanted(const struct search *search, struct reader *names, enum list list,
+                      uint64_t number)
+{
+    if (!spend(names, search->found_count)) {
+        fail(names);
+        return false;
+    }
+    bool wanted = false;
+    for (uint32_t i = 0; i < search->found_count; i++) {
+        wanted = wanted || number_wanted(&search->found[i], list) == number;
+    }
+    return wanted;
+}
+
+/* Entry `number` goes to all places that want it. */
+static void keep(struct search *search, enum list list, uint64_t number, const struct entry *entry)
+{
+    for (uint32_t i = 0; i < search->found_count && entry->path_size > 0; i++) {
+        struct found *found = &search->found[i];
+        if (number_wanted(found, list) != number) {
+            continue;
         }
-        entry.directory = take_unsigned(&names);
-        (void)take_unsigned(&names); /* when it was changed */
-        (void)take_unsigned(&names); /* how long it is */
-    }
-    if (file == 0 || names.is_bad) {
-        return;
-    }
-    *found = entry;
-    for (uint64_t i = 1; i <= entry.directory; i++) {
-        directory->path = take_text(&again, &directory->path_size);
-        if (directory->path_size == 0) {
-            return;
+        if (list == LIST_FILES) {
+            found->place->file = entry->path;
+            found->place->file_size = entry->path_size;
+            found->directory = entry->directory;
+        } else {
+            found->place->directory = entry->path;
+            found->place->directory_size = entry->path_size;
         }
     }
 }
 
+/* Before version 5: texts up to an empty one, counted from 1; 0 is the directory of compilation. */
+static void take_former_list(struct search *search, struct reader *names, enum list list)
+{
+    for (uint64_t i = 1; i <= PD_LINE_FILES_MAX; i++) {
+        struct entry entry = {.path = NULL};
+        entry.path = take_text(names, &entry.path_size);
+        if (entry.path_size == 0) {
+            return;
+        }
+        if (list == LIST_FILES) {
+            entry.directory = take_unsigned(names);
+            (void)take_unsigned(names); /* when it was changed */
+            (void)take_unsigned(names); /* how long it is */
+        }
+        if (is_wanted(search, names, list, i)) {
+            keep(search, list, i, &entry);
+        }
+    }
+    fail(names);
+}
+
 /* A text of .debug_line_str. */
-static void text_at(const struct pd_line_table *table, uint64_t offset, struct entry *entry)
+static void text_at(const struct pd_line_table *table, uint64_t offset, uint32_t *steps_left,
+                    struct entry *entry)
 {
     if (offset < table->strings_size) {
         struct reader reader = {.at = table->strings + (size_t)offset,
-                                .end = table->strings + table->strings_size};
+                                .end = table->strings + table->strings_size,
+                                .steps_left = steps_left};
         entry->path = take_text(&reader, &entry->path_size);
     }
 }
 
-/* One part of an entry of version 5. */
-static void take_part(struct reader *names, const struct unit *unit, uint64_t content,
-                      uint64_t form, struct entry *entry)
+/* One part of an entry of version 5. What lies elsewhere is looked at only if it is wanted. */
+static void take_part(struct reader *names, const struct unit *unit, const struct part *format,
+                      bool wanted, struct entry *entry)
 {
     struct entry part = {.path = NULL};
-    switch (form) {
+    uint64_t offset = NOWHERE;
+    switch (format->form) {
     case FORM_STRING:
         part.path = take_text(names, &part.path_size);
         break;
     case FORM_LINE_STRP:
-        text_at(unit->table, take_number(names, unit->offset_size), &part);
+        offset = take_number(names, unit->offset_size);
         break;
     case FORM_STRP: /* into a section that is not kept: no name */
         (void)take_number(names, unit->offset_size);
@@ -303,81 +387,113 @@ static void take_part(struct reader *names, const struct unit *unit, uint64_t co
         fail(names);
         break;
     }
-    if (content == CONTENT_PATH) {
+    if (format->content == CONTENT_PATH) {
+        if (wanted) {
+            text_at(unit->table, offset, names->steps_left, &part);
+        }
         entry->path = part.path;
         entry->path_size = part.path_size;
-    } else if (content == CONTENT_DIRECTORY_INDEX) {
+    } else if (format->content == CONTENT_DIRECTORY_INDEX) {
         entry->directory = part.directory;
     }
 }
 
-/* Read a list of version 5, counted from 0, to its end, and keep entry `wanted`. Each entry takes
- * at least a byte for each of its parts, or the list is nonsense. */
-static void take_list(struct reader *names, const struct unit *unit, uint64_t wanted,
-                      struct entry *found)
+/* Of version 5: counted, from 0. Each entry takes at least a byte for each of its parts. */
+static void take_list(struct search *search, struct reader *names, enum list list)
 {
+    struct part parts[PARTS_MAX];
     uint8_t part_count = take_byte(names);
-    struct reader format = *names;
+    if (part_count > PARTS_MAX) {
+        fail(names);
+        return;
+    }
     for (uint8_t part = 0; part < part_count; part++) {
-        (void)take_unsigned(names);
-        (void)take_unsigned(names);
+        parts[part].content = take_unsigned(names);
+        parts[part].form = take_unsigned(names);
     }
     uint64_t count = take_unsigned(names);
+    if (count > PD_LINE_FILES_MAX) {
+        fail(names);
+        return;
+    }
     for (uint64_t i = 0; part_count > 0 && i < count && !names->is_bad; i++) {
-        struct reader parts = format;
         struct entry entry = {.path = NULL};
+        bool wanted = is_wanted(search, names, list, i);
         for (uint8_t part = 0; part < part_count; part++) {
-            uint64_t content = take_unsigned(&parts);
-            uint64_t form = take_unsigned(&parts);
-            take_part(names, unit, content, form, &entry);
+            take_part(names, search->unit, &parts[part], wanted, &entry);
         }
-        if (i == wanted && !names->is_bad) {
-            *found = entry;
+        if (wanted && !names->is_bad) {
+            keep(search, list, i, &entry);
         }
     }
 }
 
-static void name_place(const struct unit *unit, uint64_t number, struct pd_line_place *place)
+/* Name all places that were found in this unit, in one walk over its files and two over its
+ * directories: those come first, and which are wanted is known after the files. */
+static void name_places(struct search *search)
 {
-    struct entry directory = {.path = NULL};
-    struct entry file = {.path = NULL};
-    if (number < PD_LINE_FILES_MAX && unit->version < 5) {
-        find_former(unit->names, number, &directory, &file);
-    } else if (number < PD_LINE_FILES_MAX) {
-        struct reader names = unit->names;
-        take_list(&names, unit, NOWHERE, &directory);
-        take_list(&names, unit, number, &file);
-        names = unit->names;
-        take_list(&names, unit, file.path_size > 0 ? file.directory : NOWHERE, &directory);
+    if (search->found_count == 0) {
+        return;
     }
-    place->directory = directory.path_size > 0 ? directory.path : "";
-    place->directory_size = directory.path_size;
-    place->file = file.path_size > 0 ? file.path : "";
-    place->file_size = file.path_size;
+    void (*take_names)(struct search *, struct reader *, enum list) =
+        search->unit->version < 5 ? take_former_list : take_list;
+    struct reader names = search->unit->names;
+    take_names(search, &names, LIST_SKIPPED);
+    take_names(search, &names, LIST_FILES);
+    struct reader again = search->unit->names;
+    take_names(search, &again, LIST_DIRECTORIES);
+    for (uint32_t i = 0; i < search->found_count && (names.is_bad || again.is_bad); i++) {
+        search->found[i].place->directory_size = 0;
+        search->found[i].place->file_size = 0;
+    }
+    search->found_count = 0;
 }
 
 /* --- Rows ------------------------------------------------------------------------------------- */
 
-/* The row before this one holds for all addresses up to it. */
-static void emit(struct search *search)
+/* The first place that is not before the address. */
+static uint32_t find_next(const struct search *search, uint64_t address)
 {
-    struct pd_line_place *places = search->places;
+    uint32_t low = 0;
+    uint32_t high = search->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (search->places[middle].address < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void find_place(struct search *search, struct pd_line_place *place)
+{
+    place->is_known = true;
+    place->line = search->before.line;
+    place->column = search->before.column;
+    place->directory = "";
+    place->directory_size = 0;
+    place->file = "";
+    place->file_size = 0;
+    search->known_count++;
+    search->found[search->found_count++] =
+        (struct found){.place = place, .file = search->before.file, .directory = NOWHERE};
+}
+
+/* The row before this one holds for all addresses up to it. A place that is passed costs a step. */
+static void emit(struct search *search, struct reader *program)
+{
     uint64_t address = search->row.address;
     if (!search->has_before) {
         search->is_dead = address == 0; /* there is the section's count of functions, no code */
-        search->next = 0;
-        while (search->next < search->count && places[search->next].address < address) {
-            search->next++;
-        }
+        search->next = find_next(search, address);
     }
     while (search->has_before && search->next < search->count &&
-           places[search->next].address < address) {
-        struct pd_line_place *place = &places[search->next++];
+           search->places[search->next].address < address && spend(program, 1)) {
+        struct pd_line_place *place = &search->places[search->next++];
         if (!search->is_dead && !place->is_known) {
-            place->is_known = true;
-            place->line = search->before.line;
-            place->column = search->before.column;
-            name_place(search->unit, search->before.file, place);
+            find_place(search, place);
         }
     }
     search->before = search->row;
@@ -397,9 +513,10 @@ static void run_extended(struct search *search, struct reader *program)
     if (bytes == NULL || size == 0) {
         return;
     }
-    struct reader operand = {.at = bytes + 1, .end = bytes + (size_t)size};
+    struct reader operand = {
+        .at = bytes + 1, .end = bytes + (size_t)size, .steps_left = program->steps_left};
     if (bytes[0] == EXTENDED_END_SEQUENCE) {
-        emit(search);
+        emit(search, program);
         begin_sequence(search);
     } else if (bytes[0] == EXTENDED_SET_ADDRESS) {
         search->row.address = take_number(&operand, size == 9 ? 8 : 4);
@@ -414,7 +531,7 @@ static void run_standard(struct search *search, struct reader *program, uint8_t 
         run_extended(search, program);
         return;
     case OPCODE_COPY:
-        emit(search);
+        emit(search, program);
         return;
     case OPCODE_ADVANCE_PC:
         search->row.address += take_unsigned(program) * unit->step;
@@ -457,27 +574,34 @@ static void run_unit(struct search *search)
         uint8_t advance = (uint8_t)(opcode - unit->opcode_base);
         search->row.address += (uint64_t)(advance / unit->line_range) * unit->step;
         search->row.line += (uint32_t)(unit->line_base + advance % unit->line_range);
-        emit(search);
+        emit(search, &program);
     }
 }
 
-void pd_line_table_find(const struct pd_line_table *table, struct pd_line_place *places,
-                        uint32_t count)
+uint32_t pd_line_table_find(const struct pd_line_table *table, struct pd_line_place *places,
+                            uint32_t count)
 {
+    pd_assert(count <= PD_LINE_PLACES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         pd_assert(i == 0 || places[i - 1].address <= places[i].address);
         places[i].is_known = false;
     }
     if (table->lines_size == 0) {
-        return; /* without bytes, perhaps */
+        return 0; /* without bytes, perhaps */
     }
-    struct reader rest = {.at = table->lines, .end = table->lines + table->lines_size};
     struct unit unit = {.table = table};
+    struct search search = {
+        .unit = &unit, .places = places, .count = count, .steps_left = PD_LINE_STEPS_MAX};
+    struct reader rest = {.at = table->lines,
+                          .end = table->lines + table->lines_size,
+                          .steps_left = &search.steps_left};
     struct reader bytes;
-    while (left(&rest) > 0 && take_unit(&rest, &bytes, &unit.offset_size)) {
+    while (search.known_count < count && left(&rest) > 0 &&
+           take_unit(&rest, &bytes, &unit.offset_size)) {
         if (read_header(&bytes, &unit)) {
-            struct search search = {.unit = &unit, .places = places, .count = count};
             run_unit(&search);
+            name_places(&search);
         }
     }
+    return PD_LINE_STEPS_MAX - search.steps_left;
 }

@@ -8,7 +8,7 @@
 #include "wasm/guest_internal.h"
 #include "wasm/text.h"
 
-#define FRAMES_MAX 32u /* the engine tells of 20 */
+#define FRAMES_MAX PD_LINE_PLACES_MAX /* the engine tells of 20 */
 #define PATH_ROOM 400u
 #define PLACE_SIZE 440u
 
@@ -213,7 +213,7 @@ static uint32_t find_places(const struct pd_module *module, const struct frame *
         }
         places[at].address = address;
     }
-    pd_line_table_find(&module->line_table, places, count);
+    (void)pd_line_table_find(&module->line_table, places, count);
     return count;
 }
 

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < PLACES; i++) {
         places[i].address = i < PLACES - 1 ? i * i * i * 7u : UINT32_MAX;
     }
-    pd_line_table_find(&table, places, PLACES);
+    (void)pd_line_table_find(&table, places, PLACES);
     for (uint32_t i = 0; i < PLACES; i++) {
         pd_assert(i == 0 || places[i].address > places[i - 1].address);
         if (places[i].is_known) {

@@ -135,7 +135,7 @@ static void put_names_4(struct table *table)
 static void find(const struct table *table, struct pd_line_place *places, uint32_t count)
 {
     struct pd_line_table lines = {.lines = table->bytes, .lines_size = table->size};
-    pd_line_table_find(&lines, places, count);
+    (void)pd_line_table_find(&lines, places, count);
 }
 
 static void assert_place(const struct pd_line_place *place, const char *directory, const char *file,
@@ -237,12 +237,12 @@ static void version_5(void **state)
                                   .strings = (const uint8_t *)strings,
                                   .strings_size = sizeof strings};
     struct pd_line_place places[] = {{.address = 10}, {.address = 13}, {.address = 14}};
-    pd_line_table_find(&lines, places, 3);
+    (void)pd_line_table_find(&lines, places, 3);
     assert_place(&places[0], "lib", "one.c", 5, 0);
     assert_place(&places[1], "/home", "zero.c", 6, 0);
     assert_place(&places[2], "", "", 6, 0);
     lines.strings_size = 0; /* the section is not there */
-    pd_line_table_find(&lines, places, 3);
+    (void)pd_line_table_find(&lines, places, 3);
     assert_place(&places[0], "", "one.c", 5, 0);
 }
 
@@ -275,7 +275,7 @@ static void units_without_sense_are_passed_over(void **state)
     find(&table, &place, 1);
     assert_place(&place, "src", "main.c", 10, 0);
     const struct pd_line_table nothing = {.lines = NULL};
-    pd_line_table_find(&nothing, &place, 1);
+    (void)pd_line_table_find(&nothing, &place, 1);
     assert_false(place.is_known);
     struct table ended = {.size = 0};
     put(&ended, "\xf0\xff\xff\xff", 4); /* a reserved length */
@@ -341,7 +341,7 @@ static void bytes_that_lie(void **state)
             .lines = bytes, .lines_size = size, .strings = bytes, .strings_size = size};
         struct pd_line_place places[] = {
             {.address = 0}, {.address = 101}, {.address = 330}, {.address = UINT32_MAX}};
-        pd_line_table_find(&table, places, 4);
+        (void)pd_line_table_find(&table, places, 4);
         for (int place = 0; place < 4; place++) {
             if (places[place].is_known && places[place].file_size > 0) {
                 const uint8_t *name = (const uint8_t *)places[place].file;
@@ -349,6 +349,186 @@ static void bytes_that_lie(void **state)
             }
         }
         free(bytes);
+    }
+}
+
+/* --- Bounds ----------------------------------------------------------------------------------- */
+
+/* A table of any size: what is in `head`, then `count` times the bytes of `item`, then `tail`. */
+struct large {
+    uint8_t *bytes;
+    size_t size;
+};
+
+static struct large make_large(const struct table *head, const char *item, size_t item_size,
+                               size_t count, const struct table *tail)
+{
+    struct large large = {.size = head->size + item_size * count + tail->size};
+    large.bytes = malloc(large.size);
+    assert_non_null(large.bytes);
+    memcpy(large.bytes, head->bytes, head->size);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(large.bytes + head->size + i * item_size, item, item_size);
+    }
+    memcpy(large.bytes + large.size - tail->size, tail->bytes, tail->size);
+    return large;
+}
+
+/* The lengths of the first unit, of 32 bits, when its header ends at header_end. */
+static void set_lengths(const struct large *large, const struct table *head, size_t header_end)
+{
+    pd_put_u32(large->bytes + head->length_at, (uint32_t)(large->size - head->length_at - 4));
+    pd_put_u32(large->bytes + head->header_at, (uint32_t)(header_end - head->header_at - 4));
+}
+
+/* 32 places, in files 0 to 31: place i at address 100 + i. */
+static void put_places(struct table *table, struct pd_line_place *places)
+{
+    set_address(table, 100);
+    for (uint32_t i = 0; i < PD_LINE_PLACES_MAX; i++) {
+        put_byte(table, 4);
+        put_byte(table, i);
+        put_byte(table, 1);
+        put(table, "\x02\x01", 2);
+        places[i] = (struct pd_line_place){.address = 100 + i};
+    }
+    end_sequence(table);
+}
+
+/* 3,000 directories and 32 files whose names are all the same text of 1 MiB, or of the longest
+ * size. It is looked at for the 32 files and their one directory, and no further than a name may
+ * go. */
+static void long_names_are_looked_at_once_a_place(void **state)
+{
+    (void)state;
+    enum {
+        DIRECTORIES = 3000,
+        STRINGS = 1024 * 1024
+    };
+    struct table head = {.size = 0};
+    begin_unit(&head, 5, false);
+    put(&head, "\x01\x01\x1f\xb8\x17", 5);
+    struct table tail = {.size = 0};
+    put(&tail, "\x01\x01\x1f\x20", 4);
+    for (int i = 0; i < 32; i++) {
+        put_offset(&tail, 0);
+    }
+    size_t names_size = tail.size;
+    struct pd_line_place places[PD_LINE_PLACES_MAX];
+    put_places(&tail, places);
+    struct large large = make_large(&head, "\0\0\0\0", 4, DIRECTORIES, &tail);
+    set_lengths(&large, &head, large.size - tail.size + names_size);
+    char *strings = malloc(STRINGS);
+    assert_non_null(strings);
+    memset(strings, 'a', STRINGS);
+    struct pd_line_table table = {.lines = large.bytes,
+                                  .lines_size = large.size,
+                                  .strings = (const uint8_t *)strings,
+                                  .strings_size = STRINGS};
+    const uint32_t entries = (2 * DIRECTORIES + 32) * (1 + PD_LINE_PLACES_MAX);
+    const uint32_t texts = PD_LINE_PLACES_MAX * 4097;
+    uint32_t steps = pd_line_table_find(&table, places, PD_LINE_PLACES_MAX);
+    assert_in_range(steps, entries + texts, entries + texts + 1000);
+    for (uint32_t i = 0; i < PD_LINE_PLACES_MAX; i++) {
+        assert_true(places[i].is_known);
+        assert_int_equal(places[i].file_size, 0);
+    }
+    strings[4096] = '\0';
+    steps = pd_line_table_find(&table, places, PD_LINE_PLACES_MAX);
+    assert_in_range(steps, entries + texts + 4097, entries + texts + 4097 + 1000);
+    for (uint32_t i = 0; i < PD_LINE_PLACES_MAX; i++) {
+        assert_int_equal(places[i].file_size, 4096);
+        assert_int_equal(places[i].directory_size, 4096);
+    }
+    free(strings);
+    free(large.bytes);
+}
+
+/* Tables of 8 MiB that cost the most, and a good unit behind each: all 32 places have one budget,
+ * and what is behind it is not found. */
+static void all_places_have_one_budget(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *item;
+        size_t size;
+    } programs[] = {
+        {"\x01", 1},                                                /* rows */
+        {"\x02\xff\xff\xff\xff", 5},                                /* a number without end */
+        {"\x00\x05\x02\x01\0\0\0\x01\x02\xff\x7f\x00\x01\x01", 14}, /* all places, each time */
+        {"\x00\x01\x01", 3},                                        /* sequences of a row */
+    };
+    struct table tail = {.size = 0};
+    begin_unit(&tail, 4, false);
+    put_names_4(&tail);
+    end_header(&tail);
+    set_address(&tail, 100000);
+    put(&tail, "\x01\x02\x01", 3);
+    end_sequence(&tail);
+    end_unit(&tail);
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        struct table head = {.size = 0};
+        begin_unit(&head, 4, false);
+        put_names_4(&head);
+        end_header(&head);
+        for (int is_long = 0; is_long < 2; is_long++) {
+            size_t bytes = is_long == 1 ? (size_t)8 * 1024 * 1024 : 2000;
+            struct large large = make_large(&head, programs[i].item, programs[i].size,
+                                            bytes / programs[i].size, &tail);
+            pd_put_u32(large.bytes + head.length_at,
+                       (uint32_t)(large.size - tail.size - head.length_at - 4));
+            struct pd_line_table table = {.lines = large.bytes, .lines_size = large.size};
+            struct pd_line_place places[PD_LINE_PLACES_MAX];
+            for (uint32_t at = 0; at < PD_LINE_PLACES_MAX; at++) {
+                places[at] = (struct pd_line_place){.address = 100 + at};
+            }
+            places[PD_LINE_PLACES_MAX - 1].address = 100000;
+            uint32_t steps = pd_line_table_find(&table, places, PD_LINE_PLACES_MAX);
+            assert_int_equal(places[PD_LINE_PLACES_MAX - 1].is_known, is_long == 0);
+            if (is_long == 1) {
+                assert_int_equal(steps, PD_LINE_STEPS_MAX);
+            } else {
+                assert_in_range(steps, 1, 20000);
+            }
+            free(large.bytes);
+        }
+    }
+}
+
+/* As many files as there may be; with one more, or more parts, none has a name. */
+static void lists_have_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        size_t list_size;
+        size_t files;
+        const char *name;
+    } cases[] = {
+        {"\x01\x01\x08\x80\x80\x04", 6, 65535, "z.c"},
+        {"\x01\x01\x08\x81\x80\x04", 6, 65535, ""},
+        {"\x08\x01\x08\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\x01", 18, 0, "z.c"},
+        {"\x09\x01\x08\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\3\x0b\x01", 20, 0, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct table head = {.size = 0};
+        begin_unit(&head, 5, false);
+        put(&head, "\x00\x00", 2); /* no directories */
+        put(&head, cases[i].list, cases[i].list_size);
+        struct table tail = {.size = 0};
+        put(&tail, "z.c\0\0\0\0\0\0\0\0\0", 12); /* and the other parts, or a file more */
+        size_t names_size = tail.size;
+        set_address(&tail, 100);
+        put(&tail, cases[i].files > 0 ? "\x04\xff\xff\x03\x01" : "\x04\x00\x05\x00\x01", 5);
+        put(&tail, "\x02\x05", 2);
+        end_sequence(&tail);
+        struct large large = make_large(&head, "", 1, cases[i].files, &tail);
+        set_lengths(&large, &head, large.size - tail.size + names_size);
+        struct pd_line_table table = {.lines = large.bytes, .lines_size = large.size};
+        struct pd_line_place place = {.address = 101};
+        (void)pd_line_table_find(&table, &place, 1);
+        assert_place(&place, "", cases[i].name, 1, 0);
+        free(large.bytes);
     }
 }
 
@@ -360,6 +540,9 @@ int main(void)
         cmocka_unit_test(units_without_sense_are_passed_over),
         cmocka_unit_test(counts_without_end_end),
         cmocka_unit_test(bytes_that_lie),
+        cmocka_unit_test(long_names_are_looked_at_once_a_place),
+        cmocka_unit_test(all_places_have_one_budget),
+        cmocka_unit_test(lists_have_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
