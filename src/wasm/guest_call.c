@@ -348,6 +348,11 @@ enum pd_call_result pd_call_trap_denied(struct pd_call *call, const char *format
     return result;
 }
 
+const struct pd_import *pd_call_import(struct pd_call *call)
+{
+    return pd_frame_of(call)->import;
+}
+
 enum pd_call_result pd_call_trap_bounds(struct pd_call *call, const char *what)
 {
     const struct pd_import *import = pd_frame_of(call)->import;

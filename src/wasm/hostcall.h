@@ -104,6 +104,9 @@ enum pd_call_result pd_call_trap_denied(struct pd_call *call, const char *format
 /* End the guest as proc_exit does: 0 is a normal exit. */
 enum pd_call_result pd_call_exit(struct pd_call *call, uint32_t exit_code);
 
+/* The function that is being called. */
+const struct pd_import *pd_call_import(struct pd_call *call);
+
 /* Shorthand: "NAME: pointer out of bounds". `what` names the argument. */
 enum pd_call_result pd_call_trap_bounds(struct pd_call *call, const char *what);
 

@@ -74,7 +74,8 @@ struct pd_sqlite_connection *pd_sqlite_find_connection(struct pd_call *call)
     struct pd_sqlite_connection *connection =
         state == NULL ? NULL : pd_id_table_get(&state->connections, call->arguments[0]);
     if (connection == NULL) {
-        (void)pd_call_trap(call, MODULE ": no connection has the id %" PRIu64, call->arguments[0]);
+        (void)pd_call_trap(call, "%s: no connection has the id %" PRIu64,
+                           pd_call_import(call)->module, call->arguments[0]);
     }
     return connection;
 }
@@ -85,7 +86,8 @@ struct pd_sqlite_statement *pd_sqlite_find_statement(struct pd_call *call)
     struct pd_sqlite_statement *statement =
         state == NULL ? NULL : pd_id_table_get(&state->statements, call->arguments[0]);
     if (statement == NULL) {
-        (void)pd_call_trap(call, MODULE ": no statement has the id %" PRIu64, call->arguments[0]);
+        (void)pd_call_trap(call, "%s: no statement has the id %" PRIu64,
+                           pd_call_import(call)->module, call->arguments[0]);
     }
     return statement;
 }
@@ -316,6 +318,7 @@ static enum pd_call_result prepare_finish(struct pd_call *call, struct pd_blocki
     }
     uint64_t id = 0;
     if (pd_id_table_add(&state->statements, job->statement, &id) != PD_OK) {
+        pd_sqlite_finalize(job->statement); /* nobody else could, without an id */
         return pd_call_trap(call, MODULE "::query_prepare: no memory for a statement");
     }
     call->result = id;
@@ -347,10 +350,11 @@ static enum pd_call_result query_prepare(struct pd_call *call)
                : pd_sqlite_job_run(call, job, "query_prepare", prepare_work, prepare_finish);
 }
 
-enum pd_call_result pd_sqlite_on_statement(struct pd_call *call, const char *name,
-                                           void (*work)(struct pd_sqlite_job *job),
-                                           enum pd_call_result (*finish)(struct pd_call *call,
-                                                                         struct pd_blocking *self))
+/* Run work on the statement of argument 0. */
+static enum pd_call_result on_statement(struct pd_call *call, const char *name,
+                                        void (*work)(struct pd_sqlite_job *job),
+                                        enum pd_call_result (*finish)(struct pd_call *call,
+                                                                      struct pd_blocking *self))
 {
     struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
     if (statement == NULL) {
@@ -386,7 +390,7 @@ static enum pd_call_result step_finish(struct pd_call *call, struct pd_blocking 
 
 static enum pd_call_result step(struct pd_call *call)
 {
-    return pd_sqlite_on_statement(call, "sqlite3_step", step_work, step_finish);
+    return on_statement(call, "sqlite3_step", step_work, step_finish);
 }
 
 static void reset_work(struct pd_sqlite_job *job)
@@ -396,7 +400,7 @@ static void reset_work(struct pd_sqlite_job *job)
 
 static enum pd_call_result statement_reset(struct pd_call *call)
 {
-    return pd_sqlite_on_statement(call, "statement_reset", reset_work, done_finish);
+    return on_statement(call, "statement_reset", reset_work, done_finish);
 }
 
 static void finalize_work(struct pd_sqlite_job *job)
@@ -413,17 +417,18 @@ static enum pd_call_result finalize_finish(struct pd_call *call, struct pd_block
 
 static enum pd_call_result finalize(struct pd_call *call)
 {
-    return pd_sqlite_on_statement(call, "sqlite3_finalize", finalize_work, finalize_finish);
+    return on_statement(call, "sqlite3_finalize", finalize_work, finalize_finish);
 }
 
 /* --- Parameters ------------------------------------------------------------------------------- */
 
 static enum pd_call_result trap_list(struct pd_call *call, enum pd_status status)
 {
-    return status == PD_ERR_FULL
-               ? pd_call_trap(call, MODULE "::bind_value: a list has at most %u values",
-                              PD_SQLITE_BINDS_MAX)
-               : pd_call_trap(call, MODULE "::bind_value: not a list of values in bincode");
+    const struct pd_import *import = pd_call_import(call);
+    return status == PD_ERR_FULL ? pd_call_trap(call, "%s::%s: a list has at most %u values",
+                                                import->module, import->name, PD_SQLITE_BINDS_MAX)
+                                 : pd_call_trap(call, "%s::%s: not a list of values in bincode",
+                                                import->module, import->name);
 }
 
 /* The whole list is looked at first: a malformed one binds nothing. */
@@ -455,6 +460,7 @@ enum pd_call_result pd_sqlite_bind_list(struct pd_call *call, int *code_out)
     struct pd_sqlite_bind bind;
     uint32_t nameless = 0;
     *code_out = SQLITE_OK;
+    pd_sqlite_forget_refusal(statement->connection); /* of a list without values, too */
     status = pd_sqlite_binds_begin(&binds, bytes, size);
     while (status == PD_OK && binds.count > 0 && *code_out == SQLITE_OK) {
         status = pd_sqlite_binds_next(&binds, &bind);
@@ -530,11 +536,12 @@ struct pd_sqlite_answer pd_sqlite_new_answer(const struct pd_call *call)
 
 enum pd_call_result pd_sqlite_trap_answer(struct pd_call *call, struct pd_sqlite_answer *answer)
 {
+    const char *module = pd_call_import(call)->module;
     bool is_long = answer->status == PD_ERR_FULL;
     pd_sqlite_answer_deinit(answer);
-    return is_long
-               ? pd_call_trap(call, MODULE ": an answer has at most %u bytes", PD_SQLITE_ANSWER_MAX)
-               : pd_call_trap(call, MODULE ": no memory for the answer");
+    return is_long ? pd_call_trap(call, "%s: an answer has at most %u bytes", module,
+                                  PD_SQLITE_ANSWER_MAX)
+                   : pd_call_trap(call, "%s: no memory for the answer", module);
 }
 
 /* Takes what is in *answer. */

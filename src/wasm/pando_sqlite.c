@@ -48,6 +48,7 @@ static enum pd_call_result prepare_finish(struct pd_call *call, struct pd_blocki
         return answer_code(call, job->connection, job->code);
     }
     if (pd_id_table_add(&state->statements, job->statement, &id) != PD_OK) {
+        pd_sqlite_finalize(job->statement); /* nobody else could, without an id */
         return refuse(call, job->connection, SQLITE_NOMEM, "no memory for a statement");
     }
     return pd_call_write_u64(call, pd_call_u32(call, 3), id);
@@ -103,7 +104,16 @@ static enum pd_call_result step_finish(struct pd_call *call, struct pd_blocking 
 /* step(statement) -> 100, 101 or SQLite's code */
 static enum pd_call_result step(struct pd_call *call)
 {
-    return pd_sqlite_on_statement(call, "step", step_work, step_finish);
+    struct pd_sqlite_statement *statement = pd_sqlite_find_statement(call);
+    if (statement == NULL) {
+        return PD_CALL_TRAP;
+    }
+    struct pd_sqlite_job *job = pd_sqlite_job_create(statement->connection, NULL, 0);
+    if (job == NULL) {
+        return refuse(call, statement->connection, SQLITE_NOMEM, "no memory for a step");
+    }
+    job->statement = statement;
+    return pd_sqlite_job_run(call, job, "step", step_work, step_finish);
 }
 
 /* --- Answers ---------------------------------------------------------------------------------- */
@@ -183,6 +193,7 @@ struct closing {
     struct pd_blocking blocking; /* first */
     struct pd_host *host;
     struct pd_sqlite_connection *connection; /* the actor's own reference; NULL: it is closed */
+    struct pd_sqlite_place place; /* waited for, as it is for a statement: this may take as long */
 };
 
 static struct closing *closing_of(struct pd_blocking *blocking)
@@ -195,6 +206,7 @@ static void close_work(struct pd_blocking *blocking)
     struct closing *closing = closing_of(blocking);
     pd_sqlite_connection_release(closing->connection);
     closing->connection = NULL;
+    pd_sqlite_place_give(&closing->place);
 }
 
 static enum pd_call_result close_finish(struct pd_call *call, struct pd_blocking *blocking)
@@ -206,10 +218,41 @@ static enum pd_call_result close_finish(struct pd_call *call, struct pd_blocking
 static void close_release(struct pd_blocking *blocking)
 {
     struct closing *closing = closing_of(blocking);
+    pd_sqlite_place_give(&closing->place);
     if (closing->connection != NULL) { /* its actor was killed before a helper was free */
         pd_sqlite_farewell(closing->host, &closing->connection, 1);
     }
     pd_free(closing);
+}
+
+static void close_abandon(struct pd_call *call)
+{
+    struct closing *closing = call->state;
+    close_release(&closing->blocking);
+}
+
+static enum pd_call_result close_begin(struct pd_call *call)
+{
+    struct closing *closing = call->state;
+    if (!pd_sqlite_place_is_held(&closing->place)) {
+        return PD_CALL_WAIT; /* woken for something else */
+    }
+    call->state = NULL;
+    call->abandon = NULL;
+    return pd_call_block(call, &closing->blocking);
+}
+
+/* Wait for a place, then for the work. Takes it. */
+static enum pd_call_result close_start(struct pd_call *call, struct closing *closing)
+{
+    struct pd_process *process = pd_guest_process(call->guest);
+    call->state = closing;
+    call->abandon = close_abandon;
+    call->resume = close_begin;
+    call->needs_stack = true;
+    bool is_held =
+        pd_sqlite_place_take(&closing->place, process->environment->id, pd_wasm_wake, process);
+    return is_held ? close_begin(call) : PD_CALL_WAIT;
 }
 
 static bool has_statements(struct pd_sqlite_connection *connection)
@@ -241,7 +284,7 @@ static enum pd_call_result close_database(struct pd_call *call)
     closing->blocking.finish = close_finish;
     closing->blocking.release = close_release;
     closing->blocking.name = "close";
-    return pd_call_block(call, &closing->blocking);
+    return close_start(call, closing);
 }
 
 /* --- Table ------------------------------------------------------------------------------------ */

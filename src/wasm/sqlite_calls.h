@@ -43,12 +43,6 @@ enum pd_call_result pd_sqlite_job_run(struct pd_call *call, struct pd_sqlite_job
 /* What every `finish` begins with. */
 struct pd_sqlite_job *pd_sqlite_job_finished(struct pd_call *call, struct pd_blocking *blocking);
 
-/* Run one on the statement of argument 0. */
-enum pd_call_result pd_sqlite_on_statement(struct pd_call *call, const char *name,
-                                           void (*work)(struct pd_sqlite_job *job),
-                                           enum pd_call_result (*finish)(struct pd_call *call,
-                                                                         struct pd_blocking *self));
-
 /* Bind the list of arguments 1 and 2 to the statement of argument 0. DONE: *code_out is how. */
 enum pd_call_result pd_sqlite_bind_list(struct pd_call *call, int *code_out);
 

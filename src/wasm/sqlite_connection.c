@@ -277,10 +277,15 @@ static int fence_in(struct pd_sqlite_connection *connection, sqlite3 *database)
 
 /* --- Calls ------------------------------------------------------------------------------------ */
 
-static void begin(struct pd_sqlite_connection *connection)
+void pd_sqlite_forget_refusal(struct pd_sqlite_connection *connection)
 {
     connection->is_over_steps = false;
     connection->refused_code = SQLITE_OK;
+}
+
+static void begin(struct pd_sqlite_connection *connection)
+{
+    pd_sqlite_forget_refusal(connection);
     connection->scope.file_error = PD_FILE_OK;
     pd_sqlite_enter(&connection->scope);
 }
@@ -357,6 +362,7 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
                       struct pd_sqlite_statement **statement_out)
 {
     pd_assert(size <= INT32_MAX);
+    pd_sqlite_forget_refusal(connection);
     struct pd_sqlite_statement *statement = pd_alloc_zeroed(1, sizeof *statement);
     if (statement == NULL) {
         return SQLITE_NOMEM;
@@ -439,6 +445,7 @@ int pd_sqlite_bind(struct pd_sqlite_statement *statement, const struct pd_sqlite
 {
     sqlite3_stmt *handle = statement->handle;
     uint64_t index = 0;
+    pd_sqlite_forget_refusal(statement->connection);
     switch (bind->key) {
     case PD_SQLITE_KEY_NONE:
         index = ++*nameless;

@@ -96,6 +96,8 @@ void pd_sqlite_put_column_name(struct pd_sqlite_statement *statement, uint32_t c
                                bool is_alone, struct pd_sqlite_answer *answer);
 /* The call is not made: this is what it ends with. The words are static. */
 void pd_sqlite_refuse(struct pd_sqlite_connection *connection, int code, const char *words);
+/* And this is where the next one begins. What works with SQLite does so itself. */
+void pd_sqlite_forget_refusal(struct pd_sqlite_connection *connection);
 /* What the last call ended with: its code, and words for it. SQLITE_OK: no error. */
 int pd_sqlite_last_error(struct pd_sqlite_connection *connection, char *text, size_t size);
 

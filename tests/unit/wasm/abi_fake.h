@@ -282,6 +282,11 @@ enum pd_call_result pd_call_trap_denied(struct pd_call *call, const char *format
     return fake_end(call, PD_GUEST_DENIED, 0);
 }
 
+const struct pd_import *pd_call_import(struct pd_call *call)
+{
+    return call->guest->import;
+}
+
 enum pd_call_result pd_call_trap_bounds(struct pd_call *call, const char *what)
 {
     return pd_call_trap(call, "%s::%s: %s: pointer out of bounds", call->guest->import->module,

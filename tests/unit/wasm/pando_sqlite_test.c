@@ -1,6 +1,8 @@
 /* pando::sqlite: failures as codes, answers into the guest's room, and closing. */
+#include "base/alloc.h"
 #include "sqlite_world.h"
 #include "wasm/abi_tables.h"
+#include "wasm/sqlite_places.h"
 
 #define OWN "pando::sqlite"
 #define CODE_CONSTRAINT 19u
@@ -53,6 +55,64 @@ static void what_fails_is_a_code_with_words(void **state)
     memset(actor_memory(actor, TEXT_AT), 0, 3);
     assert_int_equal(CALL(actor, OWN, "prepare", database, TEXT_AT, 3, ID_AT), CODE_ERROR);
     check_words(actor, database, "no zero bytes");
+}
+
+/* A call that is well has no words, and not those of the one before. */
+static void what_was_refused_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct actor *actor = &f->actor;
+    uint64_t database = open_database(actor, ":memory:");
+    uint64_t select = prepared(actor, database, "SELECT ?");
+    static const uint8_t lists[][16] = {{0}, {1}}; /* no value; NULL */
+    static const uint32_t sizes[] = {8, 16};
+    for (uint32_t i = 0; i < 2; i++) {
+        memset(actor_memory(actor, TEXT_AT), 0, 3);
+        assert_int_equal(CALL(actor, OWN, "prepare", database, TEXT_AT, 3, ID_AT), CODE_ERROR);
+        check_words(actor, database, "no zero bytes");
+        memcpy(actor_memory(actor, LIST_AT), lists[i], sizes[i]);
+        assert_int_equal(CALL(actor, OWN, "bind", select, LIST_AT, sizes[i]), CODE_OK);
+        assert_int_equal(CALL(actor, OWN, "error", database, ANSWER_AT, 400), 0);
+    }
+}
+
+/* A statement that gets no id is none: its database can be closed. */
+static void prepare_may_lack_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct actor *actor = &f->actor;
+    uint32_t failed = 0;
+    uint32_t well_in_row = 0;
+    for (uint64_t nth = 1; well_in_row < 40; nth++) {
+        uint64_t database = open_database(actor, ":memory:");
+        pd_alloc_fail_nth(nth);
+        uint32_t code = prepare_into(actor, database, "SELECT 1");
+        pd_alloc_fail_nth(0);
+        failed += code != CODE_OK;
+        well_in_row = code == CODE_OK ? well_in_row + 1 : 0;
+        if (code == CODE_OK) {
+            finalize(actor, actor_u64(actor, ID_AT));
+        } else {
+            assert_int_equal(code, CODE_NOMEM);
+            check_words(actor, database, "memory");
+        }
+        assert_int_equal(CALL(actor, OWN, "close", database), CODE_OK);
+    }
+    assert_true(failed > 3);
+}
+
+static void step_may_lack_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct actor *actor = &f->actor;
+    uint64_t database = open_database(actor, ":memory:");
+    uint64_t select = prepared(actor, database, "SELECT 1");
+    pd_alloc_fail_nth(1);
+    uint32_t code = (uint32_t)CALL(actor, OWN, "step", select);
+    pd_alloc_fail_nth(0);
+    assert_int_equal(code, CODE_NOMEM);
+    check_words(actor, database, "no memory for a step");
+    assert_int_equal(CALL(actor, OWN, "step", select), ROW);
 }
 
 static void statements_have_a_limit(void **state)
@@ -111,6 +171,48 @@ static void what_is_closed_is_gone_and_others_have_its_place(void **state)
     assert_says(TRAP(actor, OWN, "close", 1), "no connection");
 }
 
+static void wake_nobody(void *process)
+{
+    (void)process;
+}
+
+/* What closing takes back may be much: it waits for its turn, as statements do. Who is killed
+ * meanwhile has his database closed all the same. */
+static void closing_waits_for_a_place(void **state)
+{
+    struct fixture *f = *state;
+    struct actor other = spawn(f);
+    uint64_t kept = open_database(&other, "a.db");
+    must(&other, kept, "CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+    for (int is_killed = 0; is_killed < 2; is_killed++) {
+        struct actor actor = spawn(f);
+        uint64_t database = open_database(&actor, "a.db");
+        must(&actor, database, "BEGIN EXCLUSIVE; DELETE FROM t");
+        struct pd_sqlite_place places[PD_SQLITE_PLACES_MAX];
+        memset(places, 0, sizeof places);
+        for (uint32_t i = 0; i < PD_SQLITE_PLACES_MAX; i++) {
+            assert_true(pd_sqlite_place_take(&places[i], 40 + i, wake_nobody, NULL));
+        }
+        BEGIN(&actor, OWN, "close", database);
+        actor_finish(&actor); /* nothing is left to run */
+        assert_true(actor_is_waiting(&actor));
+        if (is_killed) {
+            assert_int_equal(pd_mailbox_kill(f->world.environment, actor.pid, PD_EXIT_KILLED, NULL),
+                             PD_OK);
+            actor_finish(&actor);
+            assert_false(actor_lives(&actor));
+        }
+        for (uint32_t i = 0; i < PD_SQLITE_PLACES_MAX; i++) {
+            pd_sqlite_place_give(&places[i]);
+        }
+        if (!is_killed) {
+            actor_finish(&actor);
+            assert_int_equal(actor_result(&actor), CODE_OK);
+        }
+        assert_int_equal(number_of(&other, kept, "SELECT count(*) FROM t"), 1);
+    }
+}
+
 static void ids_and_pointers_that_are_none_trap(void **state)
 {
     struct fixture *f = *state;
@@ -127,7 +229,7 @@ static void ids_and_pointers_that_are_none_trap(void **state)
             }
             const uint64_t arguments[4] = {is_open ? 1 : 0, 0, 0, 0};
             assert_says(actor_trap(&actor, import->module, import->name, arguments, 4),
-                        is_connection ? "no connection" : "no statement");
+                        is_connection ? OWN ": no connection" : OWN ": no statement");
         }
     }
     struct actor actor = spawn(f);
@@ -139,16 +241,20 @@ static void ids_and_pointers_that_are_none_trap(void **state)
     actor = spawn(f);
     (void)open_database(&actor, ":memory:");
     uint64_t statement = prepared(&actor, 0, "SELECT ?");
-    assert_says(TRAP(&actor, OWN, "bind", statement, LIST_AT, 3), "not a list");
+    assert_says(TRAP(&actor, OWN, "bind", statement, LIST_AT, 3), OWN "::bind: not a list");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_fails_is_a_code_with_words),
+        TEST(what_was_refused_is_forgotten),
+        TEST(prepare_may_lack_memory),
+        TEST(step_may_lack_memory),
         TEST(statements_have_a_limit),
         TEST(answers_come_into_the_room_that_is_given),
         TEST(what_is_closed_is_gone_and_others_have_its_place),
+        TEST(closing_waits_for_a_place),
         TEST(ids_and_pointers_that_are_none_trap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
