@@ -61,16 +61,37 @@ static bool has_memory(const struct pd_call *call, uint64_t bytes)
     return held <= bytes_max && bytes <= bytes_max - held;
 }
 
+/* What counts already, before it is there: of a socket to be. */
+struct share {
+    struct pd_memory_budget *budget; /* NULL: nothing to give back */
+    uint64_t bytes;
+};
+
 /* Count what it will take, before it does. False: the actor, or all guests, may not have it. */
-static bool charge(const struct pd_call *call, struct pd_net_socket *socket, uint64_t bytes)
+static bool take_share(const struct pd_call *call, uint64_t bytes, struct share *share_out)
 {
     struct pd_memory_budget *budget = pd_call_process(call)->system->budget;
     if (!has_memory(call, bytes) || (budget != NULL && !pd_memory_budget_take(budget, bytes))) {
         return false;
     }
-    socket->charged = bytes;
-    socket->budget = budget;
+    *share_out = (struct share){.budget = budget, .bytes = bytes};
     return true;
+}
+
+static void give_share(struct share *share)
+{
+    if (share->budget != NULL) {
+        pd_memory_budget_give(share->budget, share->bytes);
+    }
+    *share = (struct share){.budget = NULL};
+}
+
+/* The socket gives it back from here on. */
+static void hand_over(struct share *share, struct pd_net_socket *socket)
+{
+    socket->charged = share->bytes;
+    socket->budget = share->budget;
+    *share = (struct share){.budget = NULL};
 }
 
 static enum pd_call_result refuse_memory(struct pd_call *call, unsigned id_argument, uint64_t bytes)
@@ -89,6 +110,38 @@ static bool read_span(struct pd_call *call, unsigned first, const char *what, st
     span->size = pd_call_u32(call, first + 1);
     span->bytes = pd_call_bytes(call, pd_call_u32(call, first), (uint32_t)span->size, what);
     return span->bytes != NULL;
+}
+
+/* A listener with that identity; NULL: *result_out is the call's. */
+static struct pd_net_socket *listen_with(struct pd_call *call, struct pd_sockets *sockets,
+                                         const struct pd_socket_address *address,
+                                         struct pd_span certificate, struct pd_span key,
+                                         enum pd_call_result *result_out)
+{
+    struct pd_socket_identity *identity = NULL;
+    int error = sockets->ops->tls_server_identity(certificate, key, &identity);
+    if (error != 0) {
+        *result_out = fail(call, 5, "the certificate and its key", error);
+        return NULL;
+    }
+    struct pd_socket *opened = NULL;
+    error = sockets->ops->listen(sockets, pd_net_owner(call), address, pd_net_is_v6_only(call),
+                                 &opened);
+    if (error != 0) {
+        char text[PD_NET_ADDRESS_TEXT_SIZE];
+        pd_net_address_text(address, text);
+        sockets->ops->tls_identity_release(identity);
+        *result_out = pd_net_error(call, 5, text, error);
+        return NULL;
+    }
+    struct pd_net_socket *socket = pd_net_socket_create(sockets, opened);
+    if (socket == NULL) {
+        sockets->ops->tls_identity_release(identity);
+        *result_out = pd_net_status(call, 5, PD_ERR_NO_MEMORY);
+        return NULL;
+    }
+    socket->identity = identity;
+    return socket;
 }
 
 enum pd_call_result pd_net_tls_bind(struct pd_call *call)
@@ -119,31 +172,16 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
                              CHAIN_BYTES_MAX, KEY_BYTES_MAX);
     }
     uint64_t bytes = certificate.size * PD_NET_TLS_CERTIFICATE_FACTOR;
-    if (!has_memory(call, bytes)) {
+    struct share share;
+    if (!take_share(call, bytes, &share)) {
         return refuse_memory(call, 5, bytes);
     }
-    struct pd_socket_identity *identity = NULL;
-    int error = sockets->ops->tls_server_identity(certificate, key, &identity);
-    if (error != 0) {
-        return fail(call, 5, "the certificate and its key", error);
-    }
-    struct pd_socket *opened = NULL;
-    error = sockets->ops->listen(sockets, pd_net_owner(call), &address, pd_net_is_v6_only(call),
-                                 &opened);
-    if (error != 0) {
-        sockets->ops->tls_identity_release(identity);
-        return pd_net_error(call, 5, text, error);
-    }
-    struct pd_net_socket *socket = pd_net_socket_create(sockets, opened);
+    struct pd_net_socket *socket = listen_with(call, sockets, &address, certificate, key, &result);
     if (socket == NULL) {
-        sockets->ops->tls_identity_release(identity);
-        return pd_net_status(call, 5, PD_ERR_NO_MEMORY);
+        give_share(&share);
+        return result;
     }
-    socket->identity = identity;
-    if (!charge(call, socket, bytes)) {
-        pd_net_socket_release(socket);
-        return refuse_memory(call, 5, bytes);
-    }
+    hand_over(&share, socket);
     return pd_net_answer_socket(call, &net->tls_listeners, socket, 5);
 }
 
@@ -175,10 +213,12 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
     if (socket == NULL) {
         return pd_net_status(call, 1, PD_ERR_NO_MEMORY);
     }
-    if (!charge(call, socket, PD_NET_TLS_STREAM_BYTES)) {
+    struct share share;
+    if (!take_share(call, PD_NET_TLS_STREAM_BYTES, &share)) {
         pd_net_socket_release(socket);
         return refuse_memory(call, 1, PD_NET_TLS_STREAM_BYTES);
     }
+    hand_over(&share, socket);
     error = ops->tls_open(socket->socket, listener->identity, NULL, false, &socket->tls);
     if (error != 0) {
         pd_net_socket_release(socket);
@@ -349,7 +389,7 @@ struct connecting {
     struct pd_net_socket *socket; /* being connected, or shaking hands */
     struct pd_socket_wait wait;
     uint64_t deadline_ns;
-    uint64_t bytes; /* that the stream counts */
+    struct share share; /* the stream's to be: from before its certificates are read */
     bool is_address;
     bool is_looked_up;
     uint16_t port;
@@ -378,6 +418,7 @@ static void end(struct connecting *way)
     if (way->identity != NULL) {
         way->sockets->ops->tls_identity_release(way->identity);
     }
+    give_share(&way->share);
     pd_free(way);
 }
 
@@ -462,10 +503,6 @@ static bool begin_next(struct pd_call *call, struct connecting *way,
             *result_out = pd_net_status(call, 4, PD_ERR_NO_MEMORY);
             return false;
         }
-        if (!charge(call, way->socket, way->bytes)) {
-            *result_out = refuse_memory(call, 4, way->bytes);
-            return false;
-        }
         return true;
     }
     *result_out = way->error != 0 ? fail(call, 4, way->host, way->error)
@@ -523,6 +560,7 @@ static enum pd_call_result go_on(struct pd_call *call)
         }
         if (error == 0) {
             struct pd_net_socket *socket = pd_net_socket_share(way->socket);
+            hand_over(&way->share, socket);
             return over(call, pd_net_answer_socket(call, &pd_call_process(call)->net->tls_streams,
                                                    socket, 4));
         }
@@ -565,9 +603,9 @@ static bool read_roots(struct pd_call *call, struct connecting *way,
                                     "at most %u bytes of certificates are taken", ROOTS_BYTES_MAX);
         return false;
     }
-    way->bytes = PD_NET_TLS_STREAM_BYTES + whole * PD_NET_TLS_CERTIFICATE_FACTOR;
-    if (!has_memory(call, way->bytes)) {
-        *result_out = refuse_memory(call, 4, way->bytes);
+    uint64_t bytes = PD_NET_TLS_STREAM_BYTES + whole * PD_NET_TLS_CERTIFICATE_FACTOR;
+    if (!take_share(call, bytes, &way->share)) {
+        *result_out = refuse_memory(call, 4, bytes);
         return false;
     }
     int error = way->sockets->ops->tls_client_identity(way->sockets, roots, count, &way->identity);

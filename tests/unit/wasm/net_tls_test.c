@@ -738,6 +738,43 @@ static void what_tls_takes_counts_as_memory(void **state)
     f->world.system.budget = NULL;
 }
 
+/* Who may not have it gets nothing parsed; who waits, for a name or a peer, is counted. */
+static void memory_counts_before_certificates_are_read(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    struct pem nonsense = ours;
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    uint64_t certificate = ours.certificate_size * PD_NET_TLS_CERTIFICATE_FACTOR;
+    uint16_t port = 0;
+    memset(nonsense.certificate, 'x', nonsense.certificate_size);
+    f->world.system.budget = &budget;
+    (void)listen_tls(&server, &ours, &port);
+    assert_int_equal(atomic_load(&budget.bytes), certificate);
+    budget.bytes_max = certificate;
+    assert_int_equal(bind_with(&server, &nonsense, &ours), 1);
+    assert_says(net_error(f, &server), "no memory for TLS");
+    begin_connect(&client, "localhost", port, &nonsense, FOREVER);
+    assert_int_equal(actor_result(&client), 1);
+    assert_says(net_error(f, &client), "no memory for TLS");
+    budget.bytes_max = UINT64_MAX;
+    assert_int_equal(bind_with(&server, &nonsense, &ours), 1);
+    assert_says(net_error(f, &server), "the certificate and its key");
+    begin_connect(&client, "localhost", port, &nonsense, FOREVER);
+    assert_int_equal(actor_result(&client), 1);
+    assert_says(net_error(f, &client), "the certificates");
+    assert_int_equal(atomic_load(&budget.bytes), certificate);
+    begin_connect(&client, "localhost", port, &ours, FOREVER); /* nobody accepts it */
+    assert_true(actor_is_waiting(&client));
+    assert_int_equal(atomic_load(&budget.bytes), PD_NET_TLS_STREAM_BYTES + 2 * certificate);
+    net_kill(f, &client);
+    assert_int_equal(atomic_load(&budget.bytes), certificate);
+    net_kill(f, &server);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    f->world.system.budget = NULL;
+}
+
 static void an_actor_has_as_much_of_tls_as_its_memory_may(void **state)
 {
     struct net_fixture *f = *state;
@@ -782,6 +819,7 @@ int main(void)
         NET_TEST(unknown_ids_and_bad_pointers_trap),
         NET_TEST(answers_need_a_place),
         NET_TEST(what_tls_takes_counts_as_memory),
+        NET_TEST(memory_counts_before_certificates_are_read),
         NET_TEST(an_actor_has_as_much_of_tls_as_its_memory_may),
     };
     return cmocka_run_group_tests(tests, make_pems, NULL);
