@@ -7,7 +7,7 @@ cluster=$work/cluster
 free_base() {
     local keeper
     exec {keeper}< <(exec python3 - $$ <<'PYTHON'
-import os, random, socket, sys, time
+import os, random, select, socket, sys
 
 def is_free(port, kind):
     with socket.socket(socket.AF_INET, kind) as probe:
@@ -34,8 +34,10 @@ def take():
 
 base, name = take()
 print(base, flush=True)
-while os.path.exists(f"/proc/{sys.argv[1]}"):
-    time.sleep(1)
+try:
+    select.select([os.pidfd_open(int(sys.argv[1]))], [], [])  # until the test has ended
+except ProcessLookupError:
+    pass  # it has
 PYTHON
     )
     children+=("$!")

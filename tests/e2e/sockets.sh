@@ -13,17 +13,17 @@ serve() {
     "$PANDO" run "${options[@]}" "$server" "$@" >"$work/server.out" 2>"$work/server.err" &
     server_pid=$!
     children+=("$server_pid")
-    port=$(python3 - "$work/server.out" "$server_pid" <<'PY'
-import os, re, sys, time
-for _ in range(2400):
-    found = re.search(r"listening on 127\.0\.0\.1:(\d+)", open(sys.argv[1]).read())
-    if found:
-        print(found.group(1))
-        break
-    os.kill(int(sys.argv[2]), 0)
-    time.sleep(0.05)
-PY
-    )
+    find_port
+}
+
+# The port that the server says it listens at, in $port.
+find_port() {
+    eventually listens
+    [ -n "$port" ] || { fail "the server has ended: $(cat "$work/server.err")"; finish; }
+}
+listens() {
+    port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/server.out")
+    [ -n "$port" ] || ! kill -0 "$server_pid" 2>/dev/null
 }
 
 stop() {
@@ -175,35 +175,28 @@ few_descriptors() {
     descriptors=$(find "/proc/$server_pid/fd" -type l | wc -l)
     [ "$descriptors" -le 64 ]
 }
-end=$((SECONDS + 120))
-until few_descriptors || [ "$SECONDS" -ge "$end" ]; do sleep 0.1; done
-few_descriptors || fail "$descriptors descriptors are left after all clients have gone"
+eventually few_descriptors
 stop
 
 # --- Descriptors that run out ----------------------------------------------------------------------
 
 # Half of 128 is for guests: the rest of 100 clients wait or are turned away, and the server goes on.
+: >"$work/server.out"
 (ulimit -n 128 && exec "$PANDO" run --net local "$server" 0) >"$work/server.out" 2>"$work/server.err" &
 server_pid=$!
 children+=("$server_pid")
-port=$(python3 - "$work/server.out" "$work/server.err" "$server_pid" <<'PY'
-import os, re, socket, sys, time
-port = None
-for _ in range(2400):
-    found = re.search(r"listening on 127\.0\.0\.1:(\d+)", open(sys.argv[1]).read())
-    if found:
-        port = int(found.group(1))
-        break
-    os.kill(int(sys.argv[3]), 0)
-    time.sleep(0.05)
-clients = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(100)]
-for _ in range(2400):
-    if "os error 24" in open(sys.argv[2]).read():
-        break
-    time.sleep(0.05)
-print(port)
-PY
-)
+find_port
+mkfifo "$work/hold"
+python3 -c 'import socket, sys
+clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=120) for _ in range(100)]
+sys.stdin.read()' "$port" <"$work/hold" &
+crowd=$!
+children+=("$crowd")
+exec {hold}>"$work/hold"
+ran_out() { grep -q "os error 24" "$work/server.err"; }
+eventually ran_out
+exec {hold}>&-
+wait "$crowd" || fail "not all of the crowd could connect"
 grep -q "accept: accepting a connection: Too many open files (os error 24)" "$work/server.err" ||
     fail "the guest was not told that descriptors ran out: $(head -n 3 "$work/server.err")"
 client good "$port"
