@@ -31,10 +31,4 @@ string(CONCAT content
   "#define PD_BUILD_TYPE \"${BUILD_TYPE}\"\n"
   "#define PD_BUILD_SANITIZE \"${SANITIZE}\"\n\n"
   "#endif\n")
-set(old "")
-if(EXISTS ${OUTPUT})
-  file(READ ${OUTPUT} old)
-endif()
-if(NOT old STREQUAL content)
-  file(WRITE ${OUTPUT} "${content}")
-endif()
+file(CONFIGURE OUTPUT ${OUTPUT} CONTENT "${content}" @ONLY) # only if it changed

@@ -61,11 +61,5 @@ string(CONCAT text
   "${rows}"
   "    {NULL, NULL, NULL, 0, false},\n"
   "};\n")
-# Git touches its index often: what did not change is not compiled anew.
-set(former "")
-if(EXISTS ${OUTPUT})
-  file(READ ${OUTPUT} former)
-endif()
-if(NOT former STREQUAL text)
-  file(WRITE ${OUTPUT} "${text}")
-endif()
+# Git touches its index often: written only if it changed, so that it is not compiled anew.
+file(CONFIGURE OUTPUT ${OUTPUT} CONTENT "${text}" @ONLY)
