@@ -159,13 +159,12 @@ fn parts_of(slices: &[IoSlice<'_>]) -> Vec<abi::net::Part> {
         .collect()
 }
 
-/// What TCP and TLS streams have in common: what they read and write, that clones share the stream,
-/// that it closes with the last, and that it travels.
-macro_rules! stream {
-    ($name:ident, $read:ident, $write:ident, $flush:ident, $clone:ident, $drop:ident, $push:ident,
-     $take:ident) => {
+/// What streams and UDP sockets have in common: clones share it, it closes with the last, and it
+/// travels.
+macro_rules! shared {
+    ($name:ident, $clone:ident, $drop:ident, $push:ident, $take:ident) => {
         impl $name {
-            /// A further handle of the same stream, which closes with the last one.
+            /// A further handle of the same one, which closes with the last.
             pub fn try_clone(&self) -> io::Result<$name> {
                 // SAFETY: takes a number alone.
                 Ok($name(unsafe { abi::net::$clone(self.0) }))
@@ -191,6 +190,18 @@ macro_rules! stream {
             }
         }
 
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: takes a number alone.
+                unsafe { abi::net::$drop(self.0) };
+            }
+        }
+    };
+}
+
+/// What TCP and TLS streams have in common beside that: what they read and write.
+macro_rules! stream {
+    ($name:ident, $read:ident, $write:ident, $flush:ident) => {
         impl Read for &$name {
             fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
                 let mut count = 0;
@@ -244,6 +255,38 @@ macro_rules! stream {
                 (&*self).flush()
             }
         }
+    };
+}
+
+/// What listeners have in common, and UDP sockets: an address of their own.
+macro_rules! local_addr {
+    ($name:ident, $local_addr:ident) => {
+        impl $name {
+            /// Where it is.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                let mut list = 0;
+                // SAFETY: takes a number, and writes one.
+                let code = unsafe { abi::net::$local_addr(self.0, &mut list) };
+                only(code, list)
+            }
+        }
+    };
+}
+
+/// What listeners have in common beside that.
+macro_rules! listener {
+    ($name:ident, $stream:ident, $accept:ident, $drop:ident) => {
+        impl $name {
+            /// The next connection, however long it takes. A handshake is part of its first read or
+            /// write.
+            pub fn accept(&self) -> io::Result<($stream, SocketAddr)> {
+                let (mut id, mut peer) = (0, 0);
+                // SAFETY: takes a number, and writes two.
+                let code = unsafe { abi::net::$accept(self.0, &mut id, &mut peer) };
+                let stream = $stream(done(code, id)?);
+                Ok((stream, only(OK, peer)?))
+            }
+        }
 
         impl Drop for $name {
             fn drop(&mut self) {
@@ -260,16 +303,8 @@ macro_rules! stream {
 #[derive(Debug)]
 pub struct TcpStream(u64);
 
-stream!(
-    TcpStream,
-    tcp_read,
-    tcp_write_vectored,
-    tcp_flush,
-    clone_tcp_stream,
-    drop_tcp_stream,
-    push_tcp_stream,
-    take_tcp_stream
-);
+shared!(TcpStream, clone_tcp_stream, drop_tcp_stream, push_tcp_stream, take_tcp_stream);
+stream!(TcpStream, tcp_read, tcp_write_vectored, tcp_flush);
 
 impl TcpStream {
     /// Connects to an address.
@@ -341,6 +376,9 @@ impl TcpStream {
 #[derive(Debug)]
 pub struct TcpListener(u64);
 
+local_addr!(TcpListener, tcp_local_addr);
+listener!(TcpListener, TcpStream, tcp_accept, drop_tcp_listener);
+
 impl TcpListener {
     /// Listens; port 0 is any free one, which [`TcpListener::local_addr`] tells.
     pub fn bind(at: SocketAddr) -> io::Result<TcpListener> {
@@ -359,30 +397,6 @@ impl TcpListener {
         };
         Ok(TcpListener(done(code, id)?))
     }
-
-    /// The next connection, however long it takes.
-    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (mut id, mut peer) = (0, 0);
-        // SAFETY: takes a number, and writes two.
-        let code = unsafe { abi::net::tcp_accept(self.0, &mut id, &mut peer) };
-        let stream = TcpStream(done(code, id)?);
-        Ok((stream, only(OK, peer)?))
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let mut list = 0;
-        // SAFETY: takes a number, and writes one.
-        let code = unsafe { abi::net::tcp_local_addr(self.0, &mut list) };
-        only(code, list)
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        // SAFETY: takes a number alone.
-        unsafe { abi::net::drop_tcp_listener(self.0) };
-    }
 }
 
 // --- UDP -----------------------------------------------------------------------------------------
@@ -390,6 +404,9 @@ impl Drop for TcpListener {
 /// Sends and receives datagrams.
 #[derive(Debug)]
 pub struct UdpSocket(u64);
+
+local_addr!(UdpSocket, udp_local_addr);
+shared!(UdpSocket, clone_udp_socket, drop_udp_socket, push_udp_socket, take_udp_socket);
 
 impl UdpSocket {
     /// Port 0 is any free one, which [`UdpSocket::local_addr`] tells.
@@ -448,48 +465,10 @@ impl UdpSocket {
         Ok(done(code, count)? as usize)
     }
 
-    /// Where it is.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let mut list = 0;
-        // SAFETY: takes a number, and writes one.
-        let code = unsafe { abi::net::udp_local_addr(self.0, &mut list) };
-        only(code, list)
-    }
-
     /// Whether it may send to broadcast addresses.
     pub fn set_broadcast(&self, may: bool) {
         // SAFETY: takes numbers alone.
         unsafe { abi::net::set_udp_socket_broadcast(self.0, may.into()) };
-    }
-
-    /// A further handle of the same socket, which closes with the last one.
-    pub fn try_clone(&self) -> io::Result<UdpSocket> {
-        // SAFETY: takes a number alone.
-        Ok(UdpSocket(unsafe { abi::net::clone_udp_socket(self.0) }))
-    }
-
-    /// Lets it leave this process with a message, as [`TcpStream::move_to`] does.
-    pub fn move_to(self, pid: Pid, tag: u64, bytes: &[u8]) {
-        create(tag, bytes);
-        // SAFETY: take numbers alone; the id is the message's now.
-        unsafe {
-            abi::message::push_udp_socket(self.0);
-            std::mem::forget(self);
-            abi::message::send(pid.0);
-        }
-    }
-
-    /// Takes the one that came with the message received last, as [`TcpStream::take`] does.
-    pub fn take() -> UdpSocket {
-        // SAFETY: takes a number alone.
-        UdpSocket(unsafe { abi::message::take_udp_socket(0) })
-    }
-}
-
-impl Drop for UdpSocket {
-    fn drop(&mut self) {
-        // SAFETY: takes a number alone.
-        unsafe { abi::net::drop_udp_socket(self.0) };
     }
 }
 
@@ -500,16 +479,8 @@ impl Drop for UdpSocket {
 #[derive(Debug)]
 pub struct TlsStream(u64);
 
-stream!(
-    TlsStream,
-    tls_read,
-    tls_write_vectored,
-    tls_flush,
-    clone_tls_stream,
-    drop_tls_stream,
-    push_tls_stream,
-    take_tls_stream
-);
+shared!(TlsStream, clone_tls_stream, drop_tls_stream, push_tls_stream, take_tls_stream);
+stream!(TlsStream, tls_read, tls_write_vectored, tls_flush);
 
 impl TlsStream {
     /// Connects to a host by name, which its certificate must bear. `roots`: certificates in PEM to
@@ -557,6 +528,9 @@ impl TlsStream {
 #[derive(Debug)]
 pub struct TlsListener(u64);
 
+local_addr!(TlsListener, tls_local_addr);
+listener!(TlsListener, TlsStream, tls_accept, drop_tls_listener);
+
 impl TlsListener {
     /// Listens with a certificate and its key, both in PEM.
     pub fn bind(at: SocketAddr, certificate: &str, key: &str) -> io::Result<TlsListener> {
@@ -578,29 +552,5 @@ impl TlsListener {
             )
         };
         Ok(TlsListener(done(code, id)?))
-    }
-
-    /// The next connection, however long it takes. Its handshake is part of its first read or write.
-    pub fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
-        let (mut id, mut peer) = (0, 0);
-        // SAFETY: takes a number, and writes two.
-        let code = unsafe { abi::net::tls_accept(self.0, &mut id, &mut peer) };
-        let stream = TlsStream(done(code, id)?);
-        Ok((stream, only(OK, peer)?))
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let mut list = 0;
-        // SAFETY: takes a number, and writes one.
-        let code = unsafe { abi::net::tls_local_addr(self.0, &mut list) };
-        only(code, list)
-    }
-}
-
-impl Drop for TlsListener {
-    fn drop(&mut self) {
-        // SAFETY: takes a number alone.
-        unsafe { abi::net::drop_tls_listener(self.0) };
     }
 }
