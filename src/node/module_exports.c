@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "wasm/leb.h"
+
 #define HEADER_SIZE 8u
 #define SECTION_TYPES 1
 #define SECTION_IMPORTS 2
@@ -18,27 +20,38 @@
 #define REFERENCE_NULL 0x63 /* a reference that says to what, in a number behind it */
 #define REFERENCE 0x64
 #define LIMIT_HAS_MAX 1u
-#define U32_BYTES_MAX 5u
 
-/* LEB128 as WebAssembly has it: of up to five bytes, also when fewer would do. */
-static bool take_u32(const uint8_t **at, const uint8_t *end, uint32_t *value_out)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < U32_BYTES_MAX && *at < end; i++) {
-        uint8_t byte = *(*at)++;
-        value |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            *value_out = (uint32_t)value;
-            return value <= UINT32_MAX;
-        }
-    }
-    return false;
-}
+/* A section's content, or what is left of it. */
+struct part {
+    const uint8_t *at;
+    const uint8_t *end;
+};
 
 /* Sections stand in the order of their numbers, but for the one of tags, and custom ones (0). */
 static bool is_past_exports(uint8_t section)
 {
     return section > SECTION_EXPORTS && section != SECTION_TAGS;
+}
+
+/* The section at *at, of which there is at least a byte; moves on. PD_ERR_UNKNOWN: it stands behind
+ * the exports; PD_ERR_FULL: more bytes are needed. */
+static enum pd_status next_section(const uint8_t **at, const uint8_t *end, uint8_t *section_out,
+                                   struct part *part_out)
+{
+    uint32_t length = 0;
+    *section_out = *(*at)++;
+    if (is_past_exports(*section_out)) {
+        return PD_ERR_UNKNOWN;
+    }
+    if (!pd_leb_u32(at, end, &length)) {
+        return *at == end ? PD_ERR_FULL : PD_ERR_INVALID;
+    }
+    if (length > (size_t)(end - *at)) {
+        return PD_ERR_FULL;
+    }
+    *part_out = (struct part){.at = *at, .end = *at + length};
+    *at += length;
+    return PD_OK;
 }
 
 enum pd_status pd_module_exports_begin(struct pd_module_exports *exports_out, const uint8_t *bytes,
@@ -55,25 +68,19 @@ enum pd_status pd_module_exports_begin(struct pd_module_exports *exports_out, co
     const uint8_t *end = bytes + size;
     *exports_out = (struct pd_module_exports){.at = end, .end = end, .left = 0};
     while (at < end) {
-        uint8_t section = *at++;
-        uint32_t length = 0;
-        if (is_past_exports(section)) {
-            return PD_OK;
-        }
-        if (!take_u32(&at, end, &length)) {
-            return at == end ? PD_ERR_FULL : PD_ERR_INVALID;
-        }
-        if (length > (size_t)(end - at)) {
-            return PD_ERR_FULL;
+        uint8_t section = 0;
+        struct part part;
+        enum pd_status status = next_section(&at, end, &section, &part);
+        if (status != PD_OK) {
+            return status == PD_ERR_UNKNOWN ? PD_OK : status;
         }
         if (section == SECTION_EXPORTS) {
-            exports_out->at = at;
-            exports_out->end = at + length;
-            return take_u32(&exports_out->at, exports_out->end, &exports_out->left)
+            exports_out->at = part.at;
+            exports_out->end = part.end;
+            return pd_leb_u32(&exports_out->at, exports_out->end, &exports_out->left)
                        ? PD_OK
                        : PD_ERR_INVALID;
         }
-        at += length;
     }
     return PD_ERR_FULL; /* unless it is all of it: then nothing is exported */
 }
@@ -82,7 +89,7 @@ static bool take_entry(struct pd_module_exports *exports, const char **name_out,
                        uint8_t *kind_out, uint32_t *index_out)
 {
     uint32_t size = 0;
-    if (!take_u32(&exports->at, exports->end, &size) ||
+    if (!pd_leb_u32(&exports->at, exports->end, &size) ||
         size >= (size_t)(exports->end - exports->at)) {
         return false;
     }
@@ -90,7 +97,7 @@ static bool take_entry(struct pd_module_exports *exports, const char **name_out,
     *size_out = size;
     exports->at += size;
     *kind_out = *exports->at++;
-    return take_u32(&exports->at, exports->end, index_out);
+    return pd_leb_u32(&exports->at, exports->end, index_out);
 }
 
 enum pd_status pd_module_exports_next(struct pd_module_exports *exports, const char **name_out,
@@ -112,11 +119,6 @@ enum pd_status pd_module_exports_next(struct pd_module_exports *exports, const c
 
 /* --- Types ------------------------------------------------------------------------------------ */
 
-struct part {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
 /* A section by its number; empty when there is none. False: they are no sections. */
 static bool find_section(const uint8_t *bytes, size_t size, uint8_t wanted, struct part *part_out)
 {
@@ -124,26 +126,23 @@ static bool find_section(const uint8_t *bytes, size_t size, uint8_t wanted, stru
     const uint8_t *end = bytes + size;
     *part_out = (struct part){.at = end, .end = end};
     while (at < end) {
-        uint8_t section = *at++;
-        uint32_t length = 0;
-        if (is_past_exports(section)) {
-            return true;
-        }
-        if (!take_u32(&at, end, &length) || length > (size_t)(end - at)) {
-            return false;
+        uint8_t section = 0;
+        struct part part;
+        enum pd_status status = next_section(&at, end, &section, &part);
+        if (status != PD_OK) {
+            return status == PD_ERR_UNKNOWN;
         }
         if (section == wanted) {
-            *part_out = (struct part){.at = at, .end = at + length};
+            *part_out = part;
             return true;
         }
-        at += length;
     }
     return true;
 }
 
 static bool take(struct part *part, uint32_t *value_out)
 {
-    return take_u32(&part->at, part->end, value_out);
+    return pd_leb_u32(&part->at, part->end, value_out);
 }
 
 static bool take_byte(struct part *part, uint8_t *byte_out)
