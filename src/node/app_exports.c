@@ -1,17 +1,16 @@
 /* Whether the modules of an application file export what it names, with parameters that its
  * arguments fit. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "node/app.h"
+#include "node/app_function.h"
 #include "node/module_exports.h"
 #include "wasm/module.h"
 
 #define FIRST_SIZE (64u << 10) /* the exports are near the beginning */
-#define NAMED_MAX 8u
-#define LINE_SIZE 2200u
+#define LINE_SIZE (PD_APP_FUNCTION_WHY_SIZE + 900u)
 
 struct reader {
     const struct pd_app_files *files;
@@ -48,42 +47,6 @@ static enum pd_status begin(struct reader *reader, const char *path,
     }
 }
 
-/* What a terminal shows as it is. */
-static bool is_plain(const char *name, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (name[i] <= ' ' || name[i] > '~') {
-            return false;
-        }
-    }
-    return size > 0 && size <= 64;
-}
-
-/* "; it exports main, ping and more", as far as there is room. */
-static void write_names(struct pd_module_exports exports, char *text, size_t size)
-{
-    const char *name = NULL;
-    size_t name_size = 0;
-    uint32_t index = 0;
-    uint32_t named = 0;
-    size_t used = 0;
-    while (pd_module_exports_next(&exports, &name, &name_size, &index) == PD_OK) {
-        if (!is_plain(name, name_size)) {
-            continue;
-        }
-        if (named == NAMED_MAX) {
-            (void)snprintf(text + used, size - used, " and more");
-            return;
-        }
-        used += (size_t)snprintf(text + used, size - used, "%s%.*s",
-                                 named == 0 ? "; it exports " : ", ", (int)name_size, name);
-        named++;
-    }
-    if (named == 0) {
-        (void)snprintf(text, size, "; it exports none");
-    }
-}
-
 static bool find_function(struct pd_module_exports exports, const char *wanted, uint32_t *index_out)
 {
     const char *name = NULL;
@@ -96,116 +59,39 @@ static bool find_function(struct pd_module_exports exports, const char *wanted, 
     return false;
 }
 
-PD_PRINTF(4, 5)
-static void tell(const struct pd_app_child *worker, const char *file,
-                 const struct pd_app_output *output, const char *format, ...)
+/* True: as far as is known here it can run. */
+static bool check_worker(const struct pd_app_child *worker, const struct reader *reader,
+                         struct pd_module_exports exports, char *why)
+{
+    struct pd_app_exports names = {.count = 0};
+    struct pd_module_type type;
+    uint32_t index = 0;
+    if (find_function(exports, worker->function, &index)) {
+        return pd_module_type_of(reader->bytes, reader->size, index, &type) != PD_OK ||
+               pd_app_function_fits(worker, &type, NULL, why);
+    }
+    const char *name = NULL;
+    size_t size = 0;
+    while (pd_module_exports_next(&exports, &name, &size, &index) == PD_OK) {
+        pd_app_exports_add(&names, name, size);
+    }
+    return pd_app_function_fits(worker, NULL, &names, why);
+}
+
+static void tell(const struct pd_app_child *worker, const char *file, const char *why,
+                 const struct pd_app_output *output)
 {
     char line[LINE_SIZE];
-    size_t used = (size_t)snprintf(line, sizeof line, "%.500s: line %u: %.300s: %.400s ", file,
-                                   worker->line, worker->path, worker->module);
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(line + used, sizeof line - used, format, arguments);
-    va_end(arguments);
+    (void)snprintf(line, sizeof line, "%.500s: line %u: %.300s: %s\n", file, worker->line,
+                   worker->path, why);
     output->write(output->context, line, strlen(line));
-    output->write(output->context, "\n", 1);
-}
-
-static const char *type_name(uint8_t type)
-{
-    switch (type) {
-    case PD_MODULE_I32:
-        return "i32";
-    case PD_MODULE_I64:
-        return "i64";
-    case PD_MODULE_F32:
-        return "f32";
-    case PD_MODULE_F64:
-        return "f64";
-    case PD_MODULE_V128:
-        return "v128";
-    default:
-        return "a reference";
-    }
-}
-
-/* "(i32, i64)" */
-static void write_params(const struct pd_module_type *type, char *text, size_t size)
-{
-    size_t used = (size_t)snprintf(text, size, "(");
-    for (uint32_t i = 0; i < type->param_count && i < PD_MODULE_TYPE_PARAMS_MAX; i++) {
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ",
-                                 type_name(type->params[i]));
-    }
-    (void)snprintf(text + used, size - used,
-                   type->param_count > PD_MODULE_TYPE_PARAMS_MAX ? ", and more)" : ")");
-}
-
-/* Which argument is of another type than its parameter; their count: none. The counts are equal. */
-static uint32_t find_misfit(const struct pd_app_child *worker, const struct pd_module_type *type)
-{
-    uint32_t i = 0;
-    while (i < worker->argument_count) {
-        uint8_t wanted = type->params[i];
-        bool is_integer = wanted == PD_MODULE_I32 || wanted == PD_MODULE_I64;
-        if (worker->arguments[i].is_vector ? wanted != PD_MODULE_V128 : !is_integer) {
-            break;
-        }
-        i++;
-    }
-    return i;
-}
-
-/* As running does. True: a process can begin with it. */
-static bool check_type(const struct pd_app_child *worker, const char *file,
-                       const struct pd_module_type *type, const struct pd_app_output *output)
-{
-    char params[PD_MODULE_TYPE_PARAMS_MAX * 16];
-    write_params(type, params, sizeof params);
-    if (type->result_count > 0) {
-        tell(worker, file, output,
-             "exports \"%.200s\" with %u results: a process begins with a function that gives none",
-             worker->function, type->result_count);
-        return false;
-    }
-    if (type->param_count != worker->argument_count ||
-        worker->argument_count > PD_MODULE_TYPE_PARAMS_MAX) {
-        tell(worker, file, output,
-             "exports \"%.200s\" with the parameters %s: `arguments` gives %u", worker->function,
-             params, worker->argument_count);
-        return false;
-    }
-    uint32_t misfit = find_misfit(worker, type);
-    if (misfit < worker->argument_count) {
-        tell(worker, file, output, "exports \"%.200s\" with the parameters %s: argument %u is %s",
-             worker->function, params, misfit + 1,
-             worker->arguments[misfit].is_vector ? "a v128" : "an integer, for i32 or i64");
-        return false;
-    }
-    return true;
-}
-
-/* True: as far as is known here it can run. */
-static bool check_worker(const struct pd_app_child *worker, const char *file,
-                         const struct reader *reader, struct pd_module_exports exports,
-                         const struct pd_app_output *output)
-{
-    uint32_t index = 0;
-    struct pd_module_type type;
-    if (!find_function(exports, worker->function, &index)) {
-        char names[(NAMED_MAX + 1) * 70];
-        write_names(exports, names, sizeof names);
-        tell(worker, file, output, "exports no function \"%.200s\"%s", worker->function, names);
-        return false;
-    }
-    return pd_module_type_of(reader->bytes, reader->size, index, &type) != PD_OK ||
-           check_type(worker, file, &type, output);
 }
 
 enum pd_status pd_app_check_exports(const struct pd_app *app, const char *file,
                                     const struct pd_app_files *files,
                                     const struct pd_app_output *output)
 {
+    char why[PD_APP_FUNCTION_WHY_SIZE];
     struct reader reader = {files, pd_alloc(FIRST_SIZE), 0, FIRST_SIZE};
     enum pd_status result = reader.bytes == NULL ? PD_ERR_NO_MEMORY : PD_OK;
     for (const struct pd_app_child *child = pd_app_next(&app->root);
@@ -217,7 +103,8 @@ enum pd_status pd_app_check_exports(const struct pd_app *app, const char *file,
         enum pd_status status = begin(&reader, child->module_path, &exports);
         if (status == PD_ERR_NO_MEMORY) {
             result = status;
-        } else if (status == PD_OK && !check_worker(child, file, &reader, exports, output)) {
+        } else if (status == PD_OK && !check_worker(child, &reader, exports, why)) {
+            tell(child, file, why, output);
             result = PD_ERR_INVALID;
         }
     }

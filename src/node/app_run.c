@@ -7,6 +7,7 @@
 #include "actor/mailbox.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "node/app_function.h"
 #include "wasm/wasi.h"
 
 #define PARAM_SIZE 17u
@@ -241,43 +242,55 @@ static enum pd_status make_rights(struct pd_app_run *run, const struct pd_app_ch
 
 /* --- Specs ------------------------------------------------------------------------------------ */
 
+/* The type of an export, as pando check reads it from the bytes. */
+static struct pd_module_type type_of(const struct pd_module_export *function)
+{
+    static const uint8_t values[] = {[WASMTIME_I32] = PD_MODULE_I32,
+                                     [WASMTIME_I64] = PD_MODULE_I64,
+                                     [WASMTIME_F32] = PD_MODULE_F32,
+                                     [WASMTIME_F64] = PD_MODULE_F64,
+                                     [WASMTIME_V128] = PD_MODULE_V128};
+    struct pd_module_type type = {.param_count = function->param_count,
+                                  .result_count = function->result_count};
+    for (uint32_t i = 0; i < function->param_count && i < PD_MODULE_PARAMS_MAX; i++) {
+        type.params[i] = function->params[i] < sizeof values ? values[function->params[i]] : 0;
+    }
+    return type;
+}
+
+static bool is_fitting(const struct pd_app_child *child, const struct pd_module *module,
+                       const struct pd_module_export *function, struct pd_module_message *message)
+{
+    _Static_assert(PD_APP_FUNCTION_WHY_SIZE <= sizeof message->text, "it is written there");
+    if (function != NULL) {
+        struct pd_module_type type = type_of(function);
+        return pd_app_function_fits(child, &type, NULL, message->text);
+    }
+    struct pd_app_exports names = {.count = 0};
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        pd_app_exports_add(&names, module->exports[i].name, module->exports[i].name_size);
+    }
+    return pd_app_function_fits(child, NULL, &names, message->text);
+}
+
 /* Encode the arguments by the function's own types (17 bytes each, see spawn_call.h). */
 static enum pd_status encode_arguments(const struct pd_app_child *child,
                                        const struct pd_module *module, uint8_t *bytes,
                                        struct pd_module_message *message)
 {
+    _Static_assert(PD_MODULE_TYPE_PARAMS_MAX == PD_MODULE_PARAMS_MAX, "as many as there is room");
     const struct pd_module_export *function =
         pd_module_find(module, child->function, strlen(child->function));
-    if (function == NULL) {
-        (void)snprintf(message->text, sizeof message->text, "%s exports no function \"%s\"",
-                       child->module, child->function);
-        return PD_ERR_INVALID;
-    }
-    if (function->param_count != child->argument_count) {
-        (void)snprintf(message->text, sizeof message->text,
-                       "function \"%s\" takes %u arguments, the file gives %u", child->function,
-                       function->param_count, child->argument_count);
+    if (!is_fitting(child, module, function, message)) {
         return PD_ERR_INVALID;
     }
     for (uint32_t i = 0; i < child->argument_count; i++) {
         const struct pd_app_argument *argument = &child->arguments[i];
-        bool is_integer =
-            function->params[i] == WASMTIME_I32 || function->params[i] == WASMTIME_I64;
-        bool is_fitting = argument->is_vector ? function->params[i] == WASMTIME_V128 : is_integer;
-        if (!is_fitting) {
-            (void)snprintf(message->text, sizeof message->text,
-                           "argument %u of function \"%s\" is of another type: integers and v128 "
-                           "can be given",
-                           i + 1, child->function);
-            return PD_ERR_INVALID;
-        }
+        bool is_short = function->params[i] == WASMTIME_I32;
         uint8_t *chunk = bytes + (size_t)i * PARAM_SIZE;
         memset(chunk, 0, PARAM_SIZE);
-        chunk[0] = argument->is_vector
-                       ? TYPE_V128
-                       : (function->params[i] == WASMTIME_I32 ? TYPE_I32 : TYPE_I64);
-        size_t size = argument->is_vector ? 16 : (function->params[i] == WASMTIME_I32 ? 4 : 8);
-        memcpy(chunk + 1, argument->bytes, size);
+        chunk[0] = argument->is_vector ? TYPE_V128 : (is_short ? TYPE_I32 : TYPE_I64);
+        memcpy(chunk + 1, argument->bytes, argument->is_vector ? 16 : (is_short ? 4 : 8));
     }
     return PD_OK;
 }
@@ -290,11 +303,6 @@ static enum pd_status make_worker_spec(struct pd_app_run *run, const struct pd_a
     struct pd_rights *rights = NULL;
     uint8_t arguments[PD_MODULE_PARAMS_MAX * PARAM_SIZE];
     enum pd_status status = load(run, child, &module, message);
-    if (status == PD_OK && child->argument_count > PD_MODULE_PARAMS_MAX) {
-        (void)snprintf(message->text, sizeof message->text, "at most %u arguments can be given",
-                       PD_MODULE_PARAMS_MAX);
-        status = PD_ERR_INVALID;
-    }
     if (status == PD_OK) {
         status = encode_arguments(child, module, arguments, message);
     }

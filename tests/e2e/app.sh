@@ -187,15 +187,17 @@ mistake 10 'children\[5\]\.module' ''
 printf 'name: shop\nchildren:\n  - {id: one, module: verbs.wasm, function: nope}\n' >"$app"
 for command in run check; do
     runs 1 "$command" "$app"
-    said 'line 3: shop/one: verbs.wasm exports no function "nope"'
+    said 'app.yaml: line 3: shop/one: verbs.wasm exports no function "nope"; it exports '
 done
-said '; it exports '
 
-# checks LINES WORDS: what `pando check` says of workers whose modules have other parameters than the file.
+# checks LINES WORDS: what is said, checking and running, of a worker whose module has another function than the file.
 checks() {
+    local command
     printf 'name: shop\nchildren:\n%s\n' "$1" >"$app"
-    runs 1 check "$app"
-    said "app.yaml: line 3: shop/one: verbs.wasm exports $2"
+    for command in run check; do
+        runs 1 "$command" "$app"
+        said "app.yaml: line 3: shop/one: verbs.wasm exports $2"
+    done
 }
 checks '  - {id: one, module: verbs.wasm, function: printer, arguments: [1]}' \
     '"printer" with the parameters (i64, i32): `arguments` gives 1'
