@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The SDKs of Rust and Go: sdk/<lang>/tests/features uses all of each, beside a node and, for what needs none, without.
-# (sdk/c: tests/guests/sdk.c and store_sdk.c.) A language whose tools are missing has a SKIP line of its own.
+# What Rust's counts is seen at a node's /metrics. (sdk/c: tests/guests/sdk.c and store_sdk.c.) A language whose tools are missing has a SKIP line of its own.
 # shellcheck source=tests/e2e/lib.sh
 user_cache=${XDG_CACHE_HOME-}
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+. "$(dirname "$0")/lib_cluster.sh"
 if [ -n "$user_cache" ]; then export XDG_CACHE_HOME=$user_cache; else unset XDG_CACHE_HOME; fi # large modules: keep their code
 if [ -n "${PANDO_SANITIZE-}" ]; then
     skip e2e/sdk 'what a sanitizer watches is Pando, and the same functions are called by the guests in C'
@@ -66,4 +68,29 @@ fi
 shown='pando start'
 kill -TERM "$started"
 wait_for_end 0
+
+# --- What it counts -------------------------------------------------------------------------------
+if [ -n "${module-}" ]; then # not Go's: a node wants the dense profile, which takes half a minute to compile it
+    printf 'name: metrics\nchildren: [{id: rust, module: %s, args: [metrics]}]\n' "$module" >"$work/metrics.yaml"
+    free_base
+    start_pando start --listen-client "127.0.0.1:$base" --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/metrics.yaml"
+    wait_for_text "try "
+    counted() {
+        curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" &&
+            grep -qxF 'pando_guest_metrics_refused_total 2' "$work/metrics"
+    }
+    eventually counted
+    while IFS= read -r line; do
+        grep -qxF -- "$line" "$work/metrics" || { fail "/metrics has no $line"; grep ^pando_guest "$work/metrics"; }
+    done <<'METRICS'
+pando_guest_counter_total{name="rust.done"} 42
+pando_guest_gauge{name="rust.open"} 12
+pando_guest_histogram_bucket{name="rust.seconds",le="0.25"} 1
+pando_guest_histogram_bucket{name="rust.seconds",le="4"} 2
+pando_guest_histogram_sum{name="rust.seconds"} 3.25
+pando_guest_histogram_count{name="rust.seconds"} 2
+METRICS
+    kill -TERM "$started"
+    wait_for_end 0
+fi
 finish

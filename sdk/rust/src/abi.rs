@@ -141,6 +141,18 @@ pub mod group {
     }
 }
 
+pub mod metrics {
+    #[link(wasm_import_module = "lunatic::metrics")]
+    extern "C" {
+        pub fn counter(name: *const u8, size: u32, value: u64);
+        pub fn increment_counter(name: *const u8, size: u32);
+        pub fn gauge(name: *const u8, size: u32, value: f64);
+        pub fn increment_gauge(name: *const u8, size: u32, value: f64);
+        pub fn decrement_gauge(name: *const u8, size: u32, value: f64);
+        pub fn histogram(name: *const u8, size: u32, value: f64);
+    }
+}
+
 pub mod supervisor {
     #[link(wasm_import_module = "pando::supervisor")]
     extern "C" {

@@ -43,6 +43,7 @@ pub mod group;
 pub mod info;
 pub mod kv;
 mod message;
+pub mod metrics;
 pub mod module;
 pub mod names;
 pub mod net;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pando::config::Config;
 use pando::group::{self, Joined};
 use pando::kv::{self, Code, Compare, Events, Lease, Op, Order, Range, Response, Txn};
+use pando::metrics::{Counter, Gauge, Histogram};
 use pando::names::{self, NameError};
 use pando::process::{self, Spawn};
 use pando::supervisor::{AutoShutdown, Child, Restart, Strategy, Supervisor};
@@ -386,7 +387,25 @@ fn children_at_the_store() {
     assert_eq!(next().text(), "[Ok(()), Err(Denied)]");
 }
 
+/// What `/metrics` of a node shows while this lives.
+fn metrics() {
+    let (done, open, seconds) = (Counter("rust.done"), Gauge("rust.open"), Histogram("rust.seconds"));
+    done.increment();
+    done.add(41);
+    open.set(10.5);
+    open.add(2.0);
+    open.subtract(0.5);
+    seconds.record(0.25);
+    seconds.record(3.0);
+    seconds.record(f64::NAN); // is dropped
+    Counter("").increment(); // and so is this
+}
+
 fn main() {
+    if std::env::args().any(|word| word == "metrics") {
+        metrics();
+        receive(FOREVER);
+    }
     messages();
     calls();
     watching();
