@@ -13,6 +13,7 @@ for profile in dense guarded; do
 person 1
 person 2
 ages 63'
+    runs 0 run --profile $profile "$guest" try
 done
 
 # A second time the table is there already, and what it has stays.

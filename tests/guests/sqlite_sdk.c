@@ -1,6 +1,6 @@
-/* Every function of pando/sqlite.h once. Its argument says which part: "write" makes people.db,
- * "read" reads it in another process, "shut" finds no directory. Exit code 0, or the line that is
- * wrong. */
+/* Every function of pando/sqlite.h and sqlite_try.h once. Its argument says which part: "write"
+ * makes people.db, "read" reads it in another process, "try" works with codes, "shut" finds no
+ * directory. Exit code 0, or the line that is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +92,77 @@ static void read_people(void)
     CHECK(pando_sqlite_last_error(database, &words, &size) == PANDO_SQLITE_OK && size == 0);
 }
 
+static void check_words(uint64_t database, const char *wanted)
+{
+    char words[PANDO_SQLITE_WORDS_SIZE];
+    char small[4] = "old";
+    uint32_t size = pando_sqlite_try_error(database, words, sizeof words);
+    CHECK(size == strlen(words) && strstr(words, wanted) != NULL);
+    CHECK(pando_sqlite_try_error(database, small, sizeof small) == size && small[0] == '\0');
+}
+
+static void try_statements(uint64_t database)
+{
+    uint64_t insert = 0;
+    char words[PANDO_SQLITE_WORDS_SIZE];
+    uint8_t room[64];
+    CHECK(pando_sqlite_execute(database, "CREATE TABLE t(name UNIQUE)") == PANDO_SQLITE_OK);
+    CHECK(pando_sqlite_try_error(database, words, sizeof words) == 0 && words[0] == '\0');
+    CHECK(pando_sqlite_try_prepare(database, "SELECT nowhere", &insert) == PANDO_SQLITE_ERROR);
+    check_words(database, "no such column: nowhere");
+    CHECK(pando_sqlite_try_prepare(database, "INSERT INTO t VALUES (?)", &insert) == 0);
+    struct pando_sqlite_list list = pando_sqlite_list(room, sizeof room);
+    pando_sqlite_add_text(&list, "Ada");
+    CHECK(pando_sqlite_try_bind(insert, &list) == PANDO_SQLITE_OK);
+    CHECK(pando_sqlite_try_step(insert) == PANDO_SQLITE_DONE);
+    CHECK(pando_sqlite_try_step(insert) == PANDO_SQLITE_CONSTRAINT);
+    check_words(database, "UNIQUE");
+    CHECK(pando_sqlite_try_bind(insert, &list) == PANDO_SQLITE_MISUSE);
+    pando_sqlite_reset(insert);
+    pando_sqlite_add_null(&list); /* the statement has one parameter */
+    CHECK(pando_sqlite_try_bind(insert, &list) == PANDO_SQLITE_RANGE);
+    while (!list.is_full) {
+        pando_sqlite_add_int(&list, 1);
+    }
+    CHECK(pando_sqlite_try_bind(insert, &list) == PANDO_SQLITE_TOOBIG);
+    pando_sqlite_finalize(insert);
+}
+
+static void try_rows(uint64_t database)
+{
+    static const char sql[] = "SELECT name, 7 AS seven FROM t";
+    uint64_t select = 0;
+    uint8_t room[64];
+    uint32_t size = 0;
+    struct pando_sqlite_row row;
+    struct pando_sqlite_value value;
+    CHECK(pando_sqlite_try_prepare(database, sql, &select) == PANDO_SQLITE_OK);
+    CHECK(!pando_sqlite_try_names(select, room, 8, &row, &size) && size == 8 + 12 + 13);
+    CHECK(pando_sqlite_try_names(select, room, sizeof room, &row, &size) && size == 33);
+    CHECK(memcmp(pando_sqlite_next_name(&row, &size), "name", 4) == 0 && size == 4);
+    CHECK(memcmp(pando_sqlite_next_name(&row, &size), "seven", 5) == 0 && size == 5);
+    CHECK(pando_sqlite_next_name(&row, &size) == NULL);
+    CHECK(pando_sqlite_try_step(select) == PANDO_SQLITE_ROW);
+    CHECK(!pando_sqlite_try_row(select, room, 34, &row, &size) && size == 8 + 15 + 12);
+    CHECK(pando_sqlite_try_row(select, room, size, &row, &size));
+    CHECK(pando_sqlite_next(&row, &value) && value.size == 3 && memcmp(value.bytes, "Ada", 3) == 0);
+    CHECK(pando_sqlite_next(&row, &value) && value.integer == 7);
+    CHECK(!pando_sqlite_next(&row, &value));
+    CHECK(pando_sqlite_close(database) == PANDO_SQLITE_BUSY);
+    check_words(database, "it has statements");
+    pando_sqlite_finalize(select);
+}
+
+static void try_all(void)
+{
+    for (int i = 0; i < 20; i++) { /* more than may be open at a time */
+        uint64_t database = open_database(":memory:");
+        try_statements(database);
+        try_rows(database);
+        CHECK(pando_sqlite_close(database) == PANDO_SQLITE_OK);
+    }
+}
+
 static void find_no_directory(void)
 {
     uint64_t database = open_database(":memory:");
@@ -106,6 +177,8 @@ int main(int count, char **arguments)
         write_people();
     } else if (strcmp(arguments[1], "read") == 0) {
         read_people();
+    } else if (strcmp(arguments[1], "try") == 0) {
+        try_all();
     } else {
         find_no_directory();
     }

@@ -587,13 +587,12 @@ static void long_programs_have_short_strings(void **state)
     char text[400];
     assert_int_equal(pd_sqlite_connection_open(connection, "", text, sizeof text), SQLITE_OK);
     assert_int_equal(insert_sum(connection, 150, 1048000), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 700, 1048000), SQLITE_TOOBIG);
-    assert_int_equal(insert_sum(connection, 700, 131000), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 3000, 131000), SQLITE_TOOBIG);
-    assert_int_equal(insert_sum(connection, 3000, 32000), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 9000, 2), SQLITE_NOMEM);
+    assert_int_equal(insert_sum(connection, 300, 1048000), SQLITE_TOOBIG);
+    assert_int_equal(insert_sum(connection, 300, 131000), SQLITE_OK);
+    assert_int_equal(insert_sum(connection, 2000, 131000), SQLITE_TOOBIG);
+    assert_int_equal(insert_sum(connection, 7500, 2), SQLITE_NOMEM);
     /* A program within one: it is as long as any, and its strings as short. */
-    assert_int_equal(insert_sum(connection, 3000, 2), SQLITE_OK);
+    assert_int_equal(insert_sum(connection, 2000, 32000), SQLITE_OK);
     assert_int_equal(pd_sqlite_execute(connection, "ALTER TABLE sums ADD COLUMN b CHECK (b <> 1)"),
                      SQLITE_OK);
     assert_int_equal(insert_sum(connection, 150, 131000), SQLITE_OK);
@@ -612,7 +611,7 @@ static void long_programs_have_short_strings(void **state)
         struct pd_sqlite_statement *statement = NULL;
         struct pd_sqlite_statement *other = NULL;
         uint32_t nameless = 0;
-        char *table = sums(i == 0 ? 700 : 150);
+        char *table = sums(i == 0 ? 300 : 150);
         assert_int_equal(pd_sqlite_execute(connection, table), SQLITE_OK);
         free(table);
         assert_int_equal(pd_sqlite_prepare(connection, insert, strlen(insert), &statement),
@@ -622,7 +621,7 @@ static void long_programs_have_short_strings(void **state)
         nameless = 0;
         assert_int_equal(pd_sqlite_bind(other, &bind, &nameless), SQLITE_OK);
         if (i == 1) { /* it is prepared again, and its program does not fit any more */
-            table = sums(700);
+            table = sums(300);
             assert_int_equal(pd_sqlite_execute(connection, table), SQLITE_OK);
             free(table);
         }

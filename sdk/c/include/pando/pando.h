@@ -15,6 +15,7 @@
 #include "process.h"
 #include "registry.h"
 #include "sqlite.h"
+#include "sqlite_try.h"
 #include "supervisor.h"
 #include "timer.h"
 #include "trap.h"

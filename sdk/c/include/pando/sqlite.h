@@ -2,7 +2,8 @@
  *
  * Where      In what was given with --dir (or the application file): each file of a database is
  *            found there and nowhere else. "" is a temporary database, ":memory:" one in memory;
- *            those need no directory. A database stays open until the process ends; 16 at most.
+ *            those need no directory. A database stays open until the process ends, or
+ *            pando_sqlite_close (sqlite_try.h); 16 at most.
  * Waiting    A call suspends this process, never a thread. Who holds a lock makes others fail with
  *            PANDO_SQLITE_BUSY at once, or after `PRAGMA busy_timeout` (at most 1,000 ms).
  * Answers    Rows, names and errors come to the one room that PANDO_SQLITE_ROOM makes, and are good
@@ -13,7 +14,7 @@
  * Codes      SQLite's own (sqlite.org/rescode.html); 0 is well.
  * Traps      SQL that cannot be prepared, a step that fails, a parameter that is not there, an
  *            answer larger than the room. Where that can happen to a correct program, use
- *            pando_sqlite_execute, or pando_trap_catch around it. */
+ *            pando_sqlite_execute, or the functions of sqlite_try.h. */
 #ifndef PANDO_SQLITE_H
 #define PANDO_SQLITE_H
 
@@ -220,15 +221,24 @@ static inline void pando_sqlite_add_text(struct pando_sqlite_list *list, const c
     pando_sqlite_add_bytes(list, PANDO_SQLITE_TEXT, text, pando_text_size(text));
 }
 
-/* Bind the list. False: it did not fit into its room. Traps: there are fewer parameters, a text is
- * not UTF-8, or the statement is in the middle of its rows (pando_sqlite_reset). */
-static inline bool pando_sqlite_bind(uint64_t statement, struct pando_sqlite_list *list)
+/* Write the count in front of the values. False: they did not fit into the room. */
+static inline bool pando_sqlite_list_end(struct pando_sqlite_list *list)
 {
     if (list->is_full) {
         return false;
     }
     for (uint32_t i = 0; i < 8; i++) {
         list->bytes[i] = (uint8_t)((uint64_t)list->count >> (8 * i));
+    }
+    return true;
+}
+
+/* Bind the list. False: it did not fit into its room. Traps: there are fewer parameters, a text is
+ * not UTF-8, or the statement is in the middle of its rows (pando_sqlite_reset). */
+static inline bool pando_sqlite_bind(uint64_t statement, struct pando_sqlite_list *list)
+{
+    if (!pando_sqlite_list_end(list)) {
+        return false;
     }
     pando_import_sqlite_bind(statement, list->bytes, list->size);
     return true;
