@@ -65,6 +65,9 @@ struct pd_transport_handler {
     void (*lost)(void *state, uint64_t node);
     /* That peer says that this node was removed from the cluster, for good. */
     void (*removed)(void *state, uint64_t node);
+    /* What had come in together was told, and what is sent from here leaves together: by transports
+     * whose operations say that they settle, after any of the others. */
+    void (*settled)(void *state);
     void *state;
 };
 
@@ -91,6 +94,7 @@ struct pd_transport_counters {
 };
 
 struct pd_transport_ops {
+    bool settles; /* the handler's `settled` is called */
     /* From now on the handler is called. Once. */
     void (*start)(struct pd_transport *transport, const struct pd_transport_handler *handler);
     /* When it returns no call is under way and none will come. What waits is dropped. */

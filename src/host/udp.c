@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +55,7 @@ struct pd_udp {
     int alarm;
     uint64_t alarm_ns; /* when it goes off; PD_TIME_NEVER: it does not */
     uv_async_t async;
-    pthread_t thread;
+    struct pd_thread thread;
     bool is_started;
     atomic_bool is_stopping;
     bool has_pending; /* what the socket did not take */
@@ -358,27 +357,25 @@ static void on_wake(uv_async_t *async)
     }
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
     struct pd_udp *udp = argument;
     (void)uv_poll_start(&udp->timer, UV_READABLE, on_due);
     (void)uv_poll_start(&udp->poll, UV_READABLE, on_ready);
     turn(udp);
     (void)uv_run(&udp->loop, UV_RUN_DEFAULT);
-    return NULL;
 }
 
 static enum pd_status start(struct pd_datagram_loop *loop, const struct pd_datagram_user *user)
 {
     struct pd_udp *udp = of(loop);
     pd_assert(!udp->is_started);
+    struct pd_host *host = udp->config.host;
     udp->user = *user;
-    if (pthread_create(&udp->thread, NULL, run, udp) != 0) {
-        return PD_ERR_IO;
-    }
-    (void)pthread_setname_np(udp->thread, "pando-net");
-    udp->is_started = true;
-    return PD_OK;
+    enum pd_status status =
+        host->ops->thread_start(host, "pando-net", PD_THREAD_HIGH, run, udp, &udp->thread);
+    udp->is_started = status == PD_OK;
+    return status;
 }
 
 static void wake(struct pd_datagram_loop *loop)
@@ -392,7 +389,7 @@ static void stop(struct pd_datagram_loop *loop)
     if (udp->is_started) {
         atomic_store(&udp->is_stopping, true);
         wake(loop);
-        (void)pthread_join(udp->thread, NULL);
+        udp->config.host->ops->thread_join(udp->config.host, udp->thread);
         udp->is_started = false;
     }
 }

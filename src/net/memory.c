@@ -128,9 +128,13 @@ static void hand_out(struct node *node)
             node->counters.received_bytes += note->size;
         }
         struct pd_transport_handler handler = node->handler;
+        bool is_last = node->notes == NULL;
         (void)pthread_mutex_unlock(&hub->lock);
         tell(&handler, note);
         pd_free(note);
+        if (is_last && handler.settled != NULL) {
+            handler.settled(handler.state);
+        }
         (void)pthread_mutex_lock(&hub->lock);
     }
     node->is_told = false;
@@ -336,6 +340,7 @@ void pd_net_memory_destroy(struct pd_net_memory *hub)
 struct pd_transport *pd_net_memory_transport(struct pd_net_memory *hub, uint64_t node)
 {
     static const struct pd_transport_ops ops = {
+        .settles = true,
         .start = start,
         .stop = stop,
         .set_peers = set_peers,

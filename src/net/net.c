@@ -84,6 +84,7 @@ struct pd_net {
     struct pd_transport_handler handler; /* message is NULL: nobody listens */
     bool is_greeted;                     /* it was told who is connected */
     atomic_bool must_greet;
+    bool must_settle; /* the handler was told something; the loop's */
 
     struct counts counts;
     pthread_mutex_t counters_lock;
@@ -503,6 +504,7 @@ static void tell_transport(struct pd_net *net, const struct pd_net_event *event)
     (void)pthread_mutex_lock(&net->handler_lock);
     const struct pd_transport_handler *handler = &net->handler;
     bool is_heard = handler->message != NULL && net->is_greeted;
+    net->must_settle = net->must_settle || is_heard;
     if (is_heard && event->kind == PD_NET_MESSAGE) {
         handler->message(handler->state, event->node, event->lane, event->bytes);
     } else if (is_heard && event->kind == PD_NET_PEER_CONNECTED && handler->connected != NULL) {
@@ -534,6 +536,21 @@ static void greet(struct pd_net *net)
         net->handler.connected(net->handler.state, nodes[i]);
     }
     (void)pthread_mutex_unlock(&net->handler_lock);
+}
+
+/* True: it was told something, and that was all. */
+static bool settle(struct pd_net *net)
+{
+    if (!net->must_settle) {
+        return false;
+    }
+    net->must_settle = false;
+    (void)pthread_mutex_lock(&net->handler_lock);
+    if (net->handler.settled != NULL) {
+        net->handler.settled(net->handler.state);
+    }
+    (void)pthread_mutex_unlock(&net->handler_lock);
+    return true;
 }
 
 static void tell_service(struct pd_net *net, const struct pd_net_event *event)
@@ -648,7 +665,7 @@ static void on_turn(void *state, uint64_t now_ns)
     bool is_busy = true;
     while (is_busy) {
         bool had_posts = do_posts(net, now_ns);
-        is_busy = tell_events(net) || had_posts;
+        is_busy = tell_events(net) || had_posts || settle(net);
     }
     look_at_round_trips(net, now_ns);
     (void)pthread_mutex_lock(&net->counters_lock);
@@ -726,6 +743,7 @@ static void destroy(struct pd_net *net)
 enum pd_status pd_net_open(const struct pd_net_config *config, struct pd_net **net_out)
 {
     static const struct pd_transport_ops ops = {
+        .settles = true,
         .start = start,
         .stop = stop,
         .set_peers = set_peers,

@@ -1,10 +1,10 @@
 /* server - a node in a process: the threads, files and clock around one replica (replica.h).
  *
  * Model      Who holds the core calls the replica, gives it the time and its ticks, and serves its
- *            outputs: the core thread, or for a moment the log thread. The log thread writes and
- *            syncs one batch at a time; what comes in meanwhile is the next batch. The store thread
- *            writes behind; reader threads fetch rows. They hand over through queues without locks,
- *            and sleep when they have nothing to do.
+ *            outputs: the core thread, or for a moment the log's or the transport's. The log thread
+ *            writes and syncs one batch at a time; what comes in meanwhile is the next batch. The
+ *            store thread writes behind; reader threads fetch rows. They hand over through queues
+ *            without locks, and sleep when they have nothing to do.
  * Folder     FOLDER/node.json (who this is), FOLDER/log, FOLDER/store. It is held against every
  *            other process while the server is open. A store that cannot be read is put aside as
  *            FOLDER/store.damaged-N, and rebuilt.

@@ -4,7 +4,11 @@
  * durable. That one has just been woken by the disk; handing the news to a sleeping core thread,
  * and getting the next batch back, would cost two wake-ups for each write of a client that waits
  * for it. It goes back to the disk as soon as there is a batch to write, and leaves the rest to the
- * core thread. */
+ * core thread.
+ *
+ * And the transport's thread, for what came from other nodes: a heartbeat and its answer, or the
+ * acknowledgement that a whole round of reads waits for, would otherwise cost a wake-up there and
+ * one back. It works a few slices, whose messages it then sends itself, and leaves the rest. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,6 +21,7 @@
  * them, so that they share a log write; and slices of its work. */
 #define EVENTS_A_TURN 256u
 #define SLICES_A_TURN 32u
+#define SLICES_OF_NET 4u /* others' packets wait meanwhile */
 #define STORE_ROWS_AT_ONCE 1024u
 #define HANDOVER_NS UINT64_C(1000000000) /* for a lead to be taken over, at the end */
 
@@ -437,6 +442,13 @@ static void deliver(struct pd_server *server, struct pd_server_message *message)
 
 /* -- The loop ---------------------------------------------------------------------------------- */
 
+/* Whose thread holds the core. */
+enum holder {
+    HOLDER_CORE = 0,
+    HOLDER_LOG,
+    HOLDER_NET
+};
+
 /* true: a tick was due. */
 static bool look_at_clock(struct pd_server *server)
 {
@@ -481,11 +493,12 @@ static void serve_all(struct pd_server *server)
 }
 
 /* True: there is more to do at once. The log thread leaves it where a batch waits. */
-static bool work(struct pd_server *server, bool is_log)
+static bool work(struct pd_server *server, enum holder holder)
 {
     bool more = true;
-    for (uint32_t i = 0; i < SLICES_A_TURN && more && !server->has_failed &&
-                         !(is_log && i > 0 && batch_waits(server));
+    uint32_t slices = holder == HOLDER_NET ? SLICES_OF_NET : SLICES_A_TURN;
+    for (uint32_t i = 0; i < slices && more && !server->has_failed &&
+                         !(holder == HOLDER_LOG && i > 0 && batch_waits(server));
          i++) {
         serve_all(server);
         if (i > 0 && !server->has_failed && server->config.replica.slow_ns != 0) {
@@ -498,7 +511,7 @@ static bool work(struct pd_server *server, bool is_log)
     return more && !server->has_failed;
 }
 
-static void turn(struct pd_server *server, bool is_log)
+static void turn(struct pd_server *server, enum holder holder)
 {
     if (server->unread == NULL) {
         server->unread = pd_server_take(&server->inbox);
@@ -510,7 +523,7 @@ static void turn(struct pd_server *server, bool is_log)
         deliver(server, message);
     }
     uint64_t applied = pd_replica_applied_count(server->replica);
-    server->more = work(server, is_log);
+    server->more = work(server, holder);
     if (pd_replica_applied_count(server->replica) != applied) {
         pd_histogram_add(&server->gauges.apply, pd_host_now_ns(server->host) - server->now_ns);
     }
@@ -573,7 +586,7 @@ static bool run_core(struct pd_server *server)
         }
         atomic_store(&server->has_rest, false);
         while (has_work(server)) {
-            turn(server, false);
+            turn(server, HOLDER_CORE);
         }
         tell_ready(server);
         if (is_finished(server)) {
@@ -591,7 +604,7 @@ void pd_server_core_from_log(struct pd_server *server)
             return;
         }
         while (has_work(server) && !batch_waits(server)) {
-            turn(server, true);
+            turn(server, HOLDER_LOG);
         }
         bool has_rest = server->more || server->unread != NULL;
         if (has_rest) {
@@ -603,6 +616,26 @@ void pd_server_core_from_log(struct pd_server *server)
             return;
         }
     } while (has_news(server));
+}
+
+void pd_server_core_from_net(struct pd_server *server)
+{
+    if (atomic_exchange(&server->core_is_held, true)) {
+        return; /* who holds it looks at the inbox after it has let go */
+    }
+    /* Where a batch is being written there are entries to take and to apply beside it, and other
+     * packets: that is better done on two threads. */
+    if (!server->log_is_busy && has_work(server)) {
+        turn(server, HOLDER_NET);
+    }
+    bool has_rest = server->more || server->unread != NULL;
+    if (has_rest) {
+        atomic_store(&server->has_rest, true);
+    }
+    atomic_store(&server->core_is_held, false);
+    if (has_rest || has_news(server)) {
+        pd_server_wake(server->host, &server->inbox);
+    }
 }
 
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message)
@@ -618,7 +651,7 @@ void pd_server_nudge_core(struct pd_server *server)
     }
 }
 
-/* Until there is news, or a tick. While the log thread holds the core, news are its own: when it
+/* Until there is news, or a tick. While another thread holds the core, news are its own: when it
  * leaves some behind it wakes this one. */
 static void sleep_until_tick(struct pd_server *server)
 {

@@ -306,8 +306,8 @@ struct pd_server {
     atomic_bool was_removed;
     struct pd_event ready;
 
-    atomic_bool core_is_held;          /* by the core thread or the log thread */
-    atomic_bool has_rest;              /* the log thread left work to the core thread */
+    atomic_bool core_is_held;          /* by the core, the log or the transport's thread */
+    atomic_bool has_rest;              /* another thread left work to the core thread */
     atomic_uint_least64_t tick_due_ns; /* written by who holds the core */
 
     /* What follows belongs to who holds the core. */
@@ -358,6 +358,9 @@ void pd_server_core_main(void *argument);
 /* The log thread has put its news into the inbox: it runs the core, unless that is held, until a
  * batch waits to be written. */
 void pd_server_core_from_log(struct pd_server *server);
+/* The transport's thread has put messages into the inbox: it runs the core for a moment, unless
+ * that is held. What is sent leaves with the packets that this thread writes next. */
+void pd_server_core_from_net(struct pd_server *server);
 /* Put it into the inbox, and see that somebody looks there. */
 void pd_server_wake_core(struct pd_server *server, struct pd_server_message *message);
 void pd_server_nudge_core(struct pd_server *server);

@@ -271,7 +271,10 @@ static void take(struct pd_server *server, enum pd_server_kind kind, uint64_t fr
         memcpy(packet->bytes, bytes.bytes, bytes.size);
     }
     pd_server_count(&peers->counters.packets, 1);
-    pd_server_wake_core(server, &packet->message);
+    pd_server_put(&server->inbox, &packet->message);
+    if (!peers->transport->ops->settles) {
+        pd_server_nudge_core(server);
+    }
 }
 
 static void on_message(void *state, uint64_t from, enum pd_transport_lane lane,
@@ -289,6 +292,11 @@ static void on_lost(void *state, uint64_t node)
 static void on_removed(void *state, uint64_t node)
 {
     take(state, PD_SERVER_PEER_REMOVED, node, (struct pd_span){NULL, 0});
+}
+
+static void on_settled(void *state)
+{
+    pd_server_core_from_net(state);
 }
 
 /* -- The table --------------------------------------------------------------------------------- */
@@ -533,8 +541,11 @@ void pd_server_peers_start(struct pd_server *server)
     if (peers->transport == NULL) {
         return;
     }
-    const struct pd_transport_handler handler = {
-        .message = on_message, .lost = on_lost, .removed = on_removed, .state = server};
+    const struct pd_transport_handler handler = {.message = on_message,
+                                                 .lost = on_lost,
+                                                 .removed = on_removed,
+                                                 .settled = on_settled,
+                                                 .state = server};
     peers->is_started = true;
     follow_directory(server);
     peers->transport->ops->start(peers->transport, &handler);

@@ -50,8 +50,13 @@ struct node {
     uint32_t requests;
     uint32_t cancelled;
     bool echoes_messages;
+    bool counts_when_settled; /* then node 1 is told how many messages came since */
+    uint32_t unsettled;
+    uint64_t settled_count; /* as the other node counts */
     char text[128];
 };
+
+#define COUNT_BYTES 9u /* of a message that tells a count; no other is that long */
 
 static void tell(struct node *node)
 {
@@ -104,6 +109,8 @@ static void on_message(void *state, uint64_t from, enum pd_transport_lane lane,
     }
     (void)pthread_mutex_lock(&node->lock);
     node->messages[lane]++;
+    node->unsettled++;
+    node->settled_count += bytes.size == COUNT_BYTES ? number : 0;
     node->out_of_order += number == node->next[lane] ? 0 : 1;
     node->next[lane] = number + 1;
     node->bytes += bytes.size;
@@ -182,6 +189,21 @@ static void on_ended(void *state, uint64_t link, uint64_t correlation, enum pd_s
     tell(node);
 }
 
+static void on_settled(void *state)
+{
+    struct node *node = state;
+    (void)pthread_mutex_lock(&node->lock);
+    uint8_t count[COUNT_BYTES] = {0};
+    pd_put_u64(count, node->unsettled);
+    bool counts = node->counts_when_settled && node->unsettled > 0;
+    node->unsettled = 0;
+    (void)pthread_mutex_unlock(&node->lock);
+    if (counts) {
+        (void)node->transport->ops->send(node->transport, 1, PD_TRANSPORT_RAFT,
+                                         (struct pd_span){count, sizeof count});
+    }
+}
+
 /* -- Nodes ------------------------------------------------------------------------------------- */
 
 static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_trains)
@@ -214,8 +236,12 @@ static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_
     config.offer_count = 2;
     assert_int_equal(pd_net_open(&config, &node->net), PD_OK);
     node->transport = pd_net_transport(node->net);
-    const struct pd_transport_handler handler = {
-        .message = on_message, .connected = on_connected, .lost = on_lost, .state = node};
+    const struct pd_transport_handler handler = {.message = on_message,
+                                                 .connected = on_connected,
+                                                 .lost = on_lost,
+                                                 .settled = on_settled,
+                                                 .state = node};
+    assert_true(node->transport->ops->settles);
     node->transport->ops->start(node->transport, &handler);
 }
 
@@ -295,6 +321,27 @@ static void messages_and_snapshots(bool no_trains)
     close_node(&two);
     WAIT_FOR(&one, one.lost == 1); /* it has said goodbye */
     assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, 0, 8), PD_ERR_CLOSED);
+    close_node(&one);
+}
+
+/* No message is the last that is told without `settled` behind it, and what is sent there
+ * leaves. */
+static void what_came_together_is_settled(void **state)
+{
+    (void)state;
+    static struct node one;
+    static struct node two;
+    open_node(&one, 1, 0, false);
+    open_node(&two, 2, 0, false);
+    introduce(&one, &two);
+    two.counts_when_settled = true;
+    for (uint64_t i = 1; i <= 500; i++) {
+        assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, i, 8), PD_OK);
+        if (i % 100 == 0) {
+            WAIT_FOR(&one, one.settled_count == i);
+        }
+    }
+    close_node(&two);
     close_node(&one);
 }
 
@@ -499,6 +546,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_processes_and_one_is_killed),
+        cmocka_unit_test(what_came_together_is_settled),
         cmocka_unit_test(messages_pass_in_trains),
         cmocka_unit_test(messages_pass_one_by_one),
         cmocka_unit_test(a_lane_that_is_full_says_so),
