@@ -10,6 +10,7 @@
 #include "base/postbox.h"
 #include "host/folder.h"
 #include "node/gateway_peers.h"
+#include "node/gateway_reads.h"
 #include "node/gateway_writes.h"
 #include "node/members.h"
 #include "node/replica_about.h"
@@ -27,6 +28,9 @@ _Static_assert(PD_BACKEND_CHUNK_LAST == PD_SNAPSHOT_END, "the gateway looks at a
 /* A correlation of the server's is the gateway's, below 2^56, and the request's kind: what an
  * answer is depends on what was asked. */
 #define KIND_SHIFT 56u
+#define CORRELATION_MASK ((UINT64_C(1) << KIND_SHIFT) - 1)
+/* And of a read that was gathered. */
+#define GATHERED (UINT64_C(1) << 61)
 /* Of requests without an answer that anybody waits for. */
 #define CORRELATION_NOBODY (UINT64_C(1) << 62)
 
@@ -50,6 +54,8 @@ struct pd_gateway_backend {
     struct pd_server_client client;
     struct pd_backend_events events;
     struct pd_gateway_writes writes;
+    struct pd_gateway_reads reads;
+    enum pd_replica_outcome reads_outcome; /* of those that are refused */
     struct pd_gateway_peers peers;
     struct pd_event closed;
     struct pd_postbox posts;
@@ -217,6 +223,22 @@ static void send_writes(struct pd_gateway_backend *backend)
     }
 }
 
+static void send_reads(struct pd_gateway_backend *backend)
+{
+    uint64_t tag = 0;
+    struct pd_span request;
+    uint64_t now = pd_host_now_ns(backend->config.host);
+    while (pd_gateway_reads_next(&backend->reads, now, &tag, &request)) {
+        enum pd_status status = submit_bytes(backend, tag, request);
+        if (status != PD_OK) {
+            /* They are told so from `expire`: here nothing may be answered. */
+            backend->reads_outcome =
+                status == PD_ERR_CLOSED ? PD_REPLICA_NOT_READY : PD_REPLICA_BUSY;
+            pd_gateway_reads_refused(&backend->reads);
+        }
+    }
+}
+
 static enum pd_status submit_watch(struct pd_gateway_backend *backend, uint64_t correlation,
                                    const struct pd_backend_watch *watch)
 {
@@ -312,12 +334,19 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
         .number = request->number,
         .body = request->body,
     };
-    return submit_head(backend, tag_of(correlation, request->kind), &head);
+    uint64_t tag = tag_of(correlation, request->kind);
+    if (request->kind == PD_BACKEND_READ && !request->serializable) {
+        struct pd_span bytes = encode(backend, &head);
+        return bytes.size == 0 ? PD_ERR_NO_MEMORY
+                               : pd_gateway_reads_add(&backend->reads, tag | GATHERED, bytes);
+    }
+    return submit_head(backend, tag, &head);
 }
 
 static void submitted(struct pd_backend *interface)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
+    send_reads(backend);
     if (backend->has_submitted) {
         backend->has_submitted = false;
         pd_server_nudge(backend->config.server);
@@ -581,8 +610,12 @@ static void take_answer(struct pd_gateway_backend *backend, uint64_t tag, struct
             give(backend, correlation, PD_BACKEND_WRITE, outcome, &head);
         }
     } else if (tag != CORRELATION_NOBODY) {
+        if ((tag & GATHERED) != 0) {
+            pd_gateway_reads_answered(&backend->reads, now);
+            tag &= ~GATHERED;
+        }
         enum pd_backend_kind kind = (enum pd_backend_kind)(tag >> KIND_SHIFT);
-        uint64_t correlation = tag & ((UINT64_C(1) << KIND_SHIFT) - 1);
+        uint64_t correlation = tag & CORRELATION_MASK;
         give(backend, correlation, kind, head.outcome, &head);
     }
 }
@@ -607,6 +640,7 @@ static void drain(struct pd_backend *interface)
     }
     pd_gateway_peers_drain(&backend->peers);
     send_writes(backend);
+    send_reads(backend);
 }
 
 static enum pd_status peer_open(struct pd_backend *interface, struct pd_backend_peer *peer)
@@ -633,7 +667,9 @@ static uint64_t deadline_ns(const struct pd_backend *interface)
 {
     const struct pd_gateway_backend *backend =
         (const struct pd_gateway_backend *)(const void *)interface;
-    return pd_gateway_writes_deadline_ns(&backend->writes);
+    uint64_t writes = pd_gateway_writes_deadline_ns(&backend->writes);
+    uint64_t reads = pd_gateway_reads_deadline_ns(&backend->reads);
+    return reads < writes ? reads : writes;
 }
 
 static void expire(struct pd_backend *interface, uint64_t now)
@@ -641,11 +677,16 @@ static void expire(struct pd_backend *interface, uint64_t now)
     struct pd_gateway_backend *backend = backend_of(interface);
     const struct pd_replica_answer_head nothing = {.outcome = PD_REPLICA_NOT_READY};
     uint64_t correlation = 0;
+    while (pd_gateway_reads_next_refused(&backend->reads, &correlation)) {
+        give(backend, correlation & CORRELATION_MASK, PD_BACKEND_READ, backend->reads_outcome,
+             &nothing);
+    }
     enum pd_replica_outcome outcome = PD_REPLICA_OK;
     while (pd_gateway_writes_expired(&backend->writes, now, &correlation, &outcome)) {
         give(backend, correlation, PD_BACKEND_WRITE, outcome, &nothing);
     }
     send_writes(backend);
+    send_reads(backend);
 }
 
 static void attach(struct pd_backend *interface, const struct pd_backend_events *events)
@@ -751,6 +792,7 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
     }
     pd_gateway_peers_deinit(&backend->peers);
     pd_gateway_writes_deinit(&backend->writes);
+    pd_gateway_reads_deinit(&backend->reads);
     pd_free(backend->store_folder);
     pd_free(backend->room);
     pd_free(backend);
