@@ -583,8 +583,8 @@ static struct pd_span output(void *state)
     size_t size = left < PART_MAX ? left : PART_MAX;
     struct pd_span part = {size == 0 ? NULL : text->bytes + http->output_at, size};
     http->output_at += size;
-    (void)pd_service_output(http->shared->service, &http->client,
-                            size == left ? 0 : text->capacity);
+    /* What is handed out last lies here until its owner has sent it, and asks again. */
+    (void)pd_service_output(http->shared->service, &http->client, size == 0 ? 0 : text->capacity);
     http->was_active = http->was_active || size > 0;
     return part;
 }

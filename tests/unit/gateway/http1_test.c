@@ -509,6 +509,37 @@ static void a_stream_that_is_not_read_is_held(void **state)
     http_close(http);
 }
 
+static uint64_t waiting_bytes(const struct http *http)
+{
+    struct pd_service_counters counters;
+    pd_service_counters(http->world.service, &counters);
+    return counters.output_bytes;
+}
+
+/* Whoever was given the last of it may still have to wait for the client: it is held until then. */
+static void an_answer_counts_until_it_has_left(void **state)
+{
+    (void)state;
+    static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct http *http = open_default();
+    http_take(http, ask, sizeof ask - 1);
+    const size_t held = http->state->output.capacity;
+    const size_t size = http->state->output.size;
+    assert_int_equal(waiting_bytes(http), held);
+    struct pd_span whole = pd_http1_protocol.output(http->state);
+    assert_int_equal(whole.size, size); /* all of it, in one part */
+    assert_int_equal(waiting_bytes(http), held);
+    assert_int_equal(pd_http1_protocol.output(http->state).size, 0);
+    assert_int_equal(waiting_bytes(http), 0);
+    http_take(http, ask, sizeof ask - 1);
+    (void)pd_http1_protocol.output(http->state);
+    assert_true(waiting_bytes(http) > 0);
+    pd_http1_protocol.close(http->state); /* the client is gone before it has left */
+    assert_int_equal(waiting_bytes(http), 0);
+    world_close(&http->world);
+    free(http);
+}
+
 /* -- Pages ------------------------------------------------------------------------------------- */
 
 static void health_is_what_the_node_says(void **state)
@@ -694,6 +725,7 @@ int main(void)
         cmocka_unit_test(a_watch_that_fails_says_so_in_its_line),
         cmocka_unit_test(keepalives_are_values_one_behind_the_other),
         cmocka_unit_test(a_stream_that_is_not_read_is_held),
+        cmocka_unit_test(an_answer_counts_until_it_has_left),
         cmocka_unit_test(health_is_what_the_node_says),
         cmocka_unit_test(readiness_names_each_check),
         cmocka_unit_test(a_page_waits_for_the_node_no_longer_than_it_may),
