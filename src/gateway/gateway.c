@@ -289,6 +289,7 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
                                               .service = gateway->service,
                                               .backend = gateway->backend,
                                               .gateway_counters = &gateway->counters,
+                                              .native_counters = &gateway->native.counters,
                                               .version = config->service.version};
     gateway->native = (struct pd_native_shared){
         .config = config->native, .service = gateway->service, .backend = gateway->backend};

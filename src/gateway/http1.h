@@ -39,6 +39,7 @@ struct pd_http1_counters {
 };
 
 struct pd_gateway_counters;
+struct pd_native_counters;
 
 /* What all connections of a gateway share. */
 struct pd_http1_shared {
@@ -46,7 +47,8 @@ struct pd_http1_shared {
     struct pd_service *service;
     struct pd_backend *backend;                         /* the service's */
     const struct pd_gateway_counters *gateway_counters; /* without the service's */
-    const char *version;                                /* told as the server's */
+    const struct pd_native_counters *native_counters;
+    const char *version; /* told as the server's */
     struct pd_http1_counters counters;
     size_t bodies_bytes; /* held now */
 };

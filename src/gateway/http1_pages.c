@@ -128,6 +128,7 @@ static void answer_metrics(struct pd_http1 *http)
         .member_id = shared->backend->member_id,
         .figures = shared->backend->ops->figures == NULL ? NULL : &figures,
         .counters = &counters,
+        .native = shared->native_counters,
         .http = &shared->counters,
     };
     if (metrics.figures != NULL) {

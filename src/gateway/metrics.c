@@ -135,6 +135,28 @@ static void write_tls(const struct pd_gateway_counters *counters, struct pd_text
                           counters->tls_not);
 }
 
+static void write_native(const struct pd_native_counters *native, struct pd_text *text)
+{
+    pd_prometheus_counter(text, "pando_native_connections_total",
+                          "Connections that spoke the node's own protocol.", native->connections);
+    pd_prometheus_counter(text, "pando_native_connections_refused_total",
+                          "Of that protocol, for which there was no room.",
+                          native->connections_refused);
+    pd_prometheus_counter(text, "pando_native_frames_total", "Requests over that protocol.",
+                          native->frames);
+    pd_prometheus_counter(text, "pando_native_bad_frames_total",
+                          "Connections that ended, for a frame was too large.", native->bad_frames);
+    pd_prometheus_counter(text, "pando_native_late_frames_total",
+                          "Connections that ended, for a frame did not come whole in time.",
+                          native->late_frames);
+    pd_prometheus_counter(text, "pando_native_crowded_total",
+                          "Connections that ended, for too much was held that was not whole.",
+                          native->crowded);
+    pd_prometheus_counter(text, "pando_native_cut_off_total",
+                          "Connections that ended, for they did not read what waited for them.",
+                          native->cut_off);
+}
+
 static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
 {
     const struct pd_gateway_counters *counters = metrics->counters;
@@ -156,6 +178,7 @@ static void write_port(const struct pd_metrics *metrics, struct pd_text *text)
                         "Watches of this port's clients.", service->watches);
     pd_prometheus_gauge(text, "pando_client_output_bytes", "Answers that wait for their clients.",
                         service->output_bytes);
+    write_native(metrics->native, text);
     pd_prometheus_counter(text, "pando_http_requests_total", "Requests over HTTP/1.1.",
                           http->requests);
     pd_prometheus_counter(text, "pando_http_foreign_total",

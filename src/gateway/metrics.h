@@ -15,6 +15,7 @@ struct pd_metrics {
     uint64_t member_id;
     const struct pd_backend_figures *figures; /* NULL: the backend counts nothing */
     const struct pd_gateway_counters *counters;
+    const struct pd_native_counters *native;
     const struct pd_http1_counters *http;
 };
 

@@ -87,6 +87,7 @@ static void answered(struct pd_backend_peer *peer, uint64_t correlation, struct 
     if (!fits || !append(&native->output, head, sizeof head) ||
         !append(&native->output, bytes.bytes, bytes.size)) {
         native->is_broken = true;
+        native->shared->counters.cut_off++;
     }
     native->owner.wants_output(native->owner.connection);
 }
@@ -114,6 +115,7 @@ static enum pd_status receive(void *state, struct pd_span bytes, uint64_t now_ns
         if (frame_state == PD_FRAME_WHOLE) {
             backend->ops->peer_submit(backend, &native->peer, frame.correlation, frame.body);
             native->input.at += PD_FRAME_HEAD_SIZE + frame.body_size;
+            shared->counters.frames++;
         }
     }
     bool has_moved = native->input.at > 0;
@@ -124,8 +126,15 @@ static enum pd_status receive(void *state, struct pd_span bytes, uint64_t now_ns
     } else if (has_moved || before == 0) {
         native->deadline_ns = now_ns + shared->config.frame_ns;
     }
-    bool has_room = shared->input_bytes <= shared->config.input_bytes_max;
-    return frame_state == PD_FRAME_BAD ? PD_ERR_INVALID : has_room ? PD_OK : PD_ERR_FULL;
+    if (frame_state == PD_FRAME_BAD) {
+        shared->counters.bad_frames++;
+        return PD_ERR_INVALID;
+    }
+    if (shared->input_bytes > shared->config.input_bytes_max) {
+        shared->counters.crowded++;
+        return PD_ERR_FULL;
+    }
+    return PD_OK;
 }
 
 static struct pd_span output(void *state)
@@ -173,8 +182,12 @@ static uint64_t deadline_ns(const void *state)
 
 static enum pd_status expire(void *state, uint64_t now_ns)
 {
-    const struct pd_native *native = state;
-    return now_ns >= native->deadline_ns ? PD_ERR_TIMEOUT : PD_OK;
+    struct pd_native *native = state;
+    if (now_ns < native->deadline_ns) {
+        return PD_OK;
+    }
+    native->shared->counters.late_frames++;
+    return PD_ERR_TIMEOUT;
 }
 
 static void close_native(void *state)
@@ -206,6 +219,7 @@ struct pd_native *pd_native_open(struct pd_native_shared *shared,
     struct pd_backend *backend = shared->backend;
     struct pd_native *native = pd_alloc_zeroed(1, sizeof *native);
     if (native == NULL) {
+        shared->counters.connections_refused++;
         return NULL;
     }
     native->peer.answered = answered;
@@ -216,8 +230,10 @@ struct pd_native *pd_native_open(struct pd_native_shared *shared,
     pd_text_init(&native->output.text, BUFFER_MAX);
     if (backend->ops->peer_open == NULL ||
         backend->ops->peer_open(backend, &native->peer) != PD_OK) {
+        shared->counters.connections_refused++;
         pd_free(native);
         return NULL;
     }
+    shared->counters.connections++;
     return native;
 }

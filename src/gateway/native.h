@@ -23,11 +23,22 @@ struct pd_native_config {
 };
 struct pd_native_config pd_native_config_default(void);
 
+struct pd_native_counters {
+    uint64_t connections;
+    uint64_t connections_refused; /* the backend had no place for another peer, or no memory */
+    uint64_t frames;
+    uint64_t bad_frames;  /* too large: so for those below, its connection ended */
+    uint64_t late_frames; /* did not come whole in time */
+    uint64_t crowded;     /* for all of them together held too much that was not whole */
+    uint64_t cut_off;     /* did not read, while all clients together had too much waiting */
+};
+
 /* What all connections of a gateway share. */
 struct pd_native_shared {
     struct pd_native_config config;
     struct pd_service *service;
     struct pd_backend *backend;
+    struct pd_native_counters counters;
     size_t input_bytes; /* held now */
 };
 

@@ -647,9 +647,23 @@ static void metrics_are_told_at_once(void **state)
     (void)state;
     struct http *http = open_default();
     http->counters.connections = 17;
+    http->native = (struct pd_native_counters){.connections = 21,
+                                               .connections_refused = 22,
+                                               .frames = 23,
+                                               .bad_frames = 24,
+                                               .late_frames = 25,
+                                               .crowded = 26,
+                                               .cut_off = 27};
     http_get(http, "/metrics");
     http_is_status(http, 200);
     http_says(http, "\npando_client_connections_total 17\n");
+    http_says(http, "\npando_native_connections_total 21\n");
+    http_says(http, "\npando_native_connections_refused_total 22\n");
+    http_says(http, "\npando_native_frames_total 23\n");
+    http_says(http, "\npando_native_bad_frames_total 24\n");
+    http_says(http, "\npando_native_late_frames_total 25\n");
+    http_says(http, "\npando_native_crowded_total 26\n");
+    http_says(http, "\npando_native_cut_off_total 27\n");
     http_says(http, "\npando_http_requests_total 1\n");
     http_says(http, "# TYPE process_cpu_seconds_total counter\n");
     assert_int_equal(http->world.submitted, 0);

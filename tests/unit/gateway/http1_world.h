@@ -13,6 +13,7 @@
 struct http {
     struct world world;
     struct pd_gateway_counters counters;
+    struct pd_native_counters native;
     struct pd_http1_shared shared;
     struct pd_http1 *state;
     char *out; /* all that was sent, a zero byte behind it */
@@ -42,6 +43,7 @@ static inline struct http *http_open(const struct pd_http1_config *config)
                                             .service = http->world.service,
                                             .backend = &http->world.backend,
                                             .gateway_counters = &http->counters,
+                                            .native_counters = &http->native,
                                             .version = "3.6.0"};
     http->state = pd_http1_open(&http->shared, &owner);
     assert_non_null(http->state);

@@ -128,6 +128,7 @@ static void frames_come_in_any_pieces(void **state)
             at += part;
         }
         assert_int_equal(told.frames, count);
+        assert_int_equal(shared.counters.frames, count);
         assert_int_equal(told.folded, folded);
         assert_int_equal(told.correlation, count - 1);
         assert_true(protocol->deadline_ns(native) == UINT64_MAX);
@@ -144,6 +145,8 @@ static void what_is_too_large_or_too_slow_ends(void **state)
     pd_frame_put_head(bytes, FRAME_MAX + 1, 1);
     assert_int_equal(protocol->receive(native, (struct pd_span){bytes, PD_FRAME_HEAD_SIZE}, 5),
                      PD_ERR_INVALID);
+    assert_int_equal(shared.counters.bad_frames, 1);
+    assert_int_equal(shared.counters.connections, 1);
     ends(native);
 
     begins(1 << 20);
@@ -154,7 +157,9 @@ static void what_is_too_large_or_too_slow_ends(void **state)
     assert_int_equal(protocol->receive(native, (struct pd_span){bytes + 3, 4}, 900), PD_OK);
     assert_int_equal(protocol->deadline_ns(native), 1005); /* a byte now and then buys no time */
     assert_int_equal(protocol->expire(native, 1004), PD_OK);
+    assert_int_equal(shared.counters.late_frames, 0);
     assert_int_equal(protocol->expire(native, 1005), PD_ERR_TIMEOUT);
+    assert_int_equal(shared.counters.late_frames, 1);
     assert_int_equal(protocol->receive(native, (struct pd_span){bytes + 7, size - 7}, 950), PD_OK);
     assert_true(protocol->deadline_ns(native) == UINT64_MAX);
     ends(native);
@@ -181,13 +186,18 @@ static void what_is_too_large_or_too_slow_ends(void **state)
     shared.input_bytes += 4096 - 11; /* another one's */
     pd_frame_put_head(bytes, FRAME_MAX, 1);
     assert_int_equal(protocol->receive(native, (struct pd_span){bytes, 11}, 5), PD_OK);
+    assert_int_equal(shared.counters.crowded, 0);
     assert_int_equal(protocol->receive(native, (struct pd_span){bytes + 11, 1}, 5), PD_ERR_FULL);
+    assert_int_equal(shared.counters.crowded, 1);
+    assert_int_equal(shared.counters.bad_frames, 0);
     shared.input_bytes -= 4096 - 11;
     ends(native);
 
     begins(1 << 20);
     told.is_refused = true;
     assert_null(pd_native_open(&shared, &owner));
+    assert_int_equal(shared.counters.connections, 0);
+    assert_int_equal(shared.counters.connections_refused, 1);
     world_close(&world);
 }
 
@@ -245,6 +255,7 @@ static void answers_leave_in_order_and_are_bounded(void **state)
     assert_true(protocol->has_ended(native));
     assert_int_equal(protocol->output(native).size, 0);
     told.peer->answered(told.peer, 3, (struct pd_span){body, 1}); /* dropped */
+    assert_int_equal(shared.counters.cut_off, 1);
     protocol->close(native);
     struct pd_service_counters counters;
     pd_service_counters(world.service, &counters);
