@@ -7,23 +7,41 @@
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/dev_children.h"
 #include "cli/dev_cluster.h"
+#include "cli/dev_tls.h"
+#include "cli/settings_read.h"
 #include "host/real.h"
 
 #define FOLDER "pando-dev"
 #define BASE_PORT 2379u
 #define PATIENCE_MS 10000u /* for a node to make its store durable */
 #define SECOND_NS 1e9
+#define WORDS_MAX 16u
+#define WORDS_BYTES ((size_t)512) /* of the words, and of what is told without a path */
 
 struct arguments {
     const char *folder;
     uint64_t nodes; /* 0: as many as there are, or three */
     uint64_t base_port;
+    const char *cert_file; /* so for those below: as of `pando start` */
+    const char *key_file;
+    const char *trusted_ca_file;
+    bool client_cert_auth;
     const char *app_file; /* in the table alone: the nodes take it */
     char **app;           /* options of `pando start` for an application */
     uint32_t app_count;
+};
+
+/* What `pando start` is told for a node. */
+struct words {
+    char **list; /* ended by NULL */
+    uint32_t count;
+    char *text; /* of those that are made here */
+    size_t size;
+    size_t size_max;
 };
 
 struct dev {
@@ -31,6 +49,9 @@ struct dev {
     struct pd_host *host;
     struct pd_dev_cluster cluster;
     struct pd_dev_children children;
+    struct words words;          /* of a node, which the settings were read from */
+    struct pd_settings settings; /* what it makes of them */
+    struct pd_dev_tls tls;
     bool is_ready[PD_DEV_NODES_MAX];
     bool tells_ready[PD_DEV_NODES_MAX]; /* in the lines of its own banner */
     bool banner_is_shown;
@@ -51,10 +72,11 @@ static bool all_ready(const struct dev *dev)
     return true;
 }
 
-static void print_endpoints(const struct pd_dev_cluster *cluster)
+static void print_endpoints(const struct dev *dev)
 {
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        (void)printf("%s%s", i == 0 ? "" : ",", cluster->nodes[i].client_address);
+    const char *scheme = dev->tls.certificates == NULL ? "" : "https://"; /* etcdctl's default */
+    for (uint32_t i = 0; i < dev->cluster.count; i++) {
+        (void)printf("%s%s%s", i == 0 ? "" : ",", scheme, dev->cluster.nodes[i].client_address);
     }
 }
 
@@ -68,23 +90,22 @@ static void show_banner(struct dev *dev)
                  cluster->is_new ? ", new" : "", seconds);
     for (uint32_t i = 0; i < cluster->count; i++) {
         const struct pd_dev_node *node = &cluster->nodes[i];
-        (void)printf("  %s     etcd API and HTTP http://%s (TCP), nodes %s (UDP), pid %d\n",
-                     node->name, node->client_address, node->peer_address,
-                     (int)dev->children.children[i].pid);
+        (void)printf("  %s     etcd API and HTTP %s://%s (TCP), nodes %s (UDP), pid %d\n",
+                     node->name, pd_dev_tls_scheme(&dev->tls), node->client_address,
+                     node->peer_address, (int)dev->children.children[i].pid);
     }
     (void)printf("  data       %s, kept for the next start; sockets %s/node-*/pando.sock\n",
                  dev->arguments->folder, dev->arguments->folder);
-    (void)printf(
-        "  security   this machine only. Nodes prove their keys to each other and encrypt; "
-        "clients do neither:\n"
-        "             who can connect to these ports may read and write everything\n"
-        "  retention  old revisions for 24 hours\n\n"
-        "  try        pando kv put --data %s/node-0 greeting hello\n"
-        "             pando kv get --data %s/node-%" PRIu32 " greeting\n"
-        "             etcdctl --endpoints ",
-        dev->arguments->folder, dev->arguments->folder, cluster->count - 1);
-    print_endpoints(cluster);
-    (void)printf(" get greeting\n\n  Ctrl-C ends all of it in order.\n\n");
+    pd_dev_tls_print(&dev->tls);
+    (void)printf("  retention  old revisions for 24 hours\n\n"
+                 "  try        pando kv put --data %s/node-0 greeting hello\n"
+                 "             pando kv get --data %s/node-%" PRIu32 " greeting\n"
+                 "             etcdctl --endpoints ",
+                 dev->arguments->folder, dev->arguments->folder, cluster->count - 1);
+    print_endpoints(dev);
+    (void)printf(" ");
+    pd_dev_tls_print_etcdctl(&dev->tls);
+    (void)printf("get greeting\n\n  Ctrl-C ends all of it in order.\n\n");
     (void)fflush(stdout);
 }
 
@@ -129,36 +150,86 @@ static void on_ended(void *state, uint32_t child, int wait_status)
 
 /* -- Running ----------------------------------------------------------------------------------- */
 
+static void free_words(struct words *words)
+{
+    pd_free(words->list);
+    pd_free(words->text);
+    *words = (struct words){0};
+}
+
+static void add_word(struct words *words, const char *name, const char *value)
+{
+    char *at = words->text + words->size;
+    size_t room = words->size_max - words->size;
+    int size = snprintf(at, room, "%s%s", name, value);
+    pd_assert(size > 0 && (size_t)size < room);
+    pd_assert(words->count < WORDS_MAX);
+    words->list[words->count++] = at;
+    words->size += (size_t)size + 1;
+}
+
+static size_t size_of(const char *path)
+{
+    return path == NULL ? 0 : strlen(path) + 1;
+}
+
+static void add_file(struct words *words, const char *name, const char *path)
+{
+    if (path != NULL) {
+        add_word(words, name, path);
+    }
+}
+
+/* Our own words come first, and before what the environment says: an application's own options may
+ * change what they say. False: no memory. */
+static bool make_words(const struct arguments *arguments, const struct pd_dev_node *node,
+                       struct words *words)
+{
+    size_t size = WORDS_BYTES + size_of(node->folder) + size_of(node->socket) +
+                  size_of(arguments->cert_file) + size_of(arguments->key_file) +
+                  size_of(arguments->trusted_ca_file);
+    *words = (struct words){
+        .list = pd_alloc_zeroed(WORDS_MAX + arguments->app_count + 1, sizeof *words->list),
+        .text = pd_alloc(size),
+        .size_max = size};
+    if (words->list == NULL || words->text == NULL) {
+        free_words(words);
+        return false;
+    }
+    add_word(words, "pando", "");
+    add_word(words, "start", "");
+    add_word(words, "--data=", node->folder);
+    add_word(words, "--socket=", node->socket);
+    add_word(words, "--name=", node->name);
+    add_word(words, "--listen-client=", node->client_address);
+    add_word(words, "--listen-peer=", node->peer_address);
+    add_file(words, "--cert-file=", arguments->cert_file);
+    add_file(words, "--key-file=", arguments->key_file);
+    add_file(words, "--trusted-ca-file=", arguments->trusted_ca_file);
+    if (arguments->client_cert_auth) {
+        add_word(words, "--client-cert-auth", "");
+    }
+    add_word(words, "--log-format=text", ""); /* its lines are read here */
+    add_word(words, "--quiet", "");
+    add_word(words, "--stop-grace=0", ""); /* nobody balances load here */
+    if (arguments->app_count > 0) {
+        memcpy(words->list + words->count, arguments->app,
+               arguments->app_count * sizeof *words->list);
+        words->count += arguments->app_count;
+    }
+    return true;
+}
+
 static int start_nodes(struct dev *dev)
 {
     for (uint32_t i = 0; i < dev->cluster.count; i++) {
-        struct pd_dev_node *node = &dev->cluster.nodes[i];
-        char pando[] = "pando";
-        char start[] = "start";
-        char data[] = "--data";
-        char name[] = "--name";
-        char client[] = "--listen-client";
-        char peer[] = "--listen-peer";
-        char quiet[] = "--quiet";
-        char grace[] = "--stop-grace=0"; /* nobody balances load here */
-        char *own[] = {pando,  start,
-                       data,   node->folder,
-                       name,   node->name,
-                       client, node->client_address,
-                       peer,   node->peer_address,
-                       quiet,  grace};
-        const size_t count = sizeof own / sizeof own[0];
-        const struct arguments *arguments = dev->arguments;
-        char **words = pd_alloc_zeroed(count + arguments->app_count + 1, sizeof *words);
-        if (words == NULL) {
+        const struct pd_dev_node *node = &dev->cluster.nodes[i];
+        struct words words;
+        if (!make_words(dev->arguments, node, &words)) {
             return pd_command_failed("no memory");
         }
-        memcpy(words, own, sizeof own);
-        if (arguments->app_count > 0) {
-            memcpy(words + count, arguments->app, arguments->app_count * sizeof *words);
-        }
-        enum pd_status status = pd_dev_children_start(&dev->children, words);
-        pd_free(words);
+        enum pd_status status = pd_dev_children_start(&dev->children, words.list);
+        free_words(&words);
         if (status != PD_OK) {
             return pd_command_failed("cannot start %s: %s", node->name, strerror(errno));
         }
@@ -169,6 +240,9 @@ static int start_nodes(struct dev *dev)
 static int run_nodes(struct dev *dev)
 {
     int code = start_nodes(dev);
+    if (code == PD_EXIT_CODE_OK && pd_dev_tls_start(&dev->tls) != PD_OK) {
+        code = pd_command_failed("no thread to look at the certificates");
+    }
     while (code == PD_EXIT_CODE_OK && !dev->has_failed &&
            pd_dev_children_alive(&dev->children) > 0 && pd_dev_children_wait(&dev->children, -1)) {
     }
@@ -188,31 +262,66 @@ static int run_nodes(struct dev *dev)
                : pd_command_failed("a node ended by itself; what it said stands above");
 }
 
-static int dev_main(const struct arguments *arguments)
+/* What a node would say of its options is said here, once and before anything is started; where
+ * options, the environment and a file say the same thing, they count as they do for the node. */
+static int read_settings(struct dev *dev, bool *is_done_out)
 {
-    static struct dev dev; /* too large for a frame */
+    static struct pd_dev_node any = {.name = "node-0",
+                                     .folder = "node-0",
+                                     .socket = "node-0/pando.sock",
+                                     .client_address = "127.0.0.1:1",
+                                     .peer_address = "127.0.0.1:1"};
+    const struct pd_command *command =
+        dev->arguments->app_count > 0 ? &pd_command_start : &pd_command_dev;
+    if (!make_words(dev->arguments, &any, &dev->words) ||
+        pd_settings_init(&dev->settings) != PD_OK) {
+        return pd_command_failed("no memory");
+    }
+    return pd_settings_read(command, NULL, (int)dev->words.count - 2, dev->words.list + 2,
+                            &dev->settings, is_done_out);
+}
+
+static int run_cluster(struct dev *dev)
+{
+    const struct arguments *arguments = dev->arguments;
     char text[PD_DEV_TEXT_MAX];
     struct pd_real_host *real = NULL;
-    dev = (struct dev){.arguments = arguments};
-    dev.children = (struct pd_dev_children){.line = on_line, .ended = on_ended, .state = &dev};
-    if (pd_dev_children_init(&dev.children) != PD_OK) {
+    if (pd_dev_children_init(&dev->children) != PD_OK) {
         return pd_command_failed("cannot take over signals: %s", strerror(errno));
     }
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
-    dev.host = pd_real_host_interface(real);
-    dev.begun_ns = pd_host_now_ns(dev.host);
+    dev->host = pd_real_host_interface(real);
+    dev->begun_ns = pd_host_now_ns(dev->host);
     (void)signal(SIGPIPE, SIG_IGN);
     int code = PD_EXIT_CODE_OK;
-    if (pd_dev_cluster_open(dev.host, arguments->folder, (uint32_t)arguments->nodes,
-                            (uint16_t)arguments->base_port, text, &dev.cluster) != PD_OK) {
+    if (pd_dev_tls_open(dev->host, &dev->settings, text, &dev->tls) != PD_OK ||
+        pd_dev_cluster_open(dev->host, arguments->folder, (uint32_t)arguments->nodes,
+                            (uint16_t)arguments->base_port, pd_dev_tls_scheme(&dev->tls), text,
+                            &dev->cluster) != PD_OK) {
         code = pd_command_failed("%s", text);
     } else {
-        code = run_nodes(&dev);
+        code = run_nodes(dev);
     }
-    pd_dev_cluster_close(&dev.cluster);
+    pd_dev_tls_close(&dev->tls);
+    pd_dev_cluster_close(&dev->cluster);
     pd_real_host_destroy(real);
+    return code;
+}
+
+static int dev_main(const struct arguments *arguments)
+{
+    static struct dev dev; /* too large for a frame */
+    bool is_done = false;
+    dev = (struct dev){.arguments = arguments};
+    dev.children = (struct pd_dev_children){.line = on_line, .ended = on_ended, .state = &dev};
+    int code = read_settings(&dev, &is_done);
+    if (code == PD_EXIT_CODE_OK && !is_done) {
+        code = run_cluster(&dev);
+    }
+    pd_settings_deinit(&dev.settings);
+    free_words(&dev.words);
     return code;
 }
 
@@ -258,6 +367,25 @@ static const struct pd_option options[] = {
      .offset = offsetof(struct arguments, base_port),
      .least = 1,
      .most = UINT16_MAX},
+    {.name = "--cert-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "speak TLS with clients: the certificate, PEM; read again when it changes",
+     .offset = offsetof(struct arguments, cert_file)},
+    {.name = "--key-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "the key of --cert-file, PEM; read again when it changes",
+     .offset = offsetof(struct arguments, key_file)},
+    {.name = "--trusted-ca-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "let only clients in whose certificate one of these has signed, PEM",
+     .offset = offsetof(struct arguments, trusted_ca_file)},
+    {.name = "--client-cert-auth",
+     .kind = PD_OPTION_FLAG,
+     .text = "the same, in etcd's words: needs --trusted-ca-file",
+     .offset = offsetof(struct arguments, client_cert_auth)},
     {.name = "--app",
      .kind = PD_OPTION_FILE,
      .value = "FILE",
@@ -278,6 +406,7 @@ const struct pd_command pd_command_dev = {
     .options = options,
     .examples = "pando dev\n"
                 "pando dev --nodes 5 --data five --base-port 12379\n"
+                "pando dev --cert-file server.pem --key-file server.key\n"
                 "pando dev --app counter.wasm --allow-kv counter/\n",
     .run = run_dev,
 };

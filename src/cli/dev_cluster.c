@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/disk_has.h"
@@ -144,7 +145,8 @@ static bool name_nodes(const char *folder, uint16_t base_port, struct pd_dev_clu
         int size = snprintf(node->folder, sizeof node->folder, "%s/%s", folder, node->name);
         int socket_size =
             snprintf(node->socket, sizeof node->socket, "%s/%s/pando.sock", folder, node->name);
-        if ((size_t)size >= sizeof node->folder || (size_t)socket_size >= sizeof node->socket) {
+        if ((size_t)size >= sizeof node->folder ||
+            (size_t)socket_size >= sizeof((struct sockaddr_un *)0)->sun_path) {
             return false;
         }
     }
@@ -186,10 +188,10 @@ static enum pd_status open_folder(const struct pd_dev_node *node, struct pd_disk
                                  status == PD_ERR_EXISTS ? "a node runs in it" : strerror(errno));
 }
 
-static void name_member(const struct pd_dev_node *node, struct pd_kv_member *member, char *url,
-                        size_t url_max)
+static void name_member(const struct pd_dev_node *node, const char *scheme,
+                        struct pd_kv_member *member, char *url, size_t url_max)
 {
-    (void)snprintf(url, url_max, "http://%s", node->client_address);
+    (void)snprintf(url, url_max, "%s://%s", scheme, node->client_address);
     member->node = pd_members_node_of(member->key);
     member->role = PD_KV_MEMBER_VOTER;
     member->name = span_of(node->name);
@@ -201,7 +203,7 @@ static void name_member(const struct pd_dev_node *node, struct pd_kv_member *mem
 
 /* What every folder is to hold; texts lie in the cluster and in urls. */
 static enum pd_status list_members(struct pd_host *host, const struct pd_dev_cluster *cluster,
-                                   char urls[PD_DEV_NODES_MAX][48],
+                                   const char *scheme, char urls[PD_DEV_NODES_MAX][48],
                                    struct pd_members_file *file_out, char *text)
 {
     *file_out =
@@ -217,7 +219,7 @@ static enum pd_status list_members(struct pd_host *host, const struct pd_dev_clu
         if (status != PD_OK) {
             return status;
         }
-        name_member(node, &file_out->members[i], urls[i], sizeof urls[i]);
+        name_member(node, scheme, &file_out->members[i], urls[i], sizeof urls[i]);
     }
     return PD_OK;
 }
@@ -323,11 +325,11 @@ static enum pd_members_start start_of(struct pd_disk *disk)
 
 /* The first node's last: while it has none, the next start begins anew. */
 static enum pd_status write_members(struct pd_host *host, struct pd_dev_cluster *cluster,
-                                    char *text)
+                                    const char *scheme, char *text)
 {
     static char urls[PD_DEV_NODES_MAX][48];
     static struct pd_members_file file; /* too large for a frame; it borrows the urls */
-    enum pd_status status = list_members(host, cluster, urls, &file, text);
+    enum pd_status status = list_members(host, cluster, scheme, urls, &file, text);
     for (uint32_t i = cluster->count; i > 0 && status == PD_OK; i--) {
         const struct pd_dev_node *node = &cluster->nodes[i - 1];
         struct pd_disk *disk = NULL;
@@ -346,8 +348,8 @@ static enum pd_status write_members(struct pd_host *host, struct pd_dev_cluster 
 }
 
 enum pd_status pd_dev_cluster_open(struct pd_host *host, const char *folder, uint32_t nodes,
-                                   uint16_t base_port, char text[PD_DEV_TEXT_MAX],
-                                   struct pd_dev_cluster *cluster_out)
+                                   uint16_t base_port, const char *scheme,
+                                   char text[PD_DEV_TEXT_MAX], struct pd_dev_cluster *cluster_out)
 {
     struct pd_dev_cluster *cluster = cluster_out;
     uint32_t found = 0;
@@ -356,14 +358,18 @@ enum pd_status pd_dev_cluster_open(struct pd_host *host, const char *folder, uin
         return say(text, PD_ERR_INVALID, "--base-port %u leaves no room for more nodes", base_port);
     }
     if (!name_nodes(folder, base_port, cluster)) {
-        return say(text, PD_ERR_INVALID, "the path '%s' is too long", folder);
+        return say(
+            text, PD_ERR_INVALID,
+            "the path '%.200s' is too long: with '/node-0/pando.sock' behind it, it is to be "
+            "of %zu bytes at most. Choose a shorter one with --data",
+            folder, sizeof((struct sockaddr_un *)0)->sun_path - 1);
     }
     enum pd_status status = hold(folder, cluster, text);
     status = status == PD_OK ? count_nodes(folder, cluster->disk, &found, text) : status;
     status = status == PD_OK ? find_cluster(host, cluster, found, nodes, text) : status;
     status = status == PD_OK ? check_folders(cluster, found, text) : status;
     status = status == PD_OK ? check_ports(cluster, text) : status;
-    return status == PD_OK ? write_members(host, cluster, text) : status;
+    return status == PD_OK ? write_members(host, cluster, scheme, text) : status;
 }
 
 void pd_dev_cluster_close(struct pd_dev_cluster *cluster)

@@ -34,10 +34,11 @@ struct pd_dev_cluster {
     struct pd_dev_node nodes[PD_DEV_NODES_MAX];
 };
 
-/* nodes 0: as many as there are, 3 in a new DIR. PD_OK, or text says what to do. */
+/* nodes 0: as many as there are, 3 in a new DIR. scheme: "http" or "https", how clients come to
+ * them. PD_OK, or text says what to do. */
 PD_NODISCARD enum pd_status pd_dev_cluster_open(struct pd_host *host, const char *folder,
                                                 uint32_t nodes, uint16_t base_port,
-                                                char text[PD_DEV_TEXT_MAX],
+                                                const char *scheme, char text[PD_DEV_TEXT_MAX],
                                                 struct pd_dev_cluster *cluster_out);
 /* Whatever open came to. */
 void pd_dev_cluster_close(struct pd_dev_cluster *cluster);

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # One TLS port for curl, a browser's requests, Python's ssl and etcdctl: with client certificates, without them, with wrong
 # ones; a certificate that is replaced while a connection lives, by a good one and by a bad one; and what doctor says of it.
+# The same of `pando dev`, whose nodes share one certificate.
 code=0
 tools=$("$PANDO_SOURCE_DIR/scripts/etcd_tools.sh" etcdctl) || code=$? # with the user's cache, not the test's
 # shellcheck source=tests/e2e/lib.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
+# shellcheck source=tests/e2e/lib_cluster.sh
+source "$PANDO_SOURCE_DIR/tests/e2e/lib_cluster.sh"
 if [ "$code" -eq 77 ]; then
     skip e2e/tls "no Go that can build etcdctl: without it"
 elif [ "$code" -ne 0 ]; then
@@ -33,6 +36,7 @@ authority ca
 authority other
 certificate server ca serverAuth 90
 certificate soon ca serverAuth 5
+certificate next ca serverAuth 60
 certificate client ca clientAuth 90
 certificate foreign other clientAuth 90
 
@@ -158,5 +162,50 @@ wait_for_text "speaks TLS, and this port does not"
 asks "\"clientURLs\":[\"$url\"]" "$url/v3/cluster/member/list" -d '{}'
 asks 'pando_client_tls_unwanted_total 1' "$url/metrics"
 kill -TERM "$started"
+wait_for_end 0
+
+# -- `pando dev` ----------------------------------------------------------------------------------
+
+# What is wrong is told once, and nothing is made.
+runs 2 dev --data "$cluster" --cert-file "$certs/used.pem"
+said "--cert-file and --key-file go together"
+runs 1 dev --data "$cluster" --cert-file "$certs/none.pem" --key-file "$certs/used.key"
+said "cannot read '$certs/none.pem'"
+[ ! -e "$cluster" ] || fail "a folder was made before the certificate was read"
+
+free_base
+export PANDO_TRUSTED_CA_FILE=$certs/ca.pem # the nodes would take it, so the banner tells
+start_pando dev --data "$cluster" --nodes 2 --base-port "$base" --cert-file "$certs/used.pem" --key-file "$certs/used.key"
+wait_for_text "Ctrl-C ends all of it in order."
+unset PANDO_TRUSTED_CA_FILE
+printed "etcd API and HTTP https://127.0.0.1:$((base + 10)) (TCP)"
+printed "clients speak TLS:"
+printed "the certificate of $certs/used.pem, good until $(date -u -d "$(openssl x509 -noout -enddate -in "$certs/used.pem" |
+    sed 's/.*=//')" +%F); read again when the files change."
+printed "Clients need a certificate that an authority of $certs/ca.pem has signed"
+printed "etcdctl --endpoints https://127.0.0.1:$base,https://127.0.0.1:$((base + 10)) --cacert CA.pem --cert CLIENT.pem"
+cp "$out" "$work/banner"
+both="https://127.0.0.1:$base,https://127.0.0.1:$((base + 10))"
+asks '"revision":"2"' "${client[@]}" "https://127.0.0.1:$base/v3/kv/put" -d '{"key":"Zm9v","value":"YmFy"}'
+asks '"value":"YmFy"' "${client[@]}" "https://localhost:$((base + 10))/v3/kv/range" -d '{"key":"Zm9v"}'
+asks 'certificate required' "${trust[@]}" "https://127.0.0.1:$base/version"
+if [ "$code" -eq 0 ]; then
+    etcdctl=(timeout -k 5 240 "$tools/etcdctl" --endpoints "$both" --cacert "$certs/ca.pem" --command-timeout 60s)
+    got=$("${etcdctl[@]}" "${known[@]}" get foo --print-value-only 2>&1) && [ "$got" = bar ] || fail "etcdctl get: $got"
+fi
+runs 0 cluster doctor --data "$cluster/node-0"
+printed "the certificate of https://127.0.0.1:$base ends in 89 days"
+printed "the certificate of https://127.0.0.1:$((base + 10)) ends in 89 days"
+
+# Every node takes the new one, and that is told once.
+wanted=$(openssl x509 -noout -serial -in "$certs/next.pem")
+cp "$work/banner" "$out"
+mv "$certs/next.pem" "$certs/used.pem"
+mv "$certs/next.key" "$certs/used.key"
+wait_for_text "TLS | the certificate '$certs/used.pem' was read again"
+shows_next() { address=127.0.0.1:$1 && [ "$(serial)" = "$wanted" ]; }
+eventually shows_next "$base"
+eventually shows_next "$((base + 10))"
+kill -INT "$started"
 wait_for_end 0
 finish

@@ -31,8 +31,8 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
 static enum pd_status open_cluster(uint64_t *cluster_id_out)
 {
     static struct pd_dev_cluster cluster;
-    enum pd_status status =
-        pd_dev_cluster_open(pd_real_host_interface(real), folder, 0, base_port, text, &cluster);
+    enum pd_status status = pd_dev_cluster_open(pd_real_host_interface(real), folder, 0, base_port,
+                                                "http", text, &cluster);
     *cluster_id_out = cluster.cluster_id;
     pd_dev_cluster_close(&cluster);
     return status;
