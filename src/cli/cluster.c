@@ -421,8 +421,9 @@ static int run_words(const struct pd_command *command,
         return code;
     }
     arguments.node = count == 0 ? NULL : words[0];
-    if (!pd_node_socket_path(arguments.options.folder, arguments.options.socket, path)) {
-        return pd_command_failed("the path of the socket is too long");
+    code = pd_store_socket(&arguments.options, path);
+    if (code != PD_EXIT_CODE_OK) {
+        return code;
     }
     pd_node_client_init(&client, path, arguments.options.timeout_s * 1000);
     code = run(&arguments, &client);

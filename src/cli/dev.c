@@ -15,7 +15,6 @@
 #include "cli/settings_read.h"
 #include "host/real.h"
 
-#define FOLDER "pando-dev"
 #define BASE_PORT 2379u
 #define PATIENCE_MS 10000u /* for a node to make its store durable */
 #define SECOND_NS 1e9
@@ -340,7 +339,7 @@ static int without_app(struct arguments *arguments, int count, char **words)
 
 static int run_dev(int count, char **words)
 {
-    struct arguments arguments = {.folder = FOLDER, .base_port = BASE_PORT};
+    struct arguments arguments = {.folder = PD_DEV_FOLDER, .base_port = BASE_PORT};
     int own = without_app(&arguments, count, words);
     int code = PD_EXIT_CODE_OK;
     return pd_command_parse(&pd_command_dev, &own, words, &arguments, &code) ? dev_main(&arguments)
@@ -358,7 +357,7 @@ static const struct pd_option options[] = {
     {.name = "--data",
      .kind = PD_OPTION_FOLDER,
      .value = "DIR",
-     .text = "the folder (default: " FOLDER ")",
+     .text = "the folder (default: " PD_DEV_FOLDER ")",
      .offset = offsetof(struct arguments, folder)},
     {.name = "--base-port",
      .kind = PD_OPTION_NUMBER,

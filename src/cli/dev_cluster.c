@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/disk_has.h"
 #include "host/disk.h"
+#include "host/folder.h"
+#include "host/frames.h"
 #include "host/key_file.h"
 #include "net/identity.h"
 #include "node/members.h"
@@ -125,8 +126,11 @@ static enum pd_status hold(const char *folder, struct pd_dev_cluster *cluster, c
                    folder);
     }
     if (status != PD_OK) {
-        return say(text, status, "cannot use the folder '%s': %s", folder,
-                   status == PD_ERR_UNKNOWN ? "the one above it does not exist" : strerror(errno));
+        return status == PD_ERR_UNKNOWN
+                   ? say(text, status,
+                         "cannot make the folder '%s': the one above it does not exist", folder)
+                   : say(text, status, "cannot use the folder '%s': %s%s", folder, strerror(errno),
+                         pd_host_folder_remedy(errno));
     }
     return PD_OK;
 }
@@ -145,8 +149,7 @@ static bool name_nodes(const char *folder, uint16_t base_port, struct pd_dev_clu
         int size = snprintf(node->folder, sizeof node->folder, "%s/%s", folder, node->name);
         int socket_size =
             snprintf(node->socket, sizeof node->socket, "%s/%s/pando.sock", folder, node->name);
-        if ((size_t)size >= sizeof node->folder ||
-            (size_t)socket_size >= sizeof((struct sockaddr_un *)0)->sun_path) {
+        if ((size_t)size >= sizeof node->folder || (size_t)socket_size > PD_FRAMES_PATH_MAX) {
             return false;
         }
     }
@@ -183,9 +186,13 @@ static enum pd_status open_folder(const struct pd_dev_node *node, struct pd_disk
                                   char *text)
 {
     enum pd_status status = pd_host_disk_open(node->folder, true, disk_out);
+    if (status == PD_ERR_EXISTS) {
+        return say(text, status, "a node runs in '%s': stop it, or choose another folder",
+                   node->folder);
+    }
     return status == PD_OK ? PD_OK
-                           : say(text, status, "cannot use the folder '%s': %s", node->folder,
-                                 status == PD_ERR_EXISTS ? "a node runs in it" : strerror(errno));
+                           : say(text, status, "cannot use the folder '%s': %s%s", node->folder,
+                                 strerror(errno), pd_host_folder_remedy(errno));
 }
 
 static void name_member(const struct pd_dev_node *node, const char *scheme,
@@ -355,14 +362,16 @@ enum pd_status pd_dev_cluster_open(struct pd_host *host, const char *folder, uin
     uint32_t found = 0;
     *cluster = (struct pd_dev_cluster){0};
     if (base_port > UINT16_MAX - PD_DEV_PORT_STEP * PD_DEV_NODES_MAX) {
-        return say(text, PD_ERR_INVALID, "--base-port %u leaves no room for more nodes", base_port);
+        return say(text, PD_ERR_INVALID,
+                   "--base-port %u leaves no room for the ports of %u nodes: give %u at most",
+                   base_port, PD_DEV_NODES_MAX, UINT16_MAX - PD_DEV_PORT_STEP * PD_DEV_NODES_MAX);
     }
     if (!name_nodes(folder, base_port, cluster)) {
         return say(
             text, PD_ERR_INVALID,
             "the path '%.200s' is too long: with '/node-0/pando.sock' behind it, it is to be "
-            "of %zu bytes at most. Choose a shorter one with --data",
-            folder, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+            "of %u bytes at most. Choose a shorter one with --data",
+            folder, PD_FRAMES_PATH_MAX);
     }
     enum pd_status status = hold(folder, cluster, text);
     status = status == PD_OK ? count_nodes(folder, cluster->disk, &found, text) : status;

@@ -11,6 +11,7 @@
 #include "base/disk.h"
 #include "base/host.h"
 
+#define PD_DEV_FOLDER "pando-dev" /* unless another is named */
 #define PD_DEV_NODES_MAX 9u
 #define PD_DEV_PATH_MAX 400u
 #define PD_DEV_TEXT_MAX 768u

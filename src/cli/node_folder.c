@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "client/node_client.h"
 #include "host/disk.h"
+#include "host/folder.h"
 #include "host/key_file.h"
 #include "node/server.h"
 
@@ -16,10 +17,16 @@ int pd_node_folder_hold(const char *folder, struct pd_disk **disk_out)
     if (status == PD_OK) {
         return PD_EXIT_CODE_OK;
     }
-    return pd_command_failed("cannot use the folder '%s': %s", folder,
-                             status == PD_ERR_EXISTS    ? "a node runs in it"
-                             : status == PD_ERR_UNKNOWN ? "the one above it does not exist"
-                                                        : strerror(errno));
+    if (status == PD_ERR_EXISTS) {
+        return pd_command_failed("a node runs in '%s': stop it, or choose another folder with "
+                                 "--data",
+                                 folder);
+    }
+    return status == PD_ERR_UNKNOWN
+               ? pd_command_failed("cannot make the folder '%s': the one above it does not exist",
+                                   folder)
+               : pd_command_failed("cannot use the folder '%s': %s%s", folder, strerror(errno),
+                                   pd_host_folder_remedy(errno));
 }
 
 int pd_node_folder_key(struct pd_host *host, const char *folder,

@@ -1,5 +1,7 @@
 /* The settings of a node: a row each, of which both tables are made. docs/config.md tells of the
  * same. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "cli/node_log.h"
@@ -18,8 +20,16 @@
 static bool is_client_listener(const char *text)
 {
     char address[PD_GATEWAY_URL_MAX];
+    uint8_t number[sizeof(struct in6_addr)];
     uint16_t port = 0;
-    return strcmp(text, "off") == 0 || pd_gateway_parse_address(text, address, &port);
+    if (strcmp(text, "off") == 0) {
+        return true;
+    }
+    if (!pd_gateway_parse_address(text, address, &port)) {
+        return false;
+    }
+    address[strcspn(address, "%")] = '\0'; /* an IPv6 address may name its interface */
+    return inet_pton(AF_INET, address, number) == 1 || inet_pton(AF_INET6, address, number) == 1;
 }
 
 static bool is_place(const char *text)

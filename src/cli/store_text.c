@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "cli/dev_cluster.h"
 
 struct pd_span pd_store_span(const char *text)
 {
@@ -119,16 +121,45 @@ int pd_store_failed(const struct pando_client *client)
     return pd_command_failed("%s", pando_client_message(client));
 }
 
+static bool has_dev_node(const char *folder)
+{
+    char path[PD_NODE_PATH_MAX];
+    int size = snprintf(path, sizeof path, "%s/node-0/pando.sock", folder);
+    return (size_t)size < sizeof path && access(path, F_OK) == 0;
+}
+
+int pd_store_socket(const struct pd_node_options *node, char path[PD_NODE_PATH_MAX])
+{
+    if (!pd_node_socket_path(node->folder, node->socket, path)) {
+        return pd_command_failed("the path of the socket is too long; name it with --socket");
+    }
+    if (node->socket != NULL || access(path, F_OK) == 0) {
+        return PD_EXIT_CODE_OK;
+    }
+    if (has_dev_node(node->folder)) {
+        return pd_command_failed("'%s' is a folder of `pando dev`: name one of its nodes, as "
+                                 "--data %s/node-0",
+                                 node->folder, node->folder);
+    }
+    if (strcmp(node->folder, PD_NODE_FOLDER) == 0 && has_dev_node(PD_DEV_FOLDER)) {
+        return pd_command_failed("no node listens on '%s', but those of `pando dev` are here: name "
+                                 "one, as --data " PD_DEV_FOLDER "/node-0",
+                                 path);
+    }
+    return PD_EXIT_CODE_OK; /* whoever connects says what is wrong */
+}
+
 int pd_store_ask_node(const struct pd_node_options *node,
                       int (*ask)(void *state, struct pd_node_client *client), void *state)
 {
     static struct pd_node_client client; /* too large for a frame */
     char path[PD_NODE_PATH_MAX];
-    if (!pd_node_socket_path(node->folder, node->socket, path)) {
-        return pd_command_failed("the path of the socket is too long; name it with --socket");
+    int code = pd_store_socket(node, path);
+    if (code != PD_EXIT_CODE_OK) {
+        return code;
     }
     pd_node_client_init(&client, path, node->timeout_s * 1000);
-    int code = ask(state, &client);
+    code = ask(state, &client);
     pd_node_client_deinit(&client);
     return code;
 }
@@ -183,8 +214,9 @@ int pd_store_ask(const struct pd_node_options *node,
         pd_free(list);
         return code;
     }
-    if (!pd_node_socket_path(node->folder, node->socket, path)) {
-        return pd_command_failed("the path of the socket is too long; name it with --socket");
+    int code = pd_store_socket(node, path);
+    if (code != PD_EXIT_CODE_OK) {
+        return code;
     }
     (void)snprintf(endpoint, sizeof endpoint, "unix:%s", path);
     return ask_at(node, endpoints, 1, ask, state);

@@ -37,6 +37,10 @@ void pd_store_print_bytes(struct pando_bytes bytes);
 /* The id of a lease as etcd's tools show it: hexadecimal. False: none, or 0. */
 bool pd_store_lease_parse(const char *text, int64_t *id_out);
 
+/* Where the node that the options name listens. An exit code: that of `pando dev` alone runs where
+ * none is named, and that was said. */
+int pd_store_socket(const struct pd_node_options *node, char path[PD_NODE_PATH_MAX]);
+
 /* Call `ask` with a client of the node that the options name; an exit code, of a message that was
  * printed. */
 int pd_store_ask(const struct pd_node_options *node,

@@ -1,8 +1,10 @@
 /* pando wal inspect|verify DIR: read a node's log without changing it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "host/disk.h"
@@ -63,6 +65,17 @@ static int open_failed(const char *folder, enum pd_status status)
     return pd_command_failed("cannot open '%s': %s", folder, strerror(errno));
 }
 
+/* A node's folder is what is tried first. */
+static int no_log(const char *folder)
+{
+    char log[PATH_MAX];
+    int size = snprintf(log, sizeof log, "%s/log", folder);
+    return (size_t)size < sizeof log && access(log, F_OK) == 0
+               ? pd_command_failed("'%s' holds no log, but its folder '%s' may: name that", folder,
+                                   log)
+               : pd_command_failed("'%s' holds no log: no file is named log-*", folder);
+}
+
 static void print_report(const struct arguments *arguments, const struct pd_wal_report *report,
                          enum pd_status status)
 {
@@ -97,7 +110,7 @@ static int read_log(struct arguments *arguments)
     status = pd_wal_verify(disk, is_inspect ? print_record : NULL, arguments, &report);
     disk->ops->close_disk(disk);
     if (status == PD_OK && report.segments == 0) {
-        return pd_command_failed("'%s' holds no log: no file is named log-*", arguments->folder);
+        return no_log(arguments->folder);
     }
     if (!is_inspect) {
         print_report(arguments, &report, status);

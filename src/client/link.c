@@ -122,6 +122,12 @@ static enum pd_status fail_connect(struct pd_link *link, int error, const char *
                             "another place",
                             where);
     }
+    if (error == EACCES || error == EPERM) {
+        return pd_link_fail(link, PD_ERR_IO,
+                            "cannot connect to '%s': %s. A node's socket is its user's alone; "
+                            "others may have its client port",
+                            where, strerror(error));
+    }
     bool is_away = error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT ||
                    error == ECONNRESET || error == EAGAIN;
     return pd_link_fail(link, is_away ? PD_ERR_CLOSED : PD_ERR_IO, "cannot connect to '%s': %s",

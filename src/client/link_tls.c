@@ -103,7 +103,10 @@ static enum pd_status fail_handshake(struct pd_link *link, int error)
         return pd_link_fail(link, PD_ERR_DENIED, "the node refuses TLS with this client: %s",
                             alert == NULL ? "it does not say why" : alert);
     }
-    return pd_link_fail(link, PD_ERR_CLOSED, "no TLS with the node: %s", gnutls_strerror(error));
+    bool is_plain =
+        error == GNUTLS_E_UNEXPECTED_PACKET_LENGTH || error == GNUTLS_E_UNEXPECTED_PACKET;
+    return pd_link_fail(link, PD_ERR_CLOSED, "no TLS with the node: %s%s", gnutls_strerror(error),
+                        is_plain ? " A port that speaks no TLS is tcp:HOST:PORT" : "");
 }
 
 static enum pd_status shake_hands(struct pd_link *link, uint64_t deadline_ms)

@@ -1,6 +1,7 @@
 #include "host/folder.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -21,4 +22,11 @@ uint64_t pd_host_folder_bytes(const char *path)
         (void)closedir(folder);
     }
     return bytes;
+}
+
+const char *pd_host_folder_remedy(int error)
+{
+    return error == EACCES || error == EPERM
+               ? ". Run this as the user whose folder it is, or choose another with --data"
+               : ". Choose another with --data";
 }

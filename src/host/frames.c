@@ -490,11 +490,12 @@ static enum pd_status listen_at(struct pd_frames *frames, char *text)
 {
     const char *path = frames->config.path;
     char early[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    _Static_assert(PD_FRAMES_PATH_MAX + sizeof ".new" == sizeof early, "it has room for both");
     if ((size_t)snprintf(early, sizeof early, "%s.new", path) >= sizeof early) {
         (void)snprintf(text, PD_FRAMES_TEXT_MAX,
-                       "the path of the socket '%s' is longer than %zu bytes: choose a shorter one "
+                       "the path of the socket '%s' is longer than %u bytes: choose a shorter one "
                        "with --socket",
-                       path, sizeof early - 5);
+                       path, PD_FRAMES_PATH_MAX);
         return PD_ERR_RANGE;
     }
     if (somebody_listens(path)) {

@@ -19,6 +19,7 @@
 #include "base/status.h"
 
 #define PD_FRAMES_TEXT_MAX 256u
+#define PD_FRAMES_PATH_MAX 103u /* of the socket, in bytes: Linux's 107, less ".new" */
 
 struct pd_frames;
 struct pd_frames_connection;

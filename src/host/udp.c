@@ -505,7 +505,9 @@ enum pd_status pd_udp_open(const struct pd_udp_config *config, char text[PD_UDP_
     udp->alarm = -1;
     enum pd_status status = open_socket(udp);
     if (status != PD_OK) {
-        (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot listen on UDP port %u: %s",
+        (void)snprintf(text, PD_UDP_TEXT_MAX,
+                       "cannot listen for nodes on UDP port %u: %s; choose another with "
+                       "--listen-peer HOST:PORT",
                        (unsigned)config->address.port, strerror(errno));
     } else if (!open_loop(udp)) {
         (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot make an event loop: no memory or files");

@@ -374,6 +374,15 @@ static void read_event(struct reader *reader, const yaml_event_t *event)
     }
 }
 
+/* Of what is seen most often; libyaml says what it stumbled over, not what to do. */
+static const char *syntax_remedy(const char *problem)
+{
+    return strstr(problem, "tab character") != NULL ? ". Indent with spaces"
+           : strstr(problem, "<document start>") != NULL || strstr(problem, "<block end>") != NULL
+               ? ". Begin the lines of one mapping or list in the same column"
+               : "";
+}
+
 static void note_syntax(struct reader *reader, const yaml_parser_t *parser)
 {
     const char *problem = parser->problem == NULL ? "cannot be read" : parser->problem;
@@ -390,8 +399,8 @@ static void note_syntax(struct reader *reader, const yaml_parser_t *parser)
         return;
     }
     pd_app_note_at(reader->notes, line_of(mark), column_of(mark), "",
-                   "not readable as YAML: %s%s%s", problem, parser->context == NULL ? "" : ", ",
-                   parser->context == NULL ? "" : parser->context);
+                   "not readable as YAML: %s%s%s%s", problem, parser->context == NULL ? "" : ", ",
+                   parser->context == NULL ? "" : parser->context, syntax_remedy(problem));
 }
 
 struct pd_yaml_node *pd_yaml_parse(const char *text, size_t size, struct pd_app_arena *arena,

@@ -128,12 +128,14 @@ static enum pd_status read_all(struct pd_gateway_certificates *certificates, cha
 {
     struct pd_span spans[FILES] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     uint8_t *bytes[FILES] = {NULL, NULL, NULL};
+    char more[PD_GATEWAY_CERTIFICATES_TEXT_MAX];
     enum pd_status status = PD_OK;
     for (uint32_t i = 0; i < FILES; i++) {
+        /* After the first bad one the others are looked at for their marks. */
         if (certificates->paths[i] != NULL &&
             !read_file(certificates->paths[i], i == KEY, &certificates->read[i], &spans[i],
-                       &bytes[i], text)) {
-            status = PD_ERR_INVALID; /* the others are looked at for their marks */
+                       &bytes[i], status == PD_OK ? text : more)) {
+            status = PD_ERR_INVALID;
         }
     }
     if (status == PD_OK) {

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/disk_has.h"
 #include "host/disk.h"
+#include "host/folder.h"
 #include "node/json_fields.h"
 #include "node/members.h"
 #include "node/server_internal.h"
@@ -166,7 +167,8 @@ static enum pd_status hold(struct pd_server *server, char *text)
         pd_server_say(text, "cannot make the folder '%s': the one above it does not exist",
                       server->folder);
     } else if (status != PD_OK) {
-        pd_server_say(text, "cannot use the folder '%s': %s", server->folder, strerror(errno));
+        pd_server_say(text, "cannot use the folder '%s': %s%s", server->folder, strerror(errno),
+                      pd_host_folder_remedy(errno));
     }
     return status;
 }

@@ -54,6 +54,8 @@ said "$work/bad.yaml:1:1: listen_cleint: unknown key \`listen_cleint\`, did you 
 said "$work/bad.yaml:2:8: quiet: takes true or false, not \`yes\`"
 runs 2 start --config "$work/nowhere.yaml"
 said "$work/nowhere.yaml: there is no such file"
+runs 2 start --data "$work/open" --listen-client localhost:2379 # a name may be several addresses
+said "--listen-client takes ADDRESS:PORT with an address in numbers"
 runs 2 start --data "$work/open" --listen-client 0.0.0.0:0
 said "say --insecure"
 [ ! -e "$work/open" ] || fail "a start that was refused made its folder"

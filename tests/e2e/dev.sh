@@ -36,6 +36,19 @@ runs 1 dev --data "$work/other" --base-port "$base"
 said "port $base (TCP, for node-0) cannot be had"
 runs 1 start --data "$cluster/node-0" --listen-client off
 said "in use by another node"
+runs 1 start --data "$work/alone" --listen-client off --listen-peer "127.0.0.1:$((base + 1))"
+said "cannot listen for nodes on UDP port $((base + 1)): Address already in use; choose another with --listen-peer"
+
+# A node is to be named, and whoever names none is told which there are.
+runs 1 kv get --data "$cluster" from-0
+said "'$cluster' is a folder of \`pando dev\`: name one of its nodes, as --data $cluster/node-0"
+pushd "$work" >/dev/null
+runs 1 cluster status
+said "no node listens on 'pando-data/pando.sock'. Start one"
+ln -s "$cluster" pando-dev
+runs 1 cluster status
+said "those of \`pando dev\` are here: name one, as --data pando-dev/node-0"
+popd >/dev/null
 
 # In order, and nothing is left.
 cp "$work/banner" "$out"
@@ -46,6 +59,9 @@ for pid in $pids; do
     [ ! -e "/proc/$pid" ] || fail "process $pid is left behind"
 done
 [ -z "$(find "$cluster" -name '*.sock')" ] || fail "a socket is left behind"
+runs 1 wal verify "$cluster/node-0"
+said "holds no log, but its folder '$cluster/node-0/log' may: name that"
+runs 0 wal verify "$cluster/node-0/log"
 
 # A second start goes on with it, on other ports; a parent that is killed takes its nodes along.
 free_base
@@ -74,4 +90,12 @@ runs 1 dev --data "$cluster" --nodes 5 --base-port "$base"
 said "a cluster of 3 nodes is here already"
 runs 2 dev --nodes 0
 said "--nodes takes 1 to 9"
+runs 1 dev --data "$work/new" --base-port 65500
+said "give 65445 at most"
+runs 1 dev --data "$work/$(printf 'x%.0s' {1..100})" --base-port "$base"
+said "of 103 bytes at most. Choose a shorter one with --data"
+runs 1 dev --data "$work/foreign/thesis.txt" --base-port "$base"
+said "Not a directory. Choose another with --data"
+runs 1 start --data "$work/foreign/thesis.txt" --listen-client off
+said "Not a directory. Choose another with --data"
 finish

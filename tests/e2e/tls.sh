@@ -51,6 +51,8 @@ runs 2 start --cert-file "$certs/server.pem" --key-file "$certs/server.key" --cl
 said "--client-cert-auth needs --trusted-ca-file"
 runs 1 "${start[@]}" --cert-file "$certs/none.pem" --key-file "$certs/server.key"
 said "cannot read '$certs/none.pem'"
+runs 1 "${start[@]}" --cert-file "$certs/none.pem" --key-file "$certs/none.key"
+said "cannot read '$certs/none.pem'"
 runs 1 "${start[@]}" --cert-file "$certs/server.pem" --key-file "$certs/client.key"
 said "the key is not the certificate's"
 chmod 644 "$certs/server.key"
@@ -161,6 +163,8 @@ asks 'wrong version number' "${trust[@]}" "https${url#http}/version"
 wait_for_text "speaks TLS, and this port does not"
 asks "\"clientURLs\":[\"$url\"]" "$url/v3/cluster/member/list" -d '{}'
 asks 'pando_client_tls_unwanted_total 1' "$url/metrics"
+runs 1 kv get x --endpoints "tls:${url#http://}" --ca-file "$certs/ca.pem"
+said "A port that speaks no TLS is tcp:HOST:PORT"
 kill -TERM "$started"
 wait_for_end 0
 

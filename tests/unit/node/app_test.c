@@ -484,6 +484,12 @@ static const struct bad bad_files[] = {
      "shop.yaml:2:11: not readable as YAML: mapping values are not allowed in this context\n"},
     {"name: [a\n", "shop.yaml:2:1: not readable as YAML: did not find expected ',' or ']', while "
                    "parsing a flow sequence\n"},
+    {"name: a\n\tchildren: b\n",
+     "shop.yaml:2:1: not readable as YAML: found a tab character that violates indentation, while "
+     "scanning a plain scalar. Indent with spaces\n"},
+    {"  name: a\n children: []\n",
+     "shop.yaml:2:2: not readable as YAML: did not find expected <document start>. Begin the lines "
+     "of one mapping or list in the same column\n"},
     {"name: \xff\n", "shop.yaml:1:1: not readable as YAML: invalid leading UTF-8 octet (byte 6 of "
                      "the file)\n"},
     {"name: &x a\n",
