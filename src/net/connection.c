@@ -18,7 +18,7 @@
  * hold the handshake's last packet up by 22 ms. */
 #define INITIAL_RTT_NS (10 * NGTCP2_MILLISECONDS)
 #define CID_LIMIT 4u
-#define QUIET_NS (2 * NGTCP2_MILLISECONDS)
+#define QUIET_NS (8 * NGTCP2_MILLISECONDS)
 
 /* -- Connection ids ---------------------------------------------------------------------------- */
 
@@ -761,7 +761,9 @@ void pd_net_connection_set_timer(struct pd_net_connection *connection, uint64_t 
     bool is_eager = !pd_list_is_empty(&connection->ready[0]) ||
                     !pd_list_is_empty(&connection->ready[1]) || !connection->is_confirmed;
     /* After each packet ngtcp2 wants to be called when the next one may leave. With nothing to send
-     * that would be a wake-up for each packet; acknowledgements and lost packets can wait as long.
+     * that would be a wake-up for each packet, here and, for a lone acknowledgement, at the peer,
+     * where the next packet would have carried it. Acknowledgements can wait as long, which is less
+     * than the 25 ms that the peer reckons with, and so can packets that were lost before others.
      * And a timer that is due just now may stay due: time must go on. */
     uint64_t soonest = now_ns + (is_eager ? 1 : QUIET_NS);
     pd_net_timer_set(connection->endpoint, &connection->timer, expiry < soonest ? soonest : expiry);
