@@ -2,9 +2,10 @@
 # bench/http/run.sh [SECONDS [ROUNDS [CONNECTIONS]]]
 #
 # One HTTP service, a process a connection, in C and in Rust on Pando, the same Rust module on Lunatic, and in Erlang/OTP;
-# `wrk` loads one after the other, several rounds in turn, and the medians are printed with their ratios to Erlang's and
-# Lunatic's, and the processor time that the service took for a request, which other work on the machine disturbs least.
-# Who is not there costs a row, and the table says so.
+# `wrk` loads one after the other, several rounds in turn. Printed are the medians of the requests a second and of the
+# processor time that the service took for a request, which other work on the machine disturbs least; their ratios to
+# Erlang's and Lunatic's, each the median of the ratios within a round; and the requests that failed. Who is not there
+# costs a row, and the table says so. Exit code 1 when a request failed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,8 +25,10 @@ cleanup() {
 trap cleanup EXIT
 
 names=()
-declare -A command missing figures costs
-row() { names+=("$1"); command[$1]=$2; missing[$1]=${3-}; figures[$1]=; costs[$1]=; }
+declare -A command there figures costs failures
+row() { # row NAME COMMAND THERE: not empty when it can run
+    names+=("$1") command[$1]=$2 there[$1]=$3 figures[$1]= costs[$1]= failures[$1]=0
+}
 
 # Processor time of a process until now, user and system, in microseconds: proc(5), fields 14 and 15; the name before them
 # may hold spaces.
@@ -49,14 +52,13 @@ if ! rust_guest >"$work/cargo.log" 2>&1; then
     rust=
 fi
 
-row "Pando, C" "$build/bin/pando run --net local $build/share/examples/http_server.wasm 0"
-row "Pando, Rust" "$build/bin/pando run --net local $rust" "${rust:+ }"
-row "Lunatic, Rust" "$lunatic run $rust" "$([ -x "$lunatic" ] && echo "${rust:+ }")"
-row "Erlang/OTP" "erl -noshell -pa $work -s http_bench" "$(command -v erlc >/dev/null && echo ' ')"
-missing["Pando, C"]=' '
+row "Pando, C" "$build/bin/pando run --net local $build/share/examples/http_server.wasm 0" yes
+row "Pando, Rust" "$build/bin/pando run --net local $rust" "${rust:+yes}"
+row "Lunatic, Rust" "$lunatic run $rust" "$([ -x "$lunatic" ] && echo "${rust:+yes}")"
+row "Erlang/OTP" "erl -noshell -pa $work -s http_bench" "$(command -v erlc || true)"
 if command -v erlc >/dev/null; then erlc -o "$work" "$here/erlang/http_bench.erl"; fi
 
-# measure NAME: requests a second, in $result, and microseconds of the service for each, in $cost.
+# measure NAME: one round of it.
 measure() {
     local i before after port=
     : >"$work/out"
@@ -79,37 +81,57 @@ measure() {
     kill -KILL "$server"
     wait "$server" 2>/dev/null || true
     server=
-    if grep -qE 'Non-2xx|Socket errors' "$work/wrk"; then
-        echo "$1 failed requests:" >&2
-        cat "$work/wrk" >&2
-        exit 1
-    fi
-    result=$(sed -n 's/^Requests\/sec: *//p' "$work/wrk")
-    cost=$(awk -v spent="$((after - before))" '/ requests in / { print spent / $1 }' "$work/wrk")
+    figures[$1]+="$(sed -n 's/^Requests\/sec: *//p' "$work/wrk") "
+    costs[$1]+="$(awk -v spent="$((after - before))" '/ requests in / { print spent / ($1 ? $1 : 1) }' "$work/wrk") "
+    failures[$1]=$((failures[$1] + $(failed_requests <"$work/wrk")))
+}
+
+# Of wrk's words: '  Socket errors: connect 0, read 0, write 0, timeout 0' and '  Non-2xx or 3xx responses: 0', each only
+# when there are some.
+failed_requests() {
+    awk '/^ *Socket errors:/ { sum += $4 + $6 + $8 + $10 } /^ *Non-2xx or 3xx responses:/ { sum += $NF } END { print sum + 0 }'
 }
 
 for ((round = 0; round < rounds; round++)); do
     for name in "${names[@]}"; do
-        [ -n "${missing[$name]}" ] || continue
+        [ -n "${there[$name]}" ] || continue
         measure "$name"
-        figures[$name]+="$result"$'\n'
-        costs[$name]+="$cost"$'\n'
     done
 done
 
-median() { printf '%s' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-erlang=$(median "${figures["Erlang/OTP"]}")
-peer=$(median "${figures["Lunatic, Rust"]}")
-ratio() { awk -v mine="$1" -v other="${2:-0}" 'BEGIN { printf "%s", (other > 0 ? sprintf("%.2f", mine / other) : "-") }'; }
+median() { tr ' ' '\n' | sed '/^$/d' | sort -n | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
+
+# ratio MINE OTHERS: the median of the ratios of the rounds; '-' without the other.
+ratio() {
+    local median
+    median=$(awk -v mine="$1" -v others="$2" 'BEGIN {
+        split(mine, a, " ")
+        count = split(others, b, " ")
+        for (i = 1; i <= count; i++) if (b[i] > 0) print a[i] / b[i]
+    }' | median)
+    if [ -n "$median" ]; then printf '%.2f' "$median"; else printf -- '-'; fi
+}
+
+erlang=Erlang/OTP
+peer='Lunatic, Rust'
 printf '%d connections, %d rounds of %d s each; wrk on the same machine (%d cores)\n\n' \
     "$connections" "$rounds" "$seconds" "$(nproc)"
-printf '%-16s %12s %10s %10s %22s\n' service "requests/s" "to Erlang" "to Lunatic" "processor us a request"
+format='%-14s %11s %9s %10s %14s %9s %10s %7s\n'
+# shellcheck disable=SC2059 # one format for all lines
+{
+    printf "$format" '' requests to to 'processor us' to to ''
+    printf "$format" service 'a second' Erlang Lunatic 'a request' Erlang Lunatic failed
+    for name in "${names[@]}"; do
+        if [ -z "${there[$name]}" ]; then
+            printf "$format" "$name" 'not here' - - - - - -
+            continue
+        fi
+        printf "$format" "$name" "$(printf '%.0f' "$(median <<<"${figures[$name]}")")" \
+            "$(ratio "${figures[$name]}" "${figures[$erlang]}")" "$(ratio "${figures[$name]}" "${figures[$peer]}")" \
+            "$(printf '%.1f' "$(median <<<"${costs[$name]}")")" \
+            "$(ratio "${costs[$name]}" "${costs[$erlang]}")" "$(ratio "${costs[$name]}" "${costs[$peer]}")" "${failures[$name]}"
+    done
+}
 for name in "${names[@]}"; do
-    if [ -z "${missing[$name]}" ]; then
-        printf '%-16s %12s %10s %10s %22s\n' "$name" "not here" - - -
-        continue
-    fi
-    mine=$(median "${figures[$name]}")
-    printf '%-16s %12.0f %10s %10s %22.1f\n' "$name" "$mine" "$(ratio "$mine" "$erlang")" "$(ratio "$mine" "$peer")" \
-        "$(median "${costs[$name]}")"
+    if [ "${failures[$name]}" -gt 0 ]; then exit 1; fi
 done
