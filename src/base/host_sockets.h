@@ -76,6 +76,30 @@ struct pd_socket_wait {
     uint32_t events;     /* enum pd_socket_events, ored */
 };
 
+/* Bytes that count somewhere for memory. Who has a share gives it back, once and from any thread,
+ * when that memory is gone; who it was taken from holds one without `give`. */
+struct pd_socket_share {
+    void (*give)(void *context, uint64_t bytes); /* NULL: nothing counts */
+    void *context;                               /* outlives the sockets */
+    uint64_t bytes;
+};
+
+static inline void pd_socket_share_give(struct pd_socket_share *share)
+{
+    if (share->give != NULL) {
+        share->give(share->context, share->bytes);
+    }
+    *share = (struct pd_socket_share){.give = NULL};
+}
+
+/* It has another owner from here on. */
+static inline struct pd_socket_share pd_socket_share_take(struct pd_socket_share *share)
+{
+    struct pd_socket_share taken = *share;
+    *share = (struct pd_socket_share){.give = NULL};
+    return taken;
+}
+
 struct pd_lookup_result {
     struct pd_socket_address address;
     bool is_own; /* an address of this machine */
@@ -136,21 +160,24 @@ struct pd_sockets_ops {
     void (*lookup_close)(struct pd_lookup *lookup);
 
     /* Who a listener is (PEM), or whom a client trusts (PEM; none: the system's). Shared by
-     * sessions; the last release frees it. Errors of these functions: the system's above 0, those
-     * of TLS below PD_SOCKET_AGAIN; tls_text has words for both. */
+     * sessions; the last release, theirs too, frees it. Errors of these functions: the system's
+     * above 0, those of TLS below PD_SOCKET_AGAIN; tls_text has words for both. A share is taken
+     * with 0 only, and never for the system's, which are there once for all. */
     int (*tls_server_identity)(struct pd_span certificate, struct pd_span key,
+                               struct pd_socket_share *share,
                                struct pd_socket_identity **identity_out);
     int (*tls_client_identity)(struct pd_sockets *sockets, const struct pd_span *roots,
-                               size_t root_count, struct pd_socket_identity **identity_out);
+                               size_t root_count, struct pd_socket_share *share,
+                               struct pd_socket_identity **identity_out);
     void (*tls_identity_release)(struct pd_socket_identity *identity);
 
     /* A session over a connected socket, which is the session's from then on. `host` is who
      * the other end must prove to be; NULL on the listener's side. Several threads may use one
      * session. Handshake and records are the I/O thread's work, which begins at once; these calls
      * only copy, from and to buffers of some records. PD_SOCKET_AGAIN: *events_out says for what
-     * to wait, and nothing was taken. On an error the socket is still the caller's. */
+     * to wait, and nothing was taken. On an error socket and share are still the caller's. */
     int (*tls_open)(struct pd_socket *socket, struct pd_socket_identity *identity, const char *host,
-                    bool is_address, struct pd_socket_tls **tls_out);
+                    bool is_address, struct pd_socket_share *share, struct pd_socket_tls **tls_out);
     int (*tls_handshake)(struct pd_socket_tls *tls, uint32_t *events_out);
     int (*tls_read)(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
                     uint32_t *events_out);

@@ -11,6 +11,7 @@
 struct pd_socket_identity {
     atomic_uint_least32_t references;
     gnutls_certificate_credentials_t credentials;
+    struct pd_socket_share share; /* given back when it is gone */
 };
 
 static struct pd_socket_identity *identity_create(void)
@@ -36,8 +37,10 @@ struct pd_socket_identity *pd_socket_tls_identity_share(struct pd_socket_identit
 void pd_socket_tls_identity_release(struct pd_socket_identity *identity)
 {
     if (atomic_fetch_sub_explicit(&identity->references, 1, memory_order_acq_rel) == 1) {
+        struct pd_socket_share share = identity->share;
         gnutls_certificate_free_credentials(identity->credentials);
         pd_free(identity);
+        pd_socket_share_give(&share);
     }
 }
 
@@ -47,6 +50,7 @@ static gnutls_datum_t datum_of(struct pd_span span)
 }
 
 int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key,
+                                  struct pd_socket_share *share,
                                   struct pd_socket_identity **identity_out)
 {
     struct pd_socket_identity *identity = identity_create();
@@ -61,6 +65,7 @@ int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key
         pd_socket_tls_identity_release(identity);
         return error;
     }
+    identity->share = pd_socket_share_take(share);
     *identity_out = identity;
     return 0;
 }
@@ -159,7 +164,8 @@ void pd_socket_tls_roots_deinit(struct pd_system_roots *roots)
 }
 
 int pd_socket_tls_client_identity(struct pd_sockets *sockets, const struct pd_span *roots,
-                                  size_t root_count, struct pd_socket_identity **identity_out)
+                                  size_t root_count, struct pd_socket_share *share,
+                                  struct pd_socket_identity **identity_out)
 {
     if (root_count == 0) {
         return share_roots(pd_real_sockets_of(sockets), identity_out);
@@ -179,6 +185,7 @@ int pd_socket_tls_client_identity(struct pd_sockets *sockets, const struct pd_sp
         pd_socket_tls_identity_release(identity);
         return error;
     }
+    identity->share = pd_socket_share_take(share);
     *identity_out = identity;
     return 0;
 }

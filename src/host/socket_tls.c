@@ -33,6 +33,7 @@ struct pd_socket_tls {
     struct pd_socket_identity *identity; /* a reference */
     struct pd_socket *socket;
     int descriptor;
+    struct pd_socket_share share; /* given back when it is gone */
 
     /* Under the sockets' lock. */
     struct pd_list line; /* of those to be stepped */
@@ -92,12 +93,14 @@ static int set_client(struct pd_socket_tls *tls, const char *host, bool is_addre
 
 static void tls_free(struct pd_socket_tls *tls)
 {
+    struct pd_socket_share share = tls->share;
     gnutls_deinit(tls->session);
     pd_socket_tls_identity_release(tls->identity);
     pd_free(tls->in);
     pd_free(tls->out);
     pd_free(tls->sending);
     pd_free(tls);
+    pd_socket_share_give(&share);
 }
 
 /* The I/O thread shall look after it soon, for the last time when it is closing: whoever says so
@@ -132,7 +135,8 @@ static int session_open(struct pd_socket_tls *tls, const char *host, bool is_add
 }
 
 int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *identity,
-                       const char *host, bool is_address, struct pd_socket_tls **tls_out)
+                       const char *host, bool is_address, struct pd_socket_share *share,
+                       struct pd_socket_tls **tls_out)
 {
     struct pd_socket_tls *tls = pd_alloc_zeroed(1, sizeof *tls);
     if (tls == NULL) {
@@ -154,6 +158,7 @@ int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *iden
         tls_free(tls);
         return error;
     }
+    tls->share = pd_socket_share_take(share);
     (void)pthread_mutex_lock(&socket->lock);
     socket->tls = tls;
     (void)pthread_mutex_unlock(&socket->lock);

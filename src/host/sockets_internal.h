@@ -117,9 +117,11 @@ int pd_real_sockets_listen(struct pd_real_sockets *sockets, int timeout_ms);
 
 /* socket_identity.c */
 int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key,
+                                  struct pd_socket_share *share,
                                   struct pd_socket_identity **identity_out);
 int pd_socket_tls_client_identity(struct pd_sockets *sockets, const struct pd_span *roots,
-                                  size_t root_count, struct pd_socket_identity **identity_out);
+                                  size_t root_count, struct pd_socket_share *share,
+                                  struct pd_socket_identity **identity_out);
 struct pd_socket_identity *pd_socket_tls_identity_share(struct pd_socket_identity *identity);
 void pd_socket_tls_identity_release(struct pd_socket_identity *identity);
 gnutls_certificate_credentials_t pd_socket_tls_credentials(
@@ -128,7 +130,8 @@ void pd_socket_tls_roots_deinit(struct pd_system_roots *roots);
 
 /* socket_tls.c */
 int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *identity,
-                       const char *host, bool is_address, struct pd_socket_tls **tls_out);
+                       const char *host, bool is_address, struct pd_socket_share *share,
+                       struct pd_socket_tls **tls_out);
 int pd_socket_tls_handshake(struct pd_socket_tls *tls, uint32_t *events_out);
 int pd_socket_tls_read(struct pd_socket_tls *tls, uint8_t *to, size_t size, size_t *count_out,
                        uint32_t *events_out);

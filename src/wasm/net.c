@@ -6,7 +6,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "wasm/memory_budget.h"
 
 #define TYPE_V4 4u
 #define CIOVEC_SIZE 8u
@@ -28,7 +27,6 @@ struct pd_net_socket *pd_net_socket_create(struct pd_sockets *sockets, struct pd
     made->tls = NULL;
     made->identity = NULL;
     made->charged = 0;
-    made->budget = NULL;
     atomic_init(&made->read_timeout, PD_NET_FOREVER);
     atomic_init(&made->write_timeout, PD_NET_FOREVER);
     atomic_init(&made->peek_timeout, PD_NET_FOREVER);
@@ -55,9 +53,6 @@ void pd_net_socket_release(void *object)
             ops->tls_close(socket->tls);
         } else {
             ops->close(socket->socket);
-        }
-        if (socket->budget != NULL) {
-            pd_memory_budget_give(socket->budget, socket->charged);
         }
         pd_free(socket);
     }

@@ -38,8 +38,7 @@ struct pd_net_socket {
     struct pd_socket *socket;
     struct pd_socket_tls *tls;           /* of a TLS stream, else NULL */
     struct pd_socket_identity *identity; /* of a TLS listener, else NULL */
-    uint64_t charged;                    /* of TLS: bytes that count, given back with it */
-    struct pd_memory_budget *budget;     /* they are taken from there too, or NULL */
+    uint64_t charged;                    /* of TLS: bytes that count for whoever has it */
     /* Of all its clones, as in Lunatic. Milliseconds. */
     atomic_uint_least64_t read_timeout;
     atomic_uint_least64_t write_timeout;

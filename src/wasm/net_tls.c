@@ -61,37 +61,22 @@ static bool has_memory(const struct pd_call *call, uint64_t bytes)
     return held <= bytes_max && bytes <= bytes_max - held;
 }
 
-/* What counts already, before it is there: of a socket to be. */
-struct share {
-    struct pd_memory_budget *budget; /* NULL: nothing to give back */
-    uint64_t bytes;
-};
+static void give_back(void *budget, uint64_t bytes)
+{
+    pd_memory_budget_give(budget, bytes);
+}
 
 /* Count what it will take, before it does. False: the actor, or all guests, may not have it. */
-static bool take_share(const struct pd_call *call, uint64_t bytes, struct share *share_out)
+static bool take_share(const struct pd_call *call, uint64_t bytes,
+                       struct pd_socket_share *share_out)
 {
     struct pd_memory_budget *budget = pd_call_process(call)->system->budget;
     if (!has_memory(call, bytes) || (budget != NULL && !pd_memory_budget_take(budget, bytes))) {
         return false;
     }
-    *share_out = (struct share){.budget = budget, .bytes = bytes};
+    *share_out = (struct pd_socket_share){
+        .give = budget == NULL ? NULL : give_back, .context = budget, .bytes = bytes};
     return true;
-}
-
-static void give_share(struct share *share)
-{
-    if (share->budget != NULL) {
-        pd_memory_budget_give(share->budget, share->bytes);
-    }
-    *share = (struct share){.budget = NULL};
-}
-
-/* The socket gives it back from here on. */
-static void hand_over(struct share *share, struct pd_net_socket *socket)
-{
-    socket->charged = share->bytes;
-    socket->budget = share->budget;
-    *share = (struct share){.budget = NULL};
 }
 
 static enum pd_call_result refuse_memory(struct pd_call *call, unsigned id_argument, uint64_t bytes)
@@ -116,10 +101,11 @@ static bool read_span(struct pd_call *call, unsigned first, const char *what, st
 static struct pd_net_socket *listen_with(struct pd_call *call, struct pd_sockets *sockets,
                                          const struct pd_socket_address *address,
                                          struct pd_span certificate, struct pd_span key,
+                                         struct pd_socket_share *share,
                                          enum pd_call_result *result_out)
 {
     struct pd_socket_identity *identity = NULL;
-    int error = sockets->ops->tls_server_identity(certificate, key, &identity);
+    int error = sockets->ops->tls_server_identity(certificate, key, share, &identity);
     if (error != 0) {
         *result_out = fail(call, 5, "the certificate and its key", error);
         return NULL;
@@ -172,16 +158,17 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
                              CHAIN_BYTES_MAX, KEY_BYTES_MAX);
     }
     uint64_t bytes = certificate.size * PD_NET_TLS_CERTIFICATE_FACTOR;
-    struct share share;
+    struct pd_socket_share share;
     if (!take_share(call, bytes, &share)) {
         return refuse_memory(call, 5, bytes);
     }
-    struct pd_net_socket *socket = listen_with(call, sockets, &address, certificate, key, &result);
+    struct pd_net_socket *socket =
+        listen_with(call, sockets, &address, certificate, key, &share, &result);
     if (socket == NULL) {
-        give_share(&share);
+        pd_socket_share_give(&share);
         return result;
     }
-    hand_over(&share, socket);
+    socket->charged = bytes;
     return pd_net_answer_socket(call, &net->tls_listeners, socket, 5);
 }
 
@@ -213,14 +200,15 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
     if (socket == NULL) {
         return pd_net_status(call, 1, PD_ERR_NO_MEMORY);
     }
-    struct share share;
+    struct pd_socket_share share;
     if (!take_share(call, PD_NET_TLS_STREAM_BYTES, &share)) {
         pd_net_socket_release(socket);
         return refuse_memory(call, 1, PD_NET_TLS_STREAM_BYTES);
     }
-    hand_over(&share, socket);
-    error = ops->tls_open(socket->socket, listener->identity, NULL, false, &socket->tls);
+    socket->charged = share.bytes;
+    error = ops->tls_open(socket->socket, listener->identity, NULL, false, &share, &socket->tls);
     if (error != 0) {
+        pd_socket_share_give(&share);
         pd_net_socket_release(socket);
         return fail(call, 1, "accepting a connection", error);
     }
@@ -389,7 +377,8 @@ struct connecting {
     struct pd_net_socket *socket; /* being connected, or shaking hands */
     struct pd_socket_wait wait;
     uint64_t deadline_ns;
-    struct share share; /* the stream's to be: from before its certificates are read */
+    uint64_t charged;             /* of the stream to be: from before its certificates are read */
+    struct pd_socket_share share; /* its session's to be */
     bool is_address;
     bool is_looked_up;
     uint16_t port;
@@ -418,7 +407,7 @@ static void end(struct connecting *way)
     if (way->identity != NULL) {
         way->sockets->ops->tls_identity_release(way->identity);
     }
-    give_share(&way->share);
+    pd_socket_share_give(&way->share);
     pd_free(way);
 }
 
@@ -520,7 +509,7 @@ static int shake_hands(struct connecting *way, uint32_t *events_out)
         int error = ops->connected(socket->socket);
         if (error == 0) {
             error = ops->tls_open(socket->socket, way->identity, way->host, way->is_address,
-                                  &socket->tls);
+                                  &way->share, &socket->tls);
         }
         if (error != 0) {
             return error;
@@ -560,7 +549,7 @@ static enum pd_call_result go_on(struct pd_call *call)
         }
         if (error == 0) {
             struct pd_net_socket *socket = pd_net_socket_share(way->socket);
-            hand_over(&way->share, socket);
+            socket->charged = way->charged;
             return over(call, pd_net_answer_socket(call, &pd_call_process(call)->net->tls_streams,
                                                    socket, 4));
         }
@@ -603,12 +592,18 @@ static bool read_roots(struct pd_call *call, struct connecting *way,
                                     "at most %u bytes of certificates are taken", ROOTS_BYTES_MAX);
         return false;
     }
-    uint64_t bytes = PD_NET_TLS_STREAM_BYTES + whole * PD_NET_TLS_CERTIFICATE_FACTOR;
-    if (!take_share(call, bytes, &way->share)) {
-        *result_out = refuse_memory(call, 4, bytes);
+    uint64_t bytes = whole * PD_NET_TLS_CERTIFICATE_FACTOR;
+    way->charged = PD_NET_TLS_STREAM_BYTES + bytes;
+    if (!take_share(call, way->charged, &way->share)) {
+        *result_out = refuse_memory(call, 4, way->charged);
         return false;
     }
-    int error = way->sockets->ops->tls_client_identity(way->sockets, roots, count, &way->identity);
+    struct pd_socket_share share = way->share; /* in two: the certificates', and the session's */
+    share.bytes = bytes;
+    way->share.bytes = PD_NET_TLS_STREAM_BYTES;
+    int error =
+        way->sockets->ops->tls_client_identity(way->sockets, roots, count, &share, &way->identity);
+    pd_socket_share_give(&share); /* what was not taken */
     if (error != 0) {
         *result_out = fail(call, 4, "the certificates", error);
     }

@@ -108,9 +108,10 @@ static void begin_connect(struct actor *client, const char *host, uint16_t port,
     begin_connect_to(client, host, port, root, timeout_ms, OUT_AT);
 }
 
-/* Client and server with a stream each; the server's handshake goes on in its first read. */
-static void connect_tls(struct net_fixture *f, struct actor *server, struct actor *client,
-                        const char *host, uint64_t *server_stream, uint64_t *client_stream)
+/* Client and server with a stream each; the server's handshake goes on in its first read. The
+ * listener's id. */
+static uint64_t connect_tls(struct net_fixture *f, struct actor *server, struct actor *client,
+                            const char *host, uint64_t *server_stream, uint64_t *client_stream)
 {
     uint16_t port = 0;
     uint64_t listener = listen_tls(server, &ours, &port);
@@ -126,6 +127,7 @@ static void connect_tls(struct net_fixture *f, struct actor *server, struct acto
     *client_stream = net_out(client);
     net_poll(f, server);
     assert_int_equal(actor_result(server), 0);
+    return listener;
 }
 
 static void put_part(struct actor *actor, uint32_t at, uint32_t size)
@@ -151,7 +153,7 @@ static void secrets_go_both_ways(void **state)
         struct actor client = net_actor(f, "local");
         uint64_t near = 0;
         uint64_t far = 0;
-        connect_tls(f, &server, &client, hosts[i], &far, &near);
+        (void)connect_tls(f, &server, &client, hosts[i], &far, &near);
         say(f, &client, near, "ping");
         net_expect(f, &server, "tls_read", far, "ping");
         say(f, &server, far, "pong");
@@ -290,7 +292,7 @@ static void a_stream_moves_amid_its_session(void **state)
     struct actor client = net_actor(f, "local");
     uint64_t near = 0;
     uint64_t far = 0;
-    connect_tls(f, &server, &client, "localhost", &far, &near);
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
     say(f, &client, near, "first");
     net_expect(f, &server, "tls_read", far, "first");
     say(f, &client, near, "second");
@@ -343,7 +345,7 @@ static void no_byte_is_lost_or_doubled(void **state)
     struct actor client = net_actor(f, "local");
     uint64_t near = 0;
     uint64_t far = 0;
-    connect_tls(f, &server, &client, "localhost", &far, &near);
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
     uint64_t written = fill(f, &client, near);
     put_words(&client, written);
     BEGIN(&client, NET, "tls_write_vectored", near, VECTORS_AT, 1, OUT_AT);
@@ -580,7 +582,7 @@ static void a_kill_ends_every_wait(void **state)
     client = net_actor(f, "local");
     uint64_t near = 0;
     uint64_t far = 0;
-    connect_tls(f, &server, &client, "localhost", &far, &near);
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
     BEGIN(&server, NET, "tls_read", far, DATA_AT, 10, OUT_AT);
     assert_true(actor_is_waiting(&server));
     net_kill(f, &server);
@@ -688,7 +690,7 @@ static void answers_need_a_place(void **state)
             struct actor client = net_actor(f, "local");
             uint64_t near = 0;
             uint64_t far = 0;
-            connect_tls(f, &server, &client, "localhost", &far, &near);
+            (void)connect_tls(f, &server, &client, "localhost", &far, &near);
             say(f, &server, far, "data");
             put_part(&client, DATA_AT, 4);
             const struct {
@@ -708,6 +710,17 @@ static void answers_need_a_place(void **state)
     }
 }
 
+/* What was dropped gives back what it counts when its memory is gone, which the I/O thread sees
+ * to. */
+static void await_bytes(struct net_fixture *f, const struct pd_memory_budget *budget,
+                        uint64_t bytes)
+{
+    while (atomic_load(&budget->bytes) != bytes) {
+        assert_true(atomic_load(&budget->bytes) > bytes);
+        assert_true(pd_real_sockets_poll(f->sockets, POLL_MS));
+    }
+}
+
 static void what_tls_takes_counts_as_memory(void **state)
 {
     struct net_fixture *f = *state;
@@ -719,7 +732,7 @@ static void what_tls_takes_counts_as_memory(void **state)
     uint64_t far = 0;
     uint16_t port = 0;
     f->world.system.budget = &budget;
-    connect_tls(f, &server, &client, "localhost", &far, &near);
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
     uint64_t taken = atomic_load(&budget.bytes);
     assert_int_equal(taken, 2 * (PD_NET_TLS_STREAM_BYTES + certificate));
     budget.bytes_max = taken + PD_NET_TLS_STREAM_BYTES;
@@ -732,9 +745,34 @@ static void what_tls_takes_counts_as_memory(void **state)
     (void)CALL(&client, NET, "drop_tls_stream", near);
     assert_int_equal(atomic_load(&budget.bytes), taken + certificate);
     (void)CALL(&client, NET, "drop_tls_stream", clone);
-    assert_int_equal(atomic_load(&budget.bytes), PD_NET_TLS_STREAM_BYTES + 2 * certificate);
+    assert_int_equal(atomic_load(&budget.bytes), taken + certificate);
+    await_bytes(f, &budget, PD_NET_TLS_STREAM_BYTES + 2 * certificate);
     net_kill(f, &server);
-    assert_int_equal(atomic_load(&budget.bytes), 0);
+    await_bytes(f, &budget, 0);
+    f->world.system.budget = NULL;
+}
+
+/* The certificates of a listener that is gone are still those of its streams. */
+static void certificates_count_until_their_last_stream_ends(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    uint64_t certificate = ours.certificate_size * PD_NET_TLS_CERTIFICATE_FACTOR;
+    uint64_t near = 0;
+    uint64_t far = 0;
+    f->world.system.budget = &budget;
+    uint64_t listener = connect_tls(f, &server, &client, "localhost", &far, &near);
+    uint64_t taken = atomic_load(&budget.bytes);
+    (void)CALL(&server, NET, "drop_tls_listener", listener);
+    while (pd_real_sockets_poll(f->sockets, 0)) {
+    }
+    assert_int_equal(atomic_load(&budget.bytes), taken);
+    (void)CALL(&server, NET, "drop_tls_stream", far);
+    await_bytes(f, &budget, PD_NET_TLS_STREAM_BYTES + certificate);
+    (void)CALL(&client, NET, "drop_tls_stream", near);
+    await_bytes(f, &budget, 0);
     f->world.system.budget = NULL;
 }
 
@@ -769,9 +807,43 @@ static void memory_counts_before_certificates_are_read(void **state)
     assert_true(actor_is_waiting(&client));
     assert_int_equal(atomic_load(&budget.bytes), PD_NET_TLS_STREAM_BYTES + 2 * certificate);
     net_kill(f, &client);
-    assert_int_equal(atomic_load(&budget.bytes), certificate);
+    await_bytes(f, &budget, certificate);
     net_kill(f, &server);
-    assert_int_equal(atomic_load(&budget.bytes), 0);
+    await_bytes(f, &budget, 0);
+    f->world.system.budget = NULL;
+}
+
+/* A peer that does not read keeps the last words of a dead actor waiting, and they count: else who
+ * writes, drops and connects again would have memory without end. */
+static void last_words_count_until_they_are_said(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    struct actor next = net_actor(f, "local");
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    uint64_t near = 0;
+    uint64_t far = 0;
+    f->world.system.budget = &budget;
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
+    uint64_t taken = atomic_load(&budget.bytes);
+    uint64_t written = fill(f, &client, near);
+    net_kill(f, &client);
+    budget.bytes_max = taken;
+    begin_connect(&next, "localhost", 1, NULL, FOREVER);
+    assert_int_equal(actor_result(&next), 1);
+    assert_says(net_error(f, &next), "no memory for TLS");
+    do { /* half is the server's; the other is there as long as the client's socket */
+        bool lingers = pd_real_sockets_count(f->sockets) == 3;
+        assert_int_equal(atomic_load(&budget.bytes), lingers ? taken : taken / 2);
+    } while (pd_real_sockets_poll(f->sockets, 0));
+    for (uint64_t got = 0; got < written; got += net_out(&server)) {
+        assert_int_equal(WAIT_CALL(f, &server, "tls_read", far, 8192, 8192, OUT_AT), 0);
+        assert_true(net_out(&server) > 0);
+    }
+    await_bytes(f, &budget, taken / 2);
+    net_kill(f, &server);
+    await_bytes(f, &budget, 0);
     f->world.system.budget = NULL;
 }
 
@@ -820,6 +892,8 @@ int main(void)
         NET_TEST(answers_need_a_place),
         NET_TEST(what_tls_takes_counts_as_memory),
         NET_TEST(memory_counts_before_certificates_are_read),
+        NET_TEST(certificates_count_until_their_last_stream_ends),
+        NET_TEST(last_words_count_until_they_are_said),
         NET_TEST(an_actor_has_as_much_of_tls_as_its_memory_may),
     };
     return cmocka_run_group_tests(tests, make_pems, NULL);
