@@ -16,25 +16,8 @@ pando=$(cd "$build" && pwd)/bin/pando
 mkdir -p "${1:-$build/rust-crates}"
 folder=$(cd "${1:-$build/rust-crates}" && pwd)
 versions=(v12 v13 v14)
-passed=0
-failed=0
-server=
-stuck=()
-work=$(mktemp -d)
-
-cleanup() {
-    local process
-    for process in "${stuck[@]}" $server; do
-        kill -KILL "$process" 2>/dev/null || true
-        wait "$process" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-judge() { # judge CODE WHAT
-    if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $2"; fi
-}
+# shellcheck source=scripts/rust_checks.sh
+source "$root/scripts/rust_checks.sh"
 
 # --- Building ----------------------------------------------------------------------------------------------------
 
@@ -87,11 +70,11 @@ fi
 
 for version in "${versions[@]}"; do
     code=0
-    timeout -k 5 300 "$pando" test "$(module_of "crates_$version" "crates-$version")" >"$work/out" 2>&1 || code=$?
-    grep -c '\.\.\. ok$' "$work/out" >"$work/count" || true
-    if [ "$code" -ne 0 ] || [ "$(cat "$work/count")" -lt 15 ]; then cat "$work/out"; code=1; fi
+    pando_test "$(module_of "crates_$version" "crates-$version")" || code=$?
+    if [ "$count" -lt 15 ]; then code=1; fi
+    if [ "$code" -ne 0 ]; then cat "$work/out"; fi
     judge "$code" "lunatic $version: pando test"
-    echo "lunatic $version: $(cat "$work/count") tests passed"
+    echo "lunatic $version: $count tests passed"
 done
 
 # --- submillisecond ----------------------------------------------------------------------------------------------
@@ -103,20 +86,7 @@ with socket.socket() as s:
     print(s.getsockname()[1])'
 }
 
-# get WANTED ARGUMENT...: the status and body that a request must have within a minute.
-get() {
-    local wanted=$1 code=0 path=$2
-    shift 2
-    printf '%s' "$wanted" >"$work/wanted"
-    curl --silent --max-time 60 --output "$work/body" --write-out '%{http_code} ' "$@" "http://127.0.0.1:$port$path" \
-        >"$work/answer" 2>&1 || code=$?
-    cat "$work/body" >>"$work/answer"
-    cmp -s "$work/wanted" "$work/answer" || code=1
-    if [ "$code" -ne 0 ]; then printf 'answered '; cat "$work/answer"; printf ', wanted %s\n' "$wanted"; fi
-    judge "$code" "submillisecond: $path"
-}
-
-echo "submillisecond 0.4.1:"
+name='submillisecond 0.4.1'
 port=$(free_port)
 "$pando" run --net local "$folder/target/wasm32-wasi/debug/web.wasm" "127.0.0.1:$port" >"$work/server" 2>&1 &
 server=$!
@@ -131,17 +101,14 @@ get '200 guarded' /guarded --header 'x-key: 1'
 for _ in 1 2 3 4 5; do get "$error" /panic; done
 for path in /stuck /stuck /wait /wait; do
     curl --silent --max-time 300 --output /dev/null "http://127.0.0.1:$port$path" &
-    stuck+=("$!")
+    others+=("$!")
 done
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     get '200 index' /
     get "$error" /panic
 done
 get '200 10' /total
-code=0
-kill -0 "$server" || code=1
-for process in "${stuck[@]}"; do kill -0 "$process" || code=1; done
-judge "$code" 'submillisecond: the server and its stuck handlers are there in the end'
+all_run "$name: the server and its stuck handlers are there in the end" "$server" "${others[@]}"
 if [ "$failed" -gt 0 ]; then tail -n 20 "$work/server"; fi
 
 # --- The examples and tests of submillisecond --------------------------------------------------------------------
@@ -161,5 +128,4 @@ else
     judge "$code" "submillisecond's examples"
 fi
 
-echo "rust-crates: $passed passed, $failed failed"
-exit $((failed > 0))
+summary rust-crates

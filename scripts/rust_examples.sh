@@ -9,25 +9,10 @@ pando=$1
 modules=$2
 shift 2
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-passed=0
-failed=0
-server=
-others=()
-work=$(mktemp -d)
-
-cleanup() {
-    local process
-    for process in "${others[@]}" $server; do
-        kill -KILL "$process" 2>/dev/null || true
-        wait "$process" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-judge() { # judge CODE WHAT
-    if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $2"; fi
-}
+# shellcheck source=scripts/rust_checks.sh
+source "$root/scripts/rust_checks.sh"
+port=3000
+shown=0 # failures, of which the server's words were printed
 
 # example NAME OPTION...: it runs, and is asked until it listens.
 example() {
@@ -35,30 +20,14 @@ example() {
     shift
     "$pando" run --net all --crash-reports brief "$@" "$modules/$name.wasm" >"$work/server" 2>&1 &
     server=$!
-    python3 "$root/tests/rust/client.py" listens 3000 "$server" || judge 1 "$name: nobody listens"
-}
-
-# get WANTED PATH CURL_ARGUMENT...: the status and body that a request must have within a minute.
-get() {
-    local wanted=$1 path=$2 code=0
-    shift 2
-    printf '%s' "$wanted" >"$work/wanted"
-    : >"$work/body"
-    curl --silent --max-time 60 --output "$work/body" --write-out '%{http_code} ' "$@" "http://127.0.0.1:3000$path" \
-        >"$work/answer" 2>&1 || code=$?
-    cat "$work/body" >>"$work/answer"
-    cmp -s "$work/wanted" "$work/answer" || code=1
-    if [ "$code" -ne 0 ]; then printf '%s answered ' "$name"; cat "$work/answer"; printf ', wanted %s\n' "$wanted"; fi
-    judge "$code" "$name: $path"
+    python3 "$root/tests/rust/client.py" listens "$port" "$server" || judge 1 "$name: nobody listens"
 }
 
 # The example is still there, has said all of LINE..., and is ended.
 ends() {
-    local code=0 line
-    kill -0 "$server" 2>/dev/null || code=1
-    judge "$code" "$name: the server is there in the end"
-    kill -KILL "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
+    local code line
+    all_run "$name: the server is there in the end" "$server"
+    end "$server"
     server=
     for line; do
         code=0
@@ -70,7 +39,7 @@ ends() {
         shown=$failed
     fi
 }
-shown=0
+
 none='404 <h1>404: Not found</h1>'
 error='500 Internal Server Error'
 
@@ -165,24 +134,19 @@ ends
 # Nobody waits for its ten minutes, or the five that it may take: others are answered meanwhile.
 example timeout
 for _ in 1 2 3; do
-    curl --silent --max-time 600 --output /dev/null http://127.0.0.1:3000/ &
+    curl --silent --max-time 600 --output /dev/null "http://127.0.0.1:$port/" &
     others+=("$!")
 done
 for _ in 1 2 3; do get "$none" /other; done
-code=0
-for process in "${others[@]}"; do
-    kill -0 "$process" || code=1
-    kill -KILL "$process" 2>/dev/null || true
-    wait "$process" 2>/dev/null || true
-done
+all_run 'timeout: requests that take long still wait' "${others[@]}"
+end "${others[@]}"
 others=()
-judge "$code" 'timeout: requests that take long still wait'
 ends
 
 example websocket
 for _ in 1 2 3; do
     code=0
-    timeout -k 5 60 python3 "$root/tests/rust/client.py" websocket 3000 || code=1
+    timeout -k 5 60 python3 "$root/tests/rust/client.py" websocket "$port" || code=1
     judge "$code" 'websocket: Ping is answered by Pong'
 done
 ends
@@ -196,13 +160,12 @@ for module; do
     # Most give a server 10 ms to begin, which a busy machine may not keep: some more tries for that.
     for ((try = 1; try <= 5; try++)); do
         code=0
-        timeout -k 5 300 "$pando" test "$module" >"$work/out" 2>&1 || code=$?
+        pando_test "$module" || code=$?
         if [ "$code" -eq 0 ]; then break; fi
     done
     if [ "$code" -ne 0 ]; then cat "$work/out"; fi
     judge "$code" "submillisecond's tests: $(basename "$module")"
-    echo "its tests $(basename "$module"): $(grep -c '\.\.\. ok$' "$work/out" || true) passed, try $try"
+    echo "its tests $(basename "$module"): $count passed, try $try"
 done
 
-echo "examples: $passed passed, $failed failed"
-exit $((failed > 0))
+summary examples
