@@ -407,7 +407,7 @@ pub fn unregister(name: []const u8) bool {
 
 // --- The store -------------------------------------------------------------------------------------
 
-/// One key at a time. (Ranges, transactions, watches and leases: the same imports as in
+/// Keys, ranges of them, and what happens to them. (Transactions and leases: the same imports as in
 /// sdk/c/include/pando/kv.h.)
 ///
 /// Where    Inside a node (pando start --app) or beside one (pando run --node DIR); else Unavailable.
@@ -419,6 +419,10 @@ pub const kv = struct {
         extern "pando::kv" fn get(key: [*]const u8, size: u32, value: [*]u8, room: u32, found: *Found) u32;
         extern "pando::kv" fn put(key: [*]const u8, size: u32, value: [*]const u8, value_size: u32, lease: i64, flags: u32, revision: *i64) u32;
         extern "pando::kv" fn delete(key: [*]const u8, size: u32, end: [*]const u8, end_size: u32, flags: u32, deleted: *Deleted) u32;
+        extern "pando::kv" fn range(key: [*]const u8, size: u32, end: [*]const u8, end_size: u32, limit: i64, revision: i64, flags: u32, ranged: *Ranged) u32;
+        extern "pando::kv" fn answer_read(to: [*]u8, size: u32) u32;
+        extern "pando::kv" fn watch(key: [*]const u8, size: u32, end: [*]const u8, end_size: u32, revision: i64, tag: u64, flags: u32, watch: *Watch) u32;
+        extern "pando::kv" fn unwatch(watch: u64) u32;
         extern "pando::kv" fn last_error() u64;
     };
 
@@ -444,6 +448,8 @@ pub const kv = struct {
         Invalid,
         TooLarge,
         Full,
+        /// The revision is not in history any more, or not yet.
+        Compacted,
     };
 
     fn judged(code: u32) Error!void {
@@ -454,6 +460,7 @@ pub const kv = struct {
             4 => error.Denied,
             6 => error.TooLarge,
             7 => error.Full,
+            8 => error.Compacted,
             else => error.Invalid,
         };
     }
@@ -478,6 +485,132 @@ pub const kv = struct {
         var deleted = Deleted{};
         try judged(store.delete(key.ptr, size32(key), key.ptr, 0, 0, &deleted));
         return deleted.count > 0;
+    }
+
+    /// Keys from `key` on, up to `end`, which is not one of them. "" is `key` alone, and a single zero
+    /// byte all keys from `key` on.
+    pub const Range = struct {
+        key: []const u8,
+        end: []const u8 = "",
+        /// 0: none.
+        limit: i64 = 0,
+        /// 0: now.
+        revision: i64 = 0,
+    };
+
+    /// All keys that begin with `text`, which is not empty and does not end with the byte 255. `room` is
+    /// for as many bytes, and outlives the range.
+    pub fn prefix(text: []const u8, room: []u8) Range {
+        const end = room[0..text.len];
+        @memcpy(end, text);
+        end[end.len - 1] += 1;
+        return .{ .key = text, .end = end };
+    }
+
+    /// What a range has.
+    pub const Ranged = extern struct {
+        revision: i64 = 0,
+        /// Keys in the range, whatever the limit.
+        count: i64 = 0,
+        /// 1: the limit cut it off.
+        more: u32 = 0,
+        /// To be read with `next`.
+        record_count: u32 = 0,
+    };
+
+    /// About a key, in answers.
+    pub const Record = extern struct {
+        key_size: u32 = 0,
+        value_size: u32 = 0,
+        create_revision: i64 = 0,
+        mod_revision: i64 = 0,
+        /// Writes since it was created, 1 at first; 0 of a deletion.
+        version: i64 = 0,
+        lease: i64 = 0,
+    };
+
+    /// A key and its value, cut to the rooms that they were read into: `record` has their sizes.
+    pub const Entry = struct { record: Record, key: []u8, value: []u8 };
+
+    /// Read a range. Its records are then the answer at hand: read them with `next` before the next call
+    /// of `kv`. TooLarge: ask for fewer at a time.
+    pub fn range(of: Range) Error!Ranged {
+        var ranged = Ranged{};
+        try judged(store.range(of.key.ptr, size32(of.key), of.end.ptr, size32(of.end), of.limit, of.revision, 0, &ranged));
+        return ranged;
+    }
+
+    /// The next record of the answer at hand; null: there is none.
+    pub fn next(key: []u8, value: []u8) ?Entry {
+        return entryFrom(answerRead, key, value);
+    }
+
+    fn answerRead(to: []u8) []u8 {
+        return to[0..store.answer_read(to.ptr, size32(to))];
+    }
+
+    fn entryFrom(comptime source: fn ([]u8) []u8, key: []u8, value: []u8) ?Entry {
+        var record = Record{};
+        if (source(std.mem.asBytes(&record)).len != @sizeOf(Record)) return null;
+        const key_read = cutFrom(source, key, record.key_size);
+        return .{ .record = record, .key = key_read, .value = cutFrom(source, value, record.value_size) };
+    }
+
+    /// The next `size` bytes, or as many as fit; the others are passed over.
+    fn cutFrom(comptime source: fn ([]u8) []u8, to: []u8, size: u32) []u8 {
+        var waste: [64]u8 = undefined;
+        const bytes = source(to[0..@min(size, to.len)]);
+        var left = size - bytes.len;
+        while (left > 0) left -= @max(1, source(waste[0..@min(left, waste.len)]).len);
+        return bytes;
+    }
+
+    pub const Watch = extern struct {
+        id: u64 = 0,
+        /// Of the store when it began.
+        revision: i64 = 0,
+    };
+
+    /// Let what happens to a range, from its revision on (0: from now on), come as messages with this tag.
+    /// All of one revision come before those of the next, nothing is left out, nothing comes twice. 16
+    /// watches a process.
+    pub fn watch(of: Range, tag: u64) Error!Watch {
+        var begun = Watch{};
+        try judged(store.watch(of.key.ptr, size32(of.key), of.end.ptr, size32(of.end), of.revision, tag, 0, &begun));
+        return begun;
+    }
+
+    /// No further events; those that have arrived stay in the mailbox. False: there is no such watch.
+    pub fn unwatch(id: u64) bool {
+        return store.unwatch(id) == 0;
+    }
+
+    /// At the beginning of a message of a watch.
+    pub const Events = extern struct {
+        watch: u64 = 0,
+        /// 1: the last message of this watch, which ended for what the rest of it says.
+        has_ended: u32 = 0,
+        /// Of events, to be read with `nextEvent`; of the end a code.
+        count: u32 = 0,
+        /// Everything up to here was told.
+        revision: i64 = 0,
+    };
+
+    /// Read the beginning of the message at hand, which came with the tag of a watch.
+    pub fn events() error{EndOfMessage}!Events {
+        var told = Events{};
+        if (read(std.mem.asBytes(&told)).len != @sizeOf(Events)) return error.EndOfMessage;
+        return told;
+    }
+
+    /// What happened to a key: its new value, or that it is gone.
+    pub const Event = struct { is_delete: bool, entry: Entry };
+
+    /// The next event of the message at hand; null: there is none.
+    pub fn nextEvent(key: []u8, value: []u8) ?Event {
+        const kind = readInt(u64) catch return null;
+        const entry = entryFrom(read, key, value) orelse return null;
+        return .{ .is_delete = kind & 1 == 1, .entry = entry };
     }
 
     /// The words of the last failure, cut to what fits.

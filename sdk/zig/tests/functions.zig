@@ -127,12 +127,61 @@ fn store() !void {
     check(pando.kv.errorText(words[0..3]).len == 3, "cut");
 }
 
+fn ranges() !void {
+    var end: [16]u8 = undefined;
+    var key: [8]u8 = undefined;
+    var value: [8]u8 = undefined;
+    try pando.kv.put("sdk/r/0", "zero");
+    try pando.kv.put("sdk/r/1", "something long");
+    var of = pando.kv.prefix("sdk/r/", &end);
+    var ranged = try pando.kv.range(of);
+    check(ranged.count == 2 and ranged.more == 0 and ranged.record_count == 2, "both of them");
+    const first = pando.kv.next(&key, &value).?;
+    check(std.mem.eql(u8, first.key, "sdk/r/0") and std.mem.eql(u8, first.value, "zero"), "the first");
+    check(first.record.version == 1 and first.record.lease == 0, "what is said of it");
+    const second = pando.kv.next(key[0..3], &value).?;
+    check(std.mem.eql(u8, second.key, "sdk") and std.mem.eql(u8, second.value, "somethin"), "cut");
+    check(second.record.key_size == 7 and second.record.value_size == 14, "its sizes");
+    check(pando.kv.next(&key, &value) == null, "the end");
+    of.limit = 1;
+    ranged = try pando.kv.range(of);
+    check(ranged.count == 2 and ranged.more == 1 and ranged.record_count == 1, "the limit");
+    check(pando.kv.range(.{ .key = "other" }) == error.Denied, "denied");
+    of.limit = 0;
+    of.revision = 1 << 40;
+    check(pando.kv.range(of) == error.Compacted, "not yet");
+}
+
+fn watches() !void {
+    var end: [16]u8 = undefined;
+    var key: [8]u8 = undefined;
+    var value: [8]u8 = undefined;
+    const watched = try pando.kv.watch(pando.kv.prefix("sdk/r/", &end), tag);
+    try pando.kv.put("sdk/r/1", "something long");
+    check(try pando.kv.delete("sdk/r/0"), "deleted");
+    var seen: u32 = 0;
+    while (seen < 2) {
+        check(pando.receiveTag(tag, step) == .data, "events");
+        const told = try pando.kv.events();
+        check(told.watch == watched.id and told.has_ended == 0 and told.count > 0, "whose they are");
+        while (pando.kv.nextEvent(&key, &value)) |event| : (seen += 1) {
+            check(event.is_delete == (seen == 1), "what happened");
+            check(std.mem.eql(u8, event.entry.key, if (seen == 0) "sdk/r/1" else "sdk/r/0"), "to whom");
+            check(event.entry.record.mod_revision > watched.revision, "when");
+        }
+    }
+    check(pando.kv.unwatch(watched.id) and !pando.kv.unwatch(watched.id), "no more of it");
+    check(pando.kv.watch(.{ .key = "other" }, tag) == error.Denied, "denied");
+}
+
 pub fn main() !void {
     var arguments = try std.process.argsWithAllocator(std.heap.wasm_allocator);
     _ = arguments.skip();
     pando.ready();
     if (arguments.next() != null) {
         try store();
+        try ranges();
+        try watches();
     } else {
         check(pando.kv.put("sdk/a", "") == error.Unavailable, "there is no store");
         try messages();
