@@ -122,11 +122,44 @@ function store(): void {
   assert(pando.kv.put("other", "") == pando.kv.Code.Denied && pando.kv.lastError().length > 0, "denied");
 }
 
+function ranges(): void {
+  for (let i = 0; i < 3; i++) {
+    assert(pando.kv.put("sdk/r/" + i.toString(), i.toString()) == pando.kv.Code.Ok, pando.kv.lastError());
+  }
+  const all = pando.kv.list("sdk/r/")!;
+  assert(all.length == 3 && !pando.kv.isCut(), "all of them");
+  assert(all[1].key == "sdk/r/1" && all[1].value == "1" && all[1].version == 1 && all[1].lease == 0, "one of them");
+  assert(all[2].modRevision > all[1].modRevision && all[1].createRevision == all[1].modRevision, "their revisions");
+  assert(pando.kv.list("sdk/r/", 2)!.length == 2 && pando.kv.isCut(), "the first of them");
+  assert(pando.kv.list("sdk/none/")!.length == 0 && !pando.kv.isCut(), "none of them");
+  assert(pando.kv.list("") === null && pando.kv.lastCode() == pando.kv.Code.Denied, "more than it may");
+}
+
+function watches(): void {
+  const past = pando.kv.list("sdk/r/")![2].modRevision;
+  const watch = pando.kv.watch("sdk/r/", TAG, past);
+  assert(watch != 0, pando.kv.lastError());
+  assert(pando.kv.remove("sdk/r/0") == pando.kv.Code.Ok, pando.kv.lastError());
+  const seen = new Array<pando.kv.Event>();
+  while (seen.length < 2) {
+    assert(pando.receiveTag(TAG, STEP) == pando.Received.Data, "events");
+    const told = pando.kv.readEvents();
+    assert(told.watch == watch && told.code == pando.kv.Code.Ok, told.why);
+    for (let i = 0; i < told.events.length; i++) seen.push(told.events[i]);
+  }
+  assert(!seen[0].isDelete && seen[0].entry.key == "sdk/r/2" && seen[0].entry.value == "2", "what was");
+  assert(seen[1].isDelete && seen[1].entry.key == "sdk/r/0" && seen[1].entry.modRevision > past, "what is gone");
+  assert(pando.kv.unwatch(watch) && !pando.kv.unwatch(watch), "no more of it");
+  assert(pando.kv.watch("other/", TAG) == 0 && pando.kv.lastCode() == pando.kv.Code.Denied, "denied");
+}
+
 export function _start(): void {
   const words = pando.args();
   pando.ready();
   if (words.length > 1 && words[1] == "store") {
     store();
+    ranges();
+    watches();
   } else {
     assert(words.length == 3 && words[1] == "two" && words[2] == "words", "arguments");
     assert(pando.variable("NAME") == "its value" && pando.variable("NAM") === null, "variables");
