@@ -113,7 +113,7 @@ if [ "$failed" -gt 0 ]; then tail -n 20 "$work/server"; fi
 
 # --- The examples and tests of submillisecond --------------------------------------------------------------------
 
-mapfile -t own_tests < <(module_of parsing_http_1_1 router)
+mapfile -t own_tests < <(module_of parsing_http_1_1 router websocket)
 apart=(unshare --user --map-root-user --net)
 if ! "${apart[@]}" true; then
     echo "SKIP submillisecond's examples: no network namespace of their own for their fixed ports"
