@@ -644,6 +644,8 @@ static void tell_raft(struct pd_replica *replica)
     struct pd_raft_snapshot_meta meta = meta_of(install);
     struct pd_raft_status *status = &replica->raft_status;
     enum pd_status restored = PD_OK;
+    pd_raft_status(replica->raft, status);
+    uint64_t first = status->first_index;
     if (install->end.is_for_raft) {
         const struct pd_raft_message message = {.type = PD_RAFT_MSG_SNAP,
                                                 .group_id = replica->config.raft.group_id,
@@ -671,6 +673,7 @@ static void tell_raft(struct pd_replica *replica)
         return;
     }
     install->is_told = true;
+    install->is_replaced = status->first_index != first;
     if (status->first_index > meta.index) {
         /* Raft's log is replaced: whoever waited for entries before it will not hear of them. */
         pd_replica_proposals_lost(replica, 0);
@@ -728,6 +731,7 @@ static void begin_logging(struct pd_replica *replica)
     struct pd_replica_install *install = &replica->install;
     install->state = PD_REPLICA_INSTALL_LOGGING;
     install->is_told = false;
+    install->is_replaced = false;
     install->is_logged = false;
     if (PD_MUTANT(NODE_INSTALL_BEFORE_LOG)) {
         write_batch(replica, PD_REPLICA_INSTALL_INDEX, 0, install->chain.id.index);
@@ -754,9 +758,15 @@ static bool is_in_log(struct pd_replica *replica)
     if (install->is_logged || replica->raft == NULL) {
         return install->is_logged;
     }
+    if (install->is_replaced) {
+        return false;
+    }
+    /* The log may begin right behind it without a record on its way: with a state that was installed
+     * before and is not there any more (seed 4191). */
     pd_raft_status(replica->raft, &replica->raft_status);
     uint64_t index = install->chain.id.index;
-    return replica->raft_status.first_index <= index && replica->raft_status.stable_index >= index;
+    return replica->raft_status.first_index <= index + 1 &&
+           replica->raft_status.stable_index >= index;
 }
 
 /* -- The end ----------------------------------------------------------------------------------- */

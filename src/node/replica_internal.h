@@ -222,7 +222,8 @@ struct pd_replica_install {
     bool reset_is_due; /* once the write under way is done */
     bool is_load_begun;
     bool is_verifying;
-    bool is_told; /* raft has taken the snapshot */
+    bool is_told;     /* raft has taken the snapshot */
+    bool is_replaced; /* raft's log begins anew with it: its record is being written */
     bool is_logged;
     uint64_t progress_tick;
     uint64_t asked_tick;

@@ -147,6 +147,15 @@ static void check_commits(struct pd_sim_machine *machine, const struct pd_sim_vi
     machine->ledger_checked = view->commit;
 }
 
+void pd_sim_check_last_commits(struct pd_sim_machine *machine)
+{
+    struct pd_sim_view view = {0};
+    machine->world->core->view(machine, &view);
+    if (view.has_raft && view.commit > machine->seen.commit) {
+        check_commits(machine, &view);
+    }
+}
+
 /* -- Leaders ----------------------------------------------------------------------------------- */
 
 /* Leader completeness (Raft, section 5.4.3): what was committed in a term is in the log of every

@@ -93,11 +93,17 @@ bool pd_sim_network_is_cut(const struct pd_sim_network *network, uint32_t from, 
     return network->links[from][to].cuts > 0;
 }
 
-void pd_sim_network_heal(struct pd_sim_network *network)
+void pd_sim_network_heal(struct pd_sim_network *network, uint64_t latest_ns)
 {
     for (uint32_t from = 0; from < PD_SIM_NODES_MAX; from++) {
         for (uint32_t to = 0; to < PD_SIM_NODES_MAX; to++) {
-            network->links[from][to].cuts = 0;
+            struct pd_sim_link *link = &network->links[from][to];
+            link->cuts = 0;
+            /* What comes after a message that a storm has delayed does not wait as long as that one
+             * was to (seed 2686). */
+            if (link->last_arrival_ns > latest_ns) {
+                link->last_arrival_ns = latest_ns;
+            }
         }
         network->reader_ns[from] = 0;
     }

@@ -48,8 +48,9 @@ uint32_t pd_sim_network_send(struct pd_sim_network *network, uint32_t from, uint
 void pd_sim_network_cut(struct pd_sim_network *network, uint32_t from, uint32_t to);
 void pd_sim_network_mend(struct pd_sim_network *network, uint32_t from, uint32_t to);
 bool pd_sim_network_is_cut(const struct pd_sim_network *network, uint32_t from, uint32_t to);
-/* No cut, drop, duplicate, reorder, storm or slow reader any more. */
-void pd_sim_network_heal(struct pd_sim_network *network);
+/* No cut, drop, duplicate, reorder, storm or slow reader any more. What is under way arrives by
+ * latest_ns at the latest: the owner's queue sees to that. */
+void pd_sim_network_heal(struct pd_sim_network *network, uint64_t latest_ns);
 /* A draw with a heavy tail: at least base_ns / 2, twice as far half as often, up to base_ns <<
  * shift_max. */
 uint64_t pd_sim_heavy_tail(struct pd_random *random, uint64_t base_ns, uint32_t shift_max);

@@ -307,6 +307,9 @@ static void panicked(struct pd_sim_machine *machine)
         pd_sim_world_fail(world, "node %u: %s", machine->number, world->panic_text);
         return;
     }
+    if (machine->core != NULL && machine->seen.has_raft) {
+        pd_sim_check_last_commits(machine); /* seed 8845 */
+    }
     process_stopped(machine, world->panic_text);
 }
 

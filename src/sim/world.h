@@ -267,6 +267,9 @@ void pd_sim_heal(struct pd_sim_world *world);
 
 /* invariants.c */
 void pd_sim_check_machine(struct pd_sim_machine *machine);
+/* Of one whose process has just ended in the middle of an event: what it had committed by then,
+ * others may have been told already. */
+void pd_sim_check_last_commits(struct pd_sim_machine *machine);
 void pd_sim_check_heavy(struct pd_sim_world *world);
 void pd_sim_check_end(struct pd_sim_world *world);
 
