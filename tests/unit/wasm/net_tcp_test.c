@@ -481,14 +481,32 @@ static void ids_are_bounded(void **state)
     uint64_t near = 0;
     uint64_t far = 0;
     net_pair(f, actor, &near, &far);
-    for (uint32_t i = 0; i < PD_NET_NAMES_MAX; i++) {
+    const struct pd_net_state *net = actor_wasm(actor)->net;
+    uint16_t port = 0;
+    uint64_t listener = net_listen(actor, &port);
+    struct actor client = net_actor(f, "local");
+    net_put_local(&client, 4);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            WAIT_CALL(f, &client, "tcp_connect", 4, IP_AT, port, 0, 0, FOREVER, OUT_AT), 0);
+    }
+    while (net->names.count < PD_NET_NAMES_MAX) {
         assert_int_equal(CALL(actor, NET, "tcp_peer_addr", near, OUT_AT), 0);
     }
+    uint64_t last = net_out(actor);
     assert_int_equal(CALL(actor, NET, "tcp_peer_addr", near, OUT_AT), 1);
     assert_says(net_error(f, actor), "too many are open");
-    for (uint32_t i = 2; i < PD_NET_SOCKETS_MAX; i++) {
+    uint32_t sockets = pd_real_sockets_count(f->sockets);
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 1);
+    assert_says(net_error(f, actor), "too many are open");
+    (void)CALL(actor, NET, "drop_dns_iterator", last);
+    while (pd_net_has_room(net)) {
         (void)CALL(actor, NET, "clone_tcp_stream", near);
     }
+    assert_int_equal(WAIT_CALL(f, actor, "tcp_accept", listener, OUT_AT, PEER_AT), 1);
+    assert_says(net_error(f, actor), "too many are open");
+    assert_int_equal(pd_real_sockets_count(f->sockets), sockets); /* none of the two is kept */
+    assert_int_equal(net->names.count, PD_NET_NAMES_MAX - 1);
     net_put_local(actor, 4);
     assert_int_equal(CALL(actor, NET, "tcp_bind", 4, IP_AT, 0, 0, 0, OUT_AT), 1);
     assert_says(net_error(f, actor), "too many are open");
