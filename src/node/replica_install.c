@@ -761,8 +761,8 @@ static bool is_in_log(struct pd_replica *replica)
     if (install->is_replaced) {
         return false;
     }
-    /* The log may begin right behind it without a record on its way: with a state that was installed
-     * before and is not there any more (seed 4191). */
+    /* The log may begin right behind it without a record on its way: with a state that was
+     * installed before and is not there any more (seed 4191). */
     pd_raft_status(replica->raft, &replica->raft_status);
     uint64_t index = install->chain.id.index;
     return replica->raft_status.first_index <= index + 1 &&
