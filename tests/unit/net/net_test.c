@@ -206,7 +206,8 @@ static void on_settled(void *state)
 
 /* -- Nodes ------------------------------------------------------------------------------------- */
 
-static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_trains)
+/* idle_ns 0: as usual. */
+static void open_node_idle(struct node *node, uint8_t number, bool no_trains, uint64_t idle_ns)
 {
     char text[PD_UDP_TEXT_MAX];
     uint8_t secret[PD_NET_KEY_SIZE];
@@ -219,7 +220,6 @@ static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_
     struct pd_host *host = pd_real_host_interface(node->host);
     struct pd_udp_config udp = {.host = host, .no_trains = no_trains, .buffer_bytes = 1u << 20};
     assert_int_equal(pd_net_address_parse("127.0.0.1:0", &udp.address), PD_OK);
-    udp.address.port = port;
     assert_int_equal(pd_udp_open(&udp, text, &node->udp), PD_OK);
     struct pd_datagram_loop *loop = pd_udp_loop(node->udp);
     loop->ops->local(loop, &node->address);
@@ -234,6 +234,7 @@ static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_
     config.identity = &node->identity;
     config.offers = offers;
     config.offer_count = 2;
+    config.limits.idle_ns = idle_ns == 0 ? config.limits.idle_ns : idle_ns;
     assert_int_equal(pd_net_open(&config, &node->net), PD_OK);
     node->transport = pd_net_transport(node->net);
     const struct pd_transport_handler handler = {.message = on_message,
@@ -243,6 +244,11 @@ static void open_node(struct node *node, uint8_t number, uint16_t port, bool no_
                                                  .state = node};
     assert_true(node->transport->ops->settles);
     node->transport->ops->start(node->transport, &handler);
+}
+
+static void open_node(struct node *node, uint8_t number, bool no_trains)
+{
+    open_node_idle(node, number, no_trains, 0);
 }
 
 static void close_node(struct node *node)
@@ -297,8 +303,8 @@ static void messages_and_snapshots(bool no_trains)
 {
     static struct node one;
     static struct node two;
-    open_node(&one, 1, 0, no_trains);
-    open_node(&two, 2, 0, no_trains);
+    open_node(&one, 1, no_trains);
+    open_node(&two, 2, no_trains);
     assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, 0, 8), PD_ERR_UNKNOWN);
     introduce(&one, &two);
     two.echoes_messages = true;
@@ -331,8 +337,8 @@ static void what_came_together_is_settled(void **state)
     (void)state;
     static struct node one;
     static struct node two;
-    open_node(&one, 1, 0, false);
-    open_node(&two, 2, 0, false);
+    open_node(&one, 1, false);
+    open_node(&two, 2, false);
     introduce(&one, &two);
     two.counts_when_settled = true;
     for (uint64_t i = 1; i <= 500; i++) {
@@ -362,8 +368,10 @@ static void a_lane_that_is_full_says_so(void **state)
     (void)state;
     static struct node one;
     static struct node two;
-    open_node(&one, 1, 0, false);
-    open_node(&two, 2, 0, false);
+    /* To fill it may take longer than the silence after which a peer is given up. */
+    uint64_t idle_ns = WAIT_S * UINT64_C(1000000000);
+    open_node_idle(&one, 1, false, idle_ns);
+    open_node_idle(&two, 2, false, idle_ns);
     introduce(&one, &two);
     (void)pthread_mutex_lock(&two.lock); /* its loop stands still at the first message */
     enum pd_status status = PD_OK;
@@ -386,8 +394,8 @@ static void one_slow_answer_holds_up_none_of_a_thousand(void **state)
     (void)state;
     static struct node server;
     static struct node client;
-    open_node(&server, 1, 0, false);
-    open_node(&client, 2, 0, false);
+    open_node(&server, 1, false);
+    open_node(&client, 2, false);
     uint64_t link;
     uint8_t bytes[100] = {0};
     assert_int_equal(pd_net_dial(client.net, 0, server.identity.key, &server.address, &link),
@@ -428,8 +436,8 @@ static void what_may_not_be_used_is_refused(void **state)
     (void)state;
     static struct node server;
     static struct node client;
-    open_node(&server, 1, 0, false);
-    open_node(&client, 2, 0, false);
+    open_node(&server, 1, false);
+    open_node(&client, 2, false);
     uint64_t link;
     assert_int_equal(pd_net_dial(client.net, 1, server.identity.key, &server.address, &link),
                      PD_OK);
@@ -462,7 +470,7 @@ static void serve_in_child(int go, int result)
     if (read(go, &byte, 1) != 1) {
         _exit(1);
     }
-    open_node(&node, 2, 0, false);
+    open_node(&node, 2, false);
     node.echoes_messages = true;
     const struct pd_transport_peer peer = peer_of(1, NULL); /* it will dial */
     if (node.transport->ops->set_peers(node.transport, &peer, 1) != PD_OK ||
@@ -522,7 +530,7 @@ static void two_processes_and_one_is_killed(void **state)
     static struct node one;
     const struct child first = make_child();
     const struct child second = make_child();
-    open_node(&one, 1, 0, false);
+    open_node(&one, 1, false);
     struct pd_transport_peer peer = wake_child(&first);
     assert_int_equal(one.transport->ops->set_peers(one.transport, &peer, 1), PD_OK);
     WAIT_FOR(&one, one.connected == 1);
