@@ -114,6 +114,24 @@ static const char *quorum_objection(const struct pd_replica *replica,
            "that are down first, or remove one of those first";
 }
 
+/* A first member whose row is still to be put: it would be put after the node has left, and live
+ * for good, and nobody would know that the node was removed. */
+static bool is_unfilled(const struct pd_replica *replica, pd_raft_node node)
+{
+    const struct pd_replica_config *config = &replica->config;
+    struct pd_kv_member member;
+    if (!config->has_directory || pd_kv_members_may_have_forgotten(replica->kv) ||
+        pd_kv_member_find(replica->kv, node, &member) != PD_KV_MEMBER_UNKNOWN) {
+        return false;
+    }
+    for (uint32_t i = 0; i < config->first_member_count; i++) {
+        if (config->first_members[i].node == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Why the change can never be, or not now; NULL: it may be proposed. */
 static const char *objection(struct pd_replica *replica, const struct pd_replica_request_head *head,
                              enum pd_replica_outcome *outcome_out)
@@ -147,6 +165,10 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     case PD_REPLICA_REQUEST_LEAVE:
         if (member == NULL) {
             return "that node is no member";
+        }
+        if (is_unfilled(replica, head->number)) {
+            *outcome_out = PD_REPLICA_BUSY;
+            return "the directory is not filled yet: try again";
         }
         return member->is_learner ? NULL
                                   : quorum_objection(replica, status, head->number, outcome_out);

@@ -81,6 +81,32 @@ static void who_was_removed_is_let_in_no_more(void **state)
     world_close(world);
 }
 
+/* Its row would be put when it has left, and live on. */
+static void nobody_leaves_before_the_directory_names_it(void **state)
+{
+    (void)state;
+    static struct rows rows;
+    struct world *world = open_listed(&rows);
+    world_start_all(world, 3);
+    pd_raft_node leader = world_elect(world);
+    const pd_raft_node node = leader % 3 + 1;
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_LEAVE, .number = node};
+    const struct pd_replica *replica = world_node(world, leader)->replica;
+    struct pd_directory directory;
+    static const struct pd_members_file nobody;
+    pd_directory_init(&directory, &nobody, &nobody);
+    enum pd_replica_outcome outcome = world_await(world, world_ask(world, leader, &head))->outcome;
+    for (uint32_t i = 0; i < 50 && outcome == PD_REPLICA_BUSY; i++) {
+        world_ticks(world, 1);
+        outcome = world_await(world, world_ask(world, leader, &head))->outcome;
+    }
+    assert_int_equal(outcome, PD_REPLICA_OK);
+    world_ticks(world, 30); /* whatever is to be filled */
+    (void)pd_directory_look(&directory, replica);
+    assert_int_equal(pd_directory_standing(&directory, replica, node), PD_KV_MEMBER_REMOVED);
+    world_close(world);
+}
+
 static void those_known_last_count_while_they_are_newer(void **state)
 {
     (void)state;
@@ -113,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_removed_is_let_in_no_more),
+        cmocka_unit_test(nobody_leaves_before_the_directory_names_it),
         cmocka_unit_test(those_known_last_count_while_they_are_newer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
