@@ -504,7 +504,9 @@ enum pd_status pd_udp_open(const struct pd_udp_config *config, char text[PD_UDP_
     udp->socket = -1;
     udp->alarm = -1;
     enum pd_status status = open_socket(udp);
-    if (status != PD_OK) {
+    if (status != PD_OK && config->address.port == 0) {
+        (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot open a UDP socket: %s", strerror(errno));
+    } else if (status != PD_OK) {
         (void)snprintf(text, PD_UDP_TEXT_MAX,
                        "cannot listen for nodes on UDP port %u: %s; choose another with "
                        "--listen-peer HOST:PORT",

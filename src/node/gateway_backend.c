@@ -231,12 +231,27 @@ static void send_reads(struct pd_gateway_backend *backend)
     while (pd_gateway_reads_next(&backend->reads, now, &tag, &request)) {
         enum pd_status status = submit_bytes(backend, tag, request);
         if (status != PD_OK) {
-            /* They are told so from `expire`: here nothing may be answered. */
+            /* It is told so from `expire`: here nothing may be answered. */
             backend->reads_outcome =
                 status == PD_ERR_CLOSED ? PD_REPLICA_NOT_READY : PD_REPLICA_BUSY;
             pd_gateway_reads_refused(&backend->reads);
         }
     }
+}
+
+static enum pd_status submit_gathered(struct pd_gateway_backend *backend, uint64_t tag,
+                                      const struct pd_replica_request_head *head)
+{
+    struct pd_span bytes = encode(backend, head);
+    if (bytes.size == 0) {
+        return PD_ERR_NO_MEMORY;
+    }
+    enum pd_status status = pd_gateway_reads_add(&backend->reads, tag, bytes);
+    if (status == PD_ERR_FULL) {
+        send_reads(backend); /* a loop's turn may bring more than is kept at once */
+        status = pd_gateway_reads_add(&backend->reads, tag, bytes);
+    }
+    return status;
 }
 
 static enum pd_status submit_watch(struct pd_gateway_backend *backend, uint64_t correlation,
@@ -336,9 +351,7 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
     };
     uint64_t tag = tag_of(correlation, request->kind);
     if (request->kind == PD_BACKEND_READ && !request->serializable) {
-        struct pd_span bytes = encode(backend, &head);
-        return bytes.size == 0 ? PD_ERR_NO_MEMORY
-                               : pd_gateway_reads_add(&backend->reads, tag | GATHERED, bytes);
+        return submit_gathered(backend, tag | GATHERED, &head);
     }
     return submit_head(backend, tag, &head);
 }

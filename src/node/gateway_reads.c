@@ -10,7 +10,6 @@
 #define HOLD_NS_MAX (2000 * MICROSECOND_NS)
 #define HOLD_NS_MIN (500 * MICROSECOND_NS) /* less is not worth a timer of whole milliseconds */
 #define MANY 16u                           /* under way: they are worth waiting for */
-#define COUNT_MAX 256u
 #define BYTES_MAX ((size_t)64 << 10)
 
 struct head {
@@ -28,6 +27,9 @@ enum pd_status pd_gateway_reads_add(struct pd_gateway_reads *reads, uint64_t tag
                                     struct pd_span request)
 {
     const struct head head = {.tag = tag, .size = request.size};
+    if (reads->count + reads->refused_count >= PD_GATEWAY_READS_MAX || reads->size >= BYTES_MAX) {
+        return PD_ERR_FULL;
+    }
     size_t wanted = reads->size + sizeof head + request.size;
     if (wanted > reads->capacity) {
         size_t capacity = wanted < BYTES_MAX ? BYTES_MAX : wanted;
@@ -47,40 +49,60 @@ enum pd_status pd_gateway_reads_add(struct pd_gateway_reads *reads, uint64_t tag
     return PD_OK;
 }
 
-static bool are_due(const struct pd_gateway_reads *reads, uint64_t now_ns)
+/* What has not come back for more than a round's time is no round any more. */
+static void look_at_clock(struct pd_gateway_reads *reads, uint64_t now_ns)
 {
-    return now_ns >= reads->due_ns || reads->flying + reads->count < MANY ||
-           (!reads->is_asked && reads->count >= reads->wanted) || reads->count >= COUNT_MAX ||
-           reads->size >= BYTES_MAX;
+    for (uint32_t i = 0; i < 2 && now_ns - reads->window_ns >= ROUND_NS_MAX; i++) {
+        reads->stale += reads->before;
+        reads->before = reads->flying;
+        reads->flying = 0;
+        bool is_long = now_ns - reads->window_ns >= 2 * ROUND_NS_MAX;
+        reads->window_ns = is_long && i == 0 ? now_ns - ROUND_NS_MAX : now_ns;
+    }
 }
 
-/* The first of those that are kept. false: there is none. */
-static bool take(struct pd_gateway_reads *reads, uint64_t *tag_out, struct pd_span *request_out)
+static uint32_t under_way(const struct pd_gateway_reads *reads)
 {
+    return reads->flying + reads->before;
+}
+
+static bool are_due(const struct pd_gateway_reads *reads, uint64_t now_ns)
+{
+    return now_ns >= reads->due_ns || under_way(reads) + reads->count < MANY ||
+           (!reads->is_asked && reads->count >= reads->wanted) ||
+           reads->count + reads->refused_count >= PD_GATEWAY_READS_MAX || reads->size >= BYTES_MAX;
+}
+
+static void forget_sent(struct pd_gateway_reads *reads)
+{
+    reads->is_sending = false;
+    reads->at = 0;
+    reads->size = 0;
+    if (reads->capacity > BYTES_MAX) {
+        pd_free(reads->bytes);
+        reads->bytes = NULL;
+        reads->capacity = 0;
+    }
+}
+
+bool pd_gateway_reads_next(struct pd_gateway_reads *reads, uint64_t now_ns, uint64_t *tag_out,
+                           struct pd_span *request_out)
+{
+    look_at_clock(reads, now_ns);
+    if (!reads->is_sending && !are_due(reads, now_ns)) {
+        return false;
+    }
     if (reads->at == reads->size) {
-        reads->is_sending = false;
-        reads->is_refused = false;
-        reads->at = 0;
-        reads->size = 0;
+        forget_sent(reads);
         return false;
     }
     struct head head;
     memcpy(&head, reads->bytes + reads->at, sizeof head);
     *tag_out = head.tag;
     *request_out = (struct pd_span){reads->bytes + reads->at + sizeof head, head.size};
-    reads->last = reads->at;
+    reads->last = head.tag;
     reads->at += sizeof head + head.size;
     reads->count--;
-    return true;
-}
-
-bool pd_gateway_reads_next(struct pd_gateway_reads *reads, uint64_t now_ns, uint64_t *tag_out,
-                           struct pd_span *request_out)
-{
-    if (reads->is_refused || (!reads->is_sending && !are_due(reads, now_ns)) ||
-        !take(reads, tag_out, request_out)) {
-        return false;
-    }
     if (!reads->is_sending) {
         reads->is_sending = true;
         reads->is_asked = true;
@@ -93,37 +115,47 @@ bool pd_gateway_reads_next(struct pd_gateway_reads *reads, uint64_t now_ns, uint
 
 void pd_gateway_reads_answered(struct pd_gateway_reads *reads, uint64_t now_ns)
 {
-    pd_assert(reads->flying > 0);
+    look_at_clock(reads, now_ns);
     if (reads->is_asked) {
         uint64_t hold_ns = 2 * (now_ns - reads->sent_ns);
         hold_ns = hold_ns > HOLD_NS_MAX ? HOLD_NS_MAX : hold_ns;
         reads->is_asked = false;
-        reads->wanted = reads->flying + reads->count;
+        reads->wanted = under_way(reads) + reads->count;
         reads->due_ns = hold_ns < HOLD_NS_MIN ? now_ns : now_ns + hold_ns;
     }
-    reads->flying--;
+    /* Whose answer it is is not known: that of a young one, most of the time. */
+    uint32_t *from = reads->flying > 0   ? &reads->flying
+                     : reads->before > 0 ? &reads->before
+                                         : &reads->stale;
+    pd_assert(*from > 0);
+    (*from)--;
 }
 
 void pd_gateway_reads_refused(struct pd_gateway_reads *reads)
 {
-    pd_assert(reads->is_sending);
-    reads->at = reads->last;
-    reads->count++;
+    pd_assert(reads->is_sending && reads->flying > 0);
+    pd_assert(reads->refused_count < PD_GATEWAY_READS_MAX);
+    uint32_t at = (reads->refused_at + reads->refused_count) % PD_GATEWAY_READS_MAX;
+    reads->refused[at] = reads->last;
+    reads->refused_count++;
     reads->flying--;
-    reads->is_sending = false;
-    reads->is_refused = true;
 }
 
 bool pd_gateway_reads_next_refused(struct pd_gateway_reads *reads, uint64_t *tag_out)
 {
-    struct pd_span request;
-    return reads->is_refused && take(reads, tag_out, &request);
+    if (reads->refused_count == 0) {
+        return false;
+    }
+    *tag_out = reads->refused[reads->refused_at];
+    reads->refused_at = (reads->refused_at + 1) % PD_GATEWAY_READS_MAX;
+    reads->refused_count--;
+    return true;
 }
 
 uint64_t pd_gateway_reads_deadline_ns(const struct pd_gateway_reads *reads)
 {
-    if (reads->count == 0) {
-        return UINT64_MAX;
+    if (reads->refused_count > 0) {
+        return 0;
     }
-    return reads->is_refused ? 0 : reads->due_ns;
+    return reads->count == 0 ? UINT64_MAX : reads->due_ns;
 }

@@ -301,6 +301,9 @@ static enum pd_status start(struct pd_server *server, const char *name,
 
 static enum pd_status start_threads(struct pd_server *server, char *text)
 {
+    /* The log's thread and the transport's run the core, too: not before its own is there, so that
+     * a start that fails leaves nothing of it under way. */
+    atomic_store(&server->core_is_held, true);
     enum pd_status status = start(server, "pando-log", PD_THREAD_HIGH, pd_server_log_main, server,
                                   &server->log.thread, &server->log.is_started);
     if (status == PD_OK) {
@@ -316,6 +319,10 @@ static enum pd_status start_threads(struct pd_server *server, char *text)
         pd_server_peers_start(server);
         status = start(server, "pando-core", PD_THREAD_HIGH, pd_server_core_main, server,
                        &server->core, &server->is_started);
+    }
+    if (status == PD_OK) {
+        atomic_store(&server->core_is_held, false);
+        pd_server_wake(server->host, &server->inbox);
     }
     if (status != PD_OK) {
         (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot start a thread: %s", strerror(errno));

@@ -339,8 +339,8 @@ static void what_came_together_is_settled(void **state)
     static struct node two;
     open_node(&one, 1, false);
     open_node(&two, 2, false);
-    introduce(&one, &two);
     two.counts_when_settled = true;
+    introduce(&one, &two);
     for (uint64_t i = 1; i <= 500; i++) {
         assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, i, 8), PD_OK);
         if (i % 100 == 0) {

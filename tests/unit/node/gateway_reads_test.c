@@ -155,20 +155,80 @@ static void what_cannot_be_sent_is_given_back(void **state)
     assert_true(next(&tag));
     assert_true(next(&tag));
     pd_gateway_reads_refused(&reads);
-    assert_false(next(&tag));
     assert_int_equal(pd_gateway_reads_deadline_ns(&reads), 0);
-    add(5);
+    assert_true(next(&tag)); /* those behind it are judged for themselves */
+    assert_int_equal(tag, 2);
+    assert_true(next(&tag));
+    pd_gateway_reads_refused(&reads);
+    assert_true(next(&tag));
     assert_false(next(&tag));
-    for (uint64_t i = 1; i <= 5; i++) {
+    assert_true(pd_gateway_reads_next_refused(&reads, &tag));
+    assert_int_equal(tag, 1);
+    add(5); /* within an answer */
+    assert_true(next(&tag));
+    pd_gateway_reads_refused(&reads);
+    assert_true(pd_gateway_reads_next_refused(&reads, &tag));
+    assert_int_equal(tag, 3);
+    assert_true(pd_gateway_reads_next_refused(&reads, &tag));
+    assert_int_equal(tag, 5);
+    assert_false(pd_gateway_reads_next_refused(&reads, &tag));
+    assert_int_equal(pd_gateway_reads_deadline_ns(&reads), UINT64_MAX);
+    answer(3);
+    add(9);
+    assert_int_equal(send(), 1);
+}
+
+/* Also when nothing is asked for meanwhile: a loop's turn may bring any number. */
+static void no_more_are_kept_than_the_bounds_say(void **state)
+{
+    (void)state;
+    const struct pd_span none = {NULL, 0};
+    for (uint64_t i = 0; i < PD_GATEWAY_READS_MAX; i++) {
+        add(i);
+    }
+    assert_int_equal(pd_gateway_reads_add(&reads, 7, none), PD_ERR_FULL);
+    uint64_t tag = 0;
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_true(next(&tag));
+        pd_gateway_reads_refused(&reads);
+    }
+    assert_int_equal(pd_gateway_reads_add(&reads, 7, none), PD_ERR_FULL);
+    while (next(&tag)) {
+        pd_gateway_reads_refused(&reads);
+    }
+    assert_int_equal(pd_gateway_reads_add(&reads, 7, none), PD_ERR_FULL);
+    for (uint64_t i = 0; i < PD_GATEWAY_READS_MAX; i++) {
         assert_true(pd_gateway_reads_next_refused(&reads, &tag));
         assert_int_equal(tag, i);
     }
-    assert_false(pd_gateway_reads_next_refused(&reads, &tag));
-    assert_int_equal(pd_gateway_reads_deadline_ns(&reads), UINT64_MAX);
-    answer(1);
-    add(9);
+    static uint8_t large[1u << 20];
+    const struct pd_span span = {large, sizeof large};
+    assert_int_equal(pd_gateway_reads_add(&reads, 1, span), PD_OK);
+    assert_int_equal(pd_gateway_reads_add(&reads, 2, span), PD_ERR_FULL);
+    struct pd_span request;
+    assert_true(pd_gateway_reads_next(&reads, now, &tag, &request));
+    assert_int_equal(request.size, sizeof large);
+    assert_false(next(&tag));
+    assert_true(reads.capacity <= 64u << 10); /* what only the large one needed is given back */
+}
+
+/* Twenty that read much are no round, and who reads little beside them is one of few. */
+static void slow_ones_are_not_waited_for(void **state)
+{
+    (void)state;
+    add_many(20);
+    assert_int_equal(send(), 20);
+    now += 9000 * US;
+    for (uint64_t i = 0; i < 1000; i++) {
+        add(i);
+        assert_int_equal(send(), 1);
+        now += 300 * US;
+        answer(1);
+    }
+    answer(20);
+    now += 20000 * US;
+    add(1);
     assert_int_equal(send(), 1);
-    assert_false(pd_gateway_reads_next_refused(&reads, &tag));
 }
 
 /* Whatever happens when: each goes once, in its order, and no later than 6 ms after it came. */
@@ -219,6 +279,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_round_that_does_not_end_holds_up_nobody, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_sent_is_given_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_more_are_kept_than_the_bounds_say, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slow_ones_are_not_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_goes_once_and_soon, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
