@@ -99,27 +99,6 @@ void pd_sqlite_connection_cancel(struct pd_sqlite_connection *connection)
     }
 }
 
-/* --- How long programs and strings may be ----------------------------------------------------- */
-
-/* By the size of a program: how often its instructions and its strings are halved from the most.
- * Their product is the same, and with it the time of a program that nothing interrupts. */
-static const struct {
-    int instructions;
-    int length;
-} halvings[PD_SQLITE_PROGRAM_SIZES] = {{5, 0}, {2, 3}, {0, 5}};
-
-static void limit_program(sqlite3 *database, uint32_t size)
-{
-    (void)sqlite3_limit(database, SQLITE_LIMIT_VDBE_OP,
-                        PD_SQLITE_INSTRUCTIONS_MAX >> halvings[size].instructions);
-}
-
-static void limit_strings(sqlite3 *database, uint32_t size)
-{
-    (void)sqlite3_limit(database, SQLITE_LIMIT_LENGTH,
-                        PD_SQLITE_LENGTH_MAX >> halvings[size].length);
-}
-
 /* --- What SQL may do -------------------------------------------------------------------------- */
 
 static int on_progress(void *context)
@@ -225,11 +204,6 @@ static int authorize(void *context, int action, const char *first, const char *s
     if (first == NULL || !is_pragma_admitted(first)) {
         return SQLITE_DENY;
     }
-    /* ALTER TABLE has a table of many columns checked by one more program, and that may be long. */
-    if (connection->is_stepping) {
-        limit_program(database_of(connection), PD_SQLITE_PROGRAM_SIZES - 1);
-        limit_strings(database_of(connection), PD_SQLITE_PROGRAM_SIZES - 1);
-    }
     /* SQLite's own wait for a lock sleeps on the helper thread. */
     if (sqlite3_stricmp(first, "busy_timeout") == 0 && second != NULL && !is_short_wait(second)) {
         return SQLITE_DENY;
@@ -248,10 +222,12 @@ static void set_limits(sqlite3 *database)
         int limit;
         int value;
     } limits[] = {
+        {SQLITE_LIMIT_LENGTH, PD_SQLITE_LENGTH_MAX},
         {SQLITE_LIMIT_SQL_LENGTH, PD_SQLITE_LENGTH_MAX},
         {SQLITE_LIMIT_COLUMN, PD_SQLITE_COLUMNS_MAX},
         {SQLITE_LIMIT_EXPR_DEPTH, 200},
         {SQLITE_LIMIT_COMPOUND_SELECT, 100},
+        {SQLITE_LIMIT_VDBE_OP, PD_SQLITE_INSTRUCTIONS_MAX},
         {SQLITE_LIMIT_FUNCTION_ARG, 100},
         {SQLITE_LIMIT_ATTACHED, PD_SQLITE_ATTACHED_MAX},
         {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100},
@@ -262,8 +238,6 @@ static void set_limits(sqlite3 *database)
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         (void)sqlite3_limit(database, limits[i].limit, limits[i].value);
     }
-    limit_program(database, 0);
-    limit_strings(database, 0);
 }
 
 /* Full-text search goes: its queries are parsed and run without asking whether they may go on, and
@@ -378,60 +352,10 @@ int pd_sqlite_connection_open(struct pd_sqlite_connection *connection, const cha
     return end(connection, SQLITE_OK);
 }
 
-/* Prepare with the shortest program that it fits in. SQLite has one code for a program that is too
- * long and for memory that is short. */
-static int prepare(struct pd_sqlite_connection *connection, const char *sql, int size,
-                   sqlite3_stmt **handle_out, const char **tail_out, uint32_t *program_size_out)
-{
-    sqlite3 *database = database_of(connection);
-    int code = SQLITE_NOMEM;
-    bool is_too_long = true;
-    for (uint32_t i = 0; i < PD_SQLITE_PROGRAM_SIZES && is_too_long; i++) {
-        limit_program(database, i);
-        code = sqlite3_prepare_v2(database, sql, size, handle_out, tail_out);
-        is_too_long = code == SQLITE_NOMEM && !connection->scope.has_lacked_memory;
-        *program_size_out = i;
-    }
-    limit_program(database, 0);
-    return code;
-}
-
-/* A schema that changed makes SQLite prepare it again: within the same size. */
-static int step(struct pd_sqlite_connection *connection, sqlite3_stmt *handle,
-                uint32_t program_size)
-{
-    sqlite3 *database = database_of(connection);
-    limit_program(database, program_size);
-    limit_strings(database, program_size);
-    connection->is_stepping = true;
-    int code = sqlite3_step(handle);
-    connection->is_stepping = false;
-    if (code == SQLITE_NOMEM) {
-        (void)sqlite3_reset(
-            handle); /* else SQLite may tell the next call, too, that memory failed */
-    }
-    limit_strings(database, 0);
-    limit_program(database, 0);
-    return code;
-}
-
 int pd_sqlite_execute(struct pd_sqlite_connection *connection, const char *sql)
 {
-    int code = SQLITE_OK;
     begin(connection);
-    do {
-        sqlite3_stmt *handle = NULL;
-        uint32_t program_size = 0;
-        code = prepare(connection, sql, -1, &handle, &sql, &program_size);
-        if (code == SQLITE_OK && handle != NULL) { /* NULL: blanks or a comment */
-            do {
-                code = step(connection, handle, program_size);
-            } while (code == SQLITE_ROW);
-            (void)sqlite3_finalize(handle); /* the words of the step stay */
-            code = code == SQLITE_DONE ? SQLITE_OK : code;
-        }
-    } while (code == SQLITE_OK && *sql != '\0');
-    return end(connection, code);
+    return end(connection, sqlite3_exec(database_of(connection), sql, NULL, NULL, NULL));
 }
 
 int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, size_t size,
@@ -444,8 +368,8 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
         return SQLITE_NOMEM;
     }
     begin(connection);
-    int code = end(connection, prepare(connection, sql, (int)size, &statement->handle, NULL,
-                                       &statement->program_size));
+    int code = end(connection, sqlite3_prepare_v2(database_of(connection), sql, (int)size,
+                                                  &statement->handle, NULL));
     if (code != SQLITE_OK) {
         pd_free(statement);
         return code;
@@ -458,9 +382,8 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
 
 int pd_sqlite_step(struct pd_sqlite_statement *statement)
 {
-    struct pd_sqlite_connection *connection = statement->connection;
-    begin(connection);
-    return end(connection, step(connection, statement->handle, statement->program_size));
+    begin(statement->connection);
+    return end(statement->connection, sqlite3_step(statement->handle));
 }
 
 void pd_sqlite_reset(struct pd_sqlite_statement *statement)

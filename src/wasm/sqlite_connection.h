@@ -24,11 +24,8 @@
 #define PD_SQLITE_LENGTH_MAX (1 << 20)
 #define PD_SQLITE_COLUMNS_MAX 512
 /* Of a statement's program (SQLite grows it by doubling, so 21,504). It asks whether it may go on
- * where it jumps back: this is how long one without a jump can be. As each instruction may read
- * a string to its end, programs have one of three sizes, and the longer they are the shorter are
- * their strings: 672 instructions and 1 MiB, 5,376 and 128 KiB, 21,504 and 32 KiB. */
+ * where it jumps back: this is how long one without a jump can be. */
 #define PD_SQLITE_INSTRUCTIONS_MAX 25000
-#define PD_SQLITE_PROGRAM_SIZES 3u
 #define PD_SQLITE_ATTACHED_MAX 4
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
 #define PD_SQLITE_BUSY_MS_MAX 1000
@@ -41,7 +38,6 @@ struct pd_sqlite_connection {
     atomic_uint_least32_t references;
     _Atomic(sqlite3 *) database; /* NULL until it is open */
     bool is_over_steps;          /* the last call was ended for them */
-    bool is_stepping;            /* what is prepared meanwhile is SQLite's own */
     int refused_code;            /* the last call was not made: SQLite's code, and words */
     const char *refused_words;
     struct pd_sqlite_functions functions;
@@ -53,8 +49,7 @@ struct pd_sqlite_connection {
 struct pd_sqlite_statement {
     struct pd_list node;
     struct pd_sqlite_connection *connection;
-    sqlite3_stmt *handle;  /* NULL: of a text without SQL */
-    uint32_t program_size; /* below PD_SQLITE_PROGRAM_SIZES: how long its program may be */
+    sqlite3_stmt *handle; /* NULL: of a text without SQL */
 };
 
 /* Not open yet. The caller's reference; shares `account` and `directories`. NULL: no memory. */

@@ -71,7 +71,6 @@ void pd_sqlite_enter(struct pd_sqlite_scope *scope)
 {
     pd_assert(current == NULL);
     scope->steps = 0;
-    scope->has_lacked_memory = false;
     current = scope;
 }
 
@@ -115,30 +114,22 @@ static struct block *block_of(void *bytes)
     return (struct block *)(void *)((uint8_t *)bytes - offsetof(struct block, bytes));
 }
 
-static void *no_memory(void)
-{
-    if (current != NULL) {
-        current->has_lacked_memory = true;
-    }
-    return NULL;
-}
-
 static void *memory_alloc(int size)
 {
     struct pd_sqlite_account *account = current == NULL ? NULL : current->account;
     uint64_t whole = sizeof(struct block) + (uint64_t)(unsigned)size;
     if (current != NULL && !pd_sqlite_charge(current, whole / BYTES_PER_STEP)) {
-        return no_memory();
+        return NULL;
     }
     if (account != NULL && !pd_sqlite_account_take(account, whole)) {
-        return no_memory();
+        return NULL;
     }
     struct block *block = pd_alloc(whole);
     if (block == NULL) {
         if (account != NULL) {
             pd_sqlite_account_give(account, whole);
         }
-        return no_memory();
+        return NULL;
     }
     if (account != NULL) {
         pd_sqlite_account_retain(account);
@@ -171,17 +162,17 @@ static void *memory_realloc(void *bytes, int size)
     struct pd_sqlite_account *account = block->account;
     if (current != NULL && after > before &&
         !pd_sqlite_charge(current, (after - before) / BYTES_PER_STEP)) {
-        return no_memory();
+        return NULL;
     }
     if (account != NULL && after > before && !pd_sqlite_account_take(account, after - before)) {
-        return no_memory();
+        return NULL;
     }
     struct block *moved = pd_realloc(block, sizeof *block + after);
     if (moved == NULL) {
         if (account != NULL && after > before) {
             pd_sqlite_account_give(account, after - before);
         }
-        return no_memory();
+        return NULL;
     }
     if (account != NULL && before > after) {
         pd_sqlite_account_give(account, before - after);

@@ -43,7 +43,6 @@ struct pd_sqlite_scope {
     atomic_bool is_cancelled;      /* its actor is gone: come to an end */
     uint64_t steps_max;            /* of one call; set before the first */
     uint64_t steps;                /* of the call under way, or of the last one */
-    bool has_lacked_memory;        /* likewise: a block was not given */
     enum pd_file_error file_error; /* of the last file that could not be opened */
 };
 

@@ -550,91 +550,6 @@ static void statements_without_a_jump_are_short(void **state)
     pd_sqlite_account_release(account);
 }
 
-/* A table whose rows are looked at by a program that reads a column `count` times, and more often
- * than any other does: of digits, each sum would be some milliseconds. */
-static char *sums(size_t count)
-{
-    char *sql = NULL;
-    size_t size = 0;
-    FILE *text = open_memstream(&sql, &size);
-    assert_non_null(text);
-    assert_true(fputs("DROP TABLE IF EXISTS sums; CREATE TABLE sums(a TEXT", text) >= 0);
-    for (size_t i = 0; i < count; i++) {
-        assert_true(fprintf(text, "%sa+a<>%zu%s", i % 90 == 0 ? ", CHECK(" : " AND ", i + 1,
-                            i % 90 == 89 || i + 1 == count ? ")" : "") > 0);
-    }
-    assert_true(fputs(")", text) >= 0);
-    assert_int_equal(fclose(text), 0);
-    return sql;
-}
-
-static int insert_sum(struct pd_sqlite_connection *connection, size_t count, int length)
-{
-    char *table = sums(count);
-    char sql[96];
-    assert_int_equal(pd_sqlite_execute(connection, table), SQLITE_OK);
-    free(table);
-    (void)snprintf(sql, sizeof sql,
-                   "INSERT INTO sums VALUES (replace(hex(zeroblob(%d)), '0', 'x'))", length / 2);
-    return pd_sqlite_execute(connection, sql);
-}
-
-static void long_programs_have_short_strings(void **state)
-{
-    struct fixture *f = *state;
-    struct pd_sqlite_account *account = pd_sqlite_account_create(32 << 20, 8, NULL);
-    struct pd_sqlite_connection *connection = connection_of(f, account, 1000000);
-    char text[400];
-    assert_int_equal(pd_sqlite_connection_open(connection, "", text, sizeof text), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 150, 1048000), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 300, 1048000), SQLITE_TOOBIG);
-    assert_int_equal(insert_sum(connection, 300, 131000), SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 2000, 131000), SQLITE_TOOBIG);
-    assert_int_equal(insert_sum(connection, 7500, 2), SQLITE_NOMEM);
-    /* A program within one: it is as long as any, and its strings as short. */
-    assert_int_equal(insert_sum(connection, 2000, 32000), SQLITE_OK);
-    assert_int_equal(pd_sqlite_execute(connection, "ALTER TABLE sums ADD COLUMN b CHECK (b <> 1)"),
-                     SQLITE_OK);
-    assert_int_equal(insert_sum(connection, 150, 131000), SQLITE_OK);
-    assert_int_equal(pd_sqlite_execute(connection, "ALTER TABLE sums ADD COLUMN b CHECK (b <> 1)"),
-                     SQLITE_TOOBIG);
-    /* What is prepared keeps to it, wherever its strings are from and whatever its schema becomes:
-     * one statement is long, and others beside it are not. */
-    static const char insert[] = "INSERT INTO sums VALUES (?)";
-    static const char look[] = "SELECT ?";
-    struct pd_sqlite_bind bind = {.type = PD_SQLITE_TEXT, .size = 200000};
-    uint8_t *bytes = calloc(1, bind.size);
-    assert_non_null(bytes);
-    memset(bytes, 'x', bind.size);
-    bind.bytes = bytes;
-    for (int i = 0; i < 2; i++) {
-        struct pd_sqlite_statement *statement = NULL;
-        struct pd_sqlite_statement *other = NULL;
-        uint32_t nameless = 0;
-        char *table = sums(i == 0 ? 300 : 150);
-        assert_int_equal(pd_sqlite_execute(connection, table), SQLITE_OK);
-        free(table);
-        assert_int_equal(pd_sqlite_prepare(connection, insert, strlen(insert), &statement),
-                         SQLITE_OK);
-        assert_int_equal(pd_sqlite_prepare(connection, look, strlen(look), &other), SQLITE_OK);
-        assert_int_equal(pd_sqlite_bind(statement, &bind, &nameless), SQLITE_OK);
-        nameless = 0;
-        assert_int_equal(pd_sqlite_bind(other, &bind, &nameless), SQLITE_OK);
-        if (i == 1) { /* it is prepared again, and its program does not fit any more */
-            table = sums(300);
-            assert_int_equal(pd_sqlite_execute(connection, table), SQLITE_OK);
-            free(table);
-        }
-        assert_int_equal(pd_sqlite_step(statement), i == 0 ? SQLITE_TOOBIG : SQLITE_NOMEM);
-        assert_int_equal(pd_sqlite_step(other), SQLITE_ROW);
-        pd_sqlite_finalize(statement);
-        pd_sqlite_finalize(other);
-    }
-    free(bytes);
-    pd_sqlite_connection_release(connection);
-    pd_sqlite_account_release(account);
-}
-
 /* --- No memory -------------------------------------------------------------------------------- */
 
 static bool work_once(struct fixture *f, struct pd_sqlite_account *account)
@@ -711,7 +626,6 @@ int main(void)
         TEST(memory_is_bounded),
         TEST(steps_are_bounded),
         TEST(statements_without_a_jump_are_short),
-        TEST(long_programs_have_short_strings),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -331,7 +331,7 @@ static void work_on_long_texts_is_counted(void **state)
     assert_says(text, "more than 300000 steps");
     /* Without a loop SQLite does not ask whether it may go on; its memory does. */
     char sql[8192] = "SELECT hex(zeroblob(500000))";
-    for (int i = 1; i < 100; i++) {
+    for (int i = 1; i < 200; i++) {
         memcpy(sql + strlen(sql), ",hex(zeroblob(500000))", 23);
     }
     ends_with(&attack, SQLITE_INTERRUPT, sql);
