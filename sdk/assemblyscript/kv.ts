@@ -128,8 +128,8 @@ export function list(prefix: string, limit: i64 = 0): Entry[] | null {
   const end = endOf(name);
   const first = name.byteLength == 0 ? end : name;
   code = <Code>kv_range(at(first), first.byteLength, at(end), end.byteLength, limit, 0, 0, out);
+  cut = code == Code.Ok && load<u32>(out, 16) != 0;
   if (code != Code.Ok) return null;
-  cut = load<u32>(out, 16) != 0;
   const entries = new Array<Entry>();
   while (kv_answer_read(out, RECORD) == RECORD) {
     const entry = new Entry();
@@ -197,10 +197,17 @@ export class Events {
   why: string = "";
 }
 
+/** So many bytes, or the process ends: a message that is shorter was not made by a watch. */
+function readAll(size: u32): ArrayBuffer {
+  const bytes = readBytes(size);
+  assert(<u32>bytes.byteLength == size, "the message at hand is not one of a watch");
+  return bytes;
+}
+
 /** The message at hand, which came with the tag of a watch. */
 export function readEvents(): Events {
   const told = new Events();
-  const head = readBytes(24);
+  const head = readAll(24);
   const hasEnded = load<u32>(at(head), 8) != 0;
   const count = load<u32>(at(head), 12);
   told.watch = load<u64>(at(head));
@@ -212,7 +219,7 @@ export function readEvents(): Events {
   }
   for (let i: u32 = 0; i < count; i++) {
     const event = new Event();
-    const numbers = readBytes(8 + RECORD);
+    const numbers = readAll(8 + RECORD);
     event.isDelete = load<u32>(at(numbers)) != 0;
     const keySize = takeNumbers(event.entry, at(numbers) + 8);
     const valueSize = load<u32>(at(numbers), 12);

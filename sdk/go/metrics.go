@@ -7,7 +7,8 @@ package pando
 //
 // A metric comes to be when it is first recorded, belongs to the whole program, and each kind has
 // names of its own. Recording never waits and never fails: what finds no room, has a name longer
-// than 256 bytes, or is no finite number is dropped, and the node counts how often.
+// than 256 bytes, or is no finite number is dropped, and the node counts how often. A name that is no
+// UTF-8 ends the process.
 
 //go:wasmimport lunatic::metrics counter
 func importCounter(name string, value uint64)

@@ -561,7 +561,11 @@ pub const kv = struct {
         var waste: [64]u8 = undefined;
         const bytes = source(to[0..@min(size, to.len)]);
         var left = size - bytes.len;
-        while (left > 0) left -= @max(1, source(waste[0..@min(left, waste.len)]).len);
+        while (left > 0) {
+            const passed = source(waste[0..@min(left, waste.len)]).len;
+            if (passed == 0) break; // the message is shorter than it says
+            left -= passed;
+        }
         return bytes;
     }
 

@@ -16,7 +16,7 @@
 #include "host/real.h"
 
 #define BASE_PORT 2379u
-#define PATIENCE_MS 10000u /* for a node to make its store durable */
+#define PATIENCE_MS 30000u /* for a node to make its store durable */
 #define SECOND_NS 1e9
 #define WORDS_MAX 16u
 #define WORDS_BYTES ((size_t)512) /* of the words, and of what is told without a path */

@@ -453,6 +453,7 @@ static void tls_end(struct pd_socket_tls *tls)
     (void)pthread_mutex_lock(&socket->owner->lock);
     pd_list_remove(&tls->line);
     (void)pthread_mutex_unlock(&socket->owner->lock);
+    socket->owner->lingering_count -= pd_list_is_linked(&tls->lingers) ? 1 : 0;
     pd_list_remove(&tls->lingers);
     tls_free(tls);
     pd_socket_close(socket);
@@ -473,6 +474,7 @@ static void linger(struct pd_socket_tls *tls)
     if (!pd_list_is_linked(&tls->lingers)) {
         tls->linger_until_ns = now_ns() + LINGER_NS;
         pd_list_append(&tls->socket->owner->lingering, &tls->lingers);
+        tls->socket->owner->lingering_count++;
     }
 }
 
@@ -541,7 +543,8 @@ void pd_socket_tls_end_lingering(struct pd_real_sockets *sockets, bool is_all)
     while (!pd_list_is_empty(&sockets->lingering)) {
         struct pd_socket_tls *first =
             pd_container_of(pd_list_first(&sockets->lingering), struct pd_socket_tls, lingers);
-        if (!is_all && first->linger_until_ns > now) {
+        if (!is_all && first->linger_until_ns > now &&
+            sockets->lingering_count <= atomic_load(&sockets->lingering_max)) {
             return;
         }
         tls_end(first);

@@ -12,6 +12,7 @@
 #include "host/sockets_internal.h"
 
 #define EVENTS_MAX 64
+#define LINGERING_MAX 256u
 #define SIGNAL UINT64_MAX
 #define GENERATION_SHIFT 32u
 
@@ -300,6 +301,11 @@ uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets)
     return count;
 }
 
+void pd_real_sockets_set_lingering_max(struct pd_real_sockets *sockets, uint32_t streams_max)
+{
+    atomic_store(&sockets->lingering_max, streams_max);
+}
+
 void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_max)
 {
     (void)pthread_mutex_lock(&sockets->lock);
@@ -348,6 +354,7 @@ enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **s
     (void)pthread_mutex_init(&sockets->roots.lock, NULL);
     pd_list_init(&sockets->line);
     pd_list_init(&sockets->lingering);
+    atomic_init(&sockets->lingering_max, LINGERING_MAX);
     pd_resolver_init(&sockets->resolver);
     *sockets_out = sockets;
     return PD_OK;

@@ -71,6 +71,8 @@ struct pd_real_sockets {
     atomic_bool is_ending; /* the I/O thread shall end */
     pthread_t thread;
     struct pd_list lingering; /* the I/O thread's: sessions with last words, first to end first */
+    uint32_t lingering_count;
+    atomic_uint lingering_max; /* beyond it the first ones are cut short */
     struct pd_resolver resolver;
     struct pd_system_roots roots;
 };

@@ -219,9 +219,11 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
         return pd_net_status(call, 1, status);
     }
     enum pd_call_result result = pd_net_answer_socket(call, &net->tls_streams, socket, 1);
-    return result == PD_CALL_DONE && call->result == 0
-               ? pd_call_write_u64(call, pd_call_u32(call, 2), names)
-               : result;
+    if (result != PD_CALL_DONE || call->result != 0) {
+        pd_free(pd_id_table_take(&net->names, names)); /* nobody was told of it */
+        return result;
+    }
+    return pd_call_write_u64(call, pd_call_u32(call, 2), names);
 }
 
 enum pd_call_result pd_net_tls_accept(struct pd_call *call)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A node's folder that the program before (build/bin/pando-before) has written: killed, so that its log is ahead of its store;
 # stopped, so that the store is durable; without a store, so that all is in the log. This program opens each, has every
-# revision of it, and carries on. From then on the program before refuses the folder in words, and harms nothing by the try.
+# revision of it, and carries on. (The program before is this tree limited to the version before: a format that changes
+# without a version is not seen here.) From then on the program before refuses the folder in words, and harms nothing by the try.
 # shellcheck source=tests/e2e/lib.sh
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 new=$PANDO

@@ -847,6 +847,28 @@ static void last_words_count_until_they_are_said(void **state)
     f->world.system.budget = NULL;
 }
 
+/* Peers that do not read keep no more of them waiting than that. */
+static void last_words_are_cut_short_where_too_many_wait(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    uint64_t near = 0;
+    uint64_t far = 0;
+    f->world.system.budget = &budget;
+    pd_real_sockets_set_lingering_max(f->sockets, 0);
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
+    uint64_t taken = atomic_load(&budget.bytes);
+    (void)fill(f, &client, near);
+    net_kill(f, &client);
+    await_bytes(f, &budget, taken / 2); /* though nobody has read */
+    pd_real_sockets_set_lingering_max(f->sockets, 256);
+    net_kill(f, &server);
+    await_bytes(f, &budget, 0);
+    f->world.system.budget = NULL;
+}
+
 static void an_actor_has_as_much_of_tls_as_its_memory_may(void **state)
 {
     struct net_fixture *f = *state;
@@ -894,6 +916,7 @@ int main(void)
         NET_TEST(memory_counts_before_certificates_are_read),
         NET_TEST(certificates_count_until_their_last_stream_ends),
         NET_TEST(last_words_count_until_they_are_said),
+        NET_TEST(last_words_are_cut_short_where_too_many_wait),
         NET_TEST(an_actor_has_as_much_of_tls_as_its_memory_may),
     };
     return cmocka_run_group_tests(tests, make_pems, NULL);
