@@ -44,7 +44,7 @@ cp "$out" "$work/any"
 runs 1 join @"$work/any" --data "$work/w" --no-start
 said "is a worker's already"
 runs 1 join @"$work/any" --role worker --data "$cluster/node-1" --no-start
-said "a node runs in it"
+said "a node runs in '"
 
 # It runs an application, told by a file, and ends with it; no log and no store are in its folder. Its ticket is not needed.
 rm "$work/ticket"
