@@ -46,6 +46,7 @@ uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets);
 
 /* At most this many, from now on: for tests of what happens then. */
 void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_max);
+
 /* How many TLS streams without a handle may still say their last words, each for a minute: beyond
  * it those that began first are cut short, so that the memory of peers that do not read is bounded.
  * 256 unless this is called. */

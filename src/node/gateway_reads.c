@@ -52,13 +52,18 @@ enum pd_status pd_gateway_reads_add(struct pd_gateway_reads *reads, uint64_t tag
 /* What has not come back for more than a round's time is no round any more. */
 static void look_at_clock(struct pd_gateway_reads *reads, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < 2 && now_ns - reads->window_ns >= ROUND_NS_MAX; i++) {
-        reads->stale += reads->before;
-        reads->before = reads->flying;
-        reads->flying = 0;
-        bool is_long = now_ns - reads->window_ns >= 2 * ROUND_NS_MAX;
-        reads->window_ns = is_long && i == 0 ? now_ns - ROUND_NS_MAX : now_ns;
+    uint64_t since_ns = now_ns - reads->window_ns;
+    if (since_ns < ROUND_NS_MAX) {
+        return;
     }
+    reads->stale += reads->before;
+    reads->before = reads->flying;
+    reads->flying = 0;
+    if (since_ns >= 2 * ROUND_NS_MAX) { /* a whole window has passed in between */
+        reads->stale += reads->before;
+        reads->before = 0;
+    }
+    reads->window_ns = now_ns;
 }
 
 static uint32_t under_way(const struct pd_gateway_reads *reads)

@@ -323,8 +323,7 @@ static enum pd_status start_threads(struct pd_server *server, char *text)
     if (status == PD_OK) {
         atomic_store(&server->core_is_held, false);
         pd_server_wake(server->host, &server->inbox);
-    }
-    if (status != PD_OK) {
+    } else {
         (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot start a thread: %s", strerror(errno));
     }
     return status;
