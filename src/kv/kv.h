@@ -225,6 +225,9 @@ struct pd_kv_batch {
 bool pd_kv_take_writes(struct pd_kv *kv, struct pd_kv_batch *batch_out);
 /* The batch that was taken is visible in the store. */
 void pd_kv_written(struct pd_kv *kv);
+/* How many of a row's first bytes name the key of which it is a version; 0: it is no 'x' row. A
+ * store may know them as one group: one version is looked for among those of its key. */
+size_t pd_kv_row_group_size(struct pd_span row);
 /* Bytes that the overlay can still take. A leader refuses proposals when little is left. */
 uint64_t pd_kv_overlay_room(const struct pd_kv *kv);
 

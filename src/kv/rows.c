@@ -45,6 +45,25 @@ size_t pd_kv_escape(uint8_t *to, struct pd_span key)
     return size;
 }
 
+size_t pd_kv_row_group_size(struct pd_span row)
+{
+    if (row.size == 0 || row.bytes[0] != 'x') {
+        return 0;
+    }
+    size_t at = 1;
+    while (at + 1 < row.size) {
+        const uint8_t *zero = memchr(row.bytes + at, 0, row.size - at - 1);
+        if (zero == NULL || (zero[1] != 1 && zero[1] != 0xff)) {
+            return 0;
+        }
+        at = (size_t)(zero - row.bytes) + 2;
+        if (zero[1] == 1) {
+            return at;
+        }
+    }
+    return 0;
+}
+
 void pd_kv_place_set(struct pd_kv_place *place, struct pd_span bytes)
 {
     if (bytes.size > 0) {

@@ -23,10 +23,12 @@ struct pd_server_config pd_server_config_default(void)
     struct pd_replica_config replica = pd_replica_config_default();
     replica.request_ticks_max = REQUEST_S * TICKS_A_SECOND;
     replica.voters_max = VOTERS_MAX;
+    struct pd_store_rocks_config store = pd_store_rocks_config_default();
+    store.group_size = pd_kv_row_group_size;
     return (struct pd_server_config){
         .replica = replica,
         .wal = pd_wal_config_default(),
-        .store = pd_store_rocks_config_default(),
+        .store = store,
         .peers = {.packets_max = 16384,
                   .packet_bytes_max = 128 * MIB,
                   .forwards_max = 4096,

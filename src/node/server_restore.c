@@ -122,7 +122,8 @@ static enum pd_status build_store(struct restoring *restoring,
     char path[PATH_SIZE];
     char why[PD_STORE_ROCKS_TEXT_MAX] = "";
     char wrong[PD_BACKUP_TEXT_MAX] = "";
-    const struct pd_store_rocks_config config = pd_store_rocks_config_default();
+    struct pd_store_rocks_config config = pd_store_rocks_config_default();
+    config.group_size = pd_kv_row_group_size;
     enum pd_status status = path_of(restoring->config, PD_SERVER_SWITCH_STORE, path);
     if (status == PD_OK) {
         status = pd_store_rocks_open(path, &config, why, &restoring->store);

@@ -16,14 +16,23 @@
 
 #define PD_STORE_ROCKS_TEXT_MAX 256u
 
+/* How many of the key's first bytes are the group that it is in; 0: it is in none. The bytes of a
+ * group are the beginning of no other group, and end with a byte below 255. */
+typedef size_t (*pd_store_group_size)(struct pd_span key);
+
 struct pd_store_rocks_config {
     uint64_t cache_bytes;
     uint64_t write_buffer_bytes; /* of each of three */
     uint32_t open_files_max;
     uint32_t background_jobs;
+    /* A scan within one group, from where it begins or behind that to its end (the group's bytes
+     * with the last one raised by one), does not look into files that hold nothing of it, in
+     * exchange for those of get(): filters are of groups then, and not of keys. NULL: no groups.
+     * What another choice has written is read all the same, without filters. */
+    pd_store_group_size group_size;
 };
 
-/* 32 MiB cache, 8 MiB buffers, 512 files, 2 jobs: 18 to 60 MiB of memory in all. */
+/* 32 MiB cache, 8 MiB buffers, 512 files, 2 jobs: 18 to 60 MiB of memory in all. No groups. */
 struct pd_store_rocks_config pd_store_rocks_config_default(void);
 
 /* Open the store in a folder; an empty or missing folder becomes an empty store.

@@ -922,9 +922,37 @@ static void a_row_that_comes_while_a_command_waits_is_kept(void **state)
     rig_close(rig);
 }
 
+/* What a store may know as one group is asked for by itself, from within it to its end. */
+static void a_key_is_fetched_within_its_group(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(82);
+    struct pd_kv_reader reader;
+    const char *const names[] = {"first", "a", "b", "c", "d", "e", "f"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) { /* the cache has four places */
+        assert_int_equal(put(rig, names[i], "v", 0, &reader).error, PD_KV_OK);
+    }
+    write_all(rig);
+    uint8_t room[256];
+    pd_kv_apply_begin(rig->kv, ++rig->index, 1, put_envelope("first", room, sizeof room));
+    assert_int_equal(pd_kv_apply_step(rig->kv, 9), PD_KV_FETCH);
+    struct pd_kv_fetch fetch;
+    assert_true(pd_kv_next_fetch(rig->kv, &fetch));
+    size_t size = pd_kv_row_group_size(fetch.low);
+    assert_int_equal(size, 1 + strlen("first") + 2);
+    assert_int_equal(fetch.high.size, size);
+    assert_memory_equal(fetch.high.bytes, fetch.low.bytes, size - 1);
+    assert_int_equal(fetch.high.bytes[size - 1], fetch.low.bytes[size - 1] + 1);
+    struct pd_store_page page = read_page(rig, &fetch);
+    assert_int_equal(pd_kv_supply(rig->kv, fetch.id, &page), PD_OK);
+    assert_int_equal(pd_kv_apply_step(rig->kv, 9), PD_KV_DONE);
+    rig_close(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_fetched_within_its_group),
         cmocka_unit_test(a_put_is_read_and_versions_count),
         cmocka_unit_test(a_lease_takes_its_keys_along_when_it_is_due),
         cmocka_unit_test(a_new_leader_extends_every_live_lease),

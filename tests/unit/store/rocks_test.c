@@ -147,6 +147,113 @@ static void rows_are_those_of_the_store_in_memory(void **state)
     memory->ops->close(memory);
 }
 
+/* -- Groups ------------------------------------------------------------------------------------ */
+
+/* Of a key: "g", some bytes, "." . What follows is the row's own. */
+static size_t group_size(struct pd_span key)
+{
+    const uint8_t *dot = key.size > 0 && key.bytes[0] == 'g'
+                             ? memchr(key.bytes, '.', key.size < 6 ? key.size : 6)
+                             : NULL;
+    return dot == NULL ? 0 : (size_t)(dot - key.bytes) + 1;
+}
+
+static struct pd_store *open_with_groups(pd_store_group_size groups)
+{
+    struct pd_store_rocks_config config = pd_store_rocks_config_default();
+    config.write_buffer_bytes = 64u << 10;
+    config.group_size = groups;
+    struct pd_store *store = NULL;
+    assert_int_equal(pd_store_rocks_open(folder, &config, text, &store), PD_OK);
+    return store;
+}
+
+/* "g", one to three letters of two, and mostly ".", and a tail: groups whose names begin alike,
+ * and rows that are in none. */
+static struct pd_span random_row(struct pd_random *random, uint8_t row[8])
+{
+    size_t size = 0;
+    row[size++] = pd_random_below(random, 8) == 0 ? 'f' : 'g';
+    for (size_t i = 0; i <= pd_random_below(random, 3); i++) {
+        row[size++] = (uint8_t)('a' + pd_random_below(random, 2));
+    }
+    if (pd_random_below(random, 8) != 0) {
+        row[size++] = '.';
+        row[size++] = (uint8_t)pd_random_below(random, 256);
+    }
+    return (struct pd_span){row, size};
+}
+
+static void change_some_rows(struct pd_store *left, struct pd_store *right,
+                             struct pd_random *random, uint64_t index)
+{
+    uint8_t keys[8][8] = {{0}};
+    struct pd_store_write writes[8];
+    size_t count = (size_t)pd_random_below(random, 8);
+    for (size_t i = 0; i < count; i++) {
+        writes[i] = (struct pd_store_write){
+            .kind = pd_random_below(random, 3) == 0 ? PD_STORE_DELETE : PD_STORE_PUT,
+            .key = random_row(random, keys[i]),
+            .value = {keys[i], 4}};
+    }
+    assert_int_equal(left->ops->apply(left, writes, count, index), PD_OK);
+    assert_int_equal(right->ops->apply(right, writes, count, index), PD_OK);
+}
+
+/* Half of them within one group, from its first row or behind it to the end, or a little further;
+ * half of anything. */
+static void expect_equal_ranges(struct pd_store *left, struct pd_store *right,
+                                struct pd_random *random)
+{
+    static uint8_t left_room[4096];
+    static uint8_t right_room[4096];
+    uint8_t low[8] = {0};
+    uint8_t high[8] = {0};
+    struct pd_span from = random_row(random, low);
+    struct pd_span to = random_row(random, high);
+    size_t size = group_size(from);
+    if (size > 0 && pd_random_below(random, 2) == 0) {
+        memcpy(high, low, size);
+        high[size - 1] = pd_random_below(random, 2) == 0 ? high[size - 1] + 1 : 'c';
+        to = (struct pd_span){high, size};
+    }
+    bool descending = pd_random_below(random, 4) == 0;
+    struct pd_store_page a = {.bytes = left_room,
+                              .bytes_max = sizeof left_room,
+                              .rows_max = (uint32_t)pd_random_below(random, 4)};
+    struct pd_store_page b = a;
+    b.bytes = right_room;
+    assert_int_equal(left->ops->scan(left, from, to, descending, &a), PD_OK);
+    assert_int_equal(right->ops->scan(right, from, to, descending, &b), PD_OK);
+    assert_int_equal(a.row_count, b.row_count);
+    assert_int_equal(a.is_complete, b.is_complete);
+    assert_int_equal(a.size, b.size);
+    assert_memory_equal(left_room, right_room, a.size);
+}
+
+/* In memory, in files with a filter of groups, and in those of a store that had none. */
+static void scans_within_a_group_find_what_others_find(void **state)
+{
+    (void)state;
+    struct pd_store *memory = pd_store_memory_open();
+    struct pd_random random;
+    pd_random_init(&random, 3, "rocks");
+    uint64_t index = 0;
+    for (uint32_t round = 0; round < 8; round++) {
+        struct pd_store *rocks = open_with_groups(round % 4 == 0 ? NULL : group_size);
+        for (uint32_t i = 0; i < 300; i++) {
+            change_some_rows(rocks, memory, &random, ++index);
+            expect_equal_ranges(rocks, memory, &random);
+            if (pd_random_below(&random, 40) == 0) {
+                assert_int_equal(rocks->ops->flush(rocks), PD_OK);
+            }
+        }
+        assert_int_equal(rocks->ops->flush(rocks), PD_OK);
+        rocks->ops->close(rocks);
+    }
+    memory->ops->close(memory);
+}
+
 /* Batch i sets both rows to i: they always tell the applied index, whatever moment it was killed
  * at. */
 static void write_until_killed(struct pd_store *store, int pipe_end)
@@ -295,6 +402,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_killed_process_leaves_whole_batches, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(rows_are_those_of_the_store_in_memory, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(scans_within_a_group_find_what_others_find, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_told, make_folder, remove_folder),
     };
