@@ -370,6 +370,8 @@ static int start(const struct pd_settings *settings)
     config.state = &ending;
     configure(settings, &config);
     pd_server_peers_net_use(&peers, config.host, &config.peers);
+    peers.note = on_note;
+    peers.note_state = &ending;
     config.peers.name = settings->name;
     config.peers.peer_address = name_peer(settings);
     char url[PD_GATEWAY_URL_MAX];

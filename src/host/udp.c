@@ -28,6 +28,8 @@
 #define ECN_MASK 3u
 #define SECOND_NS UINT64_C(1000000000)
 #define ROUNDS_MAX 4u /* of reading, before others get their turn */
+/* So many trains in a row, and no other between them: then it is not one path's fault. */
+#define TRAINS_REFUSED_MAX 16u
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -62,6 +64,9 @@ struct pd_udp {
     bool polls_writable;
     struct pd_datagram pending;
     size_t pending_at;
+    bool pending_is_refused; /* as a train: it leaves packet by packet */
+    bool pending_is_counted; /* in the next one */
+    uint32_t trains_refused; /* in a row */
     struct pd_udp_counters counters;
     /* Room for one call of recvmmsg. */
     struct mmsghdr heads[READS_MAX];
@@ -234,37 +239,84 @@ static int send_part(struct pd_udp *udp, const struct pd_datagram *datagram, siz
     }
     head.msg_controllen = used;
     head.msg_control = used == 0 ? NULL : head.msg_control;
+    udp->counters.writes++;
+    if (udp->config.refuse != NULL) {
+        int error = udp->config.refuse(udp->config.state, size, is_train);
+        if (error != 0) {
+            return error;
+        }
+    }
     ssize_t sent;
     do {
         sent = sendmsg(udp->socket, &head, MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
-    udp->counters.writes++;
     return sent < 0 ? errno : 0;
 }
 
-/* The whole train, or from `at` on what is left. False: the socket takes no more now. */
-static bool send_rest(struct pd_udp *udp, const struct pd_datagram *datagram, size_t *at)
+/* Errors that a train may meet where its packets alone do not: the device or the path's transforms
+ * cannot take it apart (EIO), or its packets are larger than the path's (EINVAL). */
+static bool may_be_the_train(int error)
 {
+    return error == EIO || error == EINVAL || error == EOPNOTSUPP;
+}
+
+/* A train was refused, and a packet of it alone was taken: so trains are what is refused. (An error
+ * that strikes both, as when this machine's own address is gone, says nothing about trains.) */
+static void count_refused_train(struct pd_udp *udp)
+{
+    char text[PD_UDP_TEXT_MAX];
+    udp->pending_is_counted = true;
+    udp->counters.trains_refused++;
+    udp->trains_refused++;
+    if (udp->trains_refused < TRAINS_REFUSED_MAX) {
+        return;
+    }
+    udp->has_trains = false;
+    if (udp->config.note != NULL) {
+        (void)snprintf(text, sizeof text,
+                       "the system refused %u trains of datagrams in a row (UDP_SEGMENT): from "
+                       "here on each datagram is sent alone, which takes more processor time",
+                       udp->trains_refused);
+        udp->config.note(udp->config.state, text);
+    }
+}
+
+static void count_sent(struct pd_udp *udp, size_t size, size_t segment, bool is_train)
+{
+    udp->counters.sent += (size + segment - 1) / segment;
+    if (is_train) {
+        udp->counters.trains++;
+        udp->trains_refused = 0;
+    } else if (udp->pending_is_refused && !udp->pending_is_counted && size == segment) {
+        count_refused_train(udp);
+    }
+}
+
+/* What is left of what waits: the whole train, or packet by packet. False: the socket takes no more
+ * now. */
+static bool send_pending(struct pd_udp *udp)
+{
+    const struct pd_datagram *datagram = &udp->pending;
     size_t segment = datagram->segment_size == 0 ? datagram->size : datagram->segment_size;
-    while (*at < datagram->size) {
-        size_t rest = datagram->size - *at;
-        bool is_train = udp->has_trains && rest > segment;
+    while (udp->pending_at < datagram->size) {
+        size_t rest = datagram->size - udp->pending_at;
+        bool is_train = udp->has_trains && !udp->pending_is_refused && rest > segment;
         size_t size = is_train || rest < segment ? rest : segment;
-        int error = send_part(udp, datagram, *at, size, is_train);
+        int error = send_part(udp, datagram, udp->pending_at, size, is_train);
         if (error == EAGAIN || error == EWOULDBLOCK) {
             udp->counters.waits++;
             return false;
         }
-        if (is_train && (error == EIO || error == EINVAL || error == EOPNOTSUPP)) {
-            udp->has_trains = false; /* the device cannot: one by one from here on */
+        if (is_train && may_be_the_train(error)) {
+            udp->pending_is_refused = true;
             continue;
         }
         if (error != 0) {
             udp->counters.refused++; /* lost, as on any path: QUIC sends it again */
         } else {
-            udp->counters.sent += (size + segment - 1) / segment;
+            count_sent(udp, size, segment, is_train);
         }
-        *at += size;
+        udp->pending_at += size;
     }
     return true;
 }
@@ -278,9 +330,11 @@ static void send_all(struct pd_udp *udp)
                 return;
             }
             udp->pending_at = 0;
+            udp->pending_is_refused = false;
+            udp->pending_is_counted = false;
             udp->has_pending = true;
         }
-        if (!send_rest(udp, &udp->pending, &udp->pending_at)) {
+        if (!send_pending(udp)) {
             return;
         }
         udp->has_pending = false;

@@ -131,7 +131,10 @@ static enum pd_status open_transport(void *state, const char *address, char *tex
 {
     struct pd_server_peers_net *peers = state;
     char why[PD_UDP_TEXT_MAX];
-    struct pd_udp_config config = {.host = peers->host, .buffer_bytes = SOCKET_BYTES};
+    struct pd_udp_config config = {.host = peers->host,
+                                   .buffer_bytes = SOCKET_BYTES,
+                                   .note = peers->note,
+                                   .state = peers->note_state};
     char unknown[PD_RESOLVE_TEXT_MAX];
     enum pd_status status =
         pd_host_resolve(peers->listen != NULL ? peers->listen : address, &config.address, unknown);

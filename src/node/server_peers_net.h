@@ -33,10 +33,13 @@ struct pd_server_peers_net {
     const char *listen; /* the caller's; NULL: at the address that the others know */
     /* The caller's: by it new nodes find the cluster (gather.h). Empty: by tickets alone. */
     struct pd_span secret;
+    /* What an operator should know of the socket. On a thread of its own. NULL: nobody listens. */
+    void (*note)(void *state, const char *text);
+    void *note_state;
 };
 
-/* Fill in what a server asks for; addresses, name and bounds stay as they are. listen and secret
- * may be set after it. */
+/* Fill in what a server asks for; addresses, name and bounds stay as they are. listen, secret
+ * and note may be set after it. */
 void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *host,
                              struct pd_server_peers_config *config);
 /* New nodes may join, and programs elsewhere use the store, from now on, if this one has a net.
