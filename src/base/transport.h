@@ -60,7 +60,8 @@ struct pd_transport_peer {
 struct pd_transport_handler {
     void (*message)(void *state, uint64_t from, enum pd_transport_lane lane, struct pd_span bytes);
     /* The peer can be reached from now on; it cannot any more. Messages that were sent between
-     * `lost` and `connected` were dropped. Any may be NULL. */
+     * `lost` and `connected` were dropped, and those on their way at `lost`, either way, may be.
+     * Both in a row: one of several connections ended, or the peer began anew. Any may be NULL. */
     void (*connected)(void *state, uint64_t node);
     void (*lost)(void *state, uint64_t node);
     /* That peer says that this node was removed from the cluster, for good. */

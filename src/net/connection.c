@@ -607,21 +607,35 @@ void pd_net_connection_dismiss(struct pd_net_connection *connection, uint64_t no
     pd_net_connection_close(connection, now_ns, code_for(connection), "not a member");
 }
 
-/* The peer's word that this node was removed. An application's code comes under the keys of a whole
- * handshake, in which the peer has proven its own: nobody else can say it. */
-static void hear_removed(struct pd_net_connection *connection)
+/* Whether the peer has closed it with this code. An application's code comes under the keys of a
+ * whole handshake, in which the peer has proven its own: nobody else can say it. */
+static bool has_heard(const struct pd_net_connection *connection, enum pd_net_code code)
 {
     ngtcp2_connection_close_error error;
     ngtcp2_conn_get_connection_close_error(connection->quic, &error);
-    if (connection->peer == NULL || !connection->is_completed ||
-        error.type != NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION ||
-        error.error_code != PD_NET_CODE_REMOVED) {
+    return connection->peer != NULL && connection->is_completed &&
+           error.type == NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION &&
+           error.error_code == (uint64_t)code;
+}
+
+/* The peer's word that this node was removed. */
+static void hear_removed(struct pd_net_connection *connection)
+{
+    if (!has_heard(connection, PD_NET_CODE_REMOVED)) {
         return;
     }
     const struct pd_net_event event = {.kind = PD_NET_PEER_REMOVED,
                                        .node = connection->peer->about.node};
     enum pd_status status = pd_net_tell(connection->endpoint, &event, NULL);
     (void)status; /* no memory: it is told again when it is dialed again */
+}
+
+/* The peer's word that it ends. */
+static void hear_goodbye(struct pd_net_connection *connection)
+{
+    if (has_heard(connection, PD_NET_CODE_BYE) && connection->is_confirmed) {
+        pd_net_peer_left(connection->peer, connection);
+    }
 }
 
 /* Why the peer has closed it. */
@@ -660,6 +674,7 @@ static void fail(struct pd_net_connection *connection, uint64_t now_ns, int resu
     case NGTCP2_ERR_DRAINING:
     case NGTCP2_ERR_CLOSING:
         hear_removed(connection);
+        hear_goodbye(connection);
         pd_net_connection_drop(connection, closed_by_peer(connection));
         return;
     case NGTCP2_ERR_IDLE_CLOSE:

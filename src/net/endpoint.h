@@ -8,9 +8,10 @@
  *            own, answered by one frame or many; no stream waits for another one.
  * Peers      Whoever has a peer's address dials, unless a connection stands, and dials again after
  *            a pause that doubles. Two connections at a time are possible (both dialed): the older
- *            one is sent on, both are read. Each side greets with the number of its life; when a
- *            new one is heard of, what is left of the last one is closed, and the peer is told lost
- *            and connected.
+ *            one is sent on, both are read. When one of them ends that messages went over, the peer
+ *            is told lost and connected: some may be gone. Each side greets with the number of its
+ *            life; when a new one is heard of, what is left of the last one is closed, and the peer
+ *            is told lost and connected. Who says goodbye on one connection has ended.
  * Trust      A connection is told of once both sides have proven their keys and the dialed one has
  *            confirmed it. Whatever comes in may be anything: what is no good is counted and
  *            dropped, and costs a bounded amount of memory.

@@ -168,6 +168,7 @@ struct pd_net_connection {
     uint64_t begun_ns; /* of one that was accepted */
     uint64_t confirmed_ns;
     uint64_t life; /* the peer's, which it told; 0: not yet */
+    bool was_used; /* messages went over it, either way: its end may have lost some */
     /* The other services'. */
     uint64_t link_id; /* 0: none yet */
     struct pd_table correlations;
@@ -274,6 +275,8 @@ void pd_net_peer_free(struct pd_net_peer *peer);
 /* A raft connection is up (false: no memory to tell); it is gone. */
 bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection);
 void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connection);
+/* On this connection the peer said that it ends: none of the others leads anywhere. */
+void pd_net_peer_left(struct pd_net_peer *peer, struct pd_net_connection *connection);
 /* On this connection the peer told which life of its own it is in. */
 void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *connection,
                          uint64_t life);

@@ -45,6 +45,20 @@ struct pd_net_peer *pd_net_peer_of_key(const struct pd_net_endpoint *endpoint,
     return NULL;
 }
 
+/* The one that is sent on: the oldest, so that it does not change without need. NULL: none. */
+static struct pd_net_connection *current(const struct pd_net_peer *peer)
+{
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (!connection->must_close) {
+            return connection;
+        }
+    }
+    return NULL;
+}
+
 /* -- Dialing ----------------------------------------------------------------------------------- */
 
 static uint64_t draw_below(struct pd_net_endpoint *endpoint, uint64_t bound)
@@ -121,6 +135,23 @@ static bool tell_connected(struct pd_net_peer *peer)
     return peer->is_told;
 }
 
+/* What was under way on one of several connections is lost. */
+static void tell_part_lost(struct pd_net_peer *peer)
+{
+    if (!peer->is_told || peer->endpoint->is_closing) {
+        return;
+    }
+    tell_lost(peer);
+    if (current(peer) == NULL || tell_connected(peer)) {
+        return;
+    }
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        pd_net_connection_mark(pd_container_of(link, struct pd_net_connection, by_peer),
+                               PD_NET_CODE_BUSY, "no memory");
+    }
+}
+
 bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection)
 {
     bool is_first_choice = false;
@@ -152,6 +183,7 @@ void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *con
         struct pd_net_connection *other = pd_container_of(link, struct pd_net_connection, by_peer);
         if (other != connection && other->life != 0 && other->life != life) {
             pd_net_connection_mark(other, PD_NET_CODE_BYE, "the peer has started anew");
+            other->was_used = false; /* what it lost is told here */
             is_another = true;
         }
     }
@@ -159,6 +191,19 @@ void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *con
         tell_lost(peer);
         if (!tell_connected(peer)) {
             pd_net_connection_mark(connection, PD_NET_CODE_BUSY, "no memory");
+        }
+    }
+}
+
+void pd_net_peer_left(struct pd_net_peer *peer, struct pd_net_connection *connection)
+{
+    tell_lost(peer);
+    struct pd_list *link = peer->connections.next;
+    while (link != &peer->connections) {
+        struct pd_net_connection *other = pd_container_of(link, struct pd_net_connection, by_peer);
+        link = link->next;
+        if (other != connection) {
+            pd_net_connection_drop(other, "the peer has ended");
         }
     }
 }
@@ -175,6 +220,9 @@ void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connec
     }
     pd_list_remove(&connection->by_peer);
     if (!pd_list_is_empty(&peer->connections)) {
+        if (connection->was_used) {
+            tell_part_lost(peer);
+        }
         return;
     }
     if (endpoint->now_ns - connection->confirmed_ns >= STEADY_NS) {
@@ -224,6 +272,7 @@ static void enter(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer)
 
 static void remove_peer(struct pd_net_endpoint *endpoint, struct pd_net_peer *peer, uint64_t now_ns)
 {
+    tell_lost(peer);
     /* Out of the tables first: nothing may come back to it. */
     pd_table_remove(&endpoint->by_node, &peer->by_node);
     pd_table_remove(&endpoint->by_key, &peer->by_key);
@@ -409,20 +458,6 @@ struct pd_net_stream *pd_net_peer_open_lane(struct pd_net_connection *connection
     return stream;
 }
 
-/* The one that is sent on: the oldest, so that it does not change without need. NULL: none. */
-static struct pd_net_connection *current(const struct pd_net_peer *peer)
-{
-    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
-         link = link->next) {
-        struct pd_net_connection *connection =
-            pd_container_of(link, struct pd_net_connection, by_peer);
-        if (!connection->must_close) {
-            return connection;
-        }
-    }
-    return NULL;
-}
-
 enum pd_status pd_net_endpoint_send(struct pd_net_endpoint *endpoint, uint64_t node,
                                     enum pd_transport_lane lane, struct pd_net_buffer *buffer)
 {
@@ -440,6 +475,7 @@ enum pd_status pd_net_endpoint_send(struct pd_net_endpoint *endpoint, uint64_t n
         pd_net_buffer_free(buffer);
         return PD_ERR_CLOSED;
     }
+    connection->was_used = true;
     pd_net_stream_append(stream, buffer);
     return PD_OK;
 }

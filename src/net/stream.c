@@ -296,6 +296,7 @@ static void refuse(struct pd_net_stream *stream, enum pd_net_code code)
 static void take_message(struct pd_net_stream *stream, const struct pd_net_frame *frame)
 {
     struct pd_net_connection *connection = stream->connection;
+    connection->was_used = true;
     const struct pd_net_event event = {.kind = PD_NET_MESSAGE,
                                        .node = connection->peer->about.node,
                                        .lane = stream->lane,

@@ -434,6 +434,104 @@ static void three_nodes_all_connect(void **state)
     world_deinit(&world);
 }
 
+/* -- Two connections to one peer: both have dialed --------------------------------------------- */
+
+static uint64_t told(uint32_t node, enum pd_net_event_kind kind)
+{
+    return world.stations[node - 1].kinds[kind];
+}
+
+/* Both have dialed at once; then node 1 moves behind its back, so that one of the two leads
+ * nowhere: the one that it did not dial. */
+static void connect_twice_and_move(uint64_t seed, uint64_t messages)
+{
+    connect_two(seed);
+    world_run(&world, SECOND);
+    assert_int_equal(world_counters(&world, 1).connections, 2);
+    assert_int_equal(world_counters(&world, 2).connections, 2);
+    for (uint64_t i = 1; i <= messages; i++) {
+        assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, i, 100), PD_OK);
+        assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, i, 100), PD_OK);
+    }
+    world_run(&world, SECOND);
+    assert_int_equal(told(1, PD_NET_MESSAGE), messages);
+    assert_int_equal(told(2, PD_NET_MESSAGE), messages);
+    world.stations[0].address = world_address(1, 7001);
+}
+
+/* Of what is sent now nothing is lost without a word. True: some was lost. */
+static bool nothing_is_lost_in_silence(uint32_t from, uint32_t to)
+{
+    uint64_t messages = told(to, PD_NET_MESSAGE);
+    uint64_t lost = told(from, PD_NET_PEER_LOST);
+    uint64_t connected = told(from, PD_NET_PEER_CONNECTED);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(world_say(&world, from, to, PD_TRANSPORT_RAFT, i, 100), PD_OK);
+    }
+    uint64_t until_ns = world.now_ns + 20 * SECOND;
+    while (told(to, PD_NET_MESSAGE) < messages + 10 && told(from, PD_NET_PEER_LOST) == lost) {
+        assert_true(world_step(&world, until_ns));
+        world_settle(&world);
+    }
+    bool was_lost = told(from, PD_NET_PEER_LOST) > lost;
+    if (was_lost) { /* and at once it goes on, on the other connection */
+        assert_int_equal(told(from, PD_NET_PEER_CONNECTED), connected + 1);
+        messages = told(to, PD_NET_MESSAGE);
+        assert_int_equal(world_say(&world, from, to, PD_TRANSPORT_RAFT, 11, 100), PD_OK);
+        world_wait(&world, to, PD_NET_MESSAGE, messages + 1);
+    }
+    return was_lost;
+}
+
+static void what_the_end_of_one_of_two_connections_lost_is_told(void **state)
+{
+    (void)state;
+    uint32_t lost = 0;
+    uint32_t kept = 0;
+    for (uint64_t seed = 50; seed < 56; seed++) {
+        for (uint32_t from = 1; from <= 2; from++) {
+            connect_twice_and_move(seed, seed % 2);
+            bool was_lost = nothing_is_lost_in_silence(from, 3 - from);
+            lost += was_lost ? 1 : 0;
+            kept += was_lost ? 0 : 1;
+            world_deinit(&world);
+        }
+    }
+    assert_true(lost > 0 && kept > 0); /* both cases were there */
+}
+
+static void the_end_of_a_connection_that_was_not_used_is_not_told(void **state)
+{
+    (void)state;
+    connect_twice_and_move(60, 0);
+    world_run(&world, 20 * SECOND);
+    assert_int_equal(world_counters(&world, 1).connections, 1);
+    assert_int_equal(world_counters(&world, 2).connections, 1);
+    for (uint32_t node = 1; node <= 2; node++) {
+        assert_int_equal(told(node, PD_NET_PEER_LOST), 0);
+        assert_int_equal(told(node, PD_NET_PEER_CONNECTED), 1);
+    }
+    world_deinit(&world);
+}
+
+/* Who ends closes both, and is told as lost once. */
+static void a_goodbye_ends_both_connections(void **state)
+{
+    (void)state;
+    for (uint32_t says_once = 0; says_once < 2; says_once++) {
+        connect_twice_and_move(61, 1);
+        world.stations[0].address = world_address(1, 7000);
+        pd_net_endpoint_hang_up_all(world.stations[0].endpoint, world.now_ns);
+        world.breaks_at = says_once == 1 ? world.sent + 1 : 0; /* the second one is lost */
+        world_run(&world, 10 * MS);
+        assert_int_equal(told(2, PD_NET_PEER_LOST), 1);
+        assert_int_equal(told(2, PD_NET_PEER_CONNECTED), 1);
+        assert_int_equal(world_counters(&world, 2).connections, 0);
+        assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 1, 8), PD_ERR_CLOSED);
+        world_deinit(&world);
+    }
+}
+
 /* -- Memory that runs out ---------------------------------------------------------------------- */
 
 static void every_allocation_may_fail(void **state)
@@ -479,6 +577,9 @@ int main(void)
         cmocka_unit_test(silence_is_noticed_and_healed),
         cmocka_unit_test(a_new_address_keeps_the_connection),
         cmocka_unit_test(three_nodes_all_connect),
+        cmocka_unit_test(what_the_end_of_one_of_two_connections_lost_is_told),
+        cmocka_unit_test(the_end_of_a_connection_that_was_not_used_is_not_told),
+        cmocka_unit_test(a_goodbye_ends_both_connections),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ struct world {
     struct station stations[NODES_MAX];
     struct flight *flights; /* FLIGHTS_MAX of them; not of the heap that tests make fail */
     uint64_t sent;
+    uint64_t breaks_at; /* when so many were sent nothing passes; 0: never */
     uint64_t delay_ns;
     uint32_t loss_ppm;
     uint32_t repeat_ppm;
@@ -207,7 +208,8 @@ static inline void world_put(struct world *world, const struct pd_transport_addr
     while (place < FLIGHTS_MAX && world->flights[place].arrives_ns != 0) {
         place++;
     }
-    if (place == FLIGHTS_MAX || size == 0 || size > PD_DATAGRAM_BYTES_MAX) {
+    bool is_broken = world->breaks_at != 0 && world->sent >= world->breaks_at;
+    if (place == FLIGHTS_MAX || size == 0 || size > PD_DATAGRAM_BYTES_MAX || is_broken) {
         return; /* a queue that is full loses as well */
     }
     uint64_t delay = world->delay_ns;
