@@ -174,6 +174,18 @@ static struct pd_gateway_certificates_files certificates(const struct pd_setting
                                                   .authorities = settings->trusted_ca_file};
 }
 
+/* Before anything is made: what is wrong with them is put right, and the same start tried again. */
+static int check_certificates(const struct pd_settings *settings, struct pd_host *host)
+{
+    char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX];
+    const struct pd_gateway_certificates_files files = certificates(settings);
+    if (files.certificate == NULL || pd_settings_has_no_clients(settings) ||
+        pd_gateway_certificates_check(host, &files, text) == PD_OK) {
+        return PD_EXIT_CODE_OK;
+    }
+    return pd_node_log_failed("%s", text);
+}
+
 /* The port for etcd's clients, unless it is not wanted. An exit code. */
 static int open_gateway(const struct pd_settings *settings, struct pd_host *host,
                         struct pd_server *server, struct ending *ending,
@@ -378,7 +390,10 @@ static int start(const struct pd_settings *settings)
     config.peers.client_address = pd_settings_client_url(settings, url, sizeof url);
     config.peers.program = PD_BUILD_VERSION "+" PD_BUILD_COMMIT;
     static struct pd_bootstrap_secret secret;
-    code = pd_bootstrap_read_secret(settings, &secret);
+    code = check_certificates(settings, config.host);
+    if (code == PD_EXIT_CODE_OK) {
+        code = pd_bootstrap_read_secret(settings, &secret);
+    }
     if (code == PD_EXIT_CODE_OK) {
         code = pd_bootstrap(config.host, settings, &secret, config.peers.client_address);
     }

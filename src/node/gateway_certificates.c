@@ -272,6 +272,22 @@ enum pd_status pd_gateway_certificates_open(const struct pd_gateway_certificates
     return PD_OK;
 }
 
+enum pd_status pd_gateway_certificates_check(struct pd_host *host,
+                                             const struct pd_gateway_certificates_files *files,
+                                             char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX])
+{
+    const struct pd_gateway_certificates_config config = {.host = host, .files = *files};
+    struct pd_tls_credentials *credentials = NULL;
+    struct pd_gateway_certificates *certificates = NULL;
+    enum pd_status status =
+        pd_gateway_certificates_open(&config, text, &credentials, &certificates);
+    if (status == PD_OK) {
+        pd_tls_credentials_release(credentials);
+        pd_gateway_certificates_close(certificates);
+    }
+    return status;
+}
+
 enum pd_status pd_gateway_certificates_start(struct pd_gateway_certificates *certificates)
 {
     struct pd_host *host = certificates->config.host;

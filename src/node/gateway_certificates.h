@@ -42,6 +42,10 @@ PD_NODISCARD enum pd_status pd_gateway_certificates_open(
     const struct pd_gateway_certificates_config *config,
     char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX], struct pd_tls_credentials **credentials_out,
     struct pd_gateway_certificates **certificates_out);
+/* Whether open would take them, for who makes something first: with its status and text. */
+PD_NODISCARD enum pd_status pd_gateway_certificates_check(
+    struct pd_host *host, const struct pd_gateway_certificates_files *files,
+    char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX]);
 /* Once. PD_ERR_IO: no thread. */
 PD_NODISCARD enum pd_status pd_gateway_certificates_start(
     struct pd_gateway_certificates *certificates);

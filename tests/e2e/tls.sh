@@ -59,6 +59,7 @@ chmod 644 "$certs/server.key"
 runs 1 "${start[@]}" --cert-file "$certs/server.pem" --key-file "$certs/server.key"
 said "chmod 600 $certs/server.key"
 chmod 600 "$certs/server.key"
+[ ! -e "$work/other" ] || fail "a node that was refused has made its folder"
 
 # -- With client certificates ---------------------------------------------------------------------
 
