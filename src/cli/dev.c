@@ -108,13 +108,20 @@ static void show_banner(struct dev *dev)
     (void)fflush(stdout);
 }
 
+/* A node's first line when it serves, as text or, if it was told so behind --app, as JSON. */
+static bool is_ready_line(const char *text)
+{
+    return strncmp(text, "ready: ", 7) == 0 ||
+           (text[0] == '{' && strstr(text, "\"message\":\"ready: node ") != NULL);
+}
+
 /* A node's own banner says what this one does: it is passed over. */
 static void on_line(void *state, uint32_t child, const char *text)
 {
     struct dev *dev = state;
-    bool is_ready_line = strncmp(text, "ready: ", 7) == 0;
-    dev->tells_ready[child] = is_ready_line || (dev->tells_ready[child] && text[0] == ' ');
-    if (is_ready_line) {
+    bool is_ready = is_ready_line(text);
+    dev->tells_ready[child] = is_ready || (dev->tells_ready[child] && text[0] == ' ');
+    if (is_ready) {
         dev->is_ready[child] = true;
         if (dev->banner_is_shown) {
             (void)printf("%s | is ready\n", dev->cluster.nodes[child].name);

@@ -81,6 +81,13 @@ for pid in $pids; do
     eventually gone "$pid"
 done
 
+# The nodes' lines as JSON hide from nobody that they are ready.
+start_pando dev --data "$work/json" --nodes 1 --base-port "$base" --app "$examples/hello.wasm" --log-format json
+wait_for_text "Ctrl-C ends all of it in order."
+wait_for_text '"message":"'
+kill -INT "$started"
+wait_for_end 0
+
 # What is no folder of `pando dev` is left alone.
 mkdir "$work/foreign"
 echo "do not touch" >"$work/foreign/thesis.txt"
