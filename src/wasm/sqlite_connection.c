@@ -7,12 +7,15 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "wasm/sqlite_program.h"
 #include "wasm/sqlite_vfs.h"
 #include "wasm/wasi.h"
 
 #define PROGRESS_INTERVAL 1000
 #define NAME_SIZE_MAX 256u
 #define PRIMARY(code) ((code)&0xff)
+#define PROGRAM_WORDS                                                                              \
+    "it would read texts as numbers too often without a pause: make several statements of it"
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
@@ -107,6 +110,36 @@ static int on_progress(void *context)
     return !pd_sqlite_charge(&connection->scope, PROGRESS_INTERVAL);
 }
 
+static int judge(struct pd_sqlite_connection *connection, sqlite3_stmt *handle)
+{
+    connection->judged_code = PRIMARY(pd_sqlite_program_judge(handle));
+    return connection->judged_code;
+}
+
+/* What SQLite prepares and runs within a statement (ALTER TABLE looks at all rows so) is judged as
+ * it starts; its first jump finds that it is interrupted. Statements of the actor's own were judged
+ * when they were prepared. */
+static int on_start(unsigned event, void *context, void *statement, void *text)
+{
+    struct pd_sqlite_connection *connection = context;
+    (void)event;
+    (void)text;
+    if (statement == connection->running || connection->judged_code != SQLITE_OK ||
+        sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_RUN, 0) != 0) {
+        return 0;
+    }
+    if (judge(connection, statement) != SQLITE_OK) {
+        sqlite3_interrupt(sqlite3_db_handle(statement));
+    }
+    return 0;
+}
+
+/* Whether SQLite prepares the statement that should run once more, for the schema has changed. */
+static bool is_prepared_anew(const struct pd_sqlite_connection *connection)
+{
+    return connection->running != NULL && sqlite3_stmt_busy(connection->running) == 0;
+}
+
 static int compare_names(const void *key, const void *entry)
 {
     return sqlite3_stricmp(key, *(const char *const *)entry);
@@ -195,6 +228,10 @@ static int authorize(void *context, int action, const char *first, const char *s
     struct pd_sqlite_connection *connection = context;
     (void)schema;
     (void)trigger;
+    if (!connection->may_prepare_anew && is_prepared_anew(connection)) {
+        connection->would_prepare_anew = true;
+        return SQLITE_DENY;
+    }
     if (action == SQLITE_FUNCTION) {
         return second != NULL && pd_sqlite_functions_refuse(second) ? SQLITE_DENY : SQLITE_OK;
     }
@@ -267,6 +304,9 @@ static int fence_in(struct pd_sqlite_connection *connection, sqlite3 *database)
     set_limits(database);
     sqlite3_progress_handler(database, PROGRESS_INTERVAL, on_progress, connection);
     if (code == SQLITE_OK) {
+        code = sqlite3_trace_v2(database, SQLITE_TRACE_STMT, on_start, connection);
+    }
+    if (code == SQLITE_OK) {
         code = drop_modules(database);
     }
     if (code == SQLITE_OK) {
@@ -287,6 +327,7 @@ static void begin(struct pd_sqlite_connection *connection)
 {
     pd_sqlite_forget_refusal(connection);
     connection->scope.file_error = PD_FILE_OK;
+    connection->judged_code = SQLITE_OK;
     pd_sqlite_enter(&connection->scope);
 }
 
@@ -294,12 +335,19 @@ static int end(struct pd_sqlite_connection *connection, int code)
 {
     int primary = PRIMARY(code); /* ROW and DONE are primary too */
     pd_sqlite_leave();
+    if (primary == SQLITE_INTERRUPT && connection->judged_code != SQLITE_OK) {
+        primary = connection->judged_code;
+    }
     /* Who has to end gets no memory either: one code for both. */
     if (primary == SQLITE_NOMEM || primary == SQLITE_INTERRUPT) {
         connection->is_over_steps = pd_sqlite_is_over_steps(&connection->scope);
         if (connection->is_over_steps || atomic_load(&connection->scope.is_cancelled)) {
             return SQLITE_INTERRUPT;
         }
+    }
+    if (connection->judged_code != SQLITE_OK && primary == connection->judged_code) {
+        const char *words = primary == SQLITE_TOOBIG ? PROGRAM_WORDS : sqlite3_errstr(primary);
+        pd_sqlite_refuse(connection, primary, words);
     }
     return primary;
 }
@@ -352,10 +400,60 @@ int pd_sqlite_connection_open(struct pd_sqlite_connection *connection, const cha
     return end(connection, SQLITE_OK);
 }
 
+static int prepare(struct pd_sqlite_connection *connection, const char *sql, int size,
+                   sqlite3_stmt **handle_out, const char **tail_out)
+{
+    int code = sqlite3_prepare_v2(database_of(connection), sql, size, handle_out, tail_out);
+    if (code == SQLITE_OK && *handle_out != NULL) { /* NULL: blanks or a comment */
+        code = judge(connection, *handle_out);
+    }
+    if (code != SQLITE_OK) {
+        (void)sqlite3_finalize(*handle_out);
+        *handle_out = NULL;
+    }
+    return code;
+}
+
+static int run(struct pd_sqlite_connection *connection, sqlite3_stmt *handle)
+{
+    connection->running = handle;
+    int code = sqlite3_step(handle);
+    connection->running = NULL;
+    return code;
+}
+
+/* When the schema has changed, SQLite prepares the statement anew and runs what it gets. So the new
+ * program is judged before: the first try ends where it would be prepared. */
+static int step(struct pd_sqlite_connection *connection, sqlite3_stmt *handle)
+{
+    connection->would_prepare_anew = false;
+    int code = run(connection, handle);
+    if (!connection->would_prepare_anew) {
+        return code;
+    }
+    (void)sqlite3_reset(handle);
+    code = judge(connection, handle);
+    if (code == SQLITE_OK) {
+        connection->may_prepare_anew = true;
+        code = run(connection, handle);
+        connection->may_prepare_anew = false;
+    }
+    return code;
+}
+
 int pd_sqlite_execute(struct pd_sqlite_connection *connection, const char *sql)
 {
+    int code = SQLITE_OK;
     begin(connection);
-    return end(connection, sqlite3_exec(database_of(connection), sql, NULL, NULL, NULL));
+    do { /* also of an empty text: SQLite forgets its last error */
+        sqlite3_stmt *handle = NULL;
+        code = prepare(connection, sql, -1, &handle, &sql);
+        while (handle != NULL && (code = step(connection, handle)) == SQLITE_ROW) {
+        }
+        (void)sqlite3_finalize(handle); /* its words stay */
+        code = code == SQLITE_DONE ? SQLITE_OK : code;
+    } while (code == SQLITE_OK && *sql != '\0');
+    return end(connection, code);
 }
 
 int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, size_t size,
@@ -368,8 +466,7 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
         return SQLITE_NOMEM;
     }
     begin(connection);
-    int code = end(connection, sqlite3_prepare_v2(database_of(connection), sql, (int)size,
-                                                  &statement->handle, NULL));
+    int code = end(connection, prepare(connection, sql, (int)size, &statement->handle, NULL));
     if (code != SQLITE_OK) {
         pd_free(statement);
         return code;
@@ -383,7 +480,7 @@ int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql, 
 int pd_sqlite_step(struct pd_sqlite_statement *statement)
 {
     begin(statement->connection);
-    return end(statement->connection, sqlite3_step(statement->handle));
+    return end(statement->connection, step(statement->connection, statement->handle));
 }
 
 void pd_sqlite_reset(struct pd_sqlite_statement *statement)

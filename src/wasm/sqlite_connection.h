@@ -23,8 +23,8 @@
 /* Of a string, a blob, a row and a statement's text; all else that grows grows with these. */
 #define PD_SQLITE_LENGTH_MAX (1 << 20)
 #define PD_SQLITE_COLUMNS_MAX 512
-/* Of a statement's program (SQLite grows it by doubling, so 21,504). It asks whether it may go on
- * where it jumps back: this is how long one without a jump can be. */
+/* Of a statement's program (SQLite grows it by doubling, so 21,504). What it may take without a
+ * jump back, where SQLite asks whether it may go on, sqlite_program.h bounds. */
 #define PD_SQLITE_INSTRUCTIONS_MAX 25000
 #define PD_SQLITE_ATTACHED_MAX 4
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
@@ -37,6 +37,10 @@ struct pd_sqlite_connection {
     struct pd_sqlite_scope scope;
     atomic_uint_least32_t references;
     _Atomic(sqlite3 *) database; /* NULL until it is open */
+    sqlite3_stmt *running;       /* of the call under way, or NULL */
+    bool may_prepare_anew;       /* the one that runs: its program was judged as it would become */
+    bool would_prepare_anew;     /* it had to, and was not allowed yet */
+    int judged_code;             /* of the program that was judged last in the call */
     bool is_over_steps;          /* the last call was ended for them */
     int refused_code;            /* the last call was not made: SQLite's code, and words */
     const char *refused_words;
@@ -69,7 +73,8 @@ void pd_sqlite_connection_cancel(struct pd_sqlite_connection *connection);
  * temporary database, ":memory:" one in memory. */
 PD_NODISCARD int pd_sqlite_connection_open(struct pd_sqlite_connection *connection,
                                            const char *path, char *why_out, size_t why_size);
-/* All statements of a text, their rows dropped. */
+/* All statements of a text, their rows dropped. SQLITE_TOOBIG: one of them, like those that are
+ * prepared, could not be ended for too long (sqlite_program.h). */
 PD_NODISCARD int pd_sqlite_execute(struct pd_sqlite_connection *connection, const char *sql);
 /* The first statement of a text. SQLITE_NOMEM too. */
 PD_NODISCARD int pd_sqlite_prepare(struct pd_sqlite_connection *connection, const char *sql,
