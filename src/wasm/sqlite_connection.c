@@ -16,6 +16,7 @@
 #define PRIMARY(code) ((code)&0xff)
 #define PROGRAM_WORDS                                                                              \
     "it would read texts as numbers too often without a pause: make several statements of it"
+#define EXPLAIN_WORDS "EXPLAIN is refused; EXPLAIN QUERY PLAN is not"
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
@@ -331,6 +332,13 @@ static void begin(struct pd_sqlite_connection *connection)
     pd_sqlite_enter(&connection->scope);
 }
 
+static const char *words_of(int judged_code)
+{
+    return judged_code == SQLITE_TOOBIG ? PROGRAM_WORDS
+           : judged_code == SQLITE_AUTH ? EXPLAIN_WORDS
+                                        : sqlite3_errstr(judged_code);
+}
+
 static int end(struct pd_sqlite_connection *connection, int code)
 {
     int primary = PRIMARY(code); /* ROW and DONE are primary too */
@@ -346,8 +354,7 @@ static int end(struct pd_sqlite_connection *connection, int code)
         }
     }
     if (connection->judged_code != SQLITE_OK && primary == connection->judged_code) {
-        const char *words = primary == SQLITE_TOOBIG ? PROGRAM_WORDS : sqlite3_errstr(primary);
-        pd_sqlite_refuse(connection, primary, words);
+        pd_sqlite_refuse(connection, primary, words_of(primary));
     }
     return primary;
 }

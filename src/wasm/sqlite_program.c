@@ -152,8 +152,12 @@ static int list_program(sqlite3 *database, const char *sql, sqlite3_stmt **list_
 int pd_sqlite_program_judge(sqlite3_stmt *statement)
 {
     const char *sql = sqlite3_sql(statement);
-    if (sql == NULL || sqlite3_stmt_isexplain(statement) != 0 || is_short(statement, strlen(sql))) {
-        return SQLITE_OK;
+    int explains = sqlite3_stmt_isexplain(statement);
+    if (explains == 1) {
+        return SQLITE_AUTH;
+    }
+    if (sql == NULL || explains != 0 || is_short(statement, strlen(sql))) {
+        return SQLITE_OK; /* EXPLAIN QUERY PLAN runs nothing, and its words are its own */
     }
     sqlite3_stmt *list = NULL;
     int code = list_program(sqlite3_db_handle(statement), sql, &list);

@@ -20,7 +20,9 @@
 #define PD_SQLITE_PASSES_MAX 6144u
 
 /* SQLITE_OK: it may run. SQLITE_TOOBIG: too many passes; SQLITE_NOMEM; or what EXPLAIN fails with.
- * Then the statement is not to be run. */
+ * SQLITE_AUTH: it is an EXPLAIN, which names the tables of its program as they were when it was
+ * prepared, by pointers that lead nowhere when the schema has changed (SQLite 3.40). Then the
+ * statement is not to be run. */
 PD_NODISCARD int pd_sqlite_program_judge(sqlite3_stmt *statement);
 
 #endif
