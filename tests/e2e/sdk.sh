@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The SDKs of Rust and Go: sdk/<lang>/tests/features uses all of each, beside a node and, for what needs none, without.
-# What Rust's counts is seen at a node's /metrics. (sdk/c: tests/guests/sdk.c and store_sdk.c.) A language whose tools are missing has a SKIP line of its own.
+# What they count is seen at a node's /metrics. (sdk/c: tests/guests/sdk.c and store_sdk.c.) A language whose tools are missing has a SKIP line of its own.
 # shellcheck source=tests/e2e/lib.sh
 user_cache=${XDG_CACHE_HOME-}
 . "$(dirname "$0")/lib.sh"
@@ -58,9 +58,14 @@ fi
 go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go1\.//; s/[^0-9].*//')
 if [ "${go_version:-0}" -ge 24 ]; then
     # -trimpath: the same bytes as the last time, so that their compiled code is found again.
-    built env -C "$PANDO_SOURCE_DIR/sdk/go/tests/features" GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local GOFLAGS=-trimpath \
-        GOWORK=off GOPROXY=off go build -buildvcs=false -buildmode=c-shared -o "$work/go.wasm" . && outside go &&
+    go_module() {
+        built env -C "$PANDO_SOURCE_DIR/sdk/go/tests/$1" GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local GOFLAGS=-trimpath \
+            GOWORK=off GOPROXY=off go build -buildvcs=false -buildmode=c-shared -o "$2" .
+    }
+    go_module features "$work/go.wasm" && outside go &&
         well --profile guarded --node "$data" --allow-kv sdk-go/ --net local --dir "$work/go-files::/" "$work/go.wasm"
+    # A node wants the dense profile, which takes ten seconds to compile: done here, where there is time.
+    go_module metrics "$work/go-metrics.wasm" && runs 0 run "$work/go-metrics.wasm" once && go_metrics=$work/go-metrics.wasm
 else
     skip e2e/sdk/go 'there is no Go 1.24 or newer'
 fi
@@ -69,27 +74,38 @@ shown='pando start'
 kill -TERM "$started"
 wait_for_end 0
 
-# --- What it counts -------------------------------------------------------------------------------
-if [ -n "${module-}" ]; then # not Go's: a node wants the dense profile, which takes half a minute to compile it
-    printf 'name: metrics\nchildren: [{id: rust, module: %s, args: [metrics]}]\n' "$module" >"$work/metrics.yaml"
+# --- What they count ------------------------------------------------------------------------------
+names=
+[ -z "${module-}" ] || names+=" rust"
+[ -z "${go_metrics-}" ] || names+=" go"
+if [ -n "$names" ]; then
+    {
+        printf 'name: metrics\nchildren:\n'
+        [ -z "${module-}" ] || printf -- '- {id: rust, module: %s, args: [metrics]}\n' "$module"
+        [ -z "${go_metrics-}" ] || printf -- '- {id: go, module: %s}\n' "$go_metrics"
+    } >"$work/metrics.yaml"
     free_base
     start_pando start --listen-client "127.0.0.1:$base" --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/metrics.yaml"
     wait_for_text "try "
+    # Each has two refused, the last of which is the last that it does.
+    refused=$(($(wc -w <<<"$names") * 2))
     counted() {
         curl -sf "http://127.0.0.1:$base/metrics" >"$work/metrics" &&
-            grep -qxF 'pando_guest_metrics_refused_total 2' "$work/metrics"
+            grep -qxF "pando_guest_metrics_refused_total $refused" "$work/metrics"
     }
     eventually counted
-    while IFS= read -r line; do
-        grep -qxF -- "$line" "$work/metrics" || { fail "/metrics has no $line"; grep ^pando_guest "$work/metrics"; }
-    done <<'METRICS'
-pando_guest_counter_total{name="rust.done"} 42
-pando_guest_gauge{name="rust.open"} 12
-pando_guest_histogram_bucket{name="rust.seconds",le="0.25"} 1
-pando_guest_histogram_bucket{name="rust.seconds",le="4"} 2
-pando_guest_histogram_sum{name="rust.seconds"} 3.25
-pando_guest_histogram_count{name="rust.seconds"} 2
+    for name in $names; do
+        while IFS= read -r line; do
+            grep -qxF -- "$line" "$work/metrics" || { fail "/metrics has no $line"; grep ^pando_guest "$work/metrics"; }
+        done <<METRICS
+pando_guest_counter_total{name="$name.done"} 42
+pando_guest_gauge{name="$name.open"} 12
+pando_guest_histogram_bucket{name="$name.seconds",le="0.25"} 1
+pando_guest_histogram_bucket{name="$name.seconds",le="4"} 2
+pando_guest_histogram_sum{name="$name.seconds"} 3.25
+pando_guest_histogram_count{name="$name.seconds"} 2
 METRICS
+    done
     kill -TERM "$started"
     wait_for_end 0
 fi

@@ -6,7 +6,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"math"
 	"os"
 	"strconv"
 	"time"
@@ -277,19 +276,6 @@ func rightsAndFigures() {
 	expect(pando.ProcessCount() >= 1)
 }
 
-// metrics calls each of its functions; none of them can fail.
-func metrics() {
-	const done, open, seconds = pando.Counter("go.done"), pando.Gauge("go.open"), pando.Histogram("go.seconds")
-	done.Increment()
-	done.Add(41)
-	open.Set(10.5)
-	open.Add(2)
-	open.Subtract(0.5)
-	seconds.Record(0.25)
-	seconds.Record(math.NaN())    // is dropped
-	pando.Counter("").Increment() // and so is this
-}
-
 func main() {
 	messages()
 	calls()
@@ -297,7 +283,6 @@ func main() {
 	namesAndGroups()
 	supervisors()
 	rightsAndFigures()
-	metrics()
 	outside()
 	store()
 	os.Stdout.WriteString("all is well\n")
