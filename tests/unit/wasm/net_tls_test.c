@@ -9,6 +9,7 @@
 
 #include "net_world.h"
 
+#include "base/alloc.h"
 #include "wasm/memory_budget.h"
 
 #define CERTIFICATE_AT 30000u
@@ -591,6 +592,38 @@ static void a_kill_ends_every_wait(void **state)
     assert_int_equal(pd_real_sockets_count(f->sockets), 0);
 }
 
+/* Whichever part of what is accepted finds no memory: nothing of it stays, and no list of addresses
+ * of which nobody was told. */
+static void what_is_not_accepted_leaves_nothing(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    uint16_t port = 0;
+    uint64_t listener = listen_tls(&server, &ours, &port);
+    const struct pd_net_state *net = actor_wasm(&server)->net;
+    uint32_t names = net->names.count;
+    uint32_t sockets = pd_real_sockets_count(f->sockets);
+    uint64_t nth = 1;
+    for (bool is_accepted = false; !is_accepted; nth++) {
+        struct actor client = net_actor(f, "local");
+        begin_connect(&client, "127.0.0.1", port, &ours, FOREVER);
+        pd_alloc_fail_nth(nth);
+        BEGIN(&server, NET, "tls_accept", listener, OUT_AT, PEER_AT);
+        pd_alloc_fail_nth(0);
+        is_accepted = actor_result(&server) == 0;
+        if (!is_accepted) {
+            assert_says(net_error(f, &server), "memory");
+        }
+        net_kill(f, &client);
+        while (pd_real_sockets_poll(f->sockets, 0)) {
+        }
+        assert_int_equal(net->tls_streams.count, is_accepted);
+        assert_int_equal(net->names.count, names + is_accepted);
+        assert_int_equal(pd_real_sockets_count(f->sockets), sockets + is_accepted);
+    }
+    assert_true(nth > 5); /* socket, session, list, and the tables of both ids */
+}
+
 static void rights_and_errors_are_those_of_tcp(void **state)
 {
     struct net_fixture *f = *state;
@@ -909,6 +942,7 @@ int main(void)
         NET_TEST(a_reader_takes_no_wake_of_a_writer),
         NET_TEST(the_roots_of_the_system_are_read_once),
         NET_TEST(a_kill_ends_every_wait),
+        NET_TEST(what_is_not_accepted_leaves_nothing),
         NET_TEST(rights_and_errors_are_those_of_tcp),
         NET_TEST(unknown_ids_and_bad_pointers_trap),
         NET_TEST(answers_need_a_place),
