@@ -2,13 +2,16 @@
  *
  * Input      A list in bincode, as a guest hands it over.
  * Properties Reading ends, within the bytes (ASan); what it gives lies within them too; written
- *            again as it was read, and read again, it is the same; texts stay UTF-8 in answers. */
+ *            again as it was read, and read again, it is the same; texts stay UTF-8 in answers;
+ *            an answer that finds no memory, of its actor's or at all, leaves none counted. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/utf8.h"
+#include "wasm/sqlite_engine.h"
 #include "wasm/sqlite_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -58,6 +61,25 @@ static void check_within(const uint8_t *bytes, size_t size, const void *part, si
     }
 }
 
+/* The size of the input says what is short: the memory that is counted, or an allocation. */
+static void write_with_little_memory(const uint8_t *bytes, size_t size)
+{
+    uint64_t bytes_max = size % 2 == 0 ? size : UINT64_MAX;
+    struct pd_sqlite_account *account = pd_sqlite_account_create(bytes_max, 1, NULL);
+    pd_assert(account != NULL);
+    struct pd_sqlite_answer answer = {.account = account};
+    pd_alloc_fail_nth(size % 4);
+    pd_sqlite_put_u8(&answer, 1);
+    pd_sqlite_put_text(&answer, (const char *)bytes, size);
+    pd_sqlite_put_blob(&answer, bytes, size);
+    pd_alloc_fail_nth(0);
+    pd_assert(answer.status == PD_OK || answer.status == PD_ERR_NO_MEMORY);
+    pd_assert(answer.status != PD_OK || answer.size >= 17 + size);
+    pd_sqlite_answer_deinit(&answer);
+    pd_assert(atomic_load(&account->bytes) == 0);
+    pd_sqlite_account_release(account);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* An allocation of its own, so that ASan sees the byte behind it. */
@@ -89,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     pd_sqlite_put_utf8(&text, (const char *)bytes, size);
     pd_assert(text.status != PD_OK || pd_utf8_is_valid(text.bytes, text.size));
+    write_with_little_memory(bytes, size);
     pd_sqlite_answer_deinit(&text);
     pd_sqlite_answer_deinit(&again);
     free(bytes);
