@@ -29,7 +29,8 @@
 #define PD_SQLITE_ATTACHED_MAX 4
 /* How long a guest may let a call wait for a lock (PRAGMA busy_timeout); 0 before it asks. */
 #define PD_SQLITE_BUSY_MS_MAX 1000
-/* Half a minute and more of computing, by machine and statement. */
+/* Half a minute and more of computing, by machine and statement; a quarter of an hour at most, as a
+ * microsecond of the processor counts as a step where steps are slow. */
 #define PD_SQLITE_STEPS_MAX UINT64_C(1000000000)
 #define PD_SQLITE_ERROR_TEXT_SIZE 400u
 

@@ -71,6 +71,7 @@ void pd_sqlite_enter(struct pd_sqlite_scope *scope)
 {
     pd_assert(current == NULL);
     scope->steps = 0;
+    scope->is_timed = false;
     current = scope;
 }
 

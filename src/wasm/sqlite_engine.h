@@ -43,6 +43,8 @@ struct pd_sqlite_scope {
     atomic_bool is_cancelled;      /* its actor is gone: come to an end */
     uint64_t steps_max;            /* of one call; set before the first */
     uint64_t steps;                /* of the call under way, or of the last one */
+    uint64_t asked_us;             /* of its thread, when SQLite asked whether it may go on */
+    bool is_timed;                 /* it has asked in the call under way */
     enum pd_file_error file_error; /* of the last file that could not be opened */
 };
 

@@ -515,6 +515,40 @@ static void steps_are_bounded(void **state)
     pd_sqlite_account_release(account);
 }
 
+static uint32_t clock_looks;
+
+/* Half a second later each time. */
+static uint64_t slow_cpu(struct pd_host *host, enum pd_cpu_clock clock)
+{
+    (void)host;
+    assert_int_equal(clock, PD_CPU_THREAD);
+    return UINT64_C(500000000) * ++clock_looks;
+}
+
+/* Where SQLite takes long to ask again, time is what ends a call, not the number of its steps. */
+static void slow_steps_count_by_their_time(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_sqlite_account *account = pd_sqlite_account_create(8 << 20, 8, NULL);
+    struct pd_sqlite_connection *connection = connection_of(f, account, 10000000);
+    struct pd_host_ops ops = *f->world.host.interface.ops;
+    struct pd_host host = {.ops = &ops};
+    char text[400];
+    static const char endless[] = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                                  "SELECT i FROM n WHERE i < 0";
+    assert_int_equal(pd_sqlite_connection_open(connection, "", text, sizeof text), SQLITE_OK);
+    ops.cpu_ns = slow_cpu;
+    connection->scope.host = &host;
+    for (int i = 0; i < 2; i++) { /* what passes between two calls is nobody's */
+        clock_looks = 0;
+        assert_int_equal(pd_sqlite_execute(connection, endless), SQLITE_INTERRUPT);
+        assert_in_range(clock_looks, 20, 22); /* 20 times half a million steps */
+    }
+    connection->scope.host = &f->world.host.interface;
+    pd_sqlite_connection_release(connection);
+    pd_sqlite_account_release(account);
+}
+
 /* A statement without a jump, which nothing can cut short, has an end: so many comparisons. */
 static int compare(struct pd_sqlite_connection *connection, size_t count)
 {
@@ -625,6 +659,7 @@ int main(void)
         TEST(lengths_are_bounded),
         TEST(memory_is_bounded),
         TEST(steps_are_bounded),
+        TEST(slow_steps_count_by_their_time),
         TEST(statements_without_a_jump_are_short),
         TEST(every_allocation_may_fail),
     };
