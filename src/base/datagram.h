@@ -33,6 +33,9 @@ struct pd_datagram_user {
     void (*turn)(void *state, uint64_t now_ns);
     bool (*next)(void *state, uint64_t now_ns, struct pd_datagram *datagram_out);
     uint64_t (*deadline_ns)(void *state); /* PD_TIME_NEVER: none */
+    /* This machine's addresses have changed, as far as the system tells. `turn` follows. May be
+     * NULL. */
+    void (*moved)(void *state, uint64_t now_ns);
     void *state;
 };
 

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/addresses.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -57,6 +58,8 @@ struct pd_udp {
     int alarm;
     uint64_t alarm_ns; /* when it goes off; PD_TIME_NEVER: it does not */
     uv_async_t async;
+    struct pd_addresses addresses;
+    uv_poll_t moves; /* of addresses, if the system tells */
     struct pd_thread thread;
     bool is_started;
     atomic_bool is_stopping;
@@ -198,6 +201,7 @@ static void add_control(struct msghdr *head, struct cmsghdr **control, int level
                         const void *value, size_t size)
 {
     *control = *control == NULL ? CMSG_FIRSTHDR(head) : CMSG_NXTHDR(head, *control);
+    pd_assert(*control != NULL); /* there is room for all of them */
     (*control)->cmsg_level = level;
     (*control)->cmsg_type = type;
     (*control)->cmsg_len = CMSG_LEN(size);
@@ -395,8 +399,25 @@ static void on_due(uv_poll_t *timer, int status, int events)
     }
 }
 
+static void on_moves(uv_poll_t *poll, int status, int events)
+{
+    struct pd_udp *udp = poll->data;
+    (void)status;
+    (void)events;
+    if (pd_addresses_have_changed(&udp->addresses)) {
+        udp->counters.moves++;
+        if (udp->user.moved != NULL) {
+            udp->user.moved(udp->user.state, pd_host_now_ns(udp->config.host));
+        }
+        turn(udp);
+    }
+}
+
 static void close_handles(struct pd_udp *udp)
 {
+    if (udp->addresses.file >= 0) {
+        uv_close((uv_handle_t *)&udp->moves, NULL);
+    }
     uv_close((uv_handle_t *)&udp->poll, NULL);
     uv_close((uv_handle_t *)&udp->timer, NULL);
     uv_close((uv_handle_t *)&udp->async, NULL);
@@ -416,6 +437,9 @@ static void run(void *argument)
     struct pd_udp *udp = argument;
     (void)uv_poll_start(&udp->timer, UV_READABLE, on_due);
     (void)uv_poll_start(&udp->poll, UV_READABLE, on_ready);
+    if (udp->addresses.file >= 0) {
+        (void)uv_poll_start(&udp->moves, UV_READABLE, on_moves);
+    }
     turn(udp);
     (void)uv_run(&udp->loop, UV_RUN_DEFAULT);
 }
@@ -514,6 +538,7 @@ static enum pd_status open_socket(struct pd_udp *udp)
 
 static void close_files(struct pd_udp *udp)
 {
+    pd_addresses_close(&udp->addresses);
     if (udp->socket >= 0) {
         (void)close(udp->socket);
     }
@@ -536,10 +561,14 @@ static bool open_loop(struct pd_udp *udp)
     }
     int result = uv_poll_init(&udp->loop, &udp->timer, udp->alarm);
     result |= uv_poll_init(&udp->loop, &udp->poll, udp->socket);
+    if (pd_addresses_open(&udp->addresses) == PD_OK) {
+        result |= uv_poll_init(&udp->loop, &udp->moves, udp->addresses.file);
+    }
     pd_assert(result == 0); /* they fail for arguments only */
     udp->async.data = udp;
     udp->timer.data = udp;
     udp->poll.data = udp;
+    udp->moves.data = udp;
     return true;
 }
 
@@ -557,6 +586,7 @@ enum pd_status pd_udp_open(const struct pd_udp_config *config, char text[PD_UDP_
     udp->config = *config;
     udp->socket = -1;
     udp->alarm = -1;
+    udp->addresses.file = -1;
     enum pd_status status = open_socket(udp);
     if (status != PD_OK && config->address.port == 0) {
         (void)snprintf(text, PD_UDP_TEXT_MAX, "cannot open a UDP socket: %s", strerror(errno));

@@ -8,7 +8,10 @@
  *            be written.
  * Bounds     One train waits; PD_DATAGRAM_BATCH_MAX datagrams come in at once.
  * Address    An IPv6 socket takes IPv4 as well; where there is no IPv6, an IPv4 one. Never
- *            fragmented: a datagram that is too large for the path is lost. */
+ *            fragmented: a datagram that is too large for the path is lost. A socket that is bound
+ *            to every address leaves from whichever leads there; one that is bound to one stays
+ *            there, and is mute while this machine does not have it.
+ * Moves      The user is told when this machine's addresses change (addresses.h). */
 #ifndef PD_HOST_UDP_H
 #define PD_HOST_UDP_H
 
@@ -51,6 +54,7 @@ struct pd_udp_counters {
     uint64_t trains;  /* taken as one */
     uint64_t trains_refused; /* as trains, while their packets were taken */
     uint64_t waits;          /* the socket's buffer was full */
+    uint64_t moves;          /* changes of this machine's addresses */
     bool has_trains;
 };
 /* On the loop's thread, or when it does not run. */

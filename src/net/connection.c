@@ -312,6 +312,8 @@ static struct pd_net_connection *make(struct pd_net_endpoint *endpoint,
     connection->closed = closed;
     connection->reference = (ngtcp2_crypto_conn_ref){get_quic, connection};
     connection->timer.kind = PD_NET_TIMER_CONNECTION;
+    connection->flight_ns = PD_TIME_NEVER;
+    connection->closes_ns = PD_TIME_NEVER;
     pd_list_init(&connection->dirty);
     pd_list_init(&connection->cids);
     pd_list_init(&connection->by_peer);
@@ -487,6 +489,7 @@ bool pd_net_connection_confirm(struct pd_net_connection *connection)
     }
     connection->is_confirmed = true;
     connection->confirmed_ns = endpoint->now_ns;
+    connection->heard_ns = endpoint->now_ns;
     endpoint->counters.confirmed++;
     if (connection->is_server) {
         endpoint->counters.handshakes--;
@@ -652,6 +655,8 @@ static const char *closed_by_peer(const struct pd_net_connection *connection)
             return "the other side could not read what it was sent";
         case PD_NET_CODE_BUSY:
             return "the other side has no room for this connection";
+        case PD_NET_CODE_REPLACED:
+            return "another connection took its place";
         default:
             return "the other side has closed it";
         }
@@ -746,11 +751,14 @@ bool pd_net_connection_read(struct pd_net_connection *connection, uint64_t now_n
     struct path path;
     const ngtcp2_pkt_info info = {.ecn = datagram->ecn};
     make_path(connection->endpoint, &datagram->remote, &path);
+    /* All come through one socket: what differs is a name for the path, see below. */
+    path.path.local = ngtcp2_conn_get_path(connection->quic)->local;
     int result = ngtcp2_conn_read_pkt(connection->quic, &path.path, &info, datagram->bytes,
                                       datagram->size, now_ns);
     if (pd_net_connection_settle(connection, now_ns, result)) {
         return true;
     }
+    pd_net_silence_read(connection, now_ns);
     follow_remote(connection);
     /* The peer may have given room to streams that had none. */
     pd_list_move_all(&connection->ready[1], &connection->blocked);
@@ -758,6 +766,10 @@ bool pd_net_connection_read(struct pd_net_connection *connection, uint64_t now_n
     return false;
 }
 
+/* The system chooses the address that packets leave from, which QUIC is not told. Its migration
+ * needs another local address, so it gets another name for the same: it sends a challenge at once,
+ * under a connection id that was not seen on the old path, and goes on there when it is answered.
+ * The answer also tells what was lost meanwhile. Without one nothing has changed. */
 void pd_net_connection_move(struct pd_net_connection *connection, uint64_t now_ns)
 {
     if (connection->is_server || !connection->is_confirmed) {
@@ -765,7 +777,9 @@ void pd_net_connection_move(struct pd_net_connection *connection, uint64_t now_n
     }
     struct path path;
     make_path(connection->endpoint, &connection->remote, &path);
-    /* Without a spare connection id of the peer it stays, and ends when it is idle. */
+    memcpy(&path.local, ngtcp2_conn_get_path(connection->quic)->local.addr, sizeof path.local);
+    path.local.sin6_port = htons((uint16_t)(ntohs(path.local.sin6_port) + 1));
+    /* Without a spare connection id of the peer it stays, and may fall silent. */
     (void)ngtcp2_conn_initiate_migration(connection->quic, &path.path, now_ns);
     pd_net_connection_make_dirty(connection);
 }
@@ -781,6 +795,8 @@ void pd_net_connection_set_timer(struct pd_net_connection *connection, uint64_t 
      * than the 25 ms that the peer reckons with, and so can packets that were lost before others.
      * And a timer that is due just now may stay due: time must go on. */
     uint64_t soonest = now_ns + (is_eager ? 1 : QUIET_NS);
+    uint64_t silent = pd_net_silence_deadline_ns(connection);
+    expiry = silent < expiry ? silent : expiry;
     pd_net_timer_set(connection->endpoint, &connection->timer, expiry < soonest ? soonest : expiry);
 }
 
@@ -790,6 +806,8 @@ bool pd_net_connection_expire(struct pd_net_connection *connection, uint64_t now
     if (pd_net_connection_settle(connection, now_ns, result)) {
         return true;
     }
+    pd_net_silence_expire(connection, now_ns);
+    pd_net_silence_wrote(connection, now_ns); /* packets may have been given up */
     pd_net_connection_make_dirty(connection);
     return false;
 }

@@ -254,6 +254,9 @@ void pd_net_endpoint_receive(struct pd_net_endpoint *endpoint, uint64_t now_ns,
 
 uint64_t pd_net_endpoint_deadline_ns(const struct pd_net_endpoint *endpoint)
 {
+    if (!pd_list_is_empty(&endpoint->events)) {
+        return endpoint->now_ns + 1; /* what ended while datagrams were written */
+    }
     if (endpoint->heap_count == 0) {
         return PD_TIME_NEVER;
     }
@@ -326,14 +329,19 @@ bool pd_net_endpoint_next_datagram(struct pd_net_endpoint *endpoint, uint64_t no
     return is_found;
 }
 
-void pd_net_endpoint_move(struct pd_net_endpoint *endpoint, uint64_t now_ns,
-                          const struct pd_transport_address *local)
+void pd_net_endpoint_move(struct pd_net_endpoint *endpoint, uint64_t now_ns)
 {
     pd_net_look_at_clock(endpoint, now_ns);
-    endpoint->local = *local;
     for (struct pd_list *link = endpoint->connections.next; link != &endpoint->connections;
          link = link->next) {
-        pd_net_connection_move(pd_container_of(link, struct pd_net_connection, link), now_ns);
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, link);
+        pd_net_silence_suspect(connection);
+        pd_net_connection_move(connection, now_ns);
+        pd_net_connection_make_dirty(connection); /* its timer is another one */
+    }
+    for (struct pd_list *link = endpoint->peers.next; link != &endpoint->peers; link = link->next) {
+        pd_net_peer_moved(pd_container_of(link, struct pd_net_peer, link));
     }
 }
 

@@ -12,6 +12,8 @@
  *            is told lost and connected: some may be gone. Each side greets with the number of its
  *            life; when a new one is heard of, what is left of the last one is closed, and the peer
  *            is told lost and connected. Who says goodbye on one connection has ended.
+ * Paths      When bytes in flight are not acknowledged for too long (silence.c) the peer is dialed
+ *            beside the connection; what is heard first is used, and the other one ends.
  * Trust      A connection is told of once both sides have proven their keys and the dialed one has
  *            confirmed it. Whatever comes in may be anything: what is no good is counted and
  *            dropped, and costs a bounded amount of memory.
@@ -103,16 +105,16 @@ void pd_net_endpoint_close(struct pd_net_endpoint *endpoint);
 
 void pd_net_endpoint_receive(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                              const struct pd_datagram *datagram);
-/* Later than any now_ns so far; PD_TIME_NEVER: none. */
+/* Later than any now_ns so far; PD_TIME_NEVER: none. At once while events wait to be told. */
 uint64_t pd_net_endpoint_deadline_ns(const struct pd_net_endpoint *endpoint);
 void pd_net_endpoint_expire(struct pd_net_endpoint *endpoint, uint64_t now_ns);
 /* What should leave now, written into `room`; false: nothing. */
 bool pd_net_endpoint_next_datagram(struct pd_net_endpoint *endpoint, uint64_t now_ns,
                                    uint8_t room[PD_NET_ROOM_SIZE],
                                    struct pd_datagram *datagram_out);
-/* This node's address is another one now: dialed connections move there. */
-void pd_net_endpoint_move(struct pd_net_endpoint *endpoint, uint64_t now_ns,
-                          const struct pd_transport_address *local);
+/* This machine's addresses have changed: dialed connections validate their paths anew, and whoever
+ * does not answer soon is dialed. A word too many costs a packet each way. */
+void pd_net_endpoint_move(struct pd_net_endpoint *endpoint, uint64_t now_ns);
 
 /* -- Events ------------------------------------------------------------------------------------ */
 
@@ -222,6 +224,7 @@ struct pd_net_counters {
     uint64_t messages_dropped; /* their connection ended before they were acknowledged */
     uint64_t cut_off;          /* slow readers */
     uint64_t moved;            /* a peer was found at another address */
+    uint64_t silent;           /* connections that seemed to lead nowhere */
     uint32_t connections;
     uint32_t handshakes;
 };

@@ -2,8 +2,9 @@
  * the folder.
  *
  * Files      tls.c (keys and sessions), stream.c (frames in and out), connection.c (one ngtcp2
- *            connection), write.c (its packets), packet.c (datagrams of no connection, routing),
- *            peers.c (the table, who is dialed when), endpoint.c (lists, timers, the interface).
+ *            connection), write.c (its packets), silence.c (whether it still leads to the other
+ *            side), packet.c (datagrams of no connection, routing), peers.c (the table, who is
+ *            dialed when), endpoint.c (lists, timers, the interface).
  * Callbacks  ngtcp2 calls into stream.c and connection.c. Nothing there reads, writes or deletes a
  *            connection: events are queued, and what must end is marked. */
 #ifndef PD_NET_INTERNAL_H
@@ -33,7 +34,8 @@ enum pd_net_code {
     PD_NET_CODE_BUSY = 3,
     PD_NET_CODE_TOO_LARGE = 4,
     PD_NET_CODE_CANCELLED = 5,
-    PD_NET_CODE_REMOVED = 6 /* not a member any more, for good */
+    PD_NET_CODE_REMOVED = 6, /* not a member any more, for good */
+    PD_NET_CODE_REPLACED = 7 /* another connection took its place */
 };
 
 /* -- Timers: endpoint.c ------------------------------------------------------------------------ */
@@ -169,6 +171,14 @@ struct pd_net_connection {
     uint64_t confirmed_ns;
     uint64_t life; /* the peer's, which it told; 0: not yet */
     bool was_used; /* messages went over it, either way: its end may have lost some */
+    /* silence.c's: of bytes in flight. */
+    uint64_t flight_bytes; /* when it was last looked at */
+    uint64_t flight_ns;    /* when some left it, or the first entered; NEVER: there are none */
+    uint64_t heard_ns;     /* when some left it, or the handshake was over */
+    uint64_t silent_ns;    /* not 0: none left for too long; who was heard later is well */
+    uint64_t closes_ns;    /* of a silent one: another is well, so that it ends then */
+    uint64_t look_ns;      /* not 0: the second look */
+    bool is_suspect;       /* this machine's addresses have changed: too long comes sooner */
     /* The other services'. */
     uint64_t link_id; /* 0: none yet */
     struct pd_table correlations;
@@ -215,7 +225,7 @@ void pd_net_connection_close(struct pd_net_connection *connection, uint64_t now_
                              enum pd_net_code code, const char *text);
 /* Without a word. */
 void pd_net_connection_drop(struct pd_net_connection *connection, const char *text);
-/* The endpoint's address is another one: a dialed connection goes there. */
+/* This machine's addresses have changed: a dialed connection validates its path anew. */
 void pd_net_connection_move(struct pd_net_connection *connection, uint64_t now_ns);
 void pd_net_connection_make_dirty(struct pd_net_connection *connection);
 void pd_net_connection_set_timer(struct pd_net_connection *connection, uint64_t now_ns);
@@ -234,6 +244,21 @@ bool pd_net_connection_was_removed(const struct pd_net_connection *connection,
 void pd_net_connection_dismiss(struct pd_net_connection *connection, uint64_t now_ns);
 /* Waiting calls get streams, and the peer gets credits for new ones. */
 void pd_net_connection_serve_streams(struct pd_net_connection *connection);
+
+/* -- Silence: silence.c ------------------------------------------------------------------------ */
+
+/* Packets were written; or a timer of ngtcp2's has run. */
+void pd_net_silence_wrote(struct pd_net_connection *connection, uint64_t now_ns);
+/* A packet was read. */
+void pd_net_silence_read(struct pd_net_connection *connection, uint64_t now_ns);
+/* This machine's addresses have changed. */
+void pd_net_silence_suspect(struct pd_net_connection *connection);
+/* Another one of its peer's is well: it has a last moment to be heard. */
+void pd_net_silence_doom(struct pd_net_connection *connection, uint64_t now_ns);
+/* When there is something to judge; PD_TIME_NEVER: nothing is awaited. */
+uint64_t pd_net_silence_deadline_ns(const struct pd_net_connection *connection);
+/* Its timer is due: judge. */
+void pd_net_silence_expire(struct pd_net_connection *connection, uint64_t now_ns);
 
 /* -- TLS: tls.c -------------------------------------------------------------------------------- */
 
@@ -260,7 +285,8 @@ struct pd_net_peer {
     uint32_t address; /* the next one to try */
     uint32_t failures;
     uint64_t due_ns; /* when it may be dialed again */
-    bool has_moved;  /* it is dialed though a connection stands */
+    bool has_moved;  /* it, or this machine: it is dialed though a connection stands */
+    bool doubts;     /* one that stands is silent, and no other was heard since */
     uint64_t life;   /* the last one that was heard of */
     struct pd_net_timer timer;
     uint64_t connects;
@@ -275,6 +301,13 @@ void pd_net_peer_free(struct pd_net_peer *peer);
 /* A raft connection is up (false: no memory to tell); it is gone. */
 bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection);
 void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connection);
+/* One of its connections leads nowhere, as it seems, also at its last moment; while there were
+ * doubts one was heard. */
+void pd_net_peer_silent(struct pd_net_peer *peer, struct pd_net_connection *connection,
+                        bool is_last_moment);
+void pd_net_peer_heard(struct pd_net_peer *peer);
+/* This machine's addresses have changed: what is dialed is dialed anew, and who had dialed it. */
+void pd_net_peer_moved(struct pd_net_peer *peer);
 /* On this connection the peer said that it ends: none of the others leads anywhere. */
 void pd_net_peer_left(struct pd_net_peer *peer, struct pd_net_connection *connection);
 /* On this connection the peer told which life of its own it is in. */

@@ -689,6 +689,12 @@ static uint64_t on_deadline(void *state)
     return pd_net_endpoint_deadline_ns(net->endpoint);
 }
 
+static void on_moved(void *state, uint64_t now_ns)
+{
+    struct pd_net *net = state;
+    pd_net_endpoint_move(net->endpoint, now_ns);
+}
+
 /* -- Opening and closing ----------------------------------------------------------------------- */
 
 static void draw(void *state, uint8_t *bytes, size_t size)
@@ -770,6 +776,7 @@ enum pd_status pd_net_open(const struct pd_net_config *config, struct pd_net **n
                                               .turn = on_turn,
                                               .next = on_next,
                                               .deadline_ns = on_deadline,
+                                              .moved = on_moved,
                                               .state = net};
         status = config->loop->ops->start(config->loop, &user);
     }

@@ -3,7 +3,9 @@
  *   idle --(address known, due)--> dialing --confirmed--> connected --last connection lost--> idle
  *                                      \--failed: a longer pause, the next address--/
  *
- * A peer that dials this node is connected as well; then nobody dials. */
+ * A peer that dials this node is connected as well; then nobody dials. When a connection falls
+ * silent (silence.c), and no other has proven since that it leads to the peer, the peer is dialed
+ * beside it: whichever is heard first takes the place of those that are silent. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -45,7 +47,10 @@ struct pd_net_peer *pd_net_peer_of_key(const struct pd_net_endpoint *endpoint,
     return NULL;
 }
 
-/* The one that is sent on: the oldest, so that it does not change without need. NULL: none. */
+/* -- Which of its connections ------------------------------------------------------------------ */
+
+/* The one that is sent on: the oldest, so that it does not change without need; a silent one too,
+ * as long as it is not given up. NULL: none. */
 static struct pd_net_connection *current(const struct pd_net_peer *peer)
 {
     for (struct pd_list *link = peer->connections.next; link != &peer->connections;
@@ -57,6 +62,52 @@ static struct pd_net_connection *current(const struct pd_net_peer *peer)
         }
     }
     return NULL;
+}
+
+/* Who was heard since then is well. 0: no connection is silent. */
+static uint64_t silent_since(const struct pd_net_peer *peer)
+{
+    uint64_t since_ns = 0;
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        const struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (!connection->must_close && connection->silent_ns > since_ns) {
+            since_ns = connection->silent_ns;
+        }
+    }
+    return since_ns;
+}
+
+/* The oldest that leads to the peer, as far as anybody knows. NULL: none. */
+static struct pd_net_connection *well_one(const struct pd_net_peer *peer)
+{
+    uint64_t since_ns = silent_since(peer);
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (!connection->must_close && connection->silent_ns == 0 &&
+            connection->heard_ns >= since_ns) {
+            return connection;
+        }
+    }
+    return NULL;
+}
+
+/* Another one was heard: those that are silent end, unless they are heard very soon, as when the
+ * peer's process stood still and answers all at once. */
+static void doom_silent(struct pd_net_peer *peer)
+{
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (connection->silent_ns != 0) {
+            pd_net_silence_doom(connection, peer->endpoint->now_ns);
+        }
+    }
+    peer->doubts = false;
 }
 
 /* -- Dialing ----------------------------------------------------------------------------------- */
@@ -81,8 +132,7 @@ static uint64_t pause_of(struct pd_net_endpoint *endpoint, uint32_t failures)
 static void plan(struct pd_net_peer *peer, struct pd_net_endpoint *endpoint)
 {
     bool is_wanted = !endpoint->is_closing && peer->dialing == NULL &&
-                     (peer->has_moved || pd_list_is_empty(&peer->connections)) &&
-                     peer->about.address_count > 0;
+                     (peer->has_moved || well_one(peer) == NULL) && peer->about.address_count > 0;
     pd_net_timer_set(endpoint, &peer->timer, is_wanted ? peer->due_ns : PD_TIME_NEVER);
 }
 
@@ -152,21 +202,89 @@ static void tell_part_lost(struct pd_net_peer *peer)
     }
 }
 
+/* Whether a new connection leads to the peer, and the others may not. A peer that dials, though one
+ * has stood for longer than a handshake lasts, does not trust that one. */
+static bool is_first_choice(const struct pd_net_peer *peer,
+                            const struct pd_net_connection *connection)
+{
+    const struct pd_net_endpoint *endpoint = peer->endpoint;
+    const struct pd_net_connection *other = well_one(peer);
+    bool is_old =
+        other != NULL && endpoint->now_ns - other->confirmed_ns > endpoint->limits.handshake_ns;
+    return other == NULL || (connection->is_server ? is_old : peer->has_moved);
+}
+
 bool pd_net_peer_gained(struct pd_net_peer *peer, struct pd_net_connection *connection)
 {
-    bool is_first_choice = false;
+    bool is_first = is_first_choice(peer, connection);
     connection->peer = peer;
     if (peer->dialing == connection) {
         peer->dialing = NULL;
-        is_first_choice = peer->has_moved; /* the others may lead to nobody */
         peer->has_moved = false;
     }
-    /* Before the first one, or behind the last one. */
-    pd_list_append(is_first_choice ? peer->connections.next : &peer->connections,
-                   &connection->by_peer);
+    pd_list_append(is_first ? peer->connections.next : &peer->connections, &connection->by_peer);
+    doom_silent(peer);
     peer->connects++;
     plan(peer, peer->endpoint);
     return tell_connected(peer);
+}
+
+void pd_net_peer_silent(struct pd_net_peer *peer, struct pd_net_connection *connection,
+                        bool is_last_moment)
+{
+    if (well_one(peer) == NULL) {
+        peer->doubts = true;
+        peer->failures = 0;
+        peer->due_ns = peer->endpoint->now_ns;
+        plan(peer, peer->endpoint);
+    } else if (is_last_moment) {
+        /* Its messages are told as lost, and go on there. */
+        pd_net_connection_mark(connection, PD_NET_CODE_REPLACED,
+                               "nothing was heard on it, and another took its place");
+    } else {
+        doom_silent(peer);
+    }
+}
+
+/* Nobody waits for it any more. */
+static void give_up_dialing(struct pd_net_peer *peer)
+{
+    if (peer->dialing != NULL) {
+        pd_net_connection_mark(peer->dialing, PD_NET_CODE_REPLACED, "it is not needed any more");
+    }
+}
+
+void pd_net_peer_heard(struct pd_net_peer *peer)
+{
+    doom_silent(peer);
+    if (!peer->has_moved) {
+        give_up_dialing(peer);
+    }
+    plan(peer, peer->endpoint);
+}
+
+/* Whether it has to be dialed to be found: only a connection that this side dialed goes on from
+ * another address. */
+static bool must_be_found(const struct pd_net_peer *peer)
+{
+    for (struct pd_list *link = peer->connections.next; link != &peer->connections;
+         link = link->next) {
+        const struct pd_net_connection *connection =
+            pd_container_of(link, struct pd_net_connection, by_peer);
+        if (!connection->is_server && !connection->must_close && connection->silent_ns == 0) {
+            return false;
+        }
+    }
+    return !pd_list_is_empty(&peer->connections);
+}
+
+void pd_net_peer_moved(struct pd_net_peer *peer)
+{
+    give_up_dialing(peer); /* it waits longer and longer between two tries */
+    peer->has_moved = peer->has_moved || must_be_found(peer);
+    peer->failures = 0;
+    peer->due_ns = peer->endpoint->now_ns;
+    plan(peer, peer->endpoint);
 }
 
 void pd_net_peer_greeted(struct pd_net_peer *peer, struct pd_net_connection *connection,
@@ -214,7 +332,9 @@ void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connec
     connection->peer = NULL;
     if (peer->dialing == connection) {
         peer->dialing = NULL;
-        count_failure(peer, endpoint);
+        if (connection->close_code != PD_NET_CODE_REPLACED) {
+            count_failure(peer, endpoint); /* it was not given up here */
+        }
         plan(peer, endpoint);
         return;
     }
@@ -223,8 +343,10 @@ void pd_net_peer_lost(struct pd_net_peer *peer, struct pd_net_connection *connec
         if (connection->was_used) {
             tell_part_lost(peer);
         }
+        plan(peer, endpoint);
         return;
     }
+    peer->doubts = false;
     if (endpoint->now_ns - connection->confirmed_ns >= STEADY_NS) {
         peer->failures = 0;
     }

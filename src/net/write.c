@@ -168,6 +168,7 @@ size_t pd_net_connection_write(struct pd_net_connection *connection, uint64_t no
         return datagram_out->size;
     }
     ngtcp2_conn_update_pkt_tx_time(connection->quic, now_ns);
+    pd_net_silence_wrote(connection, now_ns);
     if (!is_done) {
         pd_net_connection_make_dirty(connection);
     }

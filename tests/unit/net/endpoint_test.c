@@ -405,7 +405,7 @@ static void a_new_address_keeps_the_connection(void **state)
     world_run(&world, SECOND);
     assert_int_equal(world_counters(&world, 2).moved, 1);
     one->address = world_address(9, 7009); /* another network, and it knows */
-    pd_net_endpoint_move(one->endpoint, world.now_ns, &one->address);
+    pd_net_endpoint_move(one->endpoint, world.now_ns);
     assert_int_equal(pd_net_endpoint_call(one->endpoint, 1, 2, world_buffer(one, 2, 2, 100)),
                      PD_OK);
     world_wait(&world, 1, PD_NET_ANSWER, 2);
@@ -468,7 +468,8 @@ static bool nothing_is_lost_in_silence(uint32_t from, uint32_t to)
     for (uint64_t i = 0; i < 10; i++) {
         assert_int_equal(world_say(&world, from, to, PD_TRANSPORT_RAFT, i, 100), PD_OK);
     }
-    uint64_t until_ns = world.now_ns + 20 * SECOND;
+    uint64_t until_ns =
+        world.now_ns + 3 * SECOND; /* who does not know that it moved speaks by then */
     while (told(to, PD_NET_MESSAGE) < messages + 10 && told(from, PD_NET_PEER_LOST) == lost) {
         assert_true(world_step(&world, until_ns));
         world_settle(&world);
@@ -479,6 +480,7 @@ static bool nothing_is_lost_in_silence(uint32_t from, uint32_t to)
         messages = told(to, PD_NET_MESSAGE);
         assert_int_equal(world_say(&world, from, to, PD_TRANSPORT_RAFT, 11, 100), PD_OK);
         world_wait(&world, to, PD_NET_MESSAGE, messages + 1);
+        assert_true(world.now_ns <= until_ns);
     }
     return was_lost;
 }
@@ -505,9 +507,9 @@ static void the_end_of_a_connection_that_was_not_used_is_not_told(void **state)
     (void)state;
     connect_twice_and_move(60, 0);
     world_run(&world, 20 * SECOND);
-    assert_int_equal(world_counters(&world, 1).connections, 1);
-    assert_int_equal(world_counters(&world, 2).connections, 1);
     for (uint32_t node = 1; node <= 2; node++) {
+        assert_true(world_counters(&world, node).silent > 0);
+        assert_in_range(world_counters(&world, node).connections, 1, 2);
         assert_int_equal(told(node, PD_NET_PEER_LOST), 0);
         assert_int_equal(told(node, PD_NET_PEER_CONNECTED), 1);
     }
@@ -530,6 +532,181 @@ static void a_goodbye_ends_both_connections(void **state)
         assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 1, 8), PD_ERR_CLOSED);
         world_deinit(&world);
     }
+}
+
+/* -- Nodes that move --------------------------------------------------------------------------- */
+
+/* Node 2 alone has dialed, so that it is the client; then 1 learns where 2 is. */
+static void connect_from_two(uint64_t seed)
+{
+    start_nodes(seed, 2);
+    struct pd_transport_peer one = world_peer(&world, 1);
+    struct pd_transport_peer two = world_peer(&world, 2);
+    two.address_count = 0;
+    know(1, &two, 1);
+    know(2, &one, 1);
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+    world_wait(&world, 2, PD_NET_PEER_CONNECTED, 1);
+    two = world_peer(&world, 2);
+    know(1, &two, 1);
+    world_run(&world, 10 * SECOND);
+    assert_int_equal(world_counters(&world, 1).connections, 1);
+}
+
+/* Messages pass both ways, each within a time. */
+static void pass_both_ways(uint64_t within_ns)
+{
+    for (uint32_t from = 1; from <= 2; from++) {
+        uint64_t began_ns = world.now_ns;
+        uint64_t messages = told(3 - from, PD_NET_MESSAGE);
+        assert_int_equal(world_say(&world, from, 3 - from, PD_TRANSPORT_RAFT, 1, 100), PD_OK);
+        world_wait(&world, 3 - from, PD_NET_MESSAGE, messages + 1);
+        assert_true(world.now_ns - began_ns <= within_ns);
+    }
+}
+
+/* The server of a connection has moved: only a new connection reaches it, and only it can dial. */
+static void a_server_that_moves_dials(void **state)
+{
+    (void)state;
+    for (uint32_t knows = 0; knows < 2; knows++) {
+        connect_from_two(70);
+        world.stations[0].address = world_address(1, 7001);
+        uint64_t moved_ns = world.now_ns;
+        if (knows == 1) {
+            pd_net_endpoint_move(world.stations[0].endpoint, world.now_ns);
+            world_run(&world, 10 * MS);
+        } else { /* it has to notice: half a second, a handshake, a last moment */
+            assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 1, 100), PD_OK);
+            world_wait(&world, 1, PD_NET_PEER_LOST, 1);
+            assert_int_equal(told(1, PD_NET_PEER_CONNECTED), 2);
+            assert_true(world.now_ns - moved_ns <= 750 * MS);
+        }
+        pass_both_ways(10 * MS); /* the other side follows, though nobody told it */
+        world_run(&world, 10 * SECOND);
+        for (uint32_t node = 1; node <= 2; node++) {
+            assert_in_range(world_counters(&world, node).connections, 1, 2);
+            assert_true(told(node, PD_NET_PEER_LOST) <= 1);
+            assert_int_equal(told(node, PD_NET_PEER_CONNECTED), told(node, PD_NET_PEER_LOST) + 1);
+        }
+        world_deinit(&world);
+    }
+}
+
+/* Nothing passes for as long as it takes to lose a network and find another; a client's connections
+ * go on there, at once when it knows. */
+static void a_client_that_moves_keeps_its_connections(void **state)
+{
+    (void)state;
+    for (uint32_t knows = 0; knows < 2; knows++) {
+        connect_from_two(71);
+        world.stations[0].echoes = true;
+        assert_int_equal(dial(2, 1, 1, 0), PD_OK);
+        world_wait(&world, 2, PD_NET_LINK_OPENED, 1);
+        world_run(&world, SECOND);
+        struct station *two = &world.stations[1];
+        world.is_cut[0][1] = world.is_cut[1][0] = true;
+        assert_int_equal(pd_net_endpoint_call(two->endpoint, 1, 1, world_buffer(two, 1, 1, 100)),
+                         PD_OK);
+        assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 1, 100), PD_OK);
+        world_run(&world, 3 * SECOND);
+        world.is_cut[0][1] = world.is_cut[1][0] = false;
+        two->address = world_address(9, 7009);
+        uint64_t moved_ns = world.now_ns;
+        if (knows == 1) {
+            pd_net_endpoint_move(two->endpoint, world.now_ns);
+        }
+        world_wait(&world, 2, PD_NET_ANSWER, 1);
+        assert_true(world.now_ns - moved_ns <= (knows == 1 ? 20 * MS : 3 * SECOND));
+        world_run(&world, knows == 1 ? 20 * MS : 3 * SECOND);
+        assert_int_equal(told(2, PD_NET_LINK_CLOSED), 0);
+        assert_true(told(1, PD_NET_MESSAGE) + told(2, PD_NET_PEER_LOST) > 0);
+        pass_both_ways(10 * MS);
+        uint64_t lost = told(1, PD_NET_PEER_LOST) + told(2, PD_NET_PEER_LOST);
+        world_run(&world, 10 * SECOND); /* and stay there */
+        pass_both_ways(10 * MS);
+        assert_int_equal(told(1, PD_NET_PEER_LOST) + told(2, PD_NET_PEER_LOST), lost);
+        assert_int_equal(pd_net_endpoint_call(two->endpoint, 1, 2, world_buffer(two, 2, 2, 100)),
+                         PD_OK);
+        world_wait(&world, 2, PD_NET_ANSWER, 2);
+        assert_int_equal(told(2, PD_NET_LINK_CLOSED), 0);
+        world_deinit(&world);
+    }
+}
+
+static void connect_and_rest(uint64_t seed)
+{
+    connect_two(seed);
+    world_run(&world, 10 * SECOND);
+    assert_int_equal(world_counters(&world, 1).connections, 2);
+}
+
+/* What is dialed just then waits longer and longer between two tries: it begins anew. */
+static void who_dials_and_moves_dials_anew(void **state)
+{
+    (void)state;
+    start_nodes(75, 2);
+    struct pd_transport_peer one = world_peer(&world, 1);
+    struct pd_transport_peer two = world_peer(&world, 2);
+    one.address_count = 0;
+    world.is_cut[0][1] = world.is_cut[1][0] = true;
+    know(1, &two, 1);
+    know(2, &one, 1);
+    world_run(&world, 4 * SECOND);
+    world.is_cut[0][1] = world.is_cut[1][0] = false;
+    uint64_t moved_ns = world.now_ns;
+    pd_net_endpoint_move(world.stations[0].endpoint, world.now_ns);
+    world_wait(&world, 1, PD_NET_PEER_CONNECTED, 1);
+    assert_true(world.now_ns - moved_ns <= 10 * MS);
+    world_deinit(&world);
+}
+
+/* A process that gets no time for a while: its connections are silent, and heard again. */
+static void who_stands_still_is_not_given_up(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= 2; node++) {
+        connect_and_rest(72);
+        for (uint64_t round = 1; round <= 10; round++) {
+            assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, 2 * round, 5000), PD_OK);
+            assert_int_equal(world_say(&world, 2, 1, PD_TRANSPORT_RAFT, 2 * round, 5000), PD_OK);
+            world_run(&world, MS / 2); /* under way, both */
+            world.stations[node - 1].still_until_ns = world.now_ns + 1500 * MS;
+            world_run(&world, 4 * SECOND);
+            assert_int_equal(told(1, PD_NET_MESSAGE), round);
+            assert_int_equal(told(2, PD_NET_MESSAGE), round);
+        }
+        assert_true(world_counters(&world, 3 - node).silent > 0);
+        assert_int_equal(world_counters(&world, node).silent, 0); /* it has not read yet */
+        for (uint32_t i = 1; i <= 2; i++) {
+            assert_int_equal(told(i, PD_NET_PEER_LOST), 0);
+            assert_int_equal(world_counters(&world, i).connections, 2);
+        }
+        world_deinit(&world);
+    }
+}
+
+/* However often: what is lost is told, and no connection is left behind. */
+static void links_that_break_for_a_moment_are_found_again(void **state)
+{
+    (void)state;
+    connect_and_rest(73);
+    for (uint64_t round = 1; round <= 10; round++) {
+        uint64_t messages = told(2, PD_NET_MESSAGE);
+        uint64_t lost = told(1, PD_NET_PEER_LOST);
+        world.is_cut[0][1] = world.is_cut[1][0] = true;
+        assert_int_equal(world_say(&world, 1, 2, PD_TRANSPORT_RAFT, round, 5000), PD_OK);
+        world_run(&world, 300 * round * MS);
+        world.is_cut[0][1] = world.is_cut[1][0] = false;
+        world_run(&world, 300 * round * MS + 200 * MS); /* a probe's pause at most */
+        assert_true(told(2, PD_NET_MESSAGE) > messages || told(1, PD_NET_PEER_LOST) > lost);
+        pass_both_ways(10 * MS);
+        world_run(&world, 2 * SECOND);
+        assert_in_range(world_counters(&world, 1).connections, 1, 2);
+        assert_in_range(world_counters(&world, 2).connections, 1, 2);
+    }
+    assert_true(world_counters(&world, 1).silent > 0);
+    world_deinit(&world);
 }
 
 /* -- Memory that runs out ---------------------------------------------------------------------- */
@@ -580,6 +757,11 @@ int main(void)
         cmocka_unit_test(what_the_end_of_one_of_two_connections_lost_is_told),
         cmocka_unit_test(the_end_of_a_connection_that_was_not_used_is_not_told),
         cmocka_unit_test(a_goodbye_ends_both_connections),
+        cmocka_unit_test(a_server_that_moves_dials),
+        cmocka_unit_test(a_client_that_moves_keeps_its_connections),
+        cmocka_unit_test(who_dials_and_moves_dials_anew),
+        cmocka_unit_test(who_stands_still_is_not_given_up),
+        cmocka_unit_test(links_that_break_for_a_moment_are_found_again),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,9 @@ struct station {
     bool echoes;                      /* answers each request with itself */
     uint64_t last_link;               /* told open */
     uint64_t bad_bytes;
-    uint32_t services_less; /* that it does not offer, from the end */
-    uint32_t gone;          /* the node that it takes for a removed member; 0: none */
+    uint32_t services_less;  /* that it does not offer, from the end */
+    uint32_t gone;           /* the node that it takes for a removed member; 0: none */
+    uint64_t still_until_ns; /* until then its process gets no time: datagrams wait for it */
 };
 
 struct world {
@@ -295,13 +296,19 @@ static inline void world_take(struct station *station)
     }
 }
 
+static inline bool world_runs(const struct world *world, uint32_t place)
+{
+    const struct station *station = &world->stations[place];
+    return station->endpoint != NULL && world->now_ns >= station->still_until_ns;
+}
+
 /* Everything that may leave or be told now. */
 static inline void world_settle(struct world *world)
 {
     for (uint32_t i = 0; i < NODES_MAX; i++) {
         struct station *station = &world->stations[i];
         struct pd_datagram datagram;
-        if (station->endpoint == NULL) {
+        if (!world_runs(world, i)) {
             continue;
         }
         world_take(station);
@@ -309,7 +316,12 @@ static inline void world_settle(struct world *world)
                                              &datagram)) {
             world_send(world, station, &datagram);
         }
+        uint64_t deadline_ns = pd_net_endpoint_deadline_ns(station->endpoint);
+        uint32_t seen_count = station->seen_count;
         world_take(station);
+        if (station->seen_count > seen_count) { /* they are told without delay */
+            assert_int_equal(deadline_ns, world->now_ns + 1);
+        }
         pd_net_endpoint_check(station->endpoint);
     }
 }
@@ -331,6 +343,10 @@ static inline struct flight *world_next_flight(struct world *world)
 static inline void world_arrive(struct world *world, struct flight *flight)
 {
     struct station *station = world_at(world, &flight->to);
+    if (station != NULL && world->now_ns < station->still_until_ns) {
+        flight->arrives_ns = station->still_until_ns;
+        return;
+    }
     if (station != NULL) {
         const struct pd_datagram datagram = {.remote = flight->from,
                                              .ecn = flight->ecn,
@@ -341,34 +357,52 @@ static inline void world_arrive(struct world *world, struct flight *flight)
     flight->arrives_ns = 0;
 }
 
+/* When something happens next: a datagram comes, or a deadline passes. */
+static inline uint64_t world_next_ns(struct world *world)
+{
+    const struct flight *flight = world_next_flight(world);
+    uint64_t next = flight == NULL ? PD_TIME_NEVER : flight->arrives_ns;
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        const struct station *station = &world->stations[i];
+        if (station->endpoint != NULL) {
+            uint64_t deadline = pd_net_endpoint_deadline_ns(station->endpoint);
+            deadline = deadline < station->still_until_ns ? station->still_until_ns : deadline;
+            next = deadline < next ? deadline : next;
+        }
+    }
+    return next;
+}
+
+static inline void world_expire(struct world *world, bool has_stood_still)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        struct station *station = &world->stations[i];
+        if (world_runs(world, i) && (!has_stood_still || station->still_until_ns > 0)) {
+            pd_net_endpoint_expire(station->endpoint, world->now_ns);
+            world_take(station);
+            station->still_until_ns = 0;
+        }
+    }
+}
+
 /* One step of time. False: `until` is reached. */
 static inline bool world_step(struct world *world, uint64_t until_ns)
 {
     world_settle(world);
-    struct flight *flight = world_next_flight(world);
-    uint64_t next = flight == NULL ? PD_TIME_NEVER : flight->arrives_ns;
-    for (uint32_t i = 0; i < NODES_MAX; i++) {
-        if (world->stations[i].endpoint != NULL) {
-            uint64_t deadline = pd_net_endpoint_deadline_ns(world->stations[i].endpoint);
-            next = deadline < next ? deadline : next;
-        }
-    }
+    uint64_t next = world_next_ns(world);
     if (next > until_ns) {
         world->now_ns = until_ns;
         return false;
     }
     assert_true(next >= world->now_ns);
     world->now_ns = next;
+    world_expire(world, true); /* who stood still sees its timers first, then what has come */
+    struct flight *flight = world_next_flight(world);
     while (flight != NULL && flight->arrives_ns <= world->now_ns) {
         world_arrive(world, flight);
         flight = world_next_flight(world);
     }
-    for (uint32_t i = 0; i < NODES_MAX; i++) {
-        if (world->stations[i].endpoint != NULL) {
-            pd_net_endpoint_expire(world->stations[i].endpoint, world->now_ns);
-            world_take(&world->stations[i]);
-        }
-    }
+    world_expire(world, false);
     return true;
 }
 
