@@ -24,6 +24,7 @@
 #define LIVE_AT_ONCE 200u
 #define TURNS 30u
 #define WATCHERS 4u
+#define LAST 0u /* a watcher's last message: no pid */
 #define LIMIT_S 200
 
 struct world {
@@ -35,6 +36,7 @@ struct world {
     atomic_uint_least64_t destroyed;
     atomic_uint_least64_t asked; /* monitors of the watchers */
     atomic_uint_least64_t told;  /* DOWN notices that they got */
+    atomic_uint_least64_t lasts; /* LAST, that the watchers got */
     atomic_uint_least64_t wrong;
     uint64_t lives_max;
 };
@@ -168,7 +170,9 @@ static enum pd_resume_result watch(struct pd_process *self, uint32_t *cost_out)
     (void)pd_process_drain(self);
     struct pd_message *message = NULL;
     while ((message = pd_process_take(self, NULL, 0)) != NULL) {
-        if (message->kind == PD_MESSAGE_DATA) {
+        if (message->kind == PD_MESSAGE_DATA && message->tag == LAST) {
+            atomic_fetch_add(&world->lasts, 1);
+        } else if (message->kind == PD_MESSAGE_DATA) {
             if (pd_process_monitor(self, message->tag, pd_runtime_new_ref(&world->runtime)) ==
                 PD_OK) {
                 atomic_fetch_add(&world->asked, 1);
@@ -230,6 +234,24 @@ static void wait_until_left(struct world *world, uint64_t count)
     }
 }
 
+/* Nobody is left to ask a watcher anything: what it was asked stands before this. */
+static void let_watchers_finish(struct world *world)
+{
+    time_t until = time(NULL) + LIMIT_S;
+    for (uint32_t i = 0; i < WATCHERS; i++) {
+        struct pd_message *last = pd_message_create(LAST, 0);
+        assert_non_null(last);
+        while (pd_mailbox_post(world->environment, world->watchers[i], last) != PD_OK) {
+            assert_true(time(NULL) < until); /* it has no room yet */
+            pause_ms(1);
+        }
+    }
+    while (atomic_load(&world->lasts) < WATCHERS) {
+        assert_true(time(NULL) < until);
+        pause_ms(1);
+    }
+}
+
 static void random_lives(void **state)
 {
     (void)state;
@@ -260,6 +282,7 @@ static void random_lives(void **state)
         }
     }
     wait_until_left(world, WATCHERS);
+    let_watchers_finish(world);
     /* Every question was answered, now that nobody is left to wait for. */
     time_t until = time(NULL) + LIMIT_S;
     while (atomic_load(&world->told) != atomic_load(&world->asked)) {
