@@ -3,6 +3,7 @@
 #include "actor/environment.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/host_sockets.h"
 
 #define POOL_BLOCK 64u
 
@@ -48,6 +49,7 @@ enum pd_status pd_runtime_init(struct pd_runtime *runtime, struct pd_host *host,
     if (hooks != NULL) {
         runtime->hooks = *hooks;
     }
+    atomic_init(&runtime->poller, PD_SCHEDULERS_MAX);
     runtime->scheduler_count = host->is_deterministic ? 1 : config->scheduler_count;
     runtime->schedulers = pd_alloc_zeroed(runtime->scheduler_count, sizeof *runtime->schedulers);
     if (runtime->schedulers == NULL) {
@@ -78,6 +80,13 @@ void pd_runtime_deinit(struct pd_runtime *runtime)
     }
     pd_free(runtime->schedulers);
     runtime->schedulers = NULL;
+}
+
+void pd_runtime_set_sockets(struct pd_runtime *runtime, struct pd_sockets *sockets)
+{
+    pd_assert(runtime->started_count == 0);
+    sockets->is_polled = true;
+    runtime->sockets = sockets;
 }
 
 uint64_t pd_runtime_new_ref(struct pd_runtime *runtime)

@@ -19,6 +19,7 @@
 #include "base/random.h"
 #include "base/trace.h"
 
+struct pd_sockets;
 struct pd_supervisor_action;
 
 #define PD_SCHEDULERS_MAX 64u
@@ -50,6 +51,7 @@ struct pd_scheduler {
     struct pd_thread thread;
     struct pd_process *running;
     bool is_lending; /* `running` runs on the stack of another that waits */
+    bool is_polling; /* it looks at sockets: whom it wakes is not woken by `running` */
     /* ended while lent a stack: to be torn down on our own; through run_next */
     struct pd_process *ended;
     uint32_t index;
@@ -88,6 +90,8 @@ struct pd_runtime {
     uint32_t scheduler_count;
     uint32_t started_count;          /* threads that run */
     atomic_uint_least64_t idle_mask; /* bit i: scheduler i sleeps or is about to */
+    struct pd_sockets *sockets;   /* once there are some, one idle scheduler waits there; or NULL */
+    atomic_uint_least32_t poller; /* index of the one that polls them; PD_SCHEDULERS_MAX: none */
     atomic_bool is_stopping;
     struct pd_runqueue injected; /* woken from outside of the scheduler threads */
     atomic_uint_least64_t ref_last;
@@ -110,6 +114,10 @@ struct pd_runtime {
 PD_NODISCARD enum pd_status pd_runtime_init(struct pd_runtime *runtime, struct pd_host *host,
                                             const struct pd_runtime_config *config,
                                             const struct pd_runtime_hooks *hooks);
+
+/* Before the start: schedulers wait for these and wake whom their events concern, from the first
+ * socket on. They outlive the threads. */
+void pd_runtime_set_sockets(struct pd_runtime *runtime, struct pd_sockets *sockets);
 
 /* Start the scheduler threads. PD_ERR_IO: the system gave no thread; none runs. */
 PD_NODISCARD enum pd_status pd_runtime_start(struct pd_runtime *runtime);

@@ -3,17 +3,23 @@
  * Fairness   A queue is FIFO. A process woken by the one that runs goes to the lifo slot and shares
  *            that one's slice (`credit`), so that a conversation is quick and still costs no more
  *            than one turn. A process that spent its slice goes to the shorter of two queues, so
- *            that turns are alike on all threads. */
+ *            that turns are alike on all threads.
+ * Sockets    Once there are some, one thread at a time polls them: one without work, which sleeps
+ *            there, or between two turns one that has work, while no other does. It runs whom the
+ *            events concern, and wakes others only for what it cannot run at once, so that an event
+ *            costs no hand-over from one thread to another. An event waits for a slice at most. */
 #include "actor/environment.h"
 #include "actor/lifecycle.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
 #include "base/assert.h"
+#include "base/host_sockets.h"
 
 #define SLICE_COST 1000    /* thousandths */
 #define COST_MIN 10u       /* so that a hundred hops use up a slice */
 #define LOOPS_MAX 8u       /* times that one turn may find new messages and go on */
 #define TIMER_TICKS 8u     /* turns between two looks at the clock */
+#define POLL_TICKS 16u     /* and at the sockets */
 #define INJECTED_BATCH 16u /* taken over in one turn */
 /* waits before a process lends: those who wait once shall not touch a second page of stack */
 #define LEND_FROM 8u
@@ -28,6 +34,16 @@ struct pd_scheduler *pd_scheduler_current(void)
 
 /* --- Waking threads --------------------------------------------------------------------------- */
 
+/* Wake it where it sleeps: whoever polls has said so before it sleeps. */
+static void wake_at(struct pd_runtime *runtime, uint32_t index)
+{
+    if (atomic_load_explicit(&runtime->poller, memory_order_seq_cst) == index) {
+        runtime->sockets->ops->interrupt(runtime->sockets);
+    } else {
+        runtime->host->ops->event_set(runtime->host, &runtime->schedulers[index].event);
+    }
+}
+
 /* Wake one sleeping thread, if any. */
 static void wake_one(struct pd_runtime *runtime)
 {
@@ -38,7 +54,7 @@ static void wake_one(struct pd_runtime *runtime)
         uint64_t before =
             atomic_fetch_and_explicit(&runtime->idle_mask, ~bit, memory_order_seq_cst);
         if ((before & bit) != 0) {
-            runtime->host->ops->event_set(runtime->host, &runtime->schedulers[index].event);
+            wake_at(runtime, index);
             return;
         }
         mask = before & ~bit;
@@ -61,7 +77,7 @@ void pd_runtime_enqueue(struct pd_runtime *runtime, struct pd_process *process)
         push_shared(runtime, &runtime->injected, process);
         return;
     }
-    if (runtime->host->is_deterministic) {
+    if (runtime->host->is_deterministic || here->is_polling) {
         pd_runqueue_push(&here->queue, process);
         return;
     }
@@ -80,7 +96,8 @@ enum pd_status pd_runtime_set_timer(struct pd_runtime *runtime, struct pd_timer 
         return pd_timer_set(&here->timers, timer, deadline_ns);
     }
     enum pd_status status = pd_timer_set(&runtime->schedulers[0].timers, timer, deadline_ns);
-    runtime->host->ops->event_set(runtime->host, &runtime->schedulers[0].event);
+    atomic_thread_fence(memory_order_seq_cst); /* as in `push_shared` */
+    wake_at(runtime, 0);
     return status;
 }
 
@@ -345,17 +362,75 @@ static bool has_work(struct pd_scheduler *scheduler)
     return atomic_load_explicit(&runtime->is_stopping, memory_order_acquire);
 }
 
+/* It is the one that polls from here on, until end_polling; false: there are no sockets, or another
+ * is. */
+static bool begin_polling(struct pd_scheduler *scheduler)
+{
+    struct pd_runtime *runtime = scheduler->runtime;
+    uint32_t nobody = PD_SCHEDULERS_MAX;
+    return runtime->sockets != NULL &&
+           atomic_load_explicit(&runtime->sockets->is_open, memory_order_acquire) &&
+           atomic_load_explicit(&runtime->poller, memory_order_relaxed) == nobody &&
+           atomic_compare_exchange_strong_explicit(&runtime->poller, &nobody, scheduler->index,
+                                                   memory_order_seq_cst, memory_order_relaxed);
+}
+
+static void end_polling(struct pd_scheduler *scheduler)
+{
+    atomic_store_explicit(&scheduler->runtime->poller, PD_SCHEDULERS_MAX, memory_order_seq_cst);
+}
+
+/* Whom it wakes stands in the queue behind those who wait already. */
+static void poll_until(struct pd_scheduler *scheduler, uint64_t deadline_ns)
+{
+    struct pd_runtime *runtime = scheduler->runtime;
+    uint64_t timeout_ns = deadline_ns;
+    if (deadline_ns != 0 && deadline_ns != PD_TIME_NEVER) {
+        uint64_t now_ns = pd_host_now_ns(runtime->host);
+        timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    }
+    scheduler->is_polling = true;
+    runtime->sockets->ops->poll(runtime->sockets, timeout_ns);
+    scheduler->is_polling = false;
+}
+
 static void sleep_until_work(struct pd_scheduler *scheduler)
 {
     struct pd_runtime *runtime = scheduler->runtime;
     uint64_t bit = UINT64_C(1) << scheduler->index;
+    bool is_poller = begin_polling(scheduler); /* before it can be woken: see `wake_at` */
     atomic_fetch_or_explicit(&runtime->idle_mask, bit, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     if (!has_work(scheduler)) {
-        (void)runtime->host->ops->event_wait(runtime->host, &scheduler->event,
-                                             pd_timer_queue_next_ns(&scheduler->timers));
+        uint64_t deadline_ns = pd_timer_queue_next_ns(&scheduler->timers);
+        if (is_poller) {
+            poll_until(scheduler, deadline_ns);
+        } else {
+            (void)runtime->host->ops->event_wait(runtime->host, &scheduler->event, deadline_ns);
+        }
     }
     atomic_fetch_and_explicit(&runtime->idle_mask, ~bit, memory_order_seq_cst);
+    if (is_poller) {
+        end_polling(scheduler);
+    }
+}
+
+/* Others may wake for what it cannot run at once. */
+static void share_events(struct pd_scheduler *scheduler, uint32_t own_count)
+{
+    if (pd_runqueue_count(&scheduler->queue) > own_count) {
+        wake_one(scheduler->runtime);
+    }
+}
+
+/* Amid other work: what is there already. */
+static void look_at_sockets(struct pd_scheduler *scheduler)
+{
+    if (pd_scheduler_has_others(scheduler) && begin_polling(scheduler)) {
+        poll_until(scheduler, 0);
+        end_polling(scheduler);
+        share_events(scheduler, scheduler->lifo == NULL ? 1 : 0);
+    }
 }
 
 static void look_at_clock(struct pd_scheduler *scheduler)
@@ -389,11 +464,15 @@ static void scheduler_main(void *argument)
         if (scheduler->tick % TIMER_TICKS == 0) {
             look_at_clock(scheduler);
         }
+        if (scheduler->tick % POLL_TICKS == 0) {
+            look_at_sockets(scheduler);
+        }
         struct pd_process *process = choose(scheduler);
         if (process == NULL) {
             look_at_clock(scheduler);
             if (scheduler->lifo == NULL && pd_runqueue_count(&scheduler->queue) == 0) {
                 sleep_until_work(scheduler);
+                share_events(scheduler, 1);
                 look_at_clock(scheduler);
             }
             continue;
@@ -404,6 +483,7 @@ static void scheduler_main(void *argument)
         scheduler->credit -= (int32_t)(cost < COST_MIN ? COST_MIN : cost);
         if (cost >= SLICE_COST / 2) {
             look_at_clock(scheduler);
+            look_at_sockets(scheduler);
         }
     }
     current = NULL;
@@ -431,7 +511,7 @@ void pd_runtime_stop(struct pd_runtime *runtime)
 {
     atomic_store_explicit(&runtime->is_stopping, true, memory_order_seq_cst);
     for (uint32_t i = 0; i < runtime->started_count; i++) {
-        runtime->host->ops->event_set(runtime->host, &runtime->schedulers[i].event);
+        wake_at(runtime, i);
     }
     for (uint32_t i = 0; i < runtime->started_count; i++) {
         runtime->host->ops->thread_join(runtime->host, runtime->schedulers[i].thread);

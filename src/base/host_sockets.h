@@ -4,9 +4,11 @@
  *            src/host/sockets.h has the real half. There is none in a deterministic run.
  * Model      Every socket is nonblocking. A call that cannot go on answers PD_SOCKET_AGAIN; then
  *            the caller leaves a wait with the socket, and its process is woken once when trying
- *            again makes sense. One thread listens for all sockets; it wakes, and does the work of
- *            TLS. No other thread ever sees the buffers of a call. Names are looked up by a few
- *            threads of their own, as that blocks.
+ *            again makes sense. Who has threads that run processes lets them wait for sockets
+ *            themselves (`is_polled`, `poll`), so that no thread wakes another for each event; else
+ *            one thread listens for all. It does the work of TLS in any case. No other thread ever
+ *            sees the buffers of a call. Names are looked up by a few threads of their own, as that
+ *            blocks.
  * Bounds     PD_SOCKETS_MAX sockets, and half of the descriptors that the process may have: the
  *            node's own files never lack one. An owner (any number: the environment) has three
  *            quarters of them at most. PD_LOOKUPS_MAX names at once, PD_LOOKUPS_OF_OWNER_MAX of an
@@ -17,6 +19,7 @@
 #ifndef PD_BASE_HOST_SOCKETS_H
 #define PD_BASE_HOST_SOCKETS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -147,6 +150,17 @@ struct pd_sockets_ops {
     int (*wait)(struct pd_socket *socket, struct pd_socket_wait *wait);
     /* When this returns, the wait will wake nobody any more. */
     void (*cancel)(struct pd_socket *socket, struct pd_socket_wait *wait);
+    /* False: somebody has found it not ready for any of these, and no event was told since. So a
+     * call that may wait need not try first. One that may not wait has to try: events are told
+     * late. */
+    bool (*may_be_ready)(const struct pd_socket *socket, uint32_t events);
+
+    /* Wait for events of sockets that are no TLS session's, for so long at most (0: look;
+     * PD_TIME_NEVER), and wake whom they concern, on this thread. Once `is_open`; one thread at a
+     * time. It may return without a reason. */
+    void (*poll)(struct pd_sockets *sockets, uint64_t timeout_ns);
+    /* Who polls returns, or the next who does. Any thread, once `is_open`. */
+    void (*interrupt)(struct pd_sockets *sockets);
 
     /* Look up `name` (at most PD_LOOKUP_NAME_MAX bytes), then wake `process`. Error texts of names
      * come from lookup_text. PD_SOCKET_AGAIN: PD_LOOKUPS_MAX are under way, or
@@ -198,6 +212,8 @@ struct pd_sockets_ops {
 struct pd_sockets {
     const struct pd_sockets_ops *ops;
     void (*wake)(void *process); /* any thread. Set before the first wait */
+    bool is_polled;              /* somebody calls `poll`. Set before the first socket */
+    atomic_bool is_open;         /* there is, or was, a socket */
 };
 
 #endif

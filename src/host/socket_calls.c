@@ -47,9 +47,15 @@ void pd_address_from_system(const union pd_system_address *system,
     }
 }
 
-static int error_now(void)
+/* What errno says of an attempt that began with this readiness, and needed `event`. */
+static int not_ready_or_error(struct pd_socket *socket, uint32_t event, uint32_t readiness)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK ? PD_SOCKET_AGAIN : errno;
+    int error = errno;
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+        pd_socket_is_dry(socket, event, readiness);
+        return PD_SOCKET_AGAIN;
+    }
+    return error == EINTR ? PD_SOCKET_AGAIN : error;
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
@@ -147,14 +153,21 @@ static int real_accept(struct pd_socket *listener, struct pd_socket **socket_out
     socklen_t size = sizeof system;
     struct pd_socket *made = NULL;
     /* Without a place for it the connection stays where it is, with the system. */
+    uint32_t readiness = pd_socket_readiness(listener);
     int error = pd_socket_reserve(listener->owner, listener->account->owner, &made);
+    if (error != 0 && has_connection(listener)) {
+        return error;
+    }
     if (error != 0) {
-        return has_connection(listener) ? error : PD_SOCKET_AGAIN;
+        pd_socket_is_dry(listener, PD_SOCKET_READABLE, readiness);
+        return PD_SOCKET_AGAIN;
     }
     int descriptor =
         accept4(listener->descriptor, &system.base, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor < 0) {
-        error = is_peers_trouble(errno) ? PD_SOCKET_AGAIN : error_now();
+        error = is_peers_trouble(errno)
+                    ? PD_SOCKET_AGAIN
+                    : not_ready_or_error(listener, PD_SOCKET_READABLE, readiness);
         pd_socket_close(made);
         return error;
     }
@@ -188,6 +201,7 @@ static int real_connected(struct pd_socket *socket)
 {
     int error = 0;
     socklen_t size = sizeof error;
+    uint32_t readiness = pd_socket_readiness(socket);
     if (getsockopt(socket->descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
         return errno;
     }
@@ -196,7 +210,11 @@ static int real_connected(struct pd_socket *socket)
     if (error != 0 || getpeername(socket->descriptor, &system.base, &size) == 0) {
         return error;
     }
-    return errno == ENOTCONN ? PD_SOCKET_AGAIN : errno;
+    if (errno != ENOTCONN) {
+        return errno;
+    }
+    pd_socket_is_dry(socket, PD_SOCKET_WRITABLE, readiness);
+    return PD_SOCKET_AGAIN;
 }
 
 /* --- Streams ---------------------------------------------------------------------------------- */
@@ -204,9 +222,14 @@ static int real_connected(struct pd_socket *socket)
 static int real_read(struct pd_socket *socket, uint8_t *to, size_t size, bool is_peek,
                      size_t *count_out)
 {
+    uint32_t readiness = pd_socket_readiness(socket);
     ssize_t got = recv(socket->descriptor, to, size, is_peek ? MSG_PEEK : 0);
     if (got < 0) {
-        return errno == EINTR ? PD_SOCKET_AGAIN : error_now();
+        return not_ready_or_error(socket, PD_SOCKET_READABLE, readiness);
+    }
+    /* Fewer bytes than were asked for are all that there were: epoll(7), question 9. */
+    if (got > 0 && (size_t)got < size && !is_peek && (readiness & PD_READINESS_ODD) == 0) {
+        pd_socket_is_dry(socket, PD_SOCKET_READABLE, readiness);
     }
     *count_out = (size_t)got;
     return 0;
@@ -214,9 +237,10 @@ static int real_read(struct pd_socket *socket, uint8_t *to, size_t size, bool is
 
 static int send_parts(struct pd_socket *socket, struct msghdr *head, size_t *count_out)
 {
+    uint32_t readiness = pd_socket_readiness(socket);
     ssize_t sent = sendmsg(socket->descriptor, head, MSG_NOSIGNAL);
     if (sent < 0) {
-        return errno == EINTR ? PD_SOCKET_AGAIN : error_now();
+        return not_ready_or_error(socket, PD_SOCKET_WRITABLE, readiness);
     }
     *count_out = (size_t)sent;
     return 0;
@@ -267,9 +291,10 @@ static int real_datagram_receive(struct pd_socket *socket, uint8_t *to, size_t s
 {
     union pd_system_address system = {.v4.sin_family = AF_INET};
     socklen_t address_size = sizeof system;
+    uint32_t readiness = pd_socket_readiness(socket);
     ssize_t got = recvfrom(socket->descriptor, to, size, 0, &system.base, &address_size);
     if (got < 0) {
-        return errno == EINTR ? PD_SOCKET_AGAIN : error_now();
+        return not_ready_or_error(socket, PD_SOCKET_READABLE, readiness);
     }
     pd_address_from_system(&system, from_out);
     *count_out = (size_t)got;
@@ -382,6 +407,9 @@ const struct pd_sockets_ops pd_real_sockets_ops = {
     .close = pd_socket_close,
     .wait = pd_socket_wait,
     .cancel = pd_socket_cancel,
+    .may_be_ready = pd_socket_may_be_ready,
+    .poll = pd_real_sockets_wait,
+    .interrupt = pd_real_sockets_interrupt,
     .lookup = pd_resolver_lookup,
     .lookup_take = pd_resolver_take,
     .lookup_close = pd_resolver_close,

@@ -161,6 +161,7 @@ int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *iden
     tls->share = pd_socket_share_take(share);
     (void)pthread_mutex_lock(&socket->lock);
     socket->tls = tls;
+    pd_socket_forget(socket);
     (void)pthread_mutex_unlock(&socket->lock);
     call_step(tls, false); /* the handshake begins */
     *tls_out = tls;
@@ -502,7 +503,7 @@ void pd_socket_tls_step(struct pd_socket_tls *tls, bool is_told)
         tls->failure = pd_socket_arm(socket, wants);
         tls->armed = wants;
     }
-    (void)pd_socket_wake_waits(socket, pd_socket_tls_events(tls));
+    pd_socket_wake_waits(socket, pd_socket_tls_events(tls));
     (void)pthread_mutex_unlock(&socket->lock);
 }
 

@@ -1,13 +1,19 @@
-/* sockets - host_sockets.h on Linux: one epoll, one thread that waits for all sockets.
+/* sockets - host_sockets.h on Linux: an epoll of the sockets, and one of the TLS sessions with a
+ * thread that does their work.
  *
- * Model      A wait is armed by the thread that makes it (one system call, EPOLLONESHOT) and wakes
- *            from the I/O thread, which starts with the first socket. Sockets stand in slots that
- *            are never freed before the end: an event that comes late finds another generation
- *            there, or none, and is dropped.
+ * Model      A socket is registered once (EPOLLET), at its first wait, with the epoll that its
+ *            owner polls, or with the I/O thread's if nobody does. Each socket remembers what it
+ *            may be ready for: an attempt that finds nothing clears that, unless an event was told
+ *            since it began; an event sets it and wakes. So a wait asks nothing of the system, and
+ *            between an attempt and its wait no event is lost. A session's socket leaves that
+ *            epoll, and is armed by the I/O thread in its own (EPOLLONESHOT).
  *
- *              wait ──► armed ──event──► the I/O thread: off the list, wake
- *                         └────cancel──► off the list (a late event finds nobody)
+ *              wait ──may be ready──► wake, to try
+ *                └──► in the list ──event──► off the list, wake
+ *                          └────cancel──► off the list (a late event finds nobody)
  *
+ *            Sockets stand in slots that are never freed before the end: an event that comes late
+ *            finds another generation there, or none, and is dropped.
  * Locks      One mutex a slot: list of waits, generation, descriptor's registration. Wakes happen
  *            under it, so that `cancel` is the end of a wait. One mutex for slots, one for names.
  * Names      getaddrinfo on up to sixteen threads, which start when they are needed; a name server

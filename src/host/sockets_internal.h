@@ -15,11 +15,14 @@
 /* A slot; a socket while `descriptor` is one. */
 struct pd_socket {
     struct pd_real_sockets *owner;
-    pthread_mutex_t lock;      /* of all but `owner` and `next_free` */
-    struct pd_list waits;      /* struct pd_socket_wait */
-    int descriptor;            /* -1: free. Changes only where the socket is opened and closed */
-    uint32_t generation;       /* counts up at each close */
-    bool is_registered;        /* the epoll knows it */
+    pthread_mutex_t lock; /* of all but `owner` and `next_free` */
+    struct pd_list waits; /* struct pd_socket_wait */
+    int descriptor;       /* -1: free. Changes only where the socket is opened and closed */
+    uint32_t generation;  /* counts up at each close */
+    bool is_registered;   /* an epoll knows it */
+    /* What it may be ready for, and how many events were told: see PD_READINESS_*. Without the
+     * lock, but for what events add. */
+    atomic_uint_least32_t readiness;
     struct pd_socket_tls *tls; /* the session that it is of, or NULL */
     struct pd_socket *next_free;
     struct pd_socket_account *account; /* the sockets' lock guards it */
@@ -37,6 +40,14 @@ struct pd_resolver {
     int (*instead)(void *context, const char *name); /* of getaddrinfo, in tests; or NULL */
     void *context;
 };
+
+/* Of `readiness`: the low bits are enum pd_socket_events that an attempt may find, set until one
+ * has found nothing; an event adds PD_READINESS_EVENT, so that an attempt that began before it
+ * clears nothing. PD_READINESS_ODD: the peer has ended, failed, or sends urgent bytes, so a short
+ * read does not mean that there is nothing more to find. */
+#define PD_READINESS_ODD 4u
+#define PD_READINESS_EVENT 8u
+#define PD_READINESS_UNKNOWN (PD_SOCKET_READABLE | PD_SOCKET_WRITABLE)
 
 /* What the sockets of one owner come to. */
 struct pd_socket_account {
@@ -56,8 +67,11 @@ struct pd_system_roots {
 struct pd_real_sockets {
     struct pd_sockets interface; /* first */
     bool is_inline;
-    int epoll;
+    int epoll;            /* the I/O thread's */
     int signal;           /* an eventfd: the line is not empty, or the I/O thread shall end */
+    int polled;           /* the epoll of who polls; -1: nobody does */
+    int interruption;     /* an eventfd in it */
+    atomic_uint watched;  /* counts up before an epoll gets a socket; read before its events */
     pthread_mutex_t lock; /* of what follows */
     struct pd_socket *slots;
     uint32_t slots_used; /* those ever used come first */
@@ -106,13 +120,28 @@ void pd_socket_close(struct pd_socket *socket);
 int pd_socket_wait(struct pd_socket *socket, struct pd_socket_wait *wait);
 void pd_socket_cancel(struct pd_socket *socket, struct pd_socket_wait *wait);
 
+bool pd_socket_may_be_ready(const struct pd_socket *socket, uint32_t events);
+void pd_real_sockets_wait(struct pd_sockets *sockets, uint64_t timeout_ns);
+void pd_real_sockets_interrupt(struct pd_sockets *sockets);
+
+/* Before an attempt, for pd_socket_is_dry. */
+static inline uint32_t pd_socket_readiness(const struct pd_socket *socket)
+{
+    return atomic_load_explicit(&socket->readiness, memory_order_acquire);
+}
+/* An attempt that began then has found it not ready for `event`. */
+void pd_socket_is_dry(struct pd_socket *socket, uint32_t event, uint32_t then);
+
+/* No epoll knows it any more: a session takes it over. Under the socket's lock. */
+void pd_socket_forget(struct pd_socket *socket);
+
 /* Let the I/O thread look at what it has to do. */
 void pd_real_sockets_signal(struct pd_real_sockets *sockets);
 
-/* Let the epoll tell one event of these. Under the socket's lock. */
+/* A session's: let the epoll tell the I/O thread one event of these. Under the socket's lock. */
 int pd_socket_arm(struct pd_socket *socket, uint32_t events);
-/* Wake those that wait for any of these. Under the socket's lock. What the others wait for. */
-uint32_t pd_socket_wake_waits(struct pd_socket *socket, uint32_t events);
+/* Wake those that wait for any of these. Under the socket's lock. */
+void pd_socket_wake_waits(struct pd_socket *socket, uint32_t events);
 /* Wait for events for so long at most (-1: any time), and do what they ask for. The I/O thread's,
  * or whoever's is the only one. How many there were. */
 int pd_real_sockets_listen(struct pd_real_sockets *sockets, int timeout_ms);

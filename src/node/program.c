@@ -229,6 +229,7 @@ static enum pd_status open_system(struct pd_program *program)
     if (program->sockets != NULL) {
         system->sockets = pd_real_sockets_interface(program->sockets);
         system->sockets->wake = pd_wasm_wake;
+        pd_runtime_set_sockets(&program->runtime, system->sockets);
     }
     system->certificates = program->config.is_deterministic ? NULL : pd_real_certificates();
     if (pd_metrics_create(PD_PROGRAM_METRICS_MAX, program->config.seed, &system->metrics) !=

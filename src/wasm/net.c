@@ -251,6 +251,7 @@ static enum pd_call_result try_again(struct pd_call *call)
 {
     struct pd_net_state *net = pd_call_process(call)->net;
     struct pd_net_socket *socket = net->waits_for;
+    net->may_wait_first = false; /* it was woken, or its time is up: look */
     enum pd_call_result result = net->attempt(call, socket);
     if (result == PD_CALL_WAIT && net->deadline_ns != PD_TIME_NEVER &&
         pd_host_now_ns(pd_guest_host(call->guest)) >= net->deadline_ns) {
@@ -271,11 +272,18 @@ static enum pd_call_result try_again(struct pd_call *call)
     return result;
 }
 
+bool pd_net_must_wait(const struct pd_call *call, const struct pd_net_socket *socket)
+{
+    const struct pd_net_state *net = pd_call_process(call)->net;
+    return net->may_wait_first && !socket->sockets->ops->may_be_ready(socket->socket, net->wants);
+}
+
 enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socket, uint32_t events,
                                uint64_t timeout_ms, pd_net_attempt attempt, unsigned id_argument)
 {
     struct pd_net_state *net = pd_call_process(call)->net;
     net->wants = events;
+    net->may_wait_first = timeout_ms != 0;
     enum pd_call_result result = attempt(call, socket);
     if (result != PD_CALL_WAIT) {
         return result;

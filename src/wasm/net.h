@@ -70,6 +70,7 @@ struct pd_net_state {
     pd_net_attempt attempt;
     unsigned id_argument; /* where the id of an error goes */
     uint32_t wants;       /* what its socket must be ready for; an attempt of TLS may change it */
+    bool may_wait_first;  /* without having tried */
     struct pd_lookup *lookup;
     uint64_t deadline_ns;
 };
@@ -125,6 +126,10 @@ enum pd_call_result pd_net_clone(struct pd_call *call, struct pd_id_table *table
                                  const char *thing);
 
 /* --- Waiting ---------------------------------------------------------------------------------- */
+
+/* Whether an attempt that has checked its arguments should begin to wait at once: the socket is
+ * known not to be ready. */
+bool pd_net_must_wait(const struct pd_call *call, const struct pd_net_socket *socket);
 
 /* Try, and go on trying when the socket is ready for `events`, for so long; PD_NET_TIMED_OUT then.
  * Return its result. Errors of the wait itself go to the argument `id_argument`. */

@@ -174,6 +174,9 @@ static enum pd_call_result receive(struct pd_call *call, struct pd_net_socket *s
     if (to == NULL) {
         return pd_call_trap_bounds(call, "buffer");
     }
+    if (size > 0 && pd_net_must_wait(call, stream)) {
+        return PD_CALL_WAIT;
+    }
     size_t count = 0;
     size_t size_max = size < PD_NET_IO_MAX ? size : PD_NET_IO_MAX;
     int error =

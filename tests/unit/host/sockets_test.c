@@ -1,4 +1,5 @@
-/* The sockets of guests with their threads: waits that end by events and by cancelling. */
+/* The sockets of guests with their threads, and without the one that listens, where the test polls
+ * instead: waits that end by events and by cancelling. */
 #include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -8,17 +9,20 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "host/sockets.h"
+#include "base/host.h"
+#include "host/sockets_internal.h"
 #include "support/effort.h"
 
 struct waiter {
     pthread_mutex_t lock;
     pthread_cond_t is_woken;
     uint32_t wakes;
+    struct pd_sockets *polled; /* by whoever awaits; or NULL */
 };
 
 static void waiter_init(struct waiter *waiter)
@@ -42,7 +46,13 @@ static void await(struct waiter *waiter)
 {
     (void)pthread_mutex_lock(&waiter->lock);
     while (waiter->wakes == 0) {
-        (void)pthread_cond_wait(&waiter->is_woken, &waiter->lock);
+        if (waiter->polled == NULL) {
+            (void)pthread_cond_wait(&waiter->is_woken, &waiter->lock);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&waiter->lock);
+        waiter->polled->ops->poll(waiter->polled, PD_TIME_NEVER);
+        (void)pthread_mutex_lock(&waiter->lock);
     }
     waiter->wakes = 0;
     (void)pthread_mutex_unlock(&waiter->lock);
@@ -62,6 +72,15 @@ static int setup(void **state)
     f.sockets = pd_real_sockets_interface(f.real);
     f.sockets->wake = wake;
     *state = &f;
+    return 0;
+}
+
+static int setup_polled(void **state)
+{
+    (void)setup(state);
+    struct fixture *f = *state;
+    f->sockets->is_polled = true;
+    f->waiter.polled = f->sockets;
     return 0;
 }
 
@@ -160,6 +179,7 @@ static void two_can_wait_for_different_things(void **state)
     struct pd_socket *ends[2];
     struct waiter writer;
     waiter_init(&writer);
+    writer.polled = f->waiter.polled;
     connect_pair(f, ends);
     struct pd_socket_wait reads = wait_of(&f->waiter, PD_SOCKET_READABLE);
     struct pd_socket_wait writes = wait_of(&writer, PD_SOCKET_WRITABLE);
@@ -207,6 +227,148 @@ static void cancelled_waits_are_never_touched_again(void **state)
         f->sockets->ops->close(ends[1]);
         f->sockets->ops->close(ends[0]);
     }
+}
+
+static void write_text(struct fixture *f, struct pd_socket *socket, const char *text)
+{
+    const struct pd_span part = {.bytes = (const uint8_t *)text, .size = strlen(text)};
+    size_t count = 0;
+    assert_int_equal(f->sockets->ops->write(socket, &part, 1, &count), 0);
+    assert_int_equal(count, part.size);
+}
+
+/* What there is, at most `size` bytes; it need not be waited for. */
+static void expect_text(struct fixture *f, struct pd_socket *socket, size_t size, bool is_peek,
+                        const char *text)
+{
+    uint8_t bytes[64];
+    size_t count = 0;
+    assert_int_equal(f->sockets->ops->read(socket, bytes, size, is_peek, &count), 0);
+    assert_int_equal(count, strlen(text));
+    assert_memory_equal(bytes, text, count);
+}
+
+static void expect_nothing(struct fixture *f, struct pd_socket *socket)
+{
+    uint8_t byte = 0;
+    size_t count = 0;
+    assert_int_equal(f->sockets->ops->read(socket, &byte, 1, false, &count), PD_SOCKET_AGAIN);
+}
+
+static bool may_read(struct fixture *f, struct pd_socket *socket)
+{
+    return f->sockets->ops->may_be_ready(socket, PD_SOCKET_READABLE);
+}
+
+/* Let what has happened be told. */
+static void poll_all(struct fixture *f)
+{
+    f->sockets->ops->poll(f->sockets, 0);
+}
+
+/* The event is told between an attempt that finds nothing and the wait for it. */
+static void an_event_before_the_wait_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_socket *ends[2];
+    connect_pair(f, ends);
+    wait_for(f, ends[1], PD_SOCKET_WRITABLE); /* to try */
+    expect_nothing(f, ends[1]);
+    struct pd_socket_wait wait = wait_of(&f->waiter, PD_SOCKET_READABLE);
+    pd_list_init(&wait.node);
+    assert_int_equal(f->sockets->ops->wait(ends[1], &wait), 0);
+    assert_true(pd_list_is_linked(&wait.node));
+    f->sockets->ops->cancel(ends[1], &wait);
+    write_text(f, ends[0], "early");
+    poll_all(f); /* nobody waits for it */
+    assert_int_equal(f->waiter.wakes, 0);
+    assert_int_equal(f->sockets->ops->wait(ends[1], &wait), 0);
+    assert_false(pd_list_is_linked(&wait.node));
+    await(&f->waiter);
+    expect_text(f, ends[1], 64, false, "early");
+    /* And one that is told while an attempt is under way. */
+    expect_nothing(f, ends[1]);
+    uint32_t then = pd_socket_readiness(ends[1]);
+    write_text(f, ends[0], "late");
+    poll_all(f);
+    pd_socket_is_dry(ends[1], PD_SOCKET_READABLE, then);
+    assert_true(may_read(f, ends[1]));
+    f->sockets->ops->close(ends[0]);
+    f->sockets->ops->close(ends[1]);
+}
+
+/* What is known of a socket spares attempts, and never hides anything. */
+static void a_short_read_needs_no_second_one(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_socket *ends[2];
+    connect_pair(f, ends);
+    assert_true(may_read(f, ends[1])); /* nobody knows yet */
+    expect_nothing(f, ends[1]);
+    assert_false(may_read(f, ends[1]));
+    struct pd_socket_wait wait = wait_of(&f->waiter, PD_SOCKET_READABLE);
+    pd_list_init(&wait.node);
+    assert_int_equal(f->sockets->ops->wait(ends[1], &wait), 0);
+    write_text(f, ends[0], "abcdef");
+    await(&f->waiter);
+    assert_true(may_read(f, ends[1]));
+    expect_text(f, ends[1], 64, true, "abcdef");
+    assert_true(may_read(f, ends[1])); /* it was only peeked at */
+    expect_text(f, ends[1], 3, false, "abc");
+    assert_true(may_read(f, ends[1]));
+    expect_text(f, ends[1], 64, false, "def");
+    assert_false(may_read(f, ends[1]));
+    /* The last bytes and the end come at once: the end is no event of its own any more. */
+    assert_int_equal(f->sockets->ops->wait(ends[1], &wait), 0);
+    write_text(f, ends[0], "last");
+    f->sockets->ops->close(ends[0]);
+    await(&f->waiter);
+    expect_text(f, ends[1], 64, false, "last");
+    wait_for(f, ends[1], PD_SOCKET_READABLE);
+    expect_text(f, ends[1], 64, false, "");
+    wait_for(f, ends[1], PD_SOCKET_READABLE);
+    expect_text(f, ends[1], 64, false, "");
+    f->sockets->ops->close(ends[1]);
+}
+
+/* A read stops at an urgent byte, with more behind it. */
+static void urgent_bytes_hide_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_socket *ends[2];
+    connect_pair(f, ends);
+    expect_nothing(f, ends[1]);
+    struct pd_socket_wait wait = wait_of(&f->waiter, PD_SOCKET_READABLE);
+    pd_list_init(&wait.node);
+    assert_int_equal(f->sockets->ops->wait(ends[1], &wait), 0);
+    write_text(f, ends[0], "ab");
+    assert_int_equal(send(ends[0]->descriptor, "!", 1, MSG_OOB), 1);
+    write_text(f, ends[0], "cd");
+    await(&f->waiter);
+    expect_text(f, ends[1], 64, false, "ab");
+    wait_for(f, ends[1], PD_SOCKET_READABLE);
+    expect_text(f, ends[1], 64, false, "cd");
+    f->sockets->ops->close(ends[0]);
+    f->sockets->ops->close(ends[1]);
+}
+
+/* One who polls returns when it is told to, however often; and at its time. */
+static void polling_can_be_interrupted(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_socket_address address;
+    assert_false(atomic_load(&f->sockets->is_open));
+    struct pd_socket *listener = listen_here(f, &address);
+    assert_true(atomic_load(&f->sockets->is_open));
+    for (int i = 0; i < 3; i++) {
+        f->sockets->ops->interrupt(f->sockets);
+        f->sockets->ops->interrupt(f->sockets);
+        f->sockets->ops->poll(f->sockets, PD_TIME_NEVER);
+    }
+    f->sockets->ops->poll(f->sockets, 1);
+    f->sockets->ops->poll(f->sockets, 2000000);
+    assert_int_equal(f->waiter.wakes, 0);
+    f->sockets->ops->close(listener);
 }
 
 static void names_are_looked_up_elsewhere(void **state)
@@ -369,6 +531,14 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(two_can_wait_for_different_things, setup, teardown),
         cmocka_unit_test_setup_teardown(cancelled_waits_are_never_touched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_is_woken_by_a_writer_and_by_the_end, setup_polled,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(two_can_wait_for_different_things, setup_polled, teardown),
+        cmocka_unit_test_setup_teardown(an_event_before_the_wait_is_not_lost, setup_polled,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_short_read_needs_no_second_one, setup_polled, teardown),
+        cmocka_unit_test_setup_teardown(urgent_bytes_hide_nothing, setup_polled, teardown),
+        cmocka_unit_test_setup_teardown(polling_can_be_interrupted, setup_polled, teardown),
         cmocka_unit_test_setup_teardown(names_are_looked_up_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(slow_names_starve_nobody_else, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_is_asked_for_once, setup, teardown),
