@@ -452,6 +452,11 @@ enum pd_call_result pd_sqlite_bind_list(struct pd_call *call, int *code_out)
     if (bytes == NULL) {
         return PD_CALL_TRAP;
     }
+    if (size > PD_SQLITE_LIST_MAX) {
+        const struct pd_import *import = pd_call_import(call);
+        return pd_call_trap(call, "%s::%s: a list has at most %u bytes", import->module,
+                            import->name, PD_SQLITE_LIST_MAX);
+    }
     enum pd_status status = check_list(bytes, size);
     if (status != PD_OK) {
         return trap_list(call, status);

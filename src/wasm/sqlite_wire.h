@@ -17,6 +17,8 @@
 
 /* Pairs of one list: as many parameters as a statement can have. */
 #define PD_SQLITE_BINDS_MAX 32766u
+/* Bytes of one list: its texts are looked at, which takes time that no fuel pays. */
+#define PD_SQLITE_LIST_MAX (16u << 20)
 /* Bytes of one answer: a row, above all. */
 #define PD_SQLITE_ANSWER_MAX (16u << 20)
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -429,6 +430,33 @@ static void lengths_are_bounded(void **state)
     assert_says(TRAP(&poor, SQLITE, "read_row", s, LENGTH_AT), "no memory for the answer");
 }
 
+/* A list of values is looked at before anything of it is bound, so it has an end. */
+static void a_list_of_values_has_an_end(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t size_max = 16u << 20;
+    uint8_t *far = mmap(NULL, FAKE_FAR_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(far, MAP_FAILED);
+    uint64_t c = open_database(&f->actor, ":memory:");
+    uint64_t s = prepare(&f->actor, c, "SELECT ?1");
+    fake_far = far; /* an empty list, with bytes behind it */
+    (void)CALL(&f->actor, SQLITE, "bind_value", s, FAKE_FAR_AT, size_max);
+    assert_int_equal(CALL(&f->actor, "pando::sqlite", "bind", s, FAKE_FAR_AT, size_max), 0);
+    assert_says(TRAP(&f->actor, SQLITE, "bind_value", s, FAKE_FAR_AT, size_max + 1),
+                "lunatic::sqlite::bind_value: a list has at most 16777216 bytes");
+    /* One value as long as the list can be: SQLite's own bound comes first. */
+    struct actor other = spawn(f);
+    c = open_database(&other, ":memory:");
+    s = prepare(&other, c, "SELECT ?1");
+    pd_put_u64(far, 1);
+    pd_put_u32(far + 12, 2); /* no key, a text */
+    pd_put_u64(far + 16, size_max - 24);
+    assert_says(TRAP(&other, SQLITE, "bind_value", s, FAKE_FAR_AT, size_max), "code 18");
+    fake_far = NULL;
+    assert_int_equal(munmap(far, FAKE_FAR_SIZE), 0);
+}
+
 static void memory_is_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -657,6 +685,7 @@ int main(void)
         TEST(other_programs_see_the_locks),
         TEST(temporary_files_have_no_names),
         TEST(lengths_are_bounded),
+        TEST(a_list_of_values_has_an_end),
         TEST(memory_is_bounded),
         TEST(steps_are_bounded),
         TEST(slow_steps_count_by_their_time),
