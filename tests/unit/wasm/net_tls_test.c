@@ -3,6 +3,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,10 @@
 #include "net_world.h"
 
 #include "base/alloc.h"
+#include "base/random.h"
+#include "host/sockets_internal.h"
+#include "support/effort.h"
+#include "support/seed.h"
 #include "wasm/memory_budget.h"
 
 #define CERTIFICATE_AT 30000u
@@ -167,6 +172,29 @@ static void secrets_go_both_ways(void **state)
         (void)CALL(&client, NET, "drop_tls_stream", clone);
         net_expect(f, &server, "tls_read", far, ""); /* a proper end */
     }
+}
+
+static bool is_sent_at_once(const struct actor *actor, uint64_t stream)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+    const struct pd_net_socket *socket =
+        pd_id_table_get(&actor_wasm(actor)->net->tls_streams, stream);
+    int got = getsockopt(socket->socket->descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &size);
+    return got == 0 && value != 0;
+}
+
+/* A handshake takes no longer because a peer that has nothing to say acknowledges late. */
+static void no_flight_is_held_back(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor server = net_actor(f, "local");
+    struct actor client = net_actor(f, "local");
+    uint64_t near = 0;
+    uint64_t far = 0;
+    (void)connect_tls(f, &server, &client, "localhost", &far, &near);
+    assert_true(is_sent_at_once(&client, near));
+    assert_true(is_sent_at_once(&server, far));
 }
 
 static void who_is_not_trusted_is_refused(void **state)
@@ -932,6 +960,7 @@ int main(void)
 #define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_setup, net_teardown)
     const struct CMUnitTest tests[] = {
         NET_TEST(secrets_go_both_ways),
+        NET_TEST(no_flight_is_held_back),
         NET_TEST(who_is_not_trusted_is_refused),
         NET_TEST(certificates_must_be_some),
         NET_TEST(peers_that_speak_no_tls_are_errors),
