@@ -1,6 +1,8 @@
 /* Who a TLS listener is and whom a TLS client trusts: certificates, shared by sessions. */
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -49,6 +51,62 @@ static gnutls_datum_t datum_of(struct pd_span span)
     return (gnutls_datum_t){.data = pd_unconst(span.bytes), .size = (unsigned)span.size};
 }
 
+/* Give the credentials a chain and its key. They own both on success, and nothing else. */
+static int set_chain(gnutls_certificate_credentials_t credentials, gnutls_x509_crt_t *certificates,
+                     unsigned count, gnutls_datum_t key_datum)
+{
+    gnutls_privkey_t key = NULL;
+    unsigned made = 0;
+    int error = GNUTLS_E_SUCCESS;
+    gnutls_pcert_st *chain = pd_alloc_zeroed(count, sizeof *chain);
+    if (chain == NULL) {
+        return ENOMEM;
+    }
+    while (error >= 0 && made < count) {
+        error = gnutls_pcert_import_x509(&chain[made], certificates[made], 0);
+        made += error >= 0 ? 1 : 0;
+    }
+    if (error >= 0) {
+        error = gnutls_privkey_init(&key);
+    }
+    if (error >= 0) {
+        error = gnutls_privkey_import_x509_raw(key, &key_datum, GNUTLS_X509_FMT_PEM, NULL, 0);
+    }
+    if (error >= 0) {
+        error = gnutls_certificate_set_key(credentials, NULL, 0, chain, (int)count, key);
+    }
+    for (unsigned i = 0; error < 0 && i < made; i++) {
+        gnutls_pcert_deinit(&chain[i]);
+    }
+    if (error < 0 && key != NULL) {
+        gnutls_privkey_deinit(key);
+    }
+    pd_free(chain); /* the list is copied, what it holds is not */
+    return error;
+}
+
+/* Not by gnutls_certificate_set_x509_key_mem, nor gnutls_certificate_set_x509_key: what they make
+ * of a certificate that is cut short, or has a name that is none, they never free (3.7.9), and
+ * guests choose it. */
+static int read_chain(gnutls_certificate_credentials_t credentials, gnutls_datum_t certificate,
+                      gnutls_datum_t key)
+{
+    gnutls_x509_crt_t *certificates = NULL;
+    unsigned count = 0;
+    int error = gnutls_x509_crt_list_import2(&certificates, &count, &certificate,
+                                             GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_SORT);
+    if (error < 0) {
+        return error;
+    }
+    error = count == 0 ? GNUTLS_E_NO_CERTIFICATE_FOUND
+                       : set_chain(credentials, certificates, count, key);
+    for (unsigned i = 0; i < count; i++) {
+        gnutls_x509_crt_deinit(certificates[i]);
+    }
+    gnutls_free(certificates);
+    return error;
+}
+
 int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key,
                                   struct pd_socket_share *share,
                                   struct pd_socket_identity **identity_out)
@@ -57,11 +115,8 @@ int pd_socket_tls_server_identity(struct pd_span certificate, struct pd_span key
     if (identity == NULL) {
         return ENOMEM;
     }
-    gnutls_datum_t certificate_datum = datum_of(certificate);
-    gnutls_datum_t key_datum = datum_of(key);
-    int error = gnutls_certificate_set_x509_key_mem(identity->credentials, &certificate_datum,
-                                                    &key_datum, GNUTLS_X509_FMT_PEM);
-    if (error < 0) {
+    int error = read_chain(identity->credentials, datum_of(certificate), datum_of(key));
+    if (error != 0) {
         pd_socket_tls_identity_release(identity);
         return error;
     }

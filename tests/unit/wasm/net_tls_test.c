@@ -11,10 +11,7 @@
 #include "net_world.h"
 
 #include "base/alloc.h"
-#include "base/random.h"
 #include "host/sockets_internal.h"
-#include "support/effort.h"
-#include "support/seed.h"
 #include "wasm/memory_budget.h"
 
 #define CERTIFICATE_AT 30000u
