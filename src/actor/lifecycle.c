@@ -5,6 +5,7 @@
 #include "actor/inspect.h"
 #include "actor/mailbox.h"
 #include "actor/runtime.h"
+#include "actor/tags.h"
 #include "actor/tracer.h"
 #include "base/assert.h"
 
@@ -406,15 +407,8 @@ static bool is_wanted(const struct pd_message *message, const uint64_t *tags, ui
     if (tag_count == 0) {
         return true;
     }
-    if (message->tag == 0 || message->kind == PD_MESSAGE_PROCESS_DIED) {
-        return false;
-    }
-    for (uint32_t i = 0; i < tag_count; i++) {
-        if (message->tag == tags[i]) {
-            return true;
-        }
-    }
-    return false;
+    return message->tag != 0 && message->kind != PD_MESSAGE_PROCESS_DIED &&
+           pd_tags_contain(tags, tag_count, message->tag);
 }
 
 static struct pd_message *take_from(struct pd_process *self, struct pd_message **link,

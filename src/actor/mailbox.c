@@ -2,6 +2,7 @@
 
 #include "actor/environment.h"
 #include "actor/runtime.h"
+#include "actor/tags.h"
 #include "base/assert.h"
 
 #define WAKE_BATCH 32u /* senders woken at a time */
@@ -99,15 +100,8 @@ static bool has_room(const struct pd_runtime_config *config, const struct load *
 /* Under the lock: it waits for a message with this tag, and runs as soon as it has one. */
 static bool awaits(const struct pd_process *process, uint64_t tag)
 {
-    if (process->run_state != PD_RUN_WAITING || tag == 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < process->awaited_tag_count; i++) {
-        if (process->awaited_tags[i] == tag) {
-            return true;
-        }
-    }
-    return false;
+    return process->run_state == PD_RUN_WAITING && tag != 0 &&
+           pd_tags_contain(process->awaited_tags, process->awaited_tag_count, tag);
 }
 
 /* Under the lock. */

@@ -130,7 +130,8 @@ struct pd_process {
     struct pd_waiter waiter;
     struct pd_timer timeout;
     uint64_t awaited_ref; /* the one reply that may come in; 0: none */
-    /* what its selective receive waits for; others read them under the lock while it is WAITING */
+    /* what its selective receive waits for, sorted (tags.h); others read them under the lock while
+     * it is WAITING */
     const uint64_t *awaited_tags;
     uint32_t awaited_tag_count;
     const struct pd_behavior *behavior;
@@ -194,7 +195,8 @@ static inline bool pd_process_must_wait(const struct pd_process *self)
     return self->outbox_first != NULL;
 }
 
-/* Take the first message whose tag is in the set (tag_count 0: any message). NULL: none here. */
+/* Take the first message whose tag is in the sorted set (tag_count 0: any message). NULL: none
+ * here. */
 struct pd_message *pd_process_take(struct pd_process *self, const uint64_t *tags,
                                    uint32_t tag_count);
 

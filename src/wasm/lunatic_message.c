@@ -2,6 +2,7 @@
  * section 1). */
 #include <string.h>
 
+#include "actor/tags.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
@@ -405,6 +406,7 @@ static enum pd_call_result receive(struct pd_call *call)
     for (uint32_t i = 0; i < tag_count; i++) {
         tags[i] = pd_get_u64(bytes + i * sizeof(uint64_t));
     }
+    pd_tags_sort(tags, tag_count);
     enum pd_call_result result = receive_tags(call, tags, tag_count);
     if (tags != few) {
         pd_free(tags);

@@ -467,6 +467,43 @@ static void many_tags_are_waited_for(void **state)
     check_text(&f->b, "this");
 }
 
+#define TAGS_MAX 65536u
+#define MESSAGES_MAX 65536u
+
+/* As many messages as a mailbox holds, and as many tags as a receive takes, in the worst order:
+ * four thousand million pairs, if each were compared with each, and a scheduler that does nothing
+ * else for seconds. */
+static void a_look_for_many_tags_among_many_messages_is_short(void **state)
+{
+    (void)state;
+    struct world world;
+    struct pd_runtime_config config = world_config();
+    config.messages_max = MESSAGES_MAX;
+    config.mailbox_bytes_max = 1u << 30;
+    world_open(&world, &config);
+    uint8_t *far = calloc(TAGS_MAX, sizeof(uint64_t));
+    assert_non_null(far);
+    for (uint32_t i = 0; i < TAGS_MAX; i++) {
+        pd_put_u64(far + i * sizeof(uint64_t), UINT64_MAX - i);
+    }
+    struct actor actor = actor_spawn(&world);
+    for (uint64_t i = 1; i < MESSAGES_MAX; i++) {
+        (void)CALL(&actor, MESSAGE, "create_data", i, 0);
+        (void)CALL(&actor, MESSAGE, "send", actor.pid);
+    }
+    fake_far = far;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(CALL(&actor, MESSAGE, "receive", FAKE_FAR_AT, TAGS_MAX, 0), TIMED_OUT);
+    }
+    (void)CALL(&actor, MESSAGE, "create_data", UINT64_MAX - 40000, 0);
+    (void)CALL(&actor, MESSAGE, "send", actor.pid);
+    assert_int_equal(CALL(&actor, MESSAGE, "receive", FAKE_FAR_AT, TAGS_MAX, 0), DATA);
+    assert_true(CALL(&actor, MESSAGE, "get_tag") == UINT64_MAX - 40000);
+    fake_far = NULL;
+    free(far);
+    world_close(&world);
+}
+
 static void a_timeout_leaves_scratch_alone(void **state)
 {
     struct fixture *f = *state;
@@ -541,6 +578,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_to_nobody_waits_for_its_time, setup, teardown),
         cmocka_unit_test_setup_teardown(the_first_of_the_tags_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(many_tags_are_waited_for, setup, teardown),
+        cmocka_unit_test(a_look_for_many_tags_among_many_messages_is_short),
         cmocka_unit_test_setup_teardown(a_timeout_leaves_scratch_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_receive_keeps_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(deaths_have_codes_of_their_own, setup, teardown),
