@@ -169,6 +169,15 @@ static enum pd_call_result push_module(struct pd_call *call)
     return PD_CALL_DONE;
 }
 
+/* What was taken from the message has no place: it stays where it was. */
+static void put_back(struct pd_message *message, uint32_t index, enum pd_resource_kind kind,
+                     void *object)
+{
+    struct pd_resource *resource = &message->resources[index];
+    resource->kind = kind;
+    resource->object = object; /* `release` is what it was */
+}
+
 static enum pd_call_result take_module(struct pd_call *call)
 {
     struct pd_wasm_process *self = pd_call_process(call);
@@ -184,7 +193,7 @@ static enum pd_call_result take_module(struct pd_call *call)
                             (unsigned long long)index);
     }
     if (pd_id_table_add(&self->modules, module, &call->result) != PD_OK) {
-        pd_module_release(module);
+        put_back(message, (uint32_t)index, PD_RESOURCE_MODULE, module);
         return pd_call_trap(call, "too many modules are held: drop some");
     }
     return PD_CALL_DONE;
@@ -199,7 +208,7 @@ static enum pd_call_result push_socket(struct pd_call *call, enum pd_resource_ki
     if (table == NULL) {
         return PD_CALL_TRAP;
     }
-    struct pd_net_socket *socket = pd_id_table_take(table, call->arguments[0]);
+    struct pd_net_socket *socket = pd_id_table_get(table, call->arguments[0]);
     if (socket == NULL) {
         return pd_call_trap(call, "no %s has the id %llu", thing,
                             (unsigned long long)call->arguments[0]);
@@ -211,9 +220,9 @@ static enum pd_call_result push_socket(struct pd_call *call, enum pd_resource_ki
     };
     uint32_t index = 0;
     if (pd_message_attach(message, resource, &index) != PD_OK) {
-        pd_net_socket_release(socket);
         return pd_call_trap(call, "the message holds as many resources as it can");
     }
+    (void)pd_id_table_take(table, call->arguments[0]); /* the message has its reference now */
     call->result = index;
     return PD_CALL_DONE;
 }
@@ -235,7 +244,7 @@ static enum pd_call_result take_socket(struct pd_call *call, enum pd_resource_ki
     }
     if (!pd_net_has_room(pd_call_process(call)->net) ||
         pd_id_table_add(table, socket, &call->result) != PD_OK) {
-        pd_net_socket_release(socket);
+        put_back(message, (uint32_t)index, kind, socket);
         return pd_call_trap(call, "too many sockets are held: drop some");
     }
     return PD_CALL_DONE;
@@ -292,7 +301,7 @@ static enum pd_call_result send_scratch(struct pd_call *call, uint64_t pid)
         call->result = 0;
         return pd_call_settle(call, 0);
     }
-    pd_message_destroy(message);
+    self->scratch = message; /* who catches the trap has it still */
     return pd_call_trap(call, status == PD_ERR_INVALID
                                   ? "its own mailbox is full: nobody else could make room"
                                   : "too many messages sent to full mailboxes without a pause");

@@ -37,6 +37,9 @@ static enum pd_call_result compile_module(struct pd_call *call)
     if (bytes == NULL) {
         return PD_CALL_TRAP;
     }
+    if (pd_guest_memory(call->guest, pd_call_u32(call, 2), sizeof(uint64_t)) == NULL) {
+        return pd_call_trap_bounds(call, "id"); /* before a module is made that nobody knows */
+    }
     struct pd_compile_job *job = NULL;
     enum pd_status status = pd_compile_job_open(&self->system->compile, bytes, size, &job);
     if (status != PD_OK) {

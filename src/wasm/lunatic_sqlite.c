@@ -553,6 +553,11 @@ enum pd_call_result pd_sqlite_trap_answer(struct pd_call *call, struct pd_sqlite
 static enum pd_call_result answer_with(struct pd_call *call, struct pd_sqlite_answer *answer,
                                        unsigned length_argument)
 {
+    if (pd_call_bytes(call, pd_call_u32(call, length_argument), sizeof(uint64_t),
+                      "result pointer") == NULL) {
+        pd_sqlite_answer_deinit(answer); /* before the guest makes room in vain */
+        return PD_CALL_TRAP;
+    }
     struct delivery *delivery = pd_alloc_zeroed(1, sizeof *delivery);
     if (answer->status != PD_OK || delivery == NULL) {
         pd_free(delivery);

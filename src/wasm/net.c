@@ -185,6 +185,12 @@ struct pd_id_table *pd_net_table(struct pd_call *call, enum pd_resource_kind kin
     return NULL;
 }
 
+bool pd_net_has_place(struct pd_call *call, unsigned argument)
+{
+    return pd_call_bytes(call, pd_call_u32(call, argument), sizeof(uint64_t), "result pointer") !=
+           NULL;
+}
+
 static enum pd_call_result no_such(struct pd_call *call, const char *thing)
 {
     return pd_call_trap(call, "no %s has the id %" PRIu64, thing, call->arguments[0]);
@@ -282,6 +288,9 @@ enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socke
                                uint64_t timeout_ms, pd_net_attempt attempt, unsigned id_argument)
 {
     struct pd_net_state *net = pd_call_process(call)->net;
+    if (!pd_net_has_place(call, id_argument)) {
+        return PD_CALL_TRAP;
+    }
     net->wants = events;
     net->may_wait_first = timeout_ms != 0;
     enum pd_call_result result = attempt(call, socket);
@@ -399,6 +408,9 @@ enum pd_call_result pd_net_answer_address(struct pd_call *call, int error,
 {
     if (error != 0) {
         return pd_net_error(call, 1, "the address of the socket", error);
+    }
+    if (!pd_net_has_place(call, 1)) {
+        return PD_CALL_TRAP;
     }
     uint64_t id = 0;
     enum pd_status status = pd_net_names_add(pd_call_process(call)->net, address, 1, &id);

@@ -108,6 +108,10 @@ enum pd_call_result pd_net_answer_socket(struct pd_call *call, struct pd_id_tabl
  * set. */
 bool pd_net_read_parts(struct pd_call *call, struct pd_span *parts, size_t *count_out);
 
+/* There is a place for an id, or a count, where that argument points. False: a trap was set. To be
+ * asked before anything is opened, taken or moved, so that a caught trap leaves all as it was. */
+bool pd_net_has_place(struct pd_call *call, unsigned argument);
+
 /* NULL: no memory, and the socket is closed. */
 struct pd_net_socket *pd_net_socket_create(struct pd_sockets *sockets, struct pd_socket *socket);
 struct pd_net_socket *pd_net_socket_share(struct pd_net_socket *socket);
@@ -132,7 +136,8 @@ enum pd_call_result pd_net_clone(struct pd_call *call, struct pd_id_table *table
 bool pd_net_must_wait(const struct pd_call *call, const struct pd_net_socket *socket);
 
 /* Try, and go on trying when the socket is ready for `events`, for so long; PD_NET_TIMED_OUT then.
- * Return its result. Errors of the wait itself go to the argument `id_argument`. */
+ * Return its result. Errors of the wait itself go to the argument `id_argument`, as does what
+ * `attempt` answers: it traps first if that is no place. */
 enum pd_call_result pd_net_try(struct pd_call *call, struct pd_net_socket *socket, uint32_t events,
                                uint64_t timeout_ms, pd_net_attempt attempt, unsigned id_argument);
 

@@ -180,6 +180,9 @@ enum pd_call_result pd_net_resolve(struct pd_call *call)
 {
     struct pd_net_state *net = pd_net_state_of(call);
     uint32_t size = pd_call_u32(call, 1);
+    if (net == NULL || !pd_net_has_place(call, 3)) {
+        return PD_CALL_TRAP;
+    }
     if (size > TEXT_MAX) { /* before all of it is looked at: that takes time */
         return pd_call_bytes(call, pd_call_u32(call, 0), size, "name") == NULL
                    ? PD_CALL_TRAP
@@ -187,7 +190,7 @@ enum pd_call_result pd_net_resolve(struct pd_call *call)
                                    PD_LOOKUP_NAME_MAX);
     }
     const char *text = text_of(call);
-    if (net == NULL || text == NULL) {
+    if (text == NULL) {
         return PD_CALL_TRAP;
     }
     struct target target;

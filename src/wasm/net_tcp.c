@@ -21,7 +21,7 @@ enum pd_call_result pd_net_tcp_bind(struct pd_call *call)
 {
     struct pd_socket_address address;
     struct pd_net_state *net = pd_net_state_of(call);
-    if (net == NULL || !pd_net_read_address(call, 0, &address)) {
+    if (net == NULL || !pd_net_read_address(call, 0, &address) || !pd_net_has_place(call, 5)) {
         return PD_CALL_TRAP;
     }
     char text[PD_NET_ADDRESS_TEXT_SIZE];
@@ -93,7 +93,7 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
 enum pd_call_result pd_net_tcp_accept(struct pd_call *call)
 {
     struct pd_net_socket *listener = listener_of(call);
-    if (listener == NULL) {
+    if (listener == NULL || !pd_net_has_place(call, 2)) {
         return PD_CALL_TRAP;
     }
     if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
@@ -133,7 +133,7 @@ enum pd_call_result pd_net_tcp_connect(struct pd_call *call)
 {
     struct pd_socket_address address;
     struct pd_net_state *net = pd_net_state_of(call);
-    if (net == NULL || !pd_net_read_address(call, 0, &address)) {
+    if (net == NULL || !pd_net_read_address(call, 0, &address) || !pd_net_has_place(call, 6)) {
         return PD_CALL_TRAP;
     }
     char text[PD_NET_ADDRESS_TEXT_SIZE];

@@ -136,7 +136,7 @@ enum pd_call_result pd_net_tls_bind(struct pd_call *call)
     struct pd_span certificate;
     struct pd_span key;
     struct pd_net_state *net = pd_net_state_of(call);
-    if (net == NULL || !pd_net_read_address(call, 0, &address) ||
+    if (net == NULL || !pd_net_read_address(call, 0, &address) || !pd_net_has_place(call, 5) ||
         !read_span(call, 6, "certificate", &certificate) || !read_span(call, 8, "key", &key)) {
         return PD_CALL_TRAP;
     }
@@ -229,7 +229,7 @@ static enum pd_call_result accept_one(struct pd_call *call, struct pd_net_socket
 enum pd_call_result pd_net_tls_accept(struct pd_call *call)
 {
     struct pd_net_socket *listener = listener_of(call);
-    if (listener == NULL) {
+    if (listener == NULL || !pd_net_has_place(call, 2)) {
         return PD_CALL_TRAP;
     }
     if (!pd_net_has_room_to_accept(pd_call_process(call)->net)) {
@@ -630,7 +630,7 @@ enum pd_call_result pd_net_tls_connect(struct pd_call *call)
     uint32_t size = pd_call_u32(call, 1);
     struct pd_net_state *net = pd_net_state_of(call);
     bool is_name = size > 0 && size <= PD_LOOKUP_NAME_MAX;
-    if (net == NULL) {
+    if (net == NULL || !pd_net_has_place(call, 4)) {
         return PD_CALL_TRAP;
     }
     const char *host = pd_call_text(call, pd_call_u32(call, 0), size, PD_LOOKUP_NAME_MAX, "host");

@@ -15,7 +15,7 @@ enum pd_call_result pd_net_udp_bind(struct pd_call *call)
 {
     struct pd_socket_address address;
     struct pd_net_state *net = pd_net_state_of(call);
-    if (net == NULL || !pd_net_read_address(call, 0, &address)) {
+    if (net == NULL || !pd_net_read_address(call, 0, &address) || !pd_net_has_place(call, 5)) {
         return PD_CALL_TRAP;
     }
     char text[PD_NET_ADDRESS_TEXT_SIZE];
@@ -121,7 +121,7 @@ enum pd_call_result pd_net_udp_receive(struct pd_call *call)
 enum pd_call_result pd_net_udp_receive_from(struct pd_call *call)
 {
     struct pd_net_socket *socket = socket_of(call);
-    return socket == NULL
+    return socket == NULL || !pd_net_has_place(call, 4)
                ? PD_CALL_TRAP
                : pd_net_try(call, socket, PD_SOCKET_READABLE, PD_NET_FOREVER, receive_from, 3);
 }
@@ -186,7 +186,7 @@ enum pd_call_result pd_net_udp_connect(struct pd_call *call)
 {
     struct pd_socket_address address;
     struct pd_net_socket *socket = socket_of(call);
-    if (socket == NULL || !pd_net_read_address(call, 1, &address)) {
+    if (socket == NULL || !pd_net_read_address(call, 1, &address) || !pd_net_has_place(call, 7)) {
         return PD_CALL_TRAP;
     }
     char text[PD_NET_ADDRESS_TEXT_SIZE];

@@ -43,6 +43,8 @@ static bool fake_holds_jobs;        /* jobs never finish: their calls wait for e
 static uint8_t *fake_far;           /* more memory of every guest; NULL: there is none */
 static bool fake_is_uninstantiated; /* pd_guest_is_instantiated says false */
 static bool fake_starts_vary;       /* some modules take turns to start, some fail */
+static bool fake_catches;           /* a trap ends the call alone, as lunatic::trap::catch has it */
+static bool fake_has_caught;        /* it did since this was last cleared */
 static uint32_t fake_job_count;
 
 /* What the next nested call finds. */
@@ -128,6 +130,10 @@ enum pd_guest_step pd_guest_step(struct pd_guest *guest)
         fake_settle(guest, guest->import->function(&guest->call));
     } else if (guest->state == FAKE_WAITING && guest->blocking == NULL) {
         fake_settle(guest, guest->call.resume(&guest->call));
+    }
+    if (guest->is_over && fake_catches) {
+        guest->is_over = false;
+        fake_has_caught = true;
     }
     return guest->is_over ? PD_GUEST_EXITED : PD_GUEST_WAITING;
 }

@@ -419,7 +419,9 @@ static void answers_need_a_guest_that_takes_them(void **state)
         } else {
             length_at = FAKE_MEMORY_SIZE - 7;
         }
+        fake_nested.name[0] = '\0';
         assert_says(TRAP(&actor, SQLITE, "read_row", s, length_at), part);
+        assert_string_equal(fake_nested.name, i == 4 ? "" : "lunatic_alloc"); /* not in vain */
         fake_nested.is_missing = false;
         fake_nested.is_ok = true;
         fake_nested.value = ANSWER_AT;
