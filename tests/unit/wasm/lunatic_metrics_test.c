@@ -93,6 +93,35 @@ static void what_is_no_number_is_refused_not_recorded(void **state)
     (void)CALL(&f->actor, METRICS, "increment_gauge", NAME, size, bits(1.7e308)); /* overflows */
     assert_true(look(f, PD_METRIC_GAUGE, "g")->value.gauge == 1.7e308);
     assert_int_equal(f->snapshot.refused_count, 3);
+    static const char *const names[] = {"gauge", "increment_gauge", "decrement_gauge", "histogram"};
+    const double odd[] = {(double)NAN, (double)INFINITY, (double)-INFINITY};
+    for (size_t i = 0; i < 4 * 3; i++) {
+        const uint64_t arguments[3] = {NAME, size, bits(odd[i % 3])};
+        (void)actor_call(&f->actor, METRICS, names[i / 3], arguments, 3);
+    }
+    assert_true(look(f, PD_METRIC_GAUGE, "g")->value.gauge == 1.7e308);
+    assert_null(look(f, PD_METRIC_HISTOGRAM, "g"));
+    assert_int_equal(f->snapshot.refused_count, 15);
+}
+
+static const char *const recorders[] = {"counter",         "increment_counter", "gauge",
+                                        "increment_gauge", "decrement_gauge",   "histogram"};
+#define RECORDER_COUNT (sizeof recorders / sizeof recorders[0])
+
+/* No name, one that is too long, and one more than there is room for. */
+static void each_recorder_refuses(struct fixture *f)
+{
+    (void)look(f, PD_METRIC_COUNTER, "m00");
+    uint64_t before = f->snapshot.refused_count;
+    memset(actor_memory(&f->actor, 0), 'x', PD_METRIC_NAME_MAX + 1);
+    static const uint64_t sizes[] = {0, PD_METRIC_NAME_MAX + 1, PD_METRIC_NAME_MAX};
+    for (size_t i = 0; i < 3 * RECORDER_COUNT; i++) {
+        const uint64_t arguments[3] = {0, sizes[i % 3], 1};
+        (void)actor_call(&f->actor, METRICS, recorders[i / 3], arguments, 3);
+    }
+    (void)look(f, PD_METRIC_COUNTER, "m00");
+    assert_int_equal(f->snapshot.refused_count, before + 3 * RECORDER_COUNT);
+    assert_int_equal(f->snapshot.count, WORLD_METRICS_MAX);
 }
 
 static void limits_refuse_and_never_trap(void **state)
@@ -115,19 +144,18 @@ static void limits_refuse_and_never_trap(void **state)
     for (uint32_t i = 1; i < f->snapshot.count; i++) { /* sorted */
         assert_true(strcmp(f->snapshot.metrics[i - 1].name, f->snapshot.metrics[i].name) < 0);
     }
+    each_recorder_refuses(f);
 }
 
 static void bad_names_trap(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"counter",         "increment_counter", "gauge",
-                                        "increment_gauge", "decrement_gauge",   "histogram"};
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < RECORDER_COUNT; i++) {
         struct actor actor = actor_spawn(&f->world);
         uint32_t size = actor_put(&actor, NAME, "\xFF");
-        assert_says(TRAP(&actor, METRICS, names[i], NAME, size, 0), "UTF-8");
+        assert_says(TRAP(&actor, METRICS, recorders[i], NAME, size, 0), "UTF-8");
         actor = actor_spawn(&f->world);
-        assert_says(TRAP(&actor, METRICS, names[i], FAKE_MEMORY_SIZE, 1, 0), "out of bounds");
+        assert_says(TRAP(&actor, METRICS, recorders[i], FAKE_MEMORY_SIZE, 1, 0), "out of bounds");
     }
 }
 

@@ -188,6 +188,20 @@ static void arguments_are_bounded(void **state)
         "holds no more");
 }
 
+static void variables_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    memset(actor_memory(&f->parent, 0), 'x', FAKE_MEMORY_SIZE);
+    uint32_t fitting = PD_WASI_STRINGS_SIZE_MAX / (FAKE_MEMORY_SIZE + 1);
+    for (uint32_t i = 0; i < fitting; i++) { /* name, '=', value and its end: all of it counts */
+        (void)CALL(&f->parent, WASI, "config_add_environment_variable", f->config, 0, i + 1, 0,
+                   FAKE_MEMORY_SIZE - i - 2);
+    }
+    assert_says(TRAP(&f->parent, WASI, "config_add_environment_variable", f->config, 0, fitting + 1,
+                     0, FAKE_MEMORY_SIZE - fitting - 2),
+                "environment variable: a configuration holds no more");
+}
+
 static void preopen(struct fixture *f, struct actor *actor, uint64_t config, const char *path)
 {
     (void)f;
@@ -211,6 +225,18 @@ static void directories_within_the_parents_are_handed_on(void **state)
     /* The parent may only read, so the child cannot create. */
     uint32_t size = actor_put(&child, A, "new");
     assert_int_not_equal(CALL(&child, PREVIEW1, "path_create_directory", 3, A, size), 0);
+}
+
+static void directories_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < PD_WASI_PREOPENS_MAX; i++) {
+        preopen(f, &f->parent, f->config, "/data/inner");
+        (void)actor_result(&f->parent);
+    }
+    uint32_t size = actor_put(&f->parent, A, "/data/inner");
+    assert_says(TRAP(&f->parent, WASI, "config_preopen_dir", f->config, A, size),
+                "lunatic::wasi::config_preopen_dir: ");
 }
 
 static void no_way_leads_out_of_the_parents_directories(void **state)
@@ -267,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_given_traps, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_pointers_trap, setup, teardown),
         cmocka_unit_test_setup_teardown(arguments_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(variables_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(directories_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(directories_within_the_parents_are_handed_on, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(no_way_leads_out_of_the_parents_directories, setup,

@@ -282,6 +282,48 @@ static void datagrams_come_and_go(void **state)
     assert_int_equal(WAIT_CALL(f, actor, "udp_receive", clone, 8000, 100, OUT_AT), 0);
 }
 
+/* Nobody is at the other end any more: the system says so to who is connected. */
+static void who_is_gone_is_an_error(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *actor = &f->actor;
+    uint16_t near_port = 0;
+    uint16_t far_port = 0;
+    uint64_t near = open_udp(actor, &near_port);
+    uint64_t far = open_udp(actor, &far_port);
+    static const char *const receives[] = {"udp_receive", "udp_receive_from"};
+    assert_int_equal(
+        CALL(actor, NET, "udp_connect", near, 4, IP_AT, far_port, 0, 0, FOREVER, OUT_AT), 0);
+    (void)CALL(actor, NET, "drop_udp_socket", far);
+    for (size_t i = 0; i < 2; i++) {
+        uint32_t lists = actor_wasm(actor)->net->names.count;
+        assert_int_equal(WAIT_CALL(f, actor, "udp_send", near, DATA_AT, 5, OUT_AT), 0);
+        assert_int_equal(WAIT_CALL(f, actor, receives[i], near, 8000, 100, OUT_AT, PEER_AT), 1);
+        assert_says(net_error(f, actor), "receiving: Connection refused (os error 111)");
+        assert_int_equal(actor_wasm(actor)->net->names.count, lists);
+    }
+    assert_int_equal(WAIT_CALL(f, actor, "udp_send", near, DATA_AT, 5, OUT_AT), 0);
+    assert_int_equal(WAIT_CALL(f, actor, "udp_send", near, DATA_AT, 5, OUT_AT), 1);
+    assert_says(net_error(f, actor), "sending: Connection refused (os error 111)");
+}
+
+static void a_socket_has_one_address_and_one_family(void **state)
+{
+    struct net_fixture *f = *state;
+    struct actor *actor = &f->actor;
+    uint16_t port = 0;
+    uint64_t socket = open_udp(actor, &port);
+    assert_int_equal(CALL(actor, NET, "udp_bind", 4, IP_AT, port, 0, 0, OUT_AT), 1);
+    assert_says(net_error(f, actor), "Address already in use (os error 98)");
+    net_put_local(actor, 6);
+    assert_int_equal(CALL(actor, NET, "udp_connect", socket, 6, IP_AT, 9, 0, 0, FOREVER, OUT_AT),
+                     1);
+    assert_says(net_error(f, actor), "(os error ");
+    assert_int_equal(
+        WAIT_CALL(f, actor, "udp_send_to", socket, DATA_AT, 1, 6, IP_AT, 9, 0, 0, OUT_AT), 1);
+    assert_says(net_error(f, actor), "sending: ");
+}
+
 static void a_udp_socket_moves_and_its_reader_can_be_killed(void **state)
 {
     struct net_fixture *f = *state;
@@ -380,6 +422,8 @@ int main(void)
         NET_TEST(children_get_no_more),
         NET_TEST(a_deterministic_run_has_no_network),
         NET_TEST(datagrams_come_and_go),
+        NET_TEST(who_is_gone_is_an_error),
+        NET_TEST(a_socket_has_one_address_and_one_family),
         NET_TEST(a_udp_socket_moves_and_its_reader_can_be_killed),
         NET_TEST(options_are_set_and_told),
         NET_TEST(unknown_sockets_trap),

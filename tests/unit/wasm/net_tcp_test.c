@@ -159,6 +159,34 @@ static void timeouts_end_a_wait(void **state)
     net_expect(f, actor, "tcp_read", far, "here");
 }
 
+/* Milliseconds that no count of nanoseconds holds are for ever, and not a time that is over. */
+static void the_longest_timeouts_last(void **state)
+{
+    struct net_fixture *f = *state;
+    static const uint64_t ages[] = {UINT64_MAX / 1000000, UINT64_C(1) << 63, UINT64_MAX - 1};
+    static const char *const calls[][2] = {{"set_read_timeout", "tcp_read"},
+                                           {"set_peek_timeout", "tcp_peek"}};
+    for (size_t i = 0; i < 3 * 2; i++) {
+        struct actor reader = net_actor(f, "local");
+        uint64_t near = 0;
+        uint64_t far = 0;
+        net_pair(f, &reader, &near, &far);
+        (void)CALL(&reader, NET, calls[i % 2][0], far, ages[i / 2]);
+        BEGIN(&reader, NET, calls[i % 2][1], far, DATA_AT, 10, OUT_AT);
+        world_pass(&f->world, 1000 * MS);
+        assert_true(actor_is_waiting(&reader));
+        net_kill(f, &reader);
+    }
+    for (size_t i = 0; i < 3; i++) { /* nobody polls: it is neither connected nor found */
+        struct actor client = net_actor(f, "local");
+        uint32_t size = actor_put(&client, DATA_AT, "localhost:1");
+        BEGIN(&client, NET, "resolve", DATA_AT, size, ages[i], OUT_AT);
+        world_pass(&f->world, 1000 * MS);
+        assert_true(actor_is_waiting(&client));
+        net_kill(f, &client);
+    }
+}
+
 /* As much as the peer's and the own buffers take. */
 static void fill(struct actor *actor, uint64_t stream)
 {
@@ -405,6 +433,37 @@ static void every_stream_has_a_peer(void **state)
     assert_int_equal(actor_memory(actor, 704)[0], 127);
 }
 
+/* The peer closes with bytes unread, which is a reset: every call is told, each of a pair anew. */
+static void a_reset_is_an_error(void **state)
+{
+    struct net_fixture *f = *state;
+    static const struct {
+        const char *name;
+        uint64_t arguments[3];
+        const char *says;
+    } calls[] = {
+        {"tcp_read", {DATA_AT, 10, OUT_AT}, "reading: Connection reset by peer (os error 104)"},
+        {"tcp_peek", {DATA_AT, 10, OUT_AT}, "reading: Connection reset by peer (os error 104)"},
+        {"tcp_write_vectored",
+         {VECTORS_AT, 1, OUT_AT},
+         "writing: Connection reset by peer (os error 104)"},
+        {"tcp_peer_addr", {OUT_AT}, "not connected (os error 107)"},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        struct actor *actor = &f->actor;
+        uint64_t near = 0;
+        uint64_t far = 0;
+        net_pair(f, actor, &near, &far);
+        net_write(f, actor, near, "unread");
+        (void)CALL(actor, NET, "drop_tcp_stream", far);
+        assert_int_equal(WAIT_CALL(f, actor, calls[i].name, near, calls[i].arguments[0],
+                                   calls[i].arguments[1], calls[i].arguments[2]),
+                         1);
+        assert_says(net_error(f, actor), calls[i].says);
+        assert_int_equal(WAIT_CALL(f, actor, "tcp_flush", near, OUT_AT), 0); /* it holds nothing */
+    }
+}
+
 static void ipv6_is_the_same(void **state)
 {
     struct net_fixture *f = *state;
@@ -523,6 +582,7 @@ int main(void)
         NET_TEST(what_a_message_carries_is_closed_with_it),
         NET_TEST(what_is_taken_must_be_there),
         NET_TEST(timeouts_end_a_wait),
+        NET_TEST(the_longest_timeouts_last),
         NET_TEST(a_writer_waits_for_room),
         NET_TEST(a_kill_ends_every_wait),
         NET_TEST(a_kill_beside_the_event_is_harmless),
@@ -531,6 +591,7 @@ int main(void)
         NET_TEST(an_environment_has_its_share),
         NET_TEST(a_wait_that_cannot_be_is_an_error),
         NET_TEST(every_stream_has_a_peer),
+        NET_TEST(a_reset_is_an_error),
         NET_TEST(ipv6_is_the_same),
         NET_TEST(unknown_ids_and_bad_pointers_trap),
         NET_TEST(ids_are_bounded),

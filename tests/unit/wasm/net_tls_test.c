@@ -275,7 +275,9 @@ static void peers_that_speak_no_tls_are_errors(void **state)
         put_part(&server, DATA_AT, 4);
         assert_int_equal(WAIT_CALL(f, &server, "tls_write_vectored", stream, VECTORS_AT, 1, OUT_AT),
                          1);
-        (void)net_error(f, &server);
+        assert_says(net_error(f, &server), "writing: ");
+        assert_int_equal(WAIT_CALL(f, &server, "tls_flush", stream, OUT_AT), 1);
+        assert_says(net_error(f, &server), "flushing: ");
     }
 }
 
@@ -668,6 +670,16 @@ static void rights_and_errors_are_those_of_tcp(void **state)
     net_poll(f, &f->actor);
     assert_int_equal(actor_result(&f->actor), 1);
     assert_says(net_error(f, &f->actor), "Connection refused (os error 111)");
+    listener = listen_tls(&f->actor, &ours, &port);
+    net_put_local(&f->actor, 4);
+    assert_int_equal(CALL(&f->actor, NET, "tls_bind", 4, IP_AT, port, 0, 0, OUT_AT, CERTIFICATE_AT,
+                          ours.certificate_size, KEY_AT, ours.key_size),
+                     1);
+    assert_says(net_error(f, &f->actor), "Address already in use (os error 98)");
+    pd_real_sockets_set_max(f->sockets, 1);
+    begin_connect(&f->actor, "127.0.0.1", port, &ours, FOREVER);
+    assert_int_equal(actor_result(&f->actor), 1);
+    assert_says(net_error(f, &f->actor), "Too many open files (os error 24)");
     (void)actor_put(&f->actor, HOST_AT, "x");
     assert_int_equal(CALL(&f->actor, NET, "tls_connect", HOST_AT, 0, 1, 0, OUT_AT, 0, 0), 1);
     assert_says(net_error(f, &f->actor), "the host is no name");
