@@ -117,40 +117,38 @@ static struct pd_forward *find(struct pd_forwards *forwards, uint64_t number)
                                                                                        : NULL;
 }
 
+/* Where the one at this place names who comes behind it; NONE: where the first one is named. */
+static uint32_t *link_to(struct pd_forwards *forwards, uint32_t at)
+{
+    return at == NONE ? &forwards->waits_first : &forwards->places[at].next;
+}
+
+/* Where it names who comes before it; NONE: where the last one is named. */
+static uint32_t *link_back_to(struct pd_forwards *forwards, uint32_t at)
+{
+    return at == NONE ? &forwards->waits_last : &forwards->places[at].previous;
+}
+
 /* At the end; what opens the session that others wait for, before all of them: a turn does not look
  * at the whole line. */
 static void line_up(struct pd_forwards *forwards, struct pd_forward *forward)
 {
     uint32_t at = place_of(forwards, forward);
     forward->state = PD_FORWARD_WAITS;
-    if (forward->kind == PD_FORWARD_OPENING && forwards->waits_first != NONE) {
-        forward->next = forwards->waits_first;
-        forwards->waits_first = at;
-        return;
-    }
-    forward->next = NONE;
-    if (forwards->waits_last == NONE) {
-        forwards->waits_first = at;
-    } else {
-        forwards->places[forwards->waits_last].next = at;
-    }
-    forwards->waits_last = at;
+    bool goes_first = forward->kind == PD_FORWARD_OPENING;
+    forward->previous = goes_first ? NONE : forwards->waits_last;
+    forward->next = goes_first ? forwards->waits_first : NONE;
+    *link_to(forwards, forward->previous) = at;
+    *link_back_to(forwards, forward->next) = at;
 }
 
-/* `before`: the one in front of it in the line; NULL: it is the first. */
-static void leave_line(struct pd_forwards *forwards, struct pd_forward *before,
-                       struct pd_forward *forward)
+/* Whatever was lined up since it was found. */
+static void leave_line(struct pd_forwards *forwards, struct pd_forward *forward)
 {
-    uint32_t at = place_of(forwards, forward);
-    if (before == NULL) {
-        forwards->waits_first = forward->next;
-    } else {
-        before->next = forward->next;
-    }
-    if (forwards->waits_last == at) {
-        forwards->waits_last = before == NULL ? NONE : place_of(forwards, before);
-    }
+    *link_to(forwards, forward->previous) = forward->next;
+    *link_back_to(forwards, forward->next) = forward->previous;
     forward->next = NONE;
+    forward->previous = NONE;
 }
 
 /* Its number is answered, or given up: `low` passes it. */
@@ -499,7 +497,6 @@ static void send_to(struct pd_forwards *forwards, struct pd_forward *forward, ui
 /* Those that wait, oldest first. true: one was sent. */
 static bool send_waiting(struct pd_forwards *forwards, uint64_t leader)
 {
-    struct pd_forward *before = NULL;
     uint32_t last = forwards->waits_last;
     uint32_t at = forwards->waits_first;
     bool is_any = false;
@@ -508,7 +505,7 @@ static bool send_waiting(struct pd_forwards *forwards, uint64_t leader)
         uint32_t next = forward->next;
         bool is_last = at == last; /* who joins now has its turn in the next round */
         if (forward->is_uncertain && !happens_once(forwards, forward)) {
-            leave_line(forwards, before, forward); /* its session went while it stood here */
+            leave_line(forwards, forward); /* its session went while it stood here */
             give_up(forwards, forward);
             at = is_last ? NONE : next;
             continue;
@@ -517,9 +514,8 @@ static bool send_waiting(struct pd_forwards *forwards, uint64_t leader)
                      (forward->kind == PD_FORWARD_NUMBERED && !enter_session(forwards, forward));
         if (waits) {
             PD_SOMETIMES(NODE_FORWARD_SESSION_WAITS, forward->again_ns <= forwards->now_ns);
-            before = forward;
         } else {
-            leave_line(forwards, before, forward);
+            leave_line(forwards, forward);
             send_to(forwards, forward, leader);
             is_any = true;
         }
@@ -640,16 +636,13 @@ static void follow_leader(struct pd_forwards *forwards, uint64_t leader)
 
 static void end_late(struct pd_forwards *forwards)
 {
-    struct pd_forward *before = NULL;
     uint32_t at = forwards->waits_first;
     while (at != NONE) {
         struct pd_forward *forward = &forwards->places[at];
         at = forward->next;
         if (forward->deadline_ns <= forwards->now_ns) {
-            leave_line(forwards, before, forward);
+            leave_line(forwards, forward);
             give_up(forwards, forward);
-        } else {
-            before = forward;
         }
     }
     for (uint32_t i = 0; i < places_of(forwards); i++) {

@@ -64,6 +64,7 @@ struct pd_forward {
     bool is_uncertain; /* a try before this one may have happened */
     uint16_t generation;
     uint32_t next;      /* in the line of those that wait, or of the free ones */
+    uint32_t previous;  /* in the line of those that wait */
     uint64_t client_id; /* 0: the node's own, or its client is gone */
     uint64_t correlation;
     uint64_t session; /* of this node, in which it has its number; 0: not yet */

@@ -102,17 +102,23 @@ static void turn(struct desk *desk)
     }
 }
 
-static void take(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
+static void take_as(struct desk *desk, uint64_t correlation,
+                    const struct pd_replica_request_head *head)
 {
     uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
     struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
-    pd_replica_request_put_head(bytes, &(struct pd_replica_request_head){.kind = kind});
-    if (kind == PD_REPLICA_REQUEST_WRITE) {
+    pd_replica_request_put_head(bytes, head);
+    if (head->kind == PD_REPLICA_REQUEST_WRITE) {
         pd_kv_encode_put(&writer, &(struct pd_kv_put){.key = {(const uint8_t *)"k", 1}});
     }
     assert_true(
         pd_forwards_take(&desk->forwards, 0, CLIENT, correlation,
                          (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}));
+}
+
+static void take(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
+{
+    take_as(desk, correlation, &(struct pd_replica_request_head){.kind = kind});
 }
 
 static void ask(struct desk *desk, uint64_t correlation, enum pd_replica_request_kind kind)
@@ -327,6 +333,41 @@ static void a_session_is_opened_however_many_wait(void **state)
     }
 }
 
+/* What opens the session cannot leave, and goes back to the front, while those behind it are looked
+ * at, of which one, in its client's own session, leaves the line too. */
+static void an_opening_that_cannot_leave_is_tried_again(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, false);
+    desk.wire.fails = PD_ERR_CLOSED; /* the leader's connection is gone, and no other leads yet */
+    take_as(&desk, 10,
+            &(struct pd_replica_request_head){
+                .kind = PD_REPLICA_REQUEST_WRITE, .session = 5, .sequence = 1, .low = 1});
+    turn(&desk);
+    ask(&desk, 11, PD_REPLICA_REQUEST_WRITE);
+    pass_time(&desk, WORLD_TICK_NS);
+    desk.wire.fails = PD_OK;
+    pass_time(&desk, WORLD_TICK_NS);
+    assert_int_equal(desk.wire.count, 2);
+    assert_int_equal(frame_request(&desk).session, 5);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.correlation, 10);
+    assert_int_equal(desk.forwards.waits_last, desk.forwards.waits_first); /* 11 alone */
+    pass_time(&desk, PATIENCE_NS);
+    assert_int_equal(desk.told.correlation, 11); /* nobody answered what opens its session */
+    assert_int_equal(desk.told.outcome, PD_REPLICA_NOT_READY);
+    pass_time(&desk, UINT64_C(2000000000));
+    ask(&desk, 12, PD_REPLICA_REQUEST_WRITE);
+    assert_int_equal(frame_request(&desk).session, 0);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 33);
+    assert_int_equal(frame_request(&desk).session, 33);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.correlation, 12);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_OK);
+    desk_close(&desk);
+}
+
 static void a_leader_serves_and_who_leads_no_more_says_so(void **state)
 {
     (void)state;
@@ -349,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_lost_write_goes_again_under_its_number),
         cmocka_unit_test(what_left_is_unknown_and_what_did_not_was_not_done),
         cmocka_unit_test(a_session_is_opened_however_many_wait),
+        cmocka_unit_test(an_opening_that_cannot_leave_is_tried_again),
         cmocka_unit_test(a_leader_serves_and_who_leads_no_more_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
