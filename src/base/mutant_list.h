@@ -142,6 +142,11 @@ PD_MUTANT_ENTRY(NODE_READ_WITHOUT_ROUND,
                 "reads what is applied here as if leadership were confirmed (etcd 2014)")
 PD_MUTANT_ENTRY(NODE_READ_BEFORE_APPLIED,
                 "a confirmed read does not wait until its index is applied (item 23)")
+PD_MUTANT_ENTRY(NODE_IDLE_TIME_LOST,
+                "no entry carries state time on while nobody writes: what is granted then is due "
+                "at once (a lock that two held)")
+PD_MUTANT_ENTRY(NODE_TIME_RUNS_AHEAD,
+                "a leader's clock jumps further than its next entry can take state time")
 PD_MUTANT_ENTRY(NODE_BLIND_RETRY, "a session's retry is proposed without its session (TiDB 2.1.7)")
 PD_MUTANT_ENTRY(NODE_UNKNOWN_IS_DROPPED, "tells a client that nothing happened when nobody knows")
 PD_MUTANT_ENTRY(

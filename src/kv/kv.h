@@ -174,9 +174,10 @@ void pd_kv_take_events(struct pd_kv *kv, struct pd_kv_events *events_out);
  * applied revision of its begin (or the one it names). Errors of the request are in its answer. */
 PD_NODISCARD enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *range,
                                              uint32_t *read_out);
-/* Time to live of a lease, and its keys: `answer.h` LEASE_KEYS. */
-PD_NODISCARD enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t lease, bool with_keys,
-                                             uint32_t *read_out);
+/* Time to live of a lease, and its keys: `answer.h` LEASE_KEYS. since_ns: what has passed since the
+ * applied state's time, as far as the caller knows. */
+PD_NODISCARD enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t lease, uint64_t since_ns,
+                                             bool with_keys, uint32_t *read_out);
 /* All ids, the one that is due first first. */
 PD_NODISCARD enum pd_status pd_kv_read_leases(struct pd_kv *kv, uint32_t *read_out);
 /* Events from (revision, sub) on, until they have used `bytes_max`; at least one if there is one.

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "kv/internal.h"
+#include "kv/state_time.h"
 
 #define FIRST_BYTES 4096u
 #define ANSWER_HEAD 32u
@@ -141,7 +142,8 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
     return PD_OK;
 }
 
-enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t id, bool with_keys, uint32_t *read_out)
+enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t id, uint64_t since_ns, bool with_keys,
+                                uint32_t *read_out)
 {
     enum pd_status status = take_slot(kv, PD_KV_READ_LEASE, FIRST_BYTES, read_out);
     if (status != PD_OK) {
@@ -152,7 +154,7 @@ enum pd_status pd_kv_read_lease(struct pd_kv *kv, int64_t id, bool with_keys, ui
     int64_t left_s = -1;
     if (lease != NULL) {
         uint64_t deadline = lease->timed.deadline_ns;
-        uint64_t now = kv->meta.state_time_ns;
+        uint64_t now = pd_kv_time_after(kv->meta.state_time_ns, since_ns);
         left_s = deadline <= now ? 0 : (int64_t)((deadline - now + SECOND_NS - 1) / SECOND_NS);
     }
     pd_kv_answer_put_number(&r->out, id);

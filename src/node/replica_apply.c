@@ -140,6 +140,7 @@ bool pd_replica_apply_step(struct pd_replica *replica)
     replica->is_applying = false;
     struct pd_kv_applied done;
     pd_kv_applied(replica->kv, &done);
+    pd_replica_state_time_seen(replica);
     applied(replica, replica->apply_raft + 1, replica->applying_term, done.answer, true);
     return true;
 }

@@ -380,8 +380,11 @@ struct pd_replica {
     uint64_t handover_tick;
     struct pd_replica_lead lead; /* that a client asked to hand over */
     struct pd_replica_heard heard;
-    uint64_t lead_base_ns;
-    uint64_t lead_clock_ns;
+    uint64_t lead_given_ns; /* the newest state time that this leader gave an entry */
+    uint64_t lead_clock_ns; /* and when */
+    bool has_seen_time;     /* a command was applied here: */
+    uint64_t time_seen_ns;  /* state time that it came to, and when */
+    uint64_t time_seen_clock_ns;
     uint32_t proposals_logged; /* of them from the oldest on: in the own log, synced */
     uint32_t proposals_agreed; /* likewise: a majority has them */
     struct pd_replica_asking asking;
@@ -504,6 +507,12 @@ void pd_replica_proposals_are_logged(struct pd_replica *replica, uint64_t index)
 void pd_replica_proposals_are_agreed(struct pd_replica *replica, uint64_t index);
 void pd_replica_lead_step(struct pd_replica *replica);
 uint64_t pd_replica_state_time(const struct pd_replica *replica);
+/* An entry that carries it is in the log. */
+void pd_replica_state_time_given(struct pd_replica *replica);
+/* What has passed since the time of the applied state, as far as this node knows: a step at most. */
+uint64_t pd_replica_since_state_time(const struct pd_replica *replica);
+/* A command was applied. */
+void pd_replica_state_time_seen(struct pd_replica *replica);
 void pd_replica_propose_own(struct pd_replica *replica, enum pd_replica_proposal_kind kind,
                             struct pd_span command);
 /* A command of the directory, under `proposal`, whose index is set. PD_OK, or as raft says. */

@@ -145,11 +145,6 @@ void pd_replica_proposals_tick(struct pd_replica *replica)
 
 /* -- Proposing --------------------------------------------------------------------------------- */
 
-uint64_t pd_replica_state_time(const struct pd_replica *replica)
-{
-    return replica->lead_base_ns + (replica->now_ns - replica->lead_clock_ns);
-}
-
 /* The command in its envelope; the bytes lie in replica->envelope. */
 static struct pd_span envelop(struct pd_replica *replica, struct pd_span command, uint64_t session,
                               uint64_t sequence, uint64_t low)
@@ -189,6 +184,7 @@ static enum pd_status propose(struct pd_replica *replica, struct pd_span entry,
     proposal->index = index;
     proposal->term = appended.term;
     proposal->since_tick = replica->tick;
+    pd_replica_state_time_given(replica);
     bool is_kept = pd_replica_wait_for(replica, proposal);
     pd_assert(is_kept);
     replica->counters.proposals++;
@@ -380,7 +376,7 @@ void pd_replica_lead_step(struct pd_replica *replica)
     if (kv.applied_term != replica->term || replica->is_applying) {
         return; /* what former leaders committed is not all applied yet */
     }
-    replica->lead_base_ns = kv.state_time_ns;
+    replica->lead_given_ns = kv.state_time_ns;
     replica->lead_clock_ns = replica->now_ns;
     /* Changes of an earlier lead are applied, or gone from the log: nothing may have their index
      * for long. */
@@ -390,6 +386,16 @@ void pd_replica_lead_step(struct pd_replica *replica)
     propose_simple(replica, PD_REPLICA_PROPOSAL_OWN,
                    &(struct pd_kv_command){.kind = PD_KV_LEASES_EXTEND});
     replica->is_serving = replica->counters.proposals > before;
+}
+
+/* While nobody writes, a command of its own carries the time on, before a step of it is full. */
+static void carry_time(struct pd_replica *replica)
+{
+    if (replica->now_ns - replica->lead_clock_ns >= replica->config.kv.state_time_step_max_ns / 2 &&
+        !PD_MUTANT(NODE_IDLE_TIME_LOST)) {
+        propose_simple(replica, PD_REPLICA_PROPOSAL_OWN,
+                       &(struct pd_kv_command){.kind = PD_KV_NOOP});
+    }
 }
 
 static void expire(struct pd_replica *replica)
@@ -481,6 +487,7 @@ void pd_replica_duties_tick(struct pd_replica *replica)
     if (replica->role != PD_RAFT_LEADER || !replica->is_serving) {
         return;
     }
+    carry_time(replica);
     expire(replica);
     pd_replica_lead_tick(replica);
     pd_replica_members_tick(replica);

@@ -252,7 +252,8 @@ static enum pd_status open_rows(struct pd_replica *replica, struct pd_replica_re
         return is_told ? PD_ERR_CLOSED : PD_ERR_NO_MEMORY;
     }
     if (read->kind == PD_REPLICA_REQUEST_LEASE) {
-        return pd_kv_read_lease(replica->kv, (int64_t)read->number, true, &read->kv_read);
+        return pd_kv_read_lease(replica->kv, (int64_t)read->number,
+                                pd_replica_since_state_time(replica), true, &read->kv_read);
     }
     pd_assert(read->kind == PD_REPLICA_REQUEST_LEASES);
     return pd_kv_read_leases(replica->kv, &read->kv_read);

@@ -461,7 +461,7 @@ static inline void world_compare_lease(struct world *world, struct model *model,
     pd_kv_answer_put_end(&writer);
     free((void *)found);
     uint32_t read = 0;
-    model_check(pd_kv_read_lease(world->kv, id, true, &read) == PD_OK);
+    model_check(pd_kv_read_lease(world->kv, id, 0, true, &read) == PD_OK);
     struct pd_span answer = world_read(world, read);
     model_check(answer.size == writer.size);
     model_check(memcmp(answer.bytes, room, writer.size) == 0);
