@@ -57,6 +57,8 @@ PD_SOMETIMES_ENTRY(NODE_APPEND_DROPPED,
 PD_SOMETIMES_ENTRY(NODE_STORE_WAITS_FOR_LOG,
                    "rows waited because the log's write of their entries was not durable yet")
 PD_SOMETIMES_ENTRY(NODE_READ_AGAIN, "a read of now was overtaken by a compaction and read again")
+PD_SOMETIMES_ENTRY(NODE_TIME_CARRIED, "an idle leader's entry took state time on")
+PD_SOMETIMES_ENTRY(NODE_TIME_CUT, "a leader's clock jumped by more than an entry may take")
 PD_SOMETIMES_ENTRY(NODE_EXPIRED, "a leader proposed the end of a lease or session")
 PD_SOMETIMES_ENTRY(NODE_HANDED_OVER, "a leader with a full disk handed the lead over")
 PD_SOMETIMES_ENTRY(NODE_STORE_REBUILT, "a lost store was rebuilt from a whole log")

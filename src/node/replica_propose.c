@@ -393,6 +393,7 @@ static void carry_time(struct pd_replica *replica)
 {
     if (replica->now_ns - replica->lead_clock_ns >= replica->config.kv.state_time_step_max_ns / 2 &&
         !PD_MUTANT(NODE_IDLE_TIME_LOST)) {
+        PD_SOMETIMES(NODE_TIME_CARRIED, true);
         propose_simple(replica, PD_REPLICA_PROPOSAL_OWN,
                        &(struct pd_kv_command){.kind = PD_KV_NOOP});
     }

@@ -3,6 +3,7 @@
  * An entry takes state time a step further at most (kv/state_time.h). So while nobody writes, entries
  * that do nothing else carry it on (pd_replica_duties_tick). */
 #include "base/mutant.h"
+#include "base/sometimes.h"
 #include "node/replica_internal.h"
 
 static uint64_t at_most_a_step(const struct pd_replica *replica, uint64_t ns)
@@ -22,6 +23,8 @@ uint64_t pd_replica_state_time(const struct pd_replica *replica)
 
 void pd_replica_state_time_given(struct pd_replica *replica)
 {
+    PD_SOMETIMES(NODE_TIME_CUT, replica->now_ns - replica->lead_clock_ns >
+                                    replica->config.kv.state_time_step_max_ns);
     replica->lead_given_ns = pd_replica_state_time(replica);
     replica->lead_clock_ns = replica->now_ns;
 }

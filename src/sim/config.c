@@ -149,5 +149,7 @@ bool pd_sim_config_draw(struct pd_sim_config *config, const struct pd_sim_option
     config->begins_before = percent(&random, 50);
     config->forwards = percent(&random, 50);
     config->directory = percent(&random, 50);
+    config->time_step_ns =
+        percent(&random, 50) ? between(&random, 200, 3000) * MS : 60 * (uint64_t)PD_SIM_SECOND_NS;
     return true;
 }

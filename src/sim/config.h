@@ -87,6 +87,7 @@ struct pd_sim_config {
     uint64_t store_lag_ns;
     uint64_t store_flush_ns;
     uint64_t store_read_ns;
+    uint64_t time_step_ns; /* how far an entry may take state time */
     /* Phases. */
     uint64_t safety_ns;   /* faults end here */
     uint64_t progress_ns; /* after which every client must have gone on */

@@ -622,6 +622,7 @@ void pd_sim_core_kv_config(const struct pd_sim_config *config, struct pd_kv_conf
     kv_out->answer_bytes_max = 8 * KIB;
     kv_out->leases_max = 256;
     kv_out->lease_ttl_min_s = 1;
+    kv_out->state_time_step_max_ns = config->time_step_ns;
     kv_out->sessions_max = 4096; /* more than can be forgotten: docs/simulator.md */
     kv_out->session_window_max = 4;
     kv_out->session_answer_bytes_max = 64 * KIB;

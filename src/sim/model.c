@@ -620,13 +620,19 @@ static void run(struct running *running, const struct pd_kv_command *command, ui
 
 /* -- One entry --------------------------------------------------------------------------------- */
 
-static void take_time(struct pd_sim_model *model, uint64_t given_ns)
+/* A leader that gave its entries a time which state time cannot follow would judge by it, too. */
+static bool take_time(struct pd_sim_model *model, uint64_t given_ns)
 {
     uint64_t most = model->now.state_time_ns + model->config.state_time_step_max_ns;
-    given_ns = given_ns > most ? most : given_ns;
+    if (given_ns > most) {
+        return refuse(model, "entry %llu is given a time %llu ms ahead of the state's",
+                      (unsigned long long)model->index,
+                      (unsigned long long)((given_ns - model->now.state_time_ns) / 1000000));
+    }
     if (given_ns > model->now.state_time_ns) {
         model->now.state_time_ns = given_ns;
     }
+    return true;
 }
 
 /* The session of a command. *session_out is NULL when the command must not run: refused (then
@@ -703,7 +709,9 @@ static bool apply_envelope(struct pd_sim_model *model, const struct pd_raft_entr
     if (pd_kv_envelope_decode(entry->data, &envelope) != PD_OK) {
         return refuse(model, "entry %llu is no envelope", (unsigned long long)entry->index);
     }
-    take_time(model, envelope.state_time_ns);
+    if (!take_time(model, envelope.state_time_ns)) {
+        return false;
+    }
     struct pd_sim_model_session *session = NULL;
     struct running running = {
         .model = model,
