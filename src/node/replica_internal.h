@@ -509,7 +509,8 @@ void pd_replica_lead_step(struct pd_replica *replica);
 uint64_t pd_replica_state_time(const struct pd_replica *replica);
 /* An entry that carries it is in the log. */
 void pd_replica_state_time_given(struct pd_replica *replica);
-/* What has passed since the time of the applied state, as far as this node knows: a step at most. */
+/* What has passed since the time of the applied state, as far as this node knows: a step at
+ * most. */
 uint64_t pd_replica_since_state_time(const struct pd_replica *replica);
 /* A command was applied. */
 void pd_replica_state_time_seen(struct pd_replica *replica);

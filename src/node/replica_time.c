@@ -1,7 +1,7 @@
 /* State time: a leader's clock -> what it gives its entries; what has passed since the last one.
  *
- * An entry takes state time a step further at most (kv/state_time.h). So while nobody writes, entries
- * that do nothing else carry it on (pd_replica_duties_tick). */
+ * An entry takes state time a step further at most (kv/state_time.h). So while nobody writes,
+ * entries that do nothing else carry it on (pd_replica_duties_tick). */
 #include "base/mutant.h"
 #include "base/sometimes.h"
 #include "node/replica_internal.h"
@@ -12,8 +12,8 @@ static uint64_t at_most_a_step(const struct pd_replica *replica, uint64_t ns)
     return ns < step_ns || PD_MUTANT(NODE_TIME_RUNS_AHEAD) ? ns : step_ns;
 }
 
-/* Never further ahead of the last entry than that entry's successor can take it: whoever judged by a
- * later time would find that what lives by the time of the entries has run out. So what a clock
+/* Never further ahead of the last entry than that entry's successor can take it: whoever judged by
+ * a later time would find that what lives by the time of the entries has run out. So what a clock
  * jumps beyond a step, as when the machine was suspended, is not counted. */
 uint64_t pd_replica_state_time(const struct pd_replica *replica)
 {
