@@ -630,6 +630,56 @@ static void what_fails_changes_nothing(void **state)
     print_message("%u hostile numbers\n", case_count);
 }
 
+/* Whatever it is that a function wants the id of. */
+static const enum thing wanted[] = {A_CONFIG, A_CONNECTION, A_STATEMENT, A_SUPERVISOR};
+
+/* One argument is hostile, the others are plausible. True: it trapped. */
+static bool try_other_function(struct stage *stage, size_t odd, uint64_t number, enum thing thing)
+{
+    uint64_t arguments[PD_CALL_ARGUMENTS_MAX];
+    for (size_t at = 0; at < stage->argument_count; at++) {
+        uint64_t place = at % 2 == 0 ? FRESH_AT : 5;
+        bool is_id = stage->row->signature[at] == 'I';
+        arguments[at] = is_id ? stage->furnished.ids[thing] : place;
+    }
+    arguments[odd] = number;
+    struct outcome outcome = call_for(stage, arguments, ROUNDS_FEW);
+    if (outcome.how == TRAPPED) {
+        check_nothing_changed(stage, odd, number, 0);
+    } else if (outcome.how != ANSWERED || !is_as_before(stage)) {
+        renew(stage);
+    }
+    return outcome.how == TRAPPED;
+}
+
+/* Of all that is no function of Lunatic's, too: what traps has taken nothing. */
+static void other_functions_take_nothing_either(void **state)
+{
+    struct stage stage;
+    uint32_t case_count = 0;
+    uint32_t trap_count = 0;
+    for (size_t i = 0; i < hostile_import_count(); i++) {
+        const struct pd_import *import = hostile_import(i);
+        const struct row row = {
+            .module = import->module, .name = import->name, .signature = import->signature};
+        if (strncmp(import->module, "lunatic::", 9) == 0) {
+            continue;
+        }
+        size_t thing_count = strchr(import->signature, 'I') == NULL ? 1 : 4;
+        begin(&stage, *state, &row, NEEDS_SOCKETS | NEEDS_SQLITE);
+        for (size_t j = 0; j < thing_count * stage.argument_count; j++) {
+            for (size_t k = 0; k < HOSTILE_NUMBER_COUNT; k++) {
+                trap_count += try_other_function(&stage, j / thing_count, hostile_numbers[k],
+                                                 wanted[j % thing_count]);
+            }
+        }
+        case_count += stage.case_count;
+    }
+    clear_house(*state);
+    assert_true(trap_count > 1000);
+    print_message("%u hostile numbers, %u traps\n", case_count, trap_count);
+}
+
 int main(void)
 {
 #define HOUSE_TEST(test) cmocka_unit_test_setup_teardown(test, open_house, close_house)
@@ -649,6 +699,7 @@ int main(void)
         HOUSE_TEST(no_number_is_too_odd),
         HOUSE_TEST(what_is_allocated_is_checked),
         HOUSE_TEST(what_fails_changes_nothing),
+        HOUSE_TEST(other_functions_take_nothing_either),
     };
     return cmocka_run_group_tests(tests, make_house_certificates, NULL);
 }

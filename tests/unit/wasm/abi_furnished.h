@@ -55,6 +55,7 @@ enum thing {
     A_STATEMENT,
     A_STATEMENT_AT_ROW,
     A_QUERY,
+    A_SUPERVISOR, /* of pando::supervisor: a specification */
     THINGS
 };
 
@@ -207,6 +208,7 @@ static inline void number_tables(struct furnished *to, uint64_t shift)
     self->modules.next_id = first_id(A_MODULE, shift);
     self->configs.next_id = first_id(A_CONFIG, shift);
     self->timers.next_id = first_id(A_TIMER, shift);
+    self->supervisors.next_id = first_id(A_SUPERVISOR, shift);
     self->lookups.next_id = first_id(A_QUERY, shift);
     net->names.next_id = first_id(A_NAME_LIST, shift);
     net->listeners.next_id = first_id(A_LISTENER, shift);
@@ -264,6 +266,7 @@ static inline void furnish_tables(struct furnished *to)
                           to->dropped[A_QUERY], OUT_AT, 1, ERROR_AT),
                      1);
     to->ids[A_QUERY] = furnish_query(to);
+    to->ids[A_SUPERVISOR] = CALL(actor, "pando::supervisor", "create", 0);
     (void)CALL(actor, "lunatic::process", "die_when_link_dies", 0);
 }
 
@@ -553,15 +556,18 @@ enum {
     COUNT_REGISTERED,
     COUNT_PENDING_MESSAGES,
     COUNT_COMPILING,
+    COUNT_SUPERVISORS,
+    COUNT_MEMBERSHIPS,
     COUNT_UNREAD,
     COUNTS
 };
 
 static const char *const count_names[COUNTS] = {
-    "errors",      "modules",     "configurations", "timers",           "queries",
-    "name lists",  "listeners",   "streams",        "datagram sockets", "TLS listeners",
-    "TLS streams", "connections", "statements",     "message bytes",    "message resources",
-    "processes",   "names",       "timed messages", "compilations",     "unread bytes",
+    "errors",      "modules",      "configurations", "timers",           "queries",
+    "name lists",  "listeners",    "streams",        "datagram sockets", "TLS listeners",
+    "TLS streams", "connections",  "statements",     "message bytes",    "message resources",
+    "processes",   "names",        "timed messages", "compilations",     "supervisors",
+    "memberships", "unread bytes",
 };
 
 struct counts {
@@ -612,6 +618,8 @@ static inline struct counts count_all(const struct house *house, const struct fu
                                 [COUNT_REGISTERED] = world->environment->registry.names.count,
                                 [COUNT_PENDING_MESSAGES] = world->runtime.message_timer_count,
                                 [COUNT_COMPILING] = world->system.compile.job_count,
+                                [COUNT_SUPERVISORS] = self->supervisors.count,
+                                [COUNT_MEMBERSHIPS] = world->environment->groups.memberships.count,
                             }};
     if (self->sqlite != NULL) {
         counts.of[COUNT_CONNECTIONS] = self->sqlite->connections.count;
