@@ -2,13 +2,18 @@
  * directory.
  *
  * Input     A byte for the form of files, then calls: function, a mask of what is raw, and the
- *           arguments. What is not raw leans towards sense: small descriptors, pointers to a pool
- *           of paths and buffers, known flags, so that the calls get past their first check.
+ *           arguments. What is not raw leans towards sense by its meaning (`meanings`): descriptors
+ *           that may be open, paths of a pool with their sizes, places for answers, rights that a
+ *           directory has, so that the calls get past their checks. In some forms there is a
+ *           listener too, with clients that have said something and gone, so that nothing waits
+ *           for them: what would is not asked for.
  * Properties  Every call ends, in an errno or the guest's end; memory outside of the guest is not
  *             touched (ASan);
  *           nothing leaks; the file beside the scratch directory is never reached. */
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +27,11 @@
 
 static const char *const names[] = {"a",  "b", "a/b", "a/..",  "../out", "/",  "l",  "a/l",
                                     "..", ".", "b/",  "a/./b", "l/b",    "ll", "a/", "c"};
+
+#define NAME_COUNT (sizeof names / sizeof names[0])
+#define ALLOCATED_MAX 65536u
+#define CLIENTS 3
+#define NONBLOCK 4u
 
 struct input {
     const uint8_t *bytes;
@@ -89,7 +99,7 @@ static void assert_outside_untouched(void)
 /* Paths, buffers and subscriptions for arguments that lean towards sense. */
 static void fill_memory(struct pd_guest *guest, struct input *input)
 {
-    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (uint32_t i = 0; i < NAME_COUNT; i++) {
         memcpy(guest->memory + TEXTS_AT + 8 * i, names[i], strlen(names[i]));
     }
     for (uint32_t i = 0; i < 8; i++) {
@@ -103,42 +113,153 @@ static void fill_memory(struct pd_guest *guest, struct input *input)
     }
 }
 
-static uint64_t lean_argument(struct input *input, char type)
+/* What each function's arguments mean, a letter each. */
+static const struct meaning {
+    const char *name;
+    const char *letters;
+} meanings[] = {
+    {"args_get", "bb"},
+    {"args_sizes_get", "bb"},
+    {"clock_res_get", "cb"},
+    {"clock_time_get", "ctb"},
+    {"environ_get", "bb"},
+    {"environ_sizes_get", "bb"},
+    {"fd_advise", "dttc"},
+    {"fd_allocate", "dtt"},
+    {"fd_close", "d"},
+    {"fd_datasync", "d"},
+    {"fd_fdstat_get", "db"},
+    {"fd_fdstat_set_flags", "df"},
+    {"fd_fdstat_set_rights", "drr"},
+    {"fd_filestat_get", "db"},
+    {"fd_filestat_set_size", "dt"},
+    {"fd_filestat_set_times", "dttf"},
+    {"fd_pread", "dvntb"},
+    {"fd_prestat_dir_name", "dbn"},
+    {"fd_prestat_get", "db"},
+    {"fd_pwrite", "dvntb"},
+    {"fd_read", "dvnb"},
+    {"fd_readdir", "dbstb"},
+    {"fd_renumber", "dd"},
+    {"fd_seek", "dtcb"},
+    {"fd_sync", "d"},
+    {"fd_tell", "db"},
+    {"fd_write", "dvnb"},
+    {"path_create_directory", "dpl"},
+    {"path_filestat_get", "dfplb"},
+    {"path_filestat_set_times", "dfplttf"},
+    {"path_link", "dfpldpl"},
+    {"path_open", "dfplfrrfb"},
+    {"path_readlink", "dplbsb"},
+    {"path_remove_directory", "dpl"},
+    {"path_rename", "dpldpl"},
+    {"path_symlink", "pldpl"},
+    {"path_unlink_file", "dpl"},
+    {"poll_oneoff", "ebnb"},
+    {"proc_exit", "n"},
+    {"proc_raise", "n"},
+    {"random_get", "bs"},
+    {"sched_yield", ""},
+    {"sock_accept", "dfb"},
+    {"sock_recv", "dvnfbb"},
+    {"sock_send", "dvnfb"},
+    {"sock_shutdown", "df"},
+};
+
+/* 0x3FFFFFFF are all rights of preview 1, 0x1FFFFFFF those that no listener needs. */
+static uint64_t lean_rights(struct input *input, uint8_t byte)
 {
-    static const uint32_t places[] = {TEXTS_AT, IOVECS_AT, SUBSCRIPTIONS_AT, BUFFERS_AT};
-    uint8_t byte = (uint8_t)take(input, 1);
-    if (type == 'I') {
-        return byte % 4 == 0 ? UINT64_MAX : byte / 4;
-    }
-    switch (byte % 4) {
-    case 0:
-        return byte / 4 % 8; /* a descriptor, flags, a count */
-    case 1:
-        return TEXTS_AT + 8u * (byte / 4 % 16);
-    case 2:
-        return places[byte / 4 % 4];
+    static const uint64_t rights[] = {UINT64_MAX, 0x3FFFFFFF, 0x1FFFFFFF, 0x0FFFFFFF,
+                                      0x00E001FF, 0x00200066, 0x00200002, 0};
+    return byte < 0xE0 ? rights[byte % 8] : take(input, 4);
+}
+
+static uint64_t lean_argument(struct input *input, char letter, uint64_t before)
+{
+    uint8_t byte = letter == 'l' ? 0 : (uint8_t)take(input, 1);
+    switch (letter) {
+    case 'd': /* a descriptor: the directory, or what was opened */
+        return byte % 2 == 0 ? 3 : byte / 2 % 8;
+    case 'p':
+        return TEXTS_AT + 8u * (byte % NAME_COUNT);
+    case 'l':
+        return before >= TEXTS_AT && (before - TEXTS_AT) / 8 < NAME_COUNT
+                   ? strlen(names[(before - TEXTS_AT) / 8])
+                   : 1;
+    case 'f': /* flags: seldom more than one */
+        return byte < 0x60 ? 0 : byte < 0xE0 ? 1u << byte % 5 : byte % 32;
+    case 'c': /* one of few */
+        return byte % 6;
+    case 'r':
+        return lean_rights(input, byte);
+    case 't': /* a time, a size or a place in a file */
+        return byte < 0xC0 ? byte : take(input, 2) << (byte % 8);
+    case 'v':
+        return IOVECS_AT + 8u * (byte % 4);
+    case 'n':
+        return byte % 5;
+    case 's':
+        return byte * 8u;
+    case 'e':
+        return SUBSCRIPTIONS_AT + 48u * (byte % 4);
     default:
-        return byte / 4;
+        return BUFFERS_AT + 8u * byte;
     }
 }
 
-static void call_one(struct pd_guest *guest, struct input *input)
+/* A listener whose clients have gone. False: the system has no port left for one. */
+static bool add_listener(struct pd_wasi_config *config)
+{
+    char why[256] = "";
+    uint16_t port = 0;
+    if (pd_wasi_config_add_listener(config, "127.0.0.1:0", &port, why, sizeof why) != PD_OK) {
+        return false;
+    }
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (size_t i = 0; i < CLIENTS; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        pd_assert(fd >= 0);
+        if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+            (void)!write(fd, "some words of a client", i * 7);
+        }
+        close(fd);
+    }
+    return true;
+}
+
+/* Nothing waits for a client. */
+static bool stays_awake(const char *name, uint64_t *arguments)
+{
+    if (strcmp(name, "fd_fdstat_set_flags") == 0 || strcmp(name, "sock_accept") == 0) {
+        arguments[1] |= NONBLOCK;
+    }
+    return strcmp(name, "poll_oneoff") != 0;
+}
+
+static void call_one(struct pd_guest *guest, struct input *input, bool has_listener)
 {
     const struct pd_import *import = &pd_wasi_imports[take(input, 1) % pd_wasi_import_count];
-    uint64_t raw = take(input, 2);
+    uint64_t raw = take(input, 1) % 4 == 0 ? take(input, 2) : 0;
     uint64_t arguments[PD_CALL_ARGUMENTS_MAX] = {0};
     size_t count = 0;
+    const struct meaning *meaning = &meanings[import - pd_wasi_imports];
+    pd_assert(strcmp(meaning->name, import->name) == 0);
     for (const char *type = import->signature; *type == 'i' || *type == 'I'; type++, count++) {
+        char letter = meaning->letters[count];
+        pd_assert(letter != '\0');
         bool is_raw = (raw >> count & 1) != 0;
-        arguments[count] = is_raw ? take(input, *type == 'i' ? 4 : 8) : lean_argument(input, *type);
+        arguments[count] = is_raw
+                               ? take(input, *type == 'i' ? 4 : 8)
+                               : lean_argument(input, letter, count > 0 ? arguments[count - 1] : 0);
     }
-    /* Paths that are leaned: the length belongs to the name. */
-    for (size_t i = 0; i + 1 < count; i++) {
-        uint64_t at = arguments[i] - TEXTS_AT;
-        if (arguments[i] >= TEXTS_AT && at % 8 == 0 && at / 8 < 16 && (raw >> 15 & 1) == 0 &&
-            strncmp(import->name, "path_", 5) == 0) {
-            arguments[i + 1] = strlen(names[at / 8]);
-        }
+    pd_assert(meaning->letters[count] == '\0');
+    if (strcmp(import->name, "fd_allocate") == 0) {
+        arguments[1] %= ALLOCATED_MAX; /* that is room on a real disk */
+        arguments[2] %= ALLOCATED_MAX;
+    }
+    if (has_listener && !stays_awake(import->name, arguments)) {
+        return;
     }
     uint32_t result = fake_call(guest, import->name, arguments, count);
     pd_assert(result == FAKE_TRAPPED || result <= PD_FILE_NOTCAPABLE);
@@ -162,12 +283,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum pd_wasi_access access = form % 5 == 0 ? PD_WASI_READ : PD_WASI_READ_WRITE;
     pd_assert(pd_wasi_config_add_argument(config, "fuzz", 4) == PD_OK);
     pd_assert(pd_wasi_config_add_directory(config, scratch, "/", access, NULL, 0) == PD_OK);
+    bool has_listener = form % 8 == 7 && add_listener(config);
     struct pd_guest guest;
     fake_guest_init(&guest, &host, config);
+    if (has_listener) { /* behind the directory */
+        pd_assert(CALL(&guest, fd_fdstat_set_flags, 4, NONBLOCK) == 0);
+    }
     fill_memory(&guest, &input);
     for (int i = 0; i < CALLS_MAX && input.size > 0 && !guest.has_exited && !guest.has_trapped;
          i++) {
-        call_one(&guest, &input);
+        call_one(&guest, &input, has_listener);
     }
     fake_guest_kill(&guest);
     pd_wasi_config_release(config);
