@@ -1,9 +1,11 @@
 /* The `pando` command, also by the name of lunatic. */
 #include "cli/command.h"
 #include "cli/lunatic.h"
+#include "cli/streams.h"
 
 int main(int count, char **words)
 {
+    pd_streams_hold();
     if (count > 0 && pd_lunatic_is_called(words[0])) {
         return pd_lunatic_main(count - 1, words + 1);
     }
