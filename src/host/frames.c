@@ -485,6 +485,18 @@ static bool somebody_listens(const char *path)
     return does;
 }
 
+/* Something else than a socket has this name: not ours to remove. */
+static bool is_taken(const char *path, char *text)
+{
+    struct stat about;
+    if (lstat(path, &about) != 0 || S_ISSOCK(about.st_mode)) {
+        return false;
+    }
+    (void)snprintf(text, PD_FRAMES_TEXT_MAX,
+                   "'%s' is there and is no socket: choose another with --socket", path);
+    return true;
+}
+
 /* A name of its own until it listens: who finds the socket can use it. */
 static enum pd_status listen_at(struct pd_frames *frames, char *text)
 {
@@ -502,6 +514,9 @@ static enum pd_status listen_at(struct pd_frames *frames, char *text)
         (void)snprintf(text, PD_FRAMES_TEXT_MAX,
                        "somebody listens on '%s' already: stop that, or choose another socket",
                        path);
+        return PD_ERR_EXISTS;
+    }
+    if (is_taken(path, text) || is_taken(early, text)) {
         return PD_ERR_EXISTS;
     }
     (void)unlink(early);

@@ -38,6 +38,18 @@ long=$work/$(printf 'x%.0s' $(seq 120)).sock
 runs 1 start --listen-client off --data "$work/long" --socket "$long"
 said "choose a shorter one with --socket"
 
+# What is no socket is not replaced by one.
+echo mine >"$work/conf.txt"
+echo mine >"$work/s.new"
+runs 1 start --listen-client off --data "$work/taken" --socket "$work/conf.txt"
+said "'$work/conf.txt' is there and is no socket: choose another with --socket"
+runs 1 start --listen-client off --data "$work/taken" --socket "$work/s"
+said "'$work/s.new' is there and is no socket: choose another with --socket"
+ln -s "$work/nowhere" "$work/link"
+runs 1 start --listen-client off --data "$work/taken" --socket "$work/link"
+said "'$work/link' is there and is no socket"
+[ "$(cat "$work/conf.txt" "$work/s.new")" = "$(printf 'mine\nmine')" ] || fail "a socket has replaced a file"
+
 # The path of every command.
 node_starts
 printed "ready: node "
