@@ -7,7 +7,7 @@ int main(int count, char **words)
 {
     pd_streams_hold();
     if (count > 0 && pd_lunatic_is_called(words[0])) {
-        return pd_lunatic_main(count - 1, words + 1);
+        return pd_streams_end(pd_lunatic_main(count - 1, words + 1));
     }
-    return pd_command_main(count - 1, words + 1);
+    return pd_streams_end(pd_command_main(count - 1, words + 1));
 }
