@@ -318,9 +318,13 @@ static enum pd_call_result named_finish(struct pd_call *call, enum pd_status sta
     }
     status = pd_registry_put(environment, name, name_size, 0, pid, self->process->pid, true);
     if (status != PD_OK && status != PD_ERR_UNKNOWN) { /* unknown: the child ended already */
+        /* Without its name it is not what was asked for: it goes at once, and no link tells of
+         * it. */
+        pd_process_unlink(self->process, pid);
+        pd_process_exit_signal(self->process, pid, PD_EXIT_KILLED, NULL);
         pd_registry_release(environment, name, name_size, self->process->pid);
-        return pd_call_error(call, id_address, "spawned process %llu, but cannot name it: %s",
-                             (unsigned long long)pid, pd_status_text(status));
+        return pd_call_error(call, id_address, "cannot name the new process: %s",
+                             pd_status_text(status));
     }
     enum pd_call_result result = pd_call_write_u64(call, pd_call_u32(call, GET_NODE), 0);
     return result == PD_CALL_DONE ? pd_call_write_u64(call, id_address, pid) : result;

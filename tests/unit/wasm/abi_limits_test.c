@@ -512,12 +512,46 @@ static void nothing_is_lost_by_a_limit(void **state)
     clear_house(house);
 }
 
+#define ALLOCATIONS_MAX 12u
+
+/* Each allocation of each function fails once, with everything there that it needs: it traps, fails
+ * or gets by without, and when it did not do what it should, it did nothing. */
+static void a_failed_allocation_takes_nothing(void **state)
+{
+    struct house *house = *state;
+    uint32_t failed_count = 0;
+    for (size_t i = 0; row_at(i) != NULL; i++) {
+        struct stage stage;
+        begin(&stage, house, row_at(i), row_needs(row_at(i)));
+        for (uint64_t nth = 1; nth <= ALLOCATIONS_MAX; nth++) {
+            uint64_t arguments[PD_CALL_ARGUMENTS_MAX];
+            good_arguments(&stage, arguments);
+            pd_alloc_fail_nth(nth);
+            struct outcome outcome = call_for(&stage, arguments, ROUNDS_FEW);
+            pd_alloc_fail_nth(0);
+            world_pass(&house->net.world, MS); /* who was spawned in vain is gone */
+            bool is_error =
+                outcome.how == ANSWERED && outcome.result == 1 && row_at(i)->answers_errors;
+            if (outcome.how == TRAPPED || is_error) {
+                check_nothing_changed(&stage, 0, nth, is_error);
+                failed_count++;
+            } else {
+                renew(&stage);
+            }
+        }
+    }
+    clear_house(house);
+    assert_true(failed_count > 50);
+    print_message("%u failed\n", failed_count);
+}
+
 int main(void)
 {
 #define HOUSE_TEST(test) cmocka_unit_test_setup_teardown(test, open_house, close_house)
     const struct CMUnitTest tests[] = {
         HOUSE_TEST(what_has_an_end_fails_in_words),
         HOUSE_TEST(nothing_is_lost_by_a_limit),
+        HOUSE_TEST(a_failed_allocation_takes_nothing),
     };
     return cmocka_run_group_tests(tests, make_house_certificates, NULL);
 }

@@ -303,6 +303,37 @@ static void a_name_that_cannot_be_had_is_an_error(void **state)
     assert_int_equal(f->world.environment->pid_last, last);
 }
 
+/* There is no memory for the name of a child that runs already: it goes, and its parent, who would
+ * die with it, does not. */
+static void a_child_that_cannot_be_named_goes(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t count = pd_environment_count(f->world.environment);
+    uint32_t unnamed = 0;
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        prepare(&f->a);
+        pd_alloc_fail_nth(nth);
+        uint32_t result = (uint32_t)CALL(&f->a, PROCESS, "get_or_spawn", NAME_AT, 4, 7, INHERIT,
+                                         INHERIT, NAME_AT, 4, PARAMS_AT, 51, NODE_AT, ID_AT);
+        pd_alloc_fail_nth(0);
+        world_pass(&f->world, MS);
+        assert_true(actor_lives(&f->a));
+        if (result == 0) {
+            struct actor child = actor_of(&f->world, actor_u64(&f->a, ID_AT));
+            (void)CALL(&f->a, PROCESS, "unlink", child.pid);
+            kill_actor(&child);
+            continue;
+        }
+        assert_int_equal(result, 1);
+        unnamed += strstr(actor_error_text(&f->a, actor_u64(&f->a, ID_AT), 1000),
+                          "cannot name the new process") != NULL;
+        assert_int_equal(pd_environment_count(f->world.environment), count);
+        assert_int_equal(f->world.environment->registry.names.count, 0);
+        assert_int_equal(receive(&f->a), TIMED_OUT);
+    }
+    assert_true(unnamed > 0);
+}
+
 static void bad_pointers_of_names_trap(void **state)
 {
     struct fixture *f = *state;
@@ -538,6 +569,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_is_spawned_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_that_is_held_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_that_cannot_be_had_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_child_that_cannot_be_named_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_pointers_of_names_trap, setup, teardown),
         cmocka_unit_test_setup_teardown(both_sides_of_a_link_have_its_tag, setup, teardown),
         cmocka_unit_test_setup_teardown(who_is_linked_dies_along, setup, teardown),
