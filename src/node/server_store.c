@@ -35,8 +35,8 @@ static enum pd_status run_job(struct pd_server *server, struct pd_server_store_j
     return PD_ERR_INVALID;
 }
 
-/* RocksDB copes badly with a disk that is full to the last byte: it has assertions that it ends the
- * process with. So it is given nothing to write then. */
+/* What RocksDB begins to write and cannot end it begins again and again until there is space: so it
+ * is given nothing to write on a disk that is full to the last byte. */
 static bool has_room(const struct pd_server *server)
 {
     uint64_t free_bytes = 0;

@@ -13,7 +13,10 @@
 #include "base/mutant.h"
 #include "store/ordered_map.h"
 
-#define PERF_OFF 1       /* rocksdb::kDisable */
+#define PERF_OFF 1 /* rocksdb::kDisable */
+/* rocksdb::HEADER_LEVEL: what it was opened with. Its own log ends the process, by an assertion,
+ * when it goes on after it could not be written once, as on a full disk: so it does not go on. */
+#define LOG_LEVEL 5
 #define PERSISTED_TIER 2 /* rocksdb::kPersistedTier: only what a crash would leave */
 
 /* Of a memtable, for the filter of its groups: 10 bits for each row of 128 bytes. */
@@ -575,6 +578,7 @@ static void set_options(struct rocks *rocks, const struct pd_store_rocks_config 
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_bytes_per_sync(options, 1u << 20);
     rocksdb_options_set_keep_log_file_num(options, 2);
+    rocksdb_options_set_info_log_level(options, LOG_LEVEL);
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(rocks->write, 1);
     rocks->read = whole_reads();
