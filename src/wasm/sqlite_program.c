@@ -16,10 +16,12 @@
 #define OPCODE 1
 #define P1 2
 #define P2 3
+#define P3 4
 #define P4 5
 
 /* Passes through a text of an operand, each: both as a number, twice, then as an integer, which
- * takes as long as two. In order, for bsearch. What is not here reads no text to its end, or
+ * takes as long as two. In order, for bsearch. What only hands a text on counts for the function of
+ * many arguments that may compare it with the others. What is not here reads no text to its end, or
  * allocates. */
 struct reader {
     const char *opcode;
@@ -27,16 +29,16 @@ struct reader {
 };
 
 static const struct reader readers[] = {
-    {"Add", 8},      {"AddImm", 2},     {"AggFinal", 3},  {"AggInverse", 3}, {"AggStep", 3},
-    {"AggStep1", 3}, {"AggValue", 3},   {"And", 2},       {"BitAnd", 4},     {"BitNot", 2},
-    {"BitOr", 4},    {"Cast", 3},       {"Compare", 1},   {"Divide", 8},     {"Eq", 1},
-    {"Found", 4},    {"Function", 3},   {"Ge", 1},        {"Gt", 1},         {"IdxGE", 4},
-    {"IdxGT", 4},    {"IdxLE", 4},      {"IdxLT", 4},     {"If", 1},         {"IfNot", 1},
-    {"IsTrue", 1},   {"Le", 1},         {"Lt", 1},        {"Multiply", 8},   {"MustBeInt", 2},
-    {"Ne", 1},       {"NoConflict", 4}, {"Not", 1},       {"NotExists", 2},  {"NotFound", 4},
-    {"Or", 2},       {"PureFunc", 3},   {"Remainder", 8}, {"SeekGE", 4},     {"SeekGT", 4},
-    {"SeekLE", 4},   {"SeekLT", 4},     {"SeekRowid", 2}, {"ShiftLeft", 4},  {"ShiftRight", 4},
-    {"Subtract", 8},
+    {"Add", 8},       {"AddImm", 2},     {"AggFinal", 3}, {"AggInverse", 3}, {"AggStep", 3},
+    {"AggStep1", 3},  {"AggValue", 3},   {"And", 2},      {"BitAnd", 4},     {"BitNot", 2},
+    {"BitOr", 4},     {"Cast", 3},       {"Compare", 1},  {"Divide", 8},     {"Eq", 1},
+    {"Found", 4},     {"Function", 3},   {"Ge", 1},       {"Gt", 1},         {"IdxGE", 4},
+    {"IdxGT", 4},     {"IdxLE", 4},      {"IdxLT", 4},    {"If", 1},         {"IfNot", 1},
+    {"IsTrue", 1},    {"Le", 1},         {"Lt", 1},       {"Multiply", 8},   {"MustBeInt", 2},
+    {"Ne", 1},        {"NoConflict", 4}, {"Not", 1},      {"NotExists", 2},  {"NotFound", 4},
+    {"Or", 2},        {"Param", 1},      {"PureFunc", 3}, {"Remainder", 8},  {"SCopy", 1},
+    {"SeekGE", 4},    {"SeekGT", 4},     {"SeekLE", 4},   {"SeekLT", 4},     {"SeekRowid", 2},
+    {"ShiftLeft", 4}, {"ShiftRight", 4}, {"Subtract", 8},
 };
 
 static int compare_opcodes(const void *key, const void *entry)
@@ -98,12 +100,15 @@ static bool is_first_use(struct tally *tally, int parameter)
 /* One element after the other of a long "x IN (1, 2, ?)" becomes a record: each is read once. */
 static void count(struct tally *tally, sqlite3_stmt *list, const char *opcode)
 {
-    bool is_fresh = strcmp(opcode, "Variable") == 0
-                        ? is_first_use(tally, sqlite3_column_int(list, P1))
-                        : is_constant(opcode);
-    if (strcmp(opcode, "Affinity") == 0 ||
-        (strcmp(opcode, "MakeRecord") == 0 &&
-         sqlite3_column_int(list, P1) != tally->fresh_register)) {
+    bool is_fresh = is_constant(opcode);
+    if (strcmp(opcode, "Variable") == 0) {
+        is_fresh = is_first_use(tally, sqlite3_column_int(list, P1));
+        tally->passes += is_fresh ? 0 : 1;
+    } else if (strcmp(opcode, "Copy") == 0) { /* of registers, each with a text of its own then */
+        tally->passes += 2 * ((uint64_t)sqlite3_column_int64(list, P3) + 1);
+    } else if (strcmp(opcode, "Affinity") == 0 ||
+               (strcmp(opcode, "MakeRecord") == 0 &&
+                sqlite3_column_int(list, P1) != tally->fresh_register)) {
         tally->passes += passes_of_affinity(text_of(list, P4));
     } else {
         tally->passes += passes_of_opcode(opcode);

@@ -102,8 +102,9 @@ static void what_reads_texts_as_numbers_is_counted(void **state)
     check_limit(&database, "a*2<>-#", PD_SQLITE_PASSES_MAX / (8 + 1));
     check_limit(&database, "a&#>=0", PD_SQLITE_PASSES_MAX / (4 + 1));
     check_limit(&database, "~a<>#", PD_SQLITE_PASSES_MAX / (2 + 1));
-    check_limit(&database, "CAST(a AS NUMERIC)<>-#", PD_SQLITE_PASSES_MAX / (3 + 1));
-    check_limit(&database, "sqrt(a)<>-#", PD_SQLITE_PASSES_MAX / (3 + 1));
+    check_limit(&database, "CAST(a AS NUMERIC)<>-#", PD_SQLITE_PASSES_MAX / (1 + 3 + 1));
+    check_limit(&database, "sqrt(a)<>-#", PD_SQLITE_PASSES_MAX / (2 + 3 + 1));
+    check_limit(&database, "max(a,a,a,a,#)<>-1", PD_SQLITE_PASSES_MAX / (4 * 2 + 3 + 1));
     check_limit(&database, "a<>-#", PD_SQLITE_PASSES_MAX);
     check_limit(&database, "a", PD_SQLITE_PASSES_MAX);
     /* A long text makes no program short. */
@@ -125,7 +126,11 @@ static void parameters_may_be_read_once_each(void **state)
     assert_int_equal(execute_own(&database, repeat(before, "'#'", ",", 6000, ")")), SQLITE_OK);
     check_refused(&database, execute_own(&database, repeat(before, "?32766", ",", 6000, ")")));
     check_refused(&database, execute_own(&database, repeat("SELECT ", "?1+#+?1", ",", 400, "")));
-    assert_int_equal(execute_own(&database, repeat("SELECT ", "?1+#+?1", ",", 380, "")), SQLITE_OK);
+    assert_int_equal(execute_own(&database, repeat("SELECT ", "?1+#+?1", ",", 340, "")), SQLITE_OK);
+    /* A function may compare all with all. */
+    static const char many[] = "max(?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,?1,#)";
+    check_refused(&database, execute_own(&database, repeat("SELECT ", many, ",", 300, "")));
+    assert_int_equal(execute_own(&database, repeat("SELECT ", many, ",", 200, "")), SQLITE_OK);
     close_own(&database);
 }
 
