@@ -397,16 +397,21 @@ int pd_run_command(struct pd_run_options *options)
 {
     struct store store = {NULL, NULL, NULL, NULL};
     pd_signals_block();
+    pd_signals_watch(NULL); /* while it looks for the store, which may take long */
     int result = open_store(options, &store);
+    bool has_begun = false;
     if (result == PD_EXIT_CODE_OK) {
         struct pd_kv_port *kv = store.port == NULL ? NULL : pd_store_port_interface(store.port);
+        has_begun = pd_run_begin(options, kv) != NULL;
         result = PD_EXIT_CODE_FAILED;
-        if (pd_run_begin(options, kv) != NULL) {
-            pd_signals_watch(&program);
-            result = pd_run_main(options);
-            pd_signals_stop();
-            pd_run_end();
-        }
+    }
+    if (has_begun) {
+        pd_signals_attach(&program);
+        result = pd_run_main(options);
+    }
+    pd_signals_stop();
+    if (has_begun) {
+        pd_run_end();
     }
     pd_store_socket_link_close(store.node);
     pd_store_cluster_link_close(store.cluster);

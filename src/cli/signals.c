@@ -11,6 +11,7 @@
 static pthread_t watcher;
 static atomic_int last_signal;
 static atomic_bool is_stopping;
+static _Atomic(struct pd_program *) watched_program;
 
 static sigset_t watched(void)
 {
@@ -30,9 +31,20 @@ void pd_signals_block(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* As if nobody watched. */
+static void die_of(int number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    (void)signal(number, SIG_DFL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    (void)raise(number);
+}
+
 static void *watch(void *argument)
 {
-    struct pd_program *program = argument;
+    (void)argument;
     sigset_t set = watched();
     for (;;) {
         int number = 0;
@@ -42,7 +54,10 @@ static void *watch(void *argument)
         if (atomic_load(&is_stopping)) {
             return NULL;
         }
-        if (number != SIGUSR2) {
+        struct pd_program *program = atomic_load(&watched_program);
+        if (number != SIGUSR2 && program == NULL) {
+            die_of(number);
+        } else if (number != SIGUSR2) {
             atomic_store(&last_signal, number);
             pd_program_interrupt(program);
         }
@@ -51,9 +66,15 @@ static void *watch(void *argument)
 
 void pd_signals_watch(struct pd_program *program)
 {
-    if (pthread_create(&watcher, NULL, watch, program) != 0) {
+    pd_signals_attach(program);
+    if (pthread_create(&watcher, NULL, watch, NULL) != 0) {
         pd_fatal("cannot start the thread that watches for signals");
     }
+}
+
+void pd_signals_attach(struct pd_program *program)
+{
+    atomic_store(&watched_program, program);
 }
 
 void pd_signals_stop(void)

@@ -1,7 +1,7 @@
 /* signals - Ctrl-C and SIGTERM as interrupts of a running program.
  *
  * Model  A thread waits for the signals and calls pd_program_interrupt: no code runs in a
- *        handler. */
+ *        handler. Calls come from one thread. */
 #ifndef PD_CLI_SIGNALS_H
 #define PD_CLI_SIGNALS_H
 
@@ -11,8 +11,12 @@ struct pd_program;
  * ignored: a closed output is an error of the write. */
 void pd_signals_block(void);
 
-/* Interrupt `program` at every SIGINT and SIGTERM from now on. */
+/* Interrupt `program` at every SIGINT and SIGTERM from now on. NULL, while there is none yet: they
+ * end the process, as they do where nobody watches for them. */
 void pd_signals_watch(struct pd_program *program);
+
+/* The program is there now: it is the one to interrupt. After pd_signals_watch(NULL). */
+void pd_signals_attach(struct pd_program *program);
 
 /* Stop that. */
 void pd_signals_stop(void);

@@ -32,16 +32,17 @@ static int wait_for_signal(void)
     return PD_EXIT_CODE_OK;
 }
 
-/* As of a node: to be asked to stop is no failure. */
+/* Ends the watch for signals. As of a node: to be asked to stop is no failure. */
 static int run_app(const struct pd_settings *settings, uint64_t node, struct pd_kv_port *kv)
 {
     static struct pd_run_options options; /* too large for a frame */
     options = pd_hosted_options(settings, node);
     struct pd_program *program = pd_run_begin(&options, kv);
     if (program == NULL) {
+        pd_signals_stop();
         return PD_EXIT_CODE_FAILED;
     }
-    pd_signals_watch(program);
+    pd_signals_attach(program);
     int code = pd_run_main(&options);
     pd_signals_stop();
     pd_run_end();
@@ -60,8 +61,12 @@ static int run(struct pd_host *host, const struct pd_settings *settings,
     if (code != PD_EXIT_CODE_OK) {
         return code;
     }
+    pd_signals_watch(NULL); /* while it looks for a member */
     enum pd_status status =
         pd_store_cluster_link_open_member(&identity, file, FIRST_NS, &config, text, &link);
+    if (status != PD_OK || settings->app == NULL) {
+        pd_signals_stop();
+    }
     if (status != PD_OK) {
         return pd_node_log_failed("%s", text[0] == '\0' ? pd_status_text(status) : text);
     }

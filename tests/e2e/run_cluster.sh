@@ -91,4 +91,23 @@ code=0
 wait "$guest" || code=$?
 [ "$code" -eq 1 ] || fail "a cluster that is gone: exit code $code"
 grep -qE 'code 3|code 2' "$work/guest.err" || fail "a cluster that is gone: $(cat "$work/guest.err")"
+
+# While it looks for a member it can be stopped as ever: somebody who never answers has a node's port, and tells when it is
+# asked.
+shown="pando run --cluster"
+for signal in INT TERM; do
+    python3 - "$base" "$signal" "$PANDO" run --cluster @"$work/ticket" "$app" 2>"$err" <<'PYTHON' || fail "SIG$signal while it dials: $(cat "$err")"
+import signal, socket, subprocess, sys
+
+number = signal.Signals["SIG" + sys.argv[2]]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+    silent.bind(("127.0.0.1", int(sys.argv[1]) + 1))
+    silent.settimeout(120)
+    run = subprocess.Popen(sys.argv[3:], stderr=subprocess.PIPE)
+    silent.recv(65536)
+    run.send_signal(number)
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode == -number, (run.returncode, said)
+PYTHON
+done
 finish
