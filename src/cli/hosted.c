@@ -50,6 +50,16 @@ struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint
     return options;
 }
 
+int pd_hosted_check(const struct pd_settings *settings)
+{
+    static struct pd_run_options options; /* too large for a frame */
+    if (settings->app == NULL) {
+        return PD_EXIT_CODE_OK;
+    }
+    options = pd_hosted_options(settings, 0);
+    return pd_run_check(&options);
+}
+
 static void hosted_main(void *argument)
 {
     struct pd_hosted *hosted = argument;

@@ -18,6 +18,10 @@ struct pd_hosted;
  * and who the node is, in the variable PANDO_NODE. Good until it is called again. */
 struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint64_t node);
 
+/* Before anything is made, or joined: whether the settings' application can be run. Without one
+ * there is nothing to check. PD_EXIT_CODE_OK, or what to exit with, after it was told why not. */
+int pd_hosted_check(const struct pd_settings *settings);
+
 /* Start it. PD_EXIT_CODE_OK, or what to exit with, after it was told why. */
 int pd_hosted_open(const struct pd_run_options *options, struct pd_host *host,
                    struct pd_server *server, struct pd_hosted **hosted_out);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "cli/hosted.h"
 #include "cli/joiner.h"
 #include "cli/settings_read.h"
 #include "host/real.h"
@@ -97,6 +98,10 @@ static int join(const struct arguments *arguments, const struct pd_settings *set
 {
     char url[URL_MAX];
     struct pd_real_host *real = NULL;
+    int code = pd_hosted_check(settings); /* it would be a member that cannot run */
+    if (code != PD_EXIT_CODE_OK) {
+        return code;
+    }
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
@@ -108,7 +113,7 @@ static int join(const struct arguments *arguments, const struct pd_settings *set
                                       .client_url = pd_settings_client_url(settings, url, URL_MAX),
                                       .timeout_s = arguments->timeout_s,
                                       .is_worker = arguments->is_worker};
-    int code = pd_join_by_ticket(pd_real_host_interface(real), &wish);
+    code = pd_join_by_ticket(pd_real_host_interface(real), &wish);
     pd_real_host_destroy(real);
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }

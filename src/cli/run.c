@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "cli/app_command.h"
 #include "cli/cluster_ticket.h"
 #include "cli/command.h"
@@ -191,6 +192,30 @@ static int see_through(struct pd_program *program, const struct pd_run_options *
     return result;
 }
 
+static int load_module(struct pd_program *program, const struct pd_run_options *options,
+                       struct pd_module **module_out)
+{
+    enum pd_status status =
+        pd_program_load(program, options->profile, options->file, module_out, &message);
+    return status == PD_OK ? PD_EXIT_CODE_OK
+                           : pd_command_failed("%s: %s", options->file, message.text);
+}
+
+static int check_module(struct pd_program *program, const struct pd_run_options *options)
+{
+    struct pd_module *module = NULL;
+    struct pd_rights *rights = NULL;
+    int result = load_module(program, options, &module);
+    if (result == PD_EXIT_CODE_OK) {
+        pd_module_release(module);
+        result = pd_run_rights(program, options, &rights);
+    }
+    if (result == PD_EXIT_CODE_OK) {
+        pd_rights_release(rights);
+    }
+    return result;
+}
+
 static int run_module(struct pd_program *program, const struct pd_run_options *options)
 {
     if (options->is_watching) {
@@ -199,17 +224,16 @@ static int run_module(struct pd_program *program, const struct pd_run_options *o
     program->system.is_tagged = options->is_tagged;
     struct pd_module *module = NULL;
     uint64_t began_ns = pd_host_now_ns(program->host);
-    enum pd_status status =
-        pd_program_load(program, options->profile, options->file, &module, &message);
-    if (status != PD_OK) {
-        return pd_command_failed("%s: %s", options->file, message.text);
+    int result = load_module(program, options, &module);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
     }
     if (options->has_stats) {
         (void)fprintf(stderr, "pando: the module was %s in %.3f ms\n",
                       module->is_cached ? "taken from the cache" : "compiled",
                       (double)(pd_host_now_ns(program->host) - began_ns) / 1e6);
     }
-    int result = start_module(program, options, module);
+    result = start_module(program, options, module);
     if (result == PD_EXIT_CODE_OK) {
         result = see_through(program, options, NULL);
     }
@@ -222,15 +246,11 @@ static bool extend_worker(void *context, struct pd_wasi_config *config)
     return pd_run_extend_wasi(context, config) == PD_EXIT_CODE_OK;
 }
 
-static int run_app(struct pd_program *program, struct pd_run_options *options)
+/* *app_out and *run_out are the caller's to end, with PD_EXIT_CODE_OK. */
+static int load_app(struct pd_program *program, const struct pd_run_options *options,
+                    struct pd_app **app_out, struct pd_app_run *run_out)
 {
-    struct pd_app *app = NULL;
-    if (options->listener_count > 0) {
-        return pd_command_usage(&pd_command_run,
-                                "--listen is for a module: an application has many that could "
-                                "take the port");
-    }
-    int result = pd_app_command_load(options->file, &app);
+    int result = pd_app_command_load(options->file, app_out);
     if (result != PD_EXIT_CODE_OK) {
         return result;
     }
@@ -247,18 +267,45 @@ static int run_app(struct pd_program *program, struct pd_run_options *options)
         .kv_prefix = options->kv_prefix,
         .profile = options->profile,
         .extend = extend_worker,
-        .context = options,
+        .context = (void *)(uintptr_t)options, /* which it only reads */
     };
-    struct pd_app_run run;
-    if (pd_app_run_open(&run, program, app, &operator_, &message) != PD_OK) {
-        result = pd_command_failed("%s: %s", options->file, message.text);
-    } else {
-        enum pd_status status = pd_app_run_start(&run);
-        result = status == PD_OK ? see_through(program, options, options->is_watching ? &run : NULL)
-                                 : pd_command_failed("%s: cannot start the root supervisor: %s",
-                                                     options->file, pd_status_text(status));
-        pd_app_run_close(&run);
+    if (pd_app_run_open(run_out, program, *app_out, &operator_, &message) != PD_OK) {
+        pd_app_destroy(*app_out);
+        return pd_command_failed("%s: %s", options->file, message.text);
     }
+    return PD_EXIT_CODE_OK;
+}
+
+static int check_app(struct pd_program *program, const struct pd_run_options *options)
+{
+    struct pd_app *app = NULL;
+    struct pd_app_run run;
+    int result = load_app(program, options, &app, &run);
+    if (result == PD_EXIT_CODE_OK) {
+        pd_app_run_close(&run);
+        pd_app_destroy(app);
+    }
+    return result;
+}
+
+static int run_app(struct pd_program *program, const struct pd_run_options *options)
+{
+    struct pd_app *app = NULL;
+    struct pd_app_run run;
+    if (options->listener_count > 0) {
+        return pd_command_usage(&pd_command_run,
+                                "--listen is for a module: an application has many that could "
+                                "take the port");
+    }
+    int result = load_app(program, options, &app, &run);
+    if (result != PD_EXIT_CODE_OK) {
+        return result;
+    }
+    enum pd_status status = pd_app_run_start(&run);
+    result = status == PD_OK ? see_through(program, options, options->is_watching ? &run : NULL)
+                             : pd_command_failed("%s: cannot start the root supervisor: %s",
+                                                 options->file, pd_status_text(status));
+    pd_app_run_close(&run);
     pd_app_destroy(app);
     return result;
 }
@@ -327,6 +374,27 @@ void pd_run_end(void)
 {
     pd_crash_reports_deinit(&reports);
     pd_program_close(&program);
+}
+
+/* The compiler's threads stay: signals are for others, here as in a run. */
+int pd_run_check(const struct pd_run_options *options)
+{
+    sigset_t held;
+    sigset_t before;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    int masked = pthread_sigmask(SIG_BLOCK, &held, &before);
+    pd_assert(masked == 0);
+    int result = PD_EXIT_CODE_FAILED;
+    if (pd_run_begin(options, NULL) != NULL) {
+        result = is_app_file(options->file) ? check_app(&program, options)
+                                            : check_module(&program, options);
+        pd_run_end();
+    }
+    masked = pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pd_assert(masked == 0);
+    return result;
 }
 
 /* Where the node listens: `node` is its folder, or the socket itself. */

@@ -1,5 +1,5 @@
-/* run - running a program of guests, for `pando run` and for a node that hosts one. Once a
- * process. */
+/* run - running a program of guests, for `pando run` and for a node that hosts one. One
+ * at a time. */
 #ifndef PD_CLI_RUN_H
 #define PD_CLI_RUN_H
 
@@ -16,6 +16,11 @@ int pd_run_rights(struct pd_program *program, const struct pd_run_options *optio
 
 /* All of `pando run`, its words being understood. Returns the exit code. */
 int pd_run_command(struct pd_run_options *options);
+
+/* Whether the file of the options can be run: it is there, it is a module or an application file
+ * that loads, and the directories can be given to it. Nothing runs. PD_EXIT_CODE_OK, or what to
+ * exit with: it was told why not. */
+int pd_run_check(const struct pd_run_options *options);
 
 /* Open the runtime, over a store or none (NULL). NULL: it was told why not. */
 struct pd_program *pd_run_begin(const struct pd_run_options *options, struct pd_kv_port *kv);

@@ -359,8 +359,8 @@ static int start(const struct pd_settings *settings)
     if (pd_node_log_level_parse(settings->log_level, &level)) { /* it was judged before */
         pd_node_log_use_level(level);
     }
-    int code = PD_EXIT_CODE_OK;
-    if (pd_worker_main(settings, &code)) {
+    int code = pd_hosted_check(settings);
+    if (code != PD_EXIT_CODE_OK || pd_worker_main(settings, &code)) {
         return code;
     }
     if (!pd_node_socket_path(settings->data, settings->socket, path)) {

@@ -159,12 +159,23 @@ wait_for_text "has ended with exit code 1"
 printed "permission denied"
 kill -TERM "$started"
 wait_for_end 0
-# One that cannot be run is told, and the node serves.
-start_pando start --listen-client off --data "$data" --log-segment 16MiB --disk-low 0B --app "$work/none.wasm"
-wait_for_text "has ended with exit code 1"
-printed "cannot open"
-runs 0 kv get --data "$data" counter/total
-shown="pando start --app"
-kill -TERM "$started"
-wait_for_end 0
+# One that cannot be run is told before anything is made; a node without its application would look as if it were well.
+no_app() {
+    runs 1 start --listen-client off --data "$work/fresh" --app "$@"
+    ! grep -q "ready" "$out" "$err" || fail "$shown: said that it is ready"
+    [ ! -e "$work/fresh" ] || fail "$shown: made the folder"
+}
+no_app "$work/none.wasm"
+said "none.wasm: cannot open"
+printf '\0asm\1\0\0\0\1\4\1\x60\0\0\2\x0d\1\7nowhere\1f\0\0' >"$work/import.wasm" # a function that nobody has
+no_app "$work/import.wasm"
+said "nowhere"
+printf 'name: shop\nchildern: []\n' >"$work/bad.yaml"
+no_app "$work/bad.yaml"
+said "bad.yaml:2:"
+printf 'name: shop\nchildren:\n  - id: one\n    module: none.wasm\n' >"$work/part.yaml"
+no_app "$work/part.yaml"
+said "none.wasm"
+no_app "$app" --dir "$work/no-such-folder"
+said "--dir $work/no-such-folder"
 finish

@@ -33,6 +33,15 @@ printf 'data: %s\nroll: worker\n' "$work/w" >"$work/bad.yaml"
 runs 2 join @"$work/ticket" --config "$work/bad.yaml"
 said "bad.yaml:2:"
 
+# Nobody joins for an application that cannot be run.
+runs 1 join @"$work/ticket" --role worker --data "$work/lame" --name lame --app "$work/none.wasm"
+said "none.wasm: cannot open"
+runs 1 join @"$work/ticket" --role worker --data "$work/lame" --name lame --app "$app" --dir "$work/no-such-folder"
+said "--dir $work/no-such-folder"
+[ ! -e "$work/lame" ] || fail "a worker that could not run has a folder"
+runs 0 cluster members --data "$cluster/node-0"
+! grep -q lame "$out" || fail "a worker that could not run is a member: $(cat "$out")"
+
 # A ticket for workers makes no voter; the role is for life.
 runs 1 join @"$work/ticket" --data "$work/voter" --no-start
 said "the ticket is for workers"
