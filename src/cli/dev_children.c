@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "host/hangup.h"
 
 #define READ_BYTES 4096u
 #define SLICE_MS 100
@@ -23,6 +24,9 @@ static sigset_t taken_over(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
+    if (pd_host_hangup_ends()) {
+        (void)sigaddset(&set, SIGHUP);
+    }
     (void)sigaddset(&set, SIGCHLD);
     return set;
 }

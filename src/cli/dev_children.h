@@ -35,8 +35,8 @@ struct pd_dev_children {
     void *state;
 };
 
-/* SIGINT, SIGTERM and SIGCHLD are taken over, for good. Before there are other threads: those would
- * still die of them. */
+/* SIGINT, SIGTERM, SIGCHLD and, unless it is ignored, SIGHUP are taken over, for good. Before there
+ * are other threads: those would still die of them. */
 PD_NODISCARD enum pd_status pd_dev_children_init(struct pd_dev_children *children);
 /* words: what comes after the program's name, ended by NULL. PD_ERR_IO: errno. */
 PD_NODISCARD enum pd_status pd_dev_children_start(struct pd_dev_children *children,

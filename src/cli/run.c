@@ -384,6 +384,7 @@ int pd_run_check(const struct pd_run_options *options)
     sigemptyset(&held);
     sigaddset(&held, SIGINT);
     sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
     int masked = pthread_sigmask(SIG_BLOCK, &held, &before);
     pd_assert(masked == 0);
     int result = PD_EXIT_CODE_FAILED;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/assert.h"
+#include "host/hangup.h"
 #include "node/program.h"
 
 static pthread_t watcher;
@@ -19,6 +20,9 @@ static sigset_t watched(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    if (pd_host_hangup_ends()) {
+        sigaddset(&set, SIGHUP);
+    }
     sigaddset(&set, SIGUSR2); /* ours: the watcher shall end */
     return set;
 }

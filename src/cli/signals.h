@@ -1,4 +1,4 @@
-/* signals - Ctrl-C and SIGTERM as interrupts of a running program.
+/* signals - Ctrl-C, SIGTERM and SIGHUP as interrupts of a running program.
  *
  * Model  A thread waits for the signals and calls pd_program_interrupt: no code runs in a
  *        handler. Calls come from one thread. */
@@ -7,11 +7,11 @@
 
 struct pd_program;
 
-/* Block SIGINT and SIGTERM in this thread and those it starts: before pd_program_open. SIGPIPE is
- * ignored: a closed output is an error of the write. */
+/* Block SIGINT, SIGTERM and, unless it is ignored, SIGHUP in this thread and those it starts:
+ * before pd_program_open. SIGPIPE is ignored: a closed output is an error of the write. */
 void pd_signals_block(void);
 
-/* Interrupt `program` at every SIGINT and SIGTERM from now on. NULL, while there is none yet: they
+/* Interrupt `program` at every one of them from now on. NULL, while there is none yet: they
  * end the process, as they do where nobody watches for them. */
 void pd_signals_watch(struct pd_program *program);
 

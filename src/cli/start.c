@@ -428,7 +428,8 @@ const struct pd_command pd_command_start = {
     .help =
         "An empty or missing folder becomes the one node of a new cluster; an existing one goes\n"
         "on where it stopped, however it stopped. A folder with a cluster.json becomes what that\n"
-        "says. Ctrl-C or SIGTERM stop it in order, and hand over what it leads.\n"
+        "says. Ctrl-C, SIGTERM or SIGHUP (unless nohup has it ignored) stop it in order, and hand\n"
+        "over what it leads.\n"
         "\n"
         "Each option is also a key of the file (listen_client for --listen-client), and a "
         "variable\n"

@@ -11,6 +11,7 @@
 #include "cli/run.h"
 #include "cli/signals.h"
 #include "host/disk.h"
+#include "host/hangup.h"
 #include "host/real.h"
 #include "node/members.h"
 #include "node/members_file.h"
@@ -27,6 +28,9 @@ static int wait_for_signal(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    if (pd_host_hangup_ends()) {
+        sigaddset(&set, SIGHUP);
+    }
     while (sigwait(&set, &number) != 0) {
     }
     return PD_EXIT_CODE_OK;
@@ -46,7 +50,9 @@ static int run_app(const struct pd_settings *settings, uint64_t node, struct pd_
     int code = pd_run_main(&options);
     pd_signals_stop();
     pd_run_end();
-    return pd_signals_last() == SIGTERM && code == SIGNAL_CODE + SIGTERM ? PD_EXIT_CODE_OK : code;
+    int last = pd_signals_last();
+    bool was_stopped = last == SIGTERM || last == SIGHUP;
+    return was_stopped && code == SIGNAL_CODE + last ? PD_EXIT_CODE_OK : code;
 }
 
 static int run(struct pd_host *host, const struct pd_settings *settings,

@@ -16,6 +16,7 @@
 #include "base/frame.h"
 #include "base/list.h"
 #include "base/postbox.h"
+#include "host/hangup.h"
 
 #define BACKLOG 128
 #define READ_BYTES ((size_t)256 * 1024)
@@ -60,6 +61,7 @@ struct pd_frames {
     uv_async_t wake;
     uv_signal_t terminated;
     uv_signal_t interrupted;
+    uv_signal_t hung_up;
     uv_timer_t later;
     bool listens;
     bool stops;
@@ -81,7 +83,8 @@ static struct pd_frames_connection *connection_of(uv_handle_t *handle)
 static void close_handles(struct pd_frames *frames)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&frames->wake, (uv_handle_t *)&frames->terminated,
-                              (uv_handle_t *)&frames->interrupted, (uv_handle_t *)&frames->later};
+                              (uv_handle_t *)&frames->interrupted, (uv_handle_t *)&frames->hung_up,
+                              (uv_handle_t *)&frames->later};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         if (!uv_is_closing(handles[i])) {
             uv_close(handles[i], NULL);
@@ -549,13 +552,18 @@ static bool open_loop(struct pd_frames *frames)
     result |= uv_async_init(&frames->loop, &frames->wake, on_wake);
     result |= uv_signal_init(&frames->loop, &frames->terminated);
     result |= uv_signal_init(&frames->loop, &frames->interrupted);
+    result |= uv_signal_init(&frames->loop, &frames->hung_up);
     result |= uv_timer_init(&frames->loop, &frames->later);
     frames->terminated.data = frames;
     frames->interrupted.data = frames;
+    frames->hung_up.data = frames;
     frames->later.data = frames;
     if (frames->config.signal != NULL) {
         result |= uv_signal_start(&frames->terminated, on_signal, SIGTERM);
         result |= uv_signal_start(&frames->interrupted, on_signal, SIGINT);
+    }
+    if (frames->config.signal != NULL && pd_host_hangup_ends()) {
+        result |= uv_signal_start(&frames->hung_up, on_signal, SIGHUP);
     }
     pd_assert(result == 0); /* they fail for arguments only; the async one for a lack of files */
     return true;

@@ -38,7 +38,7 @@ struct pd_frames_config {
     void (*bad)(void *state, struct pd_frames_connection *connection, uint64_t correlation,
                 const char *text);
     void (*closed)(void *state, struct pd_frames_connection *connection);
-    void (*signal)(void *state, int number); /* SIGTERM or SIGINT came */
+    void (*signal)(void *state, int number); /* SIGTERM, SIGINT or SIGHUP came */
     void *state;
 };
 

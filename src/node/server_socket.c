@@ -107,7 +107,7 @@ static void on_closed(void *state, struct pd_frames_connection *connection)
 static void on_signal(void *state, int number)
 {
     struct pd_server_socket *socket = state;
-    bool waits = number == SIGTERM && socket->grace_ms > 0 && !socket->is_stopping;
+    bool waits = number != SIGINT && socket->grace_ms > 0 && !socket->is_stopping;
     socket->is_stopping = true;
     if (waits) {
         socket->stopping(socket->state);

@@ -19,7 +19,7 @@ struct pd_server_socket_config {
     uint32_t frame_bytes_max;
     uint64_t output_bytes_soft;
     uint64_t output_bytes_max;
-    bool stops_by_signal; /* at SIGTERM and SIGINT */
+    bool stops_by_signal; /* at SIGTERM, SIGHUP and SIGINT */
     /* From SIGTERM to the stop, in which `stopping` has been called; a second signal, or SIGINT,
      * does not wait. */
     uint64_t grace_ms;

@@ -85,7 +85,7 @@ done
 start_pando dev --data "$work/json" --nodes 1 --base-port "$base" --app "$examples/hello.wasm" --log-format json
 wait_for_text "Ctrl-C ends all of it in order."
 wait_for_text '"message":"'
-kill -INT "$started"
+kill -HUP "$started" # its terminal is closed
 wait_for_end 0
 
 # What is no folder of `pando dev` is left alone.

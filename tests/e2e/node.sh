@@ -173,4 +173,16 @@ printed "the store is made durable"
 [ ! -e "$socket" ] || fail "the socket is still there after SIGTERM"
 runs 0 wal verify "$data/log"
 printed "sound"
+
+# When the terminal is closed, too, unless it was said that this does not matter.
+node_starts
+kill -HUP "$started"
+wait_for_end 0
+printed "the store is made durable"
+trap '' HUP
+node_starts
+trap - HUP
+[ $((0x$(sed -n 's/^SigIgn:[[:space:]]*//p' "/proc/$started/status") & 1)) -eq 1 ] || fail "nohup pando start does not ignore SIGHUP"
+kill -TERM "$started"
+wait_for_end 0
 finish
