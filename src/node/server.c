@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -202,6 +203,9 @@ static enum pd_status open_log_disk(struct pd_server *server, char *text)
     enum pd_status status = (size_t)size < sizeof path
                                 ? pd_host_disk_open(path, true, &server->log.disk)
                                 : PD_ERR_INVALID;
+    if (status == PD_OK && access(path, W_OK) != 0) {
+        status = PD_ERR_DENIED; /* opened for reading, which a log can be, too */
+    }
     if (status != PD_OK) {
         (void)snprintf(text, PD_SERVER_TEXT_MAX, "cannot open '%s/log': %s", server->folder,
                        status == PD_ERR_EXISTS    ? "another process reads it"

@@ -117,4 +117,10 @@ done
 shown="pando start"
 kill -TERM "$started"
 wait_for_end 0
+
+# A disk that may only be read is called that.
+if mount -o remount,ro "$disk"; then
+    runs 1 start --data "$data" --listen-client off --log-segment 16MiB
+    said "Read-only file system"
+fi
 finish
