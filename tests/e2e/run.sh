@@ -235,7 +235,7 @@ code=0
 [ "$code" -eq 4 ] || fail "closed streams: exit code $code"
 
 # --- Signals --------------------------------------------------------------------------------------------
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
     number=$(kill -l $signal)
     start_pando run "$verbs" wait
     wait_for_text waiting
