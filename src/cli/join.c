@@ -118,6 +118,18 @@ static int join(const struct arguments *arguments, const struct pd_settings *set
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }
 
+/* Without a ticket: its folder says that it is a member already. */
+static int go_on(const struct arguments *arguments, const struct pd_settings *settings)
+{
+    bool is_done = false;
+    int code = pd_join_look(settings->data, arguments->is_worker, &is_done);
+    if (code == PD_EXIT_CODE_OK && !is_done) {
+        return pd_command_usage(&pd_command_join,
+                                "which ticket? `pando cluster ticket` at a member prints one");
+    }
+    return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
+}
+
 static int run_join(int count, char **words)
 {
     static struct pd_settings settings; /* too large for a frame */
@@ -132,10 +144,8 @@ static int run_join(int count, char **words)
         arguments.ticket = getenv(VARIABLE);
     }
     if (code == PD_EXIT_CODE_OK && !is_done) {
-        code = arguments.ticket == NULL || arguments.ticket[0] == '\0'
-                   ? pd_command_usage(&pd_command_join,
-                                      "which ticket? `pando cluster ticket` at a member prints one")
-                   : join(&arguments, &settings);
+        bool has_ticket = arguments.ticket != NULL && arguments.ticket[0] != '\0';
+        code = has_ticket ? join(&arguments, &settings) : go_on(&arguments, &settings);
     }
     pd_settings_deinit(&settings);
     return code;
@@ -148,9 +158,9 @@ const struct pd_command pd_command_join = {
     .help = "TICKET is the line that `pando cluster ticket` prints at a member; @FILE holds one;\n"
             "without either it is taken from " VARIABLE
             ". The new node learns first, and votes once it\n"
-            "has caught up, while there are fewer than five voters. Joining again changes nothing: "
-            "the\n"
-            "node is started.\n"
+            "has caught up, while there are fewer than five voters. Joining again changes nothing, "
+            "and\n"
+            "needs no ticket: the node is started.\n"
             "\n"
             "A worker never votes and holds no log: it runs an application (--app) over the "
             "cluster's\n"

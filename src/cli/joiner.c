@@ -76,6 +76,36 @@ static int judge_ticket(struct join *join)
 
 /* -- The folder -------------------------------------------------------------------------------- */
 
+static int judge_role(const char *folder, const struct pd_members_file *file, bool wants_worker)
+{
+    bool is_worker = file->start == PD_MEMBERS_START_WORKER;
+    return is_worker == wants_worker
+               ? PD_EXIT_CODE_OK
+               : pd_command_failed(
+                     "'%s' is a %s's already: a role is for life. Choose an empty or a "
+                     "new folder",
+                     folder, is_worker ? "worker" : "voter");
+}
+
+int pd_join_look(const char *folder, bool wants_worker, bool *is_done_out)
+{
+    struct pd_disk *disk = NULL;
+    struct pd_members_file file;
+    char why[128];
+    int code = PD_EXIT_CODE_OK;
+    *is_done_out = false;
+    if (pd_host_disk_open(folder, false, &disk) != PD_OK) {
+        return code;
+    }
+    if (pd_members_file_read(disk, why, sizeof why, &file) == PD_OK) {
+        *is_done_out = true;
+        code = judge_role(folder, &file, wants_worker);
+        pd_members_file_deinit(&file);
+    }
+    disk->ops->close_disk(disk);
+    return code;
+}
+
 /* *is_done_out: this node joined before. */
 static int look_at_folder(struct join *join, bool *is_done_out)
 {
@@ -95,15 +125,11 @@ static int look_at_folder(struct join *join, bool *is_done_out)
                                  join->wish->folder, why);
     }
     uint64_t cluster_id = file.cluster_id;
-    bool is_worker = file.start == PD_MEMBERS_START_WORKER;
-    pd_members_file_deinit(&file);
     *is_done_out = cluster_id == join->ticket.cluster_id;
-    if (*is_done_out && is_worker != join->wish->is_worker) {
-        return pd_command_failed(
-            "'%s' is a %s's already: a role is for life. Choose an empty or a new folder",
-            join->wish->folder, is_worker ? "worker" : "voter");
-    }
-    return *is_done_out ? PD_EXIT_CODE_OK
+    int code = *is_done_out ? judge_role(join->wish->folder, &file, join->wish->is_worker)
+                            : PD_EXIT_CODE_OK;
+    pd_members_file_deinit(&file);
+    return *is_done_out ? code
                         : pd_command_failed("'%s' is of another cluster (%016" PRIx64
                                             ") than the ticket. Choose an empty or a new folder",
                                             join->wish->folder, cluster_id);

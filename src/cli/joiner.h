@@ -23,4 +23,8 @@ struct pd_join_wish {
  * message. One at a time. */
 int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish);
 
+/* Whether the folder is a member's of some cluster already: it needs no ticket. Nothing is made.
+ * Else than PD_EXIT_CODE_OK: it has another role, which was told. */
+int pd_join_look(const char *folder, bool wants_worker, bool *is_done_out);
+
 #endif

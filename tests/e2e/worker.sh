@@ -62,6 +62,14 @@ runs 0 cluster members --data "$cluster/node-1"
 runs 1 join @"$work/any" --role worker --data "$cluster/node-1" --no-start
 said "a node runs in '"
 
+# Who is a member needs no ticket.
+runs 0 join --role worker --data "$work/w" --no-start
+runs 1 join --data "$work/w" --no-start
+said "is a worker's already"
+runs 2 join --role worker --data "$work/nobodys" --no-start
+said "which ticket?"
+[ ! -e "$work/nobodys" ] || fail "a look at a folder made it"
+
 # It runs an application, told by a file, and ends with it; no log and no store are in its folder. Its ticket is not needed.
 rm "$work/ticket"
 printf 'data: %s\nname: mill\napp: %s\nallow_kv: counter/\n' "$work/w" "$app" >"$work/worker.yaml"
