@@ -366,6 +366,11 @@ static int start(const struct pd_settings *settings)
     if (!pd_node_socket_path(settings->data, settings->socket, path)) {
         return pd_node_log_failed("the path of the socket is too long; choose one with --socket");
     }
+    if (strlen(path) > PD_FRAMES_PATH_MAX) { /* before the folder is made */
+        return pd_node_log_failed("the path of the socket '%s' is longer than %u bytes: choose a "
+                                  "shorter one with --socket",
+                                  path, PD_FRAMES_PATH_MAX);
+    }
     if (pd_real_host_create(1, 16, &real) != PD_OK) {
         return pd_node_log_failed("cannot start: no memory or threads");
     }

@@ -37,6 +37,7 @@ said "holds 'thesis.txt' and no node.json"
 long=$work/$(printf 'x%.0s' $(seq 120)).sock
 runs 1 start --listen-client off --data "$work/long" --socket "$long"
 said "choose a shorter one with --socket"
+[ ! -e "$work/long" ] || fail "a node that cannot start has made its folder"
 
 # What is no socket is not replaced by one.
 echo mine >"$work/conf.txt"
