@@ -116,8 +116,9 @@ static const struct pd_command command_get = {
     .summary = "print the value of a key",
     .help =
         "A read sees every write that was answered before it. Exit code 1 when there is no such\n"
-        "key. As JSON each record is an object of its own line; what is not UTF-8 stands in\n"
-        "key_hex and value_hex.\n",
+        "key. One value is printed byte by byte as it is; with --prefix each line is a key, a tab\n"
+        "and its value, and bytes that are no printable text are \\xNN. As JSON each record is an\n"
+        "object of its own line; what is not UTF-8 stands in key_hex and value_hex.\n",
     .options = get_options,
     .words_min = 1,
     .words_max = 1,

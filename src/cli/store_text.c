@@ -81,10 +81,12 @@ void pd_store_print_record(const struct pando_record *record, bool is_json, bool
         return;
     }
     if (with_key) {
-        (void)fwrite(record->key.data, 1, record->key.size, stdout);
+        pd_store_print_bytes(record->key);
         (void)putchar('\t');
+        pd_store_print_bytes(record->value);
+    } else {
+        (void)fwrite(record->value.data, 1, record->value.size, stdout);
     }
-    (void)fwrite(record->value.data, 1, record->value.size, stdout);
     (void)putchar('\n');
 }
 

@@ -28,7 +28,8 @@ json_t *pd_store_record_json(const struct pando_record *record);
 /* Print and give back. */
 void pd_store_print_json(json_t *object);
 
-/* As JSON, or its value; with its key in front of it when `with_key`. */
+/* As JSON, or its value as it is; when `with_key`, as a line of a table: key, tab, value, both by
+ * pd_store_print_bytes. */
 void pd_store_print_record(const struct pando_record *record, bool is_json, bool with_key);
 
 /* Bytes for a terminal: those that are no printable text as \xNN. */

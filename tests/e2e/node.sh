@@ -71,6 +71,13 @@ printed "greeting"
 printf '\377\000\001' | runs 0 kv put --socket "$socket" bytes -
 runs 0 kv get --socket "$socket" bytes -o json
 printed '"value_hex":"ff0001"'
+# One value is as it is; a table's bytes are escaped, so that a line stays one, and a terminal takes no orders.
+printf 'a\tb\n\033[31m' | runs 0 kv put --socket "$socket" $'e\tsc\n\033[1m' -
+runs 0 kv get --socket "$socket" $'e\tsc\n\033[1m'
+output_is "$(printf 'a\tb\n\033[31m')"
+runs 0 kv get --socket "$socket" --prefix e
+output_is "$(printf 'e\\x09sc\\x0a\\x1b[1m\ta\\x09b\\x0a\\x1b[31m')"
+runs 0 kv del --socket "$socket" $'e\tsc\n\033[1m'
 runs 1 kv get --socket "$socket" nothing
 said "there is no key 'nothing'"
 runs 0 kv del --socket "$socket" users/ --prefix
