@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "node/app_values.h"
 
 #define VARIABLE_HEAD "PANDO_"
@@ -76,6 +77,27 @@ static bool is_within(const struct pd_setting *setting, uint64_t number)
            (setting->step == 0 || number % setting->step == 0);
 }
 
+/* A line of UTF-8 without control characters: others a file could not say, and a terminal would
+ * obey. To YAML U+0085, U+2028 and U+2029 break lines; U+FEFF, U+FFFE and U+FFFF are no text. */
+static bool is_line(const char *text)
+{
+    static const char *const apart[] = {"\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf",
+                                        "\xef\xbf\xbe", "\xef\xbf\xbf"};
+    for (const char *at = text; *at != '\0'; at++) {
+        const unsigned char byte = (unsigned char)*at;
+        const unsigned char next = (unsigned char)at[1];
+        if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next < 0xa0)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < sizeof apart / sizeof apart[0]; i++) {
+        if (strstr(text, apart[i]) != NULL) {
+            return false;
+        }
+    }
+    return pd_utf8_is_valid((const uint8_t *)text, strlen(text));
+}
+
 static bool is_text(const struct pd_setting *setting, const char *text)
 {
     return setting->judge != NULL ? setting->judge(text) : text[0] != '\0';
@@ -134,6 +156,7 @@ static void store_value(struct pd_settings *settings, const struct pd_setting *s
 enum taken {
     TAKEN = 0,
     NOT_ALLOWED,
+    NO_LINE,
     TOO_MANY
 };
 
@@ -143,6 +166,9 @@ static enum taken take(struct pd_settings *settings, const struct pd_setting *se
 {
     struct pd_setting_source *present = &settings->sources[place_of(setting)];
     uint64_t number = 0;
+    if (!is_line(text)) {
+        return NO_LINE;
+    }
     if (!read_value(setting, text, &number)) {
         return NOT_ALLOWED;
     }
@@ -169,6 +195,9 @@ static void describe(enum taken taken, const struct pd_setting *setting, const c
 {
     if (taken == TOO_MANY) {
         (void)snprintf(out, WHY_MAX, "can be given %" PRIu64 " times", setting->most);
+    } else if (taken == NO_LINE) { /* it is not for a terminal */
+        (void)snprintf(out, WHY_MAX, "takes %s, in UTF-8 and without control characters",
+                       setting->takes);
     } else {
         (void)snprintf(out, WHY_MAX, "takes %s, not `%.64s`", setting->takes, text);
     }

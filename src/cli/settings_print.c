@@ -5,7 +5,7 @@
 
 #include "cli/settings.h"
 
-#define LINE_MAX_SIZE 4096u
+#define NUMBER_MAX_SIZE 32u
 
 /* -- Showing ----------------------------------------------------------------------------------- */
 
@@ -37,86 +37,125 @@ static const char *unit_of(enum pd_setting_kind kind, uint64_t *number)
 }
 
 /* 'a text', with its quotes doubled: any text is whole again when it is read. */
-static size_t quote(char *to, size_t room, const char *text)
+static void write_quoted(const struct pd_app_output *output, const char *text)
 {
-    size_t size = 0;
-    to[size++] = '\'';
-    for (; *text != '\0' && size + 4 < room; text++) {
-        to[size++] = *text;
+    write_text(output, "'");
+    for (; *text != '\0'; text++) {
+        output->write(output->context, text, 1);
         if (*text == '\'') {
-            to[size++] = '\'';
+            output->write(output->context, text, 1);
         }
     }
-    to[size++] = '\'';
-    to[size] = '\0';
-    return size;
+    write_text(output, "'");
 }
 
-/* False: it is not set. */
-static bool show_value(const struct pd_settings *settings, const struct pd_setting *row, char *to,
-                       size_t room)
+static const void *field_of(const struct pd_settings *settings, const struct pd_setting *row)
 {
-    const void *field = (const uint8_t *)settings + row->offset;
-    uint64_t number = 0;
+    return (const uint8_t *)settings + row->offset;
+}
+
+static bool is_set(const struct pd_settings *settings, const struct pd_setting *row)
+{
+    const char *text = NULL;
+    switch (row->kind) {
+    case PD_SETTING_TEXT:
+        memcpy(&text, field_of(settings, row), sizeof text);
+        return text != NULL;
+    case PD_SETTING_SWITCH:
+        return true;
+    case PD_SETTING_NUMBER:
+    case PD_SETTING_SIZE:
+    case PD_SETTING_TIME:
+        return row->initial != NULL || settings->sources[row - pd_settings_table].kind != 0;
+    case PD_SETTING_LIST:
+        return ((const struct pd_setting_list *)field_of(settings, row))->count > 0;
+    }
+    return false;
+}
+
+/* Of one that is set. */
+static void write_value(const struct pd_settings *settings, const struct pd_setting *row,
+                        const struct pd_app_output *output)
+{
+    const void *field = field_of(settings, row);
     switch (row->kind) {
     case PD_SETTING_TEXT: {
         const char *text = NULL;
         memcpy(&text, field, sizeof text);
-        if (text == NULL) {
-            return false;
-        }
-        (void)quote(to, room, text);
-        return true;
+        write_quoted(output, text);
+        return;
     }
     case PD_SETTING_SWITCH:
-        (void)snprintf(to, room, "%s", *(const bool *)field ? "true" : "false");
-        return true;
+        write_text(output, *(const bool *)field ? "true" : "false");
+        return;
     case PD_SETTING_NUMBER:
     case PD_SETTING_SIZE:
     case PD_SETTING_TIME: {
+        uint64_t number = 0;
+        char value[NUMBER_MAX_SIZE];
         memcpy(&number, field, sizeof number);
         const char *unit = unit_of(row->kind, &number);
-        (void)snprintf(to, room, "%" PRIu64 "%s", number, unit);
-        return row->initial != NULL || settings->sources[row - pd_settings_table].kind != 0;
+        (void)snprintf(value, sizeof value, "%" PRIu64 "%s", number, unit);
+        write_text(output, value);
+        return;
     }
     case PD_SETTING_LIST: {
         const struct pd_setting_list *list = field;
-        size_t size = 0;
-        to[size++] = '[';
-        for (uint32_t i = 0; i < list->count && size + 4 < room; i++) {
-            size += (size_t)snprintf(to + size, room - size, "%s", i > 0 ? ", " : "");
-            size += quote(to + size, room - size, list->texts[i]);
+        for (uint32_t i = 0; i < list->count; i++) {
+            write_text(output, i == 0 ? "[" : ", ");
+            write_quoted(output, list->texts[i]);
         }
-        (void)snprintf(to + size, room - size, "]");
-        return list->count > 0;
+        write_text(output, "]");
+        return;
     }
     }
-    return false;
+}
+
+/* A file's name may be of any bytes; those that would end the comment are left out of it. */
+static void write_file_name(const struct pd_app_output *output, const char *file)
+{
+    for (; *file != '\0'; file++) {
+        const unsigned char byte = (unsigned char)*file;
+        output->write(output->context, byte >= 0x20 && byte < 0x7f ? file : "?", 1);
+    }
+}
+
+static void write_source(const struct pd_settings *settings, const struct pd_setting *row,
+                         const struct pd_app_output *output)
+{
+    const struct pd_setting_source *from = &settings->sources[row - pd_settings_table];
+    char name[PD_SETTINGS_NAME_MAX] = "default";
+    switch (from->kind) {
+    case PD_SETTING_OF_NOBODY:
+        break;
+    case PD_SETTING_OF_FILE:
+        write_file_name(output, settings->file);
+        (void)snprintf(name, sizeof name, ":%" PRIu32, from->line);
+        break;
+    case PD_SETTING_OF_ENVIRONMENT:
+        pd_setting_variable(row, name);
+        break;
+    case PD_SETTING_OF_FLAG:
+        pd_setting_flag(row, name);
+        break;
+    }
+    write_text(output, name);
 }
 
 void pd_settings_print(const struct pd_settings *settings, const struct pd_app_output *output)
 {
     for (const struct pd_setting *row = pd_settings_table; row->key != NULL; row++) {
-        char value[LINE_MAX_SIZE];
-        char source[PD_SETTINGS_TEXT_MAX] = "default";
-        char name[PD_SETTINGS_NAME_MAX];
-        char line[LINE_MAX_SIZE + PD_SETTINGS_TEXT_MAX + PD_SETTINGS_NAME_MAX];
-        const struct pd_setting_source *from = &settings->sources[row - pd_settings_table];
-        bool is_set = show_value(settings, row, value, sizeof value);
-        if (from->kind == PD_SETTING_OF_FILE) {
-            (void)snprintf(source, sizeof source, "%s:%" PRIu32, settings->file, from->line);
-        } else if (from->kind == PD_SETTING_OF_ENVIRONMENT) {
-            pd_setting_variable(row, name);
-            (void)snprintf(source, sizeof source, "%s", name);
-        } else if (from->kind == PD_SETTING_OF_FLAG) {
-            pd_setting_flag(row, name);
-            (void)snprintf(source, sizeof source, "%s", name);
-        }
-        if (is_set) {
-            (void)snprintf(line, sizeof line, "%s: %s  # %s\n", row->key, value, source);
+        bool is_said = is_set(settings, row);
+        write_text(output, is_said ? "" : "# ");
+        write_text(output, row->key);
+        write_text(output, ": ");
+        if (is_said) {
+            write_value(settings, row, output);
+            write_text(output, "  # ");
+            write_source(settings, row, output);
         } else {
-            (void)snprintf(line, sizeof line, "# %s: not set\n", row->key);
+            write_text(output, "not set");
         }
-        write_text(output, line);
+        write_text(output, "\n");
     }
 }

@@ -39,6 +39,18 @@ static bool is_place(const char *text)
     return pd_host_split_place(text, host, &port) && strlen(text) <= PD_KV_MEMBER_ADDRESS_MAX;
 }
 
+/* As a member's name may be, so that it can be shown anywhere (kv/member.h). */
+static bool is_name(const char *text)
+{
+    size_t size = strlen(text);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at <= ' ' || *at > '~') {
+            return false;
+        }
+    }
+    return size > 0 && size <= PD_KV_MEMBER_NAME_MAX;
+}
+
 /* Where others are to come: a port that they can know. */
 static bool is_known_place(const char *text)
 {
@@ -88,7 +100,8 @@ static bool is_origin(const char *text)
         .takes = "a path")                                                                         \
     ROW(name, "--name", PD_OPTION_TEXT, "NAME", false,                                             \
         "what the members call it (default: as the cluster knows it)", .kind = PD_SETTING_TEXT,    \
-        .takes = "a name")                                                                         \
+        .judge = is_name,                                                                          \
+        .takes = "a name: letters, digits and signs of ASCII without spaces, 63 at most")          \
     ROW(listen_client, "--listen-client", PD_OPTION_TEXT, "ADDRESS:PORT", false,                   \
         "where it listens for clients of etcd and HTTP; port 0: a free one, 'off': nowhere "       \
         "(default: 127.0.0.1:2379)",                                                               \

@@ -42,7 +42,7 @@ static const struct {
 } samples[] = {
     {"data", "here", "there", ""},
     {"socket", "a.sock", "b.sock", ""},
-    {"name", "one", "other", ""},
+    {"name", "one", "other", "a b"},
     {"listen_client", "127.0.0.1:1", "off", "nowhere"},
     {"listen_peer", "127.0.0.1:1", "[::1]:2", "nowhere"},
     {"advertise_peer", "a.example:1", "[::1]:2", "a.example:0"},
@@ -280,7 +280,9 @@ static void test_mistakes_of_a_file(void **state)
     static const char *const wanted[] = {
         "1:1: listen_cleint: unknown key `listen_cleint`, did you mean `listen_client`?",
         "3:1: quiet: the key `quiet` is here twice: keep one",
-        "4:7: name: takes a name, not a list",
+        "4:7: name: takes a name: letters, digits and signs of ASCII without spaces, 63 at most, "
+        "not "
+        "a list",
         "5:7: data: takes a folder, not a mapping",
         "6:8: socket: takes a path, and there is nothing: leave the key out to have the default",
         "7:20: allow_host[1]: takes a name without a port, or '*', not `a b`",
@@ -393,6 +395,40 @@ static void test_flags_and_words(void **state)
     pd_settings_deinit(&settings);
 }
 
+/* What a file could not say again, or what a terminal would obey, is no value from anywhere. */
+static void test_texts_that_are_no_lines(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "x\ny",     "a\r\nb",        "a\tb",          "\x1b[31m",      "\x7f",        "\xc2\x85x",
+        "\xff\xfe", "a\xe2\x80\xa8", "\xef\xbb\xbfz", "a\xef\xbf\xbf", "\xed\xa0\x80"};
+    static const char *const keys[] = {"data", "allow_kv", "dir", "name"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        for (size_t j = 0; j < sizeof keys / sizeof keys[0]; j++) {
+            static struct pd_settings settings;
+            char text[PD_SETTINGS_TEXT_MAX];
+            assert_int_equal(pd_settings_init(&settings), PD_OK);
+            assert_true(take_flag(&settings, row_of(keys[j]), wrong[i], text));
+            assert_non_null(strstr(text, "in UTF-8 and without control characters"));
+            assert_null(strstr(text, wrong[i]));
+            assert_false(take_variable(&settings, row_of(keys[j]), wrong[i], text));
+            assert_null(strstr(text, wrong[i]));
+            pd_settings_deinit(&settings);
+        }
+    }
+    static struct pd_settings settings;
+    char text[PD_SETTINGS_TEXT_MAX];
+    assert_int_equal(pd_settings_init(&settings), PD_OK);
+    assert_true(
+        take_flag(&settings, row_of("data"), "/srv/\xc3\xa9t\xc3\xa9 \xf0\x9f\x90\xbc", text));
+    assert_string_equal(text, "");
+    assert_true(take_flag(&settings, row_of("name"),
+                          "a-name-of-64-letters-is-one-too-many-for-a-member-of-the-cluster",
+                          text));
+    assert_non_null(strstr(text, "63 at most"));
+    pd_settings_deinit(&settings);
+}
+
 /* What is printed is a file that says the same. */
 static void test_what_is_printed_can_be_read(void **state)
 {
@@ -402,17 +438,30 @@ static void test_what_is_printed_can_be_read(void **state)
     static struct pd_settings settings;
     struct pd_app_report report;
     char text[PD_SETTINGS_TEXT_MAX];
+    char app[6000] = "--app=";
+    memset(app + 6, 'a', sizeof app - 7); /* no text is cut */
+    app[sizeof app - 1] = '\0';
+    char *words[] = {app};
+    struct pd_option_cursor cursor = {.count = 1, .arguments = words};
+    static const char quiet[] = "quiet: true\n";
     assert_int_equal(pd_settings_init(&settings), PD_OK);
-    assert_true(take_flag(&settings, row_of("name"), "it's # one", text));
+    assert_true(take_flag(&settings, row_of("allow_kv"), "it's # one", text));
     assert_true(take_variable(&settings, row_of("allow_host"), "x,y", text));
+    assert_true(pd_settings_take_flag(&settings, &cursor, text));
+    /* nor does a file's name break its comment */
+    assert_int_equal(pd_settings_take_text(&settings, "a\nb", quiet, sizeof quiet - 1, &report),
+                     PD_OK);
+    pd_app_report_deinit(&report);
     print(&settings, &first);
+    assert_non_null(strstr(first.text, "quiet: true  # a?b:1\n"));
     pd_settings_deinit(&settings);
     assert_int_equal(pd_settings_init(&settings), PD_OK);
     assert_int_equal(
         pd_settings_take_text(&settings, "pando.yaml", first.text, first.size, &report), PD_OK);
     pd_app_report_deinit(&report);
-    assert_string_equal(settings.name, "it's # one");
+    assert_string_equal(settings.allow_kv, "it's # one");
     assert_int_equal(settings.allow_host.count, 2);
+    assert_string_equal(settings.app, app + 6);
     print(&settings, &second);
     assert_non_null(strstr(second.text, "disk_low: 256MiB  # pando.yaml:"));
     pd_settings_deinit(&settings);
@@ -462,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_files_that_are_none),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_flags_and_words),
+        cmocka_unit_test(test_texts_that_are_no_lines),
         cmocka_unit_test(test_what_is_printed_can_be_read),
         cmocka_unit_test(test_documentation),
     };
