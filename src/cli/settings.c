@@ -364,6 +364,18 @@ bool pd_settings_take_environment(struct pd_settings *settings, char *const *var
 
 /* -- Files ------------------------------------------------------------------------------------- */
 
+/* What YAML calls null, in its core schema; in quotes it is a text. */
+static bool is_nothing(const struct pd_yaml_node *node)
+{
+    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
+    for (size_t i = 0; node->is_plain && i < sizeof nulls / sizeof nulls[0]; i++) {
+        if (strcmp(node->text, nulls[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_scalar(struct pd_settings *settings, struct pd_app_notes *notes,
                         const struct pd_setting *row, const struct pd_yaml_node *node)
 {
@@ -374,7 +386,7 @@ static void take_scalar(struct pd_settings *settings, struct pd_app_notes *notes
                     node->kind == PD_YAML_SEQUENCE ? "list" : "mapping");
         return;
     }
-    if (node->is_plain && node->text[0] == '\0') {
+    if (is_nothing(node)) {
         pd_app_note(notes, node,
                     "takes %s, and there is nothing: leave the key out to have the "
                     "default",

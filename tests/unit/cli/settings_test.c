@@ -276,7 +276,9 @@ static void test_mistakes_of_a_file(void **state)
                                "data: {a: b}\n"
                                "socket:\n"
                                "allow_host: [good, 'a b', [c]]\n"
-                               "what_is_this: 1\n";
+                               "what_is_this: 1\n"
+                               "app: ~\n"
+                               "dir: ['~', null]\n";
     static const char *const wanted[] = {
         "1:1: listen_cleint: unknown key `listen_cleint`, did you mean `listen_client`?",
         "3:1: quiet: the key `quiet` is here twice: keep one",
@@ -288,6 +290,8 @@ static void test_mistakes_of_a_file(void **state)
         "7:20: allow_host[1]: takes a name without a port, or '*', not `a b`",
         "7:27: allow_host[2]: takes a name without a port, or '*', not a list",
         "8:1: what_is_this: unknown key `what_is_this`. The file has: data, socket, name",
+        "9:6: app: takes a file, and there is nothing: leave the key out to have the default",
+        "10:12: dir[1]: takes HOST or HOST::GUEST, and there is nothing: leave the key out",
     };
     static struct room room;
     static struct pd_settings settings;
