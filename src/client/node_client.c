@@ -159,6 +159,15 @@ static enum pd_status receive_more(struct pd_node_client *client, size_t wanted,
     return status == PD_OK ? PD_OK : fail_link(client, status);
 }
 
+/* A port with TLS answers in its own words, too. */
+static enum pd_status fail_stranger(struct pd_node_client *client)
+{
+    const char *endpoint = client->endpoints[client->endpoint];
+    bool is_tcp = strncmp(endpoint, "tcp:", 4) == 0;
+    return fail(client, PD_ERR_CORRUPT, "what listens on '%s' is not a node of Pando%s%s", endpoint,
+                is_tcp ? ". If it speaks TLS, say tls:" : "", is_tcp ? endpoint + 4 : "");
+}
+
 /* The next whole frame. What has come of it before a PD_ERR_TIMEOUT is kept. */
 static enum pd_status receive_frame(struct pd_node_client *client, uint64_t deadline_ms,
                                     struct pd_frame *frame_out)
@@ -176,8 +185,7 @@ static enum pd_status receive_frame(struct pd_node_client *client, uint64_t dead
         }
         if (state == PD_FRAME_BAD) {
             pd_node_client_disconnect(client);
-            return fail(client, PD_ERR_CORRUPT, "what listens on '%s' is not a node of Pando",
-                        client->endpoints[client->endpoint]);
+            return fail_stranger(client);
         }
         if (client->input_at > 0) {
             client->input_size -= client->input_at;

@@ -174,7 +174,7 @@ said "none.pem"
 runs 1 kv get --endpoints "tls:127.0.0.1:$port" --cert-file "$certs/client.pem" secret
 said "a certificate and its key go together"
 runs 1 kv get --timeout 3 --endpoints "tcp:127.0.0.1:$port" secret
-said "is not a node of Pando"
+said "is not a node of Pando. If it speaks TLS, say tls:127.0.0.1:$port"
 
 # wait_until TEXT: until the watch has said it.
 wait_until() {
