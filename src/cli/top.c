@@ -154,14 +154,23 @@ static const char *ms_text(double seconds, char room[32])
     return room;
 }
 
+/* Why a member's figures are not known. NULL: it does not answer. */
+static const char *unasked_text(const struct row *row)
+{
+    return row->url[0] == '\0' ? "has no client port that can be asked for its figures"
+           : strncmp(row->url, "https:", 6) == 0
+               ? "speaks TLS: its figures cannot be read yet"
+               : NULL;
+}
+
 static void show_row(const struct row *row)
 {
     char line[LINE];
     char texts[6][32];
     if (!row->is_known) {
+        const char *why = unasked_text(row);
         (void)snprintf(line, sizeof line, "%-12.12s %-9.9s %s", row->name, row->standing,
-                       row->url[0] == '\0' ? "has no client port that can be asked for its figures"
-                                           : "does not answer");
+                       why == NULL ? "does not answer" : why);
         pd_top_terminal_line(line, false);
         return;
     }
@@ -255,7 +264,8 @@ static json_t *row_json(const struct row *row)
     json_object_set_new(object, "node", json_string(id));
     json_object_set_new(object, "name", json_string(row->name));
     json_object_set_new(object, "standing", json_string(row->standing));
-    json_object_set_new(object, "answers", json_boolean(row->is_known));
+    bool is_asked = row->is_known || unasked_text(row) == NULL;
+    json_object_set_new(object, "answers", is_asked ? json_boolean(row->is_known) : json_null());
     if (!row->is_known) {
         return object;
     }

@@ -144,6 +144,10 @@ mv "$certs/server.key" "$certs/used.key"
 wait_for_text "was read again; new connections get it"
 runs 0 cluster doctor --data "$work/data"
 printed "the certificate of $url ends in 89 days"
+runs 0 top --once --data "$work/data"
+printed "speaks TLS: its figures cannot be read yet"
+runs 0 top --once -o json --data "$work/data"
+printed '"answers":null'
 kill -TERM "$started"
 wait_for_end 0
 
