@@ -17,6 +17,9 @@
 #define NAME_MAX_BYTES 64
 #define URL_MAX_BYTES 160
 #define MIB 1048576.0
+#define TABLE_COLUMNS 79 /* with the narrowest names; what ends in the 80th may break the line */
+#define NAME_COLUMNS_MIN 8
+#define NAME_COLUMNS_MAX 24
 
 struct arguments {
     struct pd_node_options node;
@@ -150,7 +153,8 @@ static const char *ms_text(double seconds, char room[32])
     if (seconds < 0) {
         return "-";
     }
-    (void)snprintf(room, 32, "%.2f", seconds * 1000);
+    double ms = seconds * 1000;
+    (void)snprintf(room, 32, ms < 10 ? "%.2f" : ms < 1000 ? "%.1f" : "%.0f", ms);
     return room;
 }
 
@@ -158,30 +162,42 @@ static const char *ms_text(double seconds, char room[32])
 static const char *unasked_text(const struct row *row)
 {
     return row->url[0] == '\0' ? "has no client port that can be asked for its figures"
-           : strncmp(row->url, "https:", 6) == 0
-               ? "speaks TLS: its figures cannot be read yet"
-               : NULL;
+           : strncmp(row->url, "https:", 6) == 0 ? "speaks TLS: its figures cannot be read yet"
+                                                 : NULL;
+}
+
+/* A screen of 80 columns has room for all figures; names take what a wider one has left. */
+static int name_width(void)
+{
+    int columns = 0;
+    int lines = 0;
+    pd_top_terminal_size(&columns, &lines);
+    int width = columns - 1 - TABLE_COLUMNS + NAME_COLUMNS_MIN;
+    return width < NAME_COLUMNS_MIN   ? NAME_COLUMNS_MIN
+           : width > NAME_COLUMNS_MAX ? NAME_COLUMNS_MAX
+                                      : width;
 }
 
 static void show_row(const struct row *row)
 {
+    const int name = name_width();
     char line[LINE];
     char texts[6][32];
     if (!row->is_known) {
         const char *why = unasked_text(row);
-        (void)snprintf(line, sizeof line, "%-12.12s %-9.9s %s", row->name, row->standing,
+        (void)snprintf(line, sizeof line, "%-*.*s %-8.8s %s", name, name, row->name, row->standing,
                        why == NULL ? "does not answer" : why);
         pd_top_terminal_line(line, false);
         return;
     }
-    (void)snprintf(line, sizeof line, "%-12.12s %-9.9s %9s %9s %11.0f %8.0f %8s %8s %8s %9s %7.0f",
-                   row->name, row->standing, number_text(commits(row), texts[0]),
+    (void)snprintf(line, sizeof line, "%-*.*s %-8.8s %7s %6s %6s %8.0f %7.0f %5s %5s %5s %4.0f",
+                   name, name, row->name, row->standing, number_text(commits(row), texts[0]),
                    number_text(rate(row, row->now.requests, row->before.requests), texts[1]),
+                   number_text(rate(row, row->now.log_batches, row->before.log_batches), texts[2]),
                    row->now.applied, row->now.pending,
-                   ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.5), texts[2]),
-                   ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.99), texts[3]),
-                   ms_text(quantile(row, &row->now.apply, &row->before.apply, 0.99), texts[4]),
-                   number_text(rate(row, row->now.log_batches, row->before.log_batches), texts[5]),
+                   ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.5), texts[3]),
+                   ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.99), texts[4]),
+                   ms_text(quantile(row, &row->now.apply, &row->before.apply, 0.99), texts[5]),
                    row->now.memory_bytes / MIB);
     pd_top_terminal_line(line, row->now.leads > 0);
 }
@@ -199,40 +215,50 @@ static const struct row *speaker(const struct top *top)
     return any;
 }
 
-static void show_head(const struct top *top)
+/* By its name; a node without one is alone, and its row says it all. */
+static const char *leader_text(struct top *top)
+{
+    const struct row *row = find_row(top, top->leader);
+    return top->leader == 0 ? "nobody" : row == NULL ? "" : row->name;
+}
+
+static void show_head(struct top *top)
 {
     const struct row *row = speaker(top);
     char line[LINE];
     char text[32];
-    (void)snprintf(line, sizeof line,
-                   "pando top   cluster %s   leader %016" PRIx64 "   every %" PRIu64 " s%s",
-                   top->cluster, top->leader, top->arguments->interval_s,
-                   pd_top_terminal_is_one() ? "   q quits" : "");
+    const char *leader = leader_text(top);
+    (void)snprintf(line, sizeof line, "pando top   %severy %" PRIu64 " s%s%.20s   cluster %s",
+                   pd_top_terminal_is_one() ? "q quits   " : "", top->arguments->interval_s,
+                   leader[0] == '\0' ? "" : "   leader ", leader, top->cluster);
     pd_top_terminal_line(line, true);
     if (top->trouble[0] != '\0') {
         (void)snprintf(line, sizeof line, "the cluster does not answer: %.400s", top->trouble);
         pd_top_terminal_line(line, false);
     }
     if (row != NULL) {
-        (void)snprintf(
-            line, sizeof line,
-            "term %.0f, %.0f changes of leader seen   revision %.0f, %.0f keys, %.1f MiB   "
-            "%s commits/s",
-            row->now.term, row->now.leader_changes, row->now.revision, row->now.keys,
-            row->now.store_bytes / MIB, number_text(commits(row), text));
+        (void)snprintf(line, sizeof line,
+                       "term %.0f, %.0f changes of leader   revision %.0f, %.0f keys, %.1f MiB   "
+                       "%s commits/s",
+                       row->now.term, row->now.leader_changes, row->now.revision, row->now.keys,
+                       row->now.store_bytes / MIB, number_text(commits(row), text));
         pd_top_terminal_line(line, false);
     }
     pd_top_terminal_line("", false);
 }
 
-static void show(const struct top *top)
+static void show(struct top *top)
 {
     char line[LINE];
+    const int name = name_width();
     pd_top_terminal_begin();
     show_head(top);
-    (void)snprintf(line, sizeof line, "%-12s %-9s %9s %9s %11s %8s %8s %8s %8s %9s %7s", "NAME",
-                   "STANDING", "COMMITS/S", "REQS/S", "APPLIED", "PENDING", "SYNC P50", "P99 ms",
-                   "APPLY 99", "SYNCS/S", "MiB");
+    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %8s %7s %11s %5s", name, "", "",
+                   "EACH", "SECOND", "", "", "", "SYNC ms", "APPLY");
+    pd_top_terminal_line(line, true);
+    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %8s %7s %5s %5s %5s %4s", name, "NAME",
+                   "STANDING", "COMMITS", "REQS", "SYNCS", "APPLIED", "PENDING", "P50", "P99",
+                   "P99", "MiB");
     pd_top_terminal_line(line, true);
     for (uint32_t i = 0; i < top->row_count; i++) {
         show_row(&top->rows[i]);
@@ -308,7 +334,7 @@ static void print_json(const struct top *top)
 
 /* -- Running ----------------------------------------------------------------------------------- */
 
-static void tell(const struct top *top)
+static void tell(struct top *top)
 {
     if (top->arguments->output == PD_OUTPUT_JSON) {
         print_json(top);
@@ -405,10 +431,11 @@ const struct pd_command pd_command_top = {
         "its client port (not over TLS yet). q ends it. Into a pipe it prints a table every\n"
         "time, or an object with -o json.\n"
         "\n"
-        "  COMMITS/S, REQS/S  of the log, and requests that reached the node's core\n"
-        "  PENDING            entries of its log that it has not applied\n"
-        "  SYNC P50, P99      of the log's syncs since the look before, milliseconds\n"
-        "  APPLY 99           of turns that applied entries\n",
+        "  COMMITS, REQS, SYNCS  each second: of the log, requests that reached the node's core,\n"
+        "                        and syncs of the log\n"
+        "  PENDING               entries of its log that it has not applied\n"
+        "  SYNC ms P50, P99      how long the log's syncs took since the look before\n"
+        "  APPLY P99             of turns that applied entries, milliseconds\n",
     .options = options,
     .examples = "pando top --data pando-dev/node-0\n"
                 "pando top --once -o json\n"

@@ -16,7 +16,7 @@ runs 0 kv put --data "$data" greeting hello
 
 # --- pando top --------------------------------------------------------------------------------------------------------
 runs 0 top --once --data "$data"
-printed "COMMITS/S"
+printed "COMMITS"
 printed "leader"
 runs 0 top --once -o json --data "$data"
 python3 - "$out" <<'PYTHON' || fail "pando top -o json"
@@ -31,7 +31,7 @@ runs 1 top --data "$work/nowhere"
 said "no node listens"
 # In a terminal: drawn in place, smaller when that is smaller, and given back at every end.
 python3 - "$PANDO" "$data" <<'PYTHON' || fail "pando top in a terminal"
-import fcntl, os, pty, select, signal, struct, sys, termios
+import fcntl, os, pty, re, select, signal, struct, sys, termios
 
 LEAVE = b"\x1b[?25h\x1b[?1049l"
 
@@ -42,7 +42,7 @@ def look(name, end, wanted):
     pid, fd = pty.fork()
     if pid == 0:
         os.execv(sys.argv[1], [sys.argv[1], "top", "--data", sys.argv[2]])
-    resize(fd, 24, 120)
+    resize(fd, 24, 80)
     seen, step = b"", 0
     while True:
         assert select.select([fd], [], [], 120)[0], f"{name}: silent"
@@ -53,12 +53,15 @@ def look(name, end, wanted):
         if not got:
             break
         seen += got
-        if step == 0 and b"COMMITS/S" in seen: # the first picture; the next is narrow
+        if step == 0 and b"P99  MiB" in seen: # the first picture has all in 80 columns; the next is narrow
+            lines = [line.decode() for line in re.sub(rb"\x1b\[[?0-9]*[a-zA-Z]", b"", seen).splitlines()]
+            assert "q quits" in lines[0] and max(map(len, lines)) < 80, lines
+            assert lines[4].endswith("PENDING   P50   P99   P99  MiB"), lines
             step, mark = 1, len(seen)
             resize(fd, 24, 20)
         elif step == 1 and b"\x1b[J" in seen[mark:]:
             last = seen[mark:]
-            if b"REQS/S" not in last[last.rfind(b"\x1b[H"):]:
+            if b"REQS" not in last[last.rfind(b"\x1b[H"):]:
                 step = 2
                 end(pid, fd)
             else:
