@@ -46,6 +46,13 @@ static bool is_pair(gnutls_x509_crt_t certificate, struct pd_span key_pem)
     return !is_read || memcmp(ids[0], ids[1], sizeof ids[0]) == 0; /* not read: told elsewhere */
 }
 
+/* PKCS #8 says so in its first line, older ones in their second. */
+static bool has_password(struct pd_span key_pem)
+{
+    static const char word[] = "ENCRYPTED";
+    return key_pem.size > 0 && memmem(key_pem.bytes, key_pem.size, word, sizeof word - 1) != NULL;
+}
+
 /* When the first of the chain ends, and whose the key is. */
 static enum pd_status read_chain(struct pd_tls_credentials *credentials,
                                  const struct pd_tls_files *files, char *text)
@@ -79,6 +86,12 @@ static enum pd_status fill(struct pd_tls_credentials *credentials, const struct 
     enum pd_status status = read_chain(credentials, files, text);
     if (status != PD_OK) {
         return status;
+    }
+    if (has_password(files->key)) {
+        (void)snprintf(text, PD_TLS_TEXT_MAX,
+                       "the key has a password, which nobody can give here. `openssl pkey -in KEY "
+                       "-out NEW` writes it without one");
+        return PD_ERR_INVALID;
     }
     gnutls_datum_t certificate = datum(files->certificate);
     gnutls_datum_t key = datum(files->key);

@@ -52,19 +52,12 @@ static bool is_same(const struct mark *left, const struct mark *right)
            left->changed.tv_nsec == right->changed.tv_nsec;
 }
 
-static bool judge(const struct stat *about, const char *path, bool is_key, char *text)
+static bool judge(const struct stat *about, const char *path, char *text)
 {
     if (!S_ISREG(about->st_mode) || about->st_size == 0 ||
         (uint64_t)about->st_size > PD_GATEWAY_CERTIFICATES_FILE_MAX) {
         (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX, "'%s' is no file of 1 byte to 1 MiB",
                        path);
-        return false;
-    }
-    if (is_key && (about->st_mode & 027) != 0) {
-        (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX,
-                       "the key '%s' has mode %03o: others may have read it. Make a new one, or "
-                       "`chmod 600 %s` if nobody has",
-                       path, (unsigned)(about->st_mode & 0777), path);
         return false;
     }
     return true;
@@ -86,6 +79,30 @@ static bool read_whole(int file, uint8_t *bytes, size_t size)
     return true;
 }
 
+static bool holds(struct pd_span bytes, const char *words)
+{
+    return memmem(bytes.bytes, bytes.size, words, strlen(words)) != NULL;
+}
+
+static bool judge_key(const struct stat *about, const char *path, struct pd_span bytes, char *text)
+{
+    if (holds(bytes, "-----BEGIN CERTIFICATE") && !holds(bytes, "PRIVATE KEY-----")) {
+        (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX,
+                       "'%s' is to be the key, and is a certificate: are --cert-file and "
+                       "--key-file swapped?",
+                       path);
+        return false;
+    }
+    if ((about->st_mode & 027) != 0) {
+        (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX,
+                       "the key '%s' has mode %03o: others may have read it. Make a new one, or "
+                       "`chmod 600 %s` if nobody has",
+                       path, (unsigned)(about->st_mode & 0777), path);
+        return false;
+    }
+    return true;
+}
+
 /* The file's bytes, to be freed. */
 static bool read_file(const char *path, bool is_key, struct mark *mark_out,
                       struct pd_span *span_out, uint8_t **bytes_out, char *text)
@@ -101,7 +118,7 @@ static bool read_file(const char *path, bool is_key, struct mark *mark_out,
         goto cleanup;
     }
     *mark_out = mark_of(&about);
-    if (!judge(&about, path, is_key, text)) {
+    if (!judge(&about, path, text)) {
         goto cleanup;
     }
     size_t size = (size_t)about.st_size;
@@ -110,6 +127,12 @@ static bool read_file(const char *path, bool is_key, struct mark *mark_out,
     if (!is_read) {
         (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX, "cannot read '%s'", path);
         pd_free(bytes);
+        goto cleanup;
+    }
+    if (is_key && !judge_key(&about, path, (struct pd_span){bytes, size}, text)) {
+        explicit_bzero(bytes, size);
+        pd_free(bytes);
+        is_read = false;
         goto cleanup;
     }
     *span_out = (struct pd_span){bytes, size};
@@ -143,9 +166,12 @@ static enum pd_status read_all(struct pd_gateway_certificates *certificates, cha
         const struct pd_tls_files files = {spans[0], spans[1], spans[2]};
         status = pd_tls_credentials_make(&files, why, credentials_out);
         if (status != PD_OK) {
-            (void)snprintf(text, PD_GATEWAY_CERTIFICATES_TEXT_MAX,
-                           "cannot use '%.100s' with '%.100s': %.200s", certificates->paths[0],
-                           certificates->paths[KEY], why);
+            const char *authorities = certificates->paths[2];
+            (void)snprintf(
+                text, PD_GATEWAY_CERTIFICATES_TEXT_MAX,
+                "cannot use '%.100s' with '%.100s'%s%.100s%s: %.200s", certificates->paths[0],
+                certificates->paths[KEY], authorities == NULL ? "" : " and '",
+                authorities == NULL ? "" : authorities, authorities == NULL ? "" : "'", why);
         }
     }
     for (uint32_t i = 0; i < FILES; i++) {

@@ -448,6 +448,9 @@ static void bad_files_are_told(void **state)
     refused(garbage, key, none, "the certificate file");
     refused(half, key, none, "the certificate file");
     refused(certificate, garbage, none, "the certificate or its key");
+    static const char secret[] = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n";
+    const struct pd_span locked = {(const uint8_t *)secret, sizeof secret - 1};
+    refused(certificate, locked, none, "openssl pkey");
     refused(certificate, tls_span(friend.key_pem), none, "the key is not the certificate's");
     refused(certificate, key, garbage, "trusted authorities");
     struct pd_tls_credentials *credentials = tls_server(&server, NULL);
