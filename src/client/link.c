@@ -226,7 +226,10 @@ enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
     if (parsed.kind == PD_LINK_UNIX) {
         return open_unix(link, parsed.path, deadline_ms);
     }
-    enum pd_status status = open_host(link, &parsed, endpoint, deadline_ms);
+    enum pd_status status = parsed.kind == PD_LINK_TLS ? pd_link_tls_look(link, config) : PD_OK;
+    if (status == PD_OK) {
+        status = open_host(link, &parsed, endpoint, deadline_ms);
+    }
     if (status == PD_OK && parsed.kind == PD_LINK_TLS) {
         const char *name = config->server_name != NULL ? config->server_name : parsed.host;
         status = pd_link_tls_open(link, config, name, deadline_ms);

@@ -1,11 +1,13 @@
 #include "client/link_tls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -18,6 +20,18 @@ static enum pd_status fail_file(struct pd_link *link, const char *what, const ch
 {
     return pd_link_fail(link, PD_ERR_INVALID, "cannot read %s '%s': %s", what, file,
                         gnutls_strerror(error));
+}
+
+enum pd_status pd_link_tls_look(struct pd_link *link, const struct pd_link_config *config)
+{
+    const char *const files[] = {config->ca_file, config->cert_file, config->key_file};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (files[i] != NULL && access(files[i], R_OK) != 0) {
+            return pd_link_fail(link, PD_ERR_INVALID, "cannot read '%s': %s", files[i],
+                                strerror(errno));
+        }
+    }
+    return PD_OK;
 }
 
 static enum pd_status load(struct pd_link *link, const struct pd_link_config *config)

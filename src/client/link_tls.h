@@ -4,6 +4,11 @@
 
 #include "client/link.h"
 
+/* Whether its files are there, before anybody is dialed. PD_ERR_INVALID: the link says which cannot
+ * be read, and why. */
+PD_NODISCARD enum pd_status pd_link_tls_look(struct pd_link *link,
+                                             const struct pd_link_config *config);
+
 /* Over the link's descriptor: the peer's certificate is checked against the authority and `name`.
  * PD_ERR_DENIED: it is not trusted, or ours is not; PD_ERR_INVALID: a file cannot be read as what
  * it should be; PD_ERR_CLOSED: what listens speaks no TLS, or hung up; PD_ERR_TIMEOUT;

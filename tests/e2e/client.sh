@@ -170,7 +170,9 @@ said "the node refuses TLS with this client"
 runs 1 kv get --endpoints "tls:127.0.0.1:$port" --ca-file "$certs/other.pem" secret
 said "the node's certificate is not trusted"
 runs 1 kv get --endpoints "tls:127.0.0.1:$port" --ca-file "$certs/none.pem" secret
-said "none.pem"
+said "cannot read '$certs/none.pem': No such file or directory"
+runs 1 kv get --endpoints "tls:127.0.0.1:1" --ca-file "$certs/none.pem" secret # nobody listens: the file comes first
+said "cannot read '$certs/none.pem'"
 runs 1 kv get --endpoints "tls:127.0.0.1:$port" --cert-file "$certs/client.pem" secret
 said "a certificate and its key go together"
 runs 1 kv get --timeout 3 --endpoints "tcp:127.0.0.1:$port" secret
