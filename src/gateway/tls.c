@@ -135,6 +135,9 @@ static enum pd_status fail(struct pd_tls *tls, int error)
     } else if (error == GNUTLS_E_NO_CERTIFICATE_FOUND) {
         /* TLS 1.2 has no word of its own for it (RFC 5246, 7.4.6). */
         (void)gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
+    } else if (error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
+               (gnutls_session_get_verify_cert_status(tls->session) & GNUTLS_CERT_EXPIRED) != 0) {
+        (void)gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_CERTIFICATE_EXPIRED);
     } else if (error != GNUTLS_E_FATAL_ALERT_RECEIVED) {
         (void)gnutls_alert_send_appropriate(tls->session, error);
     }

@@ -39,6 +39,7 @@ certificate soon ca serverAuth 5
 certificate next ca serverAuth 60
 certificate client ca clientAuth 90
 certificate foreign other clientAuth 90
+certificate past ca clientAuth -1
 
 # -- What is refused at the start -----------------------------------------------------------------
 
@@ -107,8 +108,9 @@ asks 'alert protocol version' "${client[@]}" --tls-max 1.1 "$url/version"
 asks 'certificate required' "${trust[@]}" "$url/version"
 asks 'alert handshake failure' "${trust[@]}" --tls-max 1.2 "$url/version"
 asks 'alert bad certificate' "${trust[@]}" --cert "$certs/foreign.pem" --key "$certs/foreign.key" "$url/version"
+asks 'alert certificate expired' "${trust[@]}" --cert "$certs/past.pem" --key "$certs/past.key" "$url/version"
 asks 'this port speaks TLS: use https' "http://127.0.0.1:$port/version"
-asks 'pando_client_tls_denied_total 3' "${client[@]}" "$url/metrics"
+asks 'pando_client_tls_denied_total 4' "${client[@]}" "$url/metrics"
 asks 'pando_client_tls_plain_total 1' "${client[@]}" "$url/metrics"
 timeout -k 5 240 python3 "$check" "$address" "$certs" offers >"$work/check" 2>&1 || fail "$(cat "$work/check")"
 
