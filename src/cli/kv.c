@@ -1,4 +1,5 @@
 /* pando kv put|get|del: keys of a running node. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct arguments {
     struct pd_node_options node;
     const char *key;
     const char *value;
+    bool is_read; /* the value, from standard input */
     int64_t lease;
     uint32_t output;
     bool is_prefix;
@@ -55,15 +57,38 @@ static int run_keys(const struct pd_command *command,
 
 /* -- get --------------------------------------------------------------------------------------- */
 
+/* A watch is told what is kept: its first revision. */
+static int compacted(struct pando_client *client, const struct pando_keys *keys, uint64_t revision)
+{
+    struct pando_watch *watch = NULL;
+    const struct pando_event *event = NULL;
+    enum pando_status status = PANDO_OK;
+    if (pando_watch_open(client, keys, (int64_t)revision, 0, &watch) != PANDO_OK) {
+        return pd_store_failed(client);
+    }
+    do {
+        status = pando_watch_next(watch, PD_STORE_TIMEOUT_S * UINT64_C(1000), &event);
+    } while (status == PANDO_OK && event->kind == PANDO_EVENT_LIVE);
+    int64_t first = pando_watch_compacted(watch);
+    pando_watch_close(watch);
+    return first == 0 ? pd_command_failed("revision %" PRIu64 " is compacted", revision)
+                      : pd_command_failed("revision %" PRIu64 " is compacted: read with --rev "
+                                          "%" PRId64 ", or a later one",
+                                          revision, first);
+}
+
 static int get(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
     const struct pando_keys keys = pd_store_keys(arguments->key, arguments->is_prefix);
     struct pando_result *result = NULL;
     int code = PD_EXIT_CODE_OK;
-    if (pando_get(client, &keys, (int64_t)arguments->revision, arguments->limit,
-                  arguments->is_serializable ? PANDO_SERIALIZABLE : 0, &result) != PANDO_OK) {
-        return pd_store_failed(client);
+    enum pando_status status =
+        pando_get(client, &keys, (int64_t)arguments->revision, arguments->limit,
+                  arguments->is_serializable ? PANDO_SERIALIZABLE : 0, &result);
+    if (status != PANDO_OK) {
+        return status == PANDO_COMPACTED ? compacted(client, &keys, arguments->revision)
+                                         : pd_store_failed(client);
     }
     for (size_t i = 0; i < pando_result_count(result); i++) {
         pd_store_print_record(pando_result_record(result, i), is_json(arguments),
@@ -130,17 +155,23 @@ static const struct pd_command command_get = {
 
 /* -- put --------------------------------------------------------------------------------------- */
 
-/* The word, or with "-" all of standard input. False: too long, or it cannot be read. */
-static bool value_of(const struct arguments *arguments, uint8_t *room,
-                     struct pando_bytes *value_out)
+/* The word, or with "-" all of standard input. An exit code. */
+static int value_of(const struct arguments *arguments, uint8_t *room, struct pando_bytes *value_out)
 {
-    if (strcmp(arguments->value, "-") != 0) {
+    bool is_long = false;
+    if (!arguments->is_read) {
         *value_out = pando_text(arguments->value);
-        return value_out->size <= VALUE_MAX;
+        is_long = value_out->size > VALUE_MAX;
+    } else {
+        *value_out = (struct pando_bytes){room, fread(room, 1, VALUE_MAX, stdin)};
+        is_long = value_out->size == VALUE_MAX && getc(stdin) != EOF;
+        if (ferror(stdin) != 0) {
+            return pd_command_failed("cannot read the value from standard input: %s",
+                                     strerror(errno));
+        }
     }
-    size_t size = fread(room, 1, VALUE_MAX, stdin);
-    *value_out = (struct pando_bytes){room, size};
-    return ferror(stdin) == 0 && feof(stdin) != 0;
+    return is_long ? pd_command_failed("the value is longer than %u bytes", (unsigned)VALUE_MAX)
+                   : PD_EXIT_CODE_OK;
 }
 
 static int put_value(const struct arguments *arguments, struct pando_client *client,
@@ -166,14 +197,8 @@ static int put(void *state, struct pando_client *client)
     const struct arguments *arguments = state;
     uint8_t *room = pd_alloc(VALUE_MAX);
     struct pando_bytes value = {NULL, 0};
-    int code = PD_EXIT_CODE_FAILED;
-    if (room == NULL) {
-        code = pd_command_failed("no memory");
-    } else if (!value_of(arguments, room, &value)) {
-        code = pd_command_failed("cannot read the value from standard input, or it is longer than "
-                                 "%u bytes",
-                                 (unsigned)VALUE_MAX);
-    } else {
+    int code = room == NULL ? pd_command_failed("no memory") : value_of(arguments, room, &value);
+    if (code == PD_EXIT_CODE_OK) {
         code = put_value(arguments, client, value);
     }
     pd_free(room);
@@ -202,15 +227,27 @@ static const struct pd_option put_options[] = {
 
 static const struct pd_command command_put;
 
+static bool has_marker(int count, char *const *words)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(words[i], "--") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int run_put(int count, char **words)
 {
     struct arguments arguments = ARGUMENTS_DEFAULT;
     int code = PD_EXIT_CODE_OK;
+    bool is_literal = has_marker(count, words);
     if (!pd_command_parse(&command_put, &count, words, &arguments, &code)) {
         return code;
     }
     arguments.key = words[0];
     arguments.value = words[1];
+    arguments.is_read = !is_literal && strcmp(arguments.value, "-") == 0;
     return arguments.key[0] == '\0' ? key_is_empty(&command_put)
                                     : pd_store_ask(&arguments.node, put, &arguments);
 }
@@ -221,7 +258,7 @@ static const struct pd_command command_put = {
     .summary = "set a key; '-' as the value reads it from standard input",
     .help =
         "The write is answered when it is durable, and applies once, also when the node restarts\n"
-        "meanwhile. A value that begins with '-' follows a '--'.\n",
+        "meanwhile. A value that begins with '-' follows a '--'; after it '-' is a value, too.\n",
     .options = put_options,
     .words_min = 2,
     .words_max = 2,

@@ -417,7 +417,11 @@ static enum pd_status judge(struct pd_node_client *client,
                     "the node's answer cannot be read: is it of another version?");
     }
     if (head_out->error != PD_KV_OK) {
-        return fail(client, PD_ERR_DENIED, "%s", pd_kv_error_text(head_out->error));
+        /* As docs/etcd-api.md: etcd's words name no bound. */
+        const char *bounds = head_out->error == PD_KV_ERR_TOO_LARGE
+                                 ? ": a key has at most 8 KiB, a request 8 MiB"
+                                 : "";
+        return fail(client, PD_ERR_DENIED, "%s%s", pd_kv_error_text(head_out->error), bounds);
     }
     return PD_OK;
 }

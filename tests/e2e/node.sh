@@ -78,6 +78,16 @@ output_is "$(printf 'a\tb\n\033[31m')"
 runs 0 kv get --socket "$socket" --prefix e
 output_is "$(printf 'e\\x09sc\\x0a\\x1b[1m\ta\\x09b\\x0a\\x1b[31m')"
 runs 0 kv del --socket "$socket" $'e\tsc\n\033[1m'
+runs 0 kv put --socket "$socket" bytes -- - </dev/null
+runs 0 kv get --socket "$socket" bytes
+output_is -
+head -c 8388609 /dev/zero >"$work/too-long"
+runs 1 kv put --socket "$socket" bytes - <"$work/too-long"
+said "the value is longer than 8388608 bytes"
+runs 1 kv put --socket "$socket" bytes - </
+said "from standard input: Is a directory"
+runs 1 kv put --socket "$socket" "$(printf '%9000s' k)" v
+said "a key has at most 8 KiB"
 runs 1 kv get --socket "$socket" nothing
 said "there is no key 'nothing'"
 runs 0 kv del --socket "$socket" users/ --prefix
