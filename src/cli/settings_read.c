@@ -42,6 +42,9 @@ static int take_word(const struct pd_command *command, const struct pd_settings_
         }
     } else if (!(more != NULL && more->take(more->state, cursor, text)) &&
                !pd_settings_take_flag(settings, cursor, text)) {
+        if (word[0] != '-') {
+            return pd_command_usage(command, "one word too many: '%s'", word);
+        }
         return pd_command_unknown_option(command, word);
     }
     return text[0] == '\0' ? PD_EXIT_CODE_OK : pd_command_usage(command, "%s", text);

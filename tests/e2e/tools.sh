@@ -19,6 +19,8 @@ said "options follow the command"
 runs 2 kv
 said "which of its commands?"
 said "del KEY"
+runs 2 start x
+said "one word too many: 'x'"
 for words in kv "kv put" "wal verify" run man start cluster "cluster remove" top; do
     # shellcheck disable=SC2086
     runs 0 $words --help
