@@ -189,10 +189,10 @@ static bool is_origin(const char *text)
         "went, ten a second at most; 0: of none (default: 100ms)",                                 \
         .kind = PD_SETTING_TIME, .initial = "100ms", .most = 3600000,                              \
         .takes = "a time as 100ms or 2s, 1h at most, or 0")                                        \
-    ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", true,                                \
+    ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", false,                               \
         "the size of the log's files, of a new node", .kind = PD_SETTING_SIZE, .least = 16 * MIB,  \
         .most = 1024 * MIB, .step = MIB, .takes = "whole MiB, 16MiB to 1GiB")                      \
-    ROW(store_lag, "--store-lag", PD_OPTION_TEXT, "N", true,                                       \
+    ROW(store_lag, "--store-lag", PD_OPTION_TEXT, "N", false,                                      \
         "how many entries the store may be behind the log", .kind = PD_SETTING_NUMBER,             \
         .least = LAG_MIN, .most = LAG_MAX, .takes = "a number from 100 to 60000")
 

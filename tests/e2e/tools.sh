@@ -21,6 +21,9 @@ said "which of its commands?"
 said "del KEY"
 runs 2 start x
 said "one word too many: 'x'"
+runs 0 start --help
+printed "--log-segment SIZE"
+printed "--store-lag N"
 for words in kv "kv put" "wal verify" run man start cluster "cluster remove" top; do
     # shellcheck disable=SC2086
     runs 0 $words --help
