@@ -97,8 +97,8 @@ runs 1 dev --data "$cluster" --nodes 5 --base-port "$base"
 said "a cluster of 3 nodes is here already"
 runs 2 dev --nodes 0
 said "--nodes takes 1 to 9"
-runs 1 dev --data "$work/new" --base-port 65500
-said "give 65445 at most"
+runs 2 dev --data "$work/new" --base-port 65500
+said "--base-port takes 1 to 65445"
 runs 1 dev --data "$work/$(printf 'x%.0s' {1..100})" --base-port "$base"
 said "of 103 bytes at most. Choose a shorter one with --data"
 runs 1 dev --data "$work/foreign/thesis.txt" --base-port "$base"

@@ -24,6 +24,17 @@ said "one word too many: 'x'"
 runs 0 start --help
 printed "--log-segment SIZE"
 printed "--store-lag N"
+runs 2 kv get --endpoints foo greeting
+said "'foo' is no endpoint"
+runs 2 kv get --timeout 0 greeting
+said "--timeout takes a time such as 90s, 30m, 24h, 7d: 1s to 1d"
+runs 2 cluster ticket --expires 10000d
+said "1s to 3650d"
+runs 2 kv get --endpoints "" greeting
+said "--endpoints takes a text that is not empty"
+runs 2 nope
+said "there is no command 'nope'"
+said_not "Did you mean"
 for words in kv "kv put" "wal verify" run man start cluster "cluster remove" top; do
     # shellcheck disable=SC2086
     runs 0 $words --help
