@@ -178,8 +178,11 @@ static int ask_at(const struct pd_node_options *node, const char *const *endpoin
     config.ca_file = node->ca_file;
     config.cert_file = node->cert_file;
     config.key_file = node->key_file;
-    int code = pando_client_open(&config, &client) == PANDO_OK ? ask(state, client)
-                                                               : pd_store_failed(client);
+    enum pando_status status = pando_client_open(&config, &client);
+    int code = status == PANDO_OK ? ask(state, client) : pd_store_failed(client);
+    if (status == PANDO_INVALID) {
+        code = PD_EXIT_CODE_USAGE; /* an endpoint that is none, a certificate without its key */
+    }
     pando_client_close(client);
     return code;
 }
@@ -194,7 +197,8 @@ static int ask_list(const struct pd_node_options *node, char *list,
     for (const char *one = strtok_r(list, ",", &rest); one != NULL;
          one = strtok_r(NULL, ",", &rest)) {
         if (count == PANDO_ENDPOINTS_MAX) {
-            return pd_command_failed("--endpoints: at most %d", PANDO_ENDPOINTS_MAX);
+            (void)pd_command_failed("--endpoints: at most %d", PANDO_ENDPOINTS_MAX);
+            return PD_EXIT_CODE_USAGE;
         }
         endpoints[count++] = one;
     }

@@ -173,7 +173,7 @@ runs 1 kv get --endpoints "tls:127.0.0.1:$port" --ca-file "$certs/none.pem" secr
 said "cannot read '$certs/none.pem': No such file or directory"
 runs 1 kv get --endpoints "tls:127.0.0.1:1" --ca-file "$certs/none.pem" secret # nobody listens: the file comes first
 said "cannot read '$certs/none.pem'"
-runs 1 kv get --endpoints "tls:127.0.0.1:$port" --cert-file "$certs/client.pem" secret
+runs 2 kv get --endpoints "tls:127.0.0.1:$port" --cert-file "$certs/client.pem" secret
 said "a certificate and its key go together"
 runs 1 kv get --timeout 3 --endpoints "tcp:127.0.0.1:$port" secret
 said "is not a node of Pando. If it speaks TLS, say tls:127.0.0.1:$port"
