@@ -8,6 +8,7 @@
 #include "base/assert.h"
 
 #define WORD_MAX 63u
+#define TIME_MAX 24u
 
 bool pd_option_flag(struct pd_option_cursor *cursor, const char *name)
 {
@@ -137,22 +138,55 @@ static void say_choices(const struct pd_option *option, char wrong[PD_OPTION_WRO
     }
 }
 
+/* "90s", "24h": as one would write it. */
+static void put_seconds(uint64_t seconds, char room[TIME_MAX])
+{
+    static const struct {
+        const char *unit;
+        uint64_t seconds;
+    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
+    size_t i = 0;
+    while (seconds % units[i].seconds != 0) {
+        i++;
+    }
+    (void)snprintf(room, TIME_MAX, "%" PRIu64 "%s", seconds / units[i].seconds, units[i].unit);
+}
+
+/* "takes a time such as 90s, 30m, 24h, 7d: 1s to 1d". */
+static void say_time(const struct pd_option *option, char wrong[PD_OPTION_WRONG_MAX])
+{
+    char least[TIME_MAX];
+    char most[TIME_MAX];
+    put_seconds(option->least, least);
+    put_seconds(option->most, most);
+    if (option->least == 0) {
+        (void)snprintf(least, sizeof least, "0");
+    }
+    (void)snprintf(wrong, PD_OPTION_WRONG_MAX, "%s takes a time such as 90s, 30m, 24h, 7d: %s%s%s",
+                   option->name, least, option->most == 0 ? " or more" : " to ",
+                   option->most == 0 ? "" : most);
+}
+
 static void say_what_it_takes(const struct pd_option *option, char wrong[PD_OPTION_WRONG_MAX])
 {
     static const char *const kinds[] = {
         [PD_OPTION_FLAG] = "stands alone",
-        [PD_OPTION_TEXT] = "takes a text",
+        [PD_OPTION_TEXT] = "takes a text that is not empty", /* others take any */
         [PD_OPTION_FILE] = "takes a path",
         [PD_OPTION_FOLDER] = "takes a folder",
         [PD_OPTION_NUMBER] = "takes a number",
         [PD_OPTION_SIZE] = "takes a size such as 64MiB",
-        [PD_OPTION_SECONDS] = "takes a time such as 90s, 30m, 24h, 7d",
+        [PD_OPTION_SECONDS] = "",
         [PD_OPTION_CHOICE] = "",
         [PD_OPTION_TAKE] = "",
     };
     if (option->kind == PD_OPTION_NUMBER && option->most != 0 && option->most < INT64_MAX) {
         (void)snprintf(wrong, PD_OPTION_WRONG_MAX, "%s takes %" PRIu64 " to %" PRIu64, option->name,
                        option->least, option->most);
+        return;
+    }
+    if (option->kind == PD_OPTION_SECONDS) {
+        say_time(option, wrong);
         return;
     }
     if (option->kind == PD_OPTION_CHOICE) {
@@ -282,7 +316,8 @@ void pd_nearest_offer(struct pd_nearest *nearest, const char *word)
     if (size >= 3 && strncmp(word, nearest->wanted, size) == 0) {
         distance = 1;
     }
-    unsigned bound = size < 4 ? 1 : size < 8 ? 2 : 3;
+    /* Half of its letters are another word. */
+    unsigned bound = size < 5 ? 1 : size < 8 ? 2 : 3;
     if (distance <= bound && (nearest->word == NULL || distance < nearest->distance)) {
         nearest->word = word;
         nearest->distance = distance;
