@@ -1,4 +1,5 @@
 /* pando run FILE: one module, or an application file, until its main process ends. */
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,11 +99,14 @@ static int start_module(struct pd_program *program, const struct pd_run_options 
     struct pd_wasm_process *main_process = NULL;
     enum pd_status status = pd_wasm_process_create(&program->system, &spawn, &main_process);
     pd_rights_release(rights);
+    if (status == PD_ERR_NO_MEMORY && module->memory_bytes_min > options->memory_bytes_max) {
+        return pd_command_failed("cannot start %s: its memory begins with %" PRIu64
+                                 " KiB, and --max-memory allows %" PRIu64 " bytes",
+                                 options->file, module->memory_bytes_min / 1024,
+                                 options->memory_bytes_max);
+    }
     if (status != PD_OK) {
-        return pd_command_failed("cannot start %s: %s", options->file,
-                                 status == PD_ERR_NO_MEMORY
-                                     ? "its memory begins larger than --max-memory allows"
-                                     : pd_status_text(status));
+        return pd_command_failed("cannot start %s: %s", options->file, pd_status_text(status));
     }
     pd_program_start_main(program, main_process->process);
     return PD_EXIT_CODE_OK;

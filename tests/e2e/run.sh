@@ -139,7 +139,7 @@ said proc_exit
 module() { echo "$2" >"$work/$1.wat" && wat2wasm -o "$work/$1.wasm" "$work/$1.wat"; }
 module no_start '(module (memory (export "memory") 1) (func (export "other")))'
 runs 1 run "$work/no_start.wasm"
-said _start
+said '"_start", with which a program begins: build it as a program, or export one'
 module no_memory '(module (func (export "_start")))'
 runs 0 run "$work/no_memory.wasm" # only host functions need one
 module takes '(module (memory (export "memory") 1) (func (export "_start") (param i32)))'
@@ -151,7 +151,7 @@ said unreachable
 module large '(module (memory (export "memory") 65536) (func (export "_start")))'
 runs 0 run "$work/large.wasm"
 runs 1 run --max-memory 1MiB "$work/large.wasm"
-said '--max-memory'
+said "KiB, and --max-memory allows 1048576 bytes"
 module two '(module (memory (export "memory") 1) (memory 1) (func (export "_start")))' 2>/dev/null ||
     wat2wasm --enable-multi-memory -o "$work/two.wasm" "$work/two.wat"
 runs 1 run "$work/two.wasm"
