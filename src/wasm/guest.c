@@ -93,12 +93,18 @@ enum pd_status pd_guest_create(struct pd_machine *machine, struct pd_module *mod
 static const struct pd_module_export *find_entry(struct pd_guest *guest,
                                                  const struct pd_guest_entry *entry)
 {
+    static const char start[] = "_start";
     const struct pd_module_export *export =
         pd_module_find(guest->module, entry->function, entry->function_size);
     if (export == NULL) {
-        (void)pd_call_trap(&guest->frame.call, "the module exports no function \"%.*s\"",
+        bool is_start = entry->function_size == sizeof start - 1 &&
+                        memcmp(entry->function, start, sizeof start - 1) == 0;
+        (void)pd_call_trap(&guest->frame.call, "the module exports no function \"%.*s\"%s",
                            (int)(entry->function_size < 200 ? entry->function_size : 200),
-                           entry->function);
+                           entry->function,
+                           is_start ? ", with which a program begins: build it as a program, or "
+                                      "export one"
+                                    : "");
         return NULL;
     }
     bool is_same = export->param_count == entry->param_count && export->result_count == 0;
