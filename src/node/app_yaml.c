@@ -320,7 +320,8 @@ static bool has_anchor_or_tag(struct reader *reader, const yaml_event_t *event,
 {
     if (anchor != NULL) {
         stop_reading(reader, &event->start_mark,
-                     "anchors (&name) are not supported: use `defaults` for what children share");
+                     "anchors (&name) are not supported: write each value out (an application's "
+                     "children share `defaults`)");
         return true;
     }
     if (tag != NULL) {
@@ -356,7 +357,8 @@ static void read_event(struct reader *reader, const yaml_event_t *event)
         return;
     case YAML_ALIAS_EVENT:
         stop_reading(reader, &event->start_mark,
-                     "aliases (*name) are not supported: use `defaults` for what children share");
+                     "aliases (*name) are not supported: write each value out (an application's "
+                     "children share `defaults`)");
         return;
     case YAML_DOCUMENT_START_EVENT:
         if (reader->document_count++ > 0) {

@@ -492,10 +492,11 @@ static const struct bad bad_files[] = {
      "of one mapping or list in the same column\n"},
     {"name: \xff\n", "shop.yaml:1:1: not readable as YAML: invalid leading UTF-8 octet (byte 6 of "
                      "the file)\n"},
-    {"name: &x a\n",
-     "shop.yaml:1:7: anchors (&name) are not supported: use `defaults` for what children share\n"},
+    {"name: &x a\n", "shop.yaml:1:7: anchors (&name) are not supported: write each value out (an "
+                     "application's children share `defaults`)\n"},
     {"name: *x\n",
-     "shop.yaml:1:7: aliases (*name) are not supported: use `defaults` for what children share\n"},
+     "shop.yaml:1:7: aliases (*name) are not supported: write each value out (an application's "
+     "children share `defaults`)\n"},
     {"name: !!str a\n", "shop.yaml:1:7: tags (!name) are not supported: leave it out\n"},
     {"name: a\n---\nname: b\n",
      "shop.yaml:2:1: a second document begins here: one application, one file\n"},
