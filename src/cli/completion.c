@@ -35,6 +35,23 @@ static bool is_shown(const struct pd_option *option)
     return !option->is_hidden;
 }
 
+/* The words of the two commands that take one of a list: shells, commands. */
+static bool has_words(const struct pd_command *command)
+{
+    return command == &pd_command_completion || command == &pd_command_man;
+}
+
+static void put_words(FILE *out, const struct pd_command *command)
+{
+    if (command == &pd_command_completion) {
+        put_choices(out, command->arguments);
+        return;
+    }
+    for (size_t i = 0; pd_commands[i] != NULL; i++) {
+        (void)fprintf(out, "%s%s", i == 0 ? "" : " ", pd_commands[i]->name);
+    }
+}
+
 /* -- bash -------------------------------------------------------------------------------------- */
 
 static void bash_value(FILE *out, const struct pd_command *command, const struct pd_option *option)
@@ -64,6 +81,10 @@ static void bash_words(FILE *out, const struct pd_command *command)
     (void)fprintf(out, "    ' %s') words='", command->name);
     for (size_t i = 0; command->children != NULL && command->children[i] != NULL; i++) {
         (void)fprintf(out, "%s ", pd_command_word(command->children[i]));
+    }
+    if (has_words(command)) {
+        put_words(out, command);
+        (void)fputc(' ', out);
     }
     for (const struct pd_option *at = command->options; at != NULL && at->name != NULL; at++) {
         if (is_shown(at)) {
@@ -172,6 +193,12 @@ static void zsh_command(FILE *out, const struct pd_command *command)
             }
         }
     }
+    if (has_words(command)) {
+        (void)fputs(" \\\n      '*:word:(", out);
+        put_words(out, command);
+        (void)fputs(")' ;;\n", out);
+        return;
+    }
     (void)fputs(" \\\n      '*:word:_files' ;;\n", out);
 }
 
@@ -267,6 +294,11 @@ static void print_fish(FILE *out)
         (void)snprintf(parent, sizeof parent, "%.*s",
                        blank == NULL ? 0 : (int)(blank - command->name), command->name);
         fish_word(out, parent, command);
+        if (has_words(command)) {
+            (void)fprintf(out, "complete -c pando -f -n '__pando_at \"%s\"' -a '", command->name);
+            put_words(out, command);
+            (void)fputs("'\n", out);
+        }
         for (const struct pd_option *at = command->options; at != NULL && at->name != NULL; at++) {
             if (is_shown(at)) {
                 fish_option(out, command, at);

@@ -56,6 +56,10 @@ output_is cluster
 offers pando kv ''
 printed put
 printed del
+offers pando completion z
+output_is zsh
+offers pando man clu
+output_is cluster
 offers pando kv get --pre
 output_is --prefix
 offers pando kv get --prefix users/ -o j
