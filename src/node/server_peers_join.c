@@ -168,22 +168,6 @@ static bool votes_already(const struct pd_join *join, struct pd_span members)
     return does_vote;
 }
 
-/* Whoever says a name means one member. */
-static bool is_name_anothers(const struct pd_join *join, struct pd_span members,
-                             struct pd_span name)
-{
-    struct pd_kv_reader reader;
-    struct pd_members_item item;
-    bool is_anothers = false;
-    pd_kv_reader_init(&reader, members);
-    while (name.size > 0 && pd_members_next(&reader, &item)) {
-        is_anothers = is_anothers || (item.is_listed && item.member.node != join->node &&
-                                      item.member.name.size == name.size &&
-                                      memcmp(item.member.name.bytes, name.bytes, name.size) == 0);
-    }
-    return is_anothers;
-}
-
 static bool is_taken(const struct pd_join *join, struct pd_span members)
 {
     struct pd_kv_reader reader;
@@ -221,10 +205,6 @@ static void signer_answered(struct pd_join *join, struct pd_span body)
     struct pd_kv_reader reader;
     pd_kv_reader_init(&reader, body);
     pd_replica_about_get(&reader, &about);
-    struct pd_kv_member member;
-    enum pd_status status =
-        pd_kv_member_decode(pd_kv_span(join->member, join->member_size), &member);
-    pd_assert(status == PD_OK); /* it was encoded here */
     struct pd_span members = pd_kv_span(body.bytes + reader.at, body.size - reader.at);
     if (about.version > join->limit) {
         (void)snprintf(join->refusal, sizeof join->refusal,
@@ -239,18 +219,11 @@ static void signer_answered(struct pd_join *join, struct pd_span body)
             "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
             "key too, and join as a new one",
             none);
-    } else if (!pd_members_may_sign(members, join->signer)) {
+    } else if (pd_members_may_sign(members, join->signer)) {
+        ask(join, STEP_DIRECTORY);
+    } else {
         end(join, PD_JOIN_REFUSED,
             "who signed the ticket is no member any more: ask for another one", none);
-    } else if (is_name_anothers(join, members, member.name)) {
-        (void)snprintf(
-            join->refusal, sizeof join->refusal,
-            "another member is called '%.*s': choose another name with --name, or remove "
-            "that one first (`pando cluster remove`)",
-            (int)member.name.size, (const char *)member.name.bytes);
-        end(join, PD_JOIN_REFUSED, join->refusal, none);
-    } else {
-        ask(join, STEP_DIRECTORY);
     }
 }
 
