@@ -14,6 +14,9 @@
 #include "node/members_ticket.h"
 #include "node/server_peers.h"
 
+#define PAUSE_NS 50000000L
+#define PAUSES_MAX 40u /* two seconds in all */
+
 static void take_member(struct pd_ticket *ticket, const struct pd_members_item *item)
 {
     if (ticket->count < PD_TICKET_MEMBERS_MAX && item->is_listed &&
@@ -48,6 +51,34 @@ static int print(const struct pd_ticket *ticket, const struct pd_net_identity *s
     return PD_EXIT_CODE_OK;
 }
 
+static bool is_listed(const struct pd_cluster_members *members, uint64_t node)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->items[i].member.node == node && members->items[i].is_listed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In the first moments of a cluster its leader has not told the directory yet who began it. false:
+ * client->text. */
+static bool read_members(struct pd_node_client *client, uint64_t signer,
+                         struct pd_cluster_members *members)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    for (uint32_t i = 0;; i++) {
+        if (pd_cluster_members_read(client, members) != PD_OK) {
+            return false;
+        }
+        if (is_listed(members, signer) || i == PAUSES_MAX) {
+            return true;
+        }
+        pd_cluster_members_free(members);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
                       struct pd_node_client *client)
 {
@@ -65,7 +96,7 @@ int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
     }
     pd_net_identity_init(&signer, secret);
     if (!pd_cluster_id_read(client, &cluster_id) ||
-        pd_cluster_members_read(client, &members) != PD_OK) {
+        !read_members(client, pd_members_node_of(signer.key), &members)) {
         return pd_command_failed("%s", client->text);
     }
     struct pd_ticket ticket = {.cluster_id = cluster_id,
