@@ -116,6 +116,7 @@ struct pd_process {
     bool is_started;
     uint8_t scheduler_index;        /* where it ran last */
     uint8_t lend_count;             /* waits that could have lent, up to LEND_FROM */
+    bool was_long;                  /* its last turn cost half a slice or more */
     struct pd_message *queue_first; /* messages in order, ready for selective receive */
     struct pd_message **queue_end;
     struct pd_message **scan; /* where the next look for the same tags begins; NULL: at the front */

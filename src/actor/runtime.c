@@ -104,6 +104,7 @@ static void reset(struct pd_process *process)
     process->is_started = false;
     process->scheduler_index = 0;
     process->lend_count = 0;
+    process->was_long = false;
     process->queue_first = NULL;
     process->queue_end = &process->queue_first;
     process->scan = NULL;

@@ -209,6 +209,7 @@ static enum turn_end run_behavior(struct pd_process *process, uint32_t *cost)
     uint32_t spent = 1;
     enum pd_resume_result result = process->behavior->resume(process, &spent);
     *cost += spent;
+    process->was_long = *cost >= SLICE_COST / 2;
     uint64_t slices = atomic_load_explicit(&process->slice_count, memory_order_relaxed);
     atomic_store_explicit(&process->slice_count, slices + 1, memory_order_relaxed);
     if (process->is_exit_set || result == PD_RESUME_EXIT) {
@@ -252,6 +253,17 @@ static enum turn_end take_turn(struct pd_process *process, uint32_t *cost)
     }
 }
 
+/* Somebody looks at the sockets while this one runs, which may take long (one memory.fill is one
+ * turn, whatever its size): who wakes and finds nothing to run polls. */
+static void leave_a_poller(struct pd_runtime *runtime)
+{
+    if (runtime->sockets != NULL &&
+        atomic_load_explicit(&runtime->sockets->is_open, memory_order_acquire) &&
+        atomic_load_explicit(&runtime->poller, memory_order_relaxed) == PD_SCHEDULERS_MAX) {
+        wake_one(runtime);
+    }
+}
+
 /* After this the process belongs to a queue, to whoever wakes it, or to the pool: not to be
  * touched. */
 static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *process)
@@ -261,6 +273,9 @@ static uint32_t run_one(struct pd_scheduler *scheduler, struct pd_process *proce
     process->scheduler_index = (uint8_t)scheduler->index;
     pd_trace_fold(scheduler->runtime->trace, PD_TRACE_SCHEDULE, process->pid,
                   pd_runqueue_count(&scheduler->queue), process->environment->id);
+    if (process->was_long) {
+        leave_a_poller(scheduler->runtime);
+    }
     switch (take_turn(process, &cost)) {
     case TURN_YIELD:
         yield(scheduler, process);

@@ -50,7 +50,7 @@ uint64_t pd_addresses_digest(const struct ifaddrs *list)
     return digest;
 }
 
-/* False: no memory or files; then nothing is known to have changed. */
+/* False: no memory or files. */
 static bool look(uint64_t *digest_out)
 {
     struct ifaddrs *list = NULL;
@@ -93,7 +93,10 @@ bool pd_addresses_have_changed(struct pd_addresses *addresses)
     /* What it says is asked for below, all of it: also what there was no room for (ENOBUFS). */
     while (recv(addresses->file, bytes, sizeof bytes, MSG_DONTWAIT | MSG_TRUNC) > 0) {
     }
-    if (!look(&digest) || digest == addresses->seen) {
+    if (!look(&digest)) {
+        return true; /* the word is taken, and nobody gives it again */
+    }
+    if (digest == addresses->seen) {
         return false;
     }
     addresses->seen = digest;

@@ -402,9 +402,12 @@ static void on_due(uv_poll_t *timer, int status, int events)
 static void on_moves(uv_poll_t *poll, int status, int events)
 {
     struct pd_udp *udp = poll->data;
-    (void)status;
     (void)events;
-    if (pd_addresses_have_changed(&udp->addresses)) {
+    bool have_changed = pd_addresses_have_changed(&udp->addresses);
+    if (status != 0) { /* there were too many words (ENOBUFS): libuv has stopped at the error */
+        (void)uv_poll_start(poll, UV_READABLE, on_moves);
+    }
+    if (have_changed) {
         udp->counters.moves++;
         if (udp->user.moved != NULL) {
             udp->user.moved(udp->user.state, pd_host_now_ns(udp->config.host));

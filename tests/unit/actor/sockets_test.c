@@ -26,6 +26,7 @@
 #define TICKS PD_TEST_EFFORT(200u, 50u)
 #define TICK_NS 50000u
 #define LIMIT_S 200
+#define LONG_ROUNDS 20u
 
 struct world {
     struct pd_real_host *host;
@@ -172,22 +173,29 @@ static struct end *end_create(struct world *world, struct pd_socket *socket)
     return end;
 }
 
-/* Two who answer each other; the pid of one. The test's own thread must not wait for events. */
-static uint64_t spawn_pair(struct world *world)
+/* The test's own thread must not wait for events. */
+static void connect_pair(struct world *world, struct pd_socket **near_out,
+                         struct pd_socket **far_out)
 {
     const struct pd_sockets_ops *ops = world->sockets->ops;
     struct pd_socket_address address = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     struct pd_socket_address peer;
     struct pd_socket *listener = NULL;
-    struct pd_socket *near = NULL;
-    struct pd_socket *far = NULL;
     assert_int_equal(ops->listen(world->sockets, 1, &address, true, &listener), 0);
     assert_int_equal(ops->local_address(listener, &address), 0);
-    assert_int_equal(ops->connect(world->sockets, 1, &address, &near), 0);
-    while (ops->accept(listener, &far, &peer) == PD_SOCKET_AGAIN) {
+    assert_int_equal(ops->connect(world->sockets, 1, &address, near_out), 0);
+    while (ops->accept(listener, far_out, &peer) == PD_SOCKET_AGAIN) {
         pause_shortly();
     }
     ops->close(listener);
+}
+
+/* Two who answer each other; the pid of one. */
+static uint64_t spawn_pair(struct world *world)
+{
+    struct pd_socket *near = NULL;
+    struct pd_socket *far = NULL;
+    connect_pair(world, &near, &far);
     struct end *first = end_create(world, near);
     struct end *second = end_create(world, far);
     write_byte(first);
@@ -263,6 +271,50 @@ static void end_counting(struct pd_process *process)
 static const struct pd_behavior counting = {
     .name = "counting", .resume = count_messages, .destroy = end_counting};
 
+/* --- Who runs long ---------------------------------------------------------------------------- */
+
+/* The first byte costs it a slice. In the turn of the second one it stays until somebody else has
+ * read a byte. */
+static enum pd_resume_result stay(struct pd_process *self, uint32_t *cost_out)
+{
+    struct end *end = self->data;
+    const struct pd_sockets_ops *ops = end->world->sockets->ops;
+    uint8_t byte = 0;
+    size_t count = 0;
+    *cost_out = 1;
+    (void)pd_process_drain(self);
+    if (ops->read(end->socket, &byte, 1, false, &count) == 0) {
+        *cost_out = 100000;
+        uint64_t others = atomic_load(&end->world->bytes);
+        time_t until = time(NULL) + LIMIT_S / 10;
+        bool is_last = atomic_fetch_add(&end->world->messages, 1) % 2 == 1;
+        while (is_last && atomic_load(&end->world->bytes) == others) {
+            if (time(NULL) >= until) {
+                atomic_fetch_add(&end->world->wrong, 1);
+                return PD_RESUME_EXIT;
+            }
+        }
+        if (is_last) {
+            return PD_RESUME_EXIT;
+        }
+    }
+    end->wait.process = self;
+    end->wait.events = PD_SOCKET_READABLE;
+    (void)ops->wait(end->socket, &end->wait);
+    return PD_RESUME_WAIT;
+}
+
+static const struct pd_behavior staying = {
+    .name = "staying", .resume = stay, .destroy = end_answering};
+
+static void send_byte(struct world *world, struct pd_socket *socket)
+{
+    const struct pd_span part = {.bytes = (const uint8_t *)"x", .size = 1};
+    size_t count = 0;
+    assert_int_equal(world->sockets->ops->write(socket, &part, 1, &count), 0);
+    assert_int_equal(count, 1);
+}
+
 /* --- Tests ------------------------------------------------------------------------------------ */
 
 static void everybody_is_woken(uint32_t threads)
@@ -313,11 +365,41 @@ static void one_of_four_threads_polls(void **state)
     everybody_is_woken(4);
 }
 
+/* The thread that polls runs who waits there. If that may take long another one polls meanwhile. */
+static void a_long_turn_makes_no_socket_deaf(void **state)
+{
+    (void)state;
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    open_world(world, 2);
+    for (uint32_t i = 0; i < LONG_ROUNDS; i++) {
+        struct pd_socket *heavy[2] = {NULL, NULL};
+        struct pd_socket *light[2] = {NULL, NULL};
+        connect_pair(world, &heavy[0], &heavy[1]);
+        connect_pair(world, &light[0], &light[1]);
+        (void)spawn(world, &staying, end_create(world, heavy[1]));
+        (void)spawn(world, &answering, end_create(world, light[1]));
+        send_byte(world, heavy[0]);
+        await_count(&world->messages, 2 * (uint64_t)i + 1);
+        pause_shortly(); /* both threads find nothing to do: if not, there is nothing to see */
+        send_byte(world, heavy[0]);
+        await_count(&world->messages, 2 * (uint64_t)i + 2);
+        send_byte(world, light[0]);
+        await_count(&world->bytes, (uint64_t)i + 1);
+        world->sockets->ops->close(heavy[0]);
+        world->sockets->ops->close(light[0]);
+        await_processes(world, 0);
+    }
+    close_world(world);
+    free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_runs_and_polls),
         cmocka_unit_test(one_of_four_threads_polls),
+        cmocka_unit_test(a_long_turn_makes_no_socket_deaf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
