@@ -20,13 +20,7 @@
 
 static sigset_t taken_over(void)
 {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    if (pd_host_hangup_ends()) {
-        (void)sigaddset(&set, SIGHUP);
-    }
+    sigset_t set = pd_host_ending_signals();
     (void)sigaddset(&set, SIGCHLD);
     return set;
 }

@@ -17,6 +17,7 @@
 #include "cli/signals.h"
 #include "cli/test.h"
 #include "client/node_client.h"
+#include "host/hangup.h"
 #include "node/app_run.h"
 #include "node/control.h"
 #include "node/crash_report.h"
@@ -383,12 +384,8 @@ void pd_run_end(void)
 /* The compiler's threads stay: signals are for others, here as in a run. */
 int pd_run_check(const struct pd_run_options *options)
 {
-    sigset_t held;
+    const sigset_t held = pd_host_ending_signals();
     sigset_t before;
-    sigemptyset(&held);
-    sigaddset(&held, SIGINT);
-    sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGHUP);
     int masked = pthread_sigmask(SIG_BLOCK, &held, &before);
     pd_assert(masked == 0);
     int result = PD_EXIT_CODE_FAILED;

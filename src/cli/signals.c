@@ -16,13 +16,7 @@ static _Atomic(struct pd_program *) watched_program;
 
 static sigset_t watched(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    if (pd_host_hangup_ends()) {
-        sigaddset(&set, SIGHUP);
-    }
+    sigset_t set = pd_host_ending_signals();
     sigaddset(&set, SIGUSR2); /* ours: the watcher shall end */
     return set;
 }

@@ -23,14 +23,8 @@
 /* Nothing to run yet: it keeps its place until somebody ends it. */
 static int wait_for_signal(void)
 {
-    sigset_t set;
+    sigset_t set = pd_host_ending_signals();
     int number = 0;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    if (pd_host_hangup_ends()) {
-        sigaddset(&set, SIGHUP);
-    }
     while (sigwait(&set, &number) != 0) {
     }
     return PD_EXIT_CODE_OK;
