@@ -178,9 +178,8 @@ static int name_width(void)
                                       : width;
 }
 
-static void show_row(const struct row *row)
+static void show_row(const struct row *row, int name)
 {
-    const int name = name_width();
     char line[LINE];
     char texts[6][32];
     if (!row->is_known) {
@@ -261,7 +260,7 @@ static void show(struct top *top)
                    "P99", "MiB");
     pd_top_terminal_line(line, true);
     for (uint32_t i = 0; i < top->row_count; i++) {
-        show_row(&top->rows[i]);
+        show_row(&top->rows[i], name);
     }
     if (!pd_top_terminal_is_one() && !top->arguments->is_once) {
         pd_top_terminal_line("", false);
