@@ -469,6 +469,11 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
     };
 }
 
+uint64_t pd_kv_state_time(const struct pd_kv *kv)
+{
+    return kv->meta.state_time_ns;
+}
+
 void pd_kv_check(const struct pd_kv *kv)
 {
     pd_kv_overlay_check(&kv->overlay);

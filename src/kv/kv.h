@@ -265,6 +265,8 @@ struct pd_kv_status {
     uint32_t wanted_version; /* after FAILED: of the cluster, and beyond version_max; 0: not so */
 };
 void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
+/* Its state_time_ns alone. */
+uint64_t pd_kv_state_time(const struct pd_kv *kv);
 
 /* The next deadline in state time, UINT64_MAX when there is none. When the leader's state time
  * has reached it, it proposes what pd_kv_expiry_command writes: one lease or session that is due

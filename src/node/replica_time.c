@@ -31,25 +31,23 @@ void pd_replica_state_time_given(struct pd_replica *replica)
 
 uint64_t pd_replica_since_state_time(const struct pd_replica *replica)
 {
-    struct pd_kv_status kv;
-    pd_kv_status(replica->kv, &kv);
+    uint64_t applied_ns = pd_kv_state_time(replica->kv);
     if (replica->role == PD_RAFT_LEADER && replica->is_serving) {
         uint64_t now_ns = pd_replica_state_time(replica);
-        return now_ns > kv.state_time_ns ? now_ns - kv.state_time_ns : 0;
+        return now_ns > applied_ns ? now_ns - applied_ns : 0;
     }
     /* One that came with a snapshot, or was here at the start: nobody knows since when. */
-    return !replica->has_seen_time || kv.state_time_ns != replica->time_seen_ns
+    return !replica->has_seen_time || applied_ns != replica->time_seen_ns
                ? 0
                : at_most_a_step(replica, replica->now_ns - replica->time_seen_clock_ns);
 }
 
 void pd_replica_state_time_seen(struct pd_replica *replica)
 {
-    struct pd_kv_status kv;
-    pd_kv_status(replica->kv, &kv);
-    if (!replica->has_seen_time || kv.state_time_ns != replica->time_seen_ns) {
+    uint64_t applied_ns = pd_kv_state_time(replica->kv);
+    if (!replica->has_seen_time || applied_ns != replica->time_seen_ns) {
         replica->has_seen_time = true;
-        replica->time_seen_ns = kv.state_time_ns;
+        replica->time_seen_ns = applied_ns;
         replica->time_seen_clock_ns = replica->now_ns;
     }
 }
