@@ -19,6 +19,8 @@
 #include "store/memory.h"
 #include "store/rocks.h"
 
+#define PAGE 4096u
+
 static char folder[64];
 static char text[PD_STORE_ROCKS_TEXT_MAX];
 
@@ -77,18 +79,13 @@ static void apply_both(struct pd_store *left, struct pd_store *right, struct pd_
     assert_int_equal(right->ops->apply(right, writes, count, index), PD_OK);
 }
 
-static void expect_equal_scans(struct pd_store *left, struct pd_store *right,
-                               struct pd_random *random)
+/* Of one range, into `room` bytes, at most PAGE. What both say. */
+static enum pd_status expect_equal_pages(struct pd_store *left, struct pd_store *right,
+                                         struct pd_span from, struct pd_span to, bool descending,
+                                         size_t room, uint32_t rows)
 {
-    static uint8_t left_room[4096];
-    static uint8_t right_room[4096];
-    uint8_t low = (uint8_t)pd_random_below(random, 256);
-    uint8_t high = (uint8_t)pd_random_below(random, 256);
-    struct pd_span from = {&low, low == 0 ? 0 : 1};
-    struct pd_span to = {&high, high == 0 ? 0 : 1};
-    bool descending = pd_random_below(random, 2) == 0;
-    size_t room = 64 + (size_t)pd_random_below(random, sizeof left_room - 64);
-    uint32_t rows = (uint32_t)pd_random_below(random, 20);
+    static uint8_t left_room[PAGE];
+    static uint8_t right_room[PAGE];
     struct pd_store_page a = {.bytes = left_room, .bytes_max = room, .rows_max = rows};
     struct pd_store_page b = {.bytes = right_room, .bytes_max = room, .rows_max = rows};
     enum pd_status status = left->ops->scan(left, from, to, descending, &a);
@@ -97,6 +94,20 @@ static void expect_equal_scans(struct pd_store *left, struct pd_store *right,
     assert_int_equal(a.size, b.size);
     assert_int_equal(a.is_complete, b.is_complete);
     assert_memory_equal(left_room, right_room, a.size);
+    return status;
+}
+
+static void expect_equal_scans(struct pd_store *left, struct pd_store *right,
+                               struct pd_random *random)
+{
+    uint8_t low = (uint8_t)pd_random_below(random, 256);
+    uint8_t high = (uint8_t)pd_random_below(random, 256);
+    struct pd_span from = {&low, low == 0 ? 0 : 1};
+    struct pd_span to = {&high, high == 0 ? 0 : 1};
+    bool descending = pd_random_below(random, 2) == 0;
+    size_t room = 64 + (size_t)pd_random_below(random, PAGE - 64);
+    uint32_t rows = (uint32_t)pd_random_below(random, 20);
+    (void)expect_equal_pages(left, right, from, to, descending, room, rows);
 }
 
 static void rows_are_those_of_the_store_in_memory(void **state)
@@ -205,8 +216,6 @@ static void change_some_rows(struct pd_store *left, struct pd_store *right,
 static void expect_equal_ranges(struct pd_store *left, struct pd_store *right,
                                 struct pd_random *random)
 {
-    static uint8_t left_room[4096];
-    static uint8_t right_room[4096];
     uint8_t low[8] = {0};
     uint8_t high[8] = {0};
     struct pd_span from = random_row(random, low);
@@ -218,17 +227,8 @@ static void expect_equal_ranges(struct pd_store *left, struct pd_store *right,
         to = (struct pd_span){high, size};
     }
     bool descending = pd_random_below(random, 4) == 0;
-    struct pd_store_page a = {.bytes = left_room,
-                              .bytes_max = sizeof left_room,
-                              .rows_max = (uint32_t)pd_random_below(random, 4)};
-    struct pd_store_page b = a;
-    b.bytes = right_room;
-    assert_int_equal(left->ops->scan(left, from, to, descending, &a), PD_OK);
-    assert_int_equal(right->ops->scan(right, from, to, descending, &b), PD_OK);
-    assert_int_equal(a.row_count, b.row_count);
-    assert_int_equal(a.is_complete, b.is_complete);
-    assert_int_equal(a.size, b.size);
-    assert_memory_equal(left_room, right_room, a.size);
+    uint32_t rows = (uint32_t)pd_random_below(random, 4);
+    assert_int_equal(expect_equal_pages(left, right, from, to, descending, PAGE, rows), PD_OK);
 }
 
 /* In memory, in files with a filter of groups, and in those of a store that had none. */
