@@ -503,7 +503,7 @@ static const struct pd_store_ops ops = {
 struct pd_store_rocks_config pd_store_rocks_config_default(void)
 {
     return (struct pd_store_rocks_config){.cache_bytes = 32u << 20,
-                                          .write_buffer_bytes = 8u << 20,
+                                          .write_buffer_bytes = 16u << 20,
                                           .open_files_max = 512,
                                           .background_jobs = 2};
 }
