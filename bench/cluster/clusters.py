@@ -182,3 +182,14 @@ class Pando(Cluster):
     def command(self, node):
         return [self.program, "start", "--data", os.path.join(self.folder, f"node-{node}"), "--listen-client",
                 f"127.0.0.1:{self.ports[node]}", "--quiet"]
+
+
+class Floor(Cluster):
+    """The etcd API with nothing behind it (floor.c): what the load and gRPC themselves allow."""
+    name = "floor"
+
+    def command(self, node):
+        return [self.program, str(self.ports[node])]
+
+    def endpoints(self):
+        return f"127.0.0.1:{self.ports[0]}"

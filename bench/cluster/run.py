@@ -17,7 +17,7 @@ import time
 
 import failover
 import load
-from clusters import Etcd, Pando
+from clusters import Etcd, Floor, Pando
 
 MORE_IS_BETTER = {"ops/s"}
 READ = "AA"  # as in etcd's own documents, but the key is there
@@ -105,6 +105,30 @@ def measure_rows(etcd, pando, options, lines):
         lines.extend(mine.values())
 
 
+def measure_floor(etcd, pando, options, lines):
+    """What the load reaches when nothing is behind the API, beside both: how much of a goal is left to reach."""
+    floor = Floor(options.floor, os.path.join(os.path.dirname(pando.folder), Floor.name), 1)
+    floor.start_all()
+    try:
+        etcd.put(READ.encode(), b"v" * 256)
+        pando.put(READ.encode(), b"v" * 256)
+        for row in [row for row in rows(1, options.scale) if row.goal]:
+            rates, cpu = {}, {}
+            for _ in range(options.rounds):
+                for cluster in (floor, etcd, pando):
+                    figures = load.run(options.benchmark, cluster, row.clients, row.connections, row.ops, row.arguments)
+                    rates.setdefault(cluster.name, []).append(figures.rate)
+                    cpu.setdefault(cluster.name, []).append(figures.cpu)
+            rate = {name: statistics.median(values) for name, values in rates.items()}
+            cost = {name: statistics.median(values) for name, values in cpu.items()}
+            print(f"  {row.name}, nothing behind the API: {rate['floor']:,.0f}/s, {cost['floor']:.1f} us/op; "
+                  f"etcd {rate['etcd']:,.0f}/s, {cost['etcd']:.1f}; pando {rate['pando']:,.0f}/s, {cost['pando']:.1f}: "
+                  f"the most that can be reached is {rate['floor'] / rate['etcd']:.2f} in rate, "
+                  f"{cost['etcd'] / cost['floor']:.2f} in cpu", flush=True)
+    finally:
+        floor.stop()
+
+
 def measure_keys(etcd, pando, options, lines):
     """Memory and the time of a start, with many keys."""
     label = f"{options.keys:,} keys, 1 node"
@@ -169,8 +193,9 @@ def main():
     parser.add_argument("--pando", required=True)
     parser.add_argument("--etcd", required=True)
     parser.add_argument("--benchmark", required=True, help="etcd's tools/benchmark")
+    parser.add_argument("--floor", required=True, help="gateway-floor")
     parser.add_argument("--folder", required=True, help="on a disk: both write there")
-    parser.add_argument("--only", default="one,three,keys,failover", help="parts, with commas between")
+    parser.add_argument("--only", default="one,floor,three,keys,failover", help="parts, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the operations of a round")
     parser.add_argument("--keys", type=int, default=100000)
@@ -182,14 +207,15 @@ def main():
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}, "
           f"load average {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-cluster-", dir=options.folder) as top:
-        plan = (("one", 1, measure_rows), ("keys", 1, measure_keys), ("three", 3, measure_rows),
+        plan = (("one", 1, measure_rows), ("floor", 1, measure_floor), ("keys", 1, measure_keys), ("three", 3, measure_rows),
                 ("failover", 3, measure_failover))
         for part, nodes, measure in plan:
             if part in parts:
                 with_clusters(options, nodes, top,
                               lambda etcd, pando, measure=measure: measure(etcd, pando, options, lines))
-    print()
-    print_table(lines)
+    if lines:
+        print()
+        print_table(lines)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump([{"what": line.name, "measure": line.measure, "etcd": line.etcd, "pando": line.pando}
