@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/host_files.h"
 #include "base/status.h"
 
 #define PD_TIME_NEVER UINT64_MAX
@@ -73,9 +74,10 @@ struct pd_host_ops {
     bool (*event_wait)(struct pd_host *host, struct pd_event *event, uint64_t deadline_ns);
     void (*event_set)(struct pd_host *host, struct pd_event *event);
 
-    /* Write all bytes to the program's standard output (1) or error (2). PD_ERR_IO: it is
-     * closed. */
-    enum pd_status (*output)(struct pd_host *host, int stream, const uint8_t *bytes, size_t size);
+    /* Write all bytes to the program's standard output (1) or error (2). What the system says
+     * when not all were taken: PD_FILE_PIPE, PD_FILE_NOSPC, PD_FILE_IO, ... */
+    enum pd_file_error (*output)(struct pd_host *host, int stream, const uint8_t *bytes,
+                                 size_t size);
 };
 
 struct pd_host {

@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/spin.h"
+#include "host/files_posix.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LOW_PRIORITY_NICE 5
@@ -241,8 +242,8 @@ static void helper_main(void *argument)
 
 /* --- Output ----------------------------------------------------------------------------------- */
 
-static enum pd_status real_output(struct pd_host *host, int stream, const uint8_t *bytes,
-                                  size_t size)
+enum pd_file_error pd_real_host_output(struct pd_host *host, int stream, const uint8_t *bytes,
+                                       size_t size)
 {
     (void)host;
     pd_assert(stream == STDOUT_FILENO || stream == STDERR_FILENO);
@@ -256,12 +257,12 @@ static enum pd_status real_output(struct pd_host *host, int stream, const uint8_
                 (void)sched_yield();
                 continue;
             }
-            return PD_ERR_IO;
+            return pd_files_error(errno);
         }
         bytes += written;
         size -= (size_t)written;
     }
-    return PD_OK;
+    return PD_FILE_OK;
 }
 
 static const struct pd_host_ops real_ops = {
@@ -274,7 +275,7 @@ static const struct pd_host_ops real_ops = {
     .thread_join = real_thread_join,
     .event_wait = real_event_wait,
     .event_set = real_event_set,
-    .output = real_output,
+    .output = pd_real_host_output,
 };
 
 /* --- Life ------------------------------------------------------------------------------------- */

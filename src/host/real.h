@@ -19,6 +19,10 @@ PD_NODISCARD enum pd_status pd_real_host_create(uint32_t helper_count, uint32_t 
  * call delays it. */
 void pd_real_host_destroy(struct pd_real_host *host);
 
+/* The `output` of this host, which the deterministic one shares; `host` is not looked at. */
+enum pd_file_error pd_real_host_output(struct pd_host *host, int stream, const uint8_t *bytes,
+                                       size_t size);
+
 struct pd_host *pd_real_host_interface(struct pd_real_host *host);
 
 /* Processors this process may use, at least 1 (affinity and cgroup quota). */

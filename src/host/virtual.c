@@ -1,10 +1,8 @@
 #include "host/virtual.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "base/assert.h"
 #include "base/list.h"
+#include "host/real.h"
 
 #define START_NS UINT64_C(1000000000)
 /* so that START_NS is 2000-01-01 00:00:00 UTC */
@@ -74,24 +72,6 @@ static void virtual_event_set(struct pd_host *host, struct pd_event *event)
     event->word = 1;
 }
 
-static enum pd_status virtual_output(struct pd_host *host, int stream, const uint8_t *bytes,
-                                     size_t size)
-{
-    (void)host;
-    while (size > 0) {
-        ssize_t written = write(stream, bytes, size);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written < 0) {
-            return PD_ERR_IO;
-        }
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return PD_OK;
-}
-
 static const struct pd_host_ops virtual_ops = {
     .now_ns = virtual_now_ns,
     .wall_ns = virtual_wall_ns,
@@ -102,7 +82,7 @@ static const struct pd_host_ops virtual_ops = {
     .thread_join = virtual_thread_join,
     .event_wait = virtual_event_wait,
     .event_set = virtual_event_set,
-    .output = virtual_output,
+    .output = pd_real_host_output,
 };
 
 void pd_virtual_host_init(struct pd_virtual_host *host, uint64_t seed, struct pd_trace *trace)

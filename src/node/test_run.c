@@ -63,12 +63,12 @@ static void capture_bytes(struct pd_test_capture *capture, const void *bytes, si
     pd_spin_unlock(&capture->lock);
 }
 
-static enum pd_status capture_write(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
-                                    size_t size)
+static enum pd_file_error capture_write(struct pd_output_sink *sink, int stream,
+                                        const uint8_t *bytes, size_t size)
 {
     struct pd_test_capture *capture = (struct pd_test_capture *)sink;
     capture_bytes(capture, bytes, size);
-    return capture->host == NULL ? PD_OK
+    return capture->host == NULL ? PD_FILE_OK
                                  : capture->host->ops->output(capture->host, stream, bytes, size);
 }
 

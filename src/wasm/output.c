@@ -8,10 +8,11 @@
 /* One write to the sink at most this long; it is also the room for adding tags. */
 #define BATCH_SIZE 65536u
 
-static enum pd_status emit(const struct pd_output_route *route, const uint8_t *bytes, size_t size)
+static enum pd_file_error emit(const struct pd_output_route *route, const uint8_t *bytes,
+                               size_t size)
 {
     if (size == 0) {
-        return PD_OK;
+        return PD_FILE_OK;
     }
     if (route->sink != NULL) {
         return route->sink->write(route->sink, route->stream, bytes, size);
@@ -40,15 +41,15 @@ struct batch {
     const struct pd_output_route *route;
     uint8_t *room;
     size_t used;
-    enum pd_status status;
+    enum pd_file_error error;
 };
 
 static void batch_flush(struct batch *batch)
 {
-    enum pd_status status = emit(batch->route, batch->room, batch->used);
+    enum pd_file_error error = emit(batch->route, batch->room, batch->used);
     batch->used = 0;
-    if (batch->status == PD_OK) {
-        batch->status = status;
+    if (batch->error == PD_FILE_OK) {
+        batch->error = error;
     }
 }
 
@@ -133,24 +134,32 @@ static size_t write_lines(struct pd_output *output, struct batch *batch, const u
     return taken;
 }
 
-enum pd_status pd_output_write(struct pd_output *output, const struct pd_output_route *route,
-                               const uint8_t *bytes, size_t size)
+/* Without memory for more: the open line and what follows leave as they are. */
+static enum pd_file_error write_apart(struct pd_output *output, const struct pd_output_route *route,
+                                      const uint8_t *bytes, size_t size)
 {
-    struct batch batch = {.route = route, .status = PD_OK};
+    enum pd_file_error error = pd_output_flush(output, route);
+    enum pd_file_error next = emit(route, bytes, size);
+    return error != PD_FILE_OK ? error : next;
+}
+
+enum pd_file_error pd_output_write(struct pd_output *output, const struct pd_output_route *route,
+                                   const uint8_t *bytes, size_t size)
+{
+    struct batch batch = {.route = route, .error = PD_FILE_OK};
     size_t taken = 0;
     if (is_plain(output, route)) {
         for (taken = size; taken > 0 && bytes[taken - 1] != '\n'; taken--) {
         }
-        batch.status = emit(route, bytes, taken);
+        batch.error = emit(route, bytes, taken);
     }
     size_t rest = size - taken;
     if (memchr(bytes + taken, '\n', rest) != NULL ||
         output->held_size + rest > PD_OUTPUT_LINE_MAX) {
         batch.room = pd_alloc(2 * (size_t)BATCH_SIZE);
         if (batch.room == NULL) {
-            (void)pd_output_flush(output, route);
-            (void)emit(route, bytes + taken, rest);
-            return PD_ERR_NO_MEMORY;
+            enum pd_file_error error = write_apart(output, route, bytes + taken, rest);
+            return batch.error != PD_FILE_OK ? batch.error : error;
         }
         taken += write_lines(output, &batch, bytes + taken, rest);
         batch_flush(&batch);
@@ -159,34 +168,31 @@ enum pd_status pd_output_write(struct pd_output *output, const struct pd_output_
     if (output->held_size == 0) {
         drop_held(output); /* an idle guest holds no buffer */
     }
-    if (batch.status != PD_OK) {
+    if (batch.error != PD_FILE_OK) {
         drop_held(output);
-        return batch.status;
+        return batch.error;
     }
-    if (!hold(output, bytes + taken, size - taken)) {
-        (void)pd_output_flush(output, route);
-        (void)emit(route, bytes + taken, size - taken);
-        return PD_ERR_NO_MEMORY;
-    }
-    return PD_OK;
+    return hold(output, bytes + taken, size - taken)
+               ? PD_FILE_OK
+               : write_apart(output, route, bytes + taken, size - taken);
 }
 
-enum pd_status pd_output_flush(struct pd_output *output, const struct pd_output_route *route)
+enum pd_file_error pd_output_flush(struct pd_output *output, const struct pd_output_route *route)
 {
-    enum pd_status status = PD_OK;
+    enum pd_file_error error = PD_FILE_OK;
     if (output->held_size > 0) {
         uint8_t *room = tag_size(route) == 0 ? NULL : pd_alloc(tag_size(route) + output->held_size);
         if (room == NULL) {
-            status = emit(route, output->held, output->held_size);
+            error = emit(route, output->held, output->held_size);
         } else {
             size_t size = put_tag(room, route);
             memcpy(room + size, output->held, output->held_size);
-            status = emit(route, room, size + output->held_size);
+            error = emit(route, room, size + output->held_size);
             pd_free(room);
         }
     }
     drop_held(output);
-    return status;
+    return error;
 }
 
 void pd_output_deinit(struct pd_output *output)

@@ -18,14 +18,15 @@
 #include <stdint.h>
 
 #include "base/host.h"
+#include "base/host_files.h"
 
 #define PD_OUTPUT_LINE_MAX 65536u
 
 /* Where lines go instead of the host's streams, for those who capture a guest's output. Called on
  * scheduler threads; calls for one guest are in order. */
 struct pd_output_sink {
-    enum pd_status (*write)(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
-                            size_t size);
+    enum pd_file_error (*write)(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
+                                size_t size);
 };
 
 struct pd_output {
@@ -44,14 +45,14 @@ struct pd_output_route {
 
 /* Take `size` bytes. Long writes leave in batches of bounded size.
  *
- * PD_OK             all were taken.
- * PD_ERR_IO         the stream is closed; the bytes are lost.
- * PD_ERR_NO_MEMORY  the open line could not be held; it was written as it is. */
-enum pd_status pd_output_write(struct pd_output *output, const struct pd_output_route *route,
-                               const uint8_t *bytes, size_t size);
+ * PD_FILE_OK  all were taken. Without memory to hold an open line they were written as they are.
+ * any other   what the sink said first: bytes are lost. Tell the guest. */
+enum pd_file_error pd_output_write(struct pd_output *output, const struct pd_output_route *route,
+                                   const uint8_t *bytes, size_t size);
 
-/* Write the open line, if there is one, as it is: no newline is added. */
-enum pd_status pd_output_flush(struct pd_output *output, const struct pd_output_route *route);
+/* Write the open line, if there is one, as it is: no newline is added. What the sink says; nothing
+ * is held afterwards. */
+enum pd_file_error pd_output_flush(struct pd_output *output, const struct pd_output_route *route);
 
 void pd_output_deinit(struct pd_output *output);
 

@@ -167,7 +167,9 @@ enum pd_call_result pd_wasi_fd_close(struct pd_call *call)
     if (taken.kind == WASI_FD_OUTPUT) {
         struct pd_output_route route =
             pd_wasi_route(wasi, pd_guest_host(call->guest), taken.stream);
-        (void)pd_output_flush(&wasi->lines[taken.stream - 1], &route);
+        error = pd_output_flush(&wasi->lines[taken.stream - 1], &route);
+        pd_wasi_fd_release(wasi->config->files, &taken); /* closed, even where that failed */
+        return pd_wasi_answer(call, error);
     }
     return let_go(call, wasi, &taken);
 }

@@ -294,9 +294,11 @@ static enum pd_call_result write_lines(struct pd_call *call, struct pd_wasi *was
         size_t piece = iovec_size(list, i) < rest ? iovec_size(list, i) : rest;
         const uint8_t *from = pd_guest_memory(call->guest, iovec_address(list, i), piece);
         pd_assert(from != NULL);
-        if (piece > 0 &&
-            pd_output_write(&wasi->lines[stream - 1], &route, from, piece) == PD_ERR_IO) {
-            return pd_wasi_answer(call, PD_FILE_PIPE);
+        enum pd_file_error error =
+            piece == 0 ? PD_FILE_OK
+                       : pd_output_write(&wasi->lines[stream - 1], &route, from, piece);
+        if (error != PD_FILE_OK) {
+            return pd_wasi_answer(call, error);
         }
         if (stream == 2) {
             pd_error_tail_keep(&wasi->errors, from, piece);

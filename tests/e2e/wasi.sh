@@ -59,6 +59,23 @@ timeout -k 200 -s TERM 1 "$PANDO" run --env PANDO_TEST=yes "$guests/wasi_system.
 kill "$sleeper" 2>/dev/null || true
 [ "$code" -ne 137 ] || fail "a guest that waits for its input held the program for ever"
 
+# Output that nobody takes: the guest is told why.
+mkfifo "$work/unread"
+exec 3<>"$work/unread" 4>"$work/unread" 3<&-
+for seed in "" "--seed 1"; do
+    # shellcheck disable=SC2086 # no words for the empty seed
+    heard() { "$PANDO" run $seed "$guests/verbs.wasm" heard:word 2>"$work/err"; }
+    heard >/dev/full
+    grep -qx "word: No space left on device" "$work/err" || fail "a full disk: $(cat "$work/err")"
+    heard 1</dev/null
+    grep -qx "word: Bad file descriptor" "$work/err" || fail "no output: $(cat "$work/err")"
+    heard >&4
+    grep -qx "word: Broken pipe" "$work/err" || fail "a pipe without a reader: $(cat "$work/err")"
+    heard >"$work/out"
+    grep -qx "word: heard" "$work/err" || fail "a file: $(cat "$work/err")"
+done
+exec 4>&-
+
 # --dir: under another name, several, and nothing but what is beneath them.
 verbs=$guests/verbs.wasm
 mkdir "$work/one" "$work/two"

@@ -173,6 +173,13 @@ static void verb_say(const char *word)
     (void)fflush(stdout);
 }
 
+/* As "say", and what became of it goes to the error stream. */
+static void verb_heard(const char *word)
+{
+    bool is_heard = printf("%s\n", word) > 0 && fflush(stdout) == 0;
+    (void)fprintf(stderr, "%s: %s\n", word, is_heard ? "heard" : strerror(errno));
+}
+
 static void verb_clock(const char *word)
 {
     struct timespec now;
@@ -347,7 +354,8 @@ static const struct {
              {"printers", verb_printers},   {"race", verb_race},
              {"wait", verb_wait},           {"last_words", verb_last_words},
              {"stubborn", verb_stubborn},   {"register", verb_register},
-             {"whereis", verb_whereis},     {"ready", verb_ready}};
+             {"whereis", verb_whereis},     {"ready", verb_ready},
+             {"heard", verb_heard}};
 
 int main(int count, char **arguments)
 {

@@ -32,9 +32,9 @@ struct fake_host {
     uint64_t now_ns; /* virtual; moves when a guest waits for time */
     uint64_t wall_offset_ns;
     uint32_t jobs_running;
-    bool runs_inline;  /* jobs run within submit */
-    bool refuses_jobs; /* submit answers PD_ERR_FULL */
-    bool refuses_output;
+    bool runs_inline;                /* jobs run within submit */
+    bool refuses_jobs;               /* submit answers PD_ERR_FULL */
+    enum pd_file_error output_error; /* what output answers */
     uint32_t output_calls;
     uint8_t *output[2];
     size_t output_size[2];
@@ -149,12 +149,12 @@ static enum pd_status fake_submit(struct pd_host *base, struct pd_job *job)
     return PD_OK;
 }
 
-static enum pd_status fake_output(struct pd_host *base, int stream, const uint8_t *bytes,
-                                  size_t size)
+static enum pd_file_error fake_output(struct pd_host *base, int stream, const uint8_t *bytes,
+                                      size_t size)
 {
     struct fake_host *host = fake_host_of(base);
-    if (host->refuses_output) {
-        return PD_ERR_IO;
+    if (host->output_error != PD_FILE_OK) {
+        return host->output_error;
     }
     pd_assert(stream == 1 || stream == 2);
     host->output_calls++;
@@ -165,7 +165,7 @@ static enum pd_status fake_output(struct pd_host *base, int stream, const uint8_
     }
     memcpy(host->output[stream - 1] + *used, bytes, size);
     *used += size;
-    return PD_OK;
+    return PD_FILE_OK;
 }
 
 static const struct pd_host_ops fake_host_ops = {

@@ -421,9 +421,34 @@ static void standard_streams(void **state)
     assert_int_equal(write_text(guest, 2, "last"), 0);
     fake_guest_kill(guest);
     assert_memory_equal(world.host.output[1], "error\nlast", 10);
+    world_close(&world);
+}
+
+static void a_guest_learns_why_its_output_is_lost(void **state)
+{
+    (void)state;
+    static const enum pd_file_error errors[] = {PD_FILE_NOSPC, PD_FILE_IO, PD_FILE_PIPE,
+                                                PD_FILE_BADF, PD_FILE_NOMEM};
+    struct world world;
+    world_open(&world);
+    struct pd_guest *guest = &world.guest;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        world.host.output_error = errors[i];
+        assert_int_equal(write_text(guest, 1, "lost\n"), errors[i]);
+        assert_int_equal(write_text(guest, 2, "lost\n"), errors[i]);
+        assert_int_equal(write_text(guest, 1, "held"), 0);
+        assert_int_equal(write_text(guest, 1, " and lost\n"), errors[i]);
+    }
+    /* What was held is due at the close, which fails and closes; so it is not due at the end. */
+    assert_int_equal(write_text(guest, 1, "held"), 0);
+    assert_int_equal(CALL(guest, fd_close, 1), PD_FILE_NOMEM);
+    world.host.output_error = PD_FILE_OK;
+    assert_int_equal(write_text(guest, 1, "x\n"), PD_FILE_BADF);
+    assert_int_equal(write_text(guest, 2, "again\n"), 0);
+    fake_guest_kill(guest);
+    assert_int_equal(world.host.output_size[0], 0);
+    assert_int_equal(world.host.output_size[1], 6);
     fake_guest_init(guest, &world.host, world.config);
-    world.host.refuses_output = true;
-    assert_int_equal(write_text(guest, 1, "lost\n"), PD_FILE_PIPE);
     world_close(&world);
 }
 
@@ -483,6 +508,7 @@ int main(void)
         cmocka_unit_test(the_table_is_bounded),
         cmocka_unit_test(preopens_are_told),
         cmocka_unit_test(standard_streams),
+        cmocka_unit_test(a_guest_learns_why_its_output_is_lost),
         cmocka_unit_test(without_stdio_the_numbers_stay_unused),
         cmocka_unit_test(what_only_prints_pays_little),
     };

@@ -351,15 +351,15 @@ struct kept {
     size_t size;
 };
 
-static enum pd_status keep(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
-                           size_t size)
+static enum pd_file_error keep(struct pd_output_sink *sink, int stream, const uint8_t *bytes,
+                               size_t size)
 {
     struct kept *kept = (struct kept *)(void *)sink;
     assert_true(size < sizeof kept->text - kept->size - 2);
     kept->text[kept->size] = (char)('0' + stream);
     memcpy(kept->text + kept->size + 1, bytes, size);
     kept->size += size + 1;
-    return PD_OK;
+    return PD_FILE_OK;
 }
 
 static void a_sink_takes_the_lines(void **state)
