@@ -39,6 +39,13 @@ struct pd_datagram_user {
     void *state;
 };
 
+/* Since it was opened. */
+struct pd_datagram_counters {
+    uint64_t trains;         /* several datagrams that the system took as one */
+    uint64_t trains_refused; /* that it did not, while it took their datagrams */
+    uint64_t moves;          /* changes of this machine's addresses */
+};
+
 struct pd_datagram_loop_ops {
     /* Start the thread. Once. PD_ERR_IO: there is none to be had. */
     enum pd_status (*start)(struct pd_datagram_loop *loop, const struct pd_datagram_user *user);
@@ -48,6 +55,8 @@ struct pd_datagram_loop_ops {
     void (*wake)(struct pd_datagram_loop *loop);
     /* Where the socket is bound. */
     void (*local)(struct pd_datagram_loop *loop, struct pd_transport_address *address_out);
+    /* On the loop's thread, or when it does not run. */
+    void (*counters)(struct pd_datagram_loop *loop, struct pd_datagram_counters *counters_out);
 };
 
 struct pd_datagram_loop {

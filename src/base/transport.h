@@ -92,6 +92,12 @@ struct pd_transport_counters {
     uint64_t refused_busy;  /* there was no room for them */
     uint64_t refused_flood; /* their address had as many under way as one may have */
     uint64_t refused_key;   /* who showed its key has no business here */
+    /* Of paths, for every service; by transports that have them: */
+    uint64_t silent;         /* connections that seemed to lead nowhere */
+    uint64_t peers_moved;    /* whose other end was found at another address */
+    uint64_t own_moves;      /* changes of this machine's addresses */
+    uint64_t trains;         /* several datagrams that the system took as one */
+    uint64_t trains_refused; /* that it did not, while it took their datagrams */
 };
 
 struct pd_transport_ops {

@@ -164,6 +164,11 @@ struct pd_backend_figures {
     uint64_t peers_refused_busy;  /* connections at the port for nodes: no room for them */
     uint64_t peers_refused_flood; /* their address had as many handshakes as one may have */
     uint64_t peers_refused_key;   /* their key has no business here */
+    uint64_t connections_silent;  /* there: they seemed to lead nowhere */
+    uint64_t peers_moved;         /* there: their other end was found at another address */
+    uint64_t own_moves;           /* changes of this machine's addresses */
+    uint64_t trains;              /* several datagrams that the system took as one */
+    uint64_t trains_refused;      /* that it did not, while it took their datagrams */
     uint64_t forwards;
     bool is_learner;
     bool disk_is_low;

@@ -107,6 +107,20 @@ static void write_peers(const struct pd_backend_figures *figures, struct pd_text
     pd_prometheus_counter(text, "pando_peer_keys_refused_total",
                           "Connections of nodes whose key has no business here.",
                           figures->peers_refused_key);
+    pd_prometheus_counter(text, "pando_peer_connections_silent_total",
+                          "Connections at the port for nodes that seemed to lead nowhere.",
+                          figures->connections_silent);
+    pd_prometheus_counter(text, "pando_peer_connections_moved_total",
+                          "Changes of the address at which a connection's other end was found.",
+                          figures->peers_moved);
+    pd_prometheus_counter(text, "pando_address_changes_total",
+                          "Changes of this machine's addresses.", figures->own_moves);
+    pd_prometheus_counter(text, "pando_peer_trains_total",
+                          "Trains of datagrams that the system took as one (UDP_SEGMENT).",
+                          figures->trains);
+    pd_prometheus_counter(text, "pando_peer_trains_refused_total",
+                          "Trains that it did not take, but their datagrams one by one.",
+                          figures->trains_refused);
     pd_prometheus_counter(text, "pando_forwards_total",
                           "Requests that were passed on to the leader.", figures->forwards);
 }

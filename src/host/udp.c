@@ -480,6 +480,13 @@ static void local(struct pd_datagram_loop *loop, struct pd_transport_address *ad
     *address_out = of(loop)->local;
 }
 
+static void counters(struct pd_datagram_loop *loop, struct pd_datagram_counters *counters_out)
+{
+    const struct pd_udp_counters *all = &of(loop)->counters;
+    *counters_out = (struct pd_datagram_counters){
+        .trains = all->trains, .trains_refused = all->trains_refused, .moves = all->moves};
+}
+
 /* -- Opening ----------------------------------------------------------------------------------- */
 
 static void set_option(int file, int level, int name, int value)
@@ -579,7 +586,7 @@ enum pd_status pd_udp_open(const struct pd_udp_config *config, char text[PD_UDP_
                            struct pd_udp **udp_out)
 {
     static const struct pd_datagram_loop_ops ops = {
-        .start = start, .stop = stop, .wake = wake, .local = local};
+        .start = start, .stop = stop, .wake = wake, .local = local, .counters = counters};
     text[0] = '\0';
     struct pd_udp *udp = pd_alloc_zeroed(1, sizeof *udp);
     if (udp == NULL) {

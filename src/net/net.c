@@ -89,6 +89,7 @@ struct pd_net {
     struct counts counts;
     pthread_mutex_t counters_lock;
     struct pd_net_counters counters;
+    struct pd_datagram_counters datagram_counters;
 
     /* The loop's thread. */
     struct pd_net_endpoint *endpoint;
@@ -372,7 +373,11 @@ static void transport_counters(struct pd_transport *transport,
 {
     struct pd_net *net = of(transport);
     struct pd_net_counters counters;
-    pd_net_counters(net, &counters);
+    struct pd_datagram_counters datagrams;
+    (void)pthread_mutex_lock(&net->counters_lock);
+    counters = net->counters;
+    datagrams = net->datagram_counters;
+    (void)pthread_mutex_unlock(&net->counters_lock);
     for (uint32_t i = 0; i < PD_TRANSPORT_LANES; i++) {
         counters_out->sent[i] = atomic_load(&net->counts.sent[i]);
         counters_out->received[i] = atomic_load(&net->counts.received[i]);
@@ -387,6 +392,11 @@ static void transport_counters(struct pd_transport *transport,
     counters_out->refused_busy = counters.refused_busy;
     counters_out->refused_flood = counters.refused_source;
     counters_out->refused_key = counters.refused_key;
+    counters_out->silent = counters.silent;
+    counters_out->peers_moved = counters.moved;
+    counters_out->own_moves = datagrams.moves;
+    counters_out->trains = datagrams.trains;
+    counters_out->trains_refused = datagrams.trains_refused;
 }
 
 /* -- Posts, on the loop's thread --------------------------------------------------------------- */
@@ -670,6 +680,7 @@ static void on_turn(void *state, uint64_t now_ns)
     look_at_round_trips(net, now_ns);
     (void)pthread_mutex_lock(&net->counters_lock);
     pd_net_endpoint_counters(net->endpoint, &net->counters);
+    net->config.loop->ops->counters(net->config.loop, &net->datagram_counters);
     (void)pthread_mutex_unlock(&net->counters_lock);
     atomic_store(&net->is_turning, false);
     if (!pd_postbox_is_empty(&net->posts)) {

@@ -202,6 +202,11 @@ struct pd_server_figures {
     uint64_t peers_refused_busy; /* of connections at the port for nodes; as transport.h has it */
     uint64_t peers_refused_flood;
     uint64_t peers_refused_key;
+    uint64_t connections_silent; /* and of paths, as transport.h has it */
+    uint64_t peers_moved;
+    uint64_t own_moves;
+    uint64_t trains;
+    uint64_t trains_refused;
     struct pd_histogram_copy sync;  /* of the log, to the disk */
     struct pd_histogram_copy apply; /* a turn of the core that applied entries, and answered */
     struct pd_histogram_copy store_write; /* a batch of rows */

@@ -23,7 +23,7 @@ static bool is_learner(const struct pd_server *server, const struct pd_raft_conf
 }
 
 /* At the port for other nodes. */
-static void put_refused(struct pd_server *server)
+static void put_transport(struct pd_server *server)
 {
     struct pd_server_gauges *gauges = &server->gauges;
     struct pd_transport *transport = server->peers.transport;
@@ -33,6 +33,11 @@ static void put_refused(struct pd_server *server)
         put(gauges, PD_SERVER_GAUGE_REFUSED_BUSY, counters.refused_busy);
         put(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD, counters.refused_flood);
         put(gauges, PD_SERVER_GAUGE_REFUSED_KEY, counters.refused_key);
+        put(gauges, PD_SERVER_GAUGE_SILENT, counters.silent);
+        put(gauges, PD_SERVER_GAUGE_PEERS_MOVED, counters.peers_moved);
+        put(gauges, PD_SERVER_GAUGE_OWN_MOVES, counters.own_moves);
+        put(gauges, PD_SERVER_GAUGE_TRAINS, counters.trains);
+        put(gauges, PD_SERVER_GAUGE_TRAINS_REFUSED, counters.trains_refused);
     }
 }
 
@@ -63,7 +68,7 @@ void pd_server_gauges_publish(struct pd_server *server)
     put(gauges, PD_SERVER_GAUGE_IS_LEARNER, is_learner(server, &status->raft.conf));
     put(gauges, PD_SERVER_GAUGE_DISK_IS_LOW, status->disk_is_low);
     put(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION, status->kv.version);
-    put_refused(server);
+    put_transport(server);
 }
 
 void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out)
@@ -91,6 +96,11 @@ void pd_server_figures(const struct pd_server *server, struct pd_server_figures 
         .peers_refused_busy = get(gauges, PD_SERVER_GAUGE_REFUSED_BUSY),
         .peers_refused_flood = get(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD),
         .peers_refused_key = get(gauges, PD_SERVER_GAUGE_REFUSED_KEY),
+        .connections_silent = get(gauges, PD_SERVER_GAUGE_SILENT),
+        .peers_moved = get(gauges, PD_SERVER_GAUGE_PEERS_MOVED),
+        .own_moves = get(gauges, PD_SERVER_GAUGE_OWN_MOVES),
+        .trains = get(gauges, PD_SERVER_GAUGE_TRAINS),
+        .trains_refused = get(gauges, PD_SERVER_GAUGE_TRAINS_REFUSED),
     };
     pd_histogram_read(&gauges->sync, &figures_out->sync);
     pd_histogram_read(&gauges->apply, &figures_out->apply);

@@ -29,6 +29,19 @@ runs 0 cluster status --data "$cluster/node-1"
 printed "tolerates   1 of 3 voters down"
 printed "127.0.0.1:$((base + 11))"
 
+# What a node counts at its port for the others: a large value leaves in trains of datagrams.
+trains() {
+    for node in 0 1 2; do curl -sf "http://127.0.0.1:$((base + 10 * node))/metrics"; done >"$work/metrics" &&
+        grep -q '^pando_peer_trains_total [1-9]' "$work/metrics"
+}
+head -c 1000000 /dev/zero | tr '\0' x >"$work/large"
+runs 0 kv put --data "$cluster/node-0" large - <"$work/large"
+if python3 -c 'import socket; socket.socket(type=socket.SOCK_DGRAM).getsockopt(17, 103)' 2>/dev/null; then
+    eventually trains
+else
+    skip trains "the kernel has no UDP_SEGMENT"
+fi
+
 # The folder, and the ports, are taken.
 runs 1 dev --data "$cluster" --base-port "$base"
 said "is in use by another"

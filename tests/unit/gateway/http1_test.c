@@ -670,6 +670,41 @@ static void metrics_are_told_at_once(void **state)
     http_close(http);
 }
 
+static void of_the_node(struct pd_backend *backend, struct pd_backend_figures *figures_out)
+{
+    (void)backend;
+    *figures_out = (struct pd_backend_figures){.peers_refused_busy = 31,
+                                               .peers_refused_flood = 32,
+                                               .peers_refused_key = 33,
+                                               .connections_silent = 34,
+                                               .peers_moved = 35,
+                                               .own_moves = 36,
+                                               .trains = 37,
+                                               .trains_refused = 38};
+}
+
+static void metrics_of_the_port_for_nodes_are_told(void **state)
+{
+    (void)state;
+    static const struct pd_backend_ops ops = {.submit = world_submit,
+                                              .cancel = world_cancel,
+                                              .credit = world_credit,
+                                              .figures = of_the_node};
+    struct http *http = open_default();
+    http->world.backend.ops = &ops;
+    http_get(http, "/metrics");
+    http_is_status(http, 200);
+    http_says(http, "\npando_peer_handshakes_refused_total 31\n");
+    http_says(http, "\npando_peer_handshakes_flood_total 32\n");
+    http_says(http, "\npando_peer_keys_refused_total 33\n");
+    http_says(http, "\npando_peer_connections_silent_total 34\n");
+    http_says(http, "\npando_peer_connections_moved_total 35\n");
+    http_says(http, "\npando_address_changes_total 36\n");
+    http_says(http, "\npando_peer_trains_total 37\n");
+    http_says(http, "\npando_peer_trains_refused_total 38\n");
+    http_close(http);
+}
+
 /* -- All of it --------------------------------------------------------------------------------- */
 
 static void every_method_has_a_path_and_every_path_a_method(void **state)
@@ -745,6 +780,7 @@ int main(void)
         cmocka_unit_test(a_page_waits_for_the_node_no_longer_than_it_may),
         cmocka_unit_test(the_browsers_page_holds_no_markup_of_members),
         cmocka_unit_test(metrics_are_told_at_once),
+        cmocka_unit_test(metrics_of_the_port_for_nodes_are_told),
         cmocka_unit_test(every_method_has_a_path_and_every_path_a_method),
         cmocka_unit_test(no_memory_is_an_answer_or_the_end),
     };

@@ -168,6 +168,11 @@ static struct pd_udp_counters run(struct sender *sender, uint32_t datagram_count
     assert_true(recv(sender->receiver, bytes, sizeof bytes, MSG_DONTWAIT) < 0);
     pd_udp_counters(sender->udp, &counters);
     assert_int_equal(counters.sent, datagram_count);
+    struct pd_datagram_counters told;
+    loop->ops->counters(loop, &told);
+    assert_int_equal(told.trains, counters.trains);
+    assert_int_equal(told.trains_refused, counters.trains_refused);
+    assert_int_equal(told.moves, counters.moves);
     assert_int_equal(sender->odd, 0);
     close_all(sender);
     return counters;

@@ -31,6 +31,7 @@ struct node {
     struct pd_net *net;
     struct pd_transport *transport;
     struct pd_transport_address address;
+    bool has_trains;
     pthread_mutex_t lock;
     pthread_cond_t told;
     /* Under the lock. */
@@ -223,6 +224,9 @@ static void open_node_idle(struct node *node, uint8_t number, bool no_trains, ui
     assert_int_equal(pd_udp_open(&udp, text, &node->udp), PD_OK);
     struct pd_datagram_loop *loop = pd_udp_loop(node->udp);
     loop->ops->local(loop, &node->address);
+    struct pd_udp_counters counters;
+    pd_udp_counters(node->udp, &counters);
+    node->has_trains = counters.has_trains;
     const struct pd_net_offer offers[] = {
         {"pando-client/1",
          {on_admit, on_opened, on_closed, on_request, on_cancelled, on_answer, on_ended, node}},
@@ -324,6 +328,8 @@ static void messages_and_snapshots(bool no_trains)
     assert_int_equal(counters.sent[PD_TRANSPORT_RAFT], 2000);
     assert_int_equal(counters.received[PD_TRANSPORT_BULK], 8);
     assert_int_equal(counters.connects, 1);
+    assert_int_equal(counters.trains > 0, one.has_trains);
+    assert_int_equal(counters.trains_refused, 0);
     close_node(&two);
     WAIT_FOR(&one, one.lost == 1); /* it has said goodbye */
     assert_int_equal(say(&one, 2, PD_TRANSPORT_RAFT, 0, 8), PD_ERR_CLOSED);

@@ -103,6 +103,53 @@ static void a_node_that_moves_says_so(void **state)
     close_caller(&caller);
 }
 
+static void count(struct pd_transport *transport, struct pd_transport_counters *counters_out)
+{
+    (void)transport;
+    *counters_out = (struct pd_transport_counters){.refused_busy = 11,
+                                                   .refused_flood = 12,
+                                                   .refused_key = 13,
+                                                   .silent = 14,
+                                                   .peers_moved = 15,
+                                                   .own_moves = 16,
+                                                   .trains = 17,
+                                                   .trains_refused = 18};
+}
+
+static enum pd_status open_counting(void *state, const char *address, char *text, size_t text_max,
+                                    struct pd_transport **transport_out)
+{
+    static struct pd_transport_ops ops;
+    enum pd_status status = open_transport(state, address, text, text_max, transport_out);
+    ops = *(*transport_out)->ops;
+    ops.counters = count;
+    (*transport_out)->ops = &ops;
+    return status;
+}
+
+static void what_the_transport_counts_is_told(void **state)
+{
+    (void)state;
+    struct pd_server_figures told;
+    char text[PD_SERVER_TEXT_MAX];
+    prepare(&nodes[0], 1, false);
+    struct pd_server_config config = config_of(&nodes[0]);
+    config.peers.open = open_counting;
+    assert_int_equal(pd_server_open(&config, text, &nodes[0].server), PD_OK);
+    do {
+        (void)usleep(1000);
+        pd_server_figures(nodes[0].server, &told);
+    } while (told.trains_refused == 0); /* put down with a tick, the last of them */
+    assert_int_equal(told.peers_refused_busy, 11);
+    assert_int_equal(told.peers_refused_flood, 12);
+    assert_int_equal(told.peers_refused_key, 13);
+    assert_int_equal(told.connections_silent, 14);
+    assert_int_equal(told.peers_moved, 15);
+    assert_int_equal(told.own_moves, 16);
+    assert_int_equal(told.trains, 17);
+    assert_int_equal(told.trains_refused, 18);
+}
+
 static void refuses(struct node *node, enum pd_status wanted, const char *words)
 {
     struct pd_server_config config = config_of(node);
@@ -429,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_joins_is_promoted_and_leaves_for_good, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_node_that_moves_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_transport_counts_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(both_nodes_tell_of_a_slow_request, set_up, tear_down),
