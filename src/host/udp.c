@@ -365,6 +365,25 @@ static void set_alarm(struct pd_udp *udp, uint64_t deadline_ns)
     udp->alarm_ns = deadline_ns;
 }
 
+/* At the machine's addresses, if that is due. True: they have changed. */
+static bool look_at_addresses(struct pd_udp *udp)
+{
+    uint64_t now_ns = pd_host_now_ns(udp->config.host);
+    uint64_t looks = udp->addresses.looks;
+    bool have_changed = pd_addresses_have_changed(&udp->addresses, now_ns);
+    if (udp->addresses.looks != looks) {
+        now_ns = pd_host_now_ns(udp->config.host);
+        pd_addresses_rest(&udp->addresses, now_ns);
+    }
+    if (have_changed) {
+        udp->counters.moves++;
+        if (udp->user.moved != NULL) {
+            udp->user.moved(udp->user.state, now_ns);
+        }
+    }
+    return have_changed;
+}
+
 static void turn(struct pd_udp *udp)
 {
     udp->user.turn(udp->user.state, pd_host_now_ns(udp->config.host));
@@ -375,6 +394,7 @@ static void turn(struct pd_udp *udp)
                             on_ready);
     }
     set_alarm(udp, udp->user.deadline_ns(udp->user.state));
+    set_alarm(udp, pd_addresses_due_ns(&udp->addresses));
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -395,6 +415,7 @@ static void on_due(uv_poll_t *timer, int status, int events)
     (void)events;
     if (read(udp->alarm, &times, sizeof times) == (ssize_t)sizeof times) {
         udp->alarm_ns = PD_TIME_NEVER;
+        (void)look_at_addresses(udp);
         turn(udp);
     }
 }
@@ -403,16 +424,14 @@ static void on_moves(uv_poll_t *poll, int status, int events)
 {
     struct pd_udp *udp = poll->data;
     (void)events;
-    bool have_changed = pd_addresses_have_changed(&udp->addresses);
+    pd_addresses_read(&udp->addresses);
     if (status != 0) { /* there were too many words (ENOBUFS): libuv has stopped at the error */
         (void)uv_poll_start(poll, UV_READABLE, on_moves);
     }
-    if (have_changed) {
-        udp->counters.moves++;
-        if (udp->user.moved != NULL) {
-            udp->user.moved(udp->user.state, pd_host_now_ns(udp->config.host));
-        }
+    if (look_at_addresses(udp)) {
         turn(udp);
+    } else {
+        set_alarm(udp, pd_addresses_due_ns(&udp->addresses));
     }
 }
 

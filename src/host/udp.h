@@ -11,7 +11,8 @@
  *            fragmented: a datagram that is too large for the path is lost. A socket that is bound
  *            to every address leaves from whichever leads there; one that is bound to one stays
  *            there, and is mute while this machine does not have it.
- * Moves      The user is told when this machine's addresses change (addresses.h). */
+ * Moves      The user is told when this machine's addresses change (addresses.h), not more often
+ *            than they are looked at. */
 #ifndef PD_HOST_UDP_H
 #define PD_HOST_UDP_H
 
