@@ -10,7 +10,7 @@
  * Address    An IPv6 socket takes IPv4 as well; where there is no IPv6, an IPv4 one. Never
  *            fragmented: a datagram that is too large for the path is lost. A socket that is bound
  *            to every address leaves from whichever leads there; one that is bound to one stays
- *            there, and is mute while this machine does not have it.
+ *            there, is mute while this machine does not have it, and works again when it returns.
  * Moves      The user is told when this machine's addresses change (addresses.h), not more often
  *            than they are looked at. */
 #ifndef PD_HOST_UDP_H

@@ -107,6 +107,16 @@ static void wait_for(struct world *world, char wanted)
     }
 }
 
+/* Forget what has happened. */
+static void drain(struct world *world)
+{
+    char letter;
+    struct pollfd watched = {.fd = world->told[0], .events = POLLIN};
+    while (poll(&watched, 1, 0) == 1) {
+        MUST(read(world->told[0], &letter, 1) == 1);
+    }
+}
+
 /* -- The network ------------------------------------------------------------------------------- */
 
 static bool enter_own_network(void)
@@ -237,6 +247,52 @@ static void flap(void)
     MUST(counters.moves <= pauses + 1);
 }
 
+/* A datagram there, and one back. The one there may be in vain. */
+static void exchange(struct world *world, uint8_t letter, bool arrives)
+{
+    struct pd_transport_address local;
+    uint8_t taken = 0;
+    drain(world);
+    world->letter = letter;
+    atomic_store(&world->must_send, true);
+    world->loop->ops->wake(world->loop);
+    wait_for(world, 't');
+    if (!arrives) {
+        MUST(recv(world->other, &taken, 1, MSG_DONTWAIT) < 0);
+        return;
+    }
+    struct pollfd watched = {.fd = world->other, .events = POLLIN};
+    MUST(poll(&watched, 1, WAIT_MS) == 1);
+    MUST(recv(world->other, &taken, 1, MSG_DONTWAIT) == 1 && taken == letter);
+    world->loop->ops->local(world->loop, &local);
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(local.port)};
+    MUST(inet_pton(AF_INET, "192.0.2.1", &name.sin_addr) == 1);
+    MUST(sendto(world->other, &letter, 1, 0, (struct sockaddr *)&name, sizeof name) == 1);
+    wait_for(world, (char)letter);
+}
+
+static void leave_and_return(void)
+{
+    struct world world;
+    prepare(&world);
+    add_address(&world, "192.0.2.1");
+    open_udp(&world, "192.0.2.1:0");
+    start(&world);
+    exchange(&world, 'A', true);
+    for (uint8_t i = 0; i < 3; i++) {
+        remove_address(&world);
+        wait_for(&world, 'm');
+        exchange(&world, (uint8_t)('B' + i), false);
+        add_address(&world, "192.0.2.1");
+        wait_for(&world, 'm');
+        exchange(&world, (uint8_t)('F' + i), true);
+    }
+    struct pd_udp_counters counters = end(&world);
+    MUST(counters.refused == 3);
+    MUST(counters.sent == 4);
+    MUST(counters.moves == 6);
+}
+
 static void in_own_network(void (*steps)(void))
 {
     int result = 0;
@@ -269,11 +325,18 @@ static void many_changes_are_few_moves(void **state)
     in_own_network(flap);
 }
 
+static void a_socket_at_one_address_works_again_when_that_returns(void **state)
+{
+    (void)state;
+    in_own_network(leave_and_return);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_without_room_are_not_missed),
         cmocka_unit_test(many_changes_are_few_moves),
+        cmocka_unit_test(a_socket_at_one_address_works_again_when_that_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
