@@ -9,7 +9,7 @@ set(PANDO_EXTERNAL_wasm wasmtime PkgConfig::NETTLE PkgConfig::SQLITE Threads::Th
 set(PANDO_EXTERNAL_store rocksdb)
 set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::NETTLE
   Threads::Threads)
-set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV PkgConfig::GNUTLS)
+set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV PkgConfig::GNUTLS PkgConfig::CARES)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
 set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV PkgConfig::NETTLE
   PkgConfig::GNUTLS http_parser)
@@ -92,7 +92,8 @@ endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::NGTCP2
-  PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::SQLITE rocksdb http_parser Threads::Threads)
+  PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::SQLITE PkgConfig::CARES rocksdb http_parser
+  Threads::Threads)
 
 # tools/<name>/*.c -> build/bin/<name>: programs beside `pando`, for people who check its work.
 file(GLOB tool_folders CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tools/*)

@@ -7,8 +7,7 @@
  *            again makes sense. Who has threads that run processes lets them wait for sockets
  *            themselves (`is_polled`, `poll`), so that no thread wakes another for each event; else
  *            one thread listens for all. It does the work of TLS in any case. No other thread ever
- *            sees the buffers of a call. Names are looked up by a few threads of their own, as that
- *            blocks.
+ *            sees the buffers of a call. Names are looked up by a thread of their own.
  * Bounds     PD_SOCKETS_MAX sockets, and half of the descriptors that the process may have: the
  *            node's own files never lack one. An owner (any number: the environment) has three
  *            quarters of them at most. PD_LOOKUPS_MAX names at once, PD_LOOKUPS_OF_OWNER_MAX of an
@@ -34,6 +33,7 @@
 #define PD_LOOKUPS_OF_OWNER_MAX 64u
 #define PD_LOOKUP_ADDRESSES_MAX 32u
 #define PD_LOOKUP_NAME_MAX 253u
+#define PD_LOOKUP_TTL_NONE UINT32_MAX
 #define PD_SOCKET_AGAIN (-1)
 
 /* An IPv4 address is ::ffff:a.b.c.d here, whichever way it came: one form, so that one check sees
@@ -105,7 +105,8 @@ static inline struct pd_socket_share pd_socket_share_take(struct pd_socket_share
 
 struct pd_lookup_result {
     struct pd_socket_address address;
-    bool is_own; /* an address of this machine */
+    uint32_t ttl_s; /* what name servers say; PD_LOOKUP_TTL_NONE: it came from elsewhere */
+    bool is_own;    /* an address of this machine */
 };
 
 struct pd_sockets_ops {

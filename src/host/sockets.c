@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -184,8 +185,18 @@ bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms)
     pd_assert(sockets->is_inline);
     bool has_resolved = pd_resolver_poll(sockets);
     int count = 0;
+    int left_ms = has_resolved ? 0 : timeout_ms;
+    int names = pd_resolver_wait(sockets, &left_ms);
+    if (names >= 0 && !has_resolved) {
+        struct pollfd both[] = {{.fd = names, .events = POLLIN},
+                                {.fd = sockets->epoll, .events = POLLIN}};
+        has_resolved = poll(both, sizeof both / sizeof both[0], left_ms) > 0;
+        has_resolved |= left_ms != timeout_ms; /* a question's time was up */
+        has_resolved |= pd_resolver_poll(sockets);
+        left_ms = 0;
+    }
     if (sockets->epoll >= 0) {
-        count = pd_real_sockets_listen(sockets, has_resolved ? 0 : timeout_ms);
+        count = pd_real_sockets_listen(sockets, left_ms);
     }
     return has_resolved || count > 0;
 }
@@ -394,6 +405,36 @@ int pd_socket_reserve(struct pd_real_sockets *sockets, uint64_t owner,
     }
     (void)pthread_mutex_unlock(&sockets->lock);
     return error;
+}
+
+int pd_real_sockets_take_descriptor(struct pd_real_sockets *sockets, uint64_t owner)
+{
+    (void)pthread_mutex_lock(&sockets->lock);
+    struct pd_socket_account *account = account_of(sockets, owner);
+    int error = account == NULL ? ENOMEM : 0;
+    if (error == 0 && !has_room(sockets, account)) {
+        account_drop_empty(sockets, account);
+        error = EMFILE;
+    }
+    if (error == 0) {
+        sockets->count++;
+        account->count++;
+    }
+    (void)pthread_mutex_unlock(&sockets->lock);
+    return error;
+}
+
+void pd_real_sockets_give_descriptor(struct pd_real_sockets *sockets, uint64_t owner)
+{
+    (void)pthread_mutex_lock(&sockets->lock);
+    struct pd_socket_account *account = sockets->accounts;
+    while (account->owner != owner) { /* it has one: this descriptor */
+        account = account->next;
+    }
+    sockets->count--;
+    account->count--;
+    account_drop_empty(sockets, account);
+    (void)pthread_mutex_unlock(&sockets->lock);
 }
 
 void pd_socket_adopt(struct pd_socket *socket, int descriptor)

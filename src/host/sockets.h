@@ -16,8 +16,8 @@
  *            finds another generation there, or none, and is dropped.
  * Locks      One mutex a slot: list of waits, generation, descriptor's registration. Wakes happen
  *            under it, so that `cancel` is the end of a wait. One mutex for slots, one for names.
- * Names      getaddrinfo on up to sixteen threads, which start when they are needed; a name server
- *            that is silent costs a thread at most some seconds. Owners share them: resolver.c. */
+ * Names      c-ares on a thread of its own, which starts with the first name and waits for no name
+ *            server: resolver.c, dns.h. */
 #ifndef PD_HOST_SOCKETS_H
 #define PD_HOST_SOCKETS_H
 
@@ -34,8 +34,7 @@ struct pd_real_sockets;
 PD_NODISCARD enum pd_status pd_real_sockets_create(bool is_inline,
                                                    struct pd_real_sockets **sockets_out);
 
-/* Nothing wakes anybody any more; sockets can still be closed. Nobody waits. Waits for lookups
- * under way. NULL is allowed. */
+/* Nothing wakes anybody any more; sockets can still be closed. Nobody waits. NULL is allowed. */
 void pd_real_sockets_stop(struct pd_real_sockets *sockets);
 
 /* Every socket is closed, every lookup too. Stops first. NULL is allowed. */
@@ -47,7 +46,7 @@ struct pd_sockets *pd_real_sockets_interface(struct pd_real_sockets *sockets);
  * at sockets, and wake whom it concerns. True: something happened. */
 bool pd_real_sockets_poll(struct pd_real_sockets *sockets, int timeout_ms);
 
-/* Sockets that are open. */
+/* Sockets that are open, those to name servers among them. */
 uint32_t pd_real_sockets_count(struct pd_real_sockets *sockets);
 
 /* At most this many, from now on: for tests of what happens then. */
@@ -58,10 +57,14 @@ void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_m
  * 256 unless this is called. */
 void pd_real_sockets_set_lingering_max(struct pd_real_sockets *sockets, uint32_t streams_max);
 
-/* Ask this instead of name servers, from now on; its answer is the lookup's error. For tests of
- * slow ones. */
-void pd_real_sockets_set_lookup(struct pd_real_sockets *sockets,
-                                int (*instead)(void *context, const char *name), void *context);
+/* What is asked for names, for tests. Before the first name. */
+struct pd_name_servers {
+    const char *resolv_conf; /* a file of that form, read for each name; NULL: the system's */
+    uint16_t port;           /* 53 */
+    uint32_t timeout_ms;     /* of the first of two tries; 2000 */
+};
+void pd_real_sockets_set_name_servers(struct pd_real_sockets *sockets,
+                                      const struct pd_name_servers *servers);
 
 /* How often the system's roots were read. */
 uint32_t pd_real_sockets_root_loads(struct pd_real_sockets *sockets);

@@ -10,8 +10,6 @@
 
 #include "host/sockets.h"
 
-#define PD_LOOKUP_THREADS_MAX 16u
-
 /* A slot; a socket while `descriptor` is one. */
 struct pd_socket {
     struct pd_real_sockets *owner;
@@ -29,16 +27,17 @@ struct pd_socket {
 };
 
 struct pd_resolver {
-    pthread_mutex_t lock;
-    pthread_cond_t has_work;
-    struct pd_list lookups; /* struct pd_lookup, that are not over */
-    uint32_t count;
-    uint32_t idle_count;
-    uint32_t thread_count;
-    bool is_stopping;
-    pthread_t threads[PD_LOOKUP_THREADS_MAX];
-    int (*instead)(void *context, const char *name); /* of getaddrinfo, in tests; or NULL */
-    void *context;
+    pthread_mutex_t lock;     /* of the next two */
+    struct pd_list questions; /* that are not over; first come first */
+    uint32_t count;           /* of lookups that are not over */
+    struct pd_list running;   /* questions that have begun: the thread's, as is this: */
+    bool has_more;            /* questions that have yet to begin */
+    int epoll;                /* of their sockets; -1: nothing was ever asked */
+    int signal;               /* an eventfd: `questions` changed, or the thread shall end */
+    bool has_thread;
+    atomic_bool is_stopping;
+    pthread_t thread;
+    struct pd_name_servers servers;
 };
 
 /* Of `readiness`: the low bits are enum pd_socket_events that an attempt may find, set until one
@@ -113,6 +112,10 @@ void pd_address_from_system(const union pd_system_address *system,
 int pd_socket_reserve(struct pd_real_sockets *sockets, uint64_t owner,
                       struct pd_socket **socket_out);
 void pd_socket_adopt(struct pd_socket *socket, int descriptor);
+/* Let a descriptor count as a socket of this owner, before it is opened, until it is closed.
+ * EMFILE, ENOMEM. */
+int pd_real_sockets_take_descriptor(struct pd_real_sockets *sockets, uint64_t owner);
+void pd_real_sockets_give_descriptor(struct pd_real_sockets *sockets, uint64_t owner);
 
 /* socket_calls.c */
 extern const struct pd_sockets_ops pd_real_sockets_ops;
@@ -195,8 +198,12 @@ static inline void *pd_unconst(const uint8_t *bytes)
 
 /* resolver.c */
 void pd_resolver_init(struct pd_resolver *resolver);
-void pd_resolver_deinit(struct pd_resolver *resolver);  /* joins */
-bool pd_resolver_poll(struct pd_real_sockets *sockets); /* inline: do what waits */
+void pd_resolver_deinit(struct pd_resolver *resolver); /* joins */
+/* Inline: do what waits. True: something happened. */
+bool pd_resolver_poll(struct pd_real_sockets *sockets);
+/* Inline: the descriptor that says that something waits, -1 while nothing is asked; *timeout_ms
+ * (-1: any time) becomes shorter where somebody has to look earlier. */
+int pd_resolver_wait(const struct pd_real_sockets *sockets, int *timeout_ms);
 int pd_resolver_lookup(struct pd_sockets *sockets, uint64_t owner, const char *name,
                        size_t name_size, void *process, struct pd_lookup **lookup_out);
 bool pd_resolver_take(struct pd_lookup *lookup, struct pd_lookup_result *results,

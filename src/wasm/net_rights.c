@@ -10,6 +10,7 @@
 #define V4_BITS 96u /* of the mapped prefix */
 #define LABEL_MAX 63u
 #define ENTRY_MAX 300u
+#define NS_PER_S UINT64_C(1000000000)
 
 /* An entry is a name, all names beneath one, or addresses. */
 enum entry_kind {
@@ -646,6 +647,17 @@ bool pd_net_may_bind(enum pd_network_right kind, const struct pd_net_list *list,
     return false;
 }
 
+/* How long an answer admits its address. */
+static uint64_t lifetime_ns(uint32_t ttl_s)
+{
+    if (ttl_s == PD_LOOKUP_TTL_NONE) {
+        ttl_s = PD_NET_GRANT_S_ELSE;
+    }
+    ttl_s = ttl_s < PD_NET_GRANT_S_MIN ? PD_NET_GRANT_S_MIN : ttl_s;
+    ttl_s = ttl_s > PD_NET_GRANT_S_MAX ? PD_NET_GRANT_S_MAX : ttl_s;
+    return ttl_s * NS_PER_S;
+}
+
 void pd_net_grant(struct pd_net_grants *grants, const struct pd_net_list *list, const char *name,
                   size_t name_size, uint16_t port, const struct pd_lookup_result *result,
                   uint64_t now_ns)
@@ -656,13 +668,14 @@ void pd_net_grant(struct pd_net_grants *grants, const struct pd_net_list *list, 
     }
     struct pd_net_grant grant = {
         .port = admits_name(list, name, name_size, PD_NET_ALL_PORTS) ? PD_NET_ALL_PORTS : port,
-        .until_ns = now_ns + PD_NET_GRANT_NS,
+        .until_ns = now_ns + lifetime_ns(result->ttl_s),
     };
     memcpy(grant.ip, ip, sizeof grant.ip);
     for (uint32_t i = 0; i < grants->count; i++) {
         struct pd_net_grant *known = &grants->entries[i];
         if (known->port == grant.port && memcmp(known->ip, grant.ip, sizeof grant.ip) == 0) {
-            known->until_ns = grant.until_ns;
+            /* Each answer lasts as long as it says, whatever a later one says. */
+            known->until_ns = grant.until_ns > known->until_ns ? grant.until_ns : known->until_ns;
             return;
         }
     }

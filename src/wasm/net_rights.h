@@ -8,9 +8,10 @@
  *            where an address without a prefix is one address, and one without a port, or with *,
  *            means all ports. A mapped address (::ffff:a.b.c.d) is its IPv4 address in every check.
  * Names      An entry that is a name admits no address by itself. It lets the actor resolve the
- *            name, and what came of it is *granted* to this actor, for that port, for
- *            PD_NET_GRANT_NS; but never what lies on this machine or link, whatever a name server
- *            says: only a CIDR can name that.
+ *            name, and what came of it is *granted* to this actor, for that port, until its TTL
+ *            ends, within PD_NET_GRANT_S_MIN and _MAX; without a TTL (/etc/hosts) for
+ *            PD_NET_GRANT_S_ELSE. But never what lies on this machine or link, whatever a name
+ *            server says: only a CIDR can name that.
  * Sharing    Lists are immutable and reference counted. Rights only shrink: `within` compares.
  * Bounds     PD_NET_ENTRIES_MAX entries a list, PD_NET_GRANTS_MAX granted addresses an actor; a
  *            newer one takes the place of the oldest. */
@@ -26,7 +27,9 @@
 
 #define PD_NET_ENTRIES_MAX 256u
 #define PD_NET_GRANTS_MAX 64u
-#define PD_NET_GRANT_NS UINT64_C(60000000000)
+#define PD_NET_GRANT_S_MIN 5u /* so that what was resolved can be connected to */
+#define PD_NET_GRANT_S_MAX 3600u
+#define PD_NET_GRANT_S_ELSE 60u
 #define PD_NET_ALL_PORTS 65536u
 
 enum pd_network_right {

@@ -1,6 +1,5 @@
 /* The sockets of guests with their threads, and without the one that listens, where the test polls
  * instead: waits that end by events and by cancelling. */
-#include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -371,158 +370,6 @@ static void polling_can_be_interrupted(void **state)
     f->sockets->ops->close(listener);
 }
 
-static void names_are_looked_up_elsewhere(void **state)
-{
-    struct fixture *f = *state;
-    struct pd_lookup_result results[PD_LOOKUP_ADDRESSES_MAX];
-    uint32_t count = 0;
-    int error = 0;
-    struct pd_lookup *lookup = NULL;
-    assert_int_equal(f->sockets->ops->lookup(f->sockets, 1, "localhost", 9, &f->waiter, &lookup),
-                     0);
-    await(&f->waiter);
-    assert_true(f->sockets->ops->lookup_take(lookup, results, &count, &error));
-    assert_int_equal(error, 0);
-    assert_true(count >= 1);
-    assert_true(results[0].is_own);
-    f->sockets->ops->lookup_close(lookup);
-    /* Who asked goes away at once; the lookup ends alone, now or with the sockets. */
-    for (int i = 0; i < 40; i++) {
-        assert_int_equal(
-            f->sockets->ops->lookup(f->sockets, 1, "localhost", 9, &f->waiter, &lookup), 0);
-        f->sockets->ops->lookup_close(lookup);
-    }
-}
-
-/* A name server that answers when it is told to. */
-struct slow_names {
-    pthread_mutex_t lock;
-    pthread_cond_t is_answered;
-    bool may_answer;
-    uint32_t asked; /* for slow names */
-};
-
-static int answer_slowly(void *context, const char *name)
-{
-    struct slow_names *names = context;
-    if (strncmp(name, "slow", 4) != 0) {
-        return 0;
-    }
-    (void)pthread_mutex_lock(&names->lock);
-    names->asked++;
-    while (!names->may_answer) {
-        (void)pthread_cond_wait(&names->is_answered, &names->lock);
-    }
-    (void)pthread_mutex_unlock(&names->lock);
-    return EAI_AGAIN;
-}
-
-static void slow_names_init(struct slow_names *names, struct fixture *f)
-{
-    *names = (struct slow_names){.asked = 0};
-    assert_int_equal(pthread_mutex_init(&names->lock, NULL), 0);
-    assert_int_equal(pthread_cond_init(&names->is_answered, NULL), 0);
-    pd_real_sockets_set_lookup(f->real, answer_slowly, names);
-}
-
-static void let_them_answer(struct slow_names *names)
-{
-    (void)pthread_mutex_lock(&names->lock);
-    names->may_answer = true;
-    (void)pthread_cond_broadcast(&names->is_answered);
-    (void)pthread_mutex_unlock(&names->lock);
-}
-
-static int ask(struct fixture *f, uint64_t owner, const char *name, struct waiter *waiter,
-               struct pd_lookup **lookup_out)
-{
-    return f->sockets->ops->lookup(f->sockets, owner, name, strlen(name), waiter, lookup_out);
-}
-
-/* Its answer is there, whatever else is asked. */
-static void expect_answer(struct fixture *f, uint64_t owner, const char *name)
-{
-    struct pd_lookup_result results[PD_LOOKUP_ADDRESSES_MAX];
-    struct pd_lookup *lookup = NULL;
-    uint32_t count = 0;
-    int error = -1;
-    assert_int_equal(ask(f, owner, name, &f->waiter, &lookup), 0);
-    await(&f->waiter);
-    assert_true(f->sockets->ops->lookup_take(lookup, results, &count, &error));
-    assert_int_equal(error, 0);
-    f->sockets->ops->lookup_close(lookup);
-}
-
-static void slow_names_starve_nobody_else(void **state)
-{
-    struct fixture *f = *state;
-    struct slow_names names;
-    struct waiter patient;
-    struct pd_lookup *slow[PD_LOOKUPS_OF_OWNER_MAX];
-    struct pd_lookup *one_more = NULL;
-    char name[32];
-    slow_names_init(&names, f);
-    waiter_init(&patient);
-    for (uint32_t i = 0; i < PD_LOOKUPS_OF_OWNER_MAX; i++) {
-        (void)snprintf(name, sizeof name, "slow%u.example", i);
-        assert_int_equal(ask(f, 1, name, &patient, &slow[i]), 0);
-    }
-    assert_int_equal(ask(f, 1, "slow.example", &patient, &one_more), PD_SOCKET_AGAIN);
-    expect_answer(f, 2, "quick.example"); /* not one of them has an answer yet */
-    for (uint32_t i = 0; i < PD_LOOKUPS_OF_OWNER_MAX; i += 2) {
-        f->sockets->ops->lookup_close(slow[i]); /* begun or not */
-    }
-    expect_answer(f, 2, "quick.example");
-    expect_answer(f, 3, "quick.example");
-    let_them_answer(&names);
-    for (uint32_t i = 1; i < PD_LOOKUPS_OF_OWNER_MAX; i += 2) {
-        struct pd_lookup_result results[PD_LOOKUP_ADDRESSES_MAX];
-        uint32_t count = 0;
-        int error = 0;
-        while (!f->sockets->ops->lookup_take(slow[i], results, &count, &error)) {
-            await(&patient);
-        }
-        assert_int_equal(error, EAI_AGAIN);
-        f->sockets->ops->lookup_close(slow[i]);
-    }
-    pd_real_sockets_stop(f->real);
-    (void)pthread_cond_destroy(&names.is_answered);
-    (void)pthread_mutex_destroy(&names.lock);
-}
-
-/* All who wait for a name wait for one question. */
-static void a_name_is_asked_for_once(void **state)
-{
-    struct fixture *f = *state;
-    struct slow_names names;
-    struct waiter patient;
-    enum {
-        ASKED = PD_LOOKUPS_OF_OWNER_MAX - 1
-    };
-    struct pd_lookup *slow[ASKED];
-    slow_names_init(&names, f);
-    waiter_init(&patient);
-    for (uint32_t i = 0; i < ASKED; i++) {
-        assert_int_equal(ask(f, 1, "slow.example", &patient, &slow[i]), 0);
-    }
-    expect_answer(f, 1, "quick.example"); /* of the same owner: one thread is busy */
-    let_them_answer(&names);
-    for (uint32_t i = 0; i < ASKED; i++) {
-        struct pd_lookup_result results[PD_LOOKUP_ADDRESSES_MAX];
-        uint32_t count = 0;
-        int error = 0;
-        while (!f->sockets->ops->lookup_take(slow[i], results, &count, &error)) {
-            await(&patient);
-        }
-        assert_int_equal(error, EAI_AGAIN);
-        f->sockets->ops->lookup_close(slow[i]);
-    }
-    pd_real_sockets_stop(f->real);
-    assert_int_equal(names.asked, 1);
-    (void)pthread_cond_destroy(&names.is_answered);
-    (void)pthread_mutex_destroy(&names.lock);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,9 +386,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_short_read_needs_no_second_one, setup_polled, teardown),
         cmocka_unit_test_setup_teardown(urgent_bytes_hide_nothing, setup_polled, teardown),
         cmocka_unit_test_setup_teardown(polling_can_be_interrupted, setup_polled, teardown),
-        cmocka_unit_test_setup_teardown(names_are_looked_up_elsewhere, setup, teardown),
-        cmocka_unit_test_setup_teardown(slow_names_starve_nobody_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_name_is_asked_for_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

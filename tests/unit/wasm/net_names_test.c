@@ -1,7 +1,9 @@
 /* lunatic::networking: names, and UDP; and what rights let through. */
 #include "net_world.h"
+#include "support/name_server.h"
 
 #define TEXT_AT 2048u
+#define S (1000 * MS)
 
 /* resolve(text); its result. */
 static uint64_t resolve(struct net_fixture *f, struct actor *actor, const char *text)
@@ -119,6 +121,77 @@ static void lookups_wait_their_turn(void **state)
     for (uint32_t i = 0; i < PD_LOOKUPS_OF_OWNER_MAX + 2; i++) {
         assert_int_equal(actor_result(&actors[i]), 0);
     }
+}
+
+/* A name server of the test's own. */
+static struct name_server *serve(struct net_fixture *f)
+{
+    struct name_server *server = name_server_open();
+    const struct pd_name_servers servers = {
+        .resolv_conf = server->resolv_conf, .port = server->port, .timeout_ms = POLL_MS};
+    pd_real_sockets_set_name_servers(f->sockets, &servers);
+    return server;
+}
+
+/* Whether 192.0.2.7 is within its right, without going there. */
+static bool may_reach(const struct net_fixture *f, const struct actor *actor, uint16_t port)
+{
+    const struct pd_wasm_process *self = actor_wasm(actor);
+    const struct pd_socket_address to = {
+        .ip = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 7}, .port = port};
+    return pd_net_may_reach(PD_NETWORK_LIST, self->rights->network_list, &self->net->grants, &to,
+                            f->world.host.now_ns);
+}
+
+static void a_name_admits_until_its_ttl_ends(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t lasts_s;
+    } cases[] = {
+        {"ttl-30.test:80", 30}, {"ttl-0.test:80", 5},         {"ttl-900000.test:80", 3600},
+        {"alias-7.test:80", 7}, {"alias-86400.test:80", 300},
+    };
+    struct net_fixture *f = *state;
+    struct name_server *server = serve(f);
+    struct actor other = net_actor(f, "*.test:80");
+    assert_int_equal(resolve(f, &other, "none.test:80"), 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct actor actor = net_actor(f, "*.test:80");
+        assert_int_equal(resolve(f, &actor, cases[i].name), 0);
+        assert_true(may_reach(f, &actor, 80));
+        assert_false(may_reach(f, &actor, 81));
+        assert_false(may_reach(f, &other, 80)); /* what another one resolved */
+        world_pass(&f->world, (cases[i].lasts_s - 1) * S);
+        assert_true(may_reach(f, &actor, 80));
+        world_pass(&f->world, S);
+        assert_false(may_reach(f, &actor, 80));
+        static const uint8_t ip[] = {192, 0, 2, 7};
+        memcpy(actor_memory(&actor, IP_AT), ip, sizeof ip);
+        (void)denied(f, &actor,
+                     CALL(&actor, NET, "tcp_connect", 4, IP_AT, 80, 0, 0, FOREVER, OUT_AT));
+        assert_int_equal(resolve(f, &actor, cases[i].name), 0);
+        assert_true(may_reach(f, &actor, 80));
+    }
+    name_server_close(server);
+}
+
+/* Killed while the name server thinks: nothing of it is left. */
+static void a_question_ends_with_its_actor(void **state)
+{
+    struct net_fixture *f = *state;
+    struct name_server *server = serve(f);
+    struct actor victim = net_actor(f, "all");
+    uint32_t size = actor_put(&victim, TEXT_AT, "silent.test:1");
+    BEGIN(&victim, NET, "resolve", TEXT_AT, size, FOREVER, OUT_AT);
+    (void)pd_real_sockets_poll(f->sockets, 0);
+    name_server_await(server, 2);
+    assert_int_equal(pd_real_sockets_count(f->sockets), 1);
+    net_kill(f, &victim);
+    assert_int_equal(pd_real_sockets_lookup_count(f->sockets), 0);
+    (void)pd_real_sockets_poll(f->sockets, 0);
+    assert_int_equal(pd_real_sockets_count(f->sockets), 0);
+    name_server_close(server);
 }
 
 /* --- Rights ----------------------------------------------------------------------------------- */
@@ -416,6 +489,8 @@ int main(void)
         NET_TEST(what_is_no_name_is_an_error),
         NET_TEST(a_lookup_can_time_out_and_be_killed),
         NET_TEST(lookups_wait_their_turn),
+        NET_TEST(a_name_admits_until_its_ttl_ends),
+        NET_TEST(a_question_ends_with_its_actor),
         NET_TEST(without_a_right_nothing_is_reached),
         NET_TEST(local_is_loopback_however_it_is_written),
         NET_TEST(a_list_names_ports_too),

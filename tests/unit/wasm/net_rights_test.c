@@ -209,13 +209,12 @@ static void a_name_grants_what_it_resolved_to_for_a_while(void **state)
     static const char name[] = "api.example";
     struct pd_net_list *list = list_of("api.example:443,other.example:*");
     struct pd_net_grants grants = {.count = 0};
-    struct pd_lookup_result result = {.address = address_of("192.0.2.7", 0)};
+    struct pd_lookup_result result = {.address = address_of("192.0.2.7", 0), .ttl_s = 30};
     pd_net_grant(&grants, list, name, sizeof name - 1, 443, &result, 10 * S);
     struct pd_socket_address to = address_of("192.0.2.7", 443);
     assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 10 * S));
-    assert_true(
-        pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 10 * S + PD_NET_GRANT_NS - 1));
-    assert_false(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 10 * S + PD_NET_GRANT_NS));
+    assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 40 * S - 1));
+    assert_false(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 40 * S));
     assert_false(pd_net_may_reach(PD_NETWORK_LIST, list, NULL, &to, 10 * S)); /* another actor */
     assert_false(pd_net_may_bind(PD_NETWORK_LIST, list, &to));
     to.port = 80;
@@ -238,10 +237,50 @@ static void a_name_grants_what_it_resolved_to_for_a_while(void **state)
     }
     to = result.address;
     to.port = 443;
-    assert_true(
-        pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 20 * S + PD_NET_GRANT_NS - 1));
+    assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 50 * S - 1));
+    assert_false(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 50 * S));
     to.ip[15] = 100;
     assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 10 * S));
+    pd_net_list_release(list);
+}
+
+/* Within bounds; and the longest of several answers counts. */
+static void a_grant_lasts_as_long_as_its_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t ttl_s;
+        uint64_t lasts_s;
+    } cases[] = {{0, 5},
+                 {4, 5},
+                 {5, 5},
+                 {6, 6},
+                 {3599, 3599},
+                 {3600, 3600},
+                 {3601, 3600},
+                 {2147483647, 3600},
+                 {60, 60},
+                 {86400, 3600},
+                 {PD_LOOKUP_TTL_NONE - 1, 3600},
+                 {PD_LOOKUP_TTL_NONE, 60}};
+    struct pd_net_list *list = list_of("api.example:443");
+    struct pd_lookup_result result = {.address = address_of("192.0.2.7", 0)};
+    struct pd_socket_address to = address_of("192.0.2.7", 443);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pd_net_grants grants = {.count = 0};
+        uint64_t end_ns = (1 + cases[i].lasts_s) * S;
+        result.ttl_s = cases[i].ttl_s;
+        pd_net_grant(&grants, list, "api.example", 11, 443, &result, S);
+        assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, end_ns - 1));
+        assert_false(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, end_ns));
+        result.ttl_s = 0;
+        pd_net_grant(&grants, list, "api.example", 11, 443, &result, S);
+        assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, end_ns - 1));
+        result.ttl_s = 3600;
+        pd_net_grant(&grants, list, "api.example", 11, 443, &result, S);
+        assert_true(pd_net_may_reach(PD_NETWORK_LIST, list, &grants, &to, 3601 * S - 1));
+        assert_int_equal(grants.count, 1);
+    }
     pd_net_list_release(list);
 }
 
@@ -418,6 +457,7 @@ int main(void)
         cmocka_unit_test(kinds_admit_what_they_say),
         cmocka_unit_test(names_are_compared_as_names),
         cmocka_unit_test(a_name_grants_what_it_resolved_to_for_a_while),
+        cmocka_unit_test(a_grant_lasts_as_long_as_its_answer),
         cmocka_unit_test(no_name_grants_this_machine),
         cmocka_unit_test(rights_only_shrink),
         cmocka_unit_test(the_common_right_is_the_common_one),
