@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -129,6 +130,23 @@ def measure_floor(etcd, pando, options, lines):
         floor.stop()
 
 
+def measure_raw(etcd, pando, options, lines):
+    """A put of one client on three nodes beside what it rests on: one sync, and one round trip between the nodes."""
+    row = rows(etcd.nodes, options.scale)[0]
+    of_raw = {"etcd": [], "pando": []}
+    for _ in range(options.rounds):
+        told = subprocess.run([options.limits, options.folder, "2"], capture_output=True, text=True, check=True).stdout.split()
+        sync, trip = float(told[1]), float(told[3])
+        p50 = {}
+        for cluster in (etcd, pando):
+            p50[cluster.name] = load.run(options.benchmark, cluster, row.clients, row.connections, row.ops, row.arguments).p50
+            of_raw[cluster.name].append(p50[cluster.name] / (sync + trip))
+        print(f"  put, 1 client, {etcd.nodes} nodes: fdatasync {sync:.0f} us, round trip {trip:.0f} us; p50 etcd "
+              f"{p50['etcd']:,.0f}, pando {p50['pando']:,.0f} us", flush=True)
+    print(f"  put, 1 client, {etcd.nodes} nodes, p50 / (fdatasync + round trip): etcd {statistics.median(of_raw['etcd']):.2f}, "
+          f"pando {statistics.median(of_raw['pando']):.2f}, goal 1.5", flush=True)
+
+
 def measure_keys(etcd, pando, options, lines):
     """Memory and the time of a start, with many keys."""
     label = f"{options.keys:,} keys, 1 node"
@@ -194,8 +212,9 @@ def main():
     parser.add_argument("--etcd", required=True)
     parser.add_argument("--benchmark", required=True, help="etcd's tools/benchmark")
     parser.add_argument("--floor", required=True, help="gateway-floor")
+    parser.add_argument("--limits", required=True, help="raw-limits")
     parser.add_argument("--folder", required=True, help="on a disk: both write there")
-    parser.add_argument("--only", default="one,floor,three,keys,failover", help="parts, with commas between")
+    parser.add_argument("--only", default="one,floor,three,raw,keys,failover", help="parts, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the operations of a round")
     parser.add_argument("--keys", type=int, default=100000)
@@ -208,6 +227,7 @@ def main():
           f"load average {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-cluster-", dir=options.folder) as top:
         plan = (("one", 1, measure_rows), ("floor", 1, measure_floor), ("keys", 1, measure_keys), ("three", 3, measure_rows),
+                ("raw", 3, measure_raw),
                 ("failover", 3, measure_failover))
         for part, nodes, measure in plan:
             if part in parts:
