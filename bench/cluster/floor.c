@@ -58,14 +58,6 @@ static enum pd_status submit(struct pd_backend *backend, uint64_t correlation,
     return PD_OK;
 }
 
-static void submitted(struct pd_backend *backend)
-{
-    struct floor *floor = floor_of(backend);
-    if (floor->due_count > 0) {
-        floor->events.wake(floor->events.state);
-    }
-}
-
 static void write_answer(struct floor *floor, bool is_write, struct pd_kv_writer *writer)
 {
     static const uint8_t value[VALUE_SIZE];
@@ -87,12 +79,11 @@ static void write_answer(struct floor *floor, bool is_write, struct pd_kv_writer
     }
 }
 
-static void drain(struct pd_backend *backend)
+/* What is asked for meanwhile is answered with the rest. */
+static void submitted(struct pd_backend *backend)
 {
     struct floor *floor = floor_of(backend);
-    uint32_t count = floor->due_count;
-    floor->due_count = 0; /* what is asked for meanwhile waits for the next turn: none is */
-    for (uint32_t at = 0; at < count; at++) {
+    for (uint32_t at = 0; at < floor->due_count; at++) {
         uint8_t body[BODY_MAX];
         struct pd_kv_writer writer = {.bytes = body, .bytes_max = sizeof body};
         write_answer(floor, floor->due[at].is_write, &writer);
@@ -100,6 +91,12 @@ static void drain(struct pd_backend *backend)
             .outcome = PD_BACKEND_OK, .leader = 1, .term = 1, .body = {body, writer.size}};
         floor->events.answered(floor->events.state, floor->due[at].correlation, &answer);
     }
+    floor->due_count = 0;
+}
+
+static void drain(struct pd_backend *backend)
+{
+    (void)backend;
 }
 
 static void cancel(struct pd_backend *backend, uint64_t correlation, enum pd_backend_kind kind)

@@ -62,6 +62,8 @@ PD_MUTANT_ENTRY(RAFT_READ_TOKEN_REUSED,
                 "an answer to an older round confirms a newer read (item 23; etcd#20418)")
 PD_MUTANT_ENTRY(RAFT_LEASE_SURVIVES_TRANSFER,
                 "a lease outlives the hand-over of leadership (item 7; TiKV#9208)")
+PD_MUTANT_ENTRY(RAFT_LEASE_WITHOUT_ROUND,
+                "a leader with other voters answers as if it were the only one (item 24)")
 PD_MUTANT_ENTRY(RAFT_LEASE_FROM_ANSWER,
                 "a lease counts from the answer, not from the sending (item 24)")
 
@@ -142,6 +144,8 @@ PD_MUTANT_ENTRY(NODE_READ_WITHOUT_ROUND,
                 "reads what is applied here as if leadership were confirmed (etcd 2014)")
 PD_MUTANT_ENTRY(NODE_READ_BEFORE_APPLIED,
                 "a confirmed read does not wait until its index is applied (item 23)")
+PD_MUTANT_ENTRY(NODE_HOT_REVISION_STALE,
+                "a read without the core tells an older revision than was acknowledged before it")
 PD_MUTANT_ENTRY(NODE_IDLE_TIME_LOST,
                 "no entry carries state time on while nobody writes: what is granted then is due "
                 "at once (a lock that two held)")

@@ -3,7 +3,7 @@
  * Model      A request is submitted under a correlation of the gateway's choice, below 2^56; its
  *            answer comes back under it (a watch has many). Answers arrive on any thread: the
  *            backend keeps them and calls `wake`, and the gateway's thread takes them with `drain`,
- *            which gives each to `answered` before it returns.
+ *            which gives each to `answered` before it returns. `submitted` may do so, too.
  * Writes     A WRITE happens once or not at all, however often the lead changes meanwhile; when
  *            that cannot be known, its outcome is UNKNOWN. A REPEATABLE one changes nothing, and
  *            may be tried again freely.
@@ -195,11 +195,14 @@ struct pd_backend_peer {
 struct pd_backend_ops {
     /* Once, before anything else. */
     void (*attach)(struct pd_backend *backend, const struct pd_backend_events *events);
-    /* Never answers before it returns; `submitted` follows. PD_ERR_FULL: nothing was done, too much
-     * is under way. PD_ERR_CLOSED: nothing was done, the node ends. PD_ERR_NO_MEMORY. */
+    /* Never answers before it returns; `submitted` follows, which may. PD_ERR_FULL: nothing was
+     * done, too much is under way. PD_ERR_CLOSED: nothing was done, the node ends.
+     * PD_ERR_NO_MEMORY. */
     enum pd_status (*submit)(struct pd_backend *backend, uint64_t correlation,
                              const struct pd_backend_request *request);
-    /* Nothing more is submitted for now: one wake-up serves many requests. NULL: none is needed. */
+    /* Nothing more is submitted for now: one wake-up serves many requests. What could be answered
+     * at once is given to `answered`; what that lets in is submitted within it, or is followed by
+     * another `submitted`. NULL: none is needed. */
     void (*submitted)(struct pd_backend *backend);
     /* No answer is wanted any more; what was proposed still happens. A watch ends, and its last
      * answer may still come. */

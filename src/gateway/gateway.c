@@ -45,9 +45,8 @@ static void tell_backend(struct pd_gateway *gateway)
     }
 }
 
-void pd_gateway_settle(struct pd_gateway *gateway)
+static void flush_dirty(struct pd_gateway *gateway)
 {
-    tell_backend(gateway); /* the node works beside the writing */
     while (!pd_list_is_empty(&gateway->dirty)) {
         struct pd_gateway_connection *connection =
             pd_container_of(pd_list_first(&gateway->dirty), struct pd_gateway_connection, dirty);
@@ -57,7 +56,16 @@ void pd_gateway_settle(struct pd_gateway *gateway)
             pd_gateway_arm(connection);
         }
     }
-    tell_backend(gateway); /* room for answers lets requests in */
+}
+
+void pd_gateway_settle(struct pd_gateway *gateway)
+{
+    tell_backend(gateway); /* the node works beside the writing */
+    while (!pd_list_is_empty(&gateway->dirty)) {
+        flush_dirty(gateway);
+        tell_backend(
+            gateway); /* room for answers lets requests in, and some are answered at once */
+    }
     if (gateway->stops) {
         return;
     }

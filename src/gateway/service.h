@@ -13,7 +13,8 @@
  *            further events are asked for. While pd_service_is_full the carrier keeps further
  *            requests of that call to itself, until `roomy`.
  * Threads    All of it on the gateway's thread. response and ended come from within
- *            pd_service_request, pd_service_half_close, pd_service_resume, or the backend's drain.
+ *            pd_service_request, pd_service_half_close, pd_service_resume, or the backend's drain
+ *            or submitted.
  * Bounds     struct pd_service_config.
  * Ownership  Messages are borrowed for the call of the function, both ways. A call is the
  *            service's; after `ended` or pd_service_cancel it is gone. */

@@ -474,6 +474,11 @@ uint64_t pd_kv_state_time(const struct pd_kv *kv)
     return kv->meta.state_time_ns;
 }
 
+int64_t pd_kv_revision(const struct pd_kv *kv)
+{
+    return kv->meta.revision;
+}
+
 void pd_kv_check(const struct pd_kv *kv)
 {
     pd_kv_overlay_check(&kv->overlay);

@@ -267,6 +267,8 @@ struct pd_kv_status {
 void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 /* Its state_time_ns alone. */
 uint64_t pd_kv_state_time(const struct pd_kv *kv);
+/* The last revision that was applied. */
+int64_t pd_kv_revision(const struct pd_kv *kv);
 
 /* The next deadline in state time, UINT64_MAX when there is none. When the leader's state time
  * has reached it, it proposes what pd_kv_expiry_command writes: one lease or session that is due

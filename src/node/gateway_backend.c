@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/postbox.h"
 #include "host/folder.h"
+#include "node/gateway_hot.h"
 #include "node/gateway_peers.h"
 #include "node/gateway_reads.h"
 #include "node/gateway_writes.h"
@@ -59,6 +60,7 @@ struct pd_gateway_backend {
     struct pd_gateway_peers peers;
     struct pd_event closed;
     struct pd_postbox posts;
+    struct pd_gateway_hot hot;
     struct post *filling; /* whoever holds the core fills it; NULL: there is none */
     atomic_bool is_attached;
     bool is_open;       /* as a client of the server */
@@ -325,11 +327,26 @@ static enum pd_replica_request_kind kind_of(const struct pd_gateway_backend *bac
     return PD_REPLICA_REQUEST_WRITE;
 }
 
+/* A read of a key that this thread may look up itself; its answer waits for `submitted`. */
+static bool read_hot(struct pd_gateway_backend *backend, uint64_t correlation,
+                     const struct pd_backend_request *request)
+{
+    uint8_t room[PD_SERVER_HOT_ANSWER_MAX];
+    struct pd_replica_answer_head answer;
+    return request->kind == PD_BACKEND_READ &&
+           pd_server_answer_hot(backend->config.server, request->body, room, sizeof room,
+                                &answer) &&
+           pd_gateway_hot_add(&backend->hot, correlation, &answer);
+}
+
 static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
                              const struct pd_backend_request *request)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
     pd_assert(correlation >> KIND_SHIFT == 0);
+    if (read_hot(backend, correlation, request)) {
+        return PD_OK;
+    }
     if (request->kind == PD_BACKEND_WRITE || request->kind == PD_BACKEND_REPEATABLE) {
         enum pd_status status = pd_gateway_writes_add(&backend->writes, correlation, request->body,
                                                       request->kind == PD_BACKEND_REPEATABLE,
@@ -354,16 +371,6 @@ static enum pd_status submit(struct pd_backend *interface, uint64_t correlation,
         return submit_gathered(backend, tag | GATHERED, &head);
     }
     return submit_head(backend, tag, &head);
-}
-
-static void submitted(struct pd_backend *interface)
-{
-    struct pd_gateway_backend *backend = backend_of(interface);
-    send_reads(backend);
-    if (backend->has_submitted) {
-        backend->has_submitted = false;
-        pd_server_nudge(backend->config.server);
-    }
 }
 
 static void cancel(struct pd_backend *interface, uint64_t correlation, enum pd_backend_kind kind)
@@ -495,7 +502,7 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .version_limit = node.version_limit,
         .proposals = node.proposals,
         .proposals_failed = backend->writes_failed,
-        .reads = node.reads,
+        .reads = node.reads + counters.hot_reads,
         .snapshots_sent = node.snapshots_sent,
         .snapshots_installed = node.snapshots_installed,
         .store_bytes = store_bytes(backend),
@@ -661,6 +668,28 @@ static void drain(struct pd_backend *interface)
     send_reads(backend);
 }
 
+static void give_hot(struct pd_gateway_backend *backend)
+{
+    uint64_t correlation = 0;
+    struct pd_replica_answer_head answer;
+    while (pd_gateway_hot_take(&backend->hot)) { /* an answer may let the next request in */
+        while (pd_gateway_hot_next(&backend->hot, &correlation, &answer)) {
+            give(backend, correlation, PD_BACKEND_READ, answer.outcome, &answer);
+        }
+    }
+}
+
+static void submitted(struct pd_backend *interface)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    send_reads(backend);
+    if (backend->has_submitted) {
+        backend->has_submitted = false;
+        pd_server_nudge(backend->config.server);
+    }
+    give_hot(backend);
+}
+
 static enum pd_status peer_open(struct pd_backend *interface, struct pd_backend_peer *peer)
 {
     return pd_gateway_peers_open(&backend_of(interface)->peers, peer);
@@ -810,6 +839,7 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
     }
     pd_gateway_peers_deinit(&backend->peers);
     pd_gateway_writes_deinit(&backend->writes);
+    pd_gateway_hot_deinit(&backend->hot);
     pd_gateway_reads_deinit(&backend->reads);
     pd_free(backend->store_folder);
     pd_free(backend->room);

@@ -143,6 +143,24 @@ static void refuse(struct pd_backend_peer *peer, uint64_t correlation,
     peer->answered(peer, correlation, (struct pd_span){bytes, PD_REPLICA_ANSWER_HEAD_SIZE + size});
 }
 
+/* A read of a key that this thread may look up itself. */
+static bool answer_hot(struct pd_gateway_peers *peers, struct pd_backend_peer *peer,
+                       uint64_t correlation, struct pd_span bytes)
+{
+    uint8_t room[PD_REPLICA_ANSWER_HEAD_SIZE + PD_SERVER_HOT_ANSWER_MAX];
+    struct pd_replica_request_head head;
+    struct pd_replica_answer_head answer;
+    if (pd_replica_request_decode(bytes, &head) != PD_OK || head.kind != PD_REPLICA_REQUEST_READ ||
+        !pd_server_answer_hot(peers->server, head.body, room + PD_REPLICA_ANSWER_HEAD_SIZE,
+                              PD_SERVER_HOT_ANSWER_MAX, &answer)) {
+        return false;
+    }
+    pd_replica_answer_put_head(room, &answer);
+    peer->answered(peer, correlation,
+                   (struct pd_span){room, PD_REPLICA_ANSWER_HEAD_SIZE + answer.body.size});
+    return true;
+}
+
 void pd_gateway_peers_submit(struct pd_gateway_peers *peers, struct pd_backend_peer *peer,
                              uint64_t correlation, struct pd_span bytes)
 {
@@ -150,6 +168,9 @@ void pd_gateway_peers_submit(struct pd_gateway_peers *peers, struct pd_backend_p
     if (!pd_gateway_peers_may_ask(bytes)) {
         refuse(peer, correlation, PD_REPLICA_INVALID,
                "this cannot be asked at a client port: ask at the node's own socket");
+        return;
+    }
+    if (answer_hot(peers, peer, correlation, bytes)) {
         return;
     }
     enum pd_status status =

@@ -550,6 +550,11 @@ bool pd_replica_leads(const struct pd_replica *replica)
     return replica->phase == PD_REPLICA_RUNNING && replica->role == PD_RAFT_LEADER;
 }
 
+uint64_t pd_replica_term(const struct pd_replica *replica)
+{
+    return replica->term;
+}
+
 bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node)
 {
     return pd_replica_is_member(&replica->conf, node);

@@ -288,14 +288,16 @@ pd_raft_node pd_replica_leader(const struct pd_replica *replica);
 bool pd_replica_has_state(const struct pd_replica *replica);
 /* Whether this node leads, serving or not. */
 bool pd_replica_leads(const struct pd_replica *replica);
+/* Raft's. */
+uint64_t pd_replica_term(const struct pd_replica *replica);
 /* A member of the applied configuration, voter or learner. */
 bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node);
 /* Before this node stops: the lead goes to the voter that is best prepared. false: this node does
  * not lead, or there is nobody to take over. */
 bool pd_replica_hand_over(struct pd_replica *replica);
 
-/* For a leader with lease reads, on the core's thread: whether what is applied now may be read as
- * linearizable. */
+/* On the core's thread: whether what is applied now may be read as linearizable without a round
+ * (pd_raft_lease_valid). */
 bool pd_replica_may_read_now(const struct pd_replica *replica, uint64_t now_ns);
 /* After a fatal output: the store's rows are to blame. An owner that puts an empty store in its
  * place and opens anew with is_lost goes on without a person: from the log, or from another

@@ -589,6 +589,7 @@ void pd_server_counters(const struct pd_server *server, struct pd_server_counter
         .store_batches = count_of(&server->counters.store_batches),
         .fetches = count_of(&server->counters.fetches),
         .slow = count_of(&server->counters.slow),
+        .hot_reads = count_of(&server->counters.hot_reads),
         .slow_untold = count_of(&server->counters.slow_untold),
         .peers = {.packets = count_of(&server->peers.counters.packets),
                   .packets_dropped = count_of(&server->peers.counters.packets_dropped),

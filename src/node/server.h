@@ -136,7 +136,8 @@ PD_NODISCARD enum pd_status pd_server_submit_of_watch(struct pd_server *server,
                                                       uint64_t correlation, struct pd_span bytes);
 
 /* A linearizable read of one key by any thread, without a lock or a wait: of a key in memory, on a
- * leader that holds a lease (config.replica.raft.lease_reads). Statuses as pd_kv_get_hot's:
+ * leader that holds a lease (config.replica.raft.lease_reads) or is the only voter. Statuses as
+ * pd_kv_get_hot's:
  *
  * PD_OK           record_out, its spans in `room`.
  * PD_ERR_UNKNOWN  there is no such key.
@@ -144,6 +145,12 @@ PD_NODISCARD enum pd_status pd_server_submit_of_watch(struct pd_server *server,
 PD_NODISCARD enum pd_status pd_server_read_hot(struct pd_server *server, struct pd_span key,
                                                uint8_t *room, size_t room_max,
                                                struct pd_kv_record *record_out);
+
+/* The same for the body of a READ (replica_request.h) of one key that is there, whole and as it is
+ * now: true, and the answer's body lies in `room`. false: submit it; it may be no such read. */
+#define PD_SERVER_HOT_ANSWER_MAX 2048u /* bytes of room that suffice */
+bool pd_server_answer_hot(struct pd_server *server, struct pd_span body, uint8_t *room,
+                          size_t room_max, struct pd_replica_answer_head *answer_out);
 
 /* -- What it is -------------------------------------------------------------------------------- */
 
@@ -169,6 +176,7 @@ struct pd_server_counters {
     uint64_t requests;
     uint64_t requests_refused; /* full */
     uint64_t answers;
+    uint64_t hot_reads; /* pd_server_answer_hot */
     uint64_t log_batches;
     uint64_t log_records;
     uint64_t store_batches;

@@ -273,6 +273,8 @@ struct pd_server_lease {
     uint8_t before[64];
     atomic_uint_least64_t generation; /* odd: no hot reads */
     atomic_uint_least64_t until_ns;
+    atomic_uint_least64_t revision; /* applied when it was published last */
+    atomic_uint_least64_t term;
     uint8_t behind[64];
 };
 
@@ -347,6 +349,7 @@ struct pd_server {
         atomic_uint_least64_t fetches;
         atomic_uint_least64_t slow;
         atomic_uint_least64_t slow_untold;
+        atomic_uint_least64_t hot_reads;
     } counters;
     uint64_t slow_second; /* in which slow_lines were told */
     uint32_t slow_lines;

@@ -240,8 +240,8 @@ PD_NODISCARD enum pd_status pd_raft_propose_conf_change(struct pd_raft *raft,
  * index that must be applied before it may be answered. PD_ERR_CLOSED: no leader known;
  * PD_ERR_FULL: reads_max rounds. */
 PD_NODISCARD enum pd_status pd_raft_read_index(struct pd_raft *raft, uint64_t context);
-/* With lease_reads: whether this leader may answer at `now_ns` without a round (items 7, 23, 24).
- * */
+/* Whether this leader may answer at `now_ns` without a round: with lease_reads by its lease (items
+ * 7, 23, 24), and without them while it is the only voter, since nobody else can be elected. */
 bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns);
 /* PD_ERR_CLOSED: no leader known; PD_ERR_UNKNOWN: this leader knows no such voter. */
 PD_NODISCARD enum pd_status pd_raft_transfer(struct pd_raft *raft, pd_raft_node to);

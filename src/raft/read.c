@@ -150,8 +150,7 @@ enum pd_status pd_raft_read_index(struct pd_raft *raft, uint64_t context)
 
 bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns)
 {
-    if (!raft->config.lease_reads || raft->role != PD_RAFT_LEADER ||
-        !pd_core_has_committed_in_term(raft)) {
+    if (raft->role != PD_RAFT_LEADER || !pd_core_has_committed_in_term(raft)) {
         return false;
     }
     /* A forced vote breaks a lease, and may come long after the transfer was given up (item 7). */
@@ -159,8 +158,11 @@ bool pd_raft_lease_valid(const struct pd_raft *raft, uint64_t now_ns)
         !PD_MUTANT(RAFT_LEASE_SURVIVES_TRANSFER)) {
         return false;
     }
-    if (is_alone(raft)) {
-        return true;
+    if (is_alone(raft) || PD_MUTANT(RAFT_LEASE_WITHOUT_ROUND)) {
+        return true; /* whatever the clocks: nobody else can be elected */
+    }
+    if (!raft->config.lease_reads) {
+        return false;
     }
     uint64_t token = confirmed_token(raft);
     if (token <= raft->token_floor || raft->token_last - token >= PD_RAFT_ROUNDS_MAX) {

@@ -38,6 +38,28 @@ static void any_node_serves_any_client(void **state)
     close_caller(&caller);
 }
 
+/* The only voter needs no lease for it; who has others does. */
+static void with_others_nobody_reads_without_a_round(void **state)
+{
+    (void)state;
+    struct caller caller;
+    uint8_t room[256];
+    struct pd_kv_record record;
+    const struct pd_span key = {(const uint8_t *)"k", 1};
+    open_cluster(3);
+    struct node *leader = leader_of(3);
+    open_caller(leader, &caller);
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_int_equal(put(&caller, "k"), PD_REPLICA_OK);
+        for (uint32_t node = 0; node < 3; node++) {
+            assert_int_equal(
+                pd_server_read_hot(nodes[node].server, key, room, sizeof room, &record),
+                PD_ERR_RANGE);
+        }
+    }
+    close_caller(&caller);
+}
+
 /* What was passed on to a leader that is lost is asked for again, and happened once. */
 static void a_lost_leader_neither_loses_nor_repeats(void **state)
 {
@@ -471,6 +493,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_node_serves_any_client, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(with_others_nobody_reads_without_a_round, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_lost_leader_neither_loses_nor_repeats, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_majority_a_write_ends_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_node_joins_is_promoted_and_leaves_for_good, set_up,

