@@ -37,7 +37,8 @@ enum pd_call_result pd_net_config_allow(struct pd_call *call)
                                    TEXT_MAX);
     }
     const char *bytes = pd_call_text(call, pd_call_u32(call, 1), size, TEXT_MAX, "network right");
-    if (bytes == NULL) {
+    if (bytes == NULL ||
+        pd_call_bytes(call, pd_call_u32(call, 3), sizeof(uint64_t), "result pointer") == NULL) {
         return PD_CALL_TRAP;
     }
     struct pd_rights *config = pd_call_config_for_change(call);

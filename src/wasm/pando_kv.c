@@ -445,10 +445,11 @@ static enum pd_call_result lease_finish(struct pd_call *call, const struct pd_kv
     if (is_short(result, TWO_NUMBERS_SIZE)) {
         return unreadable(call);
     }
+    if ((int64_t)pd_get_u64(result->bytes.bytes + 8) < 0) {
+        return pd_kv_fail(call, PD_KV_CODE_ABSENT, "there is no such lease");
+    }
     memcpy(out, result->bytes.bytes, TWO_NUMBERS_SIZE);
-    bool is_gone = (int64_t)pd_get_u64(result->bytes.bytes + 8) < 0;
-    return is_gone ? pd_kv_fail(call, PD_KV_CODE_ABSENT, "there is no such lease")
-                   : pd_call_done(call, PD_KV_CODE_OK);
+    return pd_call_done(call, PD_KV_CODE_OK);
 }
 
 static enum pd_call_result grant_finish(struct pd_call *call, const struct pd_kv_result *result)
@@ -558,6 +559,11 @@ static enum pd_call_result config_allow(struct pd_call *call)
     struct pd_span prefix;
     if (rights == NULL || !pd_kv_span(call, 1, "prefix", &prefix)) {
         return PD_CALL_TRAP;
+    }
+    if (prefix.size > PD_KV_PREFIX_MAX) {
+        return pd_call_trap(call,
+                            MODULE "::config_allow: a prefix of %zu bytes, where %u are allowed",
+                            prefix.size, PD_KV_PREFIX_MAX);
     }
     const struct pd_span own_prefix = {(const uint8_t *)own->kv_prefix, own->kv_prefix_size};
     if (!own->can_kv || !pd_kv_port_covers(own_prefix, prefix, (struct pd_span){NULL, 0})) {

@@ -264,7 +264,7 @@ static enum pd_call_result message_reason_text(struct pd_call *call)
     uint32_t room = pd_call_u32(call, 1);
     size_t size = pd_exit_text_size(scratch->text);
     size_t count = size < room ? size : room;
-    uint8_t *to = pd_guest_memory(call->guest, pd_call_u32(call, 0), count);
+    uint8_t *to = pd_guest_memory(call->guest, pd_call_u32(call, 0), room);
     if (to == NULL) {
         return pd_call_trap_bounds(call, "text");
     }

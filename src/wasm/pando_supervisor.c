@@ -27,6 +27,7 @@
 
 #include "actor/mailbox.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "wasm/abi_tables.h"
 #include "wasm/spawn_call.h"
@@ -277,8 +278,13 @@ static enum pd_call_result add_supervisor(struct pd_call *call)
         .kind = PD_CHILD_SUPERVISOR,
     };
     set_stop(&spec, call->arguments[5]);
-    (void)pd_id_table_take(&self->supervisors, call->arguments[1]);
-    return add(call, tree, &spec);
+    pd_supervised_tree_share(child);
+    enum pd_call_result result = add(call, tree, &spec);
+    if (result == PD_CALL_DONE) {
+        (void)pd_id_table_take(&self->supervisors, call->arguments[1]);
+        pd_supervised_tree_release(child);
+    }
+    return result;
 }
 
 static enum pd_call_result set_ready(struct pd_call *call)
@@ -412,6 +418,9 @@ static enum pd_call_result pose(struct pd_call *call, const struct pd_supervisor
 {
     struct pd_wasm_process *self = pd_call_process(call);
     struct pd_process *process = self->process;
+    if (pd_call_bytes(call, content->out, sizeof(uint64_t), "result pointer") == NULL) {
+        return PD_CALL_TRAP;
+    }
     struct question *question = pd_alloc_zeroed(1, sizeof *question);
     if (question == NULL) {
         return pd_call_trap(call, MODULE ": not enough memory");
@@ -517,7 +526,12 @@ static enum pd_call_result start(struct pd_call *call)
     /* A request about nobody waits until the first children are up, and then finds nobody. */
     struct pd_supervisor_call ask = {.kind = PD_SUPERVISOR_CALL_RESTART, .child = {UINT64_MAX}};
     struct question question = {.answered = started, .supervisor = pid, .out = out};
-    return pose(call, &ask, &question, UINT64_MAX);
+    enum pd_call_result result = pose(call, &ask, &question, UINT64_MAX);
+    if (result != PD_CALL_WAIT) { /* nobody would ever learn its pid */
+        status = pd_mailbox_kill(self->process->environment, pid, PD_EXIT_KILLED, NULL);
+        pd_assert(status == PD_OK || status == PD_ERR_UNKNOWN);
+    }
+    return result;
 }
 
 /* --- Requests --------------------------------------------------------------------------------- */
@@ -622,6 +636,9 @@ static enum pd_call_result count(struct pd_call *call)
     struct pd_supervisor_call ask = {.kind = PD_SUPERVISOR_CALL_COUNT};
     struct question question = {
         .answered = counted, .supervisor = call->arguments[0], .out = pd_call_u32(call, 3)};
+    if (pd_call_bytes(call, pd_call_u32(call, 1), 4 * sizeof(uint32_t), "counts") == NULL) {
+        return PD_CALL_TRAP;
+    }
     return pose(call, &ask, &question, call->arguments[2]);
 }
 
@@ -654,6 +671,9 @@ static enum pd_call_result list(struct pd_call *call)
                                      .child = {call->arguments[1]}};
     struct question question = {
         .answered = listed, .supervisor = call->arguments[0], .out = pd_call_u32(call, 5)};
+    if (pd_call_bytes(call, pd_call_u32(call, 2), pd_call_u32(call, 3), "rows") == NULL) {
+        return PD_CALL_TRAP;
+    }
     return pose(call, &ask, &question, call->arguments[4]);
 }
 

@@ -18,6 +18,7 @@
 
 #define PD_FUEL_PORTION UINT64_C(100000) /* units of fuel in one of the ABI's portions */
 #define PD_MEMORY_BYTES_MAX (UINT64_C(1) << 32)
+#define PD_KV_PREFIX_MAX 8192u /* bytes of a prefix that a guest hands on; a key has no more */
 
 struct pd_files;
 struct pd_wasi_config;

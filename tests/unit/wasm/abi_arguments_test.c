@@ -1,7 +1,7 @@
-/* Every function of lunatic::*, with everything there that it could ask for, and one bad argument
- * at a time: ids, pointers, sizes, texts and numbers. It traps or fails in the words that the
- * reference and its table promise, nothing is lost or left behind by it, and the actor that caught
- * the trap goes on. */
+/* Every function of lunatic::* and pando::*, with everything there that it could ask for, and one
+ * bad argument at a time: ids, pointers, sizes, texts and numbers. It traps or fails in the words
+ * that the reference and its table promise, nothing is lost or left behind by it, and the actor
+ * that caught the trap goes on. */
 #include <sys/mman.h>
 
 #include "abi_stage.h"
@@ -54,7 +54,7 @@ static void every_function_has_a_row(void **state)
     size_t function_count = 0;
     for (size_t i = 0; i < hostile_import_count(); i++) {
         const struct pd_import *import = hostile_import(i);
-        if (strncmp(import->module, "lunatic::", 9) != 0) {
+        if (strncmp(import->module, "wasi_", 5) == 0) { /* they have tests of their own */
             continue;
         }
         function_count++;
@@ -92,7 +92,10 @@ static void good_arguments_succeed(void **state)
 static bool is_alike(enum thing one, enum thing other)
 {
     bool is_statement = one == A_STATEMENT || one == A_STATEMENT_AT_ROW;
-    return one == other || (is_statement && (other == A_STATEMENT || other == A_STATEMENT_AT_ROW));
+    bool is_supervisor = one == A_SUPERVISOR || one == A_BRANCH;
+    return one == other ||
+           (is_statement && (other == A_STATEMENT || other == A_STATEMENT_AT_ROW)) ||
+           (is_supervisor && (other == A_SUPERVISOR || other == A_BRANCH));
 }
 
 static void try_id(struct stage *stage, size_t at, uint64_t id)
@@ -106,7 +109,7 @@ static void try_id(struct stage *stage, size_t at, uint64_t id)
     }
     struct outcome outcome = call_with(stage, at, id);
     bool is_query = argument->thing == A_QUERY;
-    if (outcome.how != ANSWERED || outcome.result != (is_query ? UINT32_MAX : 0) ||
+    if (outcome.how != ANSWERED || outcome.result != argument->value ||
         (is_query && strstr(outcome.text, words) == NULL)) {
         blame(stage, at, id, &outcome, words);
     }
@@ -381,7 +384,7 @@ static void sizes_are_held_to(void **state)
                 expect_failure(&stage, at, 0, size->zero_says, NULL);
             } else {
                 struct outcome outcome = call_with(&stage, at, 0);
-                if (outcome.how != ANSWERED) {
+                if (!is_answer(&stage, &outcome)) {
                     blame(&stage, at, 0, &outcome, "an answer");
                 }
             }
@@ -417,7 +420,7 @@ static void what_is_far_too_long_is_refused(void **state)
             fake_far = NULL;
             const char *words = size->far_says != NULL ? size->far_says : size->says;
             bool is_error = outcome.how == ANSWERED && outcome.result == 1 && row->answers_errors;
-            bool is_said = words == NULL ? outcome.how == ANSWERED && !is_error
+            bool is_said = words == NULL ? is_answer(&stage, &outcome) && !is_error
                                          : (outcome.how == TRAPPED || is_error) &&
                                                strstr(outcome.text, words) != NULL;
             if (!is_said) {
@@ -495,7 +498,8 @@ static void try_number(struct stage *stage, size_t at, uint64_t value)
     struct outcome outcome = call_with(stage, at, value);
     bool is_said = outcome.how == TRAPPED && argument->says != NULL &&
                    strstr(outcome.text, argument->says) != NULL;
-    if (outcome.how == GONE || (outcome.how == TRAPPED && !is_said)) {
+    bool is_over = outcome.how == GONE && !stage->row->ends;
+    if (is_over || (outcome.how == TRAPPED && !is_said)) {
         blame(stage, at, value, &outcome, "an answer");
     }
     /* The end of ages is not in the past. */
@@ -630,56 +634,6 @@ static void what_fails_changes_nothing(void **state)
     print_message("%u hostile numbers\n", case_count);
 }
 
-/* Whatever it is that a function wants the id of. */
-static const enum thing wanted[] = {A_CONFIG, A_CONNECTION, A_STATEMENT, A_SUPERVISOR};
-
-/* One argument is hostile, the others are plausible. True: it trapped. */
-static bool try_other_function(struct stage *stage, size_t odd, uint64_t number, enum thing thing)
-{
-    uint64_t arguments[PD_CALL_ARGUMENTS_MAX];
-    for (size_t at = 0; at < stage->argument_count; at++) {
-        uint64_t place = at % 2 == 0 ? FRESH_AT : 5;
-        bool is_id = stage->row->signature[at] == 'I';
-        arguments[at] = is_id ? stage->furnished.ids[thing] : place;
-    }
-    arguments[odd] = number;
-    struct outcome outcome = call_for(stage, arguments, ROUNDS_FEW);
-    if (outcome.how == TRAPPED) {
-        check_nothing_changed(stage, odd, number, 0);
-    } else if (outcome.how != ANSWERED || !is_as_before(stage)) {
-        renew(stage);
-    }
-    return outcome.how == TRAPPED;
-}
-
-/* Of all that is no function of Lunatic's, too: what traps has taken nothing. */
-static void other_functions_take_nothing_either(void **state)
-{
-    struct stage stage;
-    uint32_t case_count = 0;
-    uint32_t trap_count = 0;
-    for (size_t i = 0; i < hostile_import_count(); i++) {
-        const struct pd_import *import = hostile_import(i);
-        const struct row row = {
-            .module = import->module, .name = import->name, .signature = import->signature};
-        if (strncmp(import->module, "lunatic::", 9) == 0) {
-            continue;
-        }
-        size_t thing_count = strchr(import->signature, 'I') == NULL ? 1 : 4;
-        begin(&stage, *state, &row, NEEDS_SOCKETS | NEEDS_SQLITE);
-        for (size_t j = 0; j < thing_count * stage.argument_count; j++) {
-            for (size_t k = 0; k < HOSTILE_NUMBER_COUNT; k++) {
-                trap_count += try_other_function(&stage, j / thing_count, hostile_numbers[k],
-                                                 wanted[j % thing_count]);
-            }
-        }
-        case_count += stage.case_count;
-    }
-    clear_house(*state);
-    assert_true(trap_count > 1000);
-    print_message("%u hostile numbers, %u traps\n", case_count, trap_count);
-}
-
 int main(void)
 {
 #define HOUSE_TEST(test) cmocka_unit_test_setup_teardown(test, open_house, close_house)
@@ -699,7 +653,6 @@ int main(void)
         HOUSE_TEST(no_number_is_too_odd),
         HOUSE_TEST(what_is_allocated_is_checked),
         HOUSE_TEST(what_fails_changes_nothing),
-        HOUSE_TEST(other_functions_take_nothing_either),
     };
     return cmocka_run_group_tests(tests, make_house_certificates, NULL);
 }

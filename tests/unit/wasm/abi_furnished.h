@@ -1,5 +1,5 @@
-/* abi_furnished - an actor that has one of everything that a Lunatic guest can have, so that any
- * call can succeed; and a count of all that it has.
+/* abi_furnished - an actor that has one of everything that a guest can have, so that any call can
+ * succeed; and a count of all that it has.
  *
  * Ids       Each table of resources begins at another number: no id of one kind is one of another,
  *           and no other actor has the same.
@@ -12,11 +12,15 @@
 #include <gnutls/x509.h>
 
 #include "abi_hostile.h"
+#include "abi_kv.h"
+#include "actor/supervisor_process.h"
 #include "host/certificates.h"
 #include "net_world.h"
 #include "wasm/sqlite_state.h"
 
 /* --- Places in its memory --------------------------------------------------------------------- */
+
+#define SUPERVISOR "pando::supervisor"
 
 #define ERROR_AT 528u
 #define NAME_AT 800u     /* "name", which another process has */
@@ -33,6 +37,8 @@
 #define TAGS_AT 944u     /* one tag */
 #define HOST_AT 960u     /* "127.0.0.1" */
 #define ROOTS_AT 976u    /* one part: the root certificate */
+#define KEY_AT 1000u     /* "app/key", which begins with what it may touch of the store */
+#define RIGHT_AT 1010u   /* "local" */
 #define ROOT_AT 20000u
 #define ROOT_KEY_AT 24000u
 #define REQUEST_AT 28000u
@@ -55,7 +61,9 @@ enum thing {
     A_STATEMENT,
     A_STATEMENT_AT_ROW,
     A_QUERY,
-    A_SUPERVISOR, /* of pando::supervisor: a specification */
+    A_SUPERVISOR, /* of pando::supervisor: a specification with a child */
+    A_BRANCH,     /* and one without */
+    A_WATCH,
     THINGS
 };
 
@@ -69,6 +77,10 @@ enum {
     ROOT_SIZE,
     ROOT_KEY_SIZE,
     REQUEST_SIZE,
+    LEASE,
+    SUPERVISOR_PID, /* with two children: "word" runs, "fresh" is stopped */
+    CHILD_PID,      /* "word" */
+    DYNAMIC_PID,    /* a dynamic one */
     NUMBERS_END
 };
 
@@ -88,6 +100,7 @@ struct house {
     uint64_t cleared_pid; /* up to here nobody but the other lives */
 };
 
+static uint8_t house_answer[128]; /* of the store: "app/key" is "value" */
 static struct pd_pem house_root, house_key, house_request;
 
 #define NUMBER(furnished, what) ((furnished)->numbers[(what)-OWN_PID])
@@ -177,6 +190,8 @@ static inline void furnish_memory(struct furnished *to)
     (void)actor_put(actor, WORD_AT, "word");
     (void)actor_put(actor, FOLDER_AT, "/data");
     (void)actor_put(actor, HOST_AT, "127.0.0.1");
+    (void)actor_put(actor, KEY_AT, "app/key");
+    (void)actor_put(actor, RIGHT_AT, "local");
     memcpy(actor_memory(actor, MODULE_AT), "\0asm", 4);
     memcpy(actor_memory(actor, BINDS_AT), binds, sizeof binds);
     actor_memory(actor, PARAMS_AT)[0] = 0x7F;
@@ -245,6 +260,19 @@ static inline uint64_t furnish_query(struct furnished *to)
     return net_out(&to->actor);
 }
 
+/* A specification of this strategy, and a child of one: they run "run". */
+static inline uint64_t furnish_supervisor(struct furnished *to, uint64_t strategy)
+{
+    return CALL(&to->actor, SUPERVISOR, "create", strategy, 3, 1000);
+}
+
+static inline void furnish_child(struct furnished *to, uint64_t specification, uint32_t id_at,
+                                 uint32_t id_size)
+{
+    (void)CALL(&to->actor, SUPERVISOR, "add_worker", specification, id_at, id_size,
+               to->ids[A_CONFIG], UINT64_MAX, FUNCTION_AT, 3, PARAMS_AT, 17, 0, 0, 5);
+}
+
 /* What costs little: every actor gets it. */
 static inline void furnish_tables(struct furnished *to)
 {
@@ -266,8 +294,71 @@ static inline void furnish_tables(struct furnished *to)
                           to->dropped[A_QUERY], OUT_AT, 1, ERROR_AT),
                      1);
     to->ids[A_QUERY] = furnish_query(to);
-    to->ids[A_SUPERVISOR] = CALL(actor, "pando::supervisor", "create", 0);
+    to->dropped[A_SUPERVISOR] = furnish_supervisor(to, 0);
+    (void)CALL(actor, SUPERVISOR, "drop", to->dropped[A_SUPERVISOR]);
+    to->ids[A_SUPERVISOR] = furnish_supervisor(to, 0);
+    furnish_child(to, to->ids[A_SUPERVISOR], WORD_AT, 4);
+    to->dropped[A_BRANCH] = to->dropped[A_SUPERVISOR];
+    to->ids[A_BRANCH] = furnish_supervisor(to, 0);
     (void)CALL(actor, "lunatic::process", "die_when_link_dies", 0);
+}
+
+static inline uint64_t furnish_watch(struct furnished *to)
+{
+    assert_int_equal(CALL(&to->actor, KV, "watch", KEY_AT, 7, 0, 0, 0, 1, 0, OUT_AT), 0);
+    return net_out(&to->actor);
+}
+
+/* A watch, a lease, and an answer of the store that is not read yet. */
+static inline void furnish_store(struct furnished *to, uint64_t shift)
+{
+    struct actor *actor = &to->actor;
+    (void)CALL(actor, KV, "set_timeout", 1000); /* makes the table */
+    actor_wasm(actor)->kv->watch_last = first_id(A_WATCH, shift);
+    to->dropped[A_WATCH] = furnish_watch(to);
+    assert_int_equal(CALL(actor, KV, "unwatch", to->dropped[A_WATCH]), 0);
+    to->ids[A_WATCH] = furnish_watch(to);
+    assert_int_equal(CALL(actor, KV, "lease_grant", 30, 0, OUT_AT), 0);
+    NUMBER(to, LEASE) = net_out(actor);
+    assert_int_equal(CALL(actor, KV, "range", KEY_AT, 7, 0, 0, 0, 0, 0, OUT_AT), 0);
+}
+
+static inline uint64_t furnish_start(struct furnished *to, uint64_t specification)
+{
+    assert_int_equal(CALL(&to->actor, SUPERVISOR, "start", specification, 0, OUT_AT), 0);
+    return net_out(&to->actor);
+}
+
+static inline uint64_t furnished_child(struct furnished *to, uint64_t supervisor, uint32_t at)
+{
+    struct actor *actor = &to->actor;
+    assert_int_equal(CALL(actor, SUPERVISOR, "list", supervisor, 0, DATA_AT, 1000, FOREVER, OUT_AT),
+                     0);
+    const struct pd_supervisor_answer answer = {.rows = actor_memory(actor, DATA_AT),
+                                                .rows_size = (uint32_t)net_out(actor)};
+    struct pd_supervisor_row row = {.pid = {0}};
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i <= at; i++) {
+        assert_true(pd_supervisor_row_read(&answer, &offset, &row));
+    }
+    return row.pid.value;
+}
+
+static inline void furnish_supervisors(struct furnished *to)
+{
+    struct actor *actor = &to->actor;
+    uint64_t specification = furnish_supervisor(to, 0);
+    furnish_child(to, specification, WORD_AT, 4);
+    furnish_child(to, specification, FRESH_AT, 5);
+    uint64_t pid = furnish_start(to, specification);
+    NUMBER(to, SUPERVISOR_PID) = pid;
+    NUMBER(to, CHILD_PID) = furnished_child(to, pid, 0);
+    assert_int_equal(
+        CALL(actor, SUPERVISOR, "stop_child", pid, furnished_child(to, pid, 1), FOREVER, OUT_AT),
+        0);
+    specification = furnish_supervisor(to, 3);
+    furnish_child(to, specification, WORD_AT, 4);
+    NUMBER(to, DYNAMIC_PID) = furnish_start(to, specification);
 }
 
 static inline uint64_t furnish_names(struct furnished *to)
@@ -437,6 +528,7 @@ enum {
     NEEDS_TLS = 2,
     NEEDS_SQLITE = 4,
     NEEDS_A_PLAIN_MESSAGE = 8,
+    NEEDS_SUPERVISORS = 16,
     NEEDS_ALL = NEEDS_SOCKETS | NEEDS_TLS | NEEDS_SQLITE
 };
 
@@ -448,6 +540,7 @@ static inline struct actor house_actor(struct house *house)
     assert_int_equal(pd_wasi_config_add_directory(rights->wasi, PD_TEST_SOURCE_DIR "/docs", "/data",
                                                   PD_WASI_READ, NULL, 0),
                      PD_OK);
+    assert_int_equal(pd_rights_allow_kv(rights, "app/", 4), PD_OK);
     struct actor actor = actor_spawn_with(&house->net.world, rights);
     pd_rights_release(rights);
     return actor;
@@ -462,6 +555,7 @@ static inline void furnish(struct house *house, struct furnished *to, unsigned n
     uint64_t shift = house->others.actor.world == NULL ? 500 : 0;
     number_tables(to, shift);
     furnish_tables(to);
+    furnish_store(to, shift);
     if ((needs & (NEEDS_SOCKETS | NEEDS_TLS)) != 0) {
         furnish_streams(house, to);
         furnish_datagrams(house, to);
@@ -471,6 +565,9 @@ static inline void furnish(struct house *house, struct furnished *to, unsigned n
     }
     if ((needs & NEEDS_SQLITE) != 0) {
         furnish_sqlite(to, shift);
+    }
+    if ((needs & NEEDS_SUPERVISORS) != 0) {
+        furnish_supervisors(to);
     }
     furnish_message(to, (needs & NEEDS_A_PLAIN_MESSAGE) != 0);
     furnish_memory(to); /* what was written meanwhile */
@@ -514,6 +611,9 @@ static inline int open_house(void **state)
     struct house *house = calloc(1, sizeof *house);
     struct pd_runtime_config config = hostile_config();
     world_open(&house->net.world, &config);
+    fake_kv_open(&house->net.world);
+    fake_kv.bytes = house_answer;
+    fake_kv.size = fake_kv_record(house_answer, "app/key", "value");
     house->net.world.environment->pid_last = 5000; /* no hostile number is the other's */
     assert_int_equal(pd_real_sockets_create(true, &house->net.sockets), PD_OK);
     house->net.world.system.sockets = pd_real_sockets_interface(house->net.sockets);
@@ -531,7 +631,9 @@ static inline int open_house(void **state)
 static inline int close_house(void **state)
 {
     fake_catches = false;
-    return net_teardown(state);
+    int failed = net_teardown(state);
+    fake_kv_close();
+    return failed;
 }
 
 /* --- Counting --------------------------------------------------------------------------------- */
@@ -559,6 +661,10 @@ enum {
     COUNT_SUPERVISORS,
     COUNT_MEMBERSHIPS,
     COUNT_UNREAD,
+    COUNT_WATCHES,
+    COUNT_LEASES,
+    COUNT_ANSWER,
+    COUNT_ASKING,
     COUNTS
 };
 
@@ -567,7 +673,8 @@ static const char *const count_names[COUNTS] = {
     "name lists",  "listeners",    "streams",        "datagram sockets", "TLS listeners",
     "TLS streams", "connections",  "statements",     "message bytes",    "message resources",
     "processes",   "names",        "timed messages", "compilations",     "supervisors",
-    "memberships", "unread bytes",
+    "memberships", "unread bytes", "watches",        "leases",           "bytes of an answer",
+    "asks",
 };
 
 struct counts {
@@ -630,6 +737,12 @@ static inline struct counts count_all(const struct house *house, const struct fu
     }
     counts.of[COUNT_UNREAD] = count_unread(furnished);
     count_message(self->scratch, &counts);
+    if (self->kv != NULL) {
+        counts.of[COUNT_WATCHES] = self->kv->watch_count;
+        counts.of[COUNT_LEASES] = self->kv->lease_count;
+        counts.of[COUNT_ANSWER] = self->kv->answer_size - self->kv->answer_at;
+    }
+    counts.of[COUNT_ASKING] = fake_kv.asking;
     return counts;
 }
 

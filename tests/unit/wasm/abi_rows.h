@@ -1,16 +1,18 @@
-/* abi_rows - every function of lunatic::*, what each of its arguments is, and what it answers to
- * good ones. The tests derive from it what bad ones are, and what must become of them. */
+/* abi_rows - every function of lunatic::* and pando::*, what each of its arguments is, and what it
+ * answers to good ones. The tests derive from it what bad ones are, and what must become of
+ * them. */
 #ifndef PD_TEST_ABI_ROWS_H
 #define PD_TEST_ABI_ROWS_H
 
 #include "abi_furnished.h"
+#include "actor/child_spec.h"
 #include "wasm/spawn_call.h"
 
 enum role {
     ROLE_END,
     ROLE_ID,     /* of a thing */
     ROLE_OWN_OR, /* likewise, or all ones */
-    ROLE_QUIET,  /* of a thing; one that is not there is no trap but an answer */
+    ROLE_QUIET,  /* of a thing; one that is not there is no trap but the answer `value` */
     ROLE_INDEX,  /* of what the message carries */
     ROLE_FROM,   /* a pointer to what is read: `size` bytes, or as the next argument says */
     ROLE_TEXT,   /* and it must be UTF-8 */
@@ -48,6 +50,7 @@ struct row {
     bool answers_errors; /* 1 is one, its id written */
     bool allocates;      /* it calls lunatic_alloc */
     bool may_wait;       /* for ever, with good arguments */
+    bool ends;           /* good arguments end the process */
     uint32_t loses;      /* a bit each: of what a trap takes away */
 };
 
@@ -59,9 +62,9 @@ struct row {
     {                                                                                              \
         .role = ROLE_OWN_OR, .thing = what                                                         \
     }
-#define QUIET(what)                                                                                \
+#define QUIET(what, answer)                                                                        \
     {                                                                                              \
-        .role = ROLE_QUIET, .thing = what                                                          \
+        .role = ROLE_QUIET, .thing = what, .value = answer                                         \
     }
 #define INDEX(place, what)                                                                         \
     {                                                                                              \
@@ -210,17 +213,19 @@ static const struct row message_rows[] = {
 
 static const struct row timer_rows[] = {
     {"lunatic::timer", "send_after", "II->I", {PID(OTHER_PID), WAIT(1000)}, GIVES_SOMETHING},
-    {"lunatic::timer", "cancel_timer", "I->i", {QUIET(A_TIMER)}, GIVES(1)},
+    {"lunatic::timer", "cancel_timer", "I->i", {QUIET(A_TIMER, 0)}, GIVES(1)},
 };
 
 /* --- process, registry ------------------------------------------------------------------------ */
 
 #define NO_WHOLE_NUMBER "no whole number of 17-byte values"
-#define FUNCTION_OF_SPAWN                                                                          \
-    TEXT(FUNCTION_AT), {.role = ROLE_SIZE, .value = 3, .size = 1, .says = "a function name of"},   \
-        FROM(PARAMS_AT),                                                                           \
+#define PARAMS                                                                                     \
+    FROM(PARAMS_AT),                                                                               \
         SIZED(17, .most = 17 * PD_MODULE_PARAMS_MAX + 16, .says = "more than the 16 allowed",      \
               .far_says = NO_WHOLE_NUMBER, .odd = 18, .odd_says = NO_WHOLE_NUMBER)
+#define FUNCTION_OF_SPAWN                                                                          \
+    TEXT(FUNCTION_AT), {.role = ROLE_SIZE, .value = 3, .size = 1, .says = "a function name of"},   \
+        PARAMS
 #define NAME_SIZE(n, words, zero) SIZED(n, .most = PD_NAME_MAX, .says = words, .zero_says = zero)
 
 #define MODULE_OF_ROWS "lunatic::process"
@@ -450,6 +455,9 @@ static const struct row wasi_rows[] = {
      GIVES(0)},
 };
 
+#define BINDS                                                                                      \
+    FROM(BINDS_AT), SIZED(16, .far_says = "a list has at most 16777216 bytes",                     \
+                          .zero_says = "not a list", .odd = 15, .odd_says = "not a list")
 #define MODULE_OF_ROWS "lunatic::sqlite"
 static const struct row sqlite_rows[] = {
     {MODULE_OF_ROWS,
@@ -464,13 +472,7 @@ static const struct row sqlite_rows[] = {
      {ID(A_CONNECTION), TEXT(SQL_AT), SIZED(8, .far_says = "SQL has at most 1048576 bytes")},
      GIVES_SOMETHING},
     {MODULE_OF_ROWS, "execute", "Iii->i", {ID(A_CONNECTION), TEXT(SQL_AT), SIZE(8)}, GIVES(0)},
-    {MODULE_OF_ROWS,
-     "bind_value",
-     "Iii->",
-     {ID(A_STATEMENT), FROM(BINDS_AT),
-      SIZED(16, .far_says = "a list has at most 16777216 bytes", .zero_says = "not a list",
-            .odd = 15, .odd_says = "not a list")},
-     GIVES(0)},
+    {MODULE_OF_ROWS, "bind_value", "Iii->", {ID(A_STATEMENT), BINDS}, GIVES(0)},
     {MODULE_OF_ROWS, "sqlite3_changes", "I->i", {ID(A_CONNECTION)}, GIVES(0)},
     {MODULE_OF_ROWS, "sqlite3_step", "I->i", {ID(A_STATEMENT)}, GIVES(100)},
     {MODULE_OF_ROWS, "statement_reset", "I->", {ID(A_STATEMENT)}, GIVES(0)},
@@ -550,7 +552,7 @@ static const struct row distributed_rows[] = {
     {MODULE_OF_ROWS,
      "copy_lookup_nodes_results",
      "Iiii->i",
-     {QUIET(A_QUERY), OUT(OUT_AT), ANY(1), ANY(ERROR_AT)},
+     {QUIET(A_QUERY, UINT32_MAX), OUT(OUT_AT), ANY(1), ANY(ERROR_AT)},
      GIVES(1)},
     {MODULE_OF_ROWS,
      "test_root_cert",
@@ -594,6 +596,216 @@ static const struct row last_rows[] = {
     {"lunatic::version", "patch", "->i", GIVES(2)},
 };
 
+/* --- pando: processes, messages, names, groups ------------------------------------------------ */
+
+#define MODULE_OF_ROWS "pando::process"
+static const struct row pando_process_rows[] = {
+    {MODULE_OF_ROWS, "monitor", "I->I", {PID(OTHER_PID)}, GIVES_SOMETHING},
+    {MODULE_OF_ROWS, "demonitor", "Ii->i", {ANY(3), ANY(1)}, GIVES(0)},
+    {MODULE_OF_ROWS, "trap_exit", "i->", {ANY(0)}, GIVES(0)},
+    {MODULE_OF_ROWS,
+     "exit",
+     "Iiii->",
+     {PID(1000000), EITHER(1, "is no exit reason"), TEXT(WORD_AT), SIZE(4)},
+     GIVES(0)},
+    {MODULE_OF_ROWS,
+     "exit_self",
+     "iii->",
+     {EITHER(1, "is no exit reason"), TEXT(WORD_AT), SIZE(4)},
+     .ends = true},
+    {MODULE_OF_ROWS, "last_reason", "->i", GIVES(0)},
+    {MODULE_OF_ROWS, "send", "I->i", {PID(OTHER_PID)}, GIVES(0)},
+    {MODULE_OF_ROWS, "call", "II->i", {PID(OTHER_PID), WAIT(0)}, TIMED_OUT_AT_ONCE},
+    {MODULE_OF_ROWS, "reply", "II->i", {PID(OTHER_PID), EITHER(3, "0 is no reference")}, GIVES(0)},
+    {"pando::message", "ref", "->I", GIVES(0)},
+    {"pando::message", "pid", "->I", GIVES(0)},
+    {"pando::message", "reason", "->i", GIVES(0)},
+    {"pando::message", "reason_text", "ii->i", {TO(OUT_AT), SIZE(8)}, GIVES(0)},
+    {"pando::registry",
+     "register",
+     "iiI->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED), PID(OWN_PID)},
+     GIVES(0)},
+    {"pando::registry",
+     "whereis",
+     "iii->i",
+     {TEXT(NAME_AT), NAME_SIZE(4, NAMES_ALLOWED, NAMES_ALLOWED), OUT(OUT_AT)},
+     GIVES(0)},
+    {"pando::registry",
+     "unregister",
+     "ii->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED)},
+     GIVES(1)},
+    {"pando::group",
+     "join",
+     "ii->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED)},
+     GIVES(0)},
+    {"pando::group",
+     "leave",
+     "ii->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED)},
+     GIVES(1)},
+    {"pando::group",
+     "members",
+     "iiii->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED), TO(OUT_AT), COUNT8(1)},
+     GIVES(0)},
+    {"pando::group",
+     "broadcast",
+     "iii->i",
+     {TEXT(FRESH_AT), NAME_SIZE(5, NAMES_ALLOWED, NAMES_ALLOWED), WRITTEN(OUT_AT, 4)},
+     NEEDS_A_PLAIN_MESSAGE,
+     GIVES(0)},
+};
+#undef MODULE_OF_ROWS
+
+#define INFO(name)                                                                                 \
+    {                                                                                              \
+        "pando::info", name, "->I", GIVES_SOMETHING                                                \
+    }
+static const struct row info_rows[] = {
+    INFO("fuel_used"),
+    INFO("fuel_limit"),
+    INFO("memory_size"),
+    INFO("memory_limit"),
+    INFO("message_count"),
+    INFO("received"),
+    INFO("process_count"),
+    INFO("now_ns"),
+    {"pando::network",
+     "config_allow",
+     "Iiii->i",
+     {ID(A_CONFIG), TEXT(RIGHT_AT),
+      SIZED(5, .most = 8192, .says = "at most 8192 bytes", .zero_says = ""), OUT(OUT_AT)},
+     GIVES_OR_ERROR},
+};
+
+/* --- pando: supervisors ----------------------------------------------------------------------- */
+
+#define CHILD_ID                                                                                   \
+    TEXT(FRESH_AT), SIZED(5, .most = PD_CHILD_ID_SIZE_MAX, .says = "none of them 0",               \
+                          .zero_says = "none of them 0")
+#define ASKED(name, signature, who, ...)                                                           \
+    {                                                                                              \
+        SUPERVISOR, name, signature, {PID(who), __VA_ARGS__, WAIT(FOREVER), OUT(OUT_AT)},          \
+            NEEDS_SUPERVISORS, GIVES_OR_ERROR                                                      \
+    }
+/* It is gone, also when it could not be started. */
+#define CONSUMES .loses = 1u << COUNT_SUPERVISORS
+static const struct row supervisor_rows[] = {
+    {SUPERVISOR,
+     "create",
+     "iiI->I",
+     {EITHER(0, "is no strategy"), EITHER(3, "at most"), EITHER(1000, "at most")},
+     GIVES_SOMETHING},
+    {SUPERVISOR, "drop", "I->", {ID(A_SUPERVISOR)}, GIVES(0)},
+    {SUPERVISOR,
+     "set_name",
+     "Iii->",
+     {ID(A_SUPERVISOR), TEXT(WORD_AT),
+      SIZED(4, .most = PD_CHILD_ID_SIZE_MAX, .says = "none of them 0",
+            .zero_says = "none of them 0")},
+     GIVES(0)},
+    {SUPERVISOR,
+     "set_limits",
+     "Iii->",
+     {ID(A_SUPERVISOR), EITHER(5, "children, and"), EITHER(1, "children, and")},
+     GIVES(0)},
+    {SUPERVISOR,
+     "add_worker",
+     "IiiIIiiiiiiI->",
+     {ID(A_SUPERVISOR), CHILD_ID, OWN_OR(A_CONFIG), OWN_OR(A_MODULE), TEXT(FUNCTION_AT),
+      SIZED(3, .says = "a function name of", .zero_says = "none of them 0"), PARAMS,
+      EITHER(0, "unknown"), EITHER(0, "'fresh': "), EITHER(5, "child 'fresh'")},
+     GIVES(0)},
+    {SUPERVISOR,
+     "add_supervisor",
+     "IIiiiI->",
+     {ID(A_SUPERVISOR), ID(A_BRANCH), CHILD_ID, EITHER(0, "restart is 0, 1 or 2"),
+      EITHER(5, "child 'fresh'")},
+     GIVES(0)},
+    {SUPERVISOR, "set_ready", "II->", {ID(A_SUPERVISOR), EITHER(50, "child 'word'")}, GIVES(0)},
+    {SUPERVISOR,
+     "start",
+     "IIi->i",
+     {ID(A_SUPERVISOR), ANY(0), OUT(OUT_AT)},
+     GIVES_OR_ERROR,
+     CONSUMES},
+    ASKED("start_child", "IiiIi->i", DYNAMIC_PID, PARAMS),
+    ASKED("restart_child", "IiiIi->i", SUPERVISOR_PID, CHILD_ID),
+    ASKED("stop_child", "IIIi->i", SUPERVISOR_PID, EITHER(CHILD_PID, "0 is no pid")),
+    ASKED("delete_child", "IiiIi->i", SUPERVISOR_PID, CHILD_ID),
+    ASKED("count", "IiIi->i", SUPERVISOR_PID, WRITTEN(PEER_AT, 16)),
+    ASKED("list", "IIiiIi->i", SUPERVISOR_PID, ANY(0), TO(DATA_AT), SIZE(256)),
+    ASKED("stop", "IiIi->i", SUPERVISOR_PID, ANY(1)),
+    {SUPERVISOR, "ready", "->", GIVES(0)},
+};
+
+/* --- pando: the store, sqlite ----------------------------------------------------------------- */
+
+#define STORE_KEY FROM(KEY_AT), SIZE(7)
+#define FLAGS EITHER(0, "flags")
+static const struct row store_rows[] = {
+    {KV, "get", "iiiii->i", {STORE_KEY, TO(DATA_AT), SIZE(8), WRITTEN(OUT_AT, 40)}, GIVES(0)},
+    {KV, "get_local", "iiiii->i", {STORE_KEY, TO(DATA_AT), SIZE(8), WRITTEN(OUT_AT, 40)}, GIVES(0)},
+    {KV,
+     "put",
+     "iiiiIii->i",
+     {STORE_KEY, FROM(WORD_AT), SIZE(4), ANY(0), FLAGS, OUT(OUT_AT)},
+     GIVES(0)},
+    {KV,
+     "delete",
+     "iiiiii->i",
+     {STORE_KEY, FROM(WORD_AT), SIZE(4), FLAGS, WRITTEN(OUT_AT, 16)},
+     GIVES(0)},
+    {KV,
+     "range",
+     "iiiiIIii->i",
+     {STORE_KEY, FROM(WORD_AT), SIZE(4), ANY(0), ANY(0), FLAGS, WRITTEN(OUT_AT, 24)},
+     GIVES(0)},
+    {KV, "txn", "iii->i", {STORE_KEY, WRITTEN(OUT_AT, 16)}, GIVES(0)},
+    {KV, "answer_left", "->i", GIVES(36)},
+    {KV, "answer_read", "ii->i", {TO(DATA_AT), SIZE(8)}, GIVES(8)},
+    {KV, "lease_grant", "IIi->i", {ANY(30), ANY(0), WRITTEN(OUT_AT, 16)}, GIVES(0)},
+    {KV, "lease_revoke", "I->i", {ANY(LEASE)}, GIVES(0)},
+    {KV, "lease_keepalive", "Ii->i", {ANY(LEASE), WRITTEN(OUT_AT, 16)}, GIVES(0)},
+    {KV, "set_timeout", "I->", {ANY(1000)}, GIVES(0)},
+    {KV, "last_error", "->I", GIVES_SOMETHING},
+    {KV,
+     "config_allow",
+     "Iii->",
+     {ID(A_CONFIG), FROM(KEY_AT),
+      SIZED(4, .most = PD_KV_PREFIX_MAX, .says = "bytes, where", .zero_says = "permission denied")},
+     GIVES(0)},
+    {KV,
+     "watch",
+     "iiiiIIii->i",
+     {STORE_KEY, FROM(WORD_AT), SIZE(4), ANY(0), ANY(1), FLAGS, WRITTEN(OUT_AT, 16)},
+     GIVES(0)},
+    {KV, "unwatch", "I->i", {QUIET(A_WATCH, PD_KV_CODE_ABSENT)}, GIVES(0)},
+};
+
+#define MODULE_OF_ROWS "pando::sqlite"
+static const struct row pando_sqlite_rows[] = {
+    {MODULE_OF_ROWS,
+     "prepare",
+     "Iiii->i",
+     {ID(A_CONNECTION), TEXT(SQL_AT), SIZE(8), OUT(OUT_AT)},
+     GIVES(0)},
+    {MODULE_OF_ROWS, "bind", "Iii->i", {ID(A_STATEMENT), BINDS}, GIVES(0)},
+    {MODULE_OF_ROWS, "step", "I->i", {ID(A_STATEMENT)}, GIVES(100)},
+    {MODULE_OF_ROWS,
+     "row",
+     "Iii->i",
+     {ID(A_STATEMENT_AT_ROW), TO(DATA_AT), SIZE(64)},
+     GIVES_SOMETHING},
+    {MODULE_OF_ROWS, "names", "Iii->i", {ID(A_STATEMENT), TO(DATA_AT), SIZE(64)}, GIVES_SOMETHING},
+    {MODULE_OF_ROWS, "error", "Iii->i", {ID(A_CONNECTION), TO(DATA_AT), SIZE(64)}, GIVES(0)},
+    {MODULE_OF_ROWS, "close", "I->i", {ID(A_CONNECTION)}, GIVES(5)}, /* it has statements */
+};
+#undef MODULE_OF_ROWS
+
 /* --- All of them ------------------------------------------------------------------------------ */
 
 #define ROWS(rows)                                                                                 \
@@ -604,9 +816,12 @@ static const struct {
     const struct row *rows;
     size_t count;
 } row_tables[] = {
-    ROWS(networking_rows), ROWS(distributed_rows), ROWS(sqlite_rows),   ROWS(process_rows),
-    ROWS(message_rows),    ROWS(wasi_rows),        ROWS(registry_rows), ROWS(timer_rows),
-    ROWS(error_rows),      ROWS(metrics_rows),     ROWS(last_rows),
+    ROWS(networking_rows), ROWS(distributed_rows),   ROWS(sqlite_rows),
+    ROWS(process_rows),    ROWS(message_rows),       ROWS(wasi_rows),
+    ROWS(registry_rows),   ROWS(pando_process_rows), ROWS(supervisor_rows),
+    ROWS(store_rows),      ROWS(pando_sqlite_rows),  ROWS(info_rows),
+    ROWS(timer_rows),      ROWS(error_rows),         ROWS(metrics_rows),
+    ROWS(last_rows),
 };
 
 /* NULL behind the last. */
@@ -626,19 +841,43 @@ static inline size_t row_argument_count(const struct row *row)
     return (size_t)(strchr(row->signature, '-') - row->signature);
 }
 
+static inline unsigned thing_needs(enum thing thing)
+{
+    switch (thing) {
+    case A_NAME_LIST:
+    case A_LISTENER:
+    case A_STREAM:
+    case A_DATAGRAM_SOCKET:
+        return NEEDS_SOCKETS;
+    case A_TLS_LISTENER:
+    case A_TLS_STREAM:
+        return NEEDS_TLS;
+    case A_CONNECTION:
+    case A_STATEMENT:
+    case A_STATEMENT_AT_ROW:
+        return NEEDS_SQLITE;
+    case AN_ERROR:
+    case A_MODULE:
+    case A_CONFIG:
+    case A_TIMER:
+    case A_QUERY:
+    case A_SUPERVISOR:
+    case A_BRANCH:
+    case A_WATCH:
+    case THINGS:
+        break;
+    }
+    return 0;
+}
+
 /* What the row's own arguments say, besides what it says itself. */
 static inline unsigned row_needs(const struct row *row)
 {
     unsigned needs = row->needs;
     for (size_t i = 0; i < row_argument_count(row); i++) {
         const struct argument *argument = &row->arguments[i];
-        if (argument->role != ROLE_ID && argument->role != ROLE_INDEX) {
-            continue;
-        }
-        needs |= argument->thing == A_TLS_LISTENER || argument->thing == A_TLS_STREAM ? NEEDS_TLS
-                 : argument->thing >= A_CONNECTION                                    ? NEEDS_SQLITE
-                 : argument->thing >= A_NAME_LIST ? NEEDS_SOCKETS
-                                                  : 0;
+        bool is_id = argument->role == ROLE_ID || argument->role == ROLE_INDEX;
+        needs |= is_id ? thing_needs(argument->thing) : 0;
     }
     return needs;
 }

@@ -1,5 +1,5 @@
-/* abi_stage - one function of lunatic::*, an actor that has all it needs, and calls with whatever
- * arguments: what became of them, and what came or went by it. */
+/* abi_stage - one function that guests import, an actor that has all it needs, and calls with
+ * whatever arguments: what became of them, and what came or went by it. */
 #ifndef PD_TEST_ABI_STAGE_H
 #define PD_TEST_ABI_STAGE_H
 
@@ -150,6 +150,12 @@ static inline void blame(const struct stage *stage, size_t at, uint64_t value,
              outcome->text, words);
 }
 
+/* As good arguments are answered. */
+static inline bool is_answer(const struct stage *stage, const struct outcome *outcome)
+{
+    return outcome->how == (stage->row->ends ? GONE : ANSWERED);
+}
+
 /* Nothing came or went but `errors_more` errors, and what the row says is lost. */
 static inline void check_nothing_changed(struct stage *stage, size_t at, uint64_t value,
                                          uint64_t errors_more)
@@ -200,7 +206,7 @@ static inline void expect_success(struct stage *stage, const uint64_t *arguments
     struct outcome outcome = call_for(stage, arguments, ROUNDS_MANY);
     uint64_t wanted = furnished_number(&stage->furnished, stage->row->result);
     bool is_right =
-        outcome.how == ANSWERED && (!stage->row->has_result || outcome.result == wanted);
+        is_answer(stage, &outcome) && (!stage->row->has_result || outcome.result == wanted);
     if (!is_right) {
         blame(stage, 0, arguments[0], &outcome, when);
     }

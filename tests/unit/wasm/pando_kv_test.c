@@ -2,194 +2,11 @@
  * failure becomes, rights, watches and their credit, and guests that die in the middle. */
 #include "abi_hostile.h"
 
-#include "base/kv_port.h"
+#include "abi_kv.h"
 
-#define KV "pando::kv"
 #define KEY_AT 256u
 #define VALUE_AT 512u
 #define OUT_AT 1024u
-#define BLOCKS_MAX 64u
-
-struct pd_kv_ticket {
-    struct port *port;
-    void *process;
-    uint32_t references;
-    bool is_released;
-    uint8_t *bytes;
-    size_t size;
-};
-
-/* The port: answers at once, or when the test lets it. */
-static struct port {
-    struct pd_kv_port interface; /* first */
-    bool holds;                  /* nothing is answered */
-    enum pd_kv_code begin_code;
-    enum pd_kv_code code;
-    int64_t revision;
-    const uint8_t *bytes;
-    size_t size;
-    enum pd_status now_status;
-    uint32_t begun;
-    uint32_t open;   /* tickets that somebody refers to */
-    uint32_t asking; /* begun and not released */
-    uint32_t credit_back;
-    bool is_behind;
-    struct pd_kv_block *blocks[BLOCKS_MAX];
-    uint32_t block_count;
-    /* The last ask. */
-    struct pd_kv_ask ask;
-    char key[64];
-    char end[64];
-    char value[64];
-    char prefix[64];
-} port;
-
-static void keep(char *to, struct pd_span span)
-{
-    size_t size = span.size < 63 ? span.size : 63;
-    if (size > 0) {
-        memcpy(to, span.bytes, size);
-    }
-    to[size] = '\0';
-}
-
-static enum pd_status fake_get_now(struct pd_kv_port *interface, struct pd_span key, uint8_t *room,
-                                   size_t room_max, size_t *size_out)
-{
-    (void)interface;
-    (void)key;
-    if (port.now_status == PD_OK) {
-        assert_true(port.size <= room_max);
-        memcpy(room, port.bytes, port.size);
-        *size_out = port.size;
-    }
-    return port.now_status;
-}
-
-static enum pd_kv_code fake_begin(struct pd_kv_port *interface, const struct pd_kv_ask *ask,
-                                  struct pd_kv_ticket **ticket_out, char text[PD_KV_PORT_TEXT_MAX])
-{
-    (void)interface;
-    port.begun++;
-    port.ask = *ask;
-    keep(port.key, ask->key);
-    keep(port.end, ask->end);
-    keep(port.value, ask->value);
-    keep(port.prefix, ask->prefix);
-    if (port.begin_code != PD_KV_CODE_OK) {
-        (void)snprintf(text, PD_KV_PORT_TEXT_MAX, "not begun");
-        return port.begin_code;
-    }
-    struct pd_kv_ticket *ticket = pd_alloc_zeroed(1, sizeof *ticket);
-    pd_assert(ticket != NULL);
-    ticket->port = &port;
-    ticket->process = ask->process;
-    ticket->references = 1;
-    if (port.size > 0) {
-        ticket->bytes = pd_alloc(port.size);
-        pd_assert(ticket->bytes != NULL);
-        memcpy(ticket->bytes, port.bytes, port.size);
-        ticket->size = port.size;
-    }
-    port.open++;
-    port.asking++;
-    *ticket_out = ticket;
-    return PD_KV_CODE_OK;
-}
-
-static bool fake_step(struct pd_kv_ticket *ticket, uint64_t now_ns, uint64_t *wake_at_ns)
-{
-    assert_false(ticket->is_released);
-    (void)now_ns;
-    *wake_at_ns = port.ask.deadline_ns;
-    return !port.holds;
-}
-
-static void fake_result(const struct pd_kv_ticket *ticket, struct pd_kv_result *result_out)
-{
-    *result_out = (struct pd_kv_result){.code = port.code,
-                                        .revision = port.revision,
-                                        .bytes = {ticket->bytes, ticket->size},
-                                        .text = "the port says no"};
-}
-
-static uint8_t *fake_take(struct pd_kv_ticket *ticket)
-{
-    uint8_t *bytes = ticket->bytes;
-    ticket->bytes = NULL;
-    return bytes;
-}
-
-static struct pd_kv_block *fake_next(struct pd_kv_ticket *ticket)
-{
-    assert_false(ticket->is_released);
-    if (port.block_count == 0) {
-        return NULL;
-    }
-    struct pd_kv_block *block = port.blocks[0];
-    memmove(port.blocks, port.blocks + 1, --port.block_count * sizeof port.blocks[0]);
-    return block;
-}
-
-static bool fake_is_behind(const struct pd_kv_ticket *ticket)
-{
-    (void)ticket;
-    return port.is_behind;
-}
-
-static void fake_drop(struct pd_kv_ticket *ticket)
-{
-    if (--ticket->references == 0) {
-        pd_free(ticket->bytes);
-        pd_free(ticket);
-        port.open--;
-    }
-}
-
-static void fake_retain(struct pd_kv_ticket *ticket)
-{
-    ticket->references++;
-}
-
-static void fake_give_back(struct pd_kv_ticket *ticket, uint32_t cost)
-{
-    port.credit_back += cost;
-    fake_drop(ticket);
-}
-
-static void fake_release(struct pd_kv_ticket *ticket)
-{
-    assert_false(ticket->is_released);
-    ticket->is_released = true;
-    port.asking--;
-    fake_drop(ticket);
-}
-
-static void fake_settle_port(struct pd_kv_port *interface)
-{
-    (void)interface;
-}
-
-static void fake_flush(struct pd_kv_port *interface, bool is_last)
-{
-    (void)interface;
-    (void)is_last;
-}
-
-static const struct pd_kv_port_ops fake_ops = {
-    .get_now = fake_get_now,
-    .begin = fake_begin,
-    .step = fake_step,
-    .result = fake_result,
-    .take = fake_take,
-    .next = fake_next,
-    .is_behind = fake_is_behind,
-    .retain = fake_retain,
-    .give_back = fake_give_back,
-    .release = fake_release,
-    .flush = fake_flush,
-    .settle = fake_settle_port,
-};
 
 /* --- The world -------------------------------------------------------------------------------- */
 
@@ -202,11 +19,7 @@ static int set_up(void **state)
     config.names_max = 4096;
     config.processes_max = 1024;
     world_open(&world, &config);
-    memset(&port, 0, sizeof port);
-    port.interface.ops = &fake_ops;
-    port.interface.wake = pd_wasm_wake;
-    port.now_status = PD_ERR_RANGE;
-    world.system.kv = &port.interface;
+    fake_kv_open(&world);
     return 0;
 }
 
@@ -214,11 +27,7 @@ static int tear_down(void **state)
 {
     (void)state;
     world_close(&world);
-    for (uint32_t i = 0; i < port.block_count; i++) {
-        pd_free(port.blocks[i]);
-    }
-    assert_int_equal(port.asking, 0);
-    assert_int_equal(port.open, 0);
+    fake_kv_close();
     return 0;
 }
 
@@ -240,20 +49,6 @@ static struct actor spawn(void)
     return spawn_with_prefix("app/");
 }
 
-/* A record of app/key, as the port gives it. */
-static size_t put_record(uint8_t *to, const char *key, const char *value)
-{
-    pd_put_u32(to, (uint32_t)strlen(key));
-    pd_put_u32(to + 4, (uint32_t)strlen(value));
-    pd_put_u64(to + 8, 3);
-    pd_put_u64(to + 16, 7);
-    pd_put_u64(to + 24, 2);
-    pd_put_u64(to + 32, 0);
-    memcpy(to + PD_KV_PORT_RECORD_SIZE, key, strlen(key));
-    memcpy(to + PD_KV_PORT_RECORD_SIZE + strlen(key), value, strlen(value));
-    return PD_KV_PORT_RECORD_SIZE + strlen(key) + strlen(value);
-}
-
 static void has_failed_with(struct actor *actor, const char *part)
 {
     const char *text = actor_error_text(actor, CALL(actor, KV, "last_error"), 2048);
@@ -268,8 +63,8 @@ static void get_copies_what_fits(void **state)
     (void)state;
     uint8_t bytes[128];
     struct actor actor = spawn();
-    port.size = put_record(bytes, "app/key", "hello");
-    port.bytes = bytes;
+    fake_kv.size = fake_kv_record(bytes, "app/key", "hello");
+    fake_kv.bytes = bytes;
     static const char *const names[] = {"get", "get_local"};
     for (uint32_t i = 0; i < 2; i++) {
         memset(actor_memory(&actor, VALUE_AT), '.', 16);
@@ -279,15 +74,15 @@ static void get_copies_what_fits(void **state)
         assert_int_equal(actor_u64(&actor, OUT_AT + 8), 3);
         assert_int_equal(actor_u64(&actor, OUT_AT + 16), 7);
         assert_int_equal(actor_u64(&actor, OUT_AT + 24), 2);
-        assert_string_equal(port.key, "app/key");
-        assert_string_equal(port.prefix, "app/");
-        assert_int_equal(port.ask.kind, PD_KV_ASK_GET);
-        assert_int_equal(port.ask.flags, i == 0 ? 0 : PD_KV_ASK_LOCAL);
+        assert_string_equal(fake_kv.key, "app/key");
+        assert_string_equal(fake_kv.prefix, "app/");
+        assert_int_equal(fake_kv.ask.kind, PD_KV_ASK_GET);
+        assert_int_equal(fake_kv.ask.flags, i == 0 ? 0 : PD_KV_ASK_LOCAL);
     }
-    port.code = PD_KV_CODE_ABSENT;
+    fake_kv.code = PD_KV_CODE_ABSENT;
     assert_int_equal(CALL(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 3, OUT_AT), PD_KV_CODE_ABSENT);
-    port.code = PD_KV_CODE_OK;
-    port.size = 3;
+    fake_kv.code = PD_KV_CODE_OK;
+    fake_kv.size = 3;
     assert_int_equal(CALL(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 3, OUT_AT), PD_KV_CODE_UNKNOWN);
 }
 
@@ -297,43 +92,43 @@ static void get_of_a_hot_key_does_not_wait(void **state)
     (void)state;
     uint8_t bytes[128];
     struct actor actor = spawn();
-    port.size = put_record(bytes, "app/key", "hot");
-    port.bytes = bytes;
-    port.now_status = PD_OK;
+    fake_kv.size = fake_kv_record(bytes, "app/key", "hot");
+    fake_kv.bytes = bytes;
+    fake_kv.now_status = PD_OK;
     BEGIN(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 8, OUT_AT);
     assert_int_equal(actor_guest(&actor)->state, FAKE_DONE);
     assert_int_equal(actor_result(&actor), 0);
     assert_memory_equal(actor_memory(&actor, VALUE_AT), "hot", 3);
-    port.now_status = PD_ERR_UNKNOWN;
+    fake_kv.now_status = PD_ERR_UNKNOWN;
     assert_int_equal(CALL(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 8, OUT_AT), PD_KV_CODE_ABSENT);
-    assert_int_equal(port.begun, 0);
-    /* Not its own: never looked at, refused by the port. */
+    assert_int_equal(fake_kv.begun, 0);
+    /* Not its own: never looked at, refused by the fake_kv. */
     (void)actor_put(&actor, KEY_AT, "other/x");
-    port.now_status = PD_OK;
-    port.begin_code = PD_KV_CODE_DENIED;
+    fake_kv.now_status = PD_OK;
+    fake_kv.begin_code = PD_KV_CODE_DENIED;
     assert_int_equal(CALL(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 8, OUT_AT), PD_KV_CODE_DENIED);
-    assert_int_equal(port.begun, 1);
+    assert_int_equal(fake_kv.begun, 1);
 }
 
 static void put_and_delete(void **state)
 {
     (void)state;
     struct actor actor = spawn();
-    port.revision = 41;
+    fake_kv.revision = 41;
     assert_int_equal(CALL(&actor, KV, "put", KEY_AT, 7, VALUE_AT, 5, 9, 2, OUT_AT), 0);
     assert_int_equal(actor_u64(&actor, OUT_AT), 41);
-    assert_string_equal(port.value, "value");
-    assert_int_equal(port.ask.lease, 9);
-    assert_int_equal(port.ask.flags, PD_KV_ASK_PREVIOUS);
+    assert_string_equal(fake_kv.value, "value");
+    assert_int_equal(fake_kv.ask.lease, 9);
+    assert_int_equal(fake_kv.ask.flags, PD_KV_ASK_PREVIOUS);
     uint8_t deleted[8];
     pd_put_u64(deleted, 12);
-    port.bytes = deleted;
-    port.size = sizeof deleted;
+    fake_kv.bytes = deleted;
+    fake_kv.size = sizeof deleted;
     assert_int_equal(CALL(&actor, KV, "delete", KEY_AT, 7, VALUE_AT, 5, 0, OUT_AT), 0);
     assert_int_equal(actor_u64(&actor, OUT_AT), 41);
     assert_int_equal(actor_u64(&actor, OUT_AT + 8), 12);
-    assert_string_equal(port.end, "value");
-    port.size = 7;
+    assert_string_equal(fake_kv.end, "value");
+    fake_kv.size = 7;
     assert_int_equal(CALL(&actor, KV, "delete", KEY_AT, 7, VALUE_AT, 5, 0, OUT_AT),
                      PD_KV_CODE_UNKNOWN);
 }
@@ -346,13 +141,13 @@ static void range_and_txn_leave_an_answer_to_read(void **state)
     pd_put_u64(bytes, 2);
     pd_put_u32(bytes + 8, 1);
     pd_put_u32(bytes + 12, 1);
-    port.size = 16 + put_record(bytes + 16, "app/key", "hello");
-    port.bytes = bytes;
-    port.revision = 5;
+    fake_kv.size = 16 + fake_kv_record(bytes + 16, "app/key", "hello");
+    fake_kv.bytes = bytes;
+    fake_kv.revision = 5;
     assert_int_equal(CALL(&actor, KV, "answer_left"), 0);
     assert_int_equal(CALL(&actor, KV, "range", KEY_AT, 7, VALUE_AT, 1, 10, 4, 31 & ~2u, OUT_AT), 0);
-    assert_int_equal(port.ask.limit, 10);
-    assert_int_equal(port.ask.revision, 4);
+    assert_int_equal(fake_kv.ask.limit, 10);
+    assert_int_equal(fake_kv.ask.revision, 4);
     assert_int_equal(actor_u64(&actor, OUT_AT), 5);
     assert_int_equal(actor_u64(&actor, OUT_AT + 8), 2);
     assert_int_equal(pd_get_u32(actor_memory(&actor, OUT_AT + 16)), 1);
@@ -364,13 +159,13 @@ static void range_and_txn_leave_an_answer_to_read(void **state)
     assert_int_equal(CALL(&actor, KV, "answer_read", 3040, 1000), 0);
     /* The next call replaces it, also one that fails. */
     assert_int_equal(CALL(&actor, KV, "txn", KEY_AT, 16, OUT_AT), 0);
-    assert_int_equal(CALL(&actor, KV, "answer_left"), port.size - 8);
-    port.begin_code = PD_KV_CODE_INVALID;
+    assert_int_equal(CALL(&actor, KV, "answer_left"), fake_kv.size - 8);
+    fake_kv.begin_code = PD_KV_CODE_INVALID;
     assert_int_equal(CALL(&actor, KV, "txn", KEY_AT, 16, OUT_AT), PD_KV_CODE_INVALID);
     has_failed_with(&actor, "not begun");
     assert_int_equal(CALL(&actor, KV, "answer_left"), 0);
-    port.begin_code = PD_KV_CODE_OK;
-    port.size = 5;
+    fake_kv.begin_code = PD_KV_CODE_OK;
+    fake_kv.size = 5;
     assert_int_equal(CALL(&actor, KV, "txn", KEY_AT, 16, OUT_AT), PD_KV_CODE_UNKNOWN);
     assert_int_equal(CALL(&actor, KV, "range", KEY_AT, 7, 0, 0, 0, 0, 0, OUT_AT),
                      PD_KV_CODE_UNKNOWN);
@@ -383,18 +178,19 @@ static void leases_are_ones_own(void **state)
     struct actor actor = spawn();
     pd_put_u64(bytes, 77);
     pd_put_u64(bytes + 8, 30);
-    port.bytes = bytes;
-    port.size = sizeof bytes;
+    fake_kv.bytes = bytes;
+    fake_kv.size = sizeof bytes;
     assert_int_equal(CALL(&actor, KV, "lease_keepalive", 77, OUT_AT), PD_KV_CODE_DENIED);
     assert_int_equal(CALL(&actor, KV, "lease_revoke", 77), PD_KV_CODE_DENIED);
     has_failed_with(&actor, "not this process's own");
     assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), 0);
-    assert_int_equal(port.ask.limit, 30);
+    assert_int_equal(fake_kv.ask.limit, 30);
     assert_int_equal(actor_u64(&actor, OUT_AT), 77);
     assert_int_equal(actor_u64(&actor, OUT_AT + 8), 30);
     assert_int_equal(CALL(&actor, KV, "lease_keepalive", 77, OUT_AT), 0);
     pd_put_u64(bytes + 8, UINT64_MAX); /* gone meanwhile */
     assert_int_equal(CALL(&actor, KV, "lease_keepalive", 77, OUT_AT), PD_KV_CODE_ABSENT);
+    assert_int_equal(actor_u64(&actor, OUT_AT + 8), 30); /* written with OK alone */
     assert_int_equal(CALL(&actor, KV, "lease_revoke", 77), 0);
     assert_int_equal(CALL(&actor, KV, "lease_revoke", 77), PD_KV_CODE_DENIED);
     for (uint32_t i = 0; i < 64; i++) {
@@ -414,14 +210,14 @@ static void every_code_reaches_the_guest_with_words(void **state)
     (void)state;
     struct actor actor = spawn();
     for (uint32_t code = PD_KV_CODE_ABSENT; code <= PD_KV_CODE_COMPACTED; code++) {
-        port.code = (enum pd_kv_code)code;
+        fake_kv.code = (enum pd_kv_code)code;
         assert_int_equal(CALL(&actor, KV, "put", KEY_AT, 7, VALUE_AT, 5, 0, 0, OUT_AT), code);
         has_failed_with(&actor, "the port says no");
-        port.code = PD_KV_CODE_OK;
-        port.begin_code = (enum pd_kv_code)code;
+        fake_kv.code = PD_KV_CODE_OK;
+        fake_kv.begin_code = (enum pd_kv_code)code;
         assert_int_equal(CALL(&actor, KV, "put", KEY_AT, 7, VALUE_AT, 5, 0, 0, OUT_AT), code);
         has_failed_with(&actor, "not begun");
-        port.begin_code = PD_KV_CODE_OK;
+        fake_kv.begin_code = PD_KV_CODE_OK;
     }
     struct actor fresh = spawn();
     has_failed_with(&fresh, "nothing has failed");
@@ -446,7 +242,7 @@ static void without_a_store_or_a_right(void **state)
     assert_int_equal(CALL(&actor, KV, "get", KEY_AT, 7, VALUE_AT, 5, OUT_AT),
                      PD_KV_CODE_UNAVAILABLE);
     assert_int_equal(CALL(&actor, KV, "unwatch", 1), PD_KV_CODE_ABSENT);
-    assert_int_equal(port.begun, 0);
+    assert_int_equal(fake_kv.begun, 0);
 }
 
 static void rights_only_shrink(void **state)
@@ -538,7 +334,7 @@ static void mistakes_trap(void **state)
     assert_says(TRAP(&actor, KV, "watch", KEY_AT, 7, 0, 0, 0, 0, 1, OUT_AT), "flags");
     actor = spawn();
     assert_says(TRAP(&actor, KV, "answer_read", edge, 5), bounds);
-    assert_int_equal(port.begun, 0); /* nothing is asked of who cannot take the answer */
+    assert_int_equal(fake_kv.begun, 0); /* nothing is asked of who cannot take the answer */
 }
 
 /* Any function with any arguments; whatever is begun is given back. */
@@ -548,7 +344,7 @@ static void hostile_arguments(void **state)
     uint8_t bytes[64] = {0};
     struct pd_random random;
     pd_random_init(&random, 5, "kv");
-    port.bytes = bytes;
+    fake_kv.bytes = bytes;
     for (size_t index = 0; index < hostile_import_count(); index++) {
         const struct pd_import *import = hostile_import(index);
         for (uint32_t round = 0; strcmp(import->module, KV) == 0 && round < 60; round++) {
@@ -556,15 +352,15 @@ static void hostile_arguments(void **state)
             for (uint32_t i = 0; i < PD_CALL_ARGUMENTS_MAX; i++) {
                 numbers[i] = hostile_numbers[pd_random_below(&random, HOSTILE_NUMBER_COUNT)];
             }
-            port.holds = round % 5 == 4;
-            port.size = round % 3 == 0 ? 0 : pd_random_below(&random, sizeof bytes);
+            fake_kv.holds = round % 5 == 4;
+            fake_kv.size = round % 3 == 0 ? 0 : pd_random_below(&random, sizeof bytes);
             numbers[1] &= 31;
             struct actor actor = spawn();
             (void)hostile_call(&actor, import, numbers);
             hostile_purge(&world);
         }
     }
-    port.holds = false;
+    fake_kv.holds = false;
 }
 
 /* --- Waiting ---------------------------------------------------------------------------------- */
@@ -574,22 +370,22 @@ static void a_call_waits_for_its_answer_or_the_time(void **state)
     (void)state;
     struct actor actor = spawn();
     (void)CALL(&actor, KV, "set_timeout", 250);
-    port.holds = true;
+    fake_kv.holds = true;
     uint64_t began_ns = world.host.now_ns;
     BEGIN(&actor, KV, "put", KEY_AT, 7, VALUE_AT, 5, 0, 0, OUT_AT);
     assert_true(actor_is_waiting(&actor));
-    assert_int_equal(port.ask.deadline_ns, began_ns + 250 * MS);
+    assert_int_equal(fake_kv.ask.deadline_ns, began_ns + 250 * MS);
     world_pass(&world, 100 * MS);
     assert_true(actor_is_waiting(&actor));
-    port.holds = false;
-    pd_wasm_wake(port.ask.process);
+    fake_kv.holds = false;
+    pd_wasm_wake(fake_kv.ask.process);
     actor_finish(&actor);
     assert_int_equal(actor_result(&actor), 0);
     /* Without a wake: at the time that the port wanted. */
-    port.holds = true;
+    fake_kv.holds = true;
     BEGIN(&actor, KV, "put", KEY_AT, 7, VALUE_AT, 5, 0, 0, OUT_AT);
-    port.holds = false;
-    port.code = PD_KV_CODE_UNKNOWN;
+    fake_kv.holds = false;
+    fake_kv.code = PD_KV_CODE_UNKNOWN;
     world_pass(&world, 251 * MS);
     assert_int_equal(actor_result(&actor), PD_KV_CODE_UNKNOWN);
 }
@@ -598,7 +394,7 @@ static void who_is_killed_leaves_nothing_behind(void **state)
 {
     (void)state;
     static const char *const names[] = {"get", "put", "delete", "range", "txn", "watch"};
-    port.holds = true;
+    fake_kv.holds = true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct actor actor = spawn();
         const uint64_t arguments[] = {KEY_AT, 7, VALUE_AT, 0, 0, 0, 0, OUT_AT};
@@ -608,13 +404,13 @@ static void who_is_killed_leaves_nothing_behind(void **state)
         given[i == 2 ? 4 : 6] = i == 1 ? OUT_AT : 0;
         actor_begin(&actor, abi_find(KV, names[i]), given, 8);
         assert_true(actor_is_waiting(&actor));
-        assert_int_equal(port.asking, 1);
-        void *process = port.ask.process;
+        assert_int_equal(fake_kv.asking, 1);
+        void *process = fake_kv.ask.process;
         assert_int_equal(pd_mailbox_kill(world.environment, actor.pid, PD_EXIT_KILLED, NULL),
                          PD_OK);
         world_pass(&world, MS);
         assert_false(actor_lives(&actor));
-        assert_int_equal(port.asking, 0);
+        assert_int_equal(fake_kv.asking, 0);
         pd_wasm_wake(process); /* an answer that comes too late: its memory is of the pool */
         world_pass(&world, MS);
     }
@@ -622,25 +418,13 @@ static void who_is_killed_leaves_nothing_behind(void **state)
 
 /* --- Watches ---------------------------------------------------------------------------------- */
 
-static void give_block(const char *text, bool is_last)
-{
-    size_t size = strlen(text);
-    struct pd_kv_block *block = pd_alloc(sizeof *block + size);
-    pd_assert(block != NULL && port.block_count < BLOCKS_MAX);
-    block->cost = 10;
-    block->size = (uint32_t)size;
-    block->is_last = is_last;
-    memcpy(block->bytes, text, size);
-    port.blocks[port.block_count++] = block;
-}
-
 static uint64_t begin_watch(struct actor *actor, uint64_t tag)
 {
-    port.revision = 6;
+    fake_kv.revision = 6;
     assert_int_equal(CALL(actor, KV, "watch", KEY_AT, 7, VALUE_AT, 5, 3, tag, 2, OUT_AT), 0);
-    assert_int_equal(port.ask.kind, PD_KV_ASK_WATCH);
-    assert_int_equal(port.ask.revision, 3);
-    assert_int_equal(port.ask.flags, PD_KV_ASK_PREVIOUS);
+    assert_int_equal(fake_kv.ask.kind, PD_KV_ASK_WATCH);
+    assert_int_equal(fake_kv.ask.revision, 3);
+    assert_int_equal(fake_kv.ask.flags, PD_KV_ASK_PREVIOUS);
     assert_int_equal(actor_u64(actor, OUT_AT + 8), 6);
     return actor_u64(actor, OUT_AT);
 }
@@ -662,27 +446,27 @@ static void events_come_as_messages(void **state)
     assert_true(watch != 0);
     char text[64];
     assert_int_equal(actor_receive(&actor, text, sizeof text), 9027);
-    give_block("first", false);
-    give_block("second", false);
-    pd_wasm_wake(port.ask.process);
+    fake_kv_give_block("first", false);
+    fake_kv_give_block("second", false);
+    pd_wasm_wake(fake_kv.ask.process);
     receives(&actor, watch, "first");
     assert_int_equal(CALL(&actor, "lunatic::message", "get_tag"), 44);
-    assert_int_equal(port.credit_back, 0); /* it still lies in scratch */
+    assert_int_equal(fake_kv.credit_back, 0); /* it still lies in scratch */
     receives(&actor, watch, "second");
-    assert_int_equal(port.credit_back, 10);
+    assert_int_equal(fake_kv.credit_back, 10);
     assert_int_equal(actor_receive(&actor, text, sizeof text), 9027);
     /* One that waits in receive is woken by what comes. */
     BEGIN(&actor, "lunatic::message", "receive", 0, 0, UINT64_MAX);
     assert_true(actor_is_waiting(&actor));
-    give_block("third", false);
-    pd_wasm_wake(port.ask.process);
+    fake_kv_give_block("third", false);
+    pd_wasm_wake(fake_kv.ask.process);
     actor_finish(&actor);
     assert_int_equal(actor_result(&actor), 0);
-    assert_int_equal(port.credit_back, 20);
+    assert_int_equal(fake_kv.credit_back, 20);
     assert_int_equal(CALL(&actor, KV, "unwatch", watch), 0);
     assert_int_equal(CALL(&actor, KV, "unwatch", watch), PD_KV_CODE_ABSENT);
-    assert_int_equal(port.asking, 0);
-    assert_int_equal(port.open, 1); /* the message still holds its share */
+    assert_int_equal(fake_kv.asking, 0);
+    assert_int_equal(fake_kv.open, 1); /* the message still holds its share */
 }
 
 static void the_last_block_ends_the_watch(void **state)
@@ -690,9 +474,9 @@ static void the_last_block_ends_the_watch(void **state)
     (void)state;
     struct actor actor = spawn();
     uint64_t watch = begin_watch(&actor, 1);
-    give_block("compacted", true);
+    fake_kv_give_block("compacted", true);
     receives(&actor, watch, "compacted");
-    assert_int_equal(port.asking, 0);
+    assert_int_equal(fake_kv.asking, 0);
     assert_int_equal(CALL(&actor, KV, "unwatch", watch), PD_KV_CODE_ABSENT);
 }
 
@@ -705,9 +489,9 @@ static void a_full_mailbox_holds_the_watch_back(void **state)
     for (uint32_t i = 0; i < 30; i++) {
         char text[16];
         (void)snprintf(text, sizeof text, "event %u", i);
-        give_block(text, false);
+        fake_kv_give_block(text, false);
     }
-    pd_wasm_wake(port.ask.process);
+    pd_wasm_wake(fake_kv.ask.process);
     world_pass(&world, MS);
     struct pd_mailbox_view view;
     assert_int_equal(pd_mailbox_look(world.environment, actor.pid, &view, NULL, NULL), PD_OK);
@@ -717,9 +501,9 @@ static void a_full_mailbox_holds_the_watch_back(void **state)
         (void)snprintf(text, sizeof text, "event %u", i);
         receives(&actor, watch, text);
     }
-    assert_int_equal(port.credit_back, 290);
+    assert_int_equal(fake_kv.credit_back, 290);
     (void)CALL(&actor, "lunatic::message", "create_data", 0, 0);
-    assert_int_equal(port.credit_back, 300);
+    assert_int_equal(fake_kv.credit_back, 300);
 }
 
 static void watches_have_a_limit_and_end_with_their_process(void **state)
@@ -733,14 +517,14 @@ static void watches_have_a_limit_and_end_with_their_process(void **state)
     has_failed_with(&actor, "as many watches");
     assert_int_equal(CALL(&actor, KV, "watch", KEY_AT, 0, 0, 0, 0, 1, 0, OUT_AT),
                      PD_KV_CODE_INVALID);
-    give_block("unread", false);
-    pd_wasm_wake(port.ask.process);
+    fake_kv_give_block("unread", false);
+    pd_wasm_wake(fake_kv.ask.process);
     world_pass(&world, MS);
     assert_int_equal(pd_mailbox_kill(world.environment, actor.pid, PD_EXIT_KILLED, NULL), PD_OK);
     world_pass(&world, MS);
-    assert_int_equal(port.asking, 0);
-    assert_int_equal(port.open, 0);
-    assert_int_equal(port.credit_back, 10);
+    assert_int_equal(fake_kv.asking, 0);
+    assert_int_equal(fake_kv.open, 0);
+    assert_int_equal(fake_kv.credit_back, 10);
 }
 
 static void no_memory(void **state)
@@ -749,9 +533,9 @@ static void no_memory(void **state)
     for (uint64_t nth = 1; nth < 12; nth++) {
         struct actor actor = spawn();
         uint64_t watch = begin_watch(&actor, 1);
-        give_block("block", false);
+        fake_kv_give_block("block", false);
         pd_alloc_fail_nth(nth);
-        pd_wasm_wake(port.ask.process);
+        pd_wasm_wake(fake_kv.ask.process);
         world_pass(&world, MS);
         pd_alloc_fail_nth(0);
         receives(&actor, watch, "block");
