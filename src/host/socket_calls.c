@@ -1,5 +1,7 @@
 /* The system calls of sockets, and the table of the interface. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,6 +62,16 @@ static int not_ready_or_error(struct pd_socket *socket, uint32_t event, uint32_t
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
+/* A small write that is held back until the peer acknowledges the one before (Nagle's algorithm)
+ * waits for as long as a peer with nothing to say delays that: 40 ms on Linux. No function of the
+ * ABI turns it off. What is accepted has it of its listener (tcp(7), Linux). */
+static void send_at_once(int descriptor)
+{
+    const int yes = 1;
+    int set = setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    (void)set; /* else it is slow */
+}
+
 /* A nonblocking socket for this kind of address, in a slot; NULL, and why. */
 static struct pd_socket *open_socket(struct pd_sockets *sockets, uint64_t owner,
                                      const struct pd_socket_address *address, int type,
@@ -76,6 +88,9 @@ static struct pd_socket *open_socket(struct pd_sockets *sockets, uint64_t owner,
         *error_out = errno;
         pd_socket_close(made);
         return NULL;
+    }
+    if (type == SOCK_STREAM) {
+        send_at_once(descriptor);
     }
     pd_socket_adopt(made, descriptor);
     return made;

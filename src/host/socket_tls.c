@@ -10,8 +10,6 @@
  * session, not by that of the descriptor: a reader and a writer never take each other's wake. */
 #include <errno.h>
 #include <gnutls/gnutls.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -136,16 +134,6 @@ static int session_open(struct pd_socket_tls *tls, const char *host, bool is_add
     return error == GNUTLS_E_SUCCESS && host != NULL ? set_client(tls, host, is_address) : error;
 }
 
-/* A flight of the handshake is several small writes. Held back until the peer acknowledges the one
- * before (Nagle's algorithm), the last would wait for as long as a peer with nothing to say delays
- * that: 40 ms on Linux. What a guest writes is gathered in `out` as it is. */
-static void send_at_once(int descriptor)
-{
-    const int yes = 1;
-    int set = setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    (void)set; /* else it is slow */
-}
-
 int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *identity,
                        const char *host, bool is_address, struct pd_socket_share *share,
                        struct pd_socket_tls **tls_out)
@@ -162,7 +150,6 @@ int pd_socket_tls_open(struct pd_socket *socket, struct pd_socket_identity *iden
     }
     tls->socket = socket;
     tls->descriptor = socket->descriptor;
-    send_at_once(tls->descriptor);
     tls->identity = pd_socket_tls_identity_share(identity);
     pd_list_init(&tls->line);
     pd_list_init(&tls->lingers);

@@ -31,6 +31,18 @@ static void bytes_go_both_ways_and_end(void **state)
     assert_says(net_error(f, actor), "writing: Broken pipe (os error 32)");
 }
 
+/* An answer in two writes takes no longer because who asked acknowledges the first late. */
+static void small_writes_are_not_held_back(void **state)
+{
+    struct net_fixture *f = *state;
+    uint64_t near = 0;
+    uint64_t far = 0;
+    net_pair(f, &f->actor, &near, &far);
+    const struct pd_id_table *streams = &actor_wasm(&f->actor)->net->streams;
+    assert_true(net_sends_at_once(streams, near)); /* connected */
+    assert_true(net_sends_at_once(streams, far));  /* accepted */
+}
+
 static void several_parts_are_one_write(void **state)
 {
     struct net_fixture *f = *state;
@@ -577,6 +589,7 @@ int main(void)
 #define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_setup, net_teardown)
     const struct CMUnitTest tests[] = {
         NET_TEST(bytes_go_both_ways_and_end),
+        NET_TEST(small_writes_are_not_held_back),
         NET_TEST(several_parts_are_one_write),
         NET_TEST(a_reader_waits_and_only_it),
         NET_TEST(what_a_message_carries_is_closed_with_it),

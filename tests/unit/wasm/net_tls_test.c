@@ -3,7 +3,6 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +10,6 @@
 #include "net_world.h"
 
 #include "base/alloc.h"
-#include "host/sockets_internal.h"
 #include "wasm/memory_budget.h"
 
 #define CERTIFICATE_AT 30000u
@@ -171,16 +169,6 @@ static void secrets_go_both_ways(void **state)
     }
 }
 
-static bool is_sent_at_once(const struct actor *actor, uint64_t stream)
-{
-    int value = 0;
-    socklen_t size = sizeof value;
-    const struct pd_net_socket *socket =
-        pd_id_table_get(&actor_wasm(actor)->net->tls_streams, stream);
-    int got = getsockopt(socket->socket->descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &size);
-    return got == 0 && value != 0;
-}
-
 /* A handshake takes no longer because a peer that has nothing to say acknowledges late. */
 static void no_flight_is_held_back(void **state)
 {
@@ -190,8 +178,8 @@ static void no_flight_is_held_back(void **state)
     uint64_t near = 0;
     uint64_t far = 0;
     (void)connect_tls(f, &server, &client, "localhost", &far, &near);
-    assert_true(is_sent_at_once(&client, near));
-    assert_true(is_sent_at_once(&server, far));
+    assert_true(net_sends_at_once(&actor_wasm(&client)->net->tls_streams, near));
+    assert_true(net_sends_at_once(&actor_wasm(&server)->net->tls_streams, far));
 }
 
 static void who_is_not_trusted_is_refused(void **state)

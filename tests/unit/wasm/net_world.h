@@ -3,8 +3,13 @@
 #ifndef PD_TEST_NET_WORLD_H
 #define PD_TEST_NET_WORLD_H
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include "abi_actor.h"
 #include "host/sockets.h"
+#include "host/sockets_internal.h"
 #include "wasm/net.h"
 
 #define NET "lunatic::networking"
@@ -166,6 +171,16 @@ static inline void net_pair(struct net_fixture *f, struct actor *actor, uint64_t
     *far_out = net_out(actor);
     (void)CALL(actor, NET, "drop_dns_iterator", actor_u64(actor, PEER_AT));
     (void)CALL(actor, NET, "drop_tcp_listener", listener);
+}
+
+/* What is written is not held back until the peer acknowledges what was written before. */
+static inline bool net_sends_at_once(const struct pd_id_table *streams, uint64_t stream)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+    const struct pd_net_socket *socket = pd_id_table_get(streams, stream);
+    int got = getsockopt(socket->socket->descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &size);
+    return got == 0 && value != 0;
 }
 
 static inline void net_write(struct net_fixture *f, struct actor *actor, uint64_t stream,
