@@ -25,7 +25,7 @@
 #define ERROR_AT 528u
 #define NAME_AT 800u     /* "name", which another process has */
 #define FRESH_AT 810u    /* "fresh", which none has */
-#define ADDRESS_AT 820u  /* "127.0.0.1:80" */
+#define ADDRESS_AT 820u  /* "[0::0:1]:443" */
 #define MODULE_AT 840u   /* "\0asm" */
 #define FUNCTION_AT 850u /* "run" */
 #define PARAMS_AT 860u   /* one i32 */
@@ -183,7 +183,7 @@ static inline void furnish_memory(struct furnished *to)
     (void)actor_put(actor, DATA_AT, "data");
     (void)actor_put(actor, NAME_AT, "name");
     (void)actor_put(actor, FRESH_AT, "fresh");
-    (void)actor_put(actor, ADDRESS_AT, "127.0.0.1:80");
+    (void)actor_put(actor, ADDRESS_AT, "[0::0:1]:443");
     (void)actor_put(actor, FUNCTION_AT, "run");
     (void)actor_put(actor, SQL_AT, "SELECT 1");
     (void)actor_put(actor, MEMORY_AT, ":memory:");

@@ -337,10 +337,11 @@ static const struct row networking_rows[] = {
       SIZED(12, .most = 261, .says = "longer than 253 bytes", .zero_says = "host:port is wanted"),
       WAIT(FOREVER), OUT(OUT_AT)},
      GIVES_OR_ERROR},
-    {MODULE_OF_ROWS, /* an IPv4 address has neither flow nor scope */
+    {MODULE_OF_ROWS,
      "resolve_next",
      "Iiiiii->i",
-     {ID(A_NAME_LIST), WRITTEN(700, 4), WRITTEN(704, 4), WRITTEN(720, 2), ANY(724), ANY(728)},
+     {ID(A_NAME_LIST), WRITTEN(700, 4), WRITTEN(704, 16), WRITTEN(720, 2), WRITTEN(724, 4),
+      WRITTEN(728, 4)},
      GIVES(0)},
     DROP("drop_dns_iterator", A_NAME_LIST),
     {MODULE_OF_ROWS, "tcp_bind", "iiiiii->i", {SOCKADDR(0), OUT(OUT_AT)}, GIVES_OR_ERROR},
