@@ -77,6 +77,9 @@ struct pd_transport_peer_state {
     uint64_t connects;      /* connections so far */
     uint64_t round_trip_ns; /* smoothed; 0: not measured */
     uint64_t bytes_waiting[PD_TRANSPORT_LANES];
+    /* Where it is, proven by its key, if it is connected from none of its addresses. Port 0: it is
+     * not, or that is not known. It may be a NAT's, or about to be given up. */
+    struct pd_transport_address elsewhere;
 };
 
 struct pd_transport_counters {

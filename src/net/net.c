@@ -14,7 +14,7 @@
 /* The number of a dialed link holds its service: also when it is gone its answers find their
  * handler. */
 #define LINK_STEP (2u * PD_NET_SERVICES_MAX)
-#define ROUND_TRIP_EVERY_NS UINT64_C(500000000)
+#define LOOK_EVERY_NS UINT64_C(500000000)
 
 enum post_kind {
     POST_SEND = 0,
@@ -52,6 +52,7 @@ struct peer {
     bool is_kept; /* scratch */
     uint64_t connects;
     uint64_t round_trip_ns;
+    struct pd_transport_address elsewhere;
     struct pd_net_account *accounts[PD_TRANSPORT_LANES];
 };
 
@@ -96,7 +97,7 @@ struct pd_net {
     _Atomic(pthread_t) turning; /* who is in a turn: its own posts need no wake-up */
     atomic_bool is_turning;
     struct post *peers_due; /* a table that there was no memory for: again */
-    uint64_t round_trips_ns;
+    uint64_t looked_ns;
     bool has_hung_up;
     uint8_t room[PD_NET_ROOM_SIZE];
 };
@@ -360,6 +361,9 @@ static enum pd_status peer_state(struct pd_transport *transport, uint64_t node,
         state_out->is_connected = peer->is_connected;
         state_out->connects = peer->connects;
         state_out->round_trip_ns = peer->round_trip_ns;
+        if (peer->is_connected) {
+            state_out->elsewhere = peer->elsewhere;
+        }
         for (uint32_t i = 0; i < PD_TRANSPORT_LANES; i++) {
             state_out->bytes_waiting[i] = atomic_load(&peer->accounts[i]->bytes);
         }
@@ -626,18 +630,19 @@ static bool tell_events(struct pd_net *net)
 
 /* -- The loop's user --------------------------------------------------------------------------- */
 
-static void look_at_round_trips(struct pd_net *net, uint64_t now_ns)
+static void look_at_peers(struct pd_net *net, uint64_t now_ns)
 {
-    if (now_ns - net->round_trips_ns < ROUND_TRIP_EVERY_NS) {
+    if (now_ns - net->looked_ns < LOOK_EVERY_NS) {
         return;
     }
-    net->round_trips_ns = now_ns;
+    net->looked_ns = now_ns;
     (void)pthread_mutex_lock(&net->peers_lock);
     for (struct pd_list *link = net->peers.next; link != &net->peers; link = link->next) {
         struct peer *peer = pd_container_of(link, struct peer, link);
         struct pd_transport_peer_state state;
         if (pd_net_endpoint_peer_state(net->endpoint, peer->node, &state) == PD_OK) {
             peer->round_trip_ns = state.round_trip_ns;
+            peer->elsewhere = state.elsewhere;
         }
     }
     (void)pthread_mutex_unlock(&net->peers_lock);
@@ -677,7 +682,7 @@ static void on_turn(void *state, uint64_t now_ns)
         bool had_posts = do_posts(net, now_ns);
         is_busy = tell_events(net) || had_posts || settle(net);
     }
-    look_at_round_trips(net, now_ns);
+    look_at_peers(net, now_ns);
     (void)pthread_mutex_lock(&net->counters_lock);
     pd_net_endpoint_counters(net->endpoint, &net->counters);
     net->config.loop->ops->counters(net->config.loop, &net->datagram_counters);

@@ -617,6 +617,9 @@ enum pd_status pd_net_endpoint_peer_state(struct pd_net_endpoint *endpoint, uint
         ngtcp2_conn_get_conn_stat(connection->quic, &stat);
         state_out->is_connected = true;
         state_out->round_trip_ns = stat.smoothed_rtt;
+        if (connection->silent_ns == 0 && !is_at_one_of(peer, &peer->about)) {
+            state_out->elsewhere = connection->remote;
+        }
     }
     return PD_OK;
 }

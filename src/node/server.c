@@ -17,6 +17,7 @@
 #define VOTERS_MAX 5u
 #define REQUEST_S 10u /* a disk that stalls that long is told of */
 /* Headers of a batch's records. */
+#define FOUND_AFTER_NS (6 * SECOND_NS) /* who moves tells it within two, if it can */
 #define BATCH_SLACK_BYTES (2 * MIB)
 
 struct pd_server_config pd_server_config_default(void)
@@ -32,6 +33,7 @@ struct pd_server_config pd_server_config_default(void)
         .store = store,
         .peers = {.packets_max = 16384,
                   .packet_bytes_max = 128 * MIB,
+                  .found_after_ns = FOUND_AFTER_NS,
                   .forwards_max = 4096,
                   .forward_bytes_max = 64 * MIB},
         .tick_ns = SECOND_NS / TICKS_A_SECOND,

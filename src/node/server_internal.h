@@ -187,6 +187,18 @@ struct pd_server_place {
 
 /* -- Peers: server_peers.c; forwards.h --------------------------------------------------------- */
 
+#define PD_SERVER_SIGHTINGS_MAX 16u /* at once; of further members nothing is told */
+
+/* A member that is, or was, elsewhere than the directory said: server_peers_found.c. */
+struct pd_server_sighting {
+    uint64_t node; /* 0: free */
+    struct pd_transport_address address;
+    bool is_there;    /* as of the last look */
+    uint64_t seen_ns; /* when it was last */
+    uint64_t next_ns; /* nothing is told of it before */
+    uint32_t tells;
+};
+
 struct pd_server_peers {
     struct pd_transport *transport; /* NULL: alone */
     bool is_started;
@@ -201,7 +213,9 @@ struct pd_server_peers {
     struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */
     char *own_texts;
     uint64_t own_asked_ns;
-    uint64_t table_names; /* what the names were when the transport's table was made */
+    struct pd_server_sighting sightings[PD_SERVER_SIGHTINGS_MAX];
+    uint64_t sightings_next_ns; /* nobody looks before */
+    uint64_t table_names;       /* what the names were when the transport's table was made */
     atomic_uint_least64_t packets_waiting;
     atomic_uint_least64_t packet_bytes_waiting;
 
@@ -416,6 +430,13 @@ bool pd_server_peers_turn(struct pd_server *server, bool is_tick);
 /* A request that would be passed on, and that the leader may not know: while the cluster's version
  * is that of a program which does not, it is answered so, and nobody waits. */
 bool pd_server_peers_refuse(struct pd_server *server, const struct pd_server_request *request);
+
+/* What this node wants of the directory; nobody hears whether it came to be. */
+void pd_server_peers_ask(struct pd_server *server, const struct pd_kv_command *command);
+
+/* server_peers_found.c */
+/* With each tick: whether a member is elsewhere than the directory says. */
+void pd_server_peers_found(struct pd_server *server);
 
 /* server_log.c */
 void pd_server_log_main(void *argument);

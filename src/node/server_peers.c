@@ -439,7 +439,7 @@ static bool same_texts(const struct pd_span *a, uint32_t a_count, const struct p
     return a_count == b_count;
 }
 
-static void ask_own(struct pd_server *server, const struct pd_kv_command *command)
+void pd_server_peers_ask(struct pd_server *server, const struct pd_kv_command *command)
 {
     uint8_t room[PD_REPLICA_REQUEST_HEAD_SIZE + PD_KV_MEMBER_BYTES_MAX + 64];
     struct pd_kv_writer writer = {.bytes = room + PD_REPLICA_REQUEST_HEAD_SIZE,
@@ -448,9 +448,14 @@ static void ask_own(struct pd_server *server, const struct pd_kv_command *comman
     pd_assert(!writer.is_full);
     pd_replica_request_put_head(
         room, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
-    server->peers.own_asked_ns = server->now_ns;
     (void)pd_forwards_own(&server->peers.forwards, room,
                           PD_REPLICA_REQUEST_HEAD_SIZE + writer.size);
+}
+
+static void ask_own(struct pd_server *server, const struct pd_kv_command *command)
+{
+    server->peers.own_asked_ns = server->now_ns;
+    pd_server_peers_ask(server, command);
 }
 
 /* Which program runs here, once the cluster's version has a place for it. */
@@ -493,6 +498,9 @@ static void put_own_right(struct pd_server *server)
     if (wanted.client_count == 0) {
         wanted.client_count = told.client_count;
         memcpy(wanted.clients, told.clients, sizeof wanted.clients);
+    }
+    if (told.peer_count == 2 && same_texts(wanted.peers, 1, told.peers, 1)) {
+        wanted.peers[wanted.peer_count++] = told.peers[1]; /* where others found it */
     }
     if (same_texts(&wanted.name, 1, &told.name, 1) &&
         same_texts(wanted.peers, wanted.peer_count, told.peers, told.peer_count) &&
@@ -633,6 +641,7 @@ bool pd_server_peers_turn(struct pd_server *server, bool is_tick)
     pd_server_members_follow(server);
     if (is_tick) {
         put_own_right(server);
+        pd_server_peers_found(server);
     }
     return pd_forwards_turn(&server->peers.forwards, is_tick);
 }

@@ -51,6 +51,9 @@ struct pd_server_peers_config {
     const char *peer_address;   /* "HOST:PORT" */
     const char *client_address; /* "http://HOST:PORT" */
     const char *program;        /* its version; NULL: it is told nobody */
+    /* A member is connected from none of its addresses for so long: the directory is told where it
+     * is. Longer than it takes to say so itself. */
+    uint64_t found_after_ns;
     uint32_t packets_max;
     uint64_t packet_bytes_max;
     uint32_t forwards_max; /* of this node's clients; likewise of other nodes' */

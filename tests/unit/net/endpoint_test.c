@@ -1,5 +1,6 @@
 /* Endpoints in virtual time: who may speak to whom, messages in order, and what happens when links
  * lose, nodes vanish and come back, members go, memory runs out. */
+#include "net/address.h"
 #include "net/net_world.h"
 
 static struct world world;
@@ -565,12 +566,22 @@ static void pass_both_ways(uint64_t within_ns)
     }
 }
 
+/* Where a node finds another one that is at none of its addresses; port 0: it does not. */
+static struct pd_transport_address found(uint32_t node, uint32_t other)
+{
+    struct pd_transport_peer_state seen;
+    assert_int_equal(pd_net_endpoint_peer_state(world.stations[node - 1].endpoint, other, &seen),
+                     PD_OK);
+    return seen.elsewhere;
+}
+
 /* The server of a connection has moved: only a new connection reaches it, and only it can dial. */
 static void a_server_that_moves_dials(void **state)
 {
     (void)state;
     for (uint32_t knows = 0; knows < 2; knows++) {
         connect_from_two(70);
+        assert_int_equal(found(2, 1).port, 0);
         world.stations[0].address = world_address(1, 7001);
         uint64_t moved_ns = world.now_ns;
         if (knows == 1) {
@@ -589,6 +600,11 @@ static void a_server_that_moves_dials(void **state)
             assert_true(told(node, PD_NET_PEER_LOST) <= 1);
             assert_int_equal(told(node, PD_NET_PEER_CONNECTED), told(node, PD_NET_PEER_LOST) + 1);
         }
+        struct pd_transport_address at = found(2, 1);
+        assert_true(pd_net_address_is_equal(&at, &world.stations[0].address));
+        const struct pd_transport_peer one = world_peer(&world, 1); /* the table follows */
+        know(2, &one, 1);
+        assert_int_equal(found(2, 1).port, 0);
         world_deinit(&world);
     }
 }

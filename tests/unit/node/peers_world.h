@@ -425,8 +425,17 @@ struct told {
     uint32_t voters;
     uint32_t learners;
     uint32_t listed;
-    char address[64]; /* of `about` */
+    /* Of `about`: */
+    char name[64];
+    char address[64];
+    char found_at[64]; /* its second address */
+    uint32_t addresses;
 };
+
+static inline void told_text(char text[64], struct pd_span span)
+{
+    (void)snprintf(text, 64, "%.*s", (int)span.size, (const char *)span.bytes);
+}
 
 static inline struct told members(struct caller *caller, const struct node *about)
 {
@@ -446,9 +455,10 @@ static inline struct told members(struct caller *caller, const struct node *abou
         told.listed += item.is_listed;
         if (about != NULL && item.member.node == about->id && item.is_listed) {
             assert_memory_equal(item.member.key, about->key, sizeof about->key);
-            (void)snprintf(told.address, sizeof told.address, "%.*s",
-                           (int)item.member.peers[0].size,
-                           (const char *)item.member.peers[0].bytes);
+            told.addresses = item.member.peer_count;
+            told_text(told.name, item.member.name);
+            told_text(told.address, item.member.peers[0]);
+            told_text(told.found_at, told.addresses > 1 ? item.member.peers[1] : span(""));
         }
     }
     assert_true(pd_kv_answer_is_whole(&reader));

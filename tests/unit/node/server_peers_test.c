@@ -2,6 +2,8 @@
  * judged, and what a node knew last is enough to find the others. */
 #include "node/peers_world.h"
 
+#include "net/address.h"
+
 #define KNOWN_NAME "members.json"
 
 /* -- Tests ------------------------------------------------------------------------------------- */
@@ -122,6 +124,91 @@ static void a_node_that_moves_says_so(void **state)
     open_node(&nodes[2]);
     while (strcmp(members(&caller, &nodes[2]).address, "127.0.0.1:2003") != 0) {
     }
+    close_caller(&caller);
+}
+
+static atomic_uint found_port; /* where node 2 is seen, at 127.0.0.9; 0: where it says */
+static struct pd_transport_ops plain_ops;
+
+static enum pd_status see(struct pd_transport *transport, uint64_t node,
+                          struct pd_transport_peer_state *state_out)
+{
+    enum pd_status status = plain_ops.peer_state(transport, node, state_out);
+    if (status == PD_OK && node == nodes[2].id && atomic_load(&found_port) != 0) {
+        assert_int_equal(pd_net_address_parse("127.0.0.9:1", &state_out->elsewhere), PD_OK);
+        state_out->elsewhere.port = (uint16_t)atomic_load(&found_port);
+    }
+    return status;
+}
+
+static enum pd_status open_seeing(void *state, const char *address, char *text, size_t text_max,
+                                  struct pd_transport **transport_out)
+{
+    static struct pd_transport_ops ops;
+    enum pd_status status = open_transport(state, address, text, text_max, transport_out);
+    if (ops.peer_state == NULL) { /* before the first of them runs */
+        plain_ops = *(*transport_out)->ops;
+        ops = plain_ops;
+        ops.peer_state = see;
+    }
+    (*transport_out)->ops = &ops;
+    return status;
+}
+
+static void open_seeing_node(struct node *node, const char *name)
+{
+    struct pd_server_config config = config_of(node);
+    char text[PD_SERVER_TEXT_MAX];
+    config.peers.open = open_seeing;
+    config.peers.found_after_ns = 1;
+    config.peers.name = name;
+    assert_int_equal(pd_server_open(&config, text, &node->server), PD_OK);
+}
+
+/* The others tell where they find it. That stays beside what it says itself, until it says that it
+ * is elsewhere. */
+static void a_node_that_is_found_elsewhere_is_told_of(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct told told;
+    atomic_store(&found_port, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        prepare(&nodes[i], 3, false);
+        open_seeing_node(&nodes[i], NULL);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        wait_ready(&nodes[i]);
+    }
+    open_caller(&nodes[0], &caller);
+    while (members(&caller, NULL).listed < 3) {
+    }
+    assert_int_equal(members(&caller, &nodes[2]).addresses, 1);
+    atomic_store(&found_port, 2009);
+    do {
+        told = members(&caller, &nodes[2]);
+    } while (strcmp(told.found_at, "127.0.0.9:2009") != 0);
+    assert_string_equal(told.address, "127.0.0.1:1003");
+    atomic_store(&found_port, 2010);
+    do {
+        told = members(&caller, &nodes[2]);
+    } while (strcmp(told.found_at, "127.0.0.9:2010") != 0);
+    assert_string_equal(told.address, "127.0.0.1:1003");
+    assert_int_equal(told.addresses, 2);
+    atomic_store(&found_port, 0);
+    close_node(&nodes[2]);
+    open_seeing_node(&nodes[2], "renamed");
+    do {
+        told = members(&caller, &nodes[2]);
+    } while (strcmp(told.name, "renamed") != 0);
+    assert_string_equal(told.found_at, "127.0.0.9:2010");
+    close_node(&nodes[2]);
+    nodes[2].address = "127.0.0.1:2003";
+    open_seeing_node(&nodes[2], NULL);
+    do {
+        told = members(&caller, &nodes[2]);
+    } while (strcmp(told.address, "127.0.0.1:2003") != 0);
+    assert_int_equal(told.addresses, 1);
     close_caller(&caller);
 }
 
@@ -500,6 +587,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_joins_is_promoted_and_leaves_for_good, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_node_that_moves_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_that_is_found_elsewhere_is_told_of, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_the_transport_counts_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
