@@ -214,7 +214,10 @@ bool pd_addresses_have_changed(struct pd_addresses *addresses, uint64_t now_ns)
 
 void pd_addresses_rest(struct pd_addresses *addresses, uint64_t now_ns)
 {
-    uint64_t next_ns = addresses->begun_ns + PD_ADDRESSES_SHARE * (now_ns - addresses->begun_ns);
+    uint64_t took_ns = now_ns - addresses->begun_ns;
+    uint64_t next_ns = took_ns > PD_ADDRESSES_PAUSE_MAX_NS / PD_ADDRESSES_SHARE
+                           ? now_ns + PD_ADDRESSES_PAUSE_MAX_NS
+                           : addresses->begun_ns + PD_ADDRESSES_SHARE * took_ns;
     if (next_ns > addresses->next_ns) {
         addresses->next_ns = next_ns;
     }

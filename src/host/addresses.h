@@ -8,7 +8,9 @@
  *            the machine's interfaces due, one for however many words.
  * Bounds     A look takes some 30 us for each interface, on a thread that may have better to do:
  *            there is at most one in PD_ADDRESSES_PAUSE_NS, and no more than one part in
- *            PD_ADDRESSES_SHARE of the time goes into them. PD_ADDRESSES_READS_MAX reads a call.
+ *            PD_ADDRESSES_SHARE of the time goes into them; but none waits for longer than
+ *            PD_ADDRESSES_PAUSE_MAX_NS after the last one, which a machine that slept may have
+ *            drawn out. PD_ADDRESSES_READS_MAX reads a call.
  * Time       now_ns is the caller's clock: it comes in with each call, and never goes back.
  * Ownership  open and close; the structure is the caller's.
  * Threads    One. */
@@ -22,6 +24,7 @@
 #include "base/status.h"
 
 #define PD_ADDRESSES_PAUSE_NS UINT64_C(100000000)
+#define PD_ADDRESSES_PAUSE_MAX_NS UINT64_C(5000000000)
 #define PD_ADDRESSES_SHARE 20u
 #define PD_ADDRESSES_READS_MAX 64u
 

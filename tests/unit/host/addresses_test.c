@@ -342,6 +342,12 @@ static int look_in_own_network(void)
         pd_addresses_have_changed(&addresses, now_ns + 2 * pause_ns)) {
         return 9;
     }
+    /* But not for ever: the machine may have slept meanwhile. */
+    pd_addresses_rest(&addresses, now_ns + 1000000 * pause_ns);
+    if (pd_addresses_due_ns(&addresses) !=
+        now_ns + 1000000 * pause_ns + PD_ADDRESSES_PAUSE_MAX_NS) {
+        return 10;
+    }
     pd_addresses_close(&addresses);
     (void)close(file);
     return 0;
