@@ -11,7 +11,8 @@
  *
  * Numbers  A session's numbers are given in the order of sending; `low` is the lowest one without
  *          an answer, and goes along with each. A request that is given up keeps its number: it can
- *          happen no more when `low` has passed it.
+ *          happen no more when `low` has passed it. One that the session has no room for gives its
+ *          number back: else `low` would wait for it, and the answers above hold the room.
  * Frames   mark u8, kind u8, 0 u16, group u32, cluster u64, number u64; then a request or an
  *          answer of replica_request.h. The number is the asking node's; it begins at random, so
  *          that an answer to a former life of that node finds nobody. */
@@ -292,6 +293,7 @@ static void session_opened(struct pd_forwards *forwards, const struct pd_replica
         forwards->session.next = 1;
         forwards->session.low = 1;
         forwards->session.used_ns = forwards->now_ns;
+        forwards->session.width = pd_session_width_of(PD_FORWARD_WINDOW);
     }
 }
 
@@ -320,6 +322,13 @@ static bool session_refuses(struct pd_forwards *forwards, struct pd_forward *for
         return true;
     }
     if (error == PD_KV_ERR_SESSION_ANSWERS_FULL || error == PD_KV_ERR_SESSION_AHEAD) {
+        if (forward->session == forwards->session.id) {
+            pd_session_width_refused(&forwards->session.width, forward->sequence,
+                                     forwards->session.next);
+        }
+        if (!forward->is_uncertain) {
+            leave_session(forwards, forward);
+        }
         again(forwards, forward, false);
         return true;
     }
@@ -354,6 +363,9 @@ static void complete(struct pd_forwards *forwards, struct pd_forward *forward,
         tell_text(forwards, forward, PD_REPLICA_UNKNOWN,
                   "the leader was lost, and then the session refused: it may have happened");
     } else {
+        if (forward->session != 0 && forward->session == forwards->session.id) {
+            pd_session_width_answered(&forwards->session.width);
+        }
         PD_SOMETIMES(NODE_FORWARD_ANSWERED, forward->sent_to != forwards->config.node_id);
         tell(forwards, forward, bytes);
     }
@@ -423,7 +435,7 @@ static bool enter_session(struct pd_forwards *forwards, struct pd_forward *forwa
         leave_session(forwards, forward); /* none of its tries was taken: it begins anew */
     }
     if (forward->session == 0 || (forward->is_uncertain && PD_MUTANT(NODE_FORWARD_NUMBERED_ANEW))) {
-        if (forwards->session.next - forwards->session.low >= PD_FORWARD_WINDOW) {
+        if (forwards->session.next - forwards->session.low >= forwards->session.width.width) {
             return false;
         }
         forward->session = forwards->session.id;

@@ -21,6 +21,7 @@
 
 #include "base/transport.h"
 #include "node/replica.h"
+#include "node/session_width.h"
 
 #define PD_FORWARD_WINDOW 64u
 #define PD_FORWARD_NONE UINT32_MAX
@@ -105,6 +106,7 @@ struct pd_forwards {
         uint64_t used_ns;
         uint64_t next; /* number */
         uint64_t low;
+        struct pd_session_width width;
         uint32_t window[PD_FORWARD_WINDOW]; /* of number % that: who has it; NONE: nobody */
     } session;
     struct {

@@ -126,11 +126,10 @@ static void close_session(struct pd_gateway_session *session)
     session->state = PD_GATEWAY_SESSION_CLOSED;
 }
 
-static bool is_usable(const struct pd_gateway_writes *writes,
-                      const struct pd_gateway_session *session)
+static bool is_usable(const struct pd_gateway_session *session)
 {
     return session->state == PD_GATEWAY_SESSION_OPEN &&
-           session->next < session->low + writes->config.window;
+           session->next < session->low + session->width.width;
 }
 
 /* One with room for another write. If there is none, one is going to be opened. NULL: wait. */
@@ -144,7 +143,7 @@ static struct pd_gateway_session *find_session(struct pd_gateway_writes *writes,
             now_ns - session->used_ns > writes->config.session_ns / 2) {
             close_session(session); /* it may have expired */
         }
-        if (is_usable(writes, session)) {
+        if (is_usable(session)) {
             return session;
         }
         is_coming = is_coming || session->state == PD_GATEWAY_SESSION_WANTED ||
@@ -209,7 +208,8 @@ static void session_answered(struct pd_gateway_writes *writes, uint64_t tag,
                                            .id = (uint64_t)id,
                                            .next = 1,
                                            .low = 1,
-                                           .used_ns = now_ns};
+                                           .used_ns = now_ns,
+                                           .width = pd_session_width_of(writes->config.window)};
 }
 
 /* -- Writes ------------------------------------------------------------------------------------ */
@@ -325,6 +325,7 @@ enum verdict {
     VERDICT_DONE, /* tell it as it is */
     VERDICT_AGAIN,
     VERDICT_UNKNOWN_AGAIN,
+    VERDICT_NO_ROOM, /* its session keeps too many answers: it was not done */
     VERDICT_SESSION_GONE
 };
 
@@ -346,7 +347,7 @@ static enum verdict judge(const struct pd_replica_answer_head *answer)
         if (head.error == PD_KV_ERR_SESSION_UNKNOWN) {
             return VERDICT_SESSION_GONE;
         }
-        return head.error == PD_KV_ERR_SESSION_ANSWERS_FULL ? VERDICT_AGAIN : VERDICT_DONE;
+        return head.error == PD_KV_ERR_SESSION_ANSWERS_FULL ? VERDICT_NO_ROOM : VERDICT_DONE;
     }
     case PD_REPLICA_DISK_LOW:
     case PD_REPLICA_INVALID:
@@ -355,6 +356,19 @@ static enum verdict judge(const struct pd_replica_answer_head *answer)
         break;
     }
     return VERDICT_DONE;
+}
+
+/* It gets another number, unless an earlier try under this one may have happened. */
+static void make_room(struct pd_gateway_writes *writes, struct pd_gateway_write *write)
+{
+    if (!write->has_number) {
+        return;
+    }
+    struct pd_gateway_session *session = &writes->sessions[write->session];
+    pd_session_width_refused(&session->width, write->sequence, session->next);
+    if (!write->may_have_happened) {
+        give_number_back(writes, write);
+    }
 }
 
 bool pd_gateway_writes_answered(struct pd_gateway_writes *writes, uint64_t tag,
@@ -371,6 +385,9 @@ bool pd_gateway_writes_answered(struct pd_gateway_writes *writes, uint64_t tag,
     }
     switch (judge(answer)) {
     case VERDICT_AGAIN:
+        return pause_or_end(writes, write, answer->outcome, now_ns, correlation_out, outcome_out);
+    case VERDICT_NO_ROOM:
+        make_room(writes, write);
         return pause_or_end(writes, write, answer->outcome, now_ns, correlation_out, outcome_out);
     case VERDICT_UNKNOWN_AGAIN:
         write->may_have_happened = true;
@@ -396,6 +413,9 @@ bool pd_gateway_writes_answered(struct pd_gateway_writes *writes, uint64_t tag,
                                 outcome_out);
         }
         *outcome_out = answer->outcome;
+        if (write->has_number) {
+            pd_session_width_answered(&writes->sessions[write->session].width);
+        }
         break;
     }
     *correlation_out = write->correlation;

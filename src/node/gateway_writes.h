@@ -5,6 +5,8 @@
  *            again under the same number while the answer is that it was not done, or that nobody
  *            knows: the session answers a repetition with the first answer. Sessions are opened
  *            when they are needed; one that lies idle is forgotten, and expires in the store.
+ *            What a session has no room for gives its number back, lest `low` wait for it while the
+ *            answers above it hold the room, and takes another one of fewer (session_width.h).
  *
  *                WAITS -> FLIES -> answered          PAUSES: until retry_ns have passed
  *                  ^        |
@@ -25,6 +27,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "node/replica_request.h"
+#include "node/session_width.h"
 
 #define PD_GATEWAY_SESSIONS_MAX 32u
 #define PD_GATEWAY_WINDOW_MAX 64u
@@ -79,6 +82,7 @@ struct pd_gateway_session {
     uint64_t used_ns;
     uint64_t retry_ns;
     uint64_t answered; /* bit i: number low + i has its answer */
+    struct pd_session_width width;
 };
 
 struct pd_gateway_writes {

@@ -26,8 +26,9 @@ struct pd_store_port_config pd_store_port_config_default(void)
 
 static uint32_t lane_room(const struct pd_store_lane *lane)
 {
-    return lane->state == PD_STORE_LANE_OPEN
-               ? PD_STORE_LANE_WINDOW - (uint32_t)(lane->next - lane->low)
+    uint32_t taken = (uint32_t)(lane->next - lane->low);
+    return lane->state == PD_STORE_LANE_OPEN && taken < lane->width.width
+               ? lane->width.width - taken
                : 0;
 }
 
@@ -207,6 +208,9 @@ void pd_store_place_give(struct pd_kv_ticket *ticket, bool is_over)
         if (ticket->opens_lane) {
             lane->state = PD_STORE_LANE_NONE; /* the session, if there will be one, expires */
         } else {
+            if (lane->session == ticket->session) {
+                pd_session_width_answered(&lane->width);
+            }
             give_number(ticket, lane);
         }
         ticket->opens_lane = false;
@@ -246,12 +250,30 @@ void pd_store_lane_opened(struct pd_kv_ticket *ticket, uint64_t session)
     struct pd_store_lane *lane = &port->lanes[ticket->lane];
     pd_assert(ticket->opens_lane && lane->state == PD_STORE_LANE_OPENING);
     ticket->opens_lane = false;
-    *lane = (struct pd_store_lane){
-        .state = PD_STORE_LANE_OPEN, .session = session, .low = 1, .next = 1};
+    *lane = (struct pd_store_lane){.state = PD_STORE_LANE_OPEN,
+                                   .session = session,
+                                   .low = 1,
+                                   .next = 1,
+                                   .width = pd_session_width_of(PD_STORE_LANE_WINDOW)};
     take_number(ticket, lane);
     void *next = next_of_line(port);
     pd_spin_unlock(&port->lock);
     wake(port, next);
+}
+
+void pd_store_lane_full(struct pd_kv_ticket *ticket)
+{
+    struct pd_store_port *port = ticket->port;
+    pd_spin_lock(&port->lock);
+    struct pd_store_lane *lane = &port->lanes[ticket->lane];
+    if (lane->state == PD_STORE_LANE_OPEN && lane->session == ticket->session) {
+        pd_session_width_refused(&lane->width, ticket->sequence, lane->next);
+    }
+    if (!ticket->may_be_done) {
+        give_number(ticket, lane);
+        ticket->lane = PD_STORE_NONE;
+    }
+    pd_spin_unlock(&port->lock);
 }
 
 void pd_store_lane_forget(struct pd_kv_ticket *ticket)

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/spin.h"
 #include "node/replica_request.h"
+#include "node/session_width.h"
 #include "node/store_format.h"
 #include "node/store_port.h"
 
@@ -53,6 +54,7 @@ struct pd_store_lane {
     uint64_t low;  /* the lowest number that waits for an answer, or the next one */
     uint64_t next; /* low <= next <= low + PD_STORE_LANE_WINDOW */
     uint64_t busy; /* bit i: low + i waits */
+    struct pd_session_width width;
 };
 
 /* -- Tickets ----------------------------------------------------------------------------------- */
@@ -163,6 +165,9 @@ void pd_store_place_give(struct pd_kv_ticket *ticket, bool is_over);
 void pd_store_line_leave(struct pd_kv_ticket *ticket);
 /* The ticket's lane is open, and it has its first number. */
 void pd_store_lane_opened(struct pd_kv_ticket *ticket, uint64_t session);
+/* The session has no room for the answer, and nothing was done: the number is given back. Called
+ * with may_be_done, it is kept. */
+void pd_store_lane_full(struct pd_kv_ticket *ticket);
 /* The node does not know the session of the ticket's lane any more. */
 void pd_store_lane_forget(struct pd_kv_ticket *ticket);
 /* The lowest number of the lane that waits. */

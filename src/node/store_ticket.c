@@ -261,6 +261,12 @@ static void keep_place(struct pd_kv_ticket *ticket)
     ticket->stage = PD_STORE_READY;
 }
 
+/* True: it kept its place, and knows its number. */
+static bool has_lane(const struct pd_kv_ticket *ticket)
+{
+    return ticket->place != PD_STORE_NONE && ticket->lane != PD_STORE_NONE;
+}
+
 /* The store's own word on a write or read of ours. */
 static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_span body)
 {
@@ -289,6 +295,9 @@ static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_
     }
     if (head.error == PD_KV_ERR_SESSION_ANSWERS_FULL || head.error == PD_KV_ERR_SESSION_AHEAD) {
         text = pd_kv_error_text(head.error);
+        if (has_lane(ticket) && !ticket->opens_lane) {
+            pd_store_lane_full(ticket); /* else the lane's `low` waits for it, and it for `low` */
+        }
         sleep_for(ticket, now_ns, text, strlen(text));
         return;
     }
@@ -428,12 +437,6 @@ static bool has_slept(struct pd_kv_ticket *ticket, uint64_t now_ns)
     }
     ticket->stage = PD_STORE_READY;
     return true;
-}
-
-/* True: it kept its place, and knows its number. */
-static bool has_lane(const struct pd_kv_ticket *ticket)
-{
-    return ticket->place != PD_STORE_NONE && ticket->lane != PD_STORE_NONE;
 }
 
 /* True: the ticket moved on. */

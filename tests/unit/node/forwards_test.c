@@ -154,9 +154,9 @@ static void put_frame(uint8_t *frame, uint8_t kind, uint64_t cluster, uint64_t n
 }
 
 /* The leader answers what it was sent under that number; session: the body of one that was opened,
- * 0: a body without anything. */
-static void answer(struct desk *desk, uint64_t number, enum pd_replica_outcome outcome,
-                   uint64_t session)
+ * 0: a body with the error alone. */
+static void answer_with(struct desk *desk, uint64_t number, enum pd_replica_outcome outcome,
+                        uint64_t session, enum pd_kv_error error)
 {
     uint8_t bytes[FRAME + PD_REPLICA_ANSWER_HEAD_SIZE + 64];
     uint8_t *body = bytes + FRAME + PD_REPLICA_ANSWER_HEAD_SIZE;
@@ -164,7 +164,8 @@ static void answer(struct desk *desk, uint64_t number, enum pd_replica_outcome o
     put_frame(bytes, 2, CLUSTER, number);
     pd_replica_answer_put_head(bytes + FRAME, &(struct pd_replica_answer_head){.outcome = outcome});
     pd_kv_answer_put_head(&writer,
-                          &(struct pd_kv_answer_head){.kind = session == 0 ? PD_KV_ANSWER_NONE
+                          &(struct pd_kv_answer_head){.error = error,
+                                                      .kind = session == 0 ? PD_KV_ANSWER_NONE
                                                                            : PD_KV_ANSWER_SESSION});
     if (session != 0) {
         pd_kv_answer_put_number(&writer, (int64_t)session);
@@ -172,6 +173,12 @@ static void answer(struct desk *desk, uint64_t number, enum pd_replica_outcome o
     pd_forwards_frame(&desk->forwards, desk->leader,
                       (struct pd_span){bytes, FRAME + PD_REPLICA_ANSWER_HEAD_SIZE + writer.size});
     turn(desk);
+}
+
+static void answer(struct desk *desk, uint64_t number, enum pd_replica_outcome outcome,
+                   uint64_t session)
+{
+    answer_with(desk, number, outcome, session, PD_KV_OK);
 }
 
 static void an_answer_finds_its_own_request_only(void **state)
@@ -229,6 +236,42 @@ static void pass_time(struct desk *desk, uint64_t ns)
     desk->world->now_ns += ns;
     pd_forwards_clock(&desk->forwards, desk->world->now_ns);
     turn(desk);
+}
+
+/* The leader has no room for an answer in the node's session: the lowest number, refused, holds the
+ * answers above it, which hold the room. */
+static void no_room_gives_the_number_back(void **state)
+{
+    (void)state;
+    struct desk desk;
+    uint64_t numbers[3];
+    desk_open(&desk, false);
+    ask(&desk, 10, PD_REPLICA_REQUEST_WRITE);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 900);
+    numbers[0] = frame_number(&desk);
+    for (uint64_t i = 1; i < 3; i++) {
+        ask(&desk, 10 + i, PD_REPLICA_REQUEST_WRITE);
+        numbers[i] = frame_number(&desk);
+    }
+    answer(&desk, numbers[1], PD_REPLICA_OK, 0);
+    answer(&desk, numbers[2], PD_REPLICA_OK, 0);
+    answer_with(&desk, numbers[0], PD_REPLICA_OK, 0, PD_KV_ERR_SESSION_ANSWERS_FULL);
+    assert_int_equal(desk.told.count, 2);
+    pass_time(&desk, WORLD_TICK_NS);
+    assert_int_equal(frame_request(&desk).session, 900);
+    assert_int_equal(frame_request(&desk).sequence, 4);
+    assert_int_equal(frame_request(&desk).low, 4);
+    /* From here on it may have happened: it keeps its number. */
+    pd_forwards_lost(&desk.forwards, desk.leader);
+    turn(&desk);
+    answer_with(&desk, frame_number(&desk), PD_REPLICA_OK, 0, PD_KV_ERR_SESSION_ANSWERS_FULL);
+    pass_time(&desk, WORLD_TICK_NS);
+    assert_int_equal(frame_request(&desk).sequence, 4);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 0);
+    assert_int_equal(desk.told.count, 3);
+    assert_int_equal(desk.told.correlation, 10);
+    assert_int_equal(desk.told.outcome, PD_REPLICA_OK);
+    desk_close(&desk);
 }
 
 static void what_left_is_unknown_and_what_did_not_was_not_done(void **state)
@@ -388,6 +431,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_finds_its_own_request_only),
         cmocka_unit_test(a_lost_write_goes_again_under_its_number),
+        cmocka_unit_test(no_room_gives_the_number_back),
         cmocka_unit_test(what_left_is_unknown_and_what_did_not_was_not_done),
         cmocka_unit_test(a_session_is_opened_however_many_wait),
         cmocka_unit_test(an_opening_that_cannot_leave_is_tried_again),

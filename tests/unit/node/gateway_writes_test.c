@@ -313,6 +313,98 @@ static void test_refused_until_time_runs_out(void **state)
     nothing_to_send();
 }
 
+static void full(uint64_t tag)
+{
+    uint64_t correlation = 0;
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    assert_false(answer_kv(tag, PD_KV_ERR_SESSION_ANSWERS_FULL, 0, &correlation, &outcome));
+}
+
+/* The lowest number is refused while answers above it hold the room: it must not be waited for. */
+static void test_no_room_gives_the_number_back(void **state)
+{
+    (void)state;
+    struct pd_gateway_sending sent[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        add(100 + i, false);
+    }
+    open_session(77);
+    for (uint64_t i = 0; i < 3; i++) {
+        sent[i] = next();
+    }
+    done(sent[1].tag, 101);
+    done(sent[2].tag, 102);
+    full(sent[0].tag);
+    now += 20 * MS;
+    sent[0] = next();
+    assert_int_equal(sent[0].head.session, 77);
+    assert_int_equal(sent[0].head.sequence, 4);
+    assert_int_equal(sent[0].head.low, 4); /* with it the store forgets the others' answers */
+    add(103, false);
+    open_session(78); /* 77 has to do with one at a time */
+    assert_int_equal(next().head.session, 78);
+    done(sent[0].tag, 100);
+}
+
+/* An earlier try may have happened: under another number it might happen twice. */
+static void test_no_room_keeps_a_number_that_may_have_happened(void **state)
+{
+    (void)state;
+    add(100, false);
+    open_session(77);
+    not_yet(next().tag, PD_REPLICA_UNKNOWN);
+    now += 20 * MS;
+    full(next().tag);
+    now += 20 * MS;
+    struct pd_gateway_sending sent = next();
+    assert_int_equal(sent.head.session, 77);
+    assert_int_equal(sent.head.sequence, 1);
+    done(sent.tag, 100);
+}
+
+/* A store that keeps two answers of a session, and is asked in the order that suits it least. */
+static void test_little_room_delays_nobody_for_long(void **state)
+{
+    (void)state;
+    uint64_t kept[4][8] = {{0}}; /* of a session: numbers */
+    uint64_t ids = 0;
+    uint32_t told = 0;
+    for (uint64_t i = 0; i < 8; i++) {
+        add(100 + i, false);
+    }
+    for (uint32_t round = 0; round < 50 && told < 8; round++) {
+        struct pd_gateway_sending sent[16];
+        uint32_t count = 0;
+        while (count < 16 && pd_gateway_writes_next(&writes, now, &sent[count])) {
+            count++;
+        }
+        while (count-- > 0) {
+            const struct pd_replica_request_head *head = &sent[count].head;
+            uint64_t correlation = 0;
+            enum pd_replica_outcome outcome = PD_REPLICA_OK;
+            uint64_t *slot = NULL;
+            uint32_t held = 0;
+            for (uint32_t i = 0; i < 8; i++) {
+                uint64_t *at = &kept[head->session][i];
+                *at = *at < head->low ? 0 : *at;
+                held += *at != 0;
+                slot = *at == 0 ? at : slot;
+            }
+            if (head->session == 0) {
+                (void)answer_kv(sent[count].tag, PD_KV_OK, ++ids, &correlation, &outcome);
+                assert_true(ids < 4);
+            } else if (held >= 2) {
+                full(sent[count].tag);
+            } else {
+                *slot = head->sequence;
+                told += answer_kv(sent[count].tag, PD_KV_OK, 0, &correlation, &outcome);
+            }
+        }
+        now += 20 * MS;
+    }
+    assert_int_equal(told, 8);
+}
+
 /* -- Against a model --------------------------------------------------------------------------- */
 
 #define COMMANDS 2000u
@@ -375,6 +467,12 @@ static void serve(const struct pd_gateway_sending *sending)
         is_over = answer_kv(sending->tag, PD_KV_ERR_SESSION_UNKNOWN, 0, &correlation, &outcome);
     } else if (sending->head.session != model.session) {
         is_over = answer_kv(sending->tag, PD_KV_ERR_SESSION_UNKNOWN, 0, &correlation, &outcome);
+    } else if (dice == 4) {
+        is_over =
+            answer_kv(sending->tag, PD_KV_ERR_SESSION_ANSWERS_FULL, 0, &correlation, &outcome);
+        if (is_over && outcome == PD_REPLICA_OK) {
+            outcome = PD_REPLICA_BUSY; /* OK is the node's word: the store's is a refusal */
+        }
     } else if (dice < 4) {
         if (dice == 2) {
             apply(&sending->head);
@@ -454,6 +552,9 @@ int main(void)
         CASE(test_repeatable_ones_need_no_session),
         CASE(test_refused_by_the_node),
         CASE(test_refused_until_time_runs_out),
+        CASE(test_no_room_gives_the_number_back),
+        CASE(test_no_room_keeps_a_number_that_may_have_happened),
+        CASE(test_little_room_delays_nobody_for_long),
         CASE(test_each_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -518,6 +518,46 @@ static void what_was_not_done_is_asked_again(void **state)
     close_port();
 }
 
+/* The lowest number of a lane is refused while answers above it hold the room. */
+static void no_room_gives_the_number_back(void **state)
+{
+    (void)state;
+    struct pd_kv_ticket *tickets[3];
+    struct sent sent[3];
+    open_with(4, 1);
+    open_session();
+    for (uint32_t i = 0; i < 3; i++) {
+        tickets[i] = begin(PD_KV_ASK_PUT, i);
+        assert_false(step(tickets[i]));
+        sent[i] = *last();
+        assert_int_equal(sent[i].head.sequence, 2 + i);
+    }
+    for (uint32_t i = 1; i < 3; i++) {
+        answer_store(&sent[i], PD_KV_OK);
+        ends(tickets[i], PD_KV_CODE_OK);
+    }
+    answer_store(&sent[0], PD_KV_ERR_SESSION_ANSWERS_FULL);
+    assert_false(step(tickets[0]));
+    now_ns += 20 * MS;
+    assert_false(step(tickets[0]));
+    assert_int_equal(last()->head.session, sent[0].head.session);
+    assert_int_equal(last()->head.sequence, 5);
+    assert_int_equal(last()->head.low, 5);
+    /* It may have happened now: it keeps its number. */
+    answer_text(last()->correlation, PD_REPLICA_UNKNOWN, "the lead was lost");
+    assert_false(step(tickets[0]));
+    now_ns += 1000 * MS;
+    assert_false(step(tickets[0]));
+    answer_store(last(), PD_KV_ERR_SESSION_ANSWERS_FULL);
+    assert_false(step(tickets[0]));
+    now_ns += 1000 * MS;
+    assert_false(step(tickets[0]));
+    assert_int_equal(last()->head.sequence, 5);
+    answer_last();
+    ends(tickets[0], PD_KV_CODE_OK);
+    close_port();
+}
+
 static void refusals_are_told(void **state)
 {
     (void)state;
@@ -916,6 +956,7 @@ int main(void)
         TEST(a_session_that_is_gone_is_opened_anew),
         TEST(the_line_is_served_by_age),
         TEST(what_was_not_done_is_asked_again),
+        TEST(no_room_gives_the_number_back),
         TEST(refusals_are_told),
         TEST(a_refused_repetition_says_nothing_of_the_first_try),
         TEST(too_much_is_refused_before_it_is_begun),
