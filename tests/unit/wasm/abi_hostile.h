@@ -114,11 +114,11 @@ static inline void hostile_purge(struct world *world)
 }
 
 /* An actor that has an error, a module, a configuration, a timer, a name, a group and a message. */
-static inline struct actor hostile_actor(struct world *world)
+static inline struct actor hostile_actor_with(struct world *world, struct pd_rights *rights)
 {
     fake_starts_vary = true;
     hostile_purge(world);
-    struct actor actor = actor_spawn(world);
+    struct actor actor = actor_spawn_with(world, rights);
     memcpy(actor_memory(&actor, 0), "\0asm", 4);
     memcpy(actor_memory(&actor, HOSTILE_TEXT_AT), "hello", 5);
     (void)CALL(&actor, "lunatic::process", "compile_module", 0, 4, 16);
@@ -130,6 +130,14 @@ static inline struct actor hostile_actor(struct world *world)
     (void)CALL(&actor, "pando::group", "join", HOSTILE_TEXT_AT, 5);
     actor_create_message(&actor, 5, "hello");
     (void)CALL(&actor, "lunatic::message", "push_module", 0);
+    return actor;
+}
+
+static inline struct actor hostile_actor(struct world *world)
+{
+    struct pd_rights *rights = world_rights(world);
+    struct actor actor = hostile_actor_with(world, rights);
+    pd_rights_release(rights);
     return actor;
 }
 

@@ -225,16 +225,22 @@ static inline size_t fake_kv_record(uint8_t *to, const char *key, const char *va
 }
 
 /* The next block of whichever watch asks first. */
-static inline void fake_kv_give_block(const char *text, bool is_last)
+static inline void fake_kv_give(const uint8_t *bytes, size_t size, bool is_last)
 {
-    size_t size = strlen(text);
     struct pd_kv_block *block = pd_alloc(sizeof *block + size);
     pd_assert(block != NULL && fake_kv.block_count < BLOCKS_MAX);
     block->cost = 10;
     block->size = (uint32_t)size;
     block->is_last = is_last;
-    memcpy(block->bytes, text, size);
+    if (size > 0) {
+        memcpy(block->bytes, bytes, size);
+    }
     fake_kv.blocks[fake_kv.block_count++] = block;
+}
+
+static inline void fake_kv_give_block(const char *text, bool is_last)
+{
+    fake_kv_give((const uint8_t *)text, strlen(text), is_last);
 }
 
 #endif
