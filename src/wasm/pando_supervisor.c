@@ -527,7 +527,8 @@ static enum pd_call_result start(struct pd_call *call)
     struct pd_supervisor_call ask = {.kind = PD_SUPERVISOR_CALL_RESTART, .child = {UINT64_MAX}};
     struct question question = {.answered = started, .supervisor = pid, .out = out};
     enum pd_call_result result = pose(call, &ask, &question, UINT64_MAX);
-    if (result != PD_CALL_WAIT) { /* nobody would ever learn its pid */
+    if (result != PD_CALL_WAIT) { /* nobody would learn its pid; its end is not the caller's */
+        pd_process_unlink(self->process, pid);
         status = pd_mailbox_kill(self->process->environment, pid, PD_EXIT_KILLED, NULL);
         pd_assert(status == PD_OK || status == PD_ERR_UNKNOWN);
     }

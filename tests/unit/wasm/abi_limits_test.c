@@ -545,6 +545,27 @@ static void a_failed_allocation_takes_nothing(void **state)
     print_message("%u failed\n", failed_count);
 }
 
+/* Nor does what could not be started end who is linked to it. */
+static void a_start_that_fails_ends_nobody(void **state)
+{
+    struct house *house = *state;
+    const struct meeting meeting = {.module = SUPERVISOR, .name = "start"};
+    uint32_t failed_count = 0;
+    for (uint64_t nth = 1; nth <= ALLOCATIONS_MAX; nth++) {
+        struct stage stage;
+        begin(&stage, house, row_of(&meeting), 0);
+        (void)CALL(&stage.furnished.actor, "lunatic::process", "die_when_link_dies", 1);
+        pd_alloc_fail_nth(nth);
+        struct outcome outcome = call_with(&stage, 1, 3);
+        pd_alloc_fail_nth(0);
+        world_pass(&house->net.world, MS);
+        assert_true(actor_lives(&stage.furnished.actor));
+        failed_count += outcome.how == TRAPPED || outcome.result != 0;
+    }
+    clear_house(house);
+    assert_true(failed_count > 3);
+}
+
 int main(void)
 {
 #define HOUSE_TEST(test) cmocka_unit_test_setup_teardown(test, open_house, close_house)
@@ -552,6 +573,7 @@ int main(void)
         HOUSE_TEST(what_has_an_end_fails_in_words),
         HOUSE_TEST(nothing_is_lost_by_a_limit),
         HOUSE_TEST(a_failed_allocation_takes_nothing),
+        HOUSE_TEST(a_start_that_fails_ends_nobody),
     };
     return cmocka_run_group_tests(tests, make_house_certificates, NULL);
 }
