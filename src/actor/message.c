@@ -5,15 +5,39 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-struct pd_message *pd_message_create(uint64_t tag, uint32_t capacity)
+static bool take(struct pd_memory_budget *budget, size_t size)
 {
-    struct pd_message *message = pd_alloc(sizeof *message + capacity);
-    if (message == NULL) {
+    return budget == NULL || pd_memory_budget_take(budget, PD_MEMORY_MESSAGE, size);
+}
+
+static void give(struct pd_memory_budget *budget, size_t size)
+{
+    if (budget != NULL) {
+        pd_memory_budget_give(budget, size);
+    }
+}
+
+struct pd_message *pd_message_create_within(struct pd_memory_budget *budget, uint64_t tag,
+                                            uint32_t capacity)
+{
+    size_t size = sizeof(struct pd_message) + capacity;
+    if (!take(budget, size)) {
         return NULL;
     }
-    *message = (struct pd_message){.tag = tag, .capacity = capacity, .kind = PD_MESSAGE_DATA};
+    struct pd_message *message = pd_alloc(size);
+    if (message == NULL) {
+        give(budget, size);
+        return NULL;
+    }
+    *message = (struct pd_message){
+        .tag = tag, .capacity = capacity, .kind = PD_MESSAGE_DATA, .budget = budget};
     message->data = (uint8_t *)(message + 1);
     return message;
+}
+
+struct pd_message *pd_message_create(uint64_t tag, uint32_t capacity)
+{
+    return pd_message_create_within(NULL, tag, capacity);
 }
 
 void pd_message_destroy(struct pd_message *message)
@@ -21,6 +45,7 @@ void pd_message_destroy(struct pd_message *message)
     if (message == NULL) {
         return;
     }
+    give(message->budget, pd_message_footprint(message));
     for (uint32_t i = 0; i < message->resource_count; i++) {
         if (message->resources[i].kind != 0) {
             message->resources[i].release(message->resources[i].object);
@@ -53,8 +78,14 @@ uint8_t *pd_message_extend(struct pd_message **message, uint32_t size, uint32_t 
     uint32_t needed = grown->size + size;
     if (needed > grown->capacity) {
         uint32_t capacity = grown_capacity(grown->capacity, needed, size_max);
-        grown = pd_realloc(grown, sizeof *grown + capacity);
+        struct pd_memory_budget *budget = grown->budget;
+        size_t more = capacity - grown->capacity;
+        bool is_taken = take(budget, more);
+        grown = is_taken ? pd_realloc(grown, sizeof *grown + capacity) : NULL;
         if (grown == NULL) {
+            if (is_taken) {
+                give(budget, more);
+            }
             *status_out = PD_ERR_NO_MEMORY;
             return NULL;
         }
@@ -86,8 +117,12 @@ enum pd_status pd_message_attach(struct pd_message *message, struct pd_resource 
         return PD_ERR_FULL;
     }
     size_t count = (size_t)message->resource_count + 1;
+    if (!take(message->budget, sizeof resource)) {
+        return PD_ERR_NO_MEMORY;
+    }
     struct pd_resource *resources = pd_realloc(message->resources, count * sizeof *resources);
     if (resources == NULL) {
+        give(message->budget, sizeof resource);
         return PD_ERR_NO_MEMORY;
     }
     resources[count - 1] = resource;

@@ -6,8 +6,9 @@
  *            with a message, so that the notice of a death needs no memory at the moment of death.
  * Bounds     Data is bounded by the creator's limit; attached resources by
  *            PD_MESSAGE_RESOURCES_MAX.
+ *            What a message takes is counted on the budget that it was made with.
  * Ownership  One owner at a time: scratch, queue, or timer. pd_message_destroy also releases what
- *            is attached. */
+ *            is attached. The budget outlives the message. */
 #ifndef PD_ACTOR_MESSAGE_H
 #define PD_ACTOR_MESSAGE_H
 
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "actor/exit.h"
+#include "base/memory_budget.h"
 #include "base/status.h"
 
 #define PD_MESSAGE_RESOURCES_MAX 256u
@@ -60,16 +62,23 @@ struct pd_message {
     uint8_t kind;   /* enum pd_message_kind */
     uint8_t reason; /* enum pd_exit_reason of a notice */
     uint8_t *data;  /* `capacity` bytes; behind the header, except in a bond, which has none */
+    struct pd_memory_budget *budget; /* holds its footprint; NULL: nobody counts it */
 };
 
 /* A data message with room for `capacity` bytes (it grows). NULL: no memory. */
 struct pd_message *pd_message_create(uint64_t tag, uint32_t capacity);
 
+/* The same, counted on a budget as long as it lives, with all that it grows by; NULL: on none. NULL
+ * is returned when the budget has no room, too. */
+struct pd_message *pd_message_create_within(struct pd_memory_budget *budget, uint64_t tag,
+                                            uint32_t capacity);
+
 /* Free it and release what it carries. NULL is allowed. */
 void pd_message_destroy(struct pd_message *message);
 
 /* Append `size` bytes, growing to at most size_max bytes in all. The message may move: *message is
- * replaced. PD_ERR_FULL: it would pass size_max. PD_ERR_NO_MEMORY. On error nothing changes. */
+ * replaced. PD_ERR_FULL: it would pass size_max. PD_ERR_NO_MEMORY: or the budget has no room. On
+ * error nothing changes. */
 PD_NODISCARD enum pd_status pd_message_append(struct pd_message **message, const uint8_t *bytes,
                                               uint32_t size, uint32_t size_max);
 

@@ -22,6 +22,7 @@
 #define MODULE_BYTES_MAX ((size_t)256 << 20)
 #define GUEST_MODULE_BYTES_MAX ((size_t)64 << 20)
 #define HOT_SLOTS_MAX 4096u
+#define MESSAGE_SHARE 8u /* an eighth of the guests' budget is for their messages alone */
 #define DIRTY_BYTES_MAX (UINT64_C(32) << 20)
 #define ADDRESS_SPACE_MAX (UINT64_C(1) << 45)
 
@@ -87,6 +88,7 @@ static enum pd_status open_slabs(struct pd_program *program, uint32_t shards)
         pd_creators_init(&program->creators, program->memories, program->stacks);
         if (program->config.guest_bytes_max != 0) {
             program->creators.budget.bytes_max = program->config.guest_bytes_max;
+            program->creators.budget.reserve = program->config.guest_bytes_max / MESSAGE_SHARE;
         }
     }
     return status;
@@ -239,6 +241,7 @@ static enum pd_status open_system(struct pd_program *program)
     pd_compile_budget_init(&system->compile, &program->profiles[PD_ENGINE_DENSE].linker,
                            program->has_cache ? &program->cache : NULL, COMPILE_JOBS_MAX,
                            COMPILE_BYTES_MAX, GUEST_MODULE_BYTES_MAX);
+    system->compile.memory = system->budget;
     enum pd_status status =
         pd_machine_init(&system->machine, program->host, program->config.yield_interval,
                         pd_wasm_wake, pd_wasm_wake_at);

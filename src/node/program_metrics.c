@@ -64,15 +64,37 @@ static void write_schedulers(struct pd_program *program, struct pd_text *text)
                    (unsigned)pd_runqueue_count(&runtime->injected));
 }
 
+static const char *use_text(enum pd_memory_use use)
+{
+    switch (use) {
+    case PD_MEMORY_SPAWN:
+        return "spawn";
+    case PD_MEMORY_GROWTH:
+        return "growth";
+    case PD_MEMORY_MESSAGE:
+        return "message";
+    case PD_MEMORY_OTHER:
+        return "other";
+    }
+    return "";
+}
+
 static void write_memory(struct pd_program *program, struct pd_text *text)
 {
     const struct pd_memory_budget *budget = program->system.budget;
     if (budget != NULL) {
-        pd_prometheus_gauge(text, "pando_actors_memory_bytes",
-                            "Memory that actors have, and that is set aside for their stacks.",
-                            read(&budget->bytes));
+        pd_prometheus_gauge(
+            text, "pando_actors_memory_bytes",
+            "Memory that actors have: with their stacks, messages, tables and modules.",
+            read(&budget->bytes));
         pd_prometheus_gauge(text, "pando_actors_memory_max_bytes", "What they may have together.",
                             budget->bytes_max);
+        pd_prometheus_head(text, "pando_actors_memory_refused_total", "counter",
+                           "How often they asked for more in vain, by what for.");
+        for (uint32_t i = 0; i < PD_MEMORY_USES; i++) {
+            pd_text_format(text, "pando_actors_memory_refused_total{use=\"%s\"} %" PRIu64 "\n",
+                           use_text((enum pd_memory_use)i), read(&budget->refused[i]));
+        }
     }
 }
 

@@ -55,6 +55,16 @@ static void work(struct pd_blocking *blocking)
         .cache = job->budget->cache,
     };
     job->status = pd_module_load(job->budget->linker, &source, &job->module, &job->message);
+    if (job->status == PD_OK && job->budget->memory != NULL) {
+        job->status = pd_module_count_on(job->module, job->budget->memory);
+    }
+    if (job->status == PD_ERR_NO_MEMORY && job->module != NULL) {
+        static const char text[] = "no memory for the module: all guests together have as much as "
+                                   "they may";
+        memcpy(job->message.text, text, sizeof text);
+        pd_module_release(job->module);
+        job->module = NULL;
+    }
 }
 
 static void release(struct pd_blocking *blocking)

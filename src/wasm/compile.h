@@ -14,7 +14,8 @@
 
 struct pd_compile_budget {
     struct pd_linker *linker;
-    struct pd_cache *cache; /* NULL: none */
+    struct pd_cache *cache;          /* NULL: none */
+    struct pd_memory_budget *memory; /* what modules count on as long as they live; NULL: nothing */
     uint32_t jobs_max;
     uint64_t bytes_max;
     size_t wasm_bytes_max;

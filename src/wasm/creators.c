@@ -44,7 +44,7 @@ static wasmtime_error_t *memory_grow(void *env, size_t new_size)
      * number. */
     struct pd_creators *creators = memory->creators;
     size_t more = new_size - memory->size;
-    if (!pd_memory_budget_take(&creators->budget, more)) {
+    if (!pd_memory_budget_take(&creators->budget, PD_MEMORY_GROWTH, more)) {
         return refuse("memory", new_size, PD_ERR_FULL);
     }
     enum pd_status status = pd_slab_grow(creators->memories, &memory->slot, memory->size, new_size);
@@ -77,7 +77,7 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, si
         return wasmtime_error_new("shared memories are not supported: they must not move");
     }
     struct pd_creators *creators = env;
-    if (!pd_memory_budget_take(&creators->budget, minimum)) {
+    if (!pd_memory_budget_take(&creators->budget, PD_MEMORY_SPAWN, minimum)) {
         return refuse("memory", minimum, PD_ERR_FULL);
     }
     struct memory *memory = pd_alloc(sizeof *memory);
@@ -129,7 +129,7 @@ static wasmtime_error_t *stack_new(void *env, size_t size, bool zeroed,
     if (size > pd_slab_slot_size_max(creators->stacks)) {
         return refuse("stack", size, PD_ERR_RANGE);
     }
-    if (!pd_memory_budget_take(&creators->budget, PD_MEMORY_BUDGET_STACK_BYTES)) {
+    if (!pd_memory_budget_take(&creators->budget, PD_MEMORY_SPAWN, PD_MEMORY_BUDGET_STACK_BYTES)) {
         return refuse("stack", size, PD_ERR_FULL);
     }
     struct stack *stack = pd_alloc(sizeof *stack);

@@ -23,7 +23,7 @@
 #include <wasm.h>
 #include <wasmtime.h>
 
-#include "wasm/memory_budget.h"
+#include "base/memory_budget.h"
 #include "wasm/slab.h"
 
 struct pd_creators {

@@ -53,7 +53,7 @@ static void open_store(struct pd_guest *guest, const struct pd_guest_limits *lim
     guest->store = wasmtime_store_new(guest->module->linker->engine->engine, guest, NULL);
     guest->context = wasmtime_store_context(guest->store);
     wasmtime_store_limiter(guest->store, (int64_t)limits->memory_bytes_max,
-                           (int64_t)PD_GUEST_TABLE_ELEMENTS_MAX, 1, 1, 1);
+                           (int64_t)limits->table_elements_max, 1, 1, 1);
     guest->fuel_budget =
         limits->fuel_max == PD_GUEST_FUEL_UNLIMITED || limits->fuel_max > FUEL_UNLIMITED_BUDGET
             ? FUEL_UNLIMITED_BUDGET

@@ -68,7 +68,8 @@ void pd_machine_set_lending(struct pd_machine *machine, bool (*lend)(void *proce
 
 struct pd_guest_limits {
     uint64_t memory_bytes_max;
-    uint64_t fuel_max; /* units; PD_GUEST_FUEL_UNLIMITED: none */
+    uint32_t table_elements_max; /* <= PD_GUEST_TABLE_ELEMENTS_MAX */
+    uint64_t fuel_max;           /* units; PD_GUEST_FUEL_UNLIMITED: none */
 };
 
 enum pd_guest_step {

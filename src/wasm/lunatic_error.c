@@ -23,7 +23,8 @@ enum pd_call_result pd_call_error(struct pd_call *call, uint32_t address, const 
         return pd_call_trap_bounds(call, "error id");
     }
     uint64_t id = 0;
-    enum pd_status status = pd_error_texts_add(&pd_call_process(call)->errors, text, size, &id);
+    enum pd_status status = pd_error_texts_add(
+        &pd_call_process(call)->errors, pd_call_process(call)->system->budget, text, size, &id);
     if (status == PD_ERR_FULL) {
         return pd_call_trap(call,
                             "%u errors are kept for this process: drop those that were read "

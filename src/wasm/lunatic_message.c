@@ -35,11 +35,13 @@ static enum pd_call_result create_data(struct pd_call *call)
 {
     uint64_t hint = call->arguments[1];
     uint32_t capacity = hint > CAPACITY_HINT_MAX ? CAPACITY_HINT_MAX : (uint32_t)hint;
-    struct pd_message *message = pd_message_create(call->arguments[0], capacity);
+    struct pd_wasm_process *self = pd_call_process(call);
+    struct pd_message *message =
+        pd_message_create_within(self->system->budget, call->arguments[0], capacity);
     if (message == NULL) {
         return pd_call_trap(call, "no memory for a message of %u bytes", capacity);
     }
-    pd_wasm_process_set_scratch(pd_call_process(call), message);
+    pd_wasm_process_set_scratch(self, message);
     return PD_CALL_DONE;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/memory_budget.h"
 #include "wasm/cache.h"
 #include "wasm/module_sections.h"
 #include "wasm/text.h"
@@ -16,6 +17,8 @@
 #define PARAMS_TOO_MANY 255u
 #define TAIL_ROOM 32u /* for "and 4294967295 more" */
 #define KIND_REFERENCE 255u
+#define TABLE_GROWTH_MAX 1024u
+#define MODULE_BYTES (16u << 10) /* of a module without anything, about */
 
 /* --- Messages --------------------------------------------------------------------------------- */
 
@@ -418,6 +421,9 @@ static enum pd_status prepare(struct pd_module *module, struct pd_module_message
 
 static void destroy(struct pd_module *module)
 {
+    if (module->budget != NULL) {
+        pd_memory_budget_give(module->budget, module->budget_bytes);
+    }
     if (module->instance_pre != NULL) {
         wasmtime_instance_pre_delete(module->instance_pre);
     }
@@ -455,6 +461,19 @@ static void keep_lines(struct pd_module *module, const struct pd_module_sections
     module->code_offset = sections->code_offset;
 }
 
+/* A table that does not say how large it may become may become a little larger than it is. */
+static void note_instance(struct pd_module *module, const struct pd_module_sections *sections)
+{
+    uint32_t max = sections->table_elements_max;
+    if (max == UINT32_MAX && sections->table_elements_min < PD_GUEST_TABLE_ELEMENTS_MAX) {
+        max = sections->table_elements_min + TABLE_GROWTH_MAX;
+    }
+    module->table_elements_max =
+        max < PD_GUEST_TABLE_ELEMENTS_MAX ? max : PD_GUEST_TABLE_ELEMENTS_MAX;
+    module->instance_bytes =
+        pd_module_sections_instance_bytes(sections, module->table_elements_max);
+}
+
 enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_source *source,
                               struct pd_module **module_out, struct pd_module_message *message)
 {
@@ -474,6 +493,7 @@ enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_s
     struct pd_module_sections sections;
     pd_module_sections_read(&sections, source->bytes, source->size);
     module->has_start = sections.has_start;
+    note_instance(module, &sections);
     keep_lines(module, &sections);
     atomic_init(&module->reference_count, 1);
     struct sha256_ctx hash;
@@ -510,6 +530,23 @@ enum pd_status pd_module_load_text(struct pd_linker *linker, const char *wat,
     enum pd_status status = pd_module_load(linker, &source, module_out, message);
     wasm_byte_vec_delete(&wasm);
     return status;
+}
+
+enum pd_status pd_module_count_on(struct pd_module *module, struct pd_memory_budget *budget)
+{
+    void *start = NULL;
+    void *end = NULL;
+    pd_assert(module->budget == NULL);
+    wasmtime_module_image_range(module->module, &start, &end);
+    uint64_t bytes = (uint64_t)((const uint8_t *)end - (const uint8_t *)start) +
+                     module->line_table.lines_size + module->line_table.strings_size +
+                     module->export_count * sizeof *module->exports + MODULE_BYTES;
+    if (!pd_memory_budget_take(budget, PD_MEMORY_OTHER, bytes)) {
+        return PD_ERR_NO_MEMORY;
+    }
+    module->budget = budget;
+    module->budget_bytes = bytes;
+    return PD_OK;
 }
 
 struct pd_module *pd_module_acquire(struct pd_module *module)

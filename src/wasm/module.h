@@ -24,6 +24,7 @@
 #define PD_MODULE_LINES_MAX (8u * 1024u * 1024u) /* a larger line table is not kept */
 
 struct pd_cache;
+struct pd_memory_budget;
 
 /* An exported function. Strings belong to the module. */
 struct pd_module_export {
@@ -42,8 +43,10 @@ struct pd_module {
     atomic_uint_least32_t reference_count;
     uint8_t hash[PD_MODULE_HASH_SIZE]; /* sha256 of the wasm bytes */
     size_t wasm_size;
-    uint64_t memory_bytes_min; /* what the exported memory begins with; 0: none is exported */
-    bool has_start;            /* instantiating it runs guest code */
+    uint64_t memory_bytes_min;   /* what the exported memory begins with; 0: none is exported */
+    uint32_t table_elements_max; /* where guests have a budget: what a table may grow to */
+    uint64_t instance_bytes;     /* of the host's heap, with tables as large as that */
+    bool has_start;              /* instantiating it runs guest code */
     /* it was instantiated once: segments fit, so it always can be, resources given */
     atomic_bool is_proven;
     bool is_cached; /* the code came from the cache */
@@ -52,6 +55,8 @@ struct pd_module {
     uint8_t *line_bytes;
     uint32_t code_offset; /* where the table's addresses begin to count, in the module */
     uint32_t export_count;
+    struct pd_memory_budget *budget; /* holds budget_bytes for the code; NULL: nobody counts it */
+    uint64_t budget_bytes;
     struct pd_module_export *exports; /* sorted by name */
     char *names;
     char *origin; /* the file it came from, or NULL */
@@ -90,6 +95,11 @@ PD_NODISCARD enum pd_status pd_module_load_text(struct pd_linker *linker, const 
 /* Remember where it came from, for reports; before others know it. Without memory it stays
  * unknown. */
 void pd_module_set_origin(struct pd_module *module, const char *origin);
+
+/* Count its compiled code on a budget as long as it lives. Once, by who loaded it and before
+ * anybody else has it. PD_ERR_NO_MEMORY: the budget has no room, and nothing changed. */
+PD_NODISCARD enum pd_status pd_module_count_on(struct pd_module *module,
+                                               struct pd_memory_budget *budget);
 
 struct pd_module *pd_module_acquire(struct pd_module *module);
 void pd_module_release(struct pd_module *module); /* NULL is allowed */

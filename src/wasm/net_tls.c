@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "wasm/memory_budget.h"
+#include "base/memory_budget.h"
 #include "wasm/net.h"
 #include "wasm/net_calls.h"
 
@@ -71,7 +71,8 @@ static bool take_share(const struct pd_call *call, uint64_t bytes,
                        struct pd_socket_share *share_out)
 {
     struct pd_memory_budget *budget = pd_call_process(call)->system->budget;
-    if (!has_memory(call, bytes) || (budget != NULL && !pd_memory_budget_take(budget, bytes))) {
+    if (!has_memory(call, bytes) ||
+        (budget != NULL && !pd_memory_budget_take(budget, PD_MEMORY_OTHER, bytes))) {
         return false;
     }
     *share_out = (struct pd_socket_share){

@@ -159,8 +159,15 @@ static bool copy_resources(struct pd_message *to, const struct pd_message *from)
     if (from->resource_count == 0) {
         return true;
     }
-    to->resources = pd_alloc(from->resource_count * sizeof *to->resources);
+    size_t size = from->resource_count * sizeof *to->resources;
+    if (to->budget != NULL && !pd_memory_budget_take(to->budget, PD_MEMORY_MESSAGE, size)) {
+        return false;
+    }
+    to->resources = pd_alloc(size);
     if (to->resources == NULL) {
+        if (to->budget != NULL) {
+            pd_memory_budget_give(to->budget, size);
+        }
         return false;
     }
     to->resource_count = from->resource_count;
@@ -176,7 +183,8 @@ static bool copy_resources(struct pd_message *to, const struct pd_message *from)
 /* NULL: no memory. */
 static struct pd_message *copy_of(const struct pd_message *message)
 {
-    struct pd_message *copy = pd_message_create(message->tag, message->size);
+    struct pd_message *copy =
+        pd_message_create_within(message->budget, message->tag, message->size);
     if (copy == NULL) {
         return NULL;
     }

@@ -544,7 +544,8 @@ static enum pd_call_result last_error(struct pd_call *call)
     struct pd_wasm_process *self = pd_call_process(call);
     const char *text =
         self->kv == NULL || self->kv->text[0] == '\0' ? "nothing has failed" : self->kv->text;
-    enum pd_status status = pd_error_texts_add(&self->errors, text, strlen(text), &call->result);
+    enum pd_status status =
+        pd_error_texts_add(&self->errors, self->system->budget, text, strlen(text), &call->result);
     return status == PD_OK ? PD_CALL_DONE
                            : pd_call_trap(call,
                                           MODULE "::last_error: %s: drop errors that were "

@@ -37,7 +37,8 @@ static struct pd_message *make_message(struct pd_wasm_process *self,
                                        const struct pd_kv_watch_place *watch,
                                        const struct pd_kv_block *block)
 {
-    struct pd_message *message = pd_message_create(watch->tag, ID_SIZE + block->size);
+    struct pd_message *message =
+        pd_message_create_within(self->system->budget, watch->tag, ID_SIZE + block->size);
     struct credit *credit = pd_alloc(sizeof *credit);
     uint32_t index = 0;
     uint8_t id[ID_SIZE];

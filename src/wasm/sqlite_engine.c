@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "wasm/memory_budget.h"
+#include "base/memory_budget.h"
 #include "wasm/sqlite_vfs.h"
 
 /* --- Accounts --------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ bool pd_sqlite_account_take(struct pd_sqlite_account *account, uint64_t size)
     uint64_t before = atomic_fetch_add_explicit(&account->bytes, size, memory_order_relaxed);
     bool fits = before <= account->bytes_max && size <= account->bytes_max - before;
     if (fits && account->budget != NULL) {
-        fits = pd_memory_budget_take(account->budget, size);
+        fits = pd_memory_budget_take(account->budget, PD_MEMORY_OTHER, size);
     }
     if (!fits) {
         (void)atomic_fetch_sub_explicit(&account->bytes, size, memory_order_relaxed);

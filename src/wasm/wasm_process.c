@@ -7,9 +7,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/memory_budget.h"
 #include "base/utf8.h"
 #include "wasm/error_text.h"
-#include "wasm/memory_budget.h"
 #include "wasm/net.h"
 #include "wasm/pando_kv.h"
 #include "wasm/sqlite_state.h"
@@ -117,6 +117,9 @@ static void destroy_self(struct pd_wasm_process *self)
 {
     pd_wasm_process_unreserve(self);
     pd_guest_destroy(self->guest); /* first: what it holds may refer to the rest */
+    if (self->held != 0) {
+        pd_memory_budget_give(self->system->budget, self->held);
+    }
     pd_message_destroy(self->scratch);
     pd_kv_state_destroy(self);
     pd_net_state_destroy(self);
@@ -227,18 +230,23 @@ void pd_wasm_process_trace_calls(struct pd_wasm_process *self)
 
 static enum pd_status make_guest(struct pd_wasm_process *self, const struct pd_wasm_spawn *spawn)
 {
+    struct pd_memory_budget *budget = self->system->budget;
     struct pd_guest_limits limits = {
         .memory_bytes_max = self->rights->memory_bytes_max,
+        .table_elements_max =
+            budget == NULL ? PD_GUEST_TABLE_ELEMENTS_MAX : spawn->module->table_elements_max,
         .fuel_max = self->rights->fuel_portions_max > UINT64_MAX / PD_FUEL_PORTION
                         ? PD_GUEST_FUEL_UNLIMITED
                         : self->rights->fuel_portions_max * PD_FUEL_PORTION,
     };
-    if (self->system->budget != NULL) {
-        uint64_t size = spawn->module->memory_bytes_min + PD_MEMORY_BUDGET_STACK_BYTES;
-        if (!pd_memory_budget_take(self->system->budget, size)) {
+    if (budget != NULL) {
+        uint64_t held = spawn->module->instance_bytes;
+        uint64_t reserved = spawn->module->memory_bytes_min + PD_MEMORY_BUDGET_STACK_BYTES;
+        if (!pd_memory_budget_take(budget, PD_MEMORY_SPAWN, held + reserved)) {
             return PD_ERR_NO_MEMORY;
         }
-        self->reserved = size;
+        self->held = held;
+        self->reserved = reserved;
     }
     enum pd_status status = pd_guest_create(&self->system->machine, spawn->module, &limits,
                                             self->process, &self->guest);

@@ -88,6 +88,7 @@ struct pd_wasm_process {
     uint64_t *tags;                 /* of the receive that waits; owned */
     uint32_t tag_count;
     uint64_t reserved;              /* bytes of the budget, until it is instantiated */
+    uint64_t held;                  /* more of them, as long as it lives: of its instance */
     struct pd_kv_state *kv;         /* made at first use, or NULL: pando_kv.h */
     struct pd_net_state *net;       /* made at first use, or NULL: net.h */
     struct pd_sqlite_state *sqlite; /* made at first use, or NULL: sqlite_state.h */

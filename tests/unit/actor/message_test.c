@@ -13,6 +13,13 @@
 #include "base/alloc.h"
 #include "support/seed.h"
 
+static const uint8_t zeros[400];
+
+static void no_release(void *object)
+{
+    assert_null(object);
+}
+
 static void a_new_message_is_empty_data(void **state)
 {
     (void)state;
@@ -192,6 +199,46 @@ static void appends_agree_with_the_model(void **state)
     }
 }
 
+/* All that it takes, as long as it lives; the last part is for messages alone. */
+static void a_message_counts_on_its_budget(void **state)
+{
+    (void)state;
+    const size_t header = sizeof(struct pd_message);
+    const struct pd_resource resource = {.kind = 1, .release = no_release};
+    struct pd_memory_budget budget = {.bytes_max = header + 400, .reserve = 200};
+    uint32_t index = 0;
+    assert_false(pd_memory_budget_take(&budget, PD_MEMORY_GROWTH, header + 201));
+    assert_null(pd_message_create_within(&budget, 0, 401));
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    pd_alloc_fail_nth(1);
+    assert_null(pd_message_create_within(&budget, 0, 8));
+    pd_alloc_fail_nth(0);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    struct pd_message *message = pd_message_create_within(&budget, 0, 8);
+    assert_non_null(message);
+    assert_int_equal(pd_message_append(&message, NULL, 0, 1000), PD_OK);
+    assert_non_null(pd_message_extend(&message, 100, 1000, &(enum pd_status){PD_OK}));
+    assert_int_equal(pd_message_attach(message, resource, &index), PD_OK);
+    assert_int_equal(atomic_load(&budget.bytes), pd_message_footprint(message));
+    pd_alloc_fail_nth(1);
+    assert_int_equal(pd_message_append(&message, zeros, 2, 1000), PD_ERR_NO_MEMORY);
+    pd_alloc_fail_nth(1);
+    assert_int_equal(pd_message_attach(message, resource, &index), PD_ERR_NO_MEMORY);
+    pd_alloc_fail_nth(0);
+    assert_int_equal(pd_message_append(&message, zeros, sizeof zeros, 1000), PD_ERR_NO_MEMORY);
+    assert_int_equal(message->size, 100);
+    assert_int_equal(atomic_load(&budget.bytes), pd_message_footprint(message));
+    while (pd_message_attach(message, resource, &index) == PD_OK) {
+    }
+    assert_true(message->resource_count < 20);
+    assert_int_equal(atomic_load(&budget.bytes), pd_message_footprint(message));
+    pd_message_destroy(message);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    assert_int_equal(atomic_load(&budget.refused[PD_MEMORY_GROWTH]), 1);
+    assert_int_equal(atomic_load(&budget.refused[PD_MEMORY_MESSAGE]), 3);
+    assert_int_equal(atomic_load(&budget.refused[PD_MEMORY_SPAWN]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +249,7 @@ int main(void)
         cmocka_unit_test(resources_are_bounded),
         cmocka_unit_test(resources_survive_growth),
         cmocka_unit_test(appends_agree_with_the_model),
+        cmocka_unit_test(a_message_counts_on_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "abi_world.h"
 
 #define FAKE_MEMORY_SIZE 65536u
+#define FAKE_MODULE_BYTES 1000u  /* what one counts on a budget */
 #define FAKE_FAR_AT (128u << 20) /* where fake_far lies, for whoever sets it */
 #define FAKE_FAR_SIZE (64u << 20)
 
@@ -362,6 +363,15 @@ enum pd_status pd_module_load(struct pd_linker *linker, const struct pd_module_s
     return PD_OK;
 }
 
+enum pd_status pd_module_count_on(struct pd_module *module, struct pd_memory_budget *budget)
+{
+    if (!pd_memory_budget_take(budget, PD_MEMORY_OTHER, FAKE_MODULE_BYTES)) {
+        return PD_ERR_NO_MEMORY;
+    }
+    module->budget = budget;
+    return PD_OK;
+}
+
 struct pd_module *pd_module_acquire(struct pd_module *module)
 {
     atomic_fetch_add(&module->reference_count, 1);
@@ -371,6 +381,9 @@ struct pd_module *pd_module_acquire(struct pd_module *module)
 void pd_module_release(struct pd_module *module)
 {
     if (module != NULL && atomic_fetch_sub(&module->reference_count, 1) == 1) {
+        if (module->budget != NULL) {
+            pd_memory_budget_give(module->budget, FAKE_MODULE_BYTES);
+        }
         pd_free(module);
     }
 }

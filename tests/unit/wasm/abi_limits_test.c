@@ -49,7 +49,7 @@ static void keep_all_errors(struct stage *stage)
     struct pd_wasm_process *self = actor_wasm(&stage->furnished.actor);
     uint64_t id = 0;
     while (self->errors.count < PD_ERROR_TEXTS_MAX) {
-        assert_int_equal(pd_error_texts_add(&self->errors, "full", 4, &id), PD_OK);
+        assert_int_equal(pd_error_texts_add(&self->errors, NULL, "full", 4, &id), PD_OK);
     }
 }
 

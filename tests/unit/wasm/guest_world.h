@@ -392,7 +392,9 @@ static inline struct pd_module *load(struct world *world, const char *wat)
 
 static inline struct pd_guest_limits limits_of(uint64_t memory_bytes_max, uint64_t fuel_max)
 {
-    struct pd_guest_limits limits = {.memory_bytes_max = memory_bytes_max, .fuel_max = fuel_max};
+    struct pd_guest_limits limits = {.memory_bytes_max = memory_bytes_max,
+                                     .table_elements_max = PD_GUEST_TABLE_ELEMENTS_MAX,
+                                     .fuel_max = fuel_max};
     return limits;
 }
 

@@ -100,14 +100,14 @@ static void texts_are_cut_between_characters(void **state)
     memcpy(long_text + PD_ERROR_TEXT_MAX - 1, "\xC3\xA4", 2); /* crosses the limit */
     struct pd_id_table texts = {0};
     uint64_t id = 0;
-    assert_int_equal(pd_error_texts_add(&texts, long_text, sizeof long_text, &id), PD_OK);
+    assert_int_equal(pd_error_texts_add(&texts, NULL, long_text, sizeof long_text, &id), PD_OK);
     struct pd_error_text *text = pd_id_table_take(&texts, id);
     assert_int_equal(text->size, PD_ERROR_TEXT_MAX - 1);
     pd_error_text_destroy(text);
 
     for (uint64_t nth = 1; nth <= 2; nth++) { /* each allocation fails once */
         pd_alloc_fail_nth(nth);
-        assert_int_equal(pd_error_texts_add(&texts, "x", 1, &id), PD_ERR_NO_MEMORY);
+        assert_int_equal(pd_error_texts_add(&texts, NULL, "x", 1, &id), PD_ERR_NO_MEMORY);
         assert_int_equal(texts.count, 0);
     }
     pd_alloc_fail_nth(0);

@@ -227,6 +227,26 @@ static void a_message_has_a_largest_size(void **state)
     assert_says(TRAP(&f->a, MESSAGE, "write_data", 0, 1), "largest size");
 }
 
+/* In the scratch or in a mailbox: what is beyond traps, and what was taken in is free again. */
+static void messages_count_on_the_budget_of_all(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_memory_budget budget = {.bytes_max = 5000};
+    f->world.system.budget = &budget;
+    (void)CALL(&f->a, MESSAGE, "create_data", 0, 2000);
+    (void)CALL(&f->a, MESSAGE, "create_data", 0, 2000); /* the former one is gone */
+    assert_int_equal(CALL(&f->a, MESSAGE, "send", f->b.pid), 0);
+    (void)CALL(&f->a, MESSAGE, "create_data", 0, 2000);
+    assert_says(TRAP(&f->a, MESSAGE, "create_data", 0, 2000), "no memory for a message");
+    assert_int_equal(receive(&f->b, 0), DATA);
+    (void)CALL(&f->b, MESSAGE, "create_data", 0, 2500);
+    assert_says(TRAP(&f->b, MESSAGE, "write_data", 0, 4900), "no memory for the message");
+    world_pass(&f->world, MS);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    assert_int_equal(atomic_load(&budget.refused[PD_MEMORY_MESSAGE]), 2);
+    f->world.system.budget = NULL;
+}
+
 /* --- Modules ---------------------------------------------------------------------------------- */
 
 static uint64_t compile(struct actor *actor)
@@ -251,6 +271,25 @@ static void modules_are_copied_along(void **state)
     assert_int_equal(CALL(&f->b, MESSAGE, "take_module", 1), 0); /* in any order; its own ids */
     assert_int_equal(CALL(&f->b, MESSAGE, "take_module", 0), 1);
     assert_says(TRAP(&f->b, MESSAGE, "take_module", 1), "no module at index 1"); /* taken */
+}
+
+/* As long as anybody has it. */
+static void modules_count_on_the_budget_of_all(void **state)
+{
+    struct fixture *f = *state;
+    struct pd_memory_budget budget = {.bytes_max = FAKE_MODULE_BYTES + 500};
+    f->world.system.compile.memory = &budget;
+    uint64_t module = compile(&f->a);
+    assert_int_equal(CALL(&f->a, PROCESS, "compile_module", 0, 4, 16), 1);
+    assert_int_equal(CALL(&f->a, "lunatic::error", "string_size", actor_u64(&f->a, 16)),
+                     strlen("no memory for the module: all guests together have as much as they "
+                            "may"));
+    (void)CALL(&f->a, PROCESS, "drop_module", module);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    (void)compile(&f->a);
+    kill_actor(&f->a);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    assert_int_equal(atomic_load(&budget.refused[PD_MEMORY_OTHER]), 1);
 }
 
 static void what_is_not_there_is_not_taken(void **state)
@@ -564,7 +603,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_notice_carries_no_data, setup, teardown),
         cmocka_unit_test_setup_teardown(pointers_out_of_bounds_trap, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_has_a_largest_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(messages_count_on_the_budget_of_all, setup, teardown),
         cmocka_unit_test_setup_teardown(modules_are_copied_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(modules_count_on_the_budget_of_all, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_not_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_carries_so_many, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_sent_arrives_in_order, setup, teardown),

@@ -2,6 +2,7 @@
  * runs at instantiation, a message after a trap that was caught, and memory that the host asks
  * for. */
 #include "abi_engine.h"
+#include "base/memory_budget.h"
 #include "host/certificates.h"
 
 #define GUEST PD_TEST_GUEST_DIR "/spawned.wasm"
@@ -143,6 +144,74 @@ static void nobody_spawns_in_its_start_function(void **state)
     assert_int_equal(reason, PD_EXIT_FAILURE);
 }
 
+/* A table that says how large it may become counts as such, another may grow a little. */
+static const char table_wat[] =
+    "(module\n"
+    "  (table $t %s funcref)\n"
+    "  (func (export \"grows\")\n"
+    "    (if (i32.ne (table.grow $t (ref.null func) (i32.const %u)) (i32.const 10))\n"
+    "      (then unreachable))\n"
+    "    (if (i32.ne (table.grow $t (ref.null func) (i32.const 1)) (i32.const -1))\n"
+    "      (then unreachable))))\n";
+
+static uint64_t bytes_with_table(const char *limits, uint32_t growth)
+{
+    static struct ending ending;
+    char wat[sizeof table_wat + 32];
+    struct world *world = &ending.opened.world;
+    struct pd_memory_budget budget = {.bytes_max = UINT64_MAX};
+    engine_world_open(&ending.opened);
+    world->system.budget = &budget;
+    assert_true(snprintf(wat, sizeof wat, table_wat, limits, growth) < (int)sizeof wat);
+    struct pd_module *module = engine_load(&ending.opened, wat);
+    struct pd_rights *rights = world_rights(world);
+    ending.pid = world_spawn(world, module, rights, "grows")->pid;
+    uint64_t bytes = atomic_load(&budget.bytes);
+    assert_true(world_run(world, has_ended, &ending));
+    assert_int_equal(world->last_reason, PD_EXIT_NORMAL);
+    assert_int_equal(atomic_load(&budget.bytes), 0);
+    pd_rights_release(rights);
+    pd_module_release(module);
+    engine_world_close(&ending.opened);
+    return bytes;
+}
+
+static void what_an_instance_takes_counts(void **state)
+{
+    (void)state;
+    uint64_t small = bytes_with_table("10 20", 10);
+    uint64_t large = bytes_with_table("10 50000", 49990);
+    uint64_t open = bytes_with_table("10", 1024);
+    uint64_t endless = bytes_with_table("10 4000000000", PD_GUEST_TABLE_ELEMENTS_MAX - 10);
+    assert_true(small >= PD_MEMORY_BUDGET_STACK_BYTES);
+    assert_int_equal(large - small, (50000 - 20) * sizeof(void *));
+    assert_int_equal(open - small, (10 + 1024 - 20) * sizeof(void *));
+    assert_int_equal(endless - small, (PD_GUEST_TABLE_ELEMENTS_MAX - 20) * sizeof(void *));
+}
+
+/* Globals, and records of functions that somebody may refer to. */
+static void records_and_globals_of_an_instance_count(void **state)
+{
+    (void)state;
+    static const char *const wats[] = {
+        "(module (func (export \"f\")))",
+        "(module (func (export \"f\")) (global i64 (i64.const 1)) (global i32 (i32.const 2)))",
+        "(module (func (export \"f\")) (func) (func) (func))", /* nobody refers to them */
+    };
+    uint64_t bytes[3];
+    static struct engine_world opened;
+    engine_world_open(&opened);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct pd_module *module = engine_load(&opened, wats[i]);
+        bytes[i] = module->instance_bytes;
+        pd_module_release(module);
+    }
+    engine_world_close(&opened);
+    assert_true(bytes[0] > 0);
+    assert_int_equal(bytes[1], bytes[0] + 2 * 16);
+    assert_int_equal(bytes[2], bytes[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +222,8 @@ int main(void)
         cmocka_unit_test(the_host_writes_where_the_guest_gave_room),
         cmocka_unit_test(a_kill_while_the_guest_makes_room_leaves_nothing),
         cmocka_unit_test(nobody_spawns_in_its_start_function),
+        cmocka_unit_test(what_an_instance_takes_counts),
+        cmocka_unit_test(records_and_globals_of_an_instance_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "wasm/memory_budget.h"
+#include "base/memory_budget.h"
 #include "wasm/sqlite_connection.h"
 
 /* --- Names ------------------------------------------------------------------------------------ */

@@ -73,7 +73,7 @@ static inline void pando_message_create(uint64_t tag, uint64_t size_hint)
     pando_import_create_data(tag, size_hint);
 }
 
-/* Append. Traps: the message would pass 32 MiB. */
+/* Append. Traps: the message would pass 32 MiB, or the node has no memory for it. */
 static inline void pando_message_write(const void *bytes, uint32_t size)
 {
     (void)pando_import_write_data(bytes, size);
