@@ -34,6 +34,20 @@ def post(port, path, body, timeout_s):
         connection.close()
 
 
+def get(port, path, timeout_s):
+    """The text there; None: there was none, or an error."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        return text if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 def wait_for(what, why):
     """What `what` returns, once that is true; it is asked again and again, since nobody tells."""
     deadline = time.monotonic() + WAIT_S

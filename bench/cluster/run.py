@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import failover
+import harm
 import load
 from clusters import Etcd, Floor, Pando
 
@@ -214,11 +215,15 @@ def main():
     parser.add_argument("--floor", required=True, help="gateway-floor")
     parser.add_argument("--limits", required=True, help="raw-limits")
     parser.add_argument("--folder", required=True, help="on a disk: both write there")
-    parser.add_argument("--only", default="one,floor,three,raw,keys,failover", help="parts, with commas between")
+    parser.add_argument("--only", default="one,floor,three,raw,keys,failover",
+                        help="parts, with commas between: also harm, of Pando alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the operations of a round")
     parser.add_argument("--keys", type=int, default=100000)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--guest", default="", help="of the part `harm`")
+    parser.add_argument("--rate", type=int, default=200, help="puts a second, of `harm`")
+    parser.add_argument("--app-memory", default="256MiB", help="budget of a node's guests, of `harm`; or: default")
     parser.add_argument("--json", help="write the figures of each round here")
     options = parser.parse_args()
     parts = options.only.split(",")
@@ -233,6 +238,8 @@ def main():
             if part in parts:
                 with_clusters(options, nodes, top,
                               lambda etcd, pando, measure=measure: measure(etcd, pando, options, lines))
+        if "harm" in parts:
+            harm.measure(options, top)
     if lines:
         print()
         print_table(lines)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/cluster/run.sh [--rounds N] [--keys N] [--kills N] [--only one,floor,three,raw,keys,failover] ...
+# bench/cluster/run.sh [--rounds N] [--keys N] [--kills N] [--only one,floor,three,raw,keys,failover,harm] ...
 #
 # Builds etcd and its own `benchmark` into the user's cache, and measures Pando beside it with that. What the nodes write
 # lies in the build's folder, unless --folder names another one: a folder in memory would measure nothing.
@@ -24,4 +24,5 @@ cmake --build "$build" --target gateway-floor raw-limits >"$log" 2>&1 || {
     exit 1
 }
 exec python3 "$here/run.py" --pando "$build/bin/pando" --etcd "$tools/etcd" --benchmark "$tools/benchmark" --floor "$build/bin/gateway-floor" \
-    --limits "$build/bin/raw-limits" --folder "$build" "$@"
+    --limits "$build/bin/raw-limits" --folder "$build" \
+    --guest "$build/tests/guests/burden.wasm" "$@"
