@@ -20,6 +20,7 @@
 #include "cli/command.h"
 #include "cli/dialer.h"
 #include "cli/store_text.h"
+#include "host/cgroup.h"
 #include "host/key_file.h"
 #include "host/real.h"
 #include "host/resolve.h"
@@ -185,12 +186,12 @@ static void look_at_limits(struct doctor *doctor)
                         "net.core.rmem_max=4194304 net.core.wmem_max=4194304`"
                       : "");
     }
-    uint64_t memory = read_number("/sys/fs/cgroup/memory.max");
+    uint64_t memory = pd_cgroup_memory_max("/proc/self/cgroup", "/sys/fs/cgroup");
     if (memory != UINT64_MAX) {
         bool is_low = memory < MEMORY_CAREFUL;
         tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "memory",
              "this control group may use %" PRIu64 " MiB%s", memory >> 20,
-             is_low ? ": a node wants 768 MiB; raise memory.max" : "");
+             is_low ? ": a node wants 768 MiB; raise its limit" : "");
     }
     struct timex clock = {0};
     int state = adjtimex(&clock);

@@ -18,12 +18,12 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/spin.h"
+#include "host/cgroup.h"
 #include "host/files_posix.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LOW_PRIORITY_NICE 5
 #define HIGH_PRIORITY_NICE (-10)
-#define CGROUP_PATH_MAX 1024u
 #define HELPERS_MAX 64u
 #define SPINS 100u
 
@@ -356,52 +356,9 @@ uint32_t pd_real_host_processor_count(void)
     return count < 1 ? 1 : (uint32_t)count;
 }
 
-/* The limit of one cgroup; UINT64_MAX: none. */
-static uint64_t cgroup_memory_max(const char *group)
-{
-    char path[CGROUP_PATH_MAX];
-    unsigned long long bytes = UINT64_MAX;
-    int size = snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
-    FILE *file = size > 0 && (size_t)size < sizeof path ? fopen(path, "re") : NULL;
-    if (file != NULL) {
-        if (fscanf(file, "%llu", &bytes) != 1) { /* "max" */
-            bytes = UINT64_MAX;
-        }
-        (void)fclose(file);
-    }
-    return bytes;
-}
-
-/* "/a/b" of the line "0::/a/b"; "" without one. */
-static void read_cgroup(char group[CGROUP_PATH_MAX])
-{
-    char line[CGROUP_PATH_MAX];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    group[0] = '\0';
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "0::/", 4) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            (void)snprintf(group, CGROUP_PATH_MAX, "%s", line + 3);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-}
-
 uint64_t pd_real_host_memory_bytes(void)
 {
-    char group[CGROUP_PATH_MAX];
-    uint64_t least = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    read_cgroup(group);
-    for (bool more = true; more;) { /* the group and all around it */
-        uint64_t bytes = cgroup_memory_max(group);
-        least = bytes < least ? bytes : least;
-        char *slash = strrchr(group, '/');
-        more = slash != NULL;
-        if (more) {
-            *slash = '\0';
-        }
-    }
-    return least;
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t allowed = pd_cgroup_memory_max("/proc/self/cgroup", "/sys/fs/cgroup");
+    return allowed < all ? allowed : all;
 }

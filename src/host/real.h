@@ -28,8 +28,8 @@ struct pd_host *pd_real_host_interface(struct pd_real_host *host);
 /* Processors this process may use, at least 1 (affinity and cgroup quota). */
 uint32_t pd_real_host_processor_count(void);
 
-/* Bytes of memory that this process may use: the machine's, or less where a cgroup (v2) around it
- * says so. */
+/* Bytes of memory that this process may use: the machine's, or less where a cgroup around it says
+ * so (cgroup.h). */
 uint64_t pd_real_host_memory_bytes(void);
 
 #endif
