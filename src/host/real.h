@@ -25,6 +25,11 @@ enum pd_file_error pd_real_host_output(struct pd_host *host, int stream, const u
 
 struct pd_host *pd_real_host_interface(struct pd_real_host *host);
 
+/* Threads of low priority that are started from now on take the processor for so long at a time, as
+ * far as nobody else wants it: who wakes with a shorter slice, which is the system's own, takes
+ * their place at once. At most 100 ms. Before the first of them, by the host's owner. */
+void pd_real_host_set_low_slice(struct pd_real_host *host, uint64_t slice_ns);
+
 /* Processors this process may use, at least 1 (affinity and cgroup quota). */
 uint32_t pd_real_host_processor_count(void);
 

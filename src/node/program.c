@@ -22,6 +22,7 @@
 #define MODULE_BYTES_MAX ((size_t)256 << 20)
 #define GUEST_MODULE_BYTES_MAX ((size_t)64 << 20)
 #define HOT_SLOTS_MAX 4096u
+#define NODE_SLICE_NS UINT64_C(20000000)
 #define MESSAGE_SHARE 8u /* an eighth of the guests' budget is for their messages alone */
 #define DIRTY_BYTES_MAX (UINT64_C(32) << 20)
 #define ADDRESS_SPACE_MAX (UINT64_C(1) << 45)
@@ -59,6 +60,9 @@ static enum pd_status open_host(struct pd_program *program)
         return status;
     }
     program->host = pd_real_host_interface(program->real_host);
+    if (program->config.guest_bytes_max != 0) { /* a node's: its own threads go first */
+        pd_real_host_set_low_slice(program->real_host, NODE_SLICE_NS);
+    }
     return pd_files_create(&program->files);
 }
 
