@@ -86,13 +86,12 @@ build_zig() {
     elif python3 -m ziglang version >/dev/null 2>&1; then
         zig=(python3 -m ziglang)
     fi
-    if [ "${#zig[@]}" -eq 0 ] || [[ $("${zig[@]}" version) != 0.1[34].* ]]; then
-        without zig seal "there is no Zig 0.13 or 0.14"
+    if [ "${#zig[@]}" -eq 0 ] || [[ $("${zig[@]}" version) != 0.1[3-7].* ]]; then
+        without zig seal "there is no Zig 0.13 to 0.17"
         return
     fi
     "${zig[@]}" build-exe -target wasm32-wasi -O ReleaseSmall --stack 65536 -femit-bin="$to/seal.wasm" \
-        --cache-dir "$to/zig" --global-cache-dir "$to/zig" --dep pando -Mroot="$here/zig/seal.zig" \
-        -Mpando="$sdk/zig/pando.zig"
+        --cache-dir "$to/zig" --dep pando -Mroot="$here/zig/seal.zig" -Mpando="$sdk/zig/pando.zig"
 }
 
 cp "$here/app.yaml" "$to/app.yaml"

@@ -1,4 +1,4 @@
-//! Pando for guests in Zig (0.13 and 0.14): processes, messages, names, and the store. See README.md.
+//! Pando for guests in Zig (0.13 to 0.17): processes, messages, names, and the store. See README.md.
 //!
 //! Model      A process has a mailbox and ONE message at hand: the one that it is writing, or the one
 //!            that it received last. `begin` and `receive` replace it; `send` gives it away.
@@ -245,9 +245,10 @@ var has_spawn_error = false;
 /// see `spawnErrorText`. A function that does not exist, or takes other parameters, is no error here:
 /// the child dies of it.
 pub fn spawn(name: []const u8, options: Spawn) error{ SpawnFailed, TooManyParams }!Pid {
-    var bytes = [_]u8{0} ** (params_max * param_size);
+    var bytes: [params_max * param_size]u8 = undefined;
     var id: u64 = 0;
     if (options.params.len > params_max) return error.TooManyParams;
+    @memset(&bytes, 0);
     for (options.params, 0..) |param, i| {
         const to = bytes[i * param_size ..][0..param_size];
         switch (param) {
@@ -371,6 +372,24 @@ pub fn exit(pid: Pid, reason: Reason, text: []const u8) void {
 /// End it now, whatever it traps.
 pub fn kill(pid: Pid) void {
     imports.kill(pid);
+}
+
+// --- Output ----------------------------------------------------------------------------------------
+
+const print_max = 1024;
+
+/// Write text to standard output, as `std.fmt` formats it, cut to 1,024 bytes. What std has for that is
+/// another in each version of Zig. Output that nobody takes is lost.
+pub fn print(comptime format: []const u8, values: anytype) void {
+    var room: [print_max]u8 = undefined;
+    const text = std.fmt.bufPrint(&room, format, values) catch &room;
+    var left: []const u8 = text;
+    while (left.len > 0) {
+        var written: usize = 0;
+        const part = [_]std.os.wasi.ciovec_t{.{ .base = left.ptr, .len = left.len }};
+        if (std.os.wasi.fd_write(1, &part, part.len, &written) != .SUCCESS or written == 0) return;
+        left = left[written..];
+    }
 }
 
 // --- Names -----------------------------------------------------------------------------------------

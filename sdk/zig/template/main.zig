@@ -1,5 +1,4 @@
 //! @NAME@: a process that adds, and one that asks it.
-const std = @import("std");
 const pando = @import("pando");
 
 /// A process: it runs from here, in a memory of its own, and answers until it is killed.
@@ -23,5 +22,5 @@ pub fn main() !void {
     pando.writeInt(u64, 22);
     try pando.call(pid, 5000);
     const sum = try pando.readInt(u64);
-    try std.io.getStdOut().writer().print("hello from @NAME@: 20 + 22 = {d}\n", .{sum});
+    pando.print("hello from @NAME@: 20 + 22 = {d}\n", .{sum});
 }

@@ -76,7 +76,8 @@ fn calls() !void {
     check(pando.call(deaf, 1) == error.Late, "late");
     check(pando.demonitor(pando.monitor(deaf)), "nothing was told");
     pando.kill(deaf);
-    const many = [_]pando.Param{.{ .i32 = 0 }} ** 17;
+    var many: [17]pando.Param = undefined;
+    @memset(&many, .{ .i32 = 0 });
     check(pando.spawn("waiting", .{ .params = &many }) == error.TooManyParams, "too many");
     var room: [64]u8 = undefined;
     check(pando.spawnErrorText(&room).len == 0, "no spawn has failed");
@@ -175,10 +176,11 @@ fn watches() !void {
 }
 
 pub fn main() !void {
-    var arguments = try std.process.argsWithAllocator(std.heap.wasm_allocator);
-    _ = arguments.skip();
+    var argument_count: usize = 0;
+    var argument_bytes: usize = 0;
+    _ = std.os.wasi.args_sizes_get(&argument_count, &argument_bytes);
     pando.ready();
-    if (arguments.next() != null) {
+    if (argument_count > 1) {
         try store();
         try ranges();
         try watches();
@@ -189,5 +191,6 @@ pub fn main() !void {
         try links();
         try names();
     }
-    try std.io.getStdOut().writer().print("all functions answered\n", .{});
+    pando.print("all {s}", .{"functions "});
+    pando.print("answered\n", .{});
 }
