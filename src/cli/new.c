@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,14 +24,23 @@ struct arguments {
     uint32_t language; /* of languages, in the order of the option's choices */
 };
 
-static const struct {
+struct language {
     const char *word;
     const char *shown;
-} languages[] = {{"c", "C"},
-                 {"rust", "Rust"},
-                 {"go", "Go"},
-                 {"assemblyscript", "AssemblyScript"},
-                 {"zig", "Zig"}};
+    const char *tool;   /* the program that builds the project */
+    const char *source; /* where to get it */
+};
+
+static const struct language languages[] = {
+    {"c", "C", "clang",
+     "Debian: apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32 make"},
+    {"rust", "Rust", "cargo", "https://rustup.rs, and then: rustup target add wasm32-wasip1"},
+    {"go", "Go", "go", "https://go.dev/dl, 1.24 or newer"},
+    {"assemblyscript", "AssemblyScript", "npm", "https://nodejs.org, 20 or newer"},
+    {"zig", "Zig", "zig",
+     "pip install ziglang==0.14.1, and then type 'python3 -m ziglang' for 'zig'; or "
+     "https://ziglang.org"},
+};
 
 /* The project's name, and as it may stand where '-' may not. */
 struct names {
@@ -295,6 +305,31 @@ static void print_next(const struct pd_template_file *first, const struct names 
     }
 }
 
+/* Whether PATH has a program of this name. */
+static bool is_in_path(const char *program)
+{
+    char path[PATH_MAX_SIZE];
+    const char *at = getenv("PATH");
+    while (at != NULL && *at != '\0') {
+        int size = (int)strcspn(at, ":");
+        int written = snprintf(path, sizeof path, "%.*s/%s", size, at, program);
+        if (written > 0 && (size_t)written < sizeof path && access(path, X_OK) == 0) {
+            return true;
+        }
+        at += size;
+        at += *at == ':' ? 1 : 0;
+    }
+    return false;
+}
+
+static void print_tool(const struct language *language)
+{
+    if (!is_in_path(language->tool)) {
+        (void)printf("\nThere is no '%s' in PATH. To get it: %s\n", language->tool,
+                     language->source);
+    }
+}
+
 static int run_new(int count, char **words)
 {
     struct arguments arguments = {.language = NO_LANGUAGE};
@@ -307,10 +342,10 @@ static int run_new(int count, char **words)
         return pd_command_usage(&pd_command_new, "--lang is missing: in which language?");
     }
     pd_assert(arguments.language < sizeof languages / sizeof languages[0]);
-    const struct pd_template_file *first = first_file(languages[arguments.language].word);
+    const struct language *language = &languages[arguments.language];
+    const struct pd_template_file *first = first_file(language->word);
     if (first == NULL) {
-        return pd_command_failed("this build of pando has no template for %s",
-                                 languages[arguments.language].shown);
+        return pd_command_failed("this build of pando has no template for %s", language->shown);
     }
     code = check_name(words[0]);
     if (code != PD_EXIT_CODE_OK) {
@@ -320,8 +355,9 @@ static int run_new(int count, char **words)
     code = write_project(first, &names);
     if (code == PD_EXIT_CODE_OK) {
         (void)printf("%s/ is a guest in %s, with the SDK in %s/pando/. Next:\n\n", names.name,
-                     languages[arguments.language].shown, names.name);
+                     language->shown, names.name);
         print_next(first, &names);
+        print_tool(language);
     }
     return code;
 }
@@ -344,7 +380,8 @@ const struct pd_command pd_command_new = {
             "and Pando's SDK\n"
             "for the language in NAME/pando: the project builds offline, with the tools of its "
             "language alone.\n"
-            "What to type next is printed. A folder that is there already is never touched.\n",
+            "What to type next is printed, and where to get the language when it is not here. A "
+            "folder that is there already is never touched.\n",
     .options = options,
     .words_min = 1,
     .words_max = 1,

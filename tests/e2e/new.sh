@@ -65,6 +65,24 @@ has_template() { [ -d "$PANDO_SOURCE_DIR/sdk/$1/template" ]; }
 project c my-c_guest2
 cmp -s my-c_guest2/pando/include/pando/kv.h "$PANDO_SOURCE_DIR/sdk/c/include/pando/kv.h" || fail "the SDK was not copied as it is"
 
+# Where the language's tools are not, it tells how to get them; where they are, nothing.
+runs_with_tools() { # LANGUAGE TOOL...
+    rm -rf "$work/tools" "$1-tools"
+    mkdir "$work/tools"
+    local tool
+    for tool in "${@:2}"; do ln -s /bin/true "$work/tools/$tool"; done
+    shown="pando new --lang $1 with $work/tools alone in PATH"
+    PATH=/nowhere::$work/tools "$PANDO" new --lang "$1" "$1-tools" >"$out" 2>"$err" || fail "$shown: exit code $?"
+}
+for pair in c:clang rust:cargo go:go assemblyscript:npm zig:zig; do
+    runs_with_tools "${pair%:*}" other
+    printed "There is no '${pair#*:}' in PATH. To get it: "
+    runs_with_tools "${pair%:*}" "${pair#*:}"
+    ! grep -q 'in PATH' "$out" || fail "$shown: told of its tool"
+done
+runs_with_tools zig
+printed 'pip install ziglang=='
+
 # What a sanitizer watches is Pando, whatever the guest was written in: there C stands for all.
 [ -z "${PANDO_SANITIZE-}" ] || finish
 
