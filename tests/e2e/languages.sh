@@ -123,20 +123,15 @@ else
 fi
 
 # --- Zig ----------------------------------------------------------------------------------------------------
-zig=()
-if command -v zig >/dev/null; then
-    zig=(zig)
-elif python3 -m ziglang version >/dev/null 2>&1; then
-    zig=(python3 -m ziglang)
-fi
-if [ "${#zig[@]}" -gt 0 ] && [[ $("${zig[@]}" version) == 0.1[34].* ]]; then # its library changes with each version
-    "${zig[@]}" build-exe "$sources/guest.zig" -target wasm32-wasi -femit-bin="$work/zig.wasm" \
-        --cache-dir "$work/zig" --global-cache-dir "$work/zig"
+# shellcheck source=tests/e2e/lib_zig.sh
+. "$(dirname "$0")/lib_zig.sh"
+if [ -z "$without_zig" ]; then
+    zig build-exe "$sources/guest.zig" -target wasm32-wasi -femit-bin="$work/zig.wasm" --cache-dir "$work/zig"
     everywhere 6 'zig 1 332833500 x' "$work/zig.wasm" x
     everywhere 1 'zig 1 332833500 x' "$work/zig.wasm" x y
     said 'one word too many'
 else
-    skip e2e/languages/zig 'there is no Zig 0.13 or 0.14'
+    skip e2e/languages/zig "$without_zig"
 fi
 
 # --- AssemblyScript --------------------------------------------------------------------------------------------

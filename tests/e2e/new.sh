@@ -127,19 +127,15 @@ else
     fi
 fi
 
-# Zig, whose library changes with each version; of PyPI's the command is made here.
+# Zig.
+# shellcheck source=tests/e2e/lib_zig.sh
+. "$PANDO_SOURCE_DIR/tests/e2e/lib_zig.sh"
 if ! has_template zig; then
     :
+elif [ -z "$without_zig" ]; then
+    elsewhere zig my-zig_guest2 ZIG_LOCAL_CACHE_DIR="$work/zig-cache" ZIG_GLOBAL_CACHE_DIR="$work/zig-cache"
 else
-    if ! command -v zig >/dev/null && python3 -m ziglang version >/dev/null 2>&1; then
-        printf '#!/bin/sh\nexec python3 -m ziglang "$@"\n' >"$work/zig"
-        chmod +x "$work/zig"
-    fi
-    if [[ $(zig version 2>/dev/null) == 0.1[34].* ]]; then
-        elsewhere zig my-zig_guest2 ZIG_LOCAL_CACHE_DIR="$work/zig-cache" ZIG_GLOBAL_CACHE_DIR="$work/zig-cache"
-    else
-        skip e2e/new/zig 'there is no Zig 0.13 or 0.14'
-    fi
+    skip e2e/new/zig "$without_zig"
 fi
 
 # --- What is put into the program: in a checkout what git knows, in an archive all but backups --------
