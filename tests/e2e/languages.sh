@@ -118,6 +118,12 @@ if [ -n "$rust_built" ]; then
     everywhere 1 'rust 1 {"a": 1, "b": 2} ["x", "y"]' "$work/rust.wasm" x y
     said 'a value is missing'
     said 'guest.rs:' # file and line of the panic
+
+    # shellcheck disable=SC2086 # a command of several words
+    $attempt --edition 2021 -O -C strip=debuginfo -o "$work/distributed.wasm" "$sources/distributed.rs"
+    everywhere 0 'distributed 40 42' "$work/distributed.wasm"
+    everywhere 1 '' "$work/distributed.wasm" elsewhere
+    said 'lunatic::distributed::send: no node has the id 7'
 else
     skip e2e/languages/rust 'no rustc here has std for wasm32-wasi'
 fi

@@ -12,7 +12,7 @@ use lunatic::ap::{
 use lunatic::net::{TcpListener, TcpStream};
 use lunatic::serializer::{Bincode, Json, MessagePack};
 use lunatic::supervisor::{Supervisor, SupervisorConfig, SupervisorStrategy};
-use lunatic::{process_local, sleep, spawn_link, test, Mailbox, MailboxError, MessageSignal, Process, Tag};
+use lunatic::{distributed, process_local, sleep, spawn_link, test, Mailbox, MailboxError, MessageSignal, Process, Tag};
 use serde::{Deserialize, Serialize};
 
 // --- Processes, links, mailboxes ---------------------------------------------------------------
@@ -80,6 +80,21 @@ fn names_find_processes(mailbox: Mailbox<String>) {
     Process::<String>::lookup(&name).unwrap().send("world".to_owned());
     assert_eq!(mailbox.receive(), "hello, world");
     assert!(Process::<String>::lookup(&"suite/nobody").is_none());
+}
+
+// --- Nodes: a cluster of one -------------------------------------------------------------------
+
+#[test]
+fn a_child_on_the_own_node_answers(mailbox: Mailbox<u64>) {
+    let node = distributed::node_id();
+    assert_eq!(distributed::nodes(), [node]);
+    assert_eq!(mailbox.this().node_id(), node);
+    let child = Process::spawn_node(node, mailbox.this(), |parent, inbox: Mailbox<u64>| {
+        parent.send(2 * inbox.receive());
+    });
+    assert_eq!(child.node_id(), node);
+    child.send(21);
+    assert_eq!(mailbox.receive(), 42);
 }
 
 // --- Serializers -------------------------------------------------------------------------------
@@ -220,6 +235,14 @@ fn an_abstract_process_serves() {
     assert_eq!(counter.deferred_request(Later(2)), 410);
     counter.shutdown();
     assert!(!counter.is_alive());
+}
+
+#[test]
+fn an_abstract_process_serves_on_a_node() {
+    let counter = Counter::on_node(distributed::node_id()).start(5).unwrap();
+    counter.send(Add(2));
+    assert_eq!(counter.request(Get), 7);
+    counter.shutdown();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use lunatic::process::{
 };
 use lunatic::serializer::{Bincode, Json, MessagePack};
 use lunatic::supervisor::{Supervisor, SupervisorConfig, SupervisorStrategy};
-use lunatic::{process_local, sleep, spawn_link, test, Mailbox, Process, Tag};
+use lunatic::{distributed, process_local, sleep, spawn_link, test, Mailbox, Process, Tag};
 use serde::{Deserialize, Serialize};
 
 // --- Processes, links, mailboxes ---------------------------------------------------------------
@@ -63,6 +63,21 @@ fn names_find_processes(mailbox: Mailbox<String>) {
         .send("world".to_owned());
     assert_eq!(mailbox.receive(), "hello, world");
     assert!(Process::<String>::lookup("suite/nobody").is_none());
+}
+
+// --- Nodes: a cluster of one -------------------------------------------------------------------
+
+#[test]
+fn a_child_on_the_own_node_answers(mailbox: Mailbox<u64>) {
+    let node = distributed::node_id();
+    assert_eq!(distributed::nodes(), [node]);
+    assert_eq!(mailbox.this().node_id(), node);
+    let child = Process::spawn_node(node, mailbox.this(), |parent, inbox: Mailbox<u64>| {
+        parent.send(2 * inbox.receive());
+    });
+    assert_eq!(child.node_id(), node);
+    child.send(21);
+    assert_eq!(mailbox.receive(), 42);
 }
 
 // --- Serializers -------------------------------------------------------------------------------
