@@ -223,6 +223,8 @@ struct pd_backend_ops {
     void (*figures)(struct pd_backend *backend, struct pd_backend_figures *figures_out);
     /* Further families for /metrics (prometheus.h), likewise. NULL: it has none. */
     void (*more_metrics)(struct pd_backend *backend, struct pd_text *text);
+    /* Whether the node knows a leader, as of a moment ago. NULL: it always does. */
+    bool (*has_leader)(const struct pd_backend *backend);
     uint64_t (*deadline_ns)(const struct pd_backend *backend); /* UINT64_MAX: none */
     void (*expire)(struct pd_backend *backend, uint64_t now_ns);
     /* Nothing is given to `answered` or `wake` any more; `closed` (of the node's own making)

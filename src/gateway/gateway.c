@@ -35,6 +35,7 @@ static void on_backend_timer(uv_timer_t *timer)
     struct pd_gateway *gateway = timer->data;
     gateway->backend_armed_ns = UINT64_MAX;
     gateway->backend->ops->expire(gateway->backend, pd_gateway_now_ns(gateway));
+    pd_service_expire(gateway->service, pd_gateway_now_ns(gateway));
     pd_gateway_settle(gateway);
 }
 
@@ -70,6 +71,8 @@ void pd_gateway_settle(struct pd_gateway *gateway)
         return;
     }
     uint64_t deadline = gateway->backend->ops->deadline_ns(gateway->backend);
+    uint64_t service_deadline = pd_service_deadline_ns(gateway->service);
+    deadline = service_deadline < deadline ? service_deadline : deadline;
     if (deadline < gateway->backend_armed_ns) {
         gateway->backend_armed_ns = deadline;
         (void)uv_timer_start(&gateway->backend_timer, on_backend_timer,

@@ -40,6 +40,7 @@ struct stream {
     bool is_grpc;
     bool is_malformed; /* its grpc-timeout is none */
     bool path_came;
+    bool wants_leader;
     bool is_refused; /* answered before it began */
     /* The message that is coming. */
     uint8_t prefix[PREFIX_SIZE];
@@ -624,6 +625,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         stream->is_post = is_name(text, "POST");
     } else if (is_name(key, "content-type")) {
         stream->is_grpc = begins_with(text, "application/grpc");
+    } else if (is_name(key, "hasleader")) { /* of etcd's clients: WithRequireLeader */
+        stream->wants_leader = is_name(text, "true");
     } else if (is_name(key, "grpc-timeout") && !pd_grpc_parse_timeout(text, &stream->timeout_ns)) {
         stream->is_malformed = true;
     }
@@ -663,6 +666,9 @@ static void begin_call(struct stream *stream)
     }
     if (stream->call == NULL) {
         finish(stream, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+        return;
+    }
+    if (stream->wants_leader && !pd_service_require_leader(stream->call)) {
         return;
     }
     if (stream->timeout_ns < UINT64_MAX - grpc->now_ns) {

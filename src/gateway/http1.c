@@ -115,6 +115,7 @@ static enum pd_http1_header header_of(const char *name, size_t size)
         {"origin", PD_HTTP1_HEADER_ORIGIN},
         {"content-type", PD_HTTP1_HEADER_CONTENT_TYPE},
         {"expect", PD_HTTP1_HEADER_EXPECT},
+        {"grpc-metadata-hasleader", PD_HTTP1_HEADER_HASLEADER},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strlen(known[i].name) == size && strncasecmp(known[i].name, name, size) == 0) {

@@ -192,6 +192,11 @@ void pd_http1_call_begin(struct pd_http1 *http)
         pd_service_begin(http->shared->service, http->method, &carrier, http, &http->client);
     if (http->call == NULL) {
         fail(http, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+        return;
+    }
+    struct pd_span wants_leader = pd_http1_header(http, PD_HTTP1_HEADER_HASLEADER);
+    if (wants_leader.size == 4 && memcmp(wants_leader.bytes, "true", 4) == 0) {
+        (void)pd_service_require_leader(http->call); /* else it is answered */
     }
 }
 

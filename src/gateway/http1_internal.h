@@ -35,6 +35,7 @@ enum pd_http1_header {
     PD_HTTP1_HEADER_ORIGIN,
     PD_HTTP1_HEADER_CONTENT_TYPE,
     PD_HTTP1_HEADER_EXPECT,
+    PD_HTTP1_HEADER_HASLEADER, /* as etcd's JSON gateway has what gRPC calls metadata */
     PD_HTTP1_HEADER_COUNT
 };
 

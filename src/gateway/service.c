@@ -10,6 +10,9 @@
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
+#define SECOND_NS UINT64_C(1000000000)
+#define LEADERLESS_MAX 3u           /* as etcd's servers */
+#define NO_LEADER_TEXT "etcdserver: no leader"
 #define GENERATION_MASK 0xffffffu /* a correlation has 56 bits */
 
 struct pd_service_config pd_service_config_default(void)
@@ -21,6 +24,7 @@ struct pd_service_config pd_service_config_default(void)
         .keepalives_max = 128,
         .watches_max = 32768,
         .output_bytes_max = 1024 * MIB,
+        .leader_look_ns = SECOND_NS,
         .watch_credit = 64 * KIB,
         .watch_response_max = 64 * MIB,
         .arena_max = 256 * MIB,
@@ -44,6 +48,7 @@ enum pd_status pd_service_open(const struct pd_service_config *config,
     service->backend = config->backend;
     service->places = places;
     pd_list_init(&service->orphans);
+    pd_list_init(&service->led);
     pd_arena_init(&service->arena, config->arena_max);
     pd_arena_init(&service->answers, config->arena_max);
     for (uint32_t i = config->waits_max; i > 0; i--) {
@@ -208,6 +213,7 @@ static void drop(struct pd_service_call *call, bool was_cancelled)
 {
     struct pd_service *service = call->service;
     pd_service_forget(service, &call->wait);
+    pd_list_remove(&call->led);
     if (call->entry->handler->dropped != NULL) {
         call->entry->handler->dropped(call, was_cancelled);
     }
@@ -266,7 +272,7 @@ static void outcome_error(const struct pd_backend_answer *answer, struct pd_serv
         set_error(error, PD_CODE_INTERNAL, "etcdserver: the node's answer makes no sense");
         return;
     case PD_BACKEND_NO_LEADER:
-        set_error(error, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+        set_error(error, PD_CODE_UNAVAILABLE, NO_LEADER_TEXT);
         return;
     case PD_BACKEND_BUSY:
         set_error(error, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
@@ -359,9 +365,61 @@ struct pd_service_call *pd_service_begin(struct pd_service *service,
         .context = context,
         .client = client,
     };
+    pd_list_init(&call->led);
     service->call_count++;
     service->counters.calls++;
     return call;
+}
+
+/* -- Who requires a leader --------------------------------------------------------------------- */
+
+static bool has_leader(const struct pd_service *service)
+{
+    return service->backend->ops->has_leader == NULL ||
+           service->backend->ops->has_leader(service->backend);
+}
+
+bool pd_service_require_leader(struct pd_service_call *call)
+{
+    struct pd_service *service = call->service;
+    pd_assert(!call->was_asked);
+    if (!has_leader(service)) {
+        pd_service_end(call, PD_CODE_UNAVAILABLE, NO_LEADER_TEXT);
+        return false;
+    }
+    if (call->entry->method.server_streams && !pd_list_is_linked(&call->led)) {
+        if (pd_list_is_empty(&service->led)) {
+            service->look_ns =
+                service->backend->now_ns(service->backend) + service->config.leader_look_ns;
+            service->leaderless = 0;
+        }
+        pd_list_append(&service->led, &call->led);
+    }
+    return true;
+}
+
+uint64_t pd_service_deadline_ns(const struct pd_service *service)
+{
+    return pd_list_is_empty(&service->led) ? UINT64_MAX : service->look_ns;
+}
+
+void pd_service_expire(struct pd_service *service, uint64_t now_ns)
+{
+    if (now_ns < pd_service_deadline_ns(service)) {
+        return;
+    }
+    service->look_ns = now_ns + service->config.leader_look_ns;
+    service->leaderless = has_leader(service) ? 0 : service->leaderless + 1;
+    if (service->leaderless < LEADERLESS_MAX) {
+        return;
+    }
+    service->leaderless = 0;
+    while (!pd_list_is_empty(&service->led)) {
+        struct pd_service_call *call =
+            pd_container_of(pd_list_first(&service->led), struct pd_service_call, led);
+        pd_arena_reset(&service->answers);
+        pd_service_end(call, PD_CODE_UNAVAILABLE, NO_LEADER_TEXT);
+    }
 }
 
 void *pd_service_context(const struct pd_service_call *call)

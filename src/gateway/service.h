@@ -15,6 +15,10 @@
  * Threads    All of it on the gateway's thread. response and ended come from within
  *            pd_service_request, pd_service_half_close, pd_service_resume, or the backend's drain
  *            or submitted.
+ * Leader     A call that requires a leader (etcd's WithRequireLeader) is refused while the node
+ *            knows none. A streaming one ends once three looks in a row, leader_look_ns apart, have
+ *            found none: its client goes to another node. The carrier's timer calls
+ *            pd_service_expire.
  * Bounds     struct pd_service_config.
  * Ownership  Messages are borrowed for the call of the function, both ways. A call is the
  *            service's; after `ended` or pd_service_cancel it is gone. */
@@ -74,6 +78,7 @@ struct pd_service_config {
     uint32_t keepalives_max;    /* under way, of one call */
     uint32_t watches_max;       /* of one client: it leaves some of waits_max to others */
     uint64_t output_bytes_max;  /* answers that wait, of all clients together */
+    uint64_t leader_look_ns;    /* an election timeout */
     uint32_t watch_credit;      /* bytes of events under way to one watch */
     size_t watch_response_max;  /* bytes of a response that may not be fragmented */
     size_t arena_max;           /* bytes of one message, decoded */
@@ -115,6 +120,10 @@ struct pd_service_call *pd_service_begin(struct pd_service *service,
                                          const struct pd_service_method *method,
                                          const struct pd_service_carrier *carrier, void *context,
                                          struct pd_service_client *client);
+/* False: the node knows no leader; the call has ended. For a call that has had no request. */
+bool pd_service_require_leader(struct pd_service_call *call);
+uint64_t pd_service_deadline_ns(const struct pd_service *service); /* UINT64_MAX: none */
+void pd_service_expire(struct pd_service *service, uint64_t now_ns);
 void *pd_service_context(const struct pd_service_call *call);
 const struct pd_service_method *pd_service_method_of(const struct pd_service_call *call);
 

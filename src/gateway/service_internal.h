@@ -40,6 +40,7 @@ struct pd_service_call {
     struct pd_service_client *client; /* NULL: nobody's */
     struct pd_service_call *next_free;
     struct pd_service_wait wait; /* of a call that asks one thing at a time */
+    struct pd_list led;          /* linked: it streams, and requires a leader */
     void *state;                 /* the handler's, of calls that need more */
     bool was_asked;              /* its request has come */
     bool is_held;                /* the carrier takes no more responses */
@@ -63,6 +64,9 @@ struct pd_service {
     uint32_t call_count;
     struct pd_table watches; /* by call and watch id */
     struct pd_list orphans;  /* waiters whose calls are over, and whose keys are being removed */
+    struct pd_list led;      /* calls that end when there is no leader for long */
+    uint64_t look_ns;        /* when it is looked for one next, if there are such calls */
+    uint32_t leaderless;     /* looks in a row that found none */
     uint64_t snapshot_number;
     struct pd_service_counters counters;
 };

@@ -736,6 +736,13 @@ static void expire(struct pd_backend *interface, uint64_t now)
     send_reads(backend);
 }
 
+static bool has_leader(const struct pd_backend *interface)
+{
+    const struct pd_gateway_backend *backend =
+        (const struct pd_gateway_backend *)(const void *)interface;
+    return pd_server_leader(backend->config.server) != 0;
+}
+
 static void attach(struct pd_backend *interface, const struct pd_backend_events *events)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
@@ -767,6 +774,7 @@ static const struct pd_backend_ops ops = {
     .peer_close = peer_close,
     .figures = figures,
     .more_metrics = more_metrics,
+    .has_leader = has_leader,
     .deadline_ns = deadline_ns,
     .expire = expire,
     .detach = detach,

@@ -220,6 +220,8 @@ struct pd_server_figures {
     struct pd_histogram_copy store_write; /* a batch of rows */
 };
 void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out);
+/* `leader` of these alone. */
+uint64_t pd_server_leader(const struct pd_server *server);
 
 /* Wait until the replica serves, as leader or beside one, or has failed, or now_ns passes the
  * deadline. True: it serves. One waiter at a time. */

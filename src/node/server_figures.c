@@ -71,6 +71,11 @@ void pd_server_gauges_publish(struct pd_server *server)
     put_transport(server);
 }
 
+uint64_t pd_server_leader(const struct pd_server *server)
+{
+    return get(&server->gauges, PD_SERVER_GAUGE_LEADER);
+}
+
 void pd_server_figures(const struct pd_server *server, struct pd_server_figures *figures_out)
 {
     const struct pd_server_gauges *gauges = &server->gauges;

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -82,11 +83,20 @@ static void nothing(struct pd_backend *backend)
     (void)backend;
 }
 
+static atomic_bool is_leaderless;
+
+static bool has_leader(const struct pd_backend *backend)
+{
+    (void)backend;
+    return !atomic_load(&is_leaderless);
+}
+
 static const struct pd_backend_ops ops = {.attach = attach,
                                           .submit = submit,
                                           .cancel = cancel,
                                           .credit = credit,
                                           .drain = nothing,
+                                          .has_leader = has_leader,
                                           .deadline_ns = deadline_ns,
                                           .expire = expire,
                                           .detach = nothing};
@@ -128,6 +138,19 @@ static bool is_hung_up_on(int peer)
         at = sent < 0 ? at : (at + (size_t)sent) % (sizeof ask - 1);
     }
     return false;
+}
+
+/* All that comes until the end. */
+static size_t read_to_end(int peer, char *bytes, size_t room)
+{
+    size_t size = 0;
+    ssize_t got = 0;
+    while ((got = recv(peer, bytes + size, room - 1 - size, 0)) > 0) {
+        size += (size_t)got;
+    }
+    assert_true(got == 0 || errno == ECONNRESET);
+    bytes[size] = '\0';
+    return size;
 }
 
 static void who_takes_nothing_is_left(void **state)
@@ -214,6 +237,40 @@ static void who_comes_when_memory_is_short_is_taken_later(void **state)
     assert_int_equal(counters.connections, 2);
 }
 
+static void a_stream_that_requires_a_leader_ends(void **state)
+{
+    (void)state;
+    static const char ask[] = "POST /v3/watch HTTP/1.1\r\nHost: localhost\r\n"
+                              "Grpc-Metadata-hasleader: true\r\nConnection: close\r\n"
+                              "Content-Length: 21\r\n\r\n{\"create_request\":{}}";
+    static const char begun[] = "HTTP/1.1 200 "; /* the watch is refused, the stream stays */
+    const struct timeval most = {.tv_sec = WAIT_MS / 1000};
+    char text[PD_GATEWAY_TEXT_MAX];
+    char answer[2048];
+    struct pd_gateway *gateway = NULL;
+    pthread_t thread;
+    struct pd_gateway_config config = pd_gateway_config_default();
+    config.port = 0;
+    config.service.backend = &backend;
+    config.service.leader_look_ns = MILLISECOND_NS;
+    assert_int_equal(pd_gateway_open(&config, text, &gateway), PD_OK);
+    assert_int_equal(pthread_create(&thread, NULL, serve, gateway), 0);
+    int peer = dial(pd_gateway_port(gateway));
+    assert_int_equal(fcntl(peer, F_SETFL, 0), 0);
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
+    assert_int_equal(send(peer, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);
+    assert_int_equal(recv(peer, answer, sizeof begun - 1, MSG_WAITALL), sizeof begun - 1);
+    assert_memory_equal(answer, begun, sizeof begun - 1);
+    atomic_store(&is_leaderless, true);
+    (void)read_to_end(peer, answer, sizeof answer);
+    atomic_store(&is_leaderless, false);
+    assert_non_null(strstr(answer, "{\"error\":{\"code\":14,\"message\":\"etcdserver: no leader"));
+    pd_gateway_stop(gateway);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(close(peer), 0);
+    pd_gateway_close(gateway);
+}
+
 /* -- TLS --------------------------------------------------------------------------------------- */
 
 struct served {
@@ -252,19 +309,6 @@ static int dial_waiting(const struct served *served)
     assert_int_equal(fcntl(peer, F_SETFL, 0), 0);
     assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
     return peer;
-}
-
-/* All that comes until the end. */
-static size_t read_to_end(int peer, char *bytes, size_t room)
-{
-    size_t size = 0;
-    ssize_t got = 0;
-    while ((got = recv(peer, bytes + size, room - 1 - size, 0)) > 0) {
-        size += (size_t)got;
-    }
-    assert_true(got == 0 || errno == ECONNRESET);
-    bytes[size] = '\0';
-    return size;
 }
 
 struct caller {
@@ -459,6 +503,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_takes_nothing_is_left),
         cmocka_unit_test(what_waits_for_a_peer_has_a_bound),
+        cmocka_unit_test(a_stream_that_requires_a_leader_ends),
         cmocka_unit_test(who_comes_when_memory_is_short_is_taken_later),
         cmocka_unit_test(plain_bytes_are_told_that_this_is_tls),
         cmocka_unit_test(a_handshake_that_does_not_go_on_is_ended),

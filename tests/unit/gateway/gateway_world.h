@@ -44,6 +44,7 @@ struct world {
     uint32_t credited; /* bytes */
     uint32_t progress_asked;
     enum pd_status refuse; /* what submit answers; PD_OK: it takes */
+    bool is_leaderless;
     uint64_t now_ns;
     uint8_t answer[BODY_MAX];
     struct pd_kv_writer writer;
@@ -110,8 +111,15 @@ static inline void world_credit(struct pd_backend *backend, uint64_t correlation
     world_of(backend)->progress_asked += wants_progress;
 }
 
-static const struct pd_backend_ops world_ops = {
-    .submit = world_submit, .cancel = world_cancel, .credit = world_credit};
+static inline bool world_has_leader(const struct pd_backend *backend)
+{
+    return !((const struct world *)(const void *)backend)->is_leaderless;
+}
+
+static const struct pd_backend_ops world_ops = {.submit = world_submit,
+                                                .cancel = world_cancel,
+                                                .credit = world_credit,
+                                                .has_leader = world_has_leader};
 
 static inline void world_open(struct world *world, const struct pd_service_config *config)
 {

@@ -506,6 +506,77 @@ static void test_malformed_timeouts(void **state)
     assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), UINT64_MAX);
 }
 
+/* As etcd's WithRequireLeader has it. */
+static void test_a_leader_is_required(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    world.is_leaderless = true;
+    struct got *got = send_request("/etcdserverpb.KV/Put", room, size, false, "hasleader", "true");
+    exchange();
+    ends_with(got, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+    got = send_request("/etcdserverpb.Watch/Watch", room, 0, true, "hasleader", "true");
+    exchange();
+    ends_with(got, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+    assert_int_equal(world.submitted, 0);
+    (void)send_request("/etcdserverpb.KV/Put", room, size, false, "hasleader", "false");
+    (void)send_request("/etcdserverpb.KV/Put", room, size, false, NULL, NULL);
+    world.is_leaderless = false;
+    (void)send_request("/etcdserverpb.KV/Put", room, size, false, "hasleader", "true");
+    exchange();
+    assert_int_equal(world.submitted, 3);
+    assert_true(pd_service_deadline_ns(world.service) == UINT64_MAX);
+}
+
+static bool look_for_a_leader(bool is_there)
+{
+    world.is_leaderless = !is_there;
+    world.now_ns = pd_service_deadline_ns(world.service);
+    assert_true(world.now_ns != UINT64_MAX);
+    pd_service_expire(world.service, world.now_ns - 1); /* not yet */
+    pd_service_expire(world.service, world.now_ns);
+    exchange();
+    return pd_service_deadline_ns(world.service) != UINT64_MAX;
+}
+
+static void test_streams_end_without_a_leader(void **state)
+{
+    (void)state;
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    uint8_t room[256];
+    size_t size = frame(&request, room);
+    struct got *watch =
+        send_request("/etcdserverpb.Watch/Watch", room, size, true, "hasleader", "true");
+    struct got *kept =
+        send_request("/etcdserverpb.Lease/LeaseKeepAlive", room, 0, true, "hasleader", "true");
+    struct got *stays = send_request("/etcdserverpb.Watch/Watch", room, size, true, NULL, NULL);
+    exchange();
+    assert_true(look_for_a_leader(false));
+    assert_true(look_for_a_leader(false));
+    assert_true(look_for_a_leader(true));
+    assert_true(look_for_a_leader(false));
+    assert_true(look_for_a_leader(false));
+    assert_int_equal(watch->status, -1);
+    assert_false(look_for_a_leader(false)); /* the third in a row */
+    ends_with(watch, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+    ends_with(kept, PD_CODE_UNAVAILABLE, "etcdserver: no leader");
+    assert_int_equal(stays->status, -1);
+    /* The looks are counted anew for those who come later. */
+    world.is_leaderless = false;
+    watch = send_request("/etcdserverpb.Watch/Watch", room, size, true, "hasleader", "true");
+    exchange();
+    assert_true(look_for_a_leader(false));
+    assert_true(look_for_a_leader(false));
+    assert_int_equal(watch->status, -1);
+    assert_int_equal(nghttp2_submit_rst_stream(client, 0, watch->id, NGHTTP2_CANCEL), 0);
+    exchange();
+    assert_true(pd_service_deadline_ns(world.service) == UINT64_MAX);
+}
+
 static void test_the_client_cancels(void **state)
 {
     (void)state;
@@ -712,6 +783,8 @@ int main(void)
         CASE(test_headers_have_a_bound),
         CASE(test_timeouts),
         CASE(test_malformed_timeouts),
+        CASE(test_a_leader_is_required),
+        CASE(test_streams_end_without_a_leader),
         CASE(test_the_client_cancels),
         CASE(test_pings),
         CASE(test_streams_have_a_bound),

@@ -467,6 +467,30 @@ static void a_watch_that_fails_says_so_in_its_line(void **state)
     http_close(http);
 }
 
+/* What gRPC calls metadata are headers with a prefix, as in etcd's gateway. */
+static void a_leader_is_required_by_a_header(void **state)
+{
+    static const char head[] = "POST /v3/kv/put HTTP/1.1\r\nHost: localhost\r\n"
+                               "Grpc-Metadata-HasLeader: %s\r\nContent-Length: %zu\r\n\r\n%s";
+    char text[1024];
+    (void)state;
+    struct http *http = open_default();
+    http->world.is_leaderless = true;
+    (void)snprintf(text, sizeof text, head, "false", strlen(put), put);
+    http_send(http, text);
+    http_put_done(http, 3);
+    http_flush(http);
+    http_is_status(http, 200);
+    http_forget(http);
+    (void)snprintf(text, sizeof text, head, "true", strlen(put), put);
+    http_send(http, text);
+    http_is_status(http, 503);
+    http_says(http, "\"code\":14");
+    http_says(http, "etcdserver: no leader");
+    assert_int_equal(http->world.submitted, 1);
+    http_close(http);
+}
+
 static void keepalives_are_values_one_behind_the_other(void **state)
 {
     (void)state;
@@ -772,6 +796,7 @@ int main(void)
         cmocka_unit_test(who_asks_nothing_is_left_and_who_waits_is_not),
         cmocka_unit_test(a_watch_is_lines_until_the_client_leaves),
         cmocka_unit_test(a_watch_that_fails_says_so_in_its_line),
+        cmocka_unit_test(a_leader_is_required_by_a_header),
         cmocka_unit_test(keepalives_are_values_one_behind_the_other),
         cmocka_unit_test(a_stream_that_is_not_read_is_held),
         cmocka_unit_test(an_answer_counts_until_it_has_left),
