@@ -76,7 +76,8 @@ struct pd_service_config {
     struct pd_kv_limits limits; /* the node's */
     uint32_t waits_max;         /* requests and watches under way at the backend, of all calls */
     uint32_t keepalives_max;    /* under way, of one call */
-    uint32_t watches_max;       /* of one client: it leaves some of waits_max to others */
+    uint32_t watches_max;       /* of one client; all have three quarters of waits_max at most */
+    size_t watch_key_bytes_max; /* of one client: keys and ends of its watches' ranges */
     uint64_t output_bytes_max;  /* answers that wait, of all clients together */
     uint64_t leader_look_ns;    /* an election timeout */
     uint32_t watch_credit;      /* bytes of events under way to one watch */
@@ -106,6 +107,7 @@ struct pd_arena *pd_service_arena(struct pd_service *service);
  * as a call; zero at first. */
 struct pd_service_client {
     uint32_t watches;
+    size_t watch_key_bytes;
     uint64_t output_bytes;
 };
 

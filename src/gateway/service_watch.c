@@ -72,6 +72,11 @@ static struct watch *find(struct pd_service_call *call, int64_t id)
     return NULL;
 }
 
+static size_t key_bytes(const struct pd_backend_watch *asked)
+{
+    return asked->key.size + asked->range_end.size;
+}
+
 static void free_watch(struct watch *watch)
 {
     struct pd_service *service = watch->call->service;
@@ -81,6 +86,7 @@ static void free_watch(struct watch *watch)
     service->counters.watches--;
     if (watch->call->client != NULL) {
         watch->call->client->watches--;
+        watch->call->client->watch_key_bytes -= key_bytes(&watch->asked);
     }
     pd_free(watch->parts);
     pd_free(watch);
@@ -507,6 +513,23 @@ static struct watch *make_watch(struct pd_service_call *call,
     return watch;
 }
 
+/* What is wrong with one watch more; NULL: nothing. Nobody takes what others need: one client not
+ * all watches, and watches not all that may be under way. */
+static const char *crowding(const struct pd_service_call *call, size_t more_key_bytes)
+{
+    const struct pd_service *service = call->service;
+    const struct pd_service_client *client = call->client;
+    uint32_t all_max = service->config.waits_max - service->config.waits_max / 4;
+    if (client != NULL && client->watches >= service->config.watches_max) {
+        return "etcdserver: too many watches of one connection";
+    }
+    if (client != NULL &&
+        client->watch_key_bytes + more_key_bytes > service->config.watch_key_bytes_max) {
+        return "etcdserver: too many bytes of keys in the watches of one connection";
+    }
+    return service->counters.watches >= all_max ? "etcdserver: too many requests" : NULL;
+}
+
 static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreateRequest *asked)
 {
     struct pd_service *service = call->service;
@@ -521,8 +544,8 @@ static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreate
         wrong = "mvcc: watcher range is empty";
     } else if (asked->start_revision < 0 || asked->watch_id < 0) {
         wrong = "etcdserver: a field is out of its range";
-    } else if (call->client != NULL && call->client->watches >= service->config.watches_max) {
-        wrong = "etcdserver: too many watches of one connection";
+    } else {
+        wrong = crowding(call, asked->key.len + asked->range_end.len);
     }
     struct watch *watch = wrong == NULL ? make_watch(call, asked) : NULL;
     if (watch == NULL) {
@@ -536,6 +559,7 @@ static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreate
     service->counters.watches++;
     if (call->client != NULL) {
         call->client->watches++;
+        call->client->watch_key_bytes += key_bytes(&watch->asked);
     }
     enum pd_status status = submit(watch);
     if (status == PD_ERR_CLOSED) {

@@ -14,7 +14,7 @@
 struct pd_kv_watch_config pd_kv_watch_config_default(void)
 {
     return (struct pd_kv_watch_config){
-        .watches_max = 16384,
+        .watches_max = 65536,
         .key_bytes_max = (uint64_t)16 * KIB * KIB,
         .recent_revisions_max = 2048,
         .recent_events_max = 8192,
@@ -66,10 +66,7 @@ enum pd_status pd_kv_watch_open(const struct pd_kv_watch_config *config,
         pd_list_init(lists[i]);
     }
     for (uint32_t i = 0; i < config->watches_max; i++) {
-        struct pd_kv_watcher *watcher = &hub->watchers[i];
-        pd_list_init(&watcher->place);
-        pd_list_init(&watcher->turn);
-        hub->free[i] = config->watches_max - 1 - i;
+        hub->free[i] = config->watches_max - 1 - i; /* the watchers are not touched before use */
     }
     hub->free_count = config->watches_max;
     pd_kv_watch_index_init(&hub->in_step, config->hash_seed);
@@ -87,7 +84,7 @@ void pd_kv_watch_close(struct pd_kv_watch_hub *hub)
     if (hub == NULL) {
         return;
     }
-    for (uint32_t i = 0; hub->watchers != NULL && i < hub->config.watches_max; i++) {
+    for (uint32_t i = 0; hub->watchers != NULL && i < hub->used; i++) {
         pd_free(hub->watchers[i].bytes);
     }
     for (uint32_t i = 0; hub->readers != NULL && i < hub->config.readers_max; i++) {
@@ -104,7 +101,7 @@ void pd_kv_watch_close(struct pd_kv_watch_hub *hub)
 
 void pd_kv_watch_begin(struct pd_kv_watch_hub *hub, int64_t revision, int64_t compacted_revision)
 {
-    for (uint32_t i = 0; i < hub->config.watches_max; i++) {
+    for (uint32_t i = 0; i < hub->used; i++) {
         if (hub->watchers[i].state != PD_KV_WATCHER_FREE) {
             pd_kv_watcher_free(hub, &hub->watchers[i]);
         }
@@ -121,7 +118,7 @@ void pd_kv_watch_begin(struct pd_kv_watch_hub *hub, int64_t revision, int64_t co
 static struct pd_kv_watcher *find(const struct pd_kv_watch_hub *hub, uint64_t id)
 {
     uint32_t slot = (uint32_t)(id & UINT32_MAX);
-    if (slot >= hub->config.watches_max || hub->watchers[slot].generation != id >> 32 ||
+    if (slot >= hub->used || hub->watchers[slot].generation != id >> 32 ||
         hub->watchers[slot].state == PD_KV_WATCHER_FREE) {
         return NULL;
     }
@@ -244,9 +241,15 @@ enum pd_status pd_kv_watch_add(struct pd_kv_watch_hub *hub, const struct pd_kv_w
     if (hub->free_count == 0 || key.size + end.size > hub->config.key_bytes_max - hub->key_bytes) {
         return PD_ERR_FULL;
     }
-    struct pd_kv_watcher *watcher = &hub->watchers[hub->free[hub->free_count - 1]];
+    uint32_t slot = hub->free[hub->free_count - 1];
+    struct pd_kv_watcher *watcher = &hub->watchers[slot];
     if (!take_keys(watcher, key, end)) {
         return PD_ERR_NO_MEMORY;
+    }
+    if (slot >= hub->used) {
+        hub->used = slot + 1;
+        pd_list_init(&watcher->place);
+        pd_list_init(&watcher->turn);
     }
     hub->free_count--;
     hub->key_bytes += key.size + end.size;
@@ -366,7 +369,7 @@ static void publish_beside(struct pd_kv_watch_hub *hub, const struct pd_kv_event
 {
     struct pd_list concerned;
     pd_list_init(&concerned);
-    for (uint32_t i = 0; events->is_cut && i < hub->config.watches_max; i++) {
+    for (uint32_t i = 0; events->is_cut && i < hub->used; i++) {
         struct pd_kv_watcher *watcher = &hub->watchers[i];
         if (watcher->state == PD_KV_WATCHER_IN_STEP) {
             pd_list_remove(&watcher->turn);
@@ -441,8 +444,12 @@ void pd_kv_watch_tick(struct pd_kv_watch_hub *hub)
 {
     uint32_t slots = hub->config.watches_max / hub->config.progress_ticks + 1;
     for (uint32_t i = 0; i < slots; i++) {
-        struct pd_kv_watcher *watcher = &hub->watchers[hub->look];
+        uint32_t slot = hub->look;
+        struct pd_kv_watcher *watcher = &hub->watchers[slot];
         hub->look = (hub->look + 1) % hub->config.watches_max;
+        if (slot >= hub->used) {
+            continue;
+        }
         if (watcher->state != PD_KV_WATCHER_FREE && watcher->asked.with_progress &&
             !watcher->has_spoken) {
             watcher->is_progress_due = true;

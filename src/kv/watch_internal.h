@@ -87,6 +87,7 @@ struct pd_kv_watch_hub {
     struct pd_kv_watcher *watchers;
     uint32_t *free; /* slots, the next one last */
     uint32_t free_count;
+    uint32_t used; /* slots from the first on that were ever taken: the rest is untouched */
     uint32_t in_step_count;
     uint64_t key_bytes;
     struct pd_kv_watch_index in_step;

@@ -38,7 +38,7 @@ struct pd_replica_config pd_replica_config_default(void)
         .snapshot_window = 8,
         .snapshot_ticks = 10,
         .expiries_max = 64,
-        .watches_max = 16384,
+        .watches_max = 65536,
         .watch_bytes_max = 1 * KIB * KIB,
         .compaction = PD_REPLICA_COMPACTION_PERIODIC,
         .compaction_retention_ns = 86400 * SECOND_NS,

@@ -101,7 +101,7 @@ struct pd_replica_config {
     uint32_t snapshot_window; /* chunks under way of one transfer */
     uint32_t snapshot_ticks;  /* without progress: resend; four times that: give up */
     uint32_t expiries_max;    /* expiry commands under way */
-    uint32_t watches_max;
+    uint32_t watches_max;     /* one client has three quarters at most, of their keys too */
     uint32_t watch_bytes_max; /* of one answer with events */
     enum pd_replica_compaction compaction;
     uint64_t compaction_retention_ns;

@@ -15,7 +15,7 @@
 #define READERS_MAX 4u
 #define TURNS 64u                   /* of one slice */
 #define SLICE_BYTES (256u * 1024u)  /* of answers in one slice, and one answer more */
-#define KEY_BYTES_MIN (16u << 20)   /* of all watches' keys */
+#define KEY_BYTES_MIN (32u << 20)   /* of all watches' keys */
 #define RECENT_BYTES_MAX (4u << 20) /* of the ring of recent revisions */
 #define WHOLE_BYTES_MAX (1u << 30)
 #define PAGE_BYTES_MIN 4096u /* of history: the fetch that finds its place serves many events */
@@ -25,6 +25,8 @@ struct client {
     struct pd_table_node node;
     uint64_t id;
     struct pd_list watches;
+    uint32_t count;
+    uint64_t key_bytes;
 };
 
 struct watch {
@@ -33,6 +35,7 @@ struct watch {
     struct client *client; /* NULL: the slot is free */
     uint64_t correlation;
     uint64_t watcher; /* in the hub */
+    uint32_t key_bytes;
 };
 
 /* A page of history for a reader of the hub. */
@@ -46,6 +49,7 @@ struct pd_replica_watches {
     struct pd_kv_watch_hub *hub;
     bool is_begun; /* the hub knows the state from which on events are published */
     uint32_t watches_max;
+    uint64_t key_bytes_max;
     struct watch *watches;
     uint32_t *free_watches;
     uint32_t free_count;
@@ -97,6 +101,7 @@ enum pd_status pd_replica_watch_open(struct pd_replica *replica)
         config->kv.histories_max < READERS_MAX ? config->kv.histories_max : READERS_MAX;
     watches->watches_max = max;
     struct pd_kv_watch_config hub = hub_config(config, watches->readers_max);
+    watches->key_bytes_max = hub.key_bytes_max;
     enum pd_status status = pd_kv_watch_open(&hub, &watches->hub);
     if (status != PD_OK) {
         return status;
@@ -181,6 +186,8 @@ static struct client *client_of(struct pd_replica_watches *watches, uint64_t id)
         pd_assert(watches->free_client_count > 0);
         client = &watches->clients[watches->free_clients[--watches->free_client_count]];
         client->id = id;
+        client->count = 0;
+        client->key_bytes = 0;
         pd_list_init(&client->watches);
         pd_table_insert(&watches->by_client, &client->node, client_hash(id));
     }
@@ -194,6 +201,8 @@ static void forget(struct pd_replica_watches *watches, struct watch *watch)
     pd_assert(client != NULL);
     pd_table_remove(&watches->by_name, &watch->node);
     pd_list_remove(&watch->link);
+    client->count--;
+    client->key_bytes -= watch->key_bytes;
     watch->client = NULL;
     watches->free_watches[watches->free_count++] = (uint32_t)(watch - watches->watches);
     if (pd_list_is_empty(&client->watches)) {
@@ -309,6 +318,25 @@ static const char *refusal(const struct pd_replica *replica, struct pd_span body
     return NULL;
 }
 
+/* Why there is no room for a watch, or NULL. What no client may have alone is left to others. */
+static const char *crowding(const struct pd_replica_watches *watches, uint64_t id,
+                            uint64_t key_bytes)
+{
+    const struct client *client = find_client(watches, id);
+    if (watches->free_count == 0) {
+        return "this node holds as many watches as it may";
+    }
+    if (client == NULL) {
+        return NULL;
+    }
+    if (client->count >= watches->watches_max - watches->watches_max / 4) {
+        return "this client holds as many watches as one may";
+    }
+    return client->key_bytes + key_bytes > watches->key_bytes_max / 4 * 3
+               ? "this client's watches have as many bytes of keys as they may"
+               : NULL;
+}
+
 void pd_replica_watch(struct pd_replica *replica, uint64_t client, uint64_t correlation,
                       const struct pd_replica_request_head *head)
 {
@@ -330,9 +358,10 @@ void pd_replica_watch(struct pd_replica *replica, uint64_t client, uint64_t corr
         return;
     }
     begin(replica);
-    if (watches->free_count == 0) {
-        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY,
-                               "this node holds as many watches as it may");
+    size_t key_bytes = request.key.size + request.range_end.size;
+    why = crowding(watches, client, key_bytes);
+    if (why != NULL) {
+        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY, why);
         return;
     }
     uint32_t slot = watches->free_watches[watches->free_count - 1];
@@ -360,6 +389,9 @@ void pd_replica_watch(struct pd_replica *replica, uint64_t client, uint64_t corr
     watches->free_count--;
     watch->client = client_of(watches, client);
     watch->correlation = correlation;
+    watch->key_bytes = (uint32_t)key_bytes;
+    watch->client->count++;
+    watch->client->key_bytes += key_bytes;
     pd_list_append(&watch->client->watches, &watch->link);
     pd_table_insert(&watches->by_name, &watch->node, name_hash(client, correlation));
     int64_t now = revision_now(watches);
@@ -534,7 +566,8 @@ void pd_replica_watches_drop(struct pd_replica *replica)
             end_read(replica, &watches->readers[i]);
         }
     }
-    for (uint32_t i = 0; i < watches->watches_max; i++) {
+    for (uint32_t i = 0; i < watches->watches_max && watches->free_count < watches->watches_max;
+         i++) {
         struct watch *watch = &watches->watches[i];
         if (watch->client != NULL && !PD_MUTANT(NODE_WATCH_SURVIVES_INSTALL)) {
             cancel(replica, watch, 0,

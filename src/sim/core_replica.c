@@ -678,6 +678,7 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->kv.version_max = machine->version_limit;
     config->raises_version = true;
     config->proposals_max = 256;
+    config->watches_max = 16384; /* each life touches a list of as many */
     config->proposal_bytes_max = 64 * KIB;
     config->reads_max = limits->reads_max;
     config->log_batch_bytes_max = limits->log_batch_bytes_max;

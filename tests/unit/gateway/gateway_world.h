@@ -133,6 +133,7 @@ static inline void world_open(struct world *world, const struct pd_service_confi
 static inline void world_close(struct world *world)
 {
     assert_int_equal(world->client.watches, 0);
+    assert_int_equal(world->client.watch_key_bytes, 0);
     pd_service_close(world->service);
 }
 

@@ -389,6 +389,33 @@ static void test_a_client_has_so_many(void **state)
     assert_int_not_equal(create("k", 3, false, 0), 0);
 }
 
+/* Long keys are few watches' worth; and watches leave room for requests. */
+static void test_watches_leave_room(void **state)
+{
+    struct pd_service_config config = pd_service_config_default();
+    (void)state;
+    kept_free(&kept);
+    world_close(&world);
+    config.watch_key_bytes_max = 10;
+    config.waits_max = 4;
+    world_open(&world, &config);
+    kept_begin(&world, &kept, WATCH);
+    uint64_t first = create("123456", 1, false, 0);
+    give_created(first, 20);
+    assert_int_equal(create("12345", 2, false, 0), 0);
+    assert_true(last()->created && last()->canceled);
+    assert_string_equal(last()->cancel_reason,
+                        "etcdserver: too many bytes of keys in the watches of one connection");
+    assert_int_not_equal(create("1234", 2, false, 0), 0);
+    cancel(1);
+    give(first, &(struct pd_backend_watch_answer){.kind = PD_BACKEND_WATCH_ENDED, .revision = 25});
+    assert_int_equal(world.client.watch_key_bytes, 4);
+    assert_int_not_equal(create("12", 3, false, 0), 0);
+    assert_int_not_equal(create("12", 4, false, 0), 0);
+    assert_int_equal(create("1", 5, false, 0), 0); /* the fourth is for a request */
+    assert_string_equal(last()->cancel_reason, "etcdserver: too many requests");
+}
+
 /* A client that sends no more still watches. */
 static void test_half_closed(void **state)
 {
@@ -416,6 +443,7 @@ int main(void)
         CASE(test_no_leader_ends_the_stream),
         CASE(test_a_node_that_is_full),
         CASE(test_a_client_has_so_many),
+        CASE(test_watches_leave_room),
         CASE(test_half_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -428,6 +428,28 @@ static void requests_are_refused_with_an_outcome(void **state)
     world_close(world);
 }
 
+/* Three quarters of the watches, and of the room for their keys: what is left is for others. */
+static void one_client_does_not_take_all(void **state)
+{
+    (void)state;
+    struct world *world = start(1, 5);
+    uint8_t room[128];
+    const struct pd_span body = watch_body("a", "", room);
+    const enum pd_replica_request_kind make = PD_REPLICA_REQUEST_WATCH;
+    const enum pd_replica_request_kind end = PD_REPLICA_REQUEST_UNWATCH;
+    for (uint64_t i = 0; i < 48; i++) {
+        assert_int_equal(ask(world, 9, 100 + i, make, 0, body), PD_REPLICA_OK);
+    }
+    assert_int_equal(ask(world, 9, 99, make, 0, body), PD_REPLICA_BUSY);
+    for (uint64_t i = 0; i < 16; i++) {
+        assert_int_equal(ask(world, 8, 100 + i, make, 0, body), PD_REPLICA_OK);
+    }
+    assert_int_equal(ask(world, 7, 1, make, 0, body), PD_REPLICA_BUSY);
+    assert_int_equal(ask(world, 9, 1, end, 100, (struct pd_span){NULL, 0}), PD_REPLICA_OK);
+    assert_int_equal(ask(world, 9, 99, make, 0, body), PD_REPLICA_OK);
+    world_close(world);
+}
+
 static void progress_is_told_when_asked_for(void **state)
 {
     (void)state;
@@ -519,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_come_back_as_they_were),
         cmocka_unit_test(requests_are_refused_with_an_outcome),
+        cmocka_unit_test(one_client_does_not_take_all),
         cmocka_unit_test(progress_is_told_when_asked_for),
         cmocka_unit_test(what_is_compacted_ends_a_watch),
         cmocka_unit_test(a_slow_client_holds_up_itself_alone),
