@@ -296,6 +296,7 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory or files");
         return PD_ERR_NO_MEMORY;
     }
+    gateway->grpc = (struct pd_grpc_shared){.config = config->grpc, .service = gateway->service};
     gateway->http1 = (struct pd_http1_shared){.config = config->http1,
                                               .service = gateway->service,
                                               .backend = gateway->backend,

@@ -57,7 +57,7 @@ static bool open_protocol(struct pd_gateway_connection *connection, enum speech 
     const struct pd_protocol *protocol = &pd_http1_protocol;
     if (speech == SPEECH_HTTP2) {
         protocol = &pd_grpc_protocol;
-        connection->state = pd_grpc_open(&gateway->config.grpc, gateway->service, &owner);
+        connection->state = pd_grpc_open(&gateway->grpc, &owner);
     } else if (speech == SPEECH_NATIVE) {
         protocol = &pd_native_protocol;
         connection->state = pd_native_open(&gateway->native, &owner);

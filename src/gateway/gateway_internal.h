@@ -56,6 +56,7 @@ struct pd_gateway {
     struct pd_gateway_config config;
     struct pd_backend *backend;
     struct pd_service *service;
+    struct pd_grpc_shared grpc;
     struct pd_http1_shared http1;
     struct pd_native_shared native;
     uv_loop_t loop;

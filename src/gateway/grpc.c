@@ -17,6 +17,7 @@
 #define MESSAGE_TEXT_MAX 1024u
 #define HEADER_COST 32u /* RFC 9113, 6.5.2 */
 #define INPUT_STEP ((size_t)64 * KIB)
+#define SECOND_NS UINT64_C(1000000000)
 
 /* One response message, with its prefix. */
 struct chunk {
@@ -64,11 +65,14 @@ struct stream {
     char *text; /* NULL: none */
     /* Its place in the heap of deadlines, from 1; 0: none. */
     uint32_t heap_place;
-    uint64_t deadline_ns;
+    uint64_t deadline_ns;         /* the earlier one of: */
+    uint64_t call_deadline_ns;    /* what the client said; UINT64_MAX: nothing */
+    uint64_t message_deadline_ns; /* of the message that is coming; UINT64_MAX: none */
 };
 
 struct pd_grpc {
-    const struct pd_grpc_config *config;
+    struct pd_grpc_shared *shared;
+    const struct pd_grpc_config *config; /* shared's; so for the next */
     struct pd_service *service;
     struct pd_protocol_owner owner;
     nghttp2_session *session;
@@ -80,6 +84,8 @@ struct pd_grpc {
     uint64_t input_bytes;
     uint64_t output_bytes;
     struct pd_service_client client;
+    uint64_t read_since_ns; /* it was not read from before */
+    bool is_paused;         /* it is not read from */
     bool is_cut_off;
 };
 
@@ -90,6 +96,8 @@ struct pd_grpc_config pd_grpc_config_default(void)
         .header_bytes_max = 64 * KIB,
         .message_bytes_max = 8 * MIB + 64 * KIB,
         .input_bytes_max = (uint64_t)64 * MIB,
+        .inputs_bytes_max = (uint64_t)256 * MIB,
+        .message_ns = 60 * SECOND_NS,
         .stream_window = 1 * MIB,
         .connection_window = 8 * MIB,
         .output_bytes_soft = 1 * MIB,
@@ -156,11 +164,53 @@ static void heap_remove(struct pd_grpc *grpc, struct stream *stream)
     }
 }
 
+/* It is due at the earlier of its deadlines. */
+static void set_deadline(struct stream *stream)
+{
+    uint64_t call = stream->call_deadline_ns;
+    uint64_t message = stream->message_deadline_ns;
+    uint64_t deadline = call < message ? call : message;
+    struct pd_grpc *grpc = stream->grpc;
+    if (stream->heap_place != 0 && stream->deadline_ns == deadline) {
+        return;
+    }
+    heap_remove(grpc, stream);
+    stream->deadline_ns = deadline;
+    if (deadline != UINT64_MAX && grpc->heap_count < grpc->config->streams_max) {
+        heap_add(grpc, stream);
+    }
+}
+
+/* -- What is held of requests ------------------------------------------------------------------ */
+
+/* False: it is too much, or more than is left for all other connections; nothing was counted. */
+static bool count_input(struct pd_grpc *grpc, uint64_t more)
+{
+    uint64_t *total = &grpc->shared->input_bytes;
+    uint64_t own = grpc->input_bytes + more;
+    uint64_t most = grpc->config->inputs_bytes_max;
+    if (own > grpc->config->input_bytes_max || *total + more > most ||
+        own > most - (*total + more)) {
+        return false;
+    }
+    grpc->input_bytes += more;
+    *total += more;
+    return true;
+}
+
+static void count_input_less(struct pd_grpc *grpc, uint64_t less)
+{
+    pd_assert(grpc->input_bytes >= less);
+    pd_assert(grpc->shared->input_bytes >= less);
+    grpc->input_bytes -= less;
+    grpc->shared->input_bytes -= less;
+}
+
 /* -- The end of a stream ----------------------------------------------------------------------- */
 
 static void drop_input(struct stream *stream)
 {
-    stream->grpc->input_bytes -= stream->input_capacity + stream->held_size;
+    count_input_less(stream->grpc, stream->input_capacity + stream->held_size);
     pd_free(stream->input);
     pd_free(stream->held);
     stream->input = NULL;
@@ -429,16 +479,16 @@ static bool grow_input(struct stream *stream, size_t size, size_t whole)
         return true;
     }
     uint64_t more = wanted - stream->input_capacity;
-    if (grpc->input_bytes + more > grpc->config->input_bytes_max) {
+    if (!count_input(grpc, more)) {
         return false;
     }
     uint8_t *grown = pd_realloc(stream->input, wanted);
     if (grown == NULL) {
+        count_input_less(grpc, more);
         return false;
     }
     stream->input = grown;
     stream->input_capacity = wanted;
-    grpc->input_bytes += more;
     return true;
 }
 
@@ -479,7 +529,7 @@ static size_t take_body(struct stream *stream, const uint8_t *bytes, size_t size
     if (stream->input_size == whole) {
         stream->prefix_size = 0;
         uint8_t *message = stream->input;
-        stream->grpc->input_bytes -= stream->input_capacity;
+        count_input_less(stream->grpc, stream->input_capacity);
         stream->input = NULL;
         stream->input_size = 0;
         stream->input_capacity = 0;
@@ -489,10 +539,25 @@ static size_t take_body(struct stream *stream, const uint8_t *bytes, size_t size
     return part;
 }
 
+/* A message that is not whole has its time, from its first bytes on. */
+static void time_message(struct stream *stream, bool ended_one)
+{
+    if (stream->call == NULL) {
+        return;
+    }
+    if (stream->prefix_size == 0) {
+        stream->message_deadline_ns = UINT64_MAX;
+    } else if (stream->message_deadline_ns == UINT64_MAX || ended_one) {
+        stream->message_deadline_ns = stream->grpc->now_ns + stream->grpc->config->message_ns;
+    }
+    set_deadline(stream);
+}
+
 /* As much as the call takes. Returns how many bytes that was. */
 static size_t take_data(struct stream *stream, const uint8_t *bytes, size_t size)
 {
     size_t at = 0;
+    bool ended_one = false;
     while (stream->call != NULL && !pd_service_is_full(stream->call)) {
         while (stream->prefix_size < PREFIX_SIZE && at < size) {
             stream->prefix[stream->prefix_size++] = bytes[at++];
@@ -503,7 +568,9 @@ static size_t take_data(struct stream *stream, const uint8_t *bytes, size_t size
             break;
         }
         at += take_body(stream, bytes + at, size - at, whole);
+        ended_one |= stream->prefix_size == 0;
     }
+    time_message(stream, ended_one);
     return stream->call == NULL ? size : at; /* who has ended takes anything, and looks at none */
 }
 
@@ -522,17 +589,17 @@ static void end_of_request(struct stream *stream)
 static bool hold(struct stream *stream, const uint8_t *bytes, size_t size)
 {
     struct pd_grpc *grpc = stream->grpc;
-    if (grpc->input_bytes + size > grpc->config->input_bytes_max) {
+    if (!count_input(grpc, size)) {
         return false;
     }
     uint8_t *grown = pd_realloc(stream->held, stream->held_size + size);
     if (grown == NULL) {
+        count_input_less(grpc, size);
         return false;
     }
     memcpy(grown + stream->held_size, bytes, size);
     stream->held = grown;
     stream->held_size += size;
-    grpc->input_bytes += size;
     return true;
 }
 
@@ -547,13 +614,14 @@ static void take_held(struct stream *stream)
     stream->held = NULL;
     stream->held_size = 0;
     stream->held_at = 0;
-    grpc->input_bytes -= size;
     size_t taken = at == size ? 0 : take_data(stream, held + at, size - at);
     at += taken;
     if (at == size) {
+        count_input_less(grpc, size);
         pd_free(held);
     } else {
         if (at > size / 2) { /* not for each message: there may be a hundred thousand of them */
+            count_input_less(grpc, at);
             size -= at;
             memmove(held, held + at, size);
             at = 0;
@@ -561,7 +629,6 @@ static void take_held(struct stream *stream)
         stream->held = held;
         stream->held_size = size;
         stream->held_at = at;
-        grpc->input_bytes += size;
     }
     (void)nghttp2_session_consume_stream(grpc->session, stream->id, taken);
     if (stream->client_ended) {
@@ -585,6 +652,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     stream->id = frame->hd.stream_id;
     stream->output_end = &stream->output;
     stream->timeout_ns = UINT64_MAX;
+    stream->call_deadline_ns = UINT64_MAX;
+    stream->message_deadline_ns = UINT64_MAX;
     pd_list_append(&grpc->streams, &stream->link);
     pd_list_init(&stream->resumable);
     (void)nghttp2_session_set_stream_user_data(session, stream->id, stream);
@@ -672,8 +741,8 @@ static void begin_call(struct stream *stream)
         return;
     }
     if (stream->timeout_ns < UINT64_MAX - grpc->now_ns) {
-        stream->deadline_ns = grpc->now_ns + stream->timeout_ns;
-        heap_add(grpc, stream);
+        stream->call_deadline_ns = grpc->now_ns + stream->timeout_ns;
+        set_deadline(stream);
     }
 }
 
@@ -796,12 +865,38 @@ static uint64_t deadline_ns(const void *state)
     return grpc->heap_count == 0 ? UINT64_MAX : grpc->heap[1]->deadline_ns;
 }
 
+static void paced(void *state, bool is_paused, uint64_t now_ns)
+{
+    struct pd_grpc *grpc = state;
+    grpc->is_paused = is_paused;
+    grpc->read_since_ns = now_ns;
+}
+
+/* Its message could not come, for the connection was not read from: it has its whole time again. */
+static bool has_more_time(struct stream *stream, uint64_t now_ns)
+{
+    const struct pd_grpc *grpc = stream->grpc;
+    uint64_t since_ns = grpc->is_paused ? now_ns : grpc->read_since_ns;
+    if (since_ns + grpc->config->message_ns <= now_ns) {
+        return false;
+    }
+    stream->message_deadline_ns = since_ns + grpc->config->message_ns;
+    set_deadline(stream);
+    return true;
+}
+
 static enum pd_status expire(void *state, uint64_t now_ns)
 {
     struct pd_grpc *grpc = state;
     grpc->now_ns = now_ns;
     while (grpc->heap_count > 0 && grpc->heap[1]->deadline_ns <= now_ns) {
-        end_call(grpc->heap[1], PD_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
+        struct stream *stream = grpc->heap[1];
+        if (stream->call_deadline_ns <= now_ns) {
+            end_call(stream, PD_CODE_DEADLINE_EXCEEDED, "context deadline exceeded");
+        } else if (!has_more_time(stream, now_ns)) {
+            end_call(stream, PD_CODE_DEADLINE_EXCEEDED,
+                     "grpc: the request did not come whole in its time");
+        }
     }
     /* What was given to the socket may wait for ever: who is cut off does not read. */
     return grpc->is_cut_off ? PD_ERR_TIMEOUT : PD_OK;
@@ -826,6 +921,7 @@ const struct pd_protocol pd_grpc_protocol = {
     .receive = receive,
     .output = output,
     .has_ended = has_ended,
+    .paced = paced,
     .deadline_ns = deadline_ns,
     .expire = expire,
     .close = close_state,
@@ -868,15 +964,16 @@ static bool open_session(struct pd_grpc *grpc)
                                                  (int32_t)grpc->config->connection_window) == 0;
 }
 
-struct pd_grpc *pd_grpc_open(const struct pd_grpc_config *config, struct pd_service *service,
-                             const struct pd_protocol_owner *owner)
+struct pd_grpc *pd_grpc_open(struct pd_grpc_shared *shared, const struct pd_protocol_owner *owner)
 {
+    const struct pd_grpc_config *config = &shared->config;
     struct pd_grpc *grpc = pd_alloc_zeroed(1, sizeof *grpc);
     if (grpc == NULL) {
         return NULL;
     }
+    grpc->shared = shared;
     grpc->config = config;
-    grpc->service = service;
+    grpc->service = shared->service;
     grpc->owner = *owner;
     pd_list_init(&grpc->streams);
     pd_list_init(&grpc->resumable);

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static struct pd_backend backend;
 static struct pd_service *service;
-static struct pd_grpc_config config;
+static struct pd_grpc_shared shared;
 static uint64_t pending[PENDING_MAX];
 static uint32_t pending_count;
 static struct body bodies[STREAMS_MAX];
@@ -212,16 +212,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     services.backend = &backend;
     services.waits_max = 100;
     services.arena_max = (size_t)4 << 20;
-    config = pd_grpc_config_default();
-    config.streams_max = 16;
-    config.input_bytes_max = 100000;
-    config.header_bytes_max = 2000;
-    config.message_bytes_max = 2000;
+    shared = (struct pd_grpc_shared){.config = pd_grpc_config_default()};
+    shared.config.streams_max = 16;
+    shared.config.input_bytes_max = 100000;
+    shared.config.header_bytes_max = 2000;
+    shared.config.message_bytes_max = 2000;
     pending_count = 0;
     enum pd_status status = pd_service_open(&services, &service);
     pd_assert(status == PD_OK);
+    shared.service = service;
     const struct pd_protocol_owner owner = {.wants_output = wants_output};
-    struct pd_grpc *grpc = pd_grpc_open(&config, service, &owner);
+    struct pd_grpc *grpc = pd_grpc_open(&shared, &owner);
     pd_assert(grpc != NULL);
     if (size > 0 && bytes[0] % 2 == 0) {
         raw(grpc, bytes + 1, size - 1);
@@ -229,6 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         with_client(grpc, bytes + 1, size - 1);
     }
     pd_grpc_protocol.close(grpc);
+    pd_assert(shared.input_bytes == 0);
     pd_service_close(service);
     return 0;
 }

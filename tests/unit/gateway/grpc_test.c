@@ -25,7 +25,7 @@ struct got {
 };
 
 static struct world world;
-static struct pd_grpc_config config;
+static struct pd_grpc_shared shared;
 static struct pd_grpc *grpc;
 static nghttp2_session *client;
 static struct got gots[STREAMS_MAX];
@@ -106,7 +106,8 @@ static void open_pair(void)
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
     const struct pd_protocol_owner owner = {.wants_output = wants_output};
-    grpc = pd_grpc_open(&config, world.service, &owner);
+    shared.service = world.service;
+    grpc = pd_grpc_open(&shared, &owner);
     assert_non_null(grpc);
     assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
     assert_int_equal(nghttp2_option_new(&option), 0);
@@ -128,7 +129,7 @@ static int open_world(void **state)
     (void)state;
     const struct pd_service_config service = pd_service_config_default();
     world_open(&world, &service);
-    config = pd_grpc_config_default();
+    shared.config = pd_grpc_config_default();
     open_pair();
     return 0;
 }
@@ -136,6 +137,7 @@ static int open_world(void **state)
 static void close_pair(void)
 {
     pd_grpc_protocol.close(grpc);
+    assert_int_equal(shared.input_bytes, 0);
     nghttp2_session_del(client);
     for (uint32_t i = 0; i < got_count; i++) {
         pd_free(gots[i].body);
@@ -155,8 +157,8 @@ static int open_with(void (*change)(struct pd_grpc_config *config))
     (void)close_world(NULL);
     const struct pd_service_config service = pd_service_config_default();
     world_open(&world, &service);
-    config = pd_grpc_config_default();
-    change(&config);
+    shared.config = pd_grpc_config_default();
+    change(&shared.config);
     open_pair();
     return 0;
 }
@@ -393,6 +395,108 @@ static void test_half_messages_have_a_bound(void **state)
     answer_put(9);
     exchange();
     is_put(third, 9);
+}
+
+static void small_inputs(struct pd_grpc_config *changed)
+{
+    changed->inputs_bytes_max = 200000;
+}
+
+/* A connection has as much as is left for all others. */
+static void test_half_messages_of_all_have_a_bound(void **state)
+{
+    (void)state;
+    (void)open_with(small_inputs);
+    static uint8_t room[70000] = {0, 0, 1, 0x80, 0}; /* 98,304 bytes, it says, and is counted so */
+    struct got *first = send_request("/etcdserverpb.KV/Put", room, sizeof room, true, NULL, NULL);
+    exchange();
+    assert_int_equal(first->status, -1);
+    assert_int_equal(shared.input_bytes, 98304);
+    struct got *second = send_request("/etcdserverpb.KV/Put", room, sizeof room, true, NULL, NULL);
+    exchange();
+    ends_with(second, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+    shared.input_bytes += 60000; /* another connection's */
+    struct got *third = send_request("/etcdserverpb.KV/Put", room, sizeof room, true, NULL, NULL);
+    exchange();
+    ends_with(third, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+    shared.input_bytes -= 60000;
+    assert_int_equal(nghttp2_submit_rst_stream(client, 0, first->id, NGHTTP2_CANCEL), 0);
+    exchange();
+    assert_int_equal(shared.input_bytes, 0);
+}
+
+static void at(uint64_t now_ns)
+{
+    world.now_ns = now_ns;
+    assert_int_equal(pd_grpc_protocol.expire(grpc, now_ns), PD_OK);
+    exchange();
+}
+
+static void goes_on(struct got *got, size_t size)
+{
+    got->out_size += size;
+    assert_int_equal(nghttp2_session_resume_data(client, got->id), 0);
+    exchange();
+}
+
+static void test_a_message_has_its_time(void **state)
+{
+    (void)state;
+    const uint64_t most = shared.config.message_ns;
+    uint8_t room[256];
+    size_t size = put_frame(room, "v");
+    struct got *slow = send_request("/etcdserverpb.KV/Put", room, 3, true, NULL, NULL);
+    struct got *none = send_request("/etcdserverpb.KV/Put", room, 0, true, NULL, NULL);
+    exchange();
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), most);
+    at(most - 1);
+    goes_on(slow, 4); /* a part more is no more time */
+    assert_int_equal(slow->status, -1);
+    at(most);
+    ends_with(slow, PD_CODE_DEADLINE_EXCEEDED, "grpc: the request did not come whole in its time");
+    assert_true(slow->is_closed);
+    assert_int_equal(none->status, -1);
+    assert_true(pd_grpc_protocol.deadline_ns(grpc) == UINT64_MAX);
+    /* What is whole has no such deadline; what is not read has more time. */
+    struct got *whole = send_request("/etcdserverpb.KV/Put", room, 3, true, "grpc-timeout", "1H");
+    struct got *waits = send_request("/etcdserverpb.KV/Put", room, 3, true, NULL, NULL);
+    exchange();
+    goes_on(whole, size - 3);
+    assert_int_equal(world.submitted, 1);
+    pd_grpc_protocol.paced(grpc, true, most);
+    at(2 * most);
+    assert_int_equal(waits->status, -1);
+    pd_grpc_protocol.paced(grpc, false, 2 * most + 5);
+    at(3 * most);
+    assert_int_equal(waits->status, -1);
+    at(3 * most + 5);
+    ends_with(waits, PD_CODE_DEADLINE_EXCEEDED, "grpc: the request did not come whole in its time");
+    assert_int_equal(whole->status, -1);
+    answer_put(7);
+    exchange();
+    assert_int_equal(whole->status, 0);
+}
+
+/* Each message of a stream has its own. */
+static void test_messages_of_a_stream_have_their_time(void **state)
+{
+    (void)state;
+    const uint64_t most = shared.config.message_ns;
+    uint8_t room[256];
+    Etcdserverpb__LeaseKeepAliveRequest beat = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    beat.id = 5;
+    size_t size = frame(&beat, room);
+    (void)frame(&beat, room + size);
+    struct got *got =
+        send_request("/etcdserverpb.Lease/LeaseKeepAlive", room, size - 1, true, NULL, NULL);
+    exchange();
+    at(10);
+    goes_on(got, 3); /* the end of the first one, and two bytes of the next */
+    assert_int_equal(world.submitted, 1);
+    assert_int_equal(pd_grpc_protocol.deadline_ns(grpc), most + 10);
+    goes_on(got, size - 2);
+    assert_int_equal(world.submitted, 2);
+    assert_true(pd_grpc_protocol.deadline_ns(grpc) == UINT64_MAX);
 }
 
 static void test_what_is_no_call(void **state)
@@ -696,7 +800,7 @@ static void test_output_of_all_has_a_bound(void **state)
     (void)close_world(NULL);
     service.output_bytes_max = 2000;
     world_open(&world, &service);
-    config = pd_grpc_config_default();
+    shared.config = pd_grpc_config_default();
     open_pair();
     Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
     Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
@@ -741,7 +845,7 @@ static void test_requests_wait_for_room(void **state)
     (void)close_world(NULL);
     service.keepalives_max = 8;
     world_open(&world, &service);
-    config = pd_grpc_config_default();
+    shared.config = pd_grpc_config_default();
     open_pair();
     struct got *got =
         send_request("/etcdserverpb.Lease/LeaseKeepAlive", room, size, false, NULL, NULL);
@@ -778,6 +882,9 @@ int main(void)
         CASE(test_a_large_message),
         CASE(test_a_message_that_is_too_large),
         CASE(test_half_messages_have_a_bound),
+        CASE(test_half_messages_of_all_have_a_bound),
+        CASE(test_a_message_has_its_time),
+        CASE(test_messages_of_a_stream_have_their_time),
         CASE(test_what_is_no_call),
         CASE(test_not_grpc),
         CASE(test_headers_have_a_bound),
