@@ -184,6 +184,13 @@ static bool waits_for_hello(const struct pd_gateway_connection *connection)
     return connection->protocol == NULL || connection->is_silent;
 }
 
+/* When that is over. Who waits for its turn is not late: it may say nothing yet. */
+static uint64_t hello_deadline_ns(const struct pd_gateway_connection *connection)
+{
+    bool waits_for_turn = pd_list_is_linked(&connection->turn) && !connection->shakes;
+    return waits_for_turn ? UINT64_MAX : connection->hello_deadline_ns;
+}
+
 /* Whether the peer has taken nothing for too long. */
 static bool is_stalled(struct pd_gateway_connection *connection, uint64_t now)
 {
@@ -206,7 +213,7 @@ static void on_timer(uv_timer_t *timer)
     uint64_t now = pd_gateway_now_ns(gateway);
     connection->armed_ns = UINT64_MAX;
     if (waits_for_hello(connection)) {
-        if (connection->hello_deadline_ns <= now) {
+        if (hello_deadline_ns(connection) <= now) {
             gateway->counters.tls_failed += connection->shakes && !connection->ends;
             pd_gateway_break_off(connection);
             pd_gateway_settle(gateway);
@@ -231,7 +238,7 @@ static void on_timer(uv_timer_t *timer)
 void pd_gateway_arm(struct pd_gateway_connection *connection)
 {
     uint64_t deadline = waits_for_hello(connection)
-                            ? connection->hello_deadline_ns
+                            ? hello_deadline_ns(connection)
                             : connection->protocol->deadline_ns(connection->state);
     if (connection->pending != NULL && connection->stall_deadline_ns < deadline) {
         deadline = connection->stall_deadline_ns;

@@ -176,6 +176,7 @@ static void end_handshake(struct pd_gateway_connection *connection)
     enum pd_tls_alpn alpn = pd_tls_alpn(connection->tls);
     connection->gateway->counters.tls_handshakes++;
     pd_gateway_leave_turn(connection);
+    connection->hello_deadline_ns = connection->shakes_ns + connection->gateway->config.hello_ns;
     connection->is_silent = true;
     if (alpn != PD_TLS_ALPN_NONE &&
         !open_protocol(connection, alpn == PD_TLS_ALPN_HTTP2 ? SPEECH_HTTP2 : SPEECH_HTTP1)) {
@@ -278,14 +279,26 @@ void pd_gateway_begin_reading(struct pd_gateway_connection *connection)
     (void)uv_read_start((uv_stream_t *)&connection->socket, on_room, on_read);
 }
 
+/* While others wait it has less time, so that each of them has its turn. */
+static void time_handshake(struct pd_gateway_connection *connection)
+{
+    const struct pd_gateway_config *config = &connection->gateway->config;
+    uint64_t most = config->hello_ns;
+    if (!pd_list_is_empty(&connection->gateway->waiting) && config->handshake_pressed_ns < most) {
+        most = config->handshake_pressed_ns;
+    }
+    connection->hello_deadline_ns = connection->shakes_ns + most;
+    pd_gateway_arm(connection);
+}
+
 static void begin_handshake(struct pd_gateway_connection *connection)
 {
     struct pd_gateway *gateway = connection->gateway;
     connection->shakes = true;
     connection->shakes_ns = pd_gateway_now_ns(gateway);
-    connection->hello_deadline_ns = connection->shakes_ns + gateway->config.hello_ns;
     gateway->handshake_count++;
     pd_list_append(&gateway->handshakes, &connection->turn);
+    time_handshake(connection);
     pd_gateway_begin_reading(connection);
 }
 
@@ -314,6 +327,12 @@ void pd_gateway_ask_for_turn(struct pd_gateway_connection *connection)
         }
     }
     begin_waiting(gateway);
+    if (gateway->waiting.next == &connection->turn) { /* the first that waits: all are pressed */
+        for (struct pd_list *link = gateway->handshakes.next; link != &gateway->handshakes;
+             link = link->next) {
+            time_handshake(pd_container_of(link, struct pd_gateway_connection, turn));
+        }
+    }
 }
 
 void pd_gateway_leave_turn(struct pd_gateway_connection *connection)

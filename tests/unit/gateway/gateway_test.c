@@ -448,6 +448,37 @@ static void a_place_is_waited_for(void **state)
     assert_int_equal(counters.tls_failed, 1);
 }
 
+/* Two who say nothing are before it, one place, and each is given its time: longer together than
+ * one has from its turn on. */
+static void who_waits_for_a_place_is_not_late(void **state)
+{
+    struct pd_gateway_config config = pd_gateway_config_default();
+    struct pd_gateway_counters counters;
+    struct caller caller;
+    struct served served;
+    int silent[2];
+    char answer[64];
+    (void)state;
+    config.handshakes_max = 1;
+    config.hello_ns = UINT64_C(2000) * MILLISECOND_NS; /* enough for a handshake, however slow */
+    config.handshake_pressed_ns = UINT64_C(1500) * MILLISECOND_NS;
+    serve_tls(&served, &config);
+    for (int i = 0; i < 2; i++) {
+        silent[i] = dial_waiting(&served);
+    }
+    call(&caller, &served);
+    assert_int_equal(gnutls_handshake(caller.session), 0);
+    is_answered(&caller);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(read_to_end(silent[i], answer, sizeof answer), 0);
+        assert_int_equal(close(silent[i]), 0);
+    }
+    hang_up(&caller);
+    serve_no_more(&served, &counters);
+    assert_int_equal(counters.tls_handshakes, 1);
+    assert_int_equal(counters.tls_failed, 2);
+}
+
 static bool shows(const struct caller *caller, const struct tls_party *party)
 {
     unsigned count = 0;
@@ -509,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_handshake_that_does_not_go_on_is_ended),
         cmocka_unit_test(who_is_silent_after_its_handshake_is_ended),
         cmocka_unit_test(a_place_is_waited_for),
+        cmocka_unit_test(who_waits_for_a_place_is_not_late),
         cmocka_unit_test(a_new_certificate_is_for_new_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
