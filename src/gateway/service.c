@@ -11,7 +11,7 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 #define SECOND_NS UINT64_C(1000000000)
-#define LEADERLESS_MAX 3u           /* as etcd's servers */
+#define LEADERLESS_MAX 3u /* as etcd's servers */
 #define NO_LEADER_TEXT "etcdserver: no leader"
 #define GENERATION_MASK 0xffffffu /* a correlation has 56 bits */
 

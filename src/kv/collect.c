@@ -6,6 +6,9 @@
 #include "base/mutant.h"
 #include "kv/codec.h"
 
+#define RECORD_HEAD_MAX 128u       /* beside its key and value */
+#define DEAD_MIN ((size_t)1 << 16) /* less is not tidied up */
+
 static bool is_sorted(const struct pd_kv_range *range)
 {
     return range->sort_order == PD_KV_SORT_DESCEND || range->sort_target != PD_KV_SORT_KEY;
@@ -21,10 +24,14 @@ static bool takes_the_first(const struct pd_kv_range *range)
 }
 
 void pd_kv_collect_begin(struct pd_kv_collect *collect, const struct pd_kv_range *range,
-                         const struct pd_kv_writer *writer)
+                         const struct pd_kv_writer *writer, bool keeps_best)
 {
     collect->range = *range;
+    collect->keeps_best = keeps_best;
     collect->begin = writer->size;
+    collect->dead = 0;
+    collect->taken = 0;
+    collect->is_heap = false;
     collect->kept_count = 0;
     collect->count = 0;
     collect->given = 0;
@@ -58,59 +65,14 @@ static int64_t sort_number(enum pd_kv_sort_target target, const struct pd_kv_rec
     return 0;
 }
 
-static void keep(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
-                 const struct pd_kv_record *record)
+/* The value is a record's last field. */
+static struct pd_span value_of(const struct pd_kv_writer *writer,
+                               const struct pd_kv_collected *collected)
 {
-    if (collect->kept_count == collect->kept_max) {
-        size_t max = collect->kept_max == 0 ? 64 : 2 * collect->kept_max;
-        void *kept = pd_realloc(collect->kept, max * sizeof *collect->kept);
-        if (kept == NULL) {
-            collect->no_memory = true;
-            writer->is_full = true;
-            return;
-        }
-        collect->kept = kept;
-        collect->kept_max = max;
-    }
-    size_t at = writer->size;
-    pd_kv_answer_put_record(writer, record);
-    collect->kept[collect->kept_count] = (struct pd_kv_collected){
-        .at = at,
-        .size = writer->size - at,
-        .value = {NULL, record->value.size},
-        .number = sort_number(collect->range.sort_target, record),
-        .order = (uint32_t)collect->kept_count,
-    };
-    collect->kept_count++;
-}
-
-void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
-                          const struct pd_kv_record *record)
-{
-    const struct pd_kv_range *range = &collect->range;
-    collect->count++;
-    if (PD_MUTANT(KV_COUNT_OF_GIVEN) && range->limit > 0 && collect->count > range->limit) {
-        collect->count--;
-    }
-    if (range->count_only || writer->is_full || !passes(range, record)) {
-        return;
-    }
-    if (is_sorted(range)) {
-        if (!takes_the_first(range) || collect->kept_count <= (uint64_t)range->limit) {
-            keep(collect, writer, record);
-        }
-        return;
-    }
-    if (range->limit > 0 && collect->given == range->limit) {
-        collect->more = true;
-        return;
-    }
-    struct pd_kv_record given = *record;
-    if (range->keys_only) {
-        given.value = pd_kv_span(NULL, 0);
-    }
-    collect->given++;
-    pd_kv_answer_put_record(writer, &given);
+    size_t size = collected->value.size;
+    return collected->value.bytes != NULL
+               ? collected->value
+               : pd_kv_span(writer->bytes + collected->at + collected->size - size, size);
 }
 
 static bool is_less(const struct pd_kv_collect *collect, const struct pd_kv_writer *writer,
@@ -118,10 +80,7 @@ static bool is_less(const struct pd_kv_collect *collect, const struct pd_kv_writ
 {
     int order = a->number < b->number ? -1 : a->number > b->number;
     if (collect->range.sort_target == PD_KV_SORT_VALUE) {
-        /* The value is a record's last field. */
-        order = pd_kv_span_compare(
-            pd_kv_span(writer->bytes + a->at + a->size - a->value.size, a->value.size),
-            pd_kv_span(writer->bytes + b->at + b->size - b->value.size, b->value.size));
+        order = pd_kv_span_compare(value_of(writer, a), value_of(writer, b));
     } else if (collect->range.sort_target == PD_KV_SORT_KEY) {
         order = a->order < b->order ? -1 : 1;
     }
@@ -153,12 +112,160 @@ static void sift(struct pd_kv_collect *collect, const struct pd_kv_writer *write
     }
 }
 
-static void sort(struct pd_kv_collect *collect, const struct pd_kv_writer *writer)
+static void heapify(struct pd_kv_collect *collect, const struct pd_kv_writer *writer)
 {
     size_t count = collect->kept_count;
     for (size_t i = count / 2; i-- > 0;) {
         sift(collect, writer, i, count);
     }
+}
+
+static void rise(struct pd_kv_collect *collect, const struct pd_kv_writer *writer, size_t at)
+{
+    struct pd_kv_collected *kept = collect->kept;
+    while (at > 0 && is_less(collect, writer, &kept[(at - 1) / 2], &kept[at])) {
+        struct pd_kv_collected moved = kept[at];
+        kept[at] = kept[(at - 1) / 2];
+        kept[(at - 1) / 2] = moved;
+        at = (at - 1) / 2;
+    }
+}
+
+static void fail(struct pd_kv_collect *collect, struct pd_kv_writer *writer)
+{
+    collect->no_memory = true;
+    writer->is_full = true;
+}
+
+/* What is kept, without what was given up between. */
+static void tidy(struct pd_kv_collect *collect, struct pd_kv_writer *writer)
+{
+    size_t live = writer->size - collect->begin - collect->dead;
+    uint8_t *copy = pd_alloc(live > 0 ? live : 1);
+    size_t at = 0;
+    if (copy == NULL) {
+        fail(collect, writer);
+        return;
+    }
+    for (size_t i = 0; i < collect->kept_count; i++) {
+        struct pd_kv_collected *kept = &collect->kept[i];
+        memcpy(copy + at, writer->bytes + kept->at, kept->size);
+        kept->at = collect->begin + at;
+        at += kept->size;
+    }
+    memcpy(writer->bytes + collect->begin, copy, at);
+    writer->size = collect->begin + at;
+    collect->dead = 0;
+    pd_free(copy);
+}
+
+/* Its bytes, behind the others. */
+static void put(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                const struct pd_kv_record *record, struct pd_kv_collected *collected)
+{
+    size_t most = record->key.size + record->value.size + RECORD_HEAD_MAX;
+    size_t live = writer->size - collect->begin - collect->dead;
+    bool has_room = most <= writer->bytes_max - writer->size;
+    if (collect->dead > 0 && (!has_room || collect->dead > live + DEAD_MIN)) {
+        tidy(collect, writer);
+    }
+    collected->at = writer->size;
+    pd_kv_answer_put_record(writer, record);
+    collected->size = writer->size - collected->at;
+    collected->value.bytes = NULL;
+}
+
+/* One of the best so far, or not. */
+static void contend(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                    const struct pd_kv_record *record, struct pd_kv_collected *collected)
+{
+    size_t count = collect->kept_count;
+    collect->more = true;
+    if (!collect->is_heap) {
+        heapify(collect, writer);
+        collect->is_heap = true;
+    }
+    if (!is_less(collect, writer, collected, &collect->kept[0])) {
+        return;
+    }
+    collect->dead += collect->kept[0].size;
+    collect->kept[0] = collect->kept[count - 1]; /* tidy looks at those that stay */
+    collect->kept_count = count - 1;
+    sift(collect, writer, 0, count - 1);
+    put(collect, writer, record, collected);
+    if (writer->is_full) {
+        return;
+    }
+    collect->kept_count = count;
+    collect->kept[count - 1] = *collected;
+    rise(collect, writer, count - 1);
+}
+
+static void keep(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                 const struct pd_kv_record *record)
+{
+    const struct pd_kv_range *range = &collect->range;
+    struct pd_kv_record kept = *record;
+    if (collect->keeps_best && range->keys_only && range->sort_target != PD_KV_SORT_VALUE) {
+        kept.value = pd_kv_span(NULL, 0);
+    }
+    struct pd_kv_collected collected = {
+        .value = kept.value,
+        .number = sort_number(range->sort_target, record),
+        .order = collect->taken++,
+    };
+    if (collect->keeps_best && range->limit > 0 && !takes_the_first(range) &&
+        collect->kept_count == (uint64_t)range->limit) {
+        contend(collect, writer, &kept, &collected);
+        return;
+    }
+    if (collect->kept_count == collect->kept_max) {
+        size_t max = collect->kept_max == 0 ? 64 : 2 * collect->kept_max;
+        void *grown = pd_realloc(collect->kept, max * sizeof *collect->kept);
+        if (grown == NULL) {
+            fail(collect, writer);
+            return;
+        }
+        collect->kept = grown;
+        collect->kept_max = max;
+    }
+    put(collect, writer, &kept, &collected);
+    collect->kept[collect->kept_count++] = collected;
+}
+
+void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
+                          const struct pd_kv_record *record)
+{
+    const struct pd_kv_range *range = &collect->range;
+    collect->count++;
+    if (PD_MUTANT(KV_COUNT_OF_GIVEN) && range->limit > 0 && collect->count > range->limit) {
+        collect->count--;
+    }
+    if (range->count_only || writer->is_full || !passes(range, record)) {
+        return;
+    }
+    if (is_sorted(range)) {
+        if (!takes_the_first(range) || collect->kept_count <= (uint64_t)range->limit) {
+            keep(collect, writer, record);
+        }
+        return;
+    }
+    if (range->limit > 0 && collect->given == range->limit) {
+        collect->more = true;
+        return;
+    }
+    struct pd_kv_record given = *record;
+    if (range->keys_only) {
+        given.value = pd_kv_span(NULL, 0);
+    }
+    collect->given++;
+    pd_kv_answer_put_record(writer, &given);
+}
+
+static void sort(struct pd_kv_collect *collect, const struct pd_kv_writer *writer)
+{
+    size_t count = collect->kept_count;
+    heapify(collect, writer);
     for (size_t end = count; end > 1; end--) {
         struct pd_kv_collected last = collect->kept[end - 1];
         collect->kept[end - 1] = collect->kept[0];
@@ -170,6 +277,12 @@ static void sort(struct pd_kv_collect *collect, const struct pd_kv_writer *write
 /* Write the kept ones in order behind the unordered ones, then move them to the front. */
 static void put_in_order(struct pd_kv_collect *collect, struct pd_kv_writer *writer)
 {
+    if (collect->dead > 0) {
+        tidy(collect, writer);
+        if (writer->is_full) {
+            return;
+        }
+    }
     sort(collect, writer);
     size_t front = writer->size;
     size_t count = collect->kept_count;

@@ -484,7 +484,7 @@ static enum pd_kv_progress run_range(struct pd_kv *kv, const struct pd_kv_range 
     if (!apply->op_open) {
         respond(kv, PD_KV_ANSWER_RANGE);
         apply->op_open = true;
-        pd_kv_collect_begin(&apply->collect, range, &apply->body);
+        pd_kv_collect_begin(&apply->collect, range, &apply->body, false);
         if (range->range_end.size > 0) {
             pd_kv_scan_open(kv, &apply->scan, range->key, range->range_end, revision, sub);
         }

@@ -124,7 +124,7 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
     /* Its keys are not looked at again: only the options are. */
     struct pd_kv_range options = *range;
     options.key = options.range_end = pd_kv_span(NULL, 0);
-    pd_kv_collect_begin(&r->collect, &options, &r->out);
+    pd_kv_collect_begin(&r->collect, &options, &r->out, true);
     struct pd_kv_found found;
     if (range->range_end.size == 0 &&
         pd_kv_lookup(kv, range->key, revision, PD_KV_SUB_LAST, &found) &&
