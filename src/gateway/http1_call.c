@@ -76,6 +76,15 @@ static struct pd_span span_of(const char *words)
 
 const struct pd_service_method *pd_http1_route(struct pd_span path)
 {
+    /* As etcd has them still: "/v3beta/" for "/v3/". */
+    static const char beta[] = "/v3beta/";
+    char room[64];
+    size_t rest = path.size < sizeof beta ? 0 : path.size - (sizeof beta - 1);
+    if (rest > 0 && rest <= sizeof room - 4 && memcmp(path.bytes, beta, sizeof beta - 1) == 0) {
+        memcpy(room, "/v3/", 4);
+        memcpy(room + 4, path.bytes + sizeof beta - 1, rest);
+        path = (struct pd_span){(const uint8_t *)room, 4 + rest};
+    }
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (strlen(routes[i].path) == path.size &&
             memcmp(routes[i].path, path.bytes, path.size) == 0) {

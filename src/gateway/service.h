@@ -26,6 +26,7 @@
 #define PD_GATEWAY_SERVICE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/span.h"
@@ -83,7 +84,8 @@ struct pd_service_config {
     uint32_t watch_credit;      /* bytes of events under way to one watch */
     size_t watch_response_max;  /* bytes of a response that may not be fragmented */
     size_t arena_max;           /* bytes of one message, decoded */
-    const char *version;        /* told as the server's; clients look at it */
+    const atomic_bool *is_stopping; /* health checks are told; NULL: never */
+    const char *version;            /* told as the server's; clients look at it */
 };
 struct pd_service_config pd_service_config_default(void);
 

@@ -80,6 +80,7 @@ extern const struct pd_service_handler pd_service_maintenance;
 extern const struct pd_service_handler pd_service_snapshot;
 extern const struct pd_service_handler pd_service_auth;
 extern const struct pd_service_handler pd_service_lock;
+extern const struct pd_service_handler pd_service_health;
 
 /* Orphans are waited for no more. */
 void pd_service_lock_close(struct pd_service *service);

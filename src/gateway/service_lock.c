@@ -498,6 +498,15 @@ static void first_came(struct waiter *waiter, struct pd_kv_reader *reader, int64
     }
 }
 
+/* etcd's servers are clients of themselves there, and pass on texts without their codes. */
+static void fail(struct pd_service_call *call, const struct pd_backend_answer *answer)
+{
+    struct pd_service_error error;
+    pd_service_error_of(answer, &error);
+    pd_service_end(call, answer->outcome == PD_BACKEND_OK ? PD_CODE_UNKNOWN : error.code,
+                   error.text);
+}
+
 static void answered(struct pd_service_wait *wait, const struct pd_backend_answer *answer)
 {
     struct waiter *waiter = pd_container_of(wait, struct waiter, wait);
@@ -514,7 +523,7 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
         return;
     }
     if (!is_good) {
-        pd_service_fail(waiter->call, answer);
+        fail(waiter->call, answer);
         return;
     }
     switch (waiter->stage) {
@@ -634,7 +643,7 @@ static struct waiter *resume_leader(struct pd_service_call *call,
                                     const V3electionpb__LeaderKey *leader, struct pd_span value)
 {
     if (leader == NULL || leader->key.len == 0) {
-        pd_service_end(call, PD_CODE_INVALID_ARGUMENT, "\"leader\" field must be provided");
+        pd_service_end(call, PD_CODE_UNKNOWN, "\"leader\" field must be provided");
         return NULL;
     }
     /* The whole key stands where a waiter has its prefix. */

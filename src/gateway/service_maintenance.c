@@ -243,7 +243,12 @@ static void hash_begin(struct pd_service_wait *wait, const struct pd_backend_ans
         return;
     }
     hashing->compacted = answer->about->compacted_revision;
-    if (hashing->revision <= 0) {
+    hashing->now = answer->about->revision;
+    if (hashing->revision < 0) { /* as etcd: nothing was there then */
+        hash_finish(call, answer);
+        return;
+    }
+    if (hashing->revision == 0) {
         hashing->revision = answer->about->revision;
     }
     hash_page(call);
@@ -404,6 +409,9 @@ static void dropped(struct pd_service_call *call, bool was_cancelled)
 
 const struct pd_service_handler pd_service_maintenance = {.request = request, .dropped = dropped};
 
+#define NO_USER "etcdserver: user name not found"
+#define NO_ROLE "etcdserver: role name not found"
+
 /* -- Auth -------------------------------------------------------------------------------------- */
 
 static void auth_answered(struct pd_service_wait *wait, const struct pd_backend_answer *answer)
@@ -411,6 +419,15 @@ static void auth_answered(struct pd_service_wait *wait, const struct pd_backend_
     struct pd_service_call *call = pd_service_call_of(wait);
     if (answer->outcome != PD_BACKEND_OK || answer->about == NULL) {
         pd_service_fail(call, answer);
+        return;
+    }
+    if (call->entry->method.response != &etcdserverpb__auth_status_response__descriptor) {
+        Etcdserverpb__AuthResponse *nothing =
+            pd_service_make(call->service, call->entry->method.response);
+        if (nothing != NULL) {
+            nothing->header = header_of(call, answer);
+        }
+        pd_service_finish(call, nothing);
         return;
     }
     Etcdserverpb__AuthStatusResponse *response =
@@ -423,14 +440,46 @@ static void auth_answered(struct pd_service_wait *wait, const struct pd_backend_
     pd_service_finish(call, response);
 }
 
+/* What etcd says while it has no users and no roles; what would make some is refused. NULL: it is
+ * done, and there is nothing to tell. */
+static const char *auth_refusal(const char *path)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+    } texts[] = {
+        {"AuthStatus", NULL},
+        {"AuthDisable", NULL},
+        {"UserList", NULL},
+        {"RoleList", NULL},
+        {"AuthEnable", "etcdserver: root user does not exist"},
+        {"UserGet", NO_USER},
+        {"UserDelete", NO_USER},
+        {"UserChangePassword", NO_USER},
+        {"UserGrantRole", NO_USER},
+        {"UserRevokeRole", NO_USER},
+        {"RoleGet", NO_ROLE},
+        {"RoleDelete", NO_ROLE},
+        {"RoleGrantPermission", NO_ROLE},
+        {"RoleRevokePermission", NO_ROLE},
+    };
+    const char *name = strrchr(path, '/') + 1;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(texts[i].name, name) == 0) {
+            return texts[i].text;
+        }
+    }
+    return "etcdserver: authentication is not enabled"; /* Authenticate, UserAdd, RoleAdd */
+}
+
 static void auth_request(struct pd_service_call *call, const ProtobufCMessage *message)
 {
     (void)message;
-    if (call->entry->method.response == &etcdserverpb__auth_status_response__descriptor) {
+    const char *text = auth_refusal(call->entry->method.path);
+    if (text == NULL) {
         ask_about(call, auth_answered);
     } else {
-        pd_service_end(call, PD_CODE_FAILED_PRECONDITION,
-                       "etcdserver: authentication is not enabled");
+        pd_service_end(call, PD_CODE_FAILED_PRECONDITION, text);
     }
 }
 

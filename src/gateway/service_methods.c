@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gateway/service_internal.h"
+#include "proto/health.pb-c.h"
 
 #define UNARY(full_path, request_type, response_type, handler_name)                                \
     {                                                                                              \
@@ -105,6 +106,8 @@ static const struct pd_service_entry entries[] = {
                 .server_streams = true},
      .handler = &pd_service_lock},
     ELECTION("Resign", resign_request, resign_response),
+    UNARY("/grpc.health.v1.Health/Check", grpc__health__v1__health_check_request,
+          grpc__health__v1__health_check_response, pd_service_health),
 };
 
 #define ENTRY_COUNT (sizeof entries / sizeof entries[0])

@@ -113,6 +113,7 @@ static enum pd_status open_gateway(struct pd_gateway_thread *thread,
     gateway.port = config->port;
     gateway.http1.rules = config->allowed;
     gateway.http1.is_stopping = config->is_stopping;
+    gateway.service.is_stopping = config->is_stopping;
     gateway.service.backend = pd_gateway_backend_interface(thread->backend);
     status = pd_gateway_open(&gateway, text, &thread->gateway);
     pd_tls_credentials_release(credentials);

@@ -1,6 +1,7 @@
 /* Each service's mapping: the command that a request becomes, the response that an answer becomes,
  * and etcd's codes and texts. */
 #include "gateway/gateway_world.h"
+#include "proto/health.pb-c.h"
 
 #define REVISION 42
 
@@ -611,14 +612,82 @@ static void test_maintenance(void **state)
     kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: bad leader transferee");
     kept_free(&kept);
     Etcdserverpb__AuthRequest auth = ETCDSERVERPB__AUTH_REQUEST__INIT;
-    kept_ask(&world, &kept, "/etcdserverpb.Auth/UserList", &auth);
-    kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, "etcdserver: authentication is not enabled");
-    kept_free(&kept);
+    static const struct {
+        const char *path;
+        const char *text;
+    } refused[] = {
+        {"/etcdserverpb.Auth/AuthEnable", "etcdserver: root user does not exist"},
+        {"/etcdserverpb.Auth/Authenticate", "etcdserver: authentication is not enabled"},
+        {"/etcdserverpb.Auth/UserAdd", "etcdserver: authentication is not enabled"},
+        {"/etcdserverpb.Auth/UserGet", "etcdserver: user name not found"},
+        {"/etcdserverpb.Auth/RoleGrantPermission", "etcdserver: role name not found"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        kept_ask(&world, &kept, refused[i].path, &auth);
+        kept_failed(&kept, PD_CODE_FAILED_PRECONDITION, refused[i].text);
+        kept_free(&kept);
+    }
+    static const char *const empty[] = {"AuthDisable", "UserList", "RoleList"};
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "/etcdserverpb.Auth/%s", empty[i]);
+        kept_ask(&world, &kept, path, &auth);
+        answer_about();
+        const Etcdserverpb__AuthResponse *nothing = (const void *)kept.messages[0];
+        is_header(nothing->header, REVISION);
+        kept_free(&kept);
+    }
     kept_ask(&world, &kept, "/etcdserverpb.Auth/AuthStatus", &auth);
     answer_about();
     assert_int_equal(
         ((const Etcdserverpb__AuthStatusResponse *)(const void *)kept.messages[0])->authrevision,
         1);
+    kept_free(&kept);
+}
+
+static void health_is(const char *service, int status)
+{
+    struct kept kept;
+    Grpc__Health__V1__HealthCheckRequest ask;
+    grpc__health__v1__health_check_request__init(&ask);
+    ask.service = (char *)(uintptr_t)service;
+    kept_ask(&world, &kept, "/grpc.health.v1.Health/Check", &ask);
+    if (status < 0) {
+        kept_failed(&kept, PD_CODE_NOT_FOUND, "unknown service");
+    } else {
+        const Grpc__Health__V1__HealthCheckResponse *told = (const void *)kept.messages[0];
+        assert_int_equal(told->status, status);
+    }
+    kept_free(&kept);
+}
+
+static void test_health(void **state)
+{
+    (void)state;
+    static atomic_bool is_stopping;
+    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
+    health_is("etcdserverpb.KV", -1);
+    world_close(&world);
+    struct pd_service_config config = pd_service_config_default();
+    config.is_stopping = &is_stopping;
+    world_open(&world, &config);
+    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
+    atomic_store(&is_stopping, true);
+    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
+}
+
+/* As etcd: of a revision that cannot be there is nothing, and that is no error. */
+static void test_hash_of_no_keys(void **state)
+{
+    (void)state;
+    struct kept kept;
+    Etcdserverpb__HashKVRequest ask = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+    ask.revision = -1;
+    kept_ask(&world, &kept, "/etcdserverpb.Maintenance/HashKV", &ask);
+    answer_about();
+    const Etcdserverpb__HashKVResponse *told = (const void *)kept.messages[0];
+    is_header(told->header, REVISION);
+    assert_int_equal(told->hash_revision, -1);
     kept_free(&kept);
 }
 
@@ -764,6 +833,8 @@ int main(void)
         CASE(test_downgrade),
         CASE(test_maintenance),
         CASE(test_hash_of_keys),
+        CASE(test_hash_of_no_keys),
+        CASE(test_health),
         CASE(test_a_call_takes_one_request),
         CASE(test_a_late_answer),
         CASE(test_output_has_a_bound),
