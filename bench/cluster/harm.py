@@ -78,6 +78,8 @@ def measure(options, top):
     quiet, burdened = [], []
     try:
         cluster.start_all()
+        for node in range(cluster.nodes):  # a node serves before its application runs
+            wait_for(lambda node=node: "pando_actors" in cluster.metrics(node), f"the guest of node {node}")
         cluster.burden("off")
         before, memory = cluster.elections(), max(cluster.memory_mib())
         seconds = max(10.0, SECONDS_MIN / options.rounds)

@@ -103,6 +103,8 @@ def is_undisturbed():
     return [elections(node) for node in NODES] == before
 
 
+for node in NODES:  # they serve before their application runs
+    eventually(lambda node=node: metrics(node).get("pando_actors") == "1", f"node {node} has no guest")
 assert max(int(metrics(node)["pando_actors_memory_max_bytes"]) for node in NODES) == budget_mib << 20
 quiet = [resident_mib(node) for node in NODES]
 held = [metrics(node)["pando_actors_memory_bytes"] for node in NODES]
