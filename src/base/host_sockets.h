@@ -8,8 +8,8 @@
  *            themselves (`is_polled`, `poll`), so that no thread wakes another for each event; else
  *            one thread listens for all. It does the work of TLS in any case. No other thread ever
  *            sees the buffers of a call. Names are looked up by a thread of their own.
- * Bounds     PD_SOCKETS_MAX sockets, and half of the descriptors that the process may have: the
- *            node's own files never lack one. An owner (any number: the environment) has three
+ * Bounds     PD_SOCKETS_MAX sockets, and their part of the descriptors that the process may have:
+ *            the node's own files never lack one. An owner (any number: the environment) has three
  *            quarters of them at most. PD_LOOKUPS_MAX names at once, PD_LOOKUPS_OF_OWNER_MAX of an
  *            owner.
  * Ownership  Who opened or accepted a socket closes it, after the last wait was cancelled. Any

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
@@ -21,6 +20,7 @@
 #include "cli/dialer.h"
 #include "cli/store_text.h"
 #include "host/cgroup.h"
+#include "host/descriptors.h"
 #include "host/key_file.h"
 #include "host/real.h"
 #include "host/resolve.h"
@@ -167,16 +167,27 @@ static uint64_t read_number(const char *path)
     return errno == 0 && end != text ? number : UINT64_MAX;
 }
 
+/* What a node that is started from here gets: the hard limit. */
+static void look_at_descriptors(struct doctor *doctor)
+{
+    struct pd_descriptors parts = pd_descriptors_of_process();
+    if (parts.limit < PD_DESCRIPTORS_MIN) {
+        tell(doctor, VERDICT_WRONG, "files",
+             "%" PRIu64 " may be open: a node needs %u and does not start; `ulimit -Hn 65536`, or "
+             "LimitNOFILE=",
+             parts.limit, PD_DESCRIPTORS_MIN);
+        return;
+    }
+    bool is_low = parts.limit < FILES_CAREFUL;
+    tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "files",
+         "%" PRIu64 " may be open: %u clients at once, %u sockets of guests%s", parts.limit,
+         parts.clients, parts.sockets,
+         is_low ? ", which is not many; `ulimit -n 65536`, or LimitNOFILE=" : "");
+}
+
 static void look_at_limits(struct doctor *doctor)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        bool is_low = files.rlim_cur < FILES_CAREFUL;
-        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "files", "%" PRIu64 " may be open%s",
-             (uint64_t)files.rlim_cur,
-             is_low ? ": with many clients that is not enough; `ulimit -n 65536`, or LimitNOFILE="
-                    : "");
-    }
+    look_at_descriptors(doctor);
     uint64_t buffer = read_number("/proc/sys/net/core/rmem_max");
     bool is_small = buffer < BUFFER_CAREFUL;
     if (buffer != UINT64_MAX) {

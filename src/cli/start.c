@@ -19,6 +19,7 @@
 #include "cli/slow_request.h"
 #include "cli/worker.h"
 #include "client/node_client.h"
+#include "host/descriptors.h"
 #include "host/real.h"
 #include "host/resolve.h"
 #include "node/gateway_thread.h"
@@ -248,6 +249,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     struct pd_server_socket_config config = pd_server_socket_config_default();
     config.server = server;
     config.path = path;
+    config.connections_max = pd_descriptors_of_process().tools;
     config.stops_by_signal = true;
     config.grace_ms =
         pd_settings_has_no_clients(settings) ? 0 : settings->stop_grace; /* nobody could see it */
@@ -299,6 +301,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
 
 static void configure(const struct pd_settings *settings, struct pd_server_config *config)
 {
+    config->store.open_files_max = pd_descriptors_of_process().store;
     config->disk_low_bytes = settings->disk_low;
     config->replica.slow_ns = settings->slow_request * MS_NS;
     if (settings->log_segment != 0) {
@@ -326,9 +329,11 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
             return pd_node_log_failed("%s", text);
         }
         code = serve(settings, config->host, server, ending, path);
-        again = atomic_load(&ending->has_failed) && pd_server_store_is_condemned(server);
+        bool is_condemned = pd_server_store_is_condemned(server);
+        again =
+            atomic_load(&ending->has_failed) && (is_condemned || pd_server_store_is_stuck(server));
         pd_server_close(server);
-        if (again) {
+        if (again && is_condemned) {
             pd_node_log(PD_LOG_WARNING, "starting anew without the damaged store");
         }
     }
@@ -370,6 +375,11 @@ static int start(const struct pd_settings *settings)
         return pd_node_log_failed("the path of the socket '%s' is longer than %u bytes: choose a "
                                   "shorter one with --socket",
                                   path, PD_FRAMES_PATH_MAX);
+    }
+    if (pd_descriptors_of_process().limit < PD_DESCRIPTORS_MIN) {
+        return pd_node_log_failed("a node needs %u file descriptors, and may open only %" PRIu64
+                                  ": raise the hard limit (`ulimit -Hn`, or LimitNOFILE=)",
+                                  PD_DESCRIPTORS_MIN, pd_descriptors_of_process().limit);
     }
     if (pd_real_host_create(1, 16, &real) != PD_OK) {
         return pd_node_log_failed("cannot start: no memory or threads");

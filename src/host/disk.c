@@ -38,6 +38,8 @@ static enum pd_status status_of(int error)
     switch (error) {
     case ENOSPC:
     case EDQUOT:
+    case EMFILE: /* nothing was done, and later there may be one */
+    case ENFILE:
         return PD_ERR_FULL;
     case ENOENT:
         return PD_ERR_UNKNOWN;

@@ -6,13 +6,13 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/host.h"
+#include "host/descriptors.h"
 #include "host/sockets_internal.h"
 
 #define EVENTS_MAX 64
@@ -489,24 +489,6 @@ void pd_real_sockets_set_max(struct pd_real_sockets *sockets, uint32_t sockets_m
 
 /* --- Begin and end ---------------------------------------------------------------------------- */
 
-/* Half of the descriptors that there may be; as many as the system lets this process have. */
-static uint32_t descriptors_for_guests(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return PD_SOCKETS_MAX;
-    }
-    if (limit.rlim_cur < limit.rlim_max) {
-        struct rlimit wanted = limit;
-        wanted.rlim_cur = limit.rlim_max < 2 * (rlim_t)PD_SOCKETS_MAX ? limit.rlim_max
-                                                                      : 2 * (rlim_t)PD_SOCKETS_MAX;
-        if (wanted.rlim_cur > limit.rlim_cur && setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
-            limit = wanted;
-        }
-    }
-    return limit.rlim_cur / 2 < PD_SOCKETS_MAX ? (uint32_t)(limit.rlim_cur / 2) : PD_SOCKETS_MAX;
-}
-
 enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **sockets_out)
 {
     struct pd_real_sockets *sockets = pd_alloc_zeroed(1, sizeof *sockets);
@@ -525,7 +507,7 @@ enum pd_status pd_real_sockets_create(bool is_inline, struct pd_real_sockets **s
     sockets->signal = -1;
     sockets->polled = -1;
     sockets->interruption = -1;
-    sockets->sockets_max = descriptors_for_guests();
+    sockets->sockets_max = pd_descriptors_of_process().sockets;
     (void)pthread_mutex_init(&sockets->lock, NULL);
     (void)pthread_mutex_init(&sockets->roots.lock, NULL);
     pd_list_init(&sockets->line);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/descriptors.h"
 #include "host/real.h"
 
 #define OUTPUT_MOST (UINT64_C(1) << 30)
@@ -106,6 +107,7 @@ static enum pd_status open_gateway(struct pd_gateway_thread *thread,
         return status;
     }
     gateway.service.output_bytes_max = output_bytes_max();
+    gateway.connections_max = pd_descriptors_of_process().clients;
     gateway.credentials = credentials;
     gateway.note = note;
     gateway.note_state = thread;

@@ -270,9 +270,17 @@ void pd_replica_unreachable(struct pd_replica *replica, pd_raft_node node)
     }
 }
 
+void pd_replica_lacks_descriptors(struct pd_replica *replica, bool lacks_descriptors)
+{
+    replica->lacks_descriptors = lacks_descriptors;
+}
+
 void pd_replica_disk_low(struct pd_replica *replica, bool is_low)
 {
-    if (is_low != replica->disk_is_low) {
+    if (is_low != replica->disk_is_low && is_low && replica->lacks_descriptors) {
+        pd_replica_note(replica, "no file descriptors are left: writes are refused until there are "
+                                 "some. Raise the limit (`ulimit -n`)");
+    } else if (is_low != replica->disk_is_low) {
         pd_replica_note(replica,
                         is_low ? "the log's disk is nearly full: writes are refused, deletes and "
                                  "compaction are not. Free space on it"

@@ -172,6 +172,8 @@ void pd_replica_timed_request(struct pd_replica *replica, struct pd_span request
 void pd_replica_client_gone(struct pd_replica *replica, uint64_t client);
 /* LOG_WRITE `ticket`, and all before it, is durable. */
 void pd_replica_log_durable(struct pd_replica *replica, uint64_t ticket);
+/* Before disk_low: what is missing is not space, but file descriptors. */
+void pd_replica_lacks_descriptors(struct pd_replica *replica, bool lacks_descriptors);
 /* The log's disk is nearly full (or has room again). */
 void pd_replica_disk_low(struct pd_replica *replica, bool is_low);
 /* The STORE_WRITE that is under way is visible. A failed one is the owner's: retry it, or stop and

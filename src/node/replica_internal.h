@@ -377,6 +377,7 @@ struct pd_replica {
     uint32_t expiries;
     bool is_serving;
     bool disk_is_low;
+    bool lacks_descriptors; /* it is not the disk that has no room */
     uint64_t handover_tick;
     struct pd_replica_lead lead; /* that a client asked to hand over */
     struct pd_replica_heard heard;

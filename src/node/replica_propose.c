@@ -338,8 +338,11 @@ void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t corr
     }
     if (replica->disk_is_low && !frees_space(&command)) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_DISK_LOW,
-                               "the leader's disk is nearly full: free space on it; deletes and "
-                               "compaction are still taken");
+                               replica->lacks_descriptors
+                                   ? "the leader has no file descriptors left: try again later, or "
+                                     "raise its limit (`ulimit -n`)"
+                                   : "the leader's disk is nearly full: free space on it; deletes "
+                                     "and compaction are still taken");
         return;
     }
     bool is_member = command.kind == PD_KV_MEMBER_PUT || command.kind == PD_KV_MEMBER_REMOVE;

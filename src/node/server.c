@@ -565,6 +565,11 @@ void pd_server_about(const struct pd_server *server, struct pd_server_about *abo
     *about_out = server->about;
 }
 
+bool pd_server_store_is_stuck(const struct pd_server *server)
+{
+    return atomic_load(&server->store_is_stuck);
+}
+
 bool pd_server_store_is_condemned(const struct pd_server *server)
 {
     return atomic_load(&server->store_is_condemned);

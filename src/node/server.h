@@ -168,6 +168,10 @@ void pd_server_about(const struct pd_server *server, struct pd_server_about *abo
  * rebuilds it, if the log is whole. */
 bool pd_server_store_is_condemned(const struct pd_server *server);
 
+/* After config.failed: the store found no file descriptor and does not recover while it is open. A
+ * server that is opened anew goes on with it. */
+bool pd_server_store_is_stuck(const struct pd_server *server);
+
 /* After config.failed: this node is no member of its cluster any more, and never will be again. */
 bool pd_server_was_removed(const struct pd_server *server);
 

@@ -313,12 +313,20 @@ static void judge_space(struct pd_server *server)
     bool is_low = atomic_load(&server->log.is_low) || atomic_load(&server->writer.is_full);
     if (is_low != server->disk_is_low && !server->has_failed) {
         server->disk_is_low = is_low;
+        pd_replica_lacks_descriptors(server->replica,
+                                     atomic_load(&server->log.lacks_descriptors) ||
+                                         atomic_load(&server->writer.lacks_descriptors));
         pd_replica_disk_low(server->replica, is_low);
     }
 }
 
 static void store_is_done(struct pd_server *server, struct pd_server_store_job *job)
 {
+    if (job->is_stuck) {
+        atomic_store(&server->store_is_stuck, true);
+        fail(server, "the store found no file descriptor, and cannot go on as it is: it is opened "
+                     "anew. The log holds everything");
+    }
     if (job->gave_up) {
         fail(server, NULL);
     }

@@ -90,6 +90,7 @@ struct pd_server_log {
     uint64_t ticket;
     struct pd_server_message durable;
     bool gave_up; /* told with `durable`: it is not; the server is closing on a full disk */
+    atomic_bool lacks_descriptors; /* why there is no room */
     atomic_uint_least64_t cut;
     atomic_bool stops;
     /* The log thread's. Told to the core, which answers by taking `space` up. */
@@ -126,6 +127,7 @@ struct pd_server_store_job {
     uint64_t index;
     uint64_t durable_index; /* told with the end of any job */
     bool gave_up;           /* told likewise: the server is closing on a full disk */
+    bool is_stuck;          /* told likewise: the store has to be opened anew */
     enum pd_status status;  /* of the members' file alone: a store that fails ends the process */
 };
 
@@ -139,6 +141,9 @@ struct pd_server_writer {
     struct pd_server_store_job reset;
     struct pd_server_store_job members;
     atomic_bool is_full;
+    atomic_bool lacks_descriptors; /* why */
+    uint32_t
+        refusals; /* of the store one after the other, for want of descriptors that are there */
     atomic_bool stops;
 };
 
@@ -324,6 +329,7 @@ struct pd_server {
     struct pd_server_lease lease;
     atomic_bool is_ready;
     atomic_bool store_is_condemned;
+    atomic_bool store_is_stuck;
     atomic_bool was_removed;
     struct pd_event ready;
 

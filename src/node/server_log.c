@@ -1,11 +1,13 @@
 /* The log thread: one batch at a time is written and synced; in between it looks after the space.
  */
 #include "base/assert.h"
+#include "host/descriptors.h"
 #include "node/server_internal.h"
 
 #define MS_NS UINT64_C(1000000)
 #define LOOK_NS (250 * MS_NS) /* between two looks at the free space */
 #define RETRY_NS (100 * MS_NS)
+#define PROBES 4u /* descriptors that a new segment may take */
 
 static uint64_t now(const struct pd_server *server)
 {
@@ -16,6 +18,8 @@ static uint64_t now(const struct pd_server *server)
 static void tell_space(struct pd_server *server)
 {
     struct pd_server_log *log = &server->log;
+    /* Before it is told that there is no room. */
+    atomic_store(&log->lacks_descriptors, log->is_full && !pd_descriptors_are_left(PROBES));
     bool is_low = log->is_full || log->space_is_low || pd_wal_is_low(log->wal);
     if (is_low == log->low_told) {
         return;

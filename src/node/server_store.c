@@ -4,11 +4,17 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/descriptors.h"
 #include "node/server_internal.h"
 #include "node/server_members.h"
 
 #define MS_NS UINT64_C(1000000)
 #define RETRY_NS (250 * MS_NS)
+#define READ_RETRY_NS (20 * MS_NS)
+/* Files that a job of the store may have to open: the log's and the tables that it brings about. */
+#define PROBES 8u
+/* Refusals, RETRY_NS apart, after which the store does not recover by itself. */
+#define REFUSALS_MAX 8u
 #define PAGE_BYTES_MIN ((size_t)4096)
 #define READS_TOGETHER 16u /* that one reader is given before another is woken */
 
@@ -50,8 +56,16 @@ static enum pd_status try_job(struct pd_server *server, struct pd_server_store_j
     if (!has_room(server)) {
         return PD_ERR_FULL;
     }
+    bool has_descriptors = pd_descriptors_are_left(PROBES);
+    atomic_store(&server->writer.lacks_descriptors, !has_descriptors);
+    if (!has_descriptors) { /* likewise: what fails by it in the background fails for good */
+        return PD_ERR_FULL;
+    }
     uint64_t begun_ns = pd_host_now_ns(server->host);
     enum pd_status status = run_job(server, job);
+    bool lacks_some = status == PD_ERR_FULL && pd_store_rocks_lacks_descriptors(server->store);
+    atomic_store(&server->writer.lacks_descriptors, lacks_some);
+    server->writer.refusals = lacks_some ? server->writer.refusals + 1 : 0;
     if (job->kind == PD_SERVER_JOB_WRITE) {
         pd_histogram_add(&server->gauges.store_write, pd_host_now_ns(server->host) - begun_ns);
     }
@@ -70,6 +84,10 @@ static void do_job(struct pd_server *server, struct pd_server_store_job *job)
         }
         if (atomic_load(&server->is_closed)) {
             job->gave_up = true;
+            return;
+        }
+        if (writer->refusals >= REFUSALS_MAX) {
+            job->is_stuck = true;
             return;
         }
         pd_server_sleep(server->host, &writer->queue, pd_host_now_ns(server->host) + RETRY_NS);
@@ -189,12 +207,25 @@ static enum pd_status fetch(struct pd_server_reader *reader, struct pd_server_re
     return status;
 }
 
+/* Without a descriptor for a file of the store: until there is one. Nothing is wrong with it. */
+static enum pd_status fetch_patiently(struct pd_server_reader *reader, struct pd_server_read *read)
+{
+    enum pd_status status = fetch(reader, read);
+    while (status == PD_ERR_FULL && !atomic_load(&reader->stops) &&
+           !atomic_load(&reader->server->is_closed)) {
+        pd_server_sleep(reader->server->host, &reader->queue,
+                        pd_host_now_ns(reader->server->host) + READ_RETRY_NS);
+        status = fetch(reader, read);
+    }
+    return status;
+}
+
 static void do_read(struct pd_server_reader *reader, struct pd_server_read *read)
 {
     switch (read->kind) {
     case PD_SERVER_JOB_FETCH:
     case PD_SERVER_JOB_SNAPSHOT_READ:
-        read->status = fetch(reader, read);
+        read->status = fetch_patiently(reader, read);
         return;
     case PD_SERVER_JOB_SNAPSHOT_OPEN:
         read->status = open_view(reader, read);

@@ -39,6 +39,8 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #define FOREIGN_END() ((void)0)
 #endif
 
+#define WITHOUT_DESCRIPTORS "Too many open files" /* EMFILE; and ENFILE: "... in system" */
+
 static const char index_key[1] = {0};
 
 /* Of a batch. */
@@ -64,6 +66,7 @@ struct rocks {
     char *path;
     uint64_t applied;       /* the writer's; others ask through __atomic */
     enum pd_status failure; /* of an apply; PD_OK: none */
+    bool lacks_descriptors; /* the writer's: so its last write or flush was refused */
 };
 
 struct pd_store_view {
@@ -88,7 +91,8 @@ static enum pd_status judge(char *error, char *text)
     if (strstr(error, "Corruption") != NULL || strstr(error, "No such file") != NULL ||
         strstr(error, "does not exist") != NULL || strstr(error, "checksum") != NULL) {
         status = PD_ERR_CORRUPT;
-    } else if (strstr(error, "No space") != NULL || strstr(error, "NoSpace") != NULL) {
+    } else if (strstr(error, WITHOUT_DESCRIPTORS) != NULL || strstr(error, "No space") != NULL ||
+               strstr(error, "NoSpace") != NULL) {
         status = PD_ERR_FULL;
     }
     if (text != NULL) {
@@ -96,6 +100,18 @@ static enum pd_status judge(char *error, char *text)
     }
     rocksdb_free(error);
     return status;
+}
+
+/* Of the writer's. */
+static enum pd_status judge_write(struct rocks *rocks, char *error)
+{
+    rocks->lacks_descriptors = error != NULL && strstr(error, WITHOUT_DESCRIPTORS) != NULL;
+    return judge(error, NULL);
+}
+
+bool pd_store_rocks_lacks_descriptors(const struct pd_store *store)
+{
+    return ((const struct rocks *)store)->lacks_descriptors;
 }
 
 /* RocksDB counts each comparison of keys for the thread, in a place that is found anew each time:
@@ -141,7 +157,7 @@ static enum pd_status write_batch(struct rocks *rocks)
     count_nothing();
     rocksdb_write(rocks->db, rocks->write, rocks->batch, &error);
     rocksdb_writebatch_clear(rocks->batch);
-    return judge(error, NULL);
+    return judge_write(rocks, error);
 }
 
 static int by_key(const void *left, const void *right)
@@ -230,7 +246,8 @@ static enum pd_status apply_op(struct pd_store *store, const struct pd_store_wri
     if (status == PD_OK) {
         __atomic_store_n(&rocks->applied, applied_index, __ATOMIC_RELEASE);
     }
-    /* Refused for want of space before anything of it was taken: the same may be tried again. */
+    /* Refused for want of space, or of descriptors, before anything of it was taken: the same may
+     * be tried again. */
     rocks->failure = status == PD_ERR_FULL ? PD_OK : status;
     return status;
 }
@@ -252,7 +269,7 @@ static enum pd_status flush_op(struct pd_store *store)
     struct rocks *rocks = rocks_of(store);
     char *error = NULL;
     rocksdb_flush(rocks->db, rocks->flush, &error);
-    return judge(error, NULL);
+    return judge_write(rocks, error);
 }
 
 static enum pd_status get_op(struct pd_store *store, struct pd_span key, uint8_t *value,
@@ -454,7 +471,9 @@ static enum pd_status reset_op(struct pd_store *store)
 {
     struct rocks *rocks = rocks_of(store);
     char *error = NULL;
-    rocksdb_close(rocks->db);
+    if (rocks->db != NULL) { /* the second time, when the first was refused */
+        rocksdb_close(rocks->db);
+    }
     rocks->db = NULL;
     rocksdb_destroy_db(rocks->options, rocks->path, &error);
     enum pd_status status = judge(error, NULL);

@@ -45,6 +45,10 @@ PD_NODISCARD enum pd_status pd_store_rocks_open(const char *path,
                                                 const struct pd_store_rocks_config *config,
                                                 char text[PD_STORE_ROCKS_TEXT_MAX],
                                                 struct pd_store **store_out);
+/* The writer's thread: its last apply or flush was PD_ERR_FULL because no file descriptor was left,
+ * in the process or the system. What RocksDB writes in the background may have failed by it for
+ * good: if it stays so while there are descriptors, close, reopen, go on from applied_index(). */
+bool pd_store_rocks_lacks_descriptors(const struct pd_store *store);
 /* Remove the store of a folder, damaged or not. Nobody may have it open. */
 PD_NODISCARD enum pd_status pd_store_rocks_destroy(const char *path,
                                                    char text[PD_STORE_ROCKS_TEXT_MAX]);

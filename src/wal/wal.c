@@ -226,7 +226,7 @@ static enum pd_status write_in_new_segment(struct pd_wal *wal, const struct pd_w
     pd_wal_spare_name(spare, &name);
     status = wal->disk->ops->open(wal->disk, name.text, &file, &file_size);
     if (status != PD_OK) {
-        return PD_ERR_IO;
+        return status == PD_ERR_FULL ? status : PD_ERR_IO; /* no descriptor is left for it */
     }
     status = wal->disk->ops->write(wal->disk, file, 0, wal->room, size);
     if (status != PD_OK) {

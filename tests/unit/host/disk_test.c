@@ -1,4 +1,5 @@
 /* The real disk, and the log on it. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -121,11 +123,37 @@ static void the_log_lives_on_it(void **state)
     assert_int_equal(found, 400);
 }
 
+/* As with a full disk: nothing was done, and later it may be. */
+static void without_descriptors_a_file_is_refused(void **state)
+{
+    (void)state;
+    struct pd_disk *disk = NULL;
+    struct pd_disk_file file;
+    uint64_t size = 0;
+    struct rlimit before;
+    assert_int_equal(pd_host_disk_open(folder, true, &disk), PD_OK);
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(first >= 0);
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)first, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum pd_status refused = disk->ops->create(disk, "new", &file);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(refused, PD_ERR_FULL);
+    assert_int_equal(disk->ops->open(disk, "new", &file, &size), PD_ERR_UNKNOWN);
+    assert_int_equal(disk->ops->create(disk, "new", &file), PD_OK);
+    disk->ops->close(disk, file);
+    disk->ops->close_disk(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files_do_what_the_header_says, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_log_lives_on_it, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(without_descriptors_a_file_is_refused, make_folder,
+                                        remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

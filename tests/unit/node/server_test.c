@@ -1,4 +1,6 @@
 /* A server with its real threads, files and clock: what opening finds, and requests. */
+#include <sys/resource.h>
+
 #include "node/server_world.h"
 
 /* -- Many answers, one wake-up ----------------------------------------------------------------- */
@@ -429,6 +431,43 @@ static void an_answer_does_not_wait_for_a_tick(void **state)
     assert_true(quick >= 10);
 }
 
+/* The process has none left: as with a full disk, and nothing ends. With some it takes writes
+ * again. */
+static void without_descriptors_it_refuses_and_then_goes_on(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct rlimit before;
+    struct pd_server *server = open_server();
+    open_caller(server, &caller);
+    put(&caller, "a", "1");
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(first >= 0);
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)first, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    while (outcome == PD_REPLICA_OK) { /* until the store has been given something */
+        outcome = try_put(&caller, "b", "1", 0);
+    }
+    assert_int_equal(outcome, PD_REPLICA_DISK_LOW);
+    assert_string_equal(get(&caller, "a"), "1");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (outcome == PD_REPLICA_DISK_LOW) {
+        outcome = try_put(&caller, "b", "2", 0);
+    }
+    assert_int_equal(outcome, PD_REPLICA_OK);
+    assert_string_equal(get(&caller, "b"), "2");
+    close_caller(&caller);
+    pd_server_close(server);
+    server = open_server();
+    open_caller(server, &caller);
+    assert_string_equal(get(&caller, "b"), "2");
+    close_caller(&caller);
+    pd_server_close(server);
+}
+
 /* -- Slow requests ----------------------------------------------------------------------------- */
 
 struct slow_log {
@@ -500,6 +539,7 @@ int main(void)
         TEST(clients_are_bounded_and_their_places_come_back),
         TEST(a_client_that_goes_hears_nothing_more),
         TEST(a_disk_that_is_low_refuses_what_takes_space),
+        TEST(without_descriptors_it_refuses_and_then_goes_on),
         TEST(an_answer_does_not_wait_for_a_tick),
         TEST(slow_requests_are_told_and_counted),
     };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -396,6 +397,62 @@ static void damage_is_told(void **state)
     }
 }
 
+/* Nothing more can be opened from here on: nothing is free below what is free first. */
+static struct rlimit take_descriptors(void)
+{
+    struct rlimit before;
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(first >= 0);
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)first, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return before;
+}
+
+static void without_descriptors_it_refuses_and_goes_on_when_opened_anew(void **state)
+{
+    (void)state;
+    static uint8_t value[4096];
+    uint8_t key[1] = {1};
+    struct pd_store_write write = {
+        .kind = PD_STORE_PUT, .key = {key, sizeof key}, .value = {value, sizeof value}};
+    struct pd_store *store = open_store(64u << 10);
+    assert_int_equal(store->ops->apply(store, &write, 1, 1), PD_OK);
+    assert_int_equal(store->ops->flush(store), PD_OK);
+    assert_false(pd_store_rocks_lacks_descriptors(store));
+    struct rlimit before = take_descriptors();
+    enum pd_status status = PD_OK;
+    uint64_t index = 1;
+    while (status == PD_OK && index < 10000) {
+        status = store->ops->apply(store, &write, 1, ++index);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, PD_ERR_FULL);
+    assert_true(pd_store_rocks_lacks_descriptors(store));
+    assert_int_equal(store->ops->applied_index(store), index - 1);
+    store->ops->close(store);
+    store = open_store(64u << 10);
+    uint64_t applied = store->ops->applied_index(store);
+    assert_true(applied >= 1 && applied < index);
+    assert_int_equal(store->ops->apply(store, &write, 1, applied + 1), PD_OK);
+    assert_int_equal(store->ops->flush(store), PD_OK);
+    store->ops->close(store);
+}
+
+static void a_store_that_finds_no_descriptor_is_not_damaged(void **state)
+{
+    (void)state;
+    struct pd_store *store = open_store(1u << 20);
+    store->ops->close(store);
+    struct pd_store_rocks_config config = pd_store_rocks_config_default();
+    struct rlimit before = take_descriptors();
+    enum pd_status status = pd_store_rocks_open(folder, &config, text, &store);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, PD_ERR_FULL);
+    assert_non_null(strstr(text, "Too many open files"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +463,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(scans_within_a_group_find_what_others_find, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_told, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(without_descriptors_it_refuses_and_goes_on_when_opened_anew,
+                                        make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_store_that_finds_no_descriptor_is_not_damaged,
+                                        make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
