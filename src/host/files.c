@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/descriptors.h"
 #include "host/files_posix.h"
 
 static struct pd_file *standard(struct pd_files *files, int stream)
@@ -30,23 +31,41 @@ static void retain(struct pd_files *files, struct pd_file *file)
     }
 }
 
+bool pd_files_reserve(struct pd_files *files)
+{
+    struct pd_posix_files *posix = pd_posix_files_of(files);
+    if (atomic_fetch_add(&posix->open_count, 1) < atomic_load(&posix->open_max)) {
+        return true;
+    }
+    pd_files_unreserve(files);
+    return false;
+}
+
+void pd_files_unreserve(struct pd_files *files)
+{
+    uint32_t before = atomic_fetch_sub(&pd_posix_files_of(files)->open_count, 1);
+    pd_assert(before > 0);
+}
+
 static void release(struct pd_files *files, struct pd_file *file)
 {
-    (void)files;
     struct pd_posix_file *posix = pd_posix_file_of(file);
     if (posix->is_borrowed ||
         atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     close(posix->fd);
+    pd_files_unreserve(files);
     pd_free(posix);
 }
 
-enum pd_file_error pd_files_wrap(int fd, enum pd_file_type type, struct pd_file **file_out)
+enum pd_file_error pd_files_wrap(struct pd_files *files, int fd, enum pd_file_type type,
+                                 struct pd_file **file_out)
 {
     struct pd_posix_file *posix = pd_alloc_zeroed(1, sizeof *posix);
     if (posix == NULL) {
         close(fd);
+        pd_files_unreserve(files);
         return PD_FILE_NOMEM;
     }
     atomic_init(&posix->base.refs, 1);
@@ -285,13 +304,12 @@ static enum pd_status open_failed(int os_errno, const char *host_path, char *why
     return status;
 }
 
-static enum pd_status directory_open(struct pd_files *files, const char *host_path,
-                                     struct pd_file **dir_out, char *why_out, size_t why_size)
+/* A descriptor of a directory in which the kernel confines paths; -1 and errno otherwise. */
+static int open_confined(const char *host_path)
 {
-    (void)files;
     int fd = open(host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return open_failed(errno, host_path, why_out, why_size);
+        return -1;
     }
     /* The probe: a sandbox that the kernel cannot hold must not be opened at all. A seccomp filter
      * that knows openat2 only by absence answers EPERM. */
@@ -299,10 +317,26 @@ static enum pd_status directory_open(struct pd_files *files, const char *host_pa
     if (probe < 0) {
         int os_errno = errno == EPERM ? ENOSYS : errno;
         close(fd);
-        return open_failed(os_errno, host_path, why_out, why_size);
+        errno = os_errno;
+        return -1;
     }
     close(probe);
-    if (pd_files_wrap(fd, PD_FILE_TYPE_DIRECTORY, dir_out) != PD_FILE_OK) {
+    return fd;
+}
+
+static enum pd_status directory_open(struct pd_files *files, const char *host_path,
+                                     struct pd_file **dir_out, char *why_out, size_t why_size)
+{
+    if (!pd_files_reserve(files)) {
+        return open_failed(EMFILE, host_path, why_out, why_size);
+    }
+    int fd = open_confined(host_path);
+    if (fd < 0) {
+        int os_errno = errno;
+        pd_files_unreserve(files);
+        return open_failed(os_errno, host_path, why_out, why_size);
+    }
+    if (pd_files_wrap(files, fd, PD_FILE_TYPE_DIRECTORY, dir_out) != PD_FILE_OK) {
         return PD_ERR_NO_MEMORY;
     }
     return PD_OK;
@@ -365,6 +399,8 @@ enum pd_status pd_files_create(struct pd_files **files_out)
         return PD_ERR_NO_MEMORY;
     }
     files->base.ops = &pd_files_posix_ops;
+    atomic_init(&files->open_count, 0);
+    atomic_init(&files->open_max, pd_descriptors_of_process().files);
     for (int stream = 0; stream < 3; stream++) {
         standard_init(&files->standard[stream], stream);
     }
@@ -392,6 +428,11 @@ enum pd_status pd_files_create_deterministic(struct pd_host *host, struct pd_fil
     files->ops = pd_files_virtual_ops(posix->virtual_state);
     *files_out = files;
     return PD_OK;
+}
+
+void pd_files_set_max(struct pd_files *files, uint32_t files_max)
+{
+    atomic_store(&pd_posix_files_of(files)->open_max, files_max);
 }
 
 void pd_files_destroy(struct pd_files *files)

@@ -170,18 +170,16 @@ static bool is_of_processes(int fd)
     return fstatfs(fd, &os) != 0 || os.f_type == PROC_SUPER_MAGIC;
 }
 
-enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir, const char *path,
-                                    uint32_t flags, struct pd_file **file_out)
+/* A descriptor and its type; -1 and *error_out otherwise. */
+static int open_beneath(struct pd_file *dir, const char *path, uint32_t flags,
+                        enum pd_file_type *type_out, enum pd_file_error *error_out)
 {
-    uint32_t create_directory = PD_FILE_OPEN_CREATE | PD_FILE_OPEN_DIRECTORY;
-    if ((flags & create_directory) == create_directory) {
-        return PD_FILE_INVAL; /* Linux before 6.3 would create a regular file */
-    }
     bool is_created = (flags & PD_FILE_OPEN_CREATE) != 0;
     int fd =
         pd_files_resolve(pd_posix_file_of(dir)->fd, path, open_flags(flags), is_created ? 0666 : 0);
     if (fd < 0) {
-        return resolve_error();
+        *error_out = resolve_error();
+        return -1;
     }
     struct stat os;
     enum pd_file_error error = fstat(fd, &os) != 0 ? pd_files_error(errno) : PD_FILE_OK;
@@ -190,9 +188,31 @@ enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir,
     }
     if (error != PD_FILE_OK) {
         close(fd);
+        *error_out = error;
+        return -1;
+    }
+    *type_out = pd_files_type(os.st_mode);
+    return fd;
+}
+
+enum pd_file_error pd_files_open_at(struct pd_files *files, struct pd_file *dir, const char *path,
+                                    uint32_t flags, struct pd_file **file_out)
+{
+    uint32_t create_directory = PD_FILE_OPEN_CREATE | PD_FILE_OPEN_DIRECTORY;
+    if ((flags & create_directory) == create_directory) {
+        return PD_FILE_INVAL; /* Linux before 6.3 would create a regular file */
+    }
+    if (!pd_files_reserve(files)) {
+        return PD_FILE_NFILE;
+    }
+    enum pd_file_type type = PD_FILE_TYPE_UNKNOWN;
+    enum pd_file_error error = PD_FILE_OK;
+    int fd = open_beneath(dir, path, flags, &type, &error);
+    if (fd < 0) {
+        pd_files_unreserve(files);
         return error;
     }
-    error = pd_files_wrap(fd, pd_files_type(os.st_mode), file_out);
+    error = pd_files_wrap(files, fd, type, file_out);
     if (error == PD_FILE_OK && (flags & PD_FILE_OPEN_APPEND) != 0) {
         error = files->ops->set_append(files, *file_out, true);
     }

@@ -19,6 +19,8 @@ struct pd_files_virtual; /* files_virtual.c */
 struct pd_posix_files {
     struct pd_files base;
     struct pd_posix_file standard[3];
+    atomic_uint_least32_t open_count; /* descriptors that are files, or about to be */
+    atomic_uint_least32_t open_max;
     struct pd_files_virtual *virtual_state; /* NULL unless deterministic */
 };
 
@@ -41,8 +43,15 @@ enum pd_file_type pd_files_type(unsigned mode);
 /* Fill a stat from `fd` itself (an O_PATH descriptor will do). */
 enum pd_file_error pd_files_stat_fd(int fd, struct pd_file_stat *stat_out);
 
-/* Wrap a descriptor, which the file owns from here on; it is closed when there is no memory. */
-enum pd_file_error pd_files_wrap(int fd, enum pd_file_type type, struct pd_file **file_out);
+/* Take a place for a descriptor before it is opened. False: all are taken. It goes with the file
+ * that pd_files_wrap makes, or back by pd_files_unreserve. */
+bool pd_files_reserve(struct pd_files *files);
+void pd_files_unreserve(struct pd_files *files);
+
+/* Wrap a descriptor that has a place, both of which the file owns from here on; when there is no
+ * memory it is closed, and the place given back. */
+enum pd_file_error pd_files_wrap(struct pd_files *files, int fd, enum pd_file_type type,
+                                 struct pd_file **file_out);
 
 /* utimensat's pair. */
 void pd_files_times(const struct pd_file_times *times, struct timespec pair_out[2]);

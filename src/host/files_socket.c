@@ -75,7 +75,6 @@ enum pd_status pd_files_listen(struct pd_files *files, const char *address,
                                struct pd_file **listener_out, uint16_t *port_out, char *why_out,
                                size_t why_size)
 {
-    (void)files;
     char host[HOST_SIZE_MAX];
     const char *port = NULL;
     if (!split(address, host, &port)) {
@@ -91,15 +90,19 @@ enum pd_status pd_files_listen(struct pd_files *files, const char *address,
         snprintf(why_out, why_size, "there is no such address (%s)", gai_strerror(error));
         return PD_ERR_UNKNOWN;
     }
-    int fd = listen_at(first);
-    int os_errno = errno;
+    bool has_place = pd_files_reserve(files);
+    int fd = has_place ? listen_at(first) : -1;
+    int os_errno = has_place ? errno : EMFILE;
     freeaddrinfo(first);
+    if (fd < 0 && has_place) {
+        pd_files_unreserve(files);
+    }
     if (fd < 0) {
         snprintf(why_out, why_size, "it cannot be listened at (%s)", strerrordesc_np(os_errno));
         return os_errno == EACCES || os_errno == EPERM ? PD_ERR_DENIED : PD_ERR_IO;
     }
     *port_out = port_of(fd);
-    return pd_files_wrap(fd, PD_FILE_TYPE_SOCKET_STREAM, listener_out) == PD_FILE_OK
+    return pd_files_wrap(files, fd, PD_FILE_TYPE_SOCKET_STREAM, listener_out) == PD_FILE_OK
                ? PD_OK
                : PD_ERR_NO_MEMORY;
 }
@@ -113,25 +116,40 @@ static bool is_of_connection(int os_errno)
            os_errno == EHOSTUNREACH || os_errno == ENETUNREACH || os_errno == ENOPROTOOPT;
 }
 
+/* A descriptor of the next one; -1 and *error_out otherwise. */
+static int accept_next(int listener_fd, bool is_nonblocking, struct pd_file_cancel *cancel,
+                       enum pd_file_error *error_out)
+{
+    for (;;) {
+        *error_out = pd_files_wait(listener_fd, POLLIN, is_nonblocking, cancel);
+        if (*error_out != PD_FILE_OK) {
+            return -1;
+        }
+        int fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            return fd;
+        }
+        if (!is_of_connection(errno)) {
+            *error_out = pd_files_error(errno);
+            return -1;
+        }
+    }
+}
+
 enum pd_file_error pd_files_accept(struct pd_files *files, struct pd_file *listener,
                                    bool is_nonblocking, struct pd_file_cancel *cancel,
                                    struct pd_file **connection_out)
 {
-    (void)files;
-    int listener_fd = pd_posix_file_of(listener)->fd;
-    for (;;) {
-        enum pd_file_error error = pd_files_wait(listener_fd, POLLIN, is_nonblocking, cancel);
-        if (error != PD_FILE_OK) {
-            return error;
-        }
-        int fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            return pd_files_wrap(fd, PD_FILE_TYPE_SOCKET_STREAM, connection_out);
-        }
-        if (!is_of_connection(errno)) {
-            return pd_files_error(errno);
-        }
+    enum pd_file_error error = PD_FILE_OK;
+    if (!pd_files_reserve(files)) {
+        return PD_FILE_NFILE;
     }
+    int fd = accept_next(pd_posix_file_of(listener)->fd, is_nonblocking, cancel, &error);
+    if (fd < 0) {
+        pd_files_unreserve(files);
+        return error;
+    }
+    return pd_files_wrap(files, fd, PD_FILE_TYPE_SOCKET_STREAM, connection_out);
 }
 
 enum pd_file_error pd_files_shutdown(struct pd_files *files, struct pd_file *connection,

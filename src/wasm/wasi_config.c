@@ -354,7 +354,9 @@ enum pd_status pd_wasi_config_inherit_directory(struct pd_wasi_config *config,
     if (error != PD_FILE_OK) {
         preopen.dir = NULL;
         status = error == PD_FILE_PERM ? PD_ERR_DENIED : PD_ERR_UNKNOWN;
-        if (why_out != NULL) {
+        if (why_out != NULL && (error == PD_FILE_NFILE || error == PD_FILE_MFILE)) {
+            snprintf(why_out, why_size, "no file descriptors left for the directory '%s'", text);
+        } else if (why_out != NULL) {
             snprintf(why_out, why_size, "the directory '%s' cannot be opened (errno %d)", text,
                      (int)error);
         }

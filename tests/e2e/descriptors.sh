@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Few file descriptors: a flood of clients takes its part of them and no more. The node lives, says how many it refused,
-# and takes every write; with too few to begin with it does not start, in words.
+# Few file descriptors: floods of clients, and of files that a guest opens, take their parts of them and no more. The node
+# lives, says how many it refused, and takes every write; with too few to begin with it does not start, in words.
 # shellcheck source=tests/e2e/lib.sh
 set -euo pipefail
 source "$PANDO_SOURCE_DIR/tests/e2e/lib.sh"
 limit=256
 data=$work/data
+mkdir "$work/files"
 pando=$PANDO
 ulimit -Sn "$(ulimit -Hn)" # of those who flood
 
@@ -18,10 +19,11 @@ few 100 runs 1 start --data "$data" --listen-client off
 said "a node needs 192 file descriptors, and may open only 100"
 [ ! -e "$data" ] || fail "a node that does not start has made its folder"
 
-few "$limit" start_pando start --data "$data" --listen-client 127.0.0.1:0 --log-segment 16MiB --store-lag 100
+few "$limit" start_pando start --data "$data" --listen-client 127.0.0.1:0 --log-segment 16MiB --store-lag 100 \
+    --dir "$work/files::/" --app "$guests/holds_files.wasm"
 wait_for_text "try "
 url=$(sed -n 's/^  etcd *//p' "$out")
-eventually curl -fsS -m 60 -o /dev/null "$url/health"
+wait_for_text "no more files"
 
 # More connections to either port than there are descriptors, held while 24 MB are written over one that was there
 # before: that is a new file of the log, and several of the store.

@@ -119,6 +119,45 @@ static void out_of_memory_leaves_nothing_open(void **state)
     pd_files_destroy(NULL);
 }
 
+static void open_files_have_a_bound(void **state)
+{
+    bool is_deterministic = *state != NULL;
+    struct fixture f;
+    open_fixture(&f, is_deterministic);
+    const struct pd_files_ops *ops = f.files->ops;
+    const uint32_t flags = PD_FILE_OPEN_CREATE | PD_FILE_OPEN_READ | PD_FILE_OPEN_WRITE;
+    struct pd_file *open[3] = {NULL};
+    struct pd_file *more = NULL;
+    struct pd_file_stat stat;
+    char why[256] = "";
+    uint16_t port = 0;
+    pd_files_set_max(f.files, 4); /* with the directory of the test */
+    assert_int_equal(ops->open_at(f.files, f.dir, "missing", PD_FILE_OPEN_READ, &more),
+                     PD_FILE_NOENT);
+    for (int i = 0; i < 3; i++) { /* what failed took no place */
+        assert_int_equal(ops->open_at(f.files, f.dir, "a", flags, &open[i]), PD_FILE_OK);
+    }
+    assert_int_equal(ops->open_at(f.files, f.dir, "b", flags, &more), PD_FILE_NFILE);
+    assert_int_equal(ops->stat_at(f.files, f.dir, "b", true, &stat), PD_FILE_NOENT);
+    assert_int_equal(ops->directory_open(f.files, "/tmp", &more, why, sizeof why), PD_ERR_IO);
+    assert_non_null(strstr(why, "Too many open files"));
+    assert_int_equal(ops->listen(f.files, "127.0.0.1:0", &more, &port, why, sizeof why), PD_ERR_IO);
+    assert_non_null(strstr(why, "Too many open files"));
+
+    ops->retain(f.files, open[0]); /* a second reference is no second file */
+    ops->release(f.files, open[0]);
+    assert_int_equal(ops->open_at(f.files, f.dir, "b", flags, &more), PD_FILE_NFILE);
+    ops->release(f.files, open[0]);
+    pd_alloc_fail_nth(1);
+    assert_int_equal(ops->open_at(f.files, f.dir, "a", flags, &more), PD_FILE_NOMEM);
+    assert_int_equal(ops->open_at(f.files, f.dir, "a", flags, &open[0]), PD_FILE_OK);
+    for (int i = 0; i < 3; i++) {
+        ops->release(f.files, open[i]);
+    }
+    assert_int_equal(ops->unlink_at(f.files, f.dir, "a"), PD_FILE_OK);
+    close_fixture(&f);
+}
+
 static void strange_files_have_types(void **state)
 {
     (void)state;
@@ -285,11 +324,15 @@ static void a_wait_is_ended_by_its_cancel(void **state)
     close_fixture(&f);
 }
 
+static bool deterministic = true;
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kernel_that_cannot_confine_gets_no_directory),
         cmocka_unit_test(out_of_memory_leaves_nothing_open),
+        cmocka_unit_test(open_files_have_a_bound),
+        cmocka_unit_test_prestate(open_files_have_a_bound, &deterministic),
         cmocka_unit_test(strange_files_have_types),
         cmocka_unit_test(standard_streams_are_borrowed),
         cmocka_unit_test(deterministic_streams_are_always_ready),
