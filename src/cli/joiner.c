@@ -230,6 +230,10 @@ static int ask_members(struct join *join, struct pd_net *net, struct pd_join_ans
                 why = "its answer cannot be read: is it of another version?";
             }
             if (why == NULL && answer_out->outcome == PD_JOIN_TAKEN) {
+                if (answer_out->text.size > 0) {
+                    (void)fprintf(stderr, "pando: %.*s\n", (int)answer_out->text.size,
+                                  (const char *)answer_out->text.bytes);
+                }
                 return PD_EXIT_CODE_OK;
             }
             if (why == NULL && answer_out->outcome == PD_JOIN_REFUSED &&

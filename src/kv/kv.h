@@ -295,6 +295,8 @@ enum pd_kv_member_standing pd_kv_member_find(const struct pd_kv *kv, uint64_t no
                                              struct pd_kv_member *member_out);
 /* The live member with the least id beyond `after`; false: there is none. */
 bool pd_kv_member_next(const struct pd_kv *kv, uint64_t after, struct pd_kv_member *member_out);
+/* A live member of that name other than `but`; 0: there is none, or the name is empty. */
+uint64_t pd_kv_member_named(const struct pd_kv *kv, struct pd_span name, uint64_t but);
 /* The removed node with the least id beyond `after`, of those that are remembered; 0: there is
  * none. */
 uint64_t pd_kv_member_next_removed(const struct pd_kv *kv, uint64_t after);

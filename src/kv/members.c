@@ -331,6 +331,18 @@ bool pd_kv_member_next(const struct pd_kv *kv, uint64_t after, struct pd_kv_memb
            pd_kv_member_find(kv, members->rows[at].node, member_out) == PD_KV_MEMBER_LIVE;
 }
 
+uint64_t pd_kv_member_named(const struct pd_kv *kv, struct pd_span name, uint64_t but)
+{
+    struct pd_kv_member member = {0};
+    while (name.size > 0 && pd_kv_member_next(kv, member.node, &member)) {
+        if (member.node != but && member.name.size == name.size &&
+            memcmp(member.name.bytes, name.bytes, name.size) == 0) {
+            return member.node;
+        }
+    }
+    return 0;
+}
+
 uint64_t pd_kv_member_next_removed(const struct pd_kv *kv, uint64_t after)
 {
     const struct pd_kv_members *members = &kv->members;

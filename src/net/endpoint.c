@@ -426,6 +426,17 @@ bool pd_net_endpoint_link_key(const struct pd_net_endpoint *endpoint, uint64_t l
     return true;
 }
 
+bool pd_net_endpoint_link_address(const struct pd_net_endpoint *endpoint, uint64_t link,
+                                  struct pd_transport_address *address_out)
+{
+    const struct pd_net_connection *connection = find_link(endpoint, link);
+    if (connection == NULL || !connection->is_confirmed) {
+        return false;
+    }
+    *address_out = connection->remote;
+    return true;
+}
+
 enum pd_status pd_net_endpoint_call(struct pd_net_endpoint *endpoint, uint64_t link,
                                     uint64_t correlation, struct pd_net_buffer *buffer)
 {

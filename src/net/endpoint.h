@@ -181,6 +181,10 @@ PD_NODISCARD enum pd_status pd_net_endpoint_dial(struct pd_net_endpoint *endpoin
 /* Whose key the other side has proven. False: there is no such link, or not yet. */
 bool pd_net_endpoint_link_key(const struct pd_net_endpoint *endpoint, uint64_t link,
                               uint8_t key_out[PD_NET_KEY_SIZE]);
+/* From which address the other side speaks: proven when the link came up, and the last one since.
+ * False: as link_key. */
+bool pd_net_endpoint_link_address(const struct pd_net_endpoint *endpoint, uint64_t link,
+                                  struct pd_transport_address *address_out);
 /* A request, as its buffer has it; `correlation` is new on this link. ENDED follows, or LINK_CLOSED
  * for all. May be called before LINK_OPENED. Beyond the peer's requests_max it waits here.
  * PD_ERR_CLOSED: there is no such link. PD_ERR_EXISTS: the correlation is in use. PD_ERR_FULL:

@@ -906,6 +906,12 @@ bool pd_net_link_key(struct pd_net *net, uint64_t link, uint8_t key_out[PD_NET_K
     return pd_net_endpoint_link_key(net->endpoint, link, key_out);
 }
 
+bool pd_net_link_address(struct pd_net *net, uint64_t link,
+                         struct pd_transport_address *address_out)
+{
+    return pd_net_endpoint_link_address(net->endpoint, link, address_out);
+}
+
 enum pd_status pd_net_hang_up(struct pd_net *net, uint64_t link)
 {
     return post_word(net, POST_HANG_UP, link, 0);

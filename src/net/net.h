@@ -73,6 +73,9 @@ PD_NODISCARD enum pd_status pd_net_dial(struct pd_net *net, uint32_t service,
                                         uint64_t *link_out);
 /* In a handler: whose key the other side of a link has proven. False: the link is gone. */
 bool pd_net_link_key(struct pd_net *net, uint64_t link, uint8_t key_out[PD_NET_KEY_SIZE]);
+/* In a handler: from which address the other side of a link speaks. False: the link is gone. */
+bool pd_net_link_address(struct pd_net *net, uint64_t link,
+                         struct pd_transport_address *address_out);
 /* Ask; may be called before `opened`. `ended` or `closed` follows, also if the link is gone
  * already. `correlation` is not in use on this link. On an error nothing was done: PD_ERR_FULL,
  * PD_ERR_RANGE (request_bytes_max), PD_ERR_NO_MEMORY. */

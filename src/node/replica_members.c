@@ -359,6 +359,19 @@ void pd_replica_member(struct pd_replica *replica, uint64_t client, uint64_t cor
 
 /* -- The directory ----------------------------------------------------------------------------- */
 
+/* Whoever says a name means one member. Only the leader looks, which is enough: it has applied all
+ * that former leaders committed, and one change is under way at a time. A member that shares its
+ * name since before leaders looked keeps it. */
+static bool takes_name(const struct pd_replica *replica, const struct pd_kv_member *wanted)
+{
+    struct pd_kv_member before;
+    bool has_it = pd_kv_member_find(replica->kv, wanted->node, &before) == PD_KV_MEMBER_LIVE &&
+                  before.name.size == wanted->name.size &&
+                  (wanted->name.size == 0 ||
+                   memcmp(before.name.bytes, wanted->name.bytes, wanted->name.size) == 0);
+    return !has_it && pd_kv_member_named(replica->kv, wanted->name, wanted->node) != 0;
+}
+
 const char *pd_replica_directory_objection(const struct pd_replica *replica,
                                            const struct pd_kv_command *command,
                                            enum pd_replica_outcome *outcome_out)
@@ -376,7 +389,27 @@ const char *pd_replica_directory_objection(const struct pd_replica *replica,
     }
     bool is_good = pd_kv_member_decode(command->bytes, &member) == PD_OK &&
                    pd_members_node_of(member.key) == member.node;
-    return is_good ? NULL : "that key is another node's";
+    if (!is_good) {
+        return "that key is another node's";
+    }
+    return takes_name(replica, &member) ? "another member has that name: choose another one" : NULL;
+}
+
+/* What the directory is to say of a first member: of two with one name the second has none. */
+static struct pd_span first_row(const struct pd_replica *replica,
+                                const struct pd_replica_first_member *first,
+                                uint8_t room[PD_KV_MEMBER_BYTES_MAX])
+{
+    struct pd_kv_member member = {.node = first->node};
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = PD_KV_MEMBER_BYTES_MAX};
+    enum pd_status status = pd_kv_member_decode(first->bytes, &member);
+    if (status != PD_OK || pd_kv_member_named(replica->kv, member.name, first->node) == 0) {
+        return first->bytes;
+    }
+    member.name = (struct pd_span){NULL, 0};
+    pd_kv_member_encode(&writer, &member);
+    pd_assert(!writer.is_full); /* it is shorter than what was decoded */
+    return (struct pd_span){room, writer.size};
 }
 
 /* One at a time; asked for again when it was lost with the lead. */
@@ -396,8 +429,10 @@ static void fill_directory(struct pd_replica *replica)
             replica->conf_index > replica->apply_raft) {
             return;
         }
-        const struct pd_kv_command command = {
-            .kind = PD_KV_MEMBER_PUT, .id = (int64_t)first->node, .bytes = first->bytes};
+        uint8_t room[PD_KV_MEMBER_BYTES_MAX];
+        const struct pd_kv_command command = {.kind = PD_KV_MEMBER_PUT,
+                                              .id = (int64_t)first->node,
+                                              .bytes = first_row(replica, first, room)};
         struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_OWN};
         enum pd_status status = pd_replica_propose_member(replica, &command, &proposal);
         (void)status; /* else with the next tick */

@@ -218,6 +218,7 @@ struct pd_server_peers {
     struct pd_kv_member own; /* as the directory is to say; its texts are in own_texts */
     char *own_texts;
     uint64_t own_asked_ns;
+    bool is_name_told; /* that it is another member's */
     struct pd_server_sighting sightings[PD_SERVER_SIGHTINGS_MAX];
     uint64_t sightings_next_ns; /* nobody looks before */
     uint64_t table_names;       /* what the names were when the transport's table was made */

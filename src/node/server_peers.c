@@ -475,6 +475,32 @@ static void tell_program(struct pd_server *server, const struct pd_kv_member *to
     }
 }
 
+/* The name stays what it was while another member has the one that this node was given. */
+static void choose_name(struct pd_server *server, const struct pd_kv_member *told,
+                        struct pd_kv_member *wanted)
+{
+    struct pd_server_peers *peers = &server->peers;
+    bool is_another = wanted->name.size > 0 && !same_texts(&wanted->name, 1, &told->name, 1);
+    uint64_t other =
+        is_another ? pd_kv_member_named(pd_replica_kv(server->replica), wanted->name, wanted->node)
+                   : 0;
+    if (other != 0 && !peers->is_name_told) {
+        char text[PD_SERVER_TEXT_MAX];
+        struct pd_span stays = told->name.size > 0 ? told->name : span_of("without a name");
+        pd_server_say(text,
+                      "the name '%.*s' is another member's (%016" PRIx64
+                      "): this node stays %.*s. Choose another one with --name, or remove that "
+                      "member if it is gone for ever (`pando cluster remove %016" PRIx64 "`)",
+                      (int)wanted->name.size, (const char *)wanted->name.bytes, other,
+                      (int)stays.size, (const char *)stays.bytes, other);
+        pd_server_note(server, text);
+        peers->is_name_told = true;
+    }
+    if (wanted->name.size == 0 || other != 0) {
+        wanted->name = told->name;
+    }
+}
+
 /* A member that listens elsewhere now, or has another name, says so. */
 static void put_own_right(struct pd_server *server)
 {
@@ -492,9 +518,7 @@ static void put_own_right(struct pd_server *server)
     }
     struct pd_kv_member wanted = peers->own;
     wanted.role = told.role;
-    if (wanted.name.size == 0) {
-        wanted.name = told.name;
-    }
+    choose_name(server, &told, &wanted);
     if (wanted.client_count == 0) {
         wanted.client_count = told.client_count;
         memcpy(wanted.clients, told.clients, sizeof wanted.clients);

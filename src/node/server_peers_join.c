@@ -8,8 +8,10 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "host/names.h"
 #include "kv/codec.h"
 #include "kv/version.h"
+#include "net/address.h"
 #include "node/members.h"
 #include "node/replica_about.h"
 
@@ -20,9 +22,12 @@
 #define TEXT_MAX 512u
 
 /*   IDLE -> SIGNER -> DIRECTORY -> LEARNER -> LIST -> answered, IDLE
- *           is the ticket's signer a member?             what the members are now */
+ *           |  ^ is the ticket's signer a member?        what the members are now
+ *           v  |
+ *         REPLACE: whose name and address it has leaves first */
 enum step {
     STEP_SIGNER = 0,
+    STEP_REPLACE,
     STEP_DIRECTORY,
     STEP_LEARNER,
     STEP_LIST
@@ -30,6 +35,7 @@ enum step {
 
 struct pd_join {
     struct pd_host *host;
+    struct pd_names *names;       /* of members' addresses */
     _Atomic(struct pd_net *) net; /* NULL: not yet */
     atomic_bool is_open;
     atomic_uint inside; /* the net's thread looks at it */
@@ -50,7 +56,9 @@ struct pd_join {
     enum pd_kv_member_role role;
     uint8_t member[PD_KV_MEMBER_BYTES_MAX];
     size_t member_size;
-    char refusal[TEXT_MAX]; /* why it was not added as a learner; empty: it was */
+    struct pd_transport_address from; /* where it speaks from */
+    uint64_t replaced;                /* the member that it takes the place of; 0: of none */
+    char refusal[TEXT_MAX];           /* why it was not added as a learner; empty: it was */
 };
 
 /* -- Bytes ------------------------------------------------------------------------------------- */
@@ -138,6 +146,9 @@ static void ask(struct pd_join *join, enum step step)
                                                      .id = (int64_t)join->node,
                                                      .bytes = {join->member, join->member_size}});
         pd_assert(!writer.is_full);
+    } else if (step == STEP_REPLACE) {
+        head.kind = PD_REPLICA_REQUEST_LEAVE;
+        head.number = join->replaced;
     } else if (step == STEP_LEARNER) {
         head.kind = PD_REPLICA_REQUEST_ADD_LEARNER;
         head.number = join->node;
@@ -198,11 +209,75 @@ static void directory_answered(struct pd_join *join, struct pd_span body)
     }
 }
 
+/* -- One of its name --------------------------------------------------------------------------- */
+
+static struct pd_kv_member own_row(const struct pd_join *join)
+{
+    struct pd_kv_member member = {.node = join->node};
+    enum pd_status status =
+        pd_kv_member_decode(pd_kv_span(join->member, join->member_size), &member);
+    pd_assert(status == PD_OK); /* it was encoded here */
+    return member;
+}
+
+static bool find_namesake(const struct pd_join *join, struct pd_span members,
+                          struct pd_members_item *item_out)
+{
+    struct pd_kv_reader reader;
+    struct pd_span name = own_row(join).name;
+    pd_kv_reader_init(&reader, members);
+    while (name.size > 0 && pd_members_next(&reader, item_out)) {
+        if (item_out->is_listed && item_out->member.node != join->node &&
+            item_out->member.name.size == name.size &&
+            memcmp(item_out->member.name.bytes, name.bytes, name.size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who speaks from the very address and port where the others found a member last has that one's
+ * place: two processes cannot have it. The last one is where it is: those before it are older. */
+static bool has_place_of(const struct pd_join *join, const struct pd_kv_member *member)
+{
+    char text[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    struct pd_transport_address address;
+    if (member->peer_count == 0) {
+        return false;
+    }
+    const struct pd_span *last = &member->peers[member->peer_count - 1];
+    (void)snprintf(text, sizeof text, "%.*s", (int)last->size, (const char *)last->bytes);
+    return (pd_net_address_parse(text, &address) == PD_OK ||
+            (join->names != NULL && pd_names_find(join->names, text, &address))) &&
+           pd_net_address_is_equal(&address, &join->from);
+}
+
+/* A node whose folder was emptied comes back as a new one, under the name and at the address of the
+ * old one, which nobody is any more: that one goes. Anybody else chooses another name. */
+static void judge_namesake(struct pd_join *join, const struct pd_kv_member *namesake,
+                           uint32_t version)
+{
+    if (version >= PD_REPLICA_LEAVE_VERSION && join->role != PD_KV_MEMBER_WORKER &&
+        namesake->role != PD_KV_MEMBER_WORKER && has_place_of(join, namesake)) {
+        join->replaced = namesake->node;
+        ask(join, STEP_REPLACE);
+        return;
+    }
+    (void)snprintf(join->refusal, sizeof join->refusal,
+                   "another member is called '%.*s' (%016" PRIx64
+                   "): choose another name with --name, or, if that one is gone for ever, remove "
+                   "it first (`pando cluster remove %016" PRIx64 "`)",
+                   (int)namesake->name.size, (const char *)namesake->name.bytes, namesake->node,
+                   namesake->node);
+    end(join, PD_JOIN_REFUSED, join->refusal, pd_kv_span(NULL, 0));
+}
+
 static void signer_answered(struct pd_join *join, struct pd_span body)
 {
     const struct pd_span none = pd_kv_span(NULL, 0);
     struct pd_replica_about about;
     struct pd_kv_reader reader;
+    struct pd_members_item namesake;
     pd_kv_reader_init(&reader, body);
     pd_replica_about_get(&reader, &about);
     struct pd_span members = pd_kv_span(body.bytes + reader.at, body.size - reader.at);
@@ -219,12 +294,23 @@ static void signer_answered(struct pd_join *join, struct pd_span body)
             "folder back; or remove the node (`pando cluster remove`), empty the folder, its "
             "key too, and join as a new one",
             none);
-    } else if (pd_members_may_sign(members, join->signer)) {
-        ask(join, STEP_DIRECTORY);
-    } else {
+    } else if (!pd_members_may_sign(members, join->signer)) {
         end(join, PD_JOIN_REFUSED,
             "who signed the ticket is no member any more: ask for another one", none);
+    } else if (find_namesake(join, members, &namesake)) {
+        judge_namesake(join, &namesake.member, about.version);
+    } else {
+        ask(join, STEP_DIRECTORY);
     }
+}
+
+/* For good, as the leader says: with why. */
+static void refuse(struct pd_join *join, const char *doing, struct pd_span why)
+{
+    int size = why.size < TEXT_MAX ? (int)why.size : (int)TEXT_MAX;
+    (void)snprintf(join->refusal, sizeof join->refusal, "%s%.*s", doing, size,
+                   (const char *)why.bytes);
+    end(join, PD_JOIN_REFUSED, join->refusal, pd_kv_span(NULL, 0));
 }
 
 static void step(struct pd_join *join, const struct pd_replica_answer_head *answer)
@@ -240,13 +326,18 @@ static void step(struct pd_join *join, const struct pd_replica_answer_head *answ
     case STEP_SIGNER:
         signer_answered(join, answer->body);
         return;
+    case STEP_REPLACE:
+        if (is_done) {
+            ask(join, STEP_SIGNER); /* there may be one more of the name */
+        } else {
+            refuse(join, "the member whose name and address this is does not go: ", answer->body);
+        }
+        return;
     case STEP_DIRECTORY:
         if (is_done) {
             directory_answered(join, answer->body);
         } else {
-            (void)snprintf(join->refusal, sizeof join->refusal, "%.*s", size,
-                           (const char *)answer->body.bytes);
-            end(join, PD_JOIN_REFUSED, join->refusal, none);
+            refuse(join, "", answer->body);
         }
         return;
     case STEP_LEARNER:
@@ -256,7 +347,14 @@ static void step(struct pd_join *join, const struct pd_replica_answer_head *answ
         return;
     case STEP_LIST:
         if (is_taken(join, answer->body)) {
-            end(join, PD_JOIN_TAKEN, "", answer->body);
+            char text[TEXT_MAX] = "";
+            if (join->replaced != 0) {
+                (void)snprintf(text, sizeof text,
+                               "it takes the place of node %016" PRIx64
+                               ", which had its name and its address and was removed",
+                               join->replaced);
+            }
+            end(join, PD_JOIN_TAKEN, text, answer->body);
         } else {
             end(join, PD_JOIN_REFUSED, join->refusal, none);
         }
@@ -345,13 +443,15 @@ static const char *take_request(struct pd_join *join, const uint8_t key[PD_NET_K
     join->node = pd_members_node_of(member.key);
     join->role = member.role;
     join->refusal[0] = '\0';
+    join->replaced = 0;
     return judge_ticket(join, ticket);
 }
 
 static void serve(struct pd_join *join, uint64_t link, uint64_t correlation, struct pd_span bytes)
 {
     uint8_t key[PD_NET_KEY_SIZE];
-    if (!pd_net_link_key(join->net, link, key)) {
+    struct pd_transport_address from;
+    if (!pd_net_link_key(join->net, link, key) || !pd_net_link_address(join->net, link, &from)) {
         return; /* who asked is gone */
     }
     if (atomic_exchange(&join->is_busy, true)) {
@@ -360,6 +460,7 @@ static void serve(struct pd_join *join, uint64_t link, uint64_t correlation, str
         return;
     }
     join->link = link;
+    join->from = from;
     join->correlation = correlation;
     const char *refusal = take_request(join, key, bytes);
     if (refusal != NULL) {
@@ -408,8 +509,9 @@ void pd_join_destroy(struct pd_join *join)
     pd_free(join);
 }
 
-void pd_join_attach(struct pd_join *join, struct pd_net *net)
+void pd_join_attach(struct pd_join *join, struct pd_net *net, struct pd_names *names)
 {
+    join->names = names;
     join->net = net;
 }
 

@@ -6,6 +6,8 @@
  *            directory is to say of it. The member looks whether the ticket's signer is a member
  *            and the time not over, puts the node into the directory, adds it as a learner (a
  *            worker is not), and answers with the members. Asking again goes on with what is left.
+ * Names      A node with the name of a member is refused, unless it speaks from that member's
+ *            address: then that one is removed first.
  * Bounds     One at a time; others are asked to come again.
  * Threads    open and close: the server's owner. The rest: the net's and the core's. */
 #ifndef PD_NODE_SERVER_PEERS_JOIN_H
@@ -17,6 +19,8 @@
 #include "net/net.h"
 #include "node/members_ticket.h"
 #include "node/server.h"
+
+struct pd_names;
 
 #define PD_JOIN_SERVICE "pando-join/1"
 /* Why a request is refused whose form is not known: every version says so in these words. */
@@ -32,8 +36,9 @@ struct pd_net_handler pd_join_handler(struct pd_join *join);
 /* The net has been closed. */
 void pd_join_destroy(struct pd_join *join);
 
-/* The net that was opened with its handler. */
-void pd_join_attach(struct pd_join *join, struct pd_net *net);
+/* The net that was opened with its handler. names: the members' addresses, if they are names; may
+ * be NULL. It outlives the net. */
+void pd_join_attach(struct pd_join *join, struct pd_net *net, struct pd_names *names);
 /* From now on it serves. PD_ERR_FULL: the server takes no more clients. */
 PD_NODISCARD enum pd_status pd_join_open(struct pd_join *join, struct pd_server *server);
 /* Before the server is closed. */
@@ -42,9 +47,9 @@ void pd_join_close(struct pd_join *join);
 /* -- What is asked and answered ---------------------------------------------------------------- */
 
 enum pd_join_outcome {
-    PD_JOIN_TAKEN = 0,
-    PD_JOIN_AGAIN,  /* soon */
-    PD_JOIN_REFUSED /* for good; text says why */
+    PD_JOIN_TAKEN = 0, /* text: empty, or whose place it takes */
+    PD_JOIN_AGAIN,     /* soon */
+    PD_JOIN_REFUSED    /* for good; text says why */
 };
 /* member: its key is not sent, the handshake tells it. limit: how far the new node's program can
  * follow the cluster's version; PD_KV_VERSION_FIRST asks as programs of that version do, whose

@@ -117,7 +117,7 @@ static enum pd_status open_net(struct pd_server_peers_net *peers, const char *ad
         status = pd_net_open(&config, &peers->net);
     }
     if (status == PD_OK) {
-        pd_join_attach(peers->join, peers->net);
+        pd_join_attach(peers->join, peers->net, peers->names);
         pd_clients_attach(peers->clients, peers->net);
         return PD_OK;
     }

@@ -152,8 +152,8 @@ sha256sum --quiet -c "$work/sums" || fail "another start wrote identities anew"
 runs 0 kv get --data "$cluster/node-2" kept
 output_is value
 
-# A fourth node with the same file joins; one whose folder was emptied is a new node, and joins, too. One that kept its key
-# and nothing else could vote twice: it is refused.
+# A fourth node with the same file joins; one whose folder was emptied is a new node, and joins, too, in the place of the
+# one that it was: it has its name and its address. One that kept its key and nothing else could vote twice: it is refused.
 start_node 3
 one_cluster 0 1 2 3
 [ "$cluster_id" = "$before" ] || fail "the fourth node is of cluster $cluster_id, not $before"
@@ -166,8 +166,13 @@ mv "$work/node-2.key" "$cluster/node-2/node.key"
 runs 1 start --config "$cluster/pando.yaml" --data "$cluster/node-2" --listen-peer "127.0.0.1:$((base + 21))"
 said "this node votes there already"
 rm -rf "$cluster/node-2"
+# Its name alone, from elsewhere, is not enough.
+runs 1 start --config "$cluster/pando.yaml" --data "$work/namesake" --listen-peer "127.0.0.1:$((base + 41))" --name node-2
+said "another member is called 'node-2'"
+eventually has_members 0 4
 start_node 2
 one_cluster 0 1 2 3
+grep -q "it takes the place of node" "$work/node-2.log" || fail "node-2 was not told whose place it takes"
 [ "$cluster_id" = "$before" ] || fail "an emptied node made cluster $cluster_id"
 same_state 0 1 2 3
 
@@ -187,7 +192,7 @@ runs 1 "${refused[@]}" --secret-file "$work/short"
 said "shorter than 16 bytes"
 runs 2 "${refused[@]}" --expect 1
 said "more than half"
-eventually has_members 0 5 # and nobody who was refused
+eventually has_members 0 4 # and nobody who was refused, and no node-2 of before
 
 # A node that agreed and cannot go on says so, and is not started alone.
 mkdir "$work/agreed"

@@ -52,6 +52,14 @@ runs 0 cluster ticket --data "$cluster/node-0"
 cp "$out" "$work/any"
 runs 1 join @"$work/any" --data "$work/w" --no-start
 said "is a worker's already"
+# Whoever says a name means one member.
+runs 1 join @"$work/any" --data "$work/twin" --name node-0 --no-start
+said "another member is called 'node-0'"
+said "choose another name with --name, or, if that one is gone for ever, remove it first"
+runs 1 join @"$work/any" --role worker --data "$work/twin" --name mill --no-start
+said "another member is called 'mill'"
+runs 0 cluster members --data "$cluster/node-1"
+[ "$(grep -c 'node-0\|mill' "$out")" -eq 2 ] || fail "two members of one name: $(cat "$out")"
 runs 1 join @"$work/any" --role worker --data "$cluster/node-1" --no-start
 said "a node runs in '"
 

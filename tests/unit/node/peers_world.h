@@ -39,6 +39,8 @@ struct node {
     uint64_t id;
     char folder[PATH_SIZE + 16];
     const char *address;
+    const char *name;
+    const char *told_name; /* NULL: as cluster.json has it */
     struct pd_server *server;
     bool refuses_key;     /* another one is read */
     uint32_t version_max; /* of its program; 0: this one's */
@@ -67,11 +69,13 @@ static inline int set_up(void **state)
     static const char *const addresses[NODES] = {"127.0.0.1:1001", "127.0.0.1:1002",
                                                  "127.0.0.1:1003", "127.0.0.1:1004",
                                                  "127.0.0.1:1005", "127.0.0.1:1006"};
+    static const char *const names[NODES] = {"n0", "n1", "n2", "n3", "n4", "n5"};
     memset(nodes, 0, sizeof nodes);
     for (uint32_t i = 0; i < NODES; i++) {
         memset(nodes[i].key, (int)(i + 1), sizeof nodes[i].key);
         nodes[i].id = pd_members_node_of(nodes[i].key);
         nodes[i].address = addresses[i];
+        nodes[i].name = names[i];
         (void)snprintf(nodes[i].folder, sizeof nodes[i].folder, "%s/node-%u", top, i);
     }
     return 0;
@@ -130,7 +134,7 @@ static inline struct pd_span span(const char *text)
 
 static inline struct pd_kv_member member_of(const struct node *node)
 {
-    struct pd_kv_member member = {.node = node->id, .name = span("n"), .peer_count = 1};
+    struct pd_kv_member member = {.node = node->id, .name = span(node->name), .peer_count = 1};
     memcpy(member.key, node->key, sizeof member.key);
     member.peers[0] = span(node->address);
     return member;
@@ -173,6 +177,7 @@ static inline struct pd_server_config config_of(struct node *node)
     config.peers.close = close_transport;
     config.peers.state = node;
     config.peers.peer_address = node->address;
+    config.peers.name = node->told_name;
     config.replica.voters_max = 3;
     config.replica.slow_ns = 1;
     config.slow = on_slow;

@@ -1,4 +1,5 @@
 /* Removals: of voters while others are down, and as of the cluster's version. */
+#include "node/members.h"
 #include "node/replica_world.h"
 
 static enum pd_replica_outcome change_at(struct world *world, pd_raft_node leader,
@@ -152,6 +153,62 @@ static void what_is_removed_leaves_the_directory_too(void **state)
     }
 }
 
+/* -- Names ------------------------------------------------------------------------------------- */
+
+static struct pd_span span_of(const char *text)
+{
+    return (struct pd_span){(const uint8_t *)text, strlen(text)};
+}
+
+/* "" or why not. The node's id is made of `number`. */
+static const char *put_row(struct world *world, uint8_t number, const char *name,
+                           const char *address)
+{
+    static char why[256];
+    uint8_t row[PD_KV_MEMBER_BYTES_MAX];
+    uint8_t room[PD_KV_MEMBER_BYTES_MAX + 64];
+    struct pd_kv_writer inner = {.bytes = row, .bytes_max = sizeof row};
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    struct pd_kv_member member = {.name = span_of(name), .peer_count = 1};
+    memset(member.key, number, sizeof member.key);
+    member.peers[0] = span_of(address);
+    pd_kv_member_encode(&inner, &member);
+    pd_kv_command_encode(&writer,
+                         &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                                 .id = (int64_t)pd_members_node_of(member.key),
+                                                 .bytes = {inner.bytes, inner.size}});
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_WRITE,
+                                                 .body = {writer.bytes, writer.size}};
+    const struct world_answer *answer =
+        world_await(world, world_ask(world, world_elect(world), &head));
+    assert_int_equal(answer->outcome, answer->outcome == PD_REPLICA_OK ? 0 : PD_REPLICA_INVALID);
+    (void)snprintf(why, sizeof why, "%.*s",
+                   answer->outcome == PD_REPLICA_OK ? 0 : (int)answer->body.size,
+                   (const char *)answer->body.bytes);
+    return why;
+}
+
+static void a_name_that_a_member_has_is_not_given_to_another(void **state)
+{
+    (void)state;
+    struct rows rows;
+    struct world *world = open_listed(&rows, 2);
+    world_start_all(world, 3);
+    (void)world_elect(world);
+    world_ticks(world, 100);
+    assert_string_equal(put_row(world, 11, "one", "127.0.0.1:1"), "");
+    assert_string_equal(put_row(world, 11, "one", "127.0.0.1:2"), ""); /* it moved */
+    assert_string_equal(put_row(world, 12, "one", "127.0.0.1:3"),
+                        "another member has that name: choose another one");
+    assert_string_equal(put_row(world, 12, "two", "127.0.0.1:3"), "");
+    assert_string_equal(put_row(world, 12, "one", "127.0.0.1:3"),
+                        "another member has that name: choose another one");
+    assert_string_equal(put_row(world, 11, "", "127.0.0.1:2"), ""); /* no name is no name's */
+    assert_string_equal(put_row(world, 12, "", "127.0.0.1:3"), "");
+    assert_string_equal(put_row(world, 12, "one", "127.0.0.1:3"), ""); /* it is free now */
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +216,7 @@ int main(void)
         cmocka_unit_test(all_that_answer_may_go_one_by_one),
         cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
         cmocka_unit_test(what_is_removed_leaves_the_directory_too),
+        cmocka_unit_test(a_name_that_a_member_has_is_not_given_to_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -521,7 +521,8 @@ static void list(const struct pd_net_identity *identity, enum pd_kv_member_role 
 {
     uint8_t row[PD_KV_MEMBER_BYTES_MAX];
     struct pd_kv_writer writer = {.bytes = row, .bytes_max = sizeof row};
-    struct pd_kv_member named = {.role = role, .name = span("w")};
+    struct pd_kv_member named = {.role = role,
+                                 .name = span(role == PD_KV_MEMBER_WORKER ? "w" : "v")};
     memcpy(named.key, identity->key, sizeof named.key);
     named.peer_count = role == PD_KV_MEMBER_WORKER ? 0 : 1;
     named.peers[0] = span("127.0.0.1:1002");

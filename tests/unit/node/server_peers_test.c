@@ -259,6 +259,41 @@ static void what_the_transport_counts_is_told(void **state)
     assert_int_equal(told.trains_refused, 18);
 }
 
+/* Whoever says a name means one member: of two first members with one name the second has none, and
+ * gets one when it has another one. One that is a member's is not taken, and holds up nothing. */
+static void a_name_is_one_members(void **state)
+{
+    (void)state;
+    struct caller caller;
+    nodes[0].name = nodes[1].name = nodes[2].name = "same";
+    open_cluster(3);
+    open_caller(&nodes[0], &caller);
+    while (members(&caller, NULL).listed < 3) {
+    }
+    const struct node *named = NULL;
+    struct node *nameless = NULL;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct told told = members(&caller, &nodes[i]);
+        assert_true(told.name[0] == '\0' || (named == NULL && strcmp(told.name, "same") == 0));
+        named = told.name[0] == '\0' ? named : &nodes[i];
+        nameless = told.name[0] == '\0' && i > 0 ? &nodes[i] : nameless;
+    }
+    assert_non_null(named);
+    close_node(nameless);
+    nameless->address = "127.0.0.1:2003";
+    nameless->told_name = "same";
+    open_node(nameless);
+    while (strcmp(members(&caller, nameless).address, "127.0.0.1:2003") != 0) {
+    }
+    assert_string_equal(members(&caller, nameless).name, "");
+    close_node(nameless);
+    nameless->told_name = "other";
+    open_node(nameless);
+    while (strcmp(members(&caller, nameless).name, "other") != 0) {
+    }
+    close_caller(&caller);
+}
+
 static void refuses(struct node *node, enum pd_status wanted, const char *words)
 {
     struct pd_server_config config = config_of(node);
@@ -590,6 +625,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_that_is_found_elsewhere_is_told_of, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_the_transport_counts_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_is_one_members, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(both_nodes_tell_of_a_slow_request, set_up, tear_down),
