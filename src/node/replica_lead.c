@@ -2,9 +2,13 @@
  *
  * Who asked is answered when the lead has arrived. Raft gives a hand-over up after an election
  * timeout: the other one may lack entries, have a change of the membership to apply, or not hear.
- */
+ * But it may have heard, and be slow: what it was told, raft cannot take back. So who asked waits a
+ * while longer, and is told who leads, or that nobody knows how it ends. */
 #include "base/sometimes.h"
 #include "node/replica_internal.h"
+
+#define PATIENCE_NUMERATOR 2u /* of a request's time: etcd's clients wait for half of it */
+#define PATIENCE_DENOMINATOR 5u
 
 static void answer(struct pd_replica *replica, enum pd_replica_outcome outcome, const char *text)
 {
@@ -55,24 +59,33 @@ void pd_replica_lead_ask(struct pd_replica *replica, uint64_t client, uint64_t c
     }
 }
 
+/* Longer than raft's own, whatever a request's is. */
+static uint64_t patience_ticks(const struct pd_replica *replica)
+{
+    uint64_t raft = 2u * (uint64_t)replica->config.raft.election_ticks;
+    uint64_t request =
+        (uint64_t)replica->config.request_ticks_max * PATIENCE_NUMERATOR / PATIENCE_DENOMINATOR;
+    return request > raft ? request : raft;
+}
+
 void pd_replica_lead_follow(struct pd_replica *replica)
 {
     const struct pd_replica_lead *lead = &replica->lead;
     if (!lead->is_asked) {
         return;
     }
-    if (pd_replica_leads(replica)) {
-        pd_raft_status(replica->raft, &replica->raft_status);
-        if (replica->raft_status.transferee != lead->to) {
-            answer(replica, PD_REPLICA_BUSY, "that node did not take the lead in time: try again");
-        }
-    } else if (replica->leader == lead->to) {
+    bool is_late = replica->tick - lead->since_tick > patience_ticks(replica);
+    bool leads = pd_replica_leads(replica);
+    if (!leads && replica->leader == lead->to) {
         answer(replica, PD_REPLICA_OK, "");
-    } else if (replica->leader != 0 && replica->leader != replica->config.raft.id) {
+    } else if (!leads && replica->leader != 0 && replica->leader != replica->config.raft.id) {
         answer(replica, PD_REPLICA_BUSY, "another node took the lead: try again");
-    } else if (replica->tick - lead->since_tick > 4u * replica->config.raft.election_ticks) {
+    } else if (is_late) {
         answer(replica, PD_REPLICA_UNKNOWN,
-               "the lead was given up, and nobody is known to have it");
+               leads ? "the outcome is unknown: that node did not take the lead in time, and may "
+                       "still do; until then this one leads (`pando cluster status`)"
+                     : "the outcome is unknown: the lead was given up, and nobody is known to have "
+                       "it (`pando cluster status`)");
     }
 }
 

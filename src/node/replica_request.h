@@ -29,8 +29,9 @@ enum pd_replica_request_kind {
     PD_REPLICA_REQUEST_PROMOTE = 8, /* number: node, a learner that has caught up */
     /* number: node. As LEAVE when the cluster's version has that, unless the node leads. */
     PD_REPLICA_REQUEST_REMOVE = 9,
-    PD_REPLICA_REQUEST_TRANSFER =
-        10, /* number: node. Answered when asked for; the status tells the rest */
+    /* number: node, or 0: who is best prepared. OK: it leads. BUSY: it does not, another one does.
+     * UNKNOWN: it did not in time, and still may. */
+    PD_REPLICA_REQUEST_TRANSFER = 10,
     PD_REPLICA_REQUEST_STATUS = 11, /* Answer: JSON for people */
     /* number: correlation of a watch; body: replica_watch.h. Room for more answers of that watch.
      * It has no answer of its own unless its body is wrong: the watch's answers tell. */

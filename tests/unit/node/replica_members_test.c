@@ -1,4 +1,4 @@
-/* Removals: of voters while others are down, and as of the cluster's version. */
+/* Removals: of voters while others are down, and as of the cluster's version. Names. The lead. */
 #include "node/members.h"
 #include "node/replica_world.h"
 
@@ -209,6 +209,62 @@ static void a_name_that_a_member_has_is_not_given_to_another(void **state)
     world_close(world);
 }
 
+/* -- The lead ---------------------------------------------------------------------------------- */
+
+static uint64_t ask_lead(struct world *world, pd_raft_node leader, pd_raft_node to)
+{
+    return world_ask(
+        world, leader,
+        &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_TRANSFER, .number = to});
+}
+
+/* The other one hears that it shall lead, and is heard when raft has given it up: when it takes the
+ * lead after all, who asked is told so. */
+static void a_lead_that_arrives_late_is_told(void **state)
+{
+    (void)state;
+    struct world *world = three(25);
+    pd_raft_node leader = world_elect(world);
+    pd_raft_node to = leader % 3 + 1;
+    pd_raft_node other = third(leader, to);
+    world_put(world, "k", "v");
+    assert_true(world_converges(world, 50));
+    world->is_cut[to][leader] = true;
+    world->is_cut[to][other] = true;
+    uint64_t asked = ask_lead(world, leader, to);
+    world_ticks(world, world_config(1).raft.election_ticks + 2);
+    assert_true(pd_replica_leads(world_node(world, leader)->replica));
+    assert_int_equal(world_status(world, leader).raft.transferee, 0); /* raft has given it up */
+    assert_null(world_answer(world, asked));
+    world->is_cut[to][leader] = false;
+    world->is_cut[to][other] = false;
+    assert_int_equal(world_await(world, asked)->outcome, PD_REPLICA_OK);
+    assert_int_equal(world_leader(world), to);
+    world_close(world);
+}
+
+/* The other one does not hear that it shall lead. */
+static void a_lead_that_does_not_arrive_is_told(void **state)
+{
+    (void)state;
+    struct world *world = three(22);
+    pd_raft_node leader = world_elect(world);
+    pd_raft_node to = leader % 3 + 1;
+    world->is_cut[leader][to] = true;
+    uint64_t asked = ask_lead(world, leader, to);
+    uint64_t second = ask_lead(world, leader, to);
+    assert_int_equal(world_await(world, second)->outcome, PD_REPLICA_BUSY);
+    assert_int_equal(world_await(world, asked)->outcome, PD_REPLICA_UNKNOWN);
+    assert_int_equal(world_leader(world), leader);
+    world->is_cut[leader][to] = false;
+    world_ticks(world, 30);
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_TRANSFER, to), PD_REPLICA_OK);
+    /* Who leads already, is told so. */
+    assert_int_equal(change_at(world, to, PD_REPLICA_REQUEST_TRANSFER, to), PD_REPLICA_OK);
+    assert_int_equal(world_leader(world), to);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +273,8 @@ int main(void)
         cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
         cmocka_unit_test(what_is_removed_leaves_the_directory_too),
         cmocka_unit_test(a_name_that_a_member_has_is_not_given_to_another),
+        cmocka_unit_test(a_lead_that_arrives_late_is_told),
+        cmocka_unit_test(a_lead_that_does_not_arrive_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

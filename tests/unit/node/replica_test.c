@@ -854,30 +854,6 @@ static void a_lead_that_was_handed_over_serves_no_more(void **state)
     world_close(world);
 }
 
-/* The other one does not hear that it shall lead. */
-static void a_lead_that_does_not_arrive_is_told(void **state)
-{
-    (void)state;
-    struct world *world = three(22);
-    pd_raft_node leader = world_elect(world);
-    pd_raft_node to = leader % 3 + 1;
-    world->is_cut[leader][to] = true;
-    uint64_t asked = ask_member(world, leader, PD_REPLICA_REQUEST_TRANSFER, to);
-    uint64_t second = ask_member(world, leader, PD_REPLICA_REQUEST_TRANSFER, to);
-    assert_int_equal(world_await(world, second)->outcome, PD_REPLICA_BUSY);
-    assert_int_equal(world_await(world, asked)->outcome, PD_REPLICA_BUSY);
-    assert_int_equal(world_leader(world), leader);
-    world->is_cut[leader][to] = false;
-    world_ticks(world, 30);
-    hand_to(world, to);
-    /* Who leads already, is told so. */
-    assert_int_equal(
-        world_await(world, ask_member(world, to, PD_REPLICA_REQUEST_TRANSFER, to))->outcome,
-        PD_REPLICA_OK);
-    assert_int_equal(world_leader(world), to);
-    world_close(world);
-}
-
 static void the_status_is_json(void **state)
 {
     (void)state;
@@ -980,7 +956,6 @@ int main(void)
         cmocka_unit_test(a_learner_without_a_log_is_not_promoted),
         cmocka_unit_test(the_last_voter_stays),
         cmocka_unit_test(a_lead_that_was_handed_over_serves_no_more),
-        cmocka_unit_test(a_lead_that_does_not_arrive_is_told),
         cmocka_unit_test(the_status_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
