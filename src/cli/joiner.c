@@ -14,7 +14,7 @@
 #include "cli/command.h"
 #include "cli/node_folder.h"
 #include "host/disk.h"
-#include "host/resolve.h"
+#include "host/resolve_within.h"
 #include "host/udp.h"
 #include "kv/version.h"
 #include "net/address.h"
@@ -36,6 +36,7 @@ struct join {
     uint8_t ticket_room[PD_TICKET_BYTES_MAX];
     struct pd_ticket ticket;
     struct pd_net_identity identity;
+    uint64_t deadline_ns; /* of all */
     struct pd_transport_address local;
     char local_text[PD_NET_ADDRESS_TEXT_MAX];
     struct pd_kv_member own;
@@ -168,9 +169,22 @@ static void on_ended(void *state, uint64_t link, uint64_t correlation, enum pd_s
     finish(state, link, pd_status_text(status));
 }
 
+static uint64_t left_ns(const struct join *join, uint64_t until_ns)
+{
+    uint64_t now_ns = pd_host_now_ns(join->host);
+    return until_ns > now_ns ? until_ns - now_ns : 0;
+}
+
+/* Until when one of `others` + 1 members is waited for: the time is for all of them. */
+static uint64_t share(const struct join *join, uint32_t others)
+{
+    uint64_t all_ns = left_ns(join, join->deadline_ns) / (others + 1);
+    return pd_host_now_ns(join->host) + (all_ns < ANSWER_NS ? all_ns : ANSWER_NS);
+}
+
 /* NULL: join->answer is there; or why not. */
 static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv_member *member,
-                       const struct pd_transport_address *address)
+                       const struct pd_transport_address *address, uint64_t until_ns)
 {
     uint8_t *room = pd_alloc(PD_JOIN_REQUEST_MAX);
     struct pd_kv_writer writer = {.bytes = room, .bytes_max = PD_JOIN_REQUEST_MAX};
@@ -185,8 +199,7 @@ static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv
     if (writer.is_full || pd_net_dial(net, 0, member->key, address, &link) != PD_OK ||
         pd_net_call(net, link, 1, (struct pd_span){room, writer.size}) != PD_OK) {
         why = "it cannot be asked";
-    } else if (!join->host->ops->event_wait(join->host, &join->event,
-                                            pd_host_now_ns(join->host) + ANSWER_NS) &&
+    } else if (!join->host->ops->event_wait(join->host, &join->event, until_ns) &&
                !atomic_exchange(&join->is_over, true)) {
         why = "it does not answer";
     } else {
@@ -209,7 +222,6 @@ static bool is_not_understood(const struct pd_join_answer *answer)
 /* The members of the ticket in turn, until one takes this node in or refuses it. */
 static int ask_members(struct join *join, struct pd_net *net, struct pd_join_answer *answer_out)
 {
-    uint64_t deadline_ns = pd_host_now_ns(join->host) + join->wish->timeout_s * SECOND_NS;
     char last[256] = "no member has an address";
     do {
         for (uint32_t i = 0; i < join->ticket.count; i++) {
@@ -222,9 +234,11 @@ static int ask_members(struct join *join, struct pd_net *net, struct pd_join_ans
             if (member->peer_count == 0) {
                 continue;
             }
-            const char *why = pd_host_resolve(text, &address, unknown) == PD_OK
-                                  ? ask(join, net, member, &address)
-                                  : unknown;
+            uint64_t until_ns = share(join, join->ticket.count - 1 - i);
+            const char *why =
+                pd_host_resolve_within(text, left_ns(join, until_ns), &address, unknown) == PD_OK
+                    ? ask(join, net, member, &address, until_ns)
+                    : unknown;
             if (why == NULL && pd_join_read_answer((struct pd_span){join->answer, join->size},
                                                    answer_out) != PD_OK) {
                 why = "its answer cannot be read: is it of another version?";
@@ -249,9 +263,11 @@ static int ask_members(struct join *join, struct pd_net *net, struct pd_join_ans
                            why != NULL ? (int)strlen(why) : (int)answer_out->text.size,
                            why != NULL ? why : (const char *)answer_out->text.bytes);
         }
+        uint64_t pause_ns = left_ns(join, join->deadline_ns);
+        pause_ns = pause_ns < AGAIN_NS ? pause_ns : AGAIN_NS;
         (void)join->host->ops->event_wait(join->host, &join->event,
-                                          pd_host_now_ns(join->host) + AGAIN_NS);
-    } while (pd_host_now_ns(join->host) < deadline_ns);
+                                          pd_host_now_ns(join->host) + pause_ns);
+    } while (left_ns(join, join->deadline_ns) > 0);
     return pd_command_failed("no member of the cluster took this node in within %" PRIu64
                              " s; the last one, %s",
                              join->wish->timeout_s, last);
@@ -322,7 +338,8 @@ static int choose_address(const struct join *join, struct pd_transport_address *
     char text[PD_NET_ADDRESS_TEXT_MAX];
     if (join->wish->listen_peer != NULL) {
         char why[PD_RESOLVE_TEXT_MAX];
-        enum pd_status status = pd_host_resolve(join->wish->listen_peer, address_out, why);
+        enum pd_status status = pd_host_resolve_within(
+            join->wish->listen_peer, left_ns(join, join->deadline_ns), address_out, why);
         return status == PD_OK ? PD_EXIT_CODE_OK : pd_command_failed("%s", why);
     }
     const struct pd_span *first = &join->ticket.members[0].peers[0];
@@ -387,6 +404,9 @@ static int prepare(struct join *join)
 int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish)
 {
     static struct join join; /* too large for a frame */
-    join = (struct join){.wish = wish, .host = host, .limit = pd_kv_version_limit()};
+    join = (struct join){.wish = wish,
+                         .host = host,
+                         .limit = pd_kv_version_limit(),
+                         .deadline_ns = pd_host_now_ns(host) + wish->timeout_s * SECOND_NS};
     return prepare(&join);
 }

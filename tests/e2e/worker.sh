@@ -118,4 +118,11 @@ said "removed"
 
 kill -TERM "$dev"
 wait "$dev" || true
+
+# A cluster that does not answer is waited for as long as --timeout says; a handshake alone would take five seconds.
+begun=$(date +%s%N)
+runs 1 join @"$work/any" --role worker --data "$work/late" --timeout 1 --no-start
+took=$((($(date +%s%N) - begun) / 1000000))
+said "no member of the cluster took this node in within 1 s"
+[ "$took" -ge 1000 ] && [ "$took" -lt 4500 ] || fail "it was given up after $took ms"
 finish
