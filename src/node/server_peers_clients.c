@@ -28,7 +28,7 @@ struct visitor {
     uint32_t users;                  /* the net's thread looks at it */
     uint8_t signer[PD_NET_KEY_SIZE]; /* of its ticket; or its own key */
     bool has_ticket;
-    uint64_t node; /* whose key let it in; 0: a ticket did. Clients' lock */
+    uint64_t node; /* whose key lets it in: its own, or its ticket's signer's. Clients' lock */
     struct pd_spin lock;
     uint32_t watch_count;
     uint64_t watches[PD_CLIENTS_WATCHES_MAX]; /* correlations that have many answers */
@@ -338,7 +338,7 @@ static void hello(struct pd_clients *clients, uint64_t link, bool is_known, stru
     memcpy(visitor->signer, signer, sizeof visitor->signer);
     visitor->has_ticket = bytes.size > 0;
     pd_spin_lock(&clients->lock);
-    visitor->node = visitor->has_ticket ? 0 : pd_members_node_of(signer);
+    visitor->node = pd_members_node_of(signer);
     pd_spin_unlock(&clients->lock);
     pd_replica_request_put_head(
         request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_MEMBERS});

@@ -60,6 +60,27 @@ static struct pd_span span(const char *text)
     return (struct pd_span){(const uint8_t *)text, strlen(text)};
 }
 
+/* -- The clock --------------------------------------------------------------------------------- */
+
+static struct pd_host_ops ops;
+static uint64_t (*real_wall_ns)(struct pd_host *host);
+static atomic_uint ahead_s;
+
+static uint64_t wall_ns(struct pd_host *at)
+{
+    return real_wall_ns(at) + atomic_load(&ahead_s) * SECOND_NS;
+}
+
+/* Before there are other threads. */
+static void put_clock(void)
+{
+    ops = *host->ops;
+    real_wall_ns = ops.wall_ns;
+    ops.wall_ns = wall_ns;
+    atomic_store(&ahead_s, 0);
+    host->ops = &ops;
+}
+
 /* -- The node ---------------------------------------------------------------------------------- */
 
 static enum pd_status identify(void *state, const char *at, bool is_new,
@@ -262,6 +283,7 @@ static int set_up(void **state)
     static const uint8_t secrets[2][PD_NET_KEY_SIZE] = {{1}, {2}};
     assert_int_equal(pd_real_host_create(1, 16, &real), PD_OK);
     host = pd_real_host_interface(real);
+    put_clock();
     assert_int_equal(pd_net_memory_create(64u << 20, 16u << 20, &hub), PD_OK);
     memset(&told, 0, sizeof told);
     pd_net_identity_init(&member, secrets[0]);
@@ -532,7 +554,15 @@ static void list(const struct pd_net_identity *identity, enum pd_kv_member_role 
                                   .bytes = {row, writer.size}});
 }
 
-/* What a ticket let in stays, though its holder's key is that of the one who was removed. */
+static void await_closed(void)
+{
+    while (!atomic_load(&told.is_closed)) {
+        insider_wait(&told.event);
+    }
+}
+
+/* What a ticket of another one's let in stays, though its holder's key is that of the one who was
+ * removed. */
 static void test_a_removed_workers_link_is_cut(void **state)
 {
     (void)state;
@@ -546,12 +576,49 @@ static void test_a_removed_workers_link_is_cut(void **state)
     assert_int_equal(ask(link, PD_CLIENTS_HELLO, span("")).outcome, PD_REPLICA_OK);
     assert_int_equal(ask(link, 1, put(room, "a")).outcome, PD_REPLICA_OK);
     order(&(struct pd_kv_command){.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node});
-    while (!atomic_load(&told.is_closed)) {
-        assert_true(
-            host->ops->event_wait(host, &told.event, pd_host_now_ns(host) + 60 * SECOND_NS));
-    }
+    await_closed();
     assert_int_equal(ask(visitor, 2, put(room, "a")).outcome, PD_REPLICA_OK);
     refuses(ask(dial(), PD_CLIENTS_HELLO, span("")), "no member, or not any more");
+}
+
+/* A ticket is void when its signer is removed, and so is what it let in: who signed it may be why
+ * he was removed. That of one who stays lets in, and stays. */
+static void test_what_a_removed_signer_let_in_is_cut(void **state)
+{
+    (void)state;
+    static const uint8_t secret[PD_NET_KEY_SIZE] = {3};
+    char ticket[PD_TICKET_TEXT_MAX];
+    uint8_t room[512];
+    struct pd_net_identity signer;
+    pd_net_identity_init(&signer, secret);
+    list(&signer, PD_KV_MEMBER_VOTER);
+    pd_clients_open(clients, server);
+    atomic_store(&does_cut, true);
+    uint64_t stays = enter();
+    uint64_t link = dial();
+    print_ticket(&signer, CLUSTER, 60, ticket);
+    assert_int_equal(ask(link, PD_CLIENTS_HELLO, span(ticket)).outcome, PD_REPLICA_OK);
+    assert_int_equal(ask(link, 1, put(room, "a")).outcome, PD_REPLICA_OK);
+    order(&(struct pd_kv_command){.kind = PD_KV_MEMBER_REMOVE,
+                                  .id = (int64_t)pd_members_node_of(signer.key)});
+    await_closed();
+    assert_int_equal(ask(stays, 2, put(room, "a")).outcome, PD_REPLICA_OK);
+    refuses(ask(dial(), PD_CLIENTS_HELLO, span(ticket)), "who signed the ticket is no member");
+}
+
+/* Its time says how long it lets in, and not for how long. */
+static void test_a_link_outlives_its_ticket(void **state)
+{
+    (void)state;
+    char ticket[PD_TICKET_TEXT_MAX];
+    uint8_t room[512];
+    pd_clients_open(clients, server);
+    uint64_t link = enter();
+    print_ticket(&member, CLUSTER, 60, ticket);
+    atomic_store(&ahead_s, 120);
+    assert_int_equal(ask(link, 1, put(room, "a")).outcome, PD_REPLICA_OK);
+    refuses(ask(dial(), PD_CLIENTS_HELLO, span(ticket)), "has expired");
+    assert_int_equal(ask(link, 2, put(room, "a")).outcome, PD_REPLICA_OK);
 }
 
 static void pass_over(void *state, uint64_t from, enum pd_transport_lane lane, struct pd_span bytes)
@@ -642,6 +709,8 @@ int main(void)
         CASE(test_watches),
         CASE(test_links_end),
         CASE(test_a_removed_workers_link_is_cut),
+        CASE(test_what_a_removed_signer_let_in_is_cut),
+        CASE(test_a_link_outlives_its_ticket),
         CASE(test_a_worker_is_no_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
