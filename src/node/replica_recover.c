@@ -271,6 +271,12 @@ enum pd_status pd_replica_start(struct pd_replica *replica,
         load(replica);
         return PD_OK;
     }
+    if (replica->config.is_alone) {
+        return refuse(replica,
+                      "its state is gone, and its log does not tell it from the first entry on: it "
+                      "was taking over another member's state when it stopped, or its store was "
+                      "lost. Recover another node, or restore a snapshot");
+    }
     if (!has_others(replica)) {
         return refuse(replica,
                       "the store is gone or older than the log's beginning, and no other member is "

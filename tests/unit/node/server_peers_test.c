@@ -1,6 +1,7 @@
 /* A cluster of servers: any of them serves any client, members come and go for good, folders are
  * judged, and what a node knew last is enough to find the others. */
 #include "node/peers_world.h"
+#include "node/server_recover.h"
 
 #include "net/address.h"
 
@@ -460,6 +461,52 @@ static void a_node_without_a_state_finds_who_came_later(void **state)
     close_caller(&caller);
 }
 
+static bool nobody_answers(void *state, const struct pd_kv_member *member)
+{
+    (void)state;
+    (void)member;
+    return false;
+}
+
+static void assert_has(const struct node *node, const char *name, bool is_there)
+{
+    char path[PATH_SIZE + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", node->folder, name);
+    assert_int_equal(access(path, F_OK) == 0, is_there);
+}
+
+/* Alone it would have nothing: it is refused with words, and its folder stays, so that it goes on
+ * with the others if they come back. */
+static void a_node_without_a_state_is_not_recovered(void **state)
+{
+    (void)state;
+    struct caller caller;
+    struct node *victim = &nodes[3];
+    char path[PATH_SIZE + 64];
+    char text[PD_RESTORE_TEXT_MAX];
+    struct pd_recover_report report;
+    open_cluster(3);
+    open_caller(&nodes[0], &caller);
+    wait_listed(&caller, 3);
+    add_voter(&caller, victim); /* its log begins behind a state that it was given */
+    wait_ready(victim);
+    close_caller(&caller);
+    close_node(victim);
+    (void)snprintf(path, sizeof path, "%s/store", victim->folder);
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    const struct pd_recover_config config = {
+        .host = host, .folder = victim->folder, .answers = nobody_answers};
+    assert_int_equal(pd_server_recover(&config, &report, text), PD_ERR_INVALID);
+    if (strstr(text, "its state is gone") == NULL || strstr(text, "Recover another node") == NULL) {
+        fail_msg("'%s' does not say what is wrong, and what to do", text);
+    }
+    assert_has(victim, "node.json", true);
+    assert_has(victim, "log", true);
+    assert_has(victim, "restored-copy", false);
+    open_node(victim);
+    wait_ready(victim);
+}
+
 static void write_known(const struct node *at, uint64_t cluster, uint64_t index,
                         const struct node *named)
 {
@@ -626,6 +673,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_the_transport_counts_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_is_one_members, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_without_a_state_is_not_recovered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wiped_node_does_not_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_folder_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(both_nodes_tell_of_a_slow_request, set_up, tear_down),
