@@ -74,8 +74,9 @@ struct pd_host_ops {
     bool (*event_wait)(struct pd_host *host, struct pd_event *event, uint64_t deadline_ns);
     void (*event_set)(struct pd_host *host, struct pd_event *event);
 
-    /* Write all bytes to the program's standard output (1) or error (2). What the system says
-     * when not all were taken: PD_FILE_PIPE, PD_FILE_NOSPC, PD_FILE_IO, ... */
+    /* Write all bytes to the program's standard output (1) or error (2), without a wait for the
+     * reader. What the system says when not all were taken: PD_FILE_PIPE, PD_FILE_NOSPC,
+     * PD_FILE_IO, ... size 0: PD_FILE_AGAIN while so much waits that who can wait, should. */
     enum pd_file_error (*output)(struct pd_host *host, int stream, const uint8_t *bytes,
                                  size_t size);
 };

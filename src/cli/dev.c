@@ -13,6 +13,7 @@
 #include "cli/dev_cluster.h"
 #include "cli/dev_tls.h"
 #include "cli/settings_read.h"
+#include "cli/streams.h"
 #include "host/real.h"
 
 #define BASE_PORT 2379u
@@ -301,6 +302,7 @@ static int run_cluster(struct dev *dev)
     dev->host = pd_real_host_interface(real);
     dev->begun_ns = pd_host_now_ns(dev->host);
     (void)signal(SIGPIPE, SIG_IGN);
+    pd_streams_print_without_waiting(); /* nodes end, and signals come, meanwhile */
     int code = PD_EXIT_CODE_OK;
     if (pd_dev_tls_open(dev->host, &dev->settings, text, &dev->tls) != PD_OK ||
         pd_dev_cluster_open(dev->host, arguments->folder, (uint32_t)arguments->nodes,

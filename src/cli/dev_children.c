@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "host/hangup.h"
+#include "host/output.h"
 
 #define READ_BYTES 4096u
 #define SLICE_MS 100
@@ -142,6 +143,9 @@ static bool read_signals(struct pd_dev_children *children)
     while (read(children->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         goes_on = goes_on && info.ssi_signo == SIGCHLD;
     }
+    if (!goes_on) {
+        pd_host_output_hurry();
+    }
     reap(children); /* several that end at once are one signal */
     return goes_on;
 }
@@ -149,9 +153,15 @@ static bool read_signals(struct pd_dev_children *children)
 bool pd_dev_children_wait(struct pd_dev_children *children, int timeout_ms)
 {
     struct pollfd polled[1 + PD_DEV_CHILDREN_MAX];
+    /* Behind a reader who stands still nothing more is read: then they wait, too. */
+    bool reads = pd_host_output(STDOUT_FILENO, NULL, 0) != PD_FILE_AGAIN;
+    if (!reads && (timeout_ms < 0 || timeout_ms > SLICE_MS)) {
+        timeout_ms = SLICE_MS;
+    }
     polled[0] = (struct pollfd){.fd = children->signals, .events = POLLIN};
     for (uint32_t i = 0; i < children->count; i++) {
-        polled[1 + i] = (struct pollfd){.fd = children->children[i].pipe, .events = POLLIN};
+        int pipe = reads ? children->children[i].pipe : -1;
+        polled[1 + i] = (struct pollfd){.fd = pipe, .events = POLLIN};
     }
     if (poll(polled, 1 + children->count, timeout_ms) <= 0) {
         return true;

@@ -1,8 +1,8 @@
 #include "cli/node_log.h"
 
 #include <jansson.h>
-#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "host/output.h"
 
 #define MESSAGE_MAX 2048u
 #define TIME_MAX 40u
@@ -56,6 +57,15 @@ static void time_text(char room[TIME_MAX])
     (void)snprintf(room + size, TIME_MAX - size, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
+/* Whoever speaks does not wait for whoever reads: the core may be among them. What cannot be said
+ * is counted, and told when somebody reads again. */
+static atomic_uint unsaid;
+
+static bool has_reader(void)
+{
+    return pd_host_output(STDERR_FILENO, NULL, 0) != PD_FILE_AGAIN;
+}
+
 /* One write, so that lines of several threads do not mix. */
 static void put_line(const char *text)
 {
@@ -63,8 +73,8 @@ static void put_line(const char *text)
     int size = snprintf(line, sizeof line, "%s\n", text);
     size_t length = size < (int)sizeof line ? (size_t)size : sizeof line - 1;
     line[length - 1] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, length);
-    (void)written; /* who does not listen misses it */
+    /* Who does not listen misses it. */
+    (void)pd_host_output(STDERR_FILENO, (const uint8_t *)line, length);
 }
 
 /* The object as a line; takes it. */
@@ -90,23 +100,38 @@ static void put_json(enum pd_log_level level, char *message)
     put_object(json_pack("{s:s, s:s, s:o}", "time", now, "level", levels[level], "message", text));
 }
 
-static void log_line(enum pd_log_level level, const char *format, va_list arguments)
-    PD_PRINTF(2, 0);
-
-static void log_line(enum pd_log_level level, const char *format, va_list arguments)
+static void say(enum pd_log_level level, char *message)
 {
-    char message[MESSAGE_MAX];
     char line[MESSAGE_MAX + 16];
-    if (level < level_least) {
-        return;
-    }
-    (void)vsnprintf(message, sizeof message, format, arguments);
     if (is_json_wanted) {
         put_json(level, message);
         return;
     }
     (void)snprintf(line, sizeof line, "pando: %s", message);
     put_line(line);
+}
+
+static void log_line(enum pd_log_level level, const char *format, va_list arguments)
+    PD_PRINTF(2, 0);
+
+static void log_line(enum pd_log_level level, const char *format, va_list arguments)
+{
+    char message[MESSAGE_MAX];
+    if (level < level_least) {
+        return;
+    }
+    if (!has_reader()) {
+        (void)atomic_fetch_add(&unsaid, 1);
+        return;
+    }
+    unsigned missed = atomic_exchange(&unsaid, 0);
+    if (missed > 0) {
+        (void)snprintf(message, sizeof message,
+                       "%u messages are missing here: nobody read what was said", missed);
+        say(PD_LOG_WARNING, message);
+    }
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    say(level, message);
 }
 
 void pd_node_log(enum pd_log_level level, const char *format, ...)
@@ -153,12 +178,10 @@ static void put_fields_text(const char *message, const struct pd_log_field *fiel
 bool pd_node_log_fields(enum pd_log_level level, const char *message,
                         const struct pd_log_field *fields, size_t count)
 {
-    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (level < level_least) {
         return true;
     }
-    /* A pipe that says so has room for PIPE_BUF bytes at least, and a line is no longer. */
-    if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) {
+    if (!has_reader()) {
         return false;
     }
     if (is_json_wanted) {

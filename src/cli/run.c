@@ -143,7 +143,7 @@ static int wait_for_end(struct pd_program *program, struct pd_app_run *watched)
         seen++;
         uint64_t pid = atomic_load(&program->main_pid);
         if (seen == 1) {
-            (void)fprintf(stderr, "pando: shutting down (once more to kill)\n");
+            pd_node_log(PD_LOG_INFO, "shutting down (once more to kill)");
             (void)!pd_program_exit_signal(program, pid, PD_EXIT_SHUTDOWN, "interrupted");
         } else {
             pd_crash_reports_hush(&reports);

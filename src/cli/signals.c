@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "host/hangup.h"
+#include "host/output.h"
 #include "node/program.h"
 
 static pthread_t watcher;
@@ -56,6 +57,7 @@ static void *watch(void *argument)
         if (number != SIGUSR2 && program == NULL) {
             die_of(number);
         } else if (number != SIGUSR2) {
+            pd_host_output_hurry();
             atomic_store(&last_signal, number);
             pd_program_interrupt(program);
         }

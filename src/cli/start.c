@@ -17,6 +17,7 @@
 #include "cli/settings.h"
 #include "cli/settings_read.h"
 #include "cli/slow_request.h"
+#include "cli/streams.h"
 #include "cli/worker.h"
 #include "client/node_client.h"
 #include "host/descriptors.h"
@@ -385,6 +386,7 @@ static int start(const struct pd_settings *settings)
         return pd_node_log_failed("cannot start: no memory or threads");
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    pd_streams_print_without_waiting();
     ending.is_quiet = settings->quiet;
     ending.peers = &peers;
     struct pd_server_config config = pd_server_config_default();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "host/output.h"
 
 void pd_streams_hold(void)
 {
@@ -23,6 +24,22 @@ void pd_streams_hold(void)
     (void)close(descriptor);
 }
 
+static ssize_t put_out(void *cookie, const char *bytes, size_t size)
+{
+    (void)cookie;
+    enum pd_file_error error = pd_host_output(STDOUT_FILENO, (const uint8_t *)bytes, size);
+    return error == PD_FILE_OK ? (ssize_t)size : 0; /* 0: the stream has failed */
+}
+
+void pd_streams_print_without_waiting(void)
+{
+    FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = put_out});
+    if (stream != NULL) {
+        (void)fflush(stdout);
+        stdout = stream;
+    }
+}
+
 static bool is_closed_pipe(void)
 {
     struct pollfd pipe = {.fd = STDOUT_FILENO};
@@ -33,6 +50,7 @@ int pd_streams_end(int code)
 {
     bool had_failed = ferror(stdout) != 0;
     bool fails = fflush(stdout) != 0;
+    pd_host_output_drain();
     const char *why = fails ? strerror(errno) : "not all of it was taken";
     if ((!fails && !had_failed) || code != PD_EXIT_CODE_OK || is_closed_pipe()) {
         return code;

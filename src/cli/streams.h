@@ -7,6 +7,10 @@
  * stream. */
 void pd_streams_hold(void);
 
+/* What is printed to stdout from here on goes through host/output.h: for commands that have more to
+ * do than to wait for who reads it. */
+void pd_streams_print_without_waiting(void);
+
 /* The exit code of a command that ends with `code`: when standard output did not take all that was
  * printed, PD_EXIT_CODE_FAILED, after that was told. Who closes the pipe has seen enough, as `head`
  * does, and is no failure. */

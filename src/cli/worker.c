@@ -10,8 +10,10 @@
 #include "cli/node_log.h"
 #include "cli/run.h"
 #include "cli/signals.h"
+#include "cli/streams.h"
 #include "host/disk.h"
 #include "host/hangup.h"
+#include "host/output.h"
 #include "host/real.h"
 #include "node/members.h"
 #include "node/members_file.h"
@@ -27,6 +29,7 @@ static int wait_for_signal(void)
     int number = 0;
     while (sigwait(&set, &number) != 0) {
     }
+    pd_host_output_hurry();
     return PD_EXIT_CODE_OK;
 }
 
@@ -109,6 +112,7 @@ bool pd_worker_main(const struct pd_settings *settings, int *code_out)
     if (!is_workers(settings->data, &file)) {
         return false;
     }
+    pd_streams_print_without_waiting();
     *code_out = pd_node_folder_hold(settings->data, &disk);
     if (*code_out == PD_EXIT_CODE_OK) {
         pd_signals_block();

@@ -19,7 +19,7 @@
 #include "base/list.h"
 #include "base/spin.h"
 #include "host/cgroup.h"
-#include "host/files_posix.h"
+#include "host/output.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LOW_PRIORITY_NICE 5
@@ -274,24 +274,9 @@ static void helper_main(void *argument)
 enum pd_file_error pd_real_host_output(struct pd_host *host, int stream, const uint8_t *bytes,
                                        size_t size)
 {
-    (void)host;
-    pd_assert(stream == STDOUT_FILENO || stream == STDERR_FILENO);
-    while (size > 0) {
-        ssize_t written = write(stream, bytes, size);
-        if (written < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            if (errno == EAGAIN) { /* somebody made it non-blocking: wait as a blocking one would */
-                (void)sched_yield();
-                continue;
-            }
-            return pd_files_error(errno);
-        }
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return PD_FILE_OK;
+    /* How long a reader takes is not what a seed decides. */
+    return host->is_deterministic ? pd_host_output_blocking(stream, bytes, size)
+                                  : pd_host_output(stream, bytes, size);
 }
 
 static const struct pd_host_ops real_ops = {
@@ -354,6 +339,7 @@ void pd_real_host_destroy(struct pd_real_host *host)
     }
     stop_helpers(host);
     pd_assert(host->first == NULL);
+    pd_host_output_drain();
     pthread_cond_destroy(&host->has_job);
     pthread_mutex_destroy(&host->lock);
     pd_free(host);

@@ -15,11 +15,11 @@ struct pd_real_host;
 PD_NODISCARD enum pd_status pd_real_host_create(uint32_t helper_count, uint32_t jobs_max,
                                                 struct pd_real_host **host_out);
 
-/* Wait for running jobs, run those queued, join the helpers. A helper that is stuck in a system
- * call delays it. */
+/* Wait for running jobs, run those queued, join the helpers, and wait for who reads the program's
+ * output (host/output.h). A helper that is stuck in a system call delays it. */
 void pd_real_host_destroy(struct pd_real_host *host);
 
-/* The `output` of this host, which the deterministic one shares; `host` is not looked at. */
+/* The `output` of this host and of the deterministic one, which waits for the reader. */
 enum pd_file_error pd_real_host_output(struct pd_host *host, int stream, const uint8_t *bytes,
                                        size_t size);
 

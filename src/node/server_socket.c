@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/list.h"
+#include "host/output.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -108,6 +109,7 @@ static void on_signal(void *state, int number)
 {
     struct pd_server_socket *socket = state;
     bool waits = number != SIGINT && socket->grace_ms > 0 && !socket->is_stopping;
+    pd_host_output_hurry(); /* it shall not wait for who reads what it says */
     socket->is_stopping = true;
     if (waits) {
         socket->stopping(socket->state);

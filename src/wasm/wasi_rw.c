@@ -281,11 +281,25 @@ static enum pd_call_result write_finish(struct pd_call *call, struct pd_blocking
                : pd_wasi_answer_u32(call, job->count_at, (uint32_t)job->result);
 }
 
-/* Lines go out at once: no job. */
-static enum pd_call_result write_lines(struct pd_call *call, struct pd_wasi *wasi, int stream,
-                                       const struct iovecs *iovecs, uint32_t count_at)
+/* Lines go out at once: no job. Behind a reader that stands still the actor waits, and no
+ * thread. */
+static enum pd_call_result write_lines(struct pd_call *call, struct pd_wasi *wasi,
+                                       const struct wasi_fd *fd, const struct iovecs *iovecs,
+                                       uint32_t count_at,
+                                       enum pd_call_result (*again)(struct pd_call *call))
 {
-    struct pd_output_route route = pd_wasi_route(wasi, pd_guest_host(call->guest), stream);
+    int stream = fd->stream;
+    struct pd_host *host = pd_guest_host(call->guest);
+    struct pd_output_route route = pd_wasi_route(wasi, host, stream);
+    if (route.sink == NULL && iovecs->size > 0 &&
+        host->ops->output(host, stream, NULL, 0) == PD_FILE_AGAIN) {
+        if ((fd->flags & WASI_FDFLAG_NONBLOCK) != 0) {
+            return pd_wasi_answer(call, PD_FILE_AGAIN);
+        }
+        call->resume = again;
+        pd_call_wake_at(call, pd_host_now_ns(host) + WASI_LOOK_INTERVAL_NS);
+        return PD_CALL_WAIT;
+    }
     const uint8_t *list =
         pd_guest_memory(call->guest, iovecs->at, (uint64_t)iovecs->count * WASI_IOVEC_SIZE);
     size_t done = 0;
@@ -345,7 +359,7 @@ static enum pd_call_result write_call(struct pd_call *call, const char *name, ui
         return pd_wasi_answer(call, error);
     }
     if (fd.kind == WASI_FD_OUTPUT) {
-        return write_lines(call, wasi, fd.stream, &iovecs, count_at);
+        return write_lines(call, wasi, &fd, &iovecs, count_at, again);
     }
     if (iovecs.size == 0) {
         return pd_wasi_answer_u32(call, count_at, 0);
