@@ -35,6 +35,7 @@ struct fake_host {
     bool runs_inline;                /* jobs run within submit */
     bool refuses_jobs;               /* submit answers PD_ERR_FULL */
     enum pd_file_error output_error; /* what output answers */
+    bool output_is_full; /* its reader stands still */
     uint32_t output_calls;
     uint8_t *output[2];
     size_t output_size[2];
@@ -157,6 +158,9 @@ static enum pd_file_error fake_output(struct pd_host *base, int stream, const ui
         return host->output_error;
     }
     pd_assert(stream == 1 || stream == 2);
+    if (size == 0) {
+        return host->output_is_full ? PD_FILE_AGAIN : PD_FILE_OK;
+    }
     host->output_calls++;
     size_t *used = &host->output_size[stream - 1];
     if (size > FAKE_OUTPUT_SIZE - *used) {

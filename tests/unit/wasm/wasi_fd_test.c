@@ -414,6 +414,12 @@ static void standard_streams(void **state)
     assert_int_equal(CALL(guest, fd_filestat_get, 1, STAT_AT), 0);
     assert_int_equal(CALL(guest, fd_fdstat_get, 1, 64), 0);
     assert_int_equal(fake_u64(guest, 72) & (RIGHT_SEEK | RIGHT_TELL), 0);
+    /* Whose reader stands still takes nothing from who does not want to wait. */
+    world.host.output_is_full = true;
+    assert_int_equal(CALL(guest, fd_fdstat_set_flags, 1, 4), 0);
+    assert_int_equal(write_text(guest, 1, "x\n"), PD_FILE_AGAIN);
+    assert_int_equal(world.host.output_size[0], 19);
+    world.host.output_is_full = false;
     /* A partial line leaves when the stream is closed, or the guest ends. */
     assert_int_equal(write_text(guest, 1, "end"), 0);
     assert_int_equal(CALL(guest, fd_close, 1), 0);
