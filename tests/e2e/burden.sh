@@ -32,8 +32,9 @@ base, budget_mib, puts = (int(word) for word in sys.argv[1:4])
 sanitizer, pids = sys.argv[4], [int(word) for word in sys.argv[5:]]
 NODES = range(3)
 WAIT_S = 120
-# Beyond the budget: slots that the slabs keep warm (32 MiB), what the heap keeps of what was freed, and the node's own.
-BOUND_MIB = 48
+# Beyond the budget: slots that the slabs keep warm (32 MiB) and the node's own; and what the heap keeps of messages that are
+# freed, which is no more than there were.
+BOUND_MIB = budget_mib + 48
 # What fills the budget, and what is refused of it.
 BURDENS = {"spin memory": ("spawn", "growth"), "spin stacks": ("spawn",), "spin tables": ("spawn",),
            "spin mail": ("message",), "spin memory mail": ("spawn", "growth")}
