@@ -513,8 +513,8 @@ static struct watch *make_watch(struct pd_service_call *call,
     return watch;
 }
 
-/* What is wrong with one watch more; NULL: nothing. Nobody takes what others need: one client not
- * all watches, and watches not all that may be under way. */
+/* What is wrong with one watch more; NULL: nothing. Nobody takes what others need: watches not all
+ * that may be under way, and of them each client no more than is left for all others. */
 static const char *crowding(const struct pd_service_call *call, size_t more_key_bytes)
 {
     const struct pd_service *service = call->service;
@@ -527,7 +527,8 @@ static const char *crowding(const struct pd_service_call *call, size_t more_key_
         client->watch_key_bytes + more_key_bytes > service->config.watch_key_bytes_max) {
         return "etcdserver: too many bytes of keys in the watches of one connection";
     }
-    return service->counters.watches >= all_max ? "etcdserver: too many requests" : NULL;
+    uint64_t own = client == NULL ? 0 : client->watches;
+    return service->counters.watches + own >= all_max ? "etcdserver: too many requests" : NULL;
 }
 
 static void create(struct pd_service_call *call, const Etcdserverpb__WatchCreateRequest *asked)
