@@ -469,6 +469,12 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
     };
 }
 
+uint64_t pd_kv_session_answers_bytes(const struct pd_kv *kv, uint64_t id)
+{
+    const struct pd_kv_session *session = pd_kv_session_find(kv, id);
+    return session == NULL ? 0 : session->answers_bytes;
+}
+
 uint64_t pd_kv_state_time(const struct pd_kv *kv)
 {
     return kv->meta.state_time_ns;

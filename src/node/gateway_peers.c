@@ -82,6 +82,7 @@ enum pd_status pd_gateway_peers_open(struct pd_gateway_peers *peers, struct pd_b
     made->client.settled = on_settled;
     made->client.closed = on_closed;
     made->client.name = "native";
+    made->client.is_outside = true;
     made->peers = peers;
     made->gateway = peer;
     enum pd_status status = pd_server_client_open(peers->server, &made->client);

@@ -50,6 +50,7 @@ struct pd_server_config pd_server_config_default(void)
 static bool take_memory(struct pd_server *server)
 {
     uint32_t places = server->config.clients_max;
+    pd_session_shares_init(&server->shares);
     server->folder = pd_alloc_text(server->config.folder, strlen(server->config.folder));
     server->places = pd_alloc_zeroed(places, sizeof *server->places);
     server->places_free = pd_alloc_zeroed(places, sizeof *server->places_free);
@@ -448,6 +449,7 @@ void pd_server_close(struct pd_server *server)
     if (server->root != NULL) {
         server->root->ops->close_disk(server->root);
     }
+    pd_session_shares_deinit(&server->shares);
     pd_free(server->places);
     pd_free(server->places_free);
     pd_free(server->folder);

@@ -100,6 +100,8 @@ struct pd_server_client {
     void (*closed)(struct pd_server_client *client);
     /* What slow requests are told to be from: "api", "app"; static. NULL: "node". */
     const char *name;
+    /* It comes through a client port, or with a ticket: session_shares.h says what it may take. */
+    bool is_outside;
     /* The server's: */
     uint64_t id;
     bool is_unsettled;

@@ -100,6 +100,9 @@ void pd_server_answer(struct pd_server *server, uint64_t client_id, uint64_t cor
         return;
     }
     struct pd_server_client *client = place->client;
+    if (place->share != NULL) {
+        pd_session_shares_answered(place->share, correlation, bytes, server->now_ns);
+    }
     pd_server_count(&server->counters.answers, 1);
     client->answer(client, correlation, bytes);
     if (client->settled != NULL && !client->is_unsettled) {
@@ -259,8 +262,9 @@ static void take_request(struct pd_server *server, struct pd_server_request *req
         pd_free(request);
         return;
     }
-    if (!server->has_failed && !server->is_stopping &&
-        place_of(server, request->client_id) != NULL &&
+    struct pd_server_place *place = place_of(server, request->client_id);
+    if (!server->has_failed && !server->is_stopping && place != NULL &&
+        !pd_server_sessions_refuse(server, place, request) &&
         !pd_forwards_take(&server->peers.forwards, request->asked_ns, request->client_id,
                           request->correlation, (struct pd_span){request->bytes, request->size})) {
         pd_replica_request(server->replica, request->asked_ns, request->client_id,
@@ -280,6 +284,8 @@ static void forget_client(struct pd_server *server, struct pd_server_request *re
         pd_replica_client_gone(server->replica, place->id);
     }
     pd_forwards_client_gone(&server->peers.forwards, place->id);
+    pd_session_shares_gone(&server->shares, place->share);
+    place->share = NULL;
     place->id = 0;
     pd_spin_lock(&server->places_lock);
     server->places_free[server->places_free_count++] = (uint32_t)(place - server->places);
@@ -537,6 +543,7 @@ static void turn(struct pd_server *server, enum holder holder)
     }
     if (is_tick) {
         pd_server_gauges_publish(server);
+        pd_server_sessions_tick(server);
     }
     server->more = pd_server_peers_turn(server, is_tick) || server->more;
     settle_clients(server);

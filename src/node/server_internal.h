@@ -12,6 +12,7 @@
 #include "node/forwards.h"
 #include "node/members_file.h"
 #include "node/server.h"
+#include "node/session_shares.h"
 
 /* -- A queue that many threads put into and one takes from ------------------------------------- */
 
@@ -188,7 +189,16 @@ struct pd_server_reader {
 struct pd_server_place {
     uint64_t id; /* 0: free */
     struct pd_server_client *client;
+    struct pd_session_share *share; /* the core's; NULL: it has no sessions */
 };
+
+/* -- Sessions of clients from outside: server_sessions.c; session_shares.h --------------------- */
+
+/* A request that is to be given to the replica; its bytes may change. true: it was refused, and
+ * answered. place may be NULL. */
+bool pd_server_sessions_refuse(struct pd_server *server, struct pd_server_place *place,
+                               struct pd_server_request *request);
+void pd_server_sessions_tick(struct pd_server *server);
 
 /* -- Peers: server_peers.c; forwards.h --------------------------------------------------------- */
 
@@ -325,6 +335,7 @@ struct pd_server {
     uint32_t *places_free;
     uint32_t places_free_count;
     uint32_t place_generation;
+    struct pd_session_shares shares;
 
     struct pd_server_peers peers;
     struct pd_server_lease lease;

@@ -234,14 +234,19 @@ static void put_back(struct pd_clients *clients, struct visitor *visitor)
 }
 
 /* To be put back. NULL: no room, or no memory; its requests are told to come again. */
-static struct visitor *welcome(struct pd_clients *clients, uint64_t link)
+static struct visitor *welcome(struct pd_clients *clients, uint64_t link, bool has_ticket)
 {
     struct visitor *visitor = pd_alloc_zeroed(1, sizeof *visitor);
     if (visitor == NULL) {
         return NULL;
     }
     visitor->client = (struct pd_server_client){
-        .answer = on_answer, .closed = on_client_closed, .name = "cluster"};
+        .answer = on_answer,
+        .closed = on_client_closed,
+        .name = "cluster",
+        .is_outside = has_ticket, /* else it is a node */
+    };
+    visitor->has_ticket = has_ticket;
     visitor->owner = clients;
     visitor->link = link;
     visitor->users = 1;
@@ -330,13 +335,12 @@ static void hello(struct pd_clients *clients, uint64_t link, bool is_known, stru
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_INVALID, refusal);
         return;
     }
-    struct visitor *visitor = welcome(clients, link);
+    struct visitor *visitor = welcome(clients, link, bytes.size > 0);
     if (visitor == NULL) {
         refuse(clients, link, PD_CLIENTS_HELLO, PD_REPLICA_BUSY, "the member has too many clients");
         return;
     }
     memcpy(visitor->signer, signer, sizeof visitor->signer);
-    visitor->has_ticket = bytes.size > 0;
     pd_spin_lock(&clients->lock);
     visitor->node = pd_members_node_of(signer);
     pd_spin_unlock(&clients->lock);

@@ -518,6 +518,54 @@ static void slow_requests_are_told_and_counted(void **state)
     assert_int_equal(counters.slow_untold, 50 - log.said + log.refused);
 }
 
+/* As many as that are asked for; how many there were before one was refused. */
+static uint32_t open_sessions(struct caller *caller, uint32_t count)
+{
+    const struct pd_kv_command open = {.kind = PD_KV_SESSION_OPEN,
+                                       .duration_ns = 86400 * SECOND_NS};
+    uint8_t room[64];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_command_encode(&writer, &open);
+    for (uint32_t i = 0; i < count; i++) {
+        struct pd_kv_reader reader;
+        struct pd_kv_answer_head head;
+        struct pd_replica_answer_head answer =
+            call(caller, PD_REPLICA_REQUEST_WRITE, (struct pd_span){room, writer.size});
+        assert_int_equal(answer.outcome, PD_REPLICA_OK);
+        pd_kv_reader_init(&reader, answer.body);
+        pd_kv_answer_head(&reader, &head);
+        if (head.error != PD_KV_OK) {
+            assert_int_equal(head.error, PD_KV_ERR_SESSIONS_FULL);
+            return i;
+        }
+    }
+    return count;
+}
+
+/* Nobody from outside takes the sessions that a node writes through. */
+static void clients_from_outside_leave_sessions_for_the_node(void **state)
+{
+    (void)state;
+    struct caller outside[2];
+    struct caller inside;
+    struct pd_server_config config = small_config();
+    config.replica.kv.sessions_max = 64;
+    struct pd_server *server = open_with(&config);
+    open_caller(server, &inside);
+    for (uint32_t i = 0; i < 2; i++) {
+        open_caller(server, &outside[i]);
+        outside[i].client.is_outside = true; /* before it asks for anything */
+    }
+    assert_int_equal(open_sessions(&outside[0], 64), 32);
+    assert_int_equal(open_sessions(&outside[1], 64), 16);
+    assert_int_equal(open_sessions(&inside, 16), 16);
+    close_caller(&outside[0]);
+    close_caller(&outside[1]);
+    put(&inside, "a", "1");
+    close_caller(&inside);
+    pd_server_close(server);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -542,6 +590,7 @@ int main(void)
         TEST(without_descriptors_it_refuses_and_then_goes_on),
         TEST(an_answer_does_not_wait_for_a_tick),
         TEST(slow_requests_are_told_and_counted),
+        TEST(clients_from_outside_leave_sessions_for_the_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
