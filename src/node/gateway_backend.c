@@ -622,6 +622,18 @@ static void give(struct pd_gateway_backend *backend, uint64_t correlation,
     backend->events.answered(backend->events.state, correlation, &answer);
 }
 
+/* A write for which the store had no session: its own word, for it is not that nobody leads. */
+static void give_crowded(struct pd_gateway_backend *backend, uint64_t correlation)
+{
+    uint8_t room[32];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_answer_put_head(&writer, &(struct pd_kv_answer_head){.error = PD_KV_ERR_SESSIONS_FULL});
+    pd_assert(!writer.is_full);
+    backend->writes_failed++;
+    give(backend, correlation, PD_BACKEND_WRITE, PD_REPLICA_OK,
+         &(struct pd_replica_answer_head){.body = {writer.bytes, writer.size}});
+}
+
 static void take_answer(struct pd_gateway_backend *backend, uint64_t tag, struct pd_span bytes,
                         uint64_t now)
 {
@@ -730,7 +742,11 @@ static void expire(struct pd_backend *interface, uint64_t now)
     }
     enum pd_replica_outcome outcome = PD_REPLICA_OK;
     while (pd_gateway_writes_expired(&backend->writes, now, &correlation, &outcome)) {
-        give(backend, correlation, PD_BACKEND_WRITE, outcome, &nothing);
+        if (outcome == PD_REPLICA_NOT_READY && pd_gateway_writes_are_crowded(&backend->writes)) {
+            give_crowded(backend, correlation);
+        } else {
+            give(backend, correlation, PD_BACKEND_WRITE, outcome, &nothing);
+        }
     }
     send_writes(backend);
     send_reads(backend);

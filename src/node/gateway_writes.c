@@ -198,6 +198,7 @@ static void session_answered(struct pd_gateway_writes *writes, uint64_t tag,
     if (answer->outcome == PD_REPLICA_OK) {
         pd_kv_answer_head(&reader, &head);
     }
+    writes->is_crowded = head.error == PD_KV_ERR_SESSIONS_FULL;
     int64_t id = head.error == PD_KV_OK ? pd_kv_answer_number(&reader) : 0;
     if (head.error != PD_KV_OK || reader.is_bad || id == 0) {
         session->state = PD_GATEWAY_SESSION_WANTED;
@@ -437,6 +438,11 @@ bool pd_gateway_writes_expired(struct pd_gateway_writes *writes, uint64_t now_ns
     *outcome_out = write->may_have_happened ? PD_REPLICA_UNKNOWN : PD_REPLICA_NOT_READY;
     release(writes, write);
     return true;
+}
+
+bool pd_gateway_writes_are_crowded(const struct pd_gateway_writes *writes)
+{
+    return writes->is_crowded;
 }
 
 uint64_t pd_gateway_writes_deadline_ns(const struct pd_gateway_writes *writes)

@@ -93,6 +93,7 @@ struct pd_gateway_writes {
     struct pd_list waiting;
     struct pd_list pausing; /* the earliest retry first */
     struct pd_gateway_session sessions[PD_GATEWAY_SESSIONS_MAX];
+    bool is_crowded;  /* the store had no session for it, when it asked last */
     uint8_t room[32]; /* of a command that opens a session */
 };
 
@@ -121,6 +122,8 @@ bool pd_gateway_writes_answered(struct pd_gateway_writes *writes, uint64_t tag,
 /* Take back a write that was not sent; one that was is only not told of any more by its caller. */
 bool pd_gateway_writes_expired(struct pd_gateway_writes *writes, uint64_t now_ns,
                                uint64_t *correlation_out, enum pd_replica_outcome *outcome_out);
+/* Whether what waits for a session waits because the store has as many as it may. */
+bool pd_gateway_writes_are_crowded(const struct pd_gateway_writes *writes);
 /* When `next` or `expired` may have something that they do not have now; UINT64_MAX: never. */
 uint64_t pd_gateway_writes_deadline_ns(const struct pd_gateway_writes *writes);
 

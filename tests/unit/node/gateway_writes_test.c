@@ -272,6 +272,26 @@ static void test_an_idle_session_is_not_trusted(void **state)
     assert_int_equal(next().head.session, 77);
 }
 
+/* No session is to be had: that is no lack of a leader. */
+static void test_too_many_sessions_is_known(void **state)
+{
+    (void)state;
+    uint64_t correlation = 0;
+    enum pd_replica_outcome outcome = PD_REPLICA_OK;
+    add(5, false);
+    assert_false(answer_kv(next().tag, PD_KV_ERR_SESSIONS_FULL, 0, &correlation, &outcome));
+    assert_true(pd_gateway_writes_are_crowded(&writes));
+    now += 20 * MS;
+    assert_false(answer(next().tag, PD_REPLICA_NOT_LEADER, &correlation, &outcome));
+    assert_false(pd_gateway_writes_are_crowded(&writes));
+    now += 20 * MS;
+    assert_false(answer_kv(next().tag, PD_KV_ERR_SESSIONS_FULL, 0, &correlation, &outcome));
+    now += 20 * MS;
+    open_session(77);
+    assert_false(pd_gateway_writes_are_crowded(&writes));
+    done(next().tag, 5);
+}
+
 static void test_repeatable_ones_need_no_session(void **state)
 {
     (void)state;
@@ -552,6 +572,7 @@ int main(void)
         CASE(test_repeatable_ones_need_no_session),
         CASE(test_refused_by_the_node),
         CASE(test_refused_until_time_runs_out),
+        CASE(test_too_many_sessions_is_known),
         CASE(test_no_room_gives_the_number_back),
         CASE(test_no_room_keeps_a_number_that_may_have_happened),
         CASE(test_little_room_delays_nobody_for_long),
