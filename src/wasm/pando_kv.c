@@ -28,6 +28,9 @@
 #define GET_OUT_SIZE 40u
 #define RANGE_OUT_SIZE 24u
 #define TWO_NUMBERS_SIZE 16u
+#define NS_PER_S UINT64_C(1000000000)
+#define LEASE_S_MAX UINT64_C(9000000000) /* as the store has it; wasm may not look there */
+#define LEASE_SLACK_S 60u
 
 /* --- State ------------------------------------------------------------------------------------ */
 
@@ -83,6 +86,60 @@ enum pd_call_result pd_kv_fail(struct pd_call *call, enum pd_kv_code code, const
     return pd_call_done(call, (uint32_t)code);
 }
 
+/* -- Leases of its own ------------------------------------------------------------------------- */
+
+/* Where the process's own lease stands; PD_KV_LEASES_MAX: it is not its own. */
+static uint32_t lease_at(const struct pd_kv_state *kv, int64_t id)
+{
+    for (uint32_t i = 0; kv != NULL && i < kv->lease_count; i++) {
+        if (kv->leases[i].id == id) {
+            return i;
+        }
+    }
+    return PD_KV_LEASES_MAX;
+}
+
+static void forget_lease(struct pd_kv_state *kv, int64_t id)
+{
+    uint32_t at = lease_at(kv, id);
+    if (at < PD_KV_LEASES_MAX) {
+        kv->leases[at] = kv->leases[--kv->lease_count];
+    }
+}
+
+static uint64_t now_ns(struct pd_call *call)
+{
+    return pd_host_now_ns(pd_guest_host(call->guest));
+}
+
+/* Two numbers that came with OK: the lease, and its seconds. A new leader begins them anew once. */
+static void note_lease(struct pd_call *call, const uint8_t *bytes)
+{
+    struct pd_kv_state *kv = pd_call_process(call)->kv;
+    int64_t id = (int64_t)pd_get_u64(bytes);
+    uint64_t ttl_s = pd_get_u64(bytes + 8);
+    uint32_t at = lease_at(kv, id);
+    if (at == PD_KV_LEASES_MAX && kv->lease_count < PD_KV_LEASES_MAX) {
+        at = kv->lease_count++;
+    }
+    if (at < PD_KV_LEASES_MAX) {
+        ttl_s = ttl_s < LEASE_S_MAX ? ttl_s : LEASE_S_MAX;
+        kv->leases[at] = (struct pd_kv_own_lease){
+            .id = id, .end_ns = now_ns(call) + (2 * ttl_s + LEASE_SLACK_S) * NS_PER_S};
+    }
+}
+
+/* Those that ended by themselves. */
+static void forget_ended(struct pd_call *call, struct pd_kv_state *kv)
+{
+    uint64_t now = now_ns(call);
+    for (uint32_t i = kv->lease_count; i > 0; i--) {
+        if (kv->leases[i - 1].end_ns <= now) {
+            kv->leases[i - 1] = kv->leases[--kv->lease_count];
+        }
+    }
+}
+
 /* --- Asking ----------------------------------------------------------------------------------- */
 
 /* Why this process cannot ask at all: OK, or the code; *text_out is static. */
@@ -117,6 +174,9 @@ static enum pd_call_result resume(struct pd_call *call)
     }
     struct pd_kv_result result;
     ops->result(kv->call, &result);
+    if (result.code == PD_KV_CODE_ABSENT && kv->asked_lease != 0) {
+        forget_lease(kv, kv->asked_lease);
+    }
     enum pd_call_result done = result.code == PD_KV_CODE_OK
                                    ? kv->finish(call, &result)
                                    : pd_kv_fail(call, result.code, result.text);
@@ -151,6 +211,7 @@ enum pd_call_result pd_kv_ask(struct pd_call *call, struct pd_kv_ask *ask,
         return pd_kv_fail(call, code, text);
     }
     kv->finish = finish;
+    kv->asked_lease = ask->kind == PD_KV_ASK_LEASE_REVOKE ? ask->lease : 0;
     kv->wake_at_ns = PD_TIME_NEVER;
     return resume(call);
 }
@@ -424,17 +485,6 @@ static enum pd_call_result answer_read(struct pd_call *call)
 
 /* --- Leases ----------------------------------------------------------------------------------- */
 
-/* Where the process's own lease stands; PD_KV_LEASES_MAX: it is not its own. */
-static uint32_t lease_at(const struct pd_kv_state *kv, int64_t id)
-{
-    for (uint32_t i = 0; kv != NULL && i < kv->lease_count; i++) {
-        if (kv->leases[i] == id) {
-            return i;
-        }
-    }
-    return PD_KV_LEASES_MAX;
-}
-
 static enum pd_call_result lease_finish(struct pd_call *call, const struct pd_kv_result *result,
                                         unsigned argument)
 {
@@ -445,7 +495,8 @@ static enum pd_call_result lease_finish(struct pd_call *call, const struct pd_kv
     if (is_short(result, TWO_NUMBERS_SIZE)) {
         return unreadable(call);
     }
-    if ((int64_t)pd_get_u64(result->bytes.bytes + 8) < 0) {
+    if ((int64_t)pd_get_u64(result->bytes.bytes + 8) <= 0) { /* none was left to keep */
+        forget_lease(pd_call_process(call)->kv, (int64_t)pd_get_u64(result->bytes.bytes));
         return pd_kv_fail(call, PD_KV_CODE_ABSENT, "there is no such lease");
     }
     memcpy(out, result->bytes.bytes, TWO_NUMBERS_SIZE);
@@ -454,9 +505,8 @@ static enum pd_call_result lease_finish(struct pd_call *call, const struct pd_kv
 
 static enum pd_call_result grant_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
-    struct pd_kv_state *kv = pd_call_process(call)->kv;
-    if (!is_short(result, TWO_NUMBERS_SIZE) && kv->lease_count < PD_KV_LEASES_MAX) {
-        kv->leases[kv->lease_count++] = (int64_t)pd_get_u64(result->bytes.bytes);
+    if (!is_short(result, TWO_NUMBERS_SIZE)) {
+        note_lease(call, result->bytes.bytes);
     }
     return lease_finish(call, result, 2);
 }
@@ -466,9 +516,12 @@ static enum pd_call_result lease_grant(struct pd_call *call)
     struct pd_kv_ask ask = {.kind = PD_KV_ASK_LEASE_GRANT,
                             .limit = (int64_t)call->arguments[0],
                             .lease = (int64_t)call->arguments[1]};
-    const struct pd_kv_state *kv = pd_kv_state_of(call);
+    struct pd_kv_state *kv = pd_kv_state_of(call);
     if (kv == NULL || !has_room(call, 2, TWO_NUMBERS_SIZE)) {
         return PD_CALL_TRAP;
+    }
+    if (kv->lease_count == PD_KV_LEASES_MAX) {
+        forget_ended(call, kv);
     }
     if (kv->lease_count == PD_KV_LEASES_MAX) {
         return pd_kv_fail(call, PD_KV_CODE_FULL,
@@ -502,11 +555,7 @@ static enum pd_call_result ask_lease(struct pd_call *call, enum pd_kv_ask_kind k
 static enum pd_call_result revoke_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
     (void)result;
-    struct pd_kv_state *kv = pd_call_process(call)->kv;
-    uint32_t at = lease_at(kv, (int64_t)call->arguments[0]);
-    if (at < PD_KV_LEASES_MAX) {
-        kv->leases[at] = kv->leases[--kv->lease_count];
-    }
+    forget_lease(pd_call_process(call)->kv, (int64_t)call->arguments[0]);
     return pd_call_done(call, PD_KV_CODE_OK);
 }
 
@@ -517,6 +566,11 @@ static enum pd_call_result lease_revoke(struct pd_call *call)
 
 static enum pd_call_result keepalive_finish(struct pd_call *call, const struct pd_kv_result *result)
 {
+    struct pd_kv_state *kv = pd_call_process(call)->kv;
+    bool is_own = lease_at(kv, (int64_t)call->arguments[0]) < PD_KV_LEASES_MAX;
+    if (is_own && !is_short(result, TWO_NUMBERS_SIZE)) {
+        note_lease(call, result->bytes.bytes);
+    }
     return lease_finish(call, result, 1);
 }
 

@@ -21,6 +21,11 @@ struct pd_kv_watch_place {
     struct pd_kv_block *held; /* there was no room in the mailbox */
 };
 
+struct pd_kv_own_lease {
+    int64_t id;
+    uint64_t end_ns; /* surely gone by then, unless it is kept */
+};
+
 struct pd_kv_state {
     struct pd_kv_ticket *call;
     /* What to do when it is over; the ticket is released afterwards. */
@@ -35,7 +40,8 @@ struct pd_kv_state {
     uint32_t lease_count;
     bool looks_again; /* watches have more to do, and nobody will wake it for that */
     struct pd_kv_watch_place watches[PD_KV_WATCHES_MAX];
-    int64_t leases[PD_KV_LEASES_MAX];
+    struct pd_kv_own_lease leases[PD_KV_LEASES_MAX];
+    int64_t asked_lease; /* of the call: whose place is free if there is no such lease; 0: none */
     char text[PD_KV_PORT_TEXT_MAX]; /* of the last failure */
 };
 

@@ -178,6 +178,13 @@ static void leases(void)
     CHECK(pando_kv_lease_revoke(lease.id) == PANDO_KV_OK);
     CHECK(pando_kv_get("sdk/leased", value, 1, &found) == PANDO_KV_ABSENT);
     CHECK(pando_kv_put_leased("sdk/leased", "x", 1, 12345) == PANDO_KV_ABSENT);
+    /* One that ends by itself is not there to be kept. */
+    CHECK(pando_kv_lease_grant(1, &lease) == PANDO_KV_OK);
+    CHECK(pando_kv_put_leased("sdk/leased", "x", 1, lease.id) == PANDO_KV_OK);
+    while (pando_kv_get("sdk/leased", value, 1, &found) == PANDO_KV_OK) {
+        pando_sleep(20);
+    }
+    CHECK(pando_kv_lease_keepalive(lease.id, &lease) == PANDO_KV_ABSENT);
 }
 
 PANDO_EXPORT("child") void child(int64_t parent);

@@ -188,10 +188,9 @@ static void leases_are_ones_own(void **state)
     assert_int_equal(actor_u64(&actor, OUT_AT), 77);
     assert_int_equal(actor_u64(&actor, OUT_AT + 8), 30);
     assert_int_equal(CALL(&actor, KV, "lease_keepalive", 77, OUT_AT), 0);
-    pd_put_u64(bytes + 8, UINT64_MAX); /* gone meanwhile */
+    pd_put_u64(bytes + 8, 0); /* gone meanwhile, as the store tells it */
     assert_int_equal(CALL(&actor, KV, "lease_keepalive", 77, OUT_AT), PD_KV_CODE_ABSENT);
     assert_int_equal(actor_u64(&actor, OUT_AT + 8), 30); /* written with OK alone */
-    assert_int_equal(CALL(&actor, KV, "lease_revoke", 77), 0);
     assert_int_equal(CALL(&actor, KV, "lease_revoke", 77), PD_KV_CODE_DENIED);
     for (uint32_t i = 0; i < 64; i++) {
         pd_put_u64(bytes, 100 + i);
@@ -199,6 +198,23 @@ static void leases_are_ones_own(void **state)
         assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), 0);
     }
     assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), PD_KV_CODE_FULL);
+    /* One that has gone by itself leaves its place to another. */
+    fake_kv.code = PD_KV_CODE_ABSENT;
+    assert_int_equal(CALL(&actor, KV, "lease_revoke", 110), PD_KV_CODE_ABSENT);
+    assert_int_equal(CALL(&actor, KV, "lease_revoke", 110), PD_KV_CODE_DENIED);
+    fake_kv.code = PD_KV_CODE_OK;
+    pd_put_u64(bytes, 200);
+    assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), 0);
+    assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), PD_KV_CODE_FULL);
+    /* And so do all whose time is long over; one that is kept stays. */
+    world.host.now_ns += 100 * UINT64_C(1000000000);
+    pd_put_u64(bytes, 120);
+    assert_int_equal(CALL(&actor, KV, "lease_keepalive", 120, OUT_AT), 0);
+    world.host.now_ns += 100 * UINT64_C(1000000000);
+    pd_put_u64(bytes, 300);
+    assert_int_equal(CALL(&actor, KV, "lease_grant", 30, 0, OUT_AT), 0);
+    assert_int_equal(CALL(&actor, KV, "lease_revoke", 121), PD_KV_CODE_DENIED);
+    assert_int_equal(CALL(&actor, KV, "lease_revoke", 120), 0);
     struct actor all = spawn_with_prefix("");
     assert_int_equal(CALL(&all, KV, "lease_revoke", 5), 0);
 }
