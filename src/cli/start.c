@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -30,6 +31,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MS_NS UINT64_C(1000000)
 #define REBUILDS_MAX 3
+#define STORE_NEEDS 16u /* descriptors, at most, to be opened */
 /* A leader is there in a second, unless most of the voters are not. */
 #define WAIT_NS (3 * SECOND_NS)
 
@@ -314,6 +316,15 @@ static void configure(const struct pd_settings *settings, struct pd_server_confi
     }
 }
 
+/* Before the store is opened anew for want of them: until there are some, a minute at most. */
+static void wait_for_descriptors(void)
+{
+    const struct timespec moment = {.tv_nsec = 250 * 1000 * 1000};
+    for (int i = 0; i < 240 && !pd_descriptors_are_left(STORE_NEEDS); i++) {
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
 /* A store that turns out to be damaged is no reason to stop: it is put aside, and rebuilt when the
  * log is whole. Not for ever: then it is the disk, or the memory. */
 static int run_node(const struct pd_settings *settings, const struct pd_server_config *config,
@@ -334,6 +345,9 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
         again =
             atomic_load(&ending->has_failed) && (is_condemned || pd_server_store_is_stuck(server));
         pd_server_close(server);
+        if (again && !is_condemned) {
+            wait_for_descriptors();
+        }
         if (again && is_condemned) {
             pd_node_log(PD_LOG_WARNING, "starting anew without the damaged store");
         }
