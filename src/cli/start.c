@@ -332,7 +332,7 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
 {
     int code = PD_EXIT_CODE_FAILED;
     bool again = true;
-    for (int i = 0; i < REBUILDS_MAX && again; i++) {
+    for (int rebuilds = 0; rebuilds < REBUILDS_MAX && again;) {
         struct pd_server *server = NULL;
         char text[PD_SERVER_TEXT_MAX];
         atomic_store(&ending->has_failed, false);
@@ -349,6 +349,7 @@ static int run_node(const struct pd_settings *settings, const struct pd_server_c
             wait_for_descriptors();
         }
         if (again && is_condemned) {
+            rebuilds++;
             pd_node_log(PD_LOG_WARNING, "starting anew without the damaged store");
         }
     }

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +30,13 @@ struct chunk {
     uint8_t bytes[];
 };
 
+enum kind {
+    KIND_PLAIN = 0, /* written to as it is: a file */
+    KIND_OWN,       /* a pipe or terminal, by a description of ours that does not wait */
+    KIND_PIPE,      /* one that we may not open again: a piece at a time, where there is room */
+    KIND_SOCKET
+};
+
 struct stream {
     int number;
     pthread_mutex_t lock;
@@ -37,7 +46,8 @@ struct stream {
     bool is_known; /* what it leads to: the next three */
     dev_t device;
     ino_t inode;
-    int file; /* ours, which does not wait; -1: it is written to as it is */
+    enum kind kind;
+    int file; /* what is written to */
     struct chunk *first;
     struct chunk *last;
     size_t held;
@@ -49,13 +59,11 @@ static struct stream streams[2] = {
     {.number = STDOUT_FILENO,
      .lock = PTHREAD_MUTEX_INITIALIZER,
      .has_some = PTHREAD_COND_INITIALIZER,
-     .is_empty = PTHREAD_COND_INITIALIZER,
-     .file = -1},
+     .is_empty = PTHREAD_COND_INITIALIZER},
     {.number = STDERR_FILENO,
      .lock = PTHREAD_MUTEX_INITIALIZER,
      .has_some = PTHREAD_COND_INITIALIZER,
-     .is_empty = PTHREAD_COND_INITIALIZER,
-     .file = -1},
+     .is_empty = PTHREAD_COND_INITIALIZER},
 };
 static atomic_bool hurries;
 
@@ -68,12 +76,9 @@ static struct stream *stream_of(int number)
 /* -- What a stream leads to -------------------------------------------------------------------- */
 
 /* A description of its own: the flag of the one that was inherited is everybody's who has it. */
-static int open_again(const struct stream *stream, mode_t mode)
+static int open_again(const struct stream *stream)
 {
     char path[32];
-    if (!S_ISFIFO(mode) && !(S_ISCHR(mode) && isatty(stream->number) != 0)) {
-        return -1;
-    }
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", stream->number);
     return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
@@ -87,13 +92,21 @@ static void look(struct stream *stream)
     if (stream->is_known && stream->device == about.st_dev && stream->inode == about.st_ino) {
         return;
     }
-    if (stream->file >= 0) {
+    if (stream->kind == KIND_OWN) {
         (void)close(stream->file);
     }
+    stream->is_known = true;
     stream->device = about.st_dev;
     stream->inode = about.st_ino;
-    stream->file = open_again(stream, about.st_mode);
-    stream->is_known = stream->file >= 0 || !S_ISFIFO(about.st_mode); /* a reader may come yet */
+    stream->kind = KIND_PLAIN;
+    stream->file = stream->number;
+    if (S_ISSOCK(about.st_mode)) {
+        stream->kind = KIND_SOCKET;
+    } else if (S_ISFIFO(about.st_mode) || (S_ISCHR(about.st_mode) && isatty(stream->number) != 0)) {
+        int file = open_again(stream);
+        stream->kind = file >= 0 ? KIND_OWN : KIND_PIPE;
+        stream->file = file >= 0 ? file : stream->number;
+    }
 }
 
 /* -- Writing ----------------------------------------------------------------------------------- */
@@ -119,12 +132,33 @@ static enum pd_file_error write_all(int file, const uint8_t *bytes, size_t size)
     return PD_FILE_OK;
 }
 
+/* One write that does not wait. A pipe that says so has room for PIPE_BUF bytes. */
+static ssize_t write_now(const struct stream *stream, const uint8_t *bytes, size_t size)
+{
+    struct pollfd room = {.fd = stream->file, .events = POLLOUT};
+    switch (stream->kind) {
+    case KIND_SOCKET:
+        return send(stream->file, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case KIND_PIPE:
+        if (poll(&room, 1, 0) != 1) {
+            errno = EAGAIN;
+            return -1;
+        }
+        return write(stream->file, bytes, size < PIPE_BUF ? size : PIPE_BUF);
+    case KIND_OWN:
+    case KIND_PLAIN:
+        break;
+    }
+    return write(stream->file, bytes, size);
+}
+
 /* As much as is taken at once; *done_out: so many. */
-static enum pd_file_error write_some(int file, const uint8_t *bytes, size_t size, size_t *done_out)
+static enum pd_file_error write_some(const struct stream *stream, const uint8_t *bytes, size_t size,
+                                     size_t *done_out)
 {
     *done_out = 0;
     while (*done_out < size) {
-        ssize_t written = write(file, bytes + *done_out, size - *done_out);
+        ssize_t written = write_now(stream, bytes + *done_out, size - *done_out);
         if (written < 0 && errno == EAGAIN) {
             return PD_FILE_OK;
         }
@@ -160,7 +194,7 @@ static void write_held(struct stream *stream)
         struct chunk *chunk = stream->first;
         size_t done = 0;
         enum pd_file_error error =
-            write_some(stream->file, chunk->bytes + chunk->at, chunk->size - chunk->at, &done);
+            write_some(stream, chunk->bytes + chunk->at, chunk->size - chunk->at, &done);
         chunk->at += done;
         if (error != PD_FILE_OK) { /* for all that follows, too */
             stream->failure = error;
@@ -241,7 +275,7 @@ static enum pd_file_error put(struct stream *stream, const uint8_t *bytes, size_
         return stream->held >= PD_HOST_OUTPUT_SOFT ? PD_FILE_AGAIN : error;
     }
     if (error == PD_FILE_OK && stream->held == 0) {
-        error = write_some(stream->file, bytes, size, &done);
+        error = write_some(stream, bytes, size, &done);
     }
     return error == PD_FILE_OK && done < size ? hold(stream, bytes + done, size - done) : error;
 }
@@ -253,7 +287,7 @@ enum pd_file_error pd_host_output(int number, const uint8_t *bytes, size_t size)
     if (stream->held == 0) {
         look(stream);
     }
-    bool is_plain = stream->file < 0;
+    bool is_plain = stream->kind == KIND_PLAIN;
     enum pd_file_error error = is_plain ? PD_FILE_OK : put(stream, bytes, size);
     pthread_mutex_unlock(&stream->lock);
     return is_plain ? write_all(number, bytes, size) : error;

@@ -1,9 +1,10 @@
 /* output - the program's own standard output and error, for threads that must not wait for whoever
  * reads them: schedulers, and the node's core, which has a line for its log.
  *
- * Model      To a pipe or a terminal is written as much as it takes; what is left waits here, in
- *            order, for a thread that waits for the reader. A file is written to at once, and so is
- *            what cannot be opened a second time without waiting.
+ * Model      To a pipe, a socket or a terminal is written as much as it takes; what is left waits
+ *            here, in order, for a thread that waits for the reader. A file is written to at once.
+ *            A pipe that this user may not open a second time is asked whether it has room, and
+ *            given no more than a piece that surely fits, unless others write to it.
  * Bounds     PD_HOST_OUTPUT_SOFT bytes a stream: who can wait does so beyond them (size 0 asks).
  *            PD_HOST_OUTPUT_HARD: more is dropped. The thread is there once it was needed.
  * Errors     A reader that is gone is told to who writes next, when it was found later.

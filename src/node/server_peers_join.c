@@ -257,8 +257,17 @@ static bool has_place_of(const struct pd_join *join, const struct pd_kv_member *
 static void judge_namesake(struct pd_join *join, const struct pd_kv_member *namesake,
                            uint32_t version)
 {
-    if (version >= PD_REPLICA_LEAVE_VERSION && join->role != PD_KV_MEMBER_WORKER &&
-        namesake->role != PD_KV_MEMBER_WORKER && has_place_of(join, namesake)) {
+    bool takes_place = version >= PD_REPLICA_LEAVE_VERSION && join->role != PD_KV_MEMBER_WORKER &&
+                       namesake->role != PD_KV_MEMBER_WORKER && has_place_of(join, namesake);
+    if (takes_place && memcmp(namesake->key, join->signer, sizeof join->signer) == 0) {
+        /* It would be void as soon as that one is removed, and the node not in yet. */
+        end(join, PD_JOIN_REFUSED,
+            "the ticket was signed by the member whose place this node would take: ask another "
+            "member for one (`pando cluster ticket`)",
+            pd_kv_span(NULL, 0));
+        return;
+    }
+    if (takes_place) {
         join->replaced = namesake->node;
         ask(join, STEP_REPLACE);
         return;

@@ -52,8 +52,21 @@ static void forget_ended(struct pd_session_share *share, uint64_t now_ns)
     }
 }
 
-/* false: it has as many as it may. */
-static bool use(struct pd_session_share *share, uint64_t id, uint64_t now_ns)
+static void end(struct pd_session_share *share, uint64_t id);
+
+/* Whoever asked in it before is gone: it came again. */
+static void take_from_orphans(struct pd_session_shares *shares, uint64_t id)
+{
+    for (struct pd_list *at = shares->list.next; at != &shares->list; at = at->next) {
+        if (share_of(at)->is_orphan) {
+            end(share_of(at), id);
+        }
+    }
+}
+
+/* false: it has as many as it may. shares NULL: the session is new, and in nobody's share. */
+static bool use(struct pd_session_shares *shares, struct pd_session_share *share, uint64_t id,
+                uint64_t now_ns)
 {
     for (uint32_t i = 0; i < share->count; i++) {
         if (share->sessions[i].id == id) {
@@ -66,6 +79,9 @@ static bool use(struct pd_session_share *share, uint64_t id, uint64_t now_ns)
     }
     if (share->count == PD_SESSION_SHARE_MAX) {
         return false;
+    }
+    if (shares != NULL) {
+        take_from_orphans(shares, id);
     }
     share->sessions[share->count].id = id;
     share->sessions[share->count++].used_ns = now_ns;
@@ -172,8 +188,8 @@ enum pd_session_verdict pd_session_shares_ask(struct pd_session_shares *shares,
         return PD_SESSION_PASSES;
     }
     struct pd_session_share *own = made(shares, share);
-    if (own == NULL || (wish.session != 0 && !use(own, wish.session, view->now_ns)) ||
-        (wish.kept != 0 && !use(own, wish.kept, view->now_ns))) {
+    if (own == NULL || (wish.session != 0 && !use(shares, own, wish.session, view->now_ns)) ||
+        (wish.kept != 0 && !use(shares, own, wish.kept, view->now_ns))) {
         return PD_SESSION_LATER;
     }
     if (wish.session != 0 && view->answers_bytes >= view->answers_bytes_max / 4 * 3) {
@@ -214,7 +230,7 @@ void pd_session_shares_answered(struct pd_session_share *share, uint64_t correla
     pd_kv_reader_init(&reader, answer.body);
     pd_kv_answer_head(&reader, &head);
     if (!reader.is_bad && head.error == PD_KV_OK && head.kind == PD_KV_ANSWER_SESSION) {
-        (void)use(share, (uint64_t)pd_kv_answer_number(&reader), now_ns);
+        (void)use(NULL, share, (uint64_t)pd_kv_answer_number(&reader), now_ns);
     }
 }
 

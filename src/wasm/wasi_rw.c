@@ -311,6 +311,9 @@ static enum pd_call_result write_lines(struct pd_call *call, struct pd_wasi *was
         enum pd_file_error error =
             piece == 0 ? PD_FILE_OK
                        : pd_output_write(&wasi->lines[stream - 1], &route, from, piece);
+        if (error == PD_FILE_AGAIN && done > 0) { /* what was taken is not given again */
+            break;
+        }
         if (error != PD_FILE_OK) {
             return pd_wasi_answer(call, error);
         }

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -88,6 +90,58 @@ static void nobody_waits_for_a_reader(void **state)
     assert_true(may_write());
     free(given);
     free(came);
+}
+
+/* Nobody reads; then somebody does. */
+static void fill_and_read(void)
+{
+    size_t size = 3 * PD_HOST_OUTPUT_SOFT;
+    uint8_t *given = malloc(size);
+    uint8_t *came = malloc(size);
+    assert_true(given != NULL && came != NULL);
+    for (size_t i = 0; i < size; i++) {
+        given[i] = (uint8_t)(i * 11 + i / 4096);
+    }
+    assert_int_equal(pd_host_output(STREAM, given, size), PD_FILE_OK);
+    assert_false(may_write());
+    read_all(came, size);
+    assert_memory_equal(came, given, size);
+    pd_host_output_drain();
+    assert_true(may_write());
+    free(given);
+    free(came);
+}
+
+/* As a service's is, whose log goes to a collector. */
+static void a_socket_is_not_waited_for(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(dup2(ends[1], STREAM), STREAM);
+    (void)close(ends[1]);
+    (void)close(reader);
+    reader = ends[0];
+    fill_and_read();
+}
+
+/* As with a pipe of another user; here for want of descriptors. */
+static void nor_is_a_pipe_that_cannot_be_opened_again(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    struct rlimit none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum pd_file_error error = pd_host_output(STREAM, (const uint8_t *)"x", 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(error, PD_FILE_OK);
+    uint8_t byte = 0;
+    read_all(&byte, 1);
+    assert_int_equal(byte, 'x');
+    fill_and_read();
 }
 
 static void what_is_too_much_is_dropped_as_a_whole(void **state)
@@ -211,6 +265,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nobody_waits_for_a_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_socket_is_not_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nor_is_a_pipe_that_cannot_be_opened_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_is_too_much_is_dropped_as_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reader_that_goes_is_told_of, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_stream_is_seen, set_up, tear_down),

@@ -228,6 +228,21 @@ static void test_whose_client_is_gone_goes_first(void **state)
     assert_int_equal(closed[closed_count - 1], 1);
 }
 
+static void test_who_comes_again_keeps_its_session(void **state)
+{
+    (void)state;
+    struct pd_session_share *before = NULL;
+    struct pd_session_share *after = NULL;
+    assert_int_equal(use(&before, 77), PD_SESSION_PASSES);
+    assert_int_equal(use(&before, 78), PD_SESSION_PASSES);
+    pd_session_shares_gone(&shares, before);
+    assert_int_equal(use(&after, 77), PD_SESSION_PASSES);
+    view.session_count = 2048;
+    pd_session_shares_look(&shares, &view, on_close, NULL);
+    assert_int_equal(closed_count, 1);
+    assert_int_equal(closed[0], 78);
+}
+
 static void test_orphans_are_bounded_and_end(void **state)
 {
     (void)state;
@@ -270,6 +285,7 @@ int main(void)
         CASE(test_nodes_keep_a_part),
         CASE(test_large_answers_are_closed_first),
         CASE(test_whose_client_is_gone_goes_first),
+        CASE(test_who_comes_again_keeps_its_session),
         CASE(test_orphans_are_bounded_and_end),
         CASE(test_other_requests_need_no_share),
     };

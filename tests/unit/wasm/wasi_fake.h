@@ -35,7 +35,7 @@ struct fake_host {
     bool runs_inline;                /* jobs run within submit */
     bool refuses_jobs;               /* submit answers PD_ERR_FULL */
     enum pd_file_error output_error; /* what output answers */
-    bool output_is_full; /* its reader stands still */
+    bool output_is_full;             /* its reader stands still */
     uint32_t output_calls;
     uint8_t *output[2];
     size_t output_size[2];
