@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/detached.h"
 #include "host/files_posix.h"
 
 #define LOOK_MS 100
@@ -226,26 +226,16 @@ static void *wait_for_reader(void *argument)
 }
 
 /* It lives as long as the program: it may wait for a reader who never comes. */
-static bool start_thread(struct stream *stream)
+static bool has_thread(struct stream *stream)
 {
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    stream->has_thread = pthread_create(&thread, NULL, wait_for_reader, stream) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (stream->has_thread) {
-        (void)pthread_setname_np(thread, "pando-output");
-        (void)pthread_detach(thread);
-    }
+    stream->has_thread =
+        stream->has_thread || pd_host_detached("pando-output", wait_for_reader, stream);
     return stream->has_thread;
 }
 
 static enum pd_file_error hold(struct stream *stream, const uint8_t *bytes, size_t size)
 {
-    if (stream->held + size > PD_HOST_OUTPUT_HARD ||
-        (!stream->has_thread && !start_thread(stream))) {
+    if (stream->held + size > PD_HOST_OUTPUT_HARD || !has_thread(stream)) {
         return PD_FILE_AGAIN;
     }
     struct chunk *chunk = pd_alloc(sizeof *chunk + size);
@@ -271,18 +261,28 @@ static enum pd_file_error put(struct stream *stream, const uint8_t *bytes, size_
     size_t done = 0;
     enum pd_file_error error = stream->failure;
     stream->failure = PD_FILE_OK;
-    if (size == 0) {
-        return stream->held >= PD_HOST_OUTPUT_SOFT ? PD_FILE_AGAIN : error;
-    }
     if (error == PD_FILE_OK && stream->held == 0) {
         error = write_some(stream, bytes, size, &done);
     }
     return error == PD_FILE_OK && done < size ? hold(stream, bytes + done, size - done) : error;
 }
 
+/* Asked before each write of a guest: it costs no system call, and takes no failure from who
+ * writes. */
+static enum pd_file_error ask(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    bool is_full = stream->held >= PD_HOST_OUTPUT_SOFT;
+    pthread_mutex_unlock(&stream->lock);
+    return is_full ? PD_FILE_AGAIN : PD_FILE_OK;
+}
+
 enum pd_file_error pd_host_output(int number, const uint8_t *bytes, size_t size)
 {
     struct stream *stream = stream_of(number);
+    if (size == 0) {
+        return ask(stream);
+    }
     pthread_mutex_lock(&stream->lock);
     if (stream->held == 0) {
         look(stream);

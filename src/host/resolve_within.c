@@ -1,13 +1,13 @@
 #include "host/resolve_within.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "host/detached.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PLACE_MAX (PD_RESOLVE_HOST_MAX + 10u) /* with brackets, a port and a zero byte */
@@ -70,20 +70,11 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* The program's signals are not this thread's. */
 static bool start(struct lookup *lookup)
 {
-    pthread_t thread;
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     lookup->holders++;
-    bool is_started = pthread_create(&thread, NULL, run, lookup) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (is_started) {
-        (void)pthread_detach(thread);
-    } else {
+    bool is_started = pd_host_detached("pando-name", run, lookup);
+    if (!is_started) {
         lookup->holders--;
     }
     return is_started;
