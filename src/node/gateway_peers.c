@@ -102,15 +102,11 @@ void pd_gateway_peers_close(struct pd_gateway_peers *peers, struct pd_backend_pe
     pd_server_client_close(peers->server, &closed->client);
 }
 
-bool pd_gateway_peers_may_ask(struct pd_span request)
+static bool may_ask(const struct pd_replica_request_head *head)
 {
-    struct pd_replica_request_head head;
-    if (pd_replica_request_decode(request, &head) != PD_OK) {
-        return false;
-    }
-    switch (head.kind) {
+    switch (head->kind) {
     case PD_REPLICA_REQUEST_WRITE:
-        return pd_replica_command_is_clients(head.body);
+        return pd_replica_command_is_clients(head->body);
     case PD_REPLICA_REQUEST_READ:
     case PD_REPLICA_REQUEST_LEASE:
     case PD_REPLICA_REQUEST_LEASES:
@@ -133,6 +129,12 @@ bool pd_gateway_peers_may_ask(struct pd_span request)
     return false;
 }
 
+bool pd_gateway_peers_may_ask(struct pd_span request)
+{
+    struct pd_replica_request_head head;
+    return pd_replica_request_decode(request, &head) == PD_OK && may_ask(&head);
+}
+
 static void refuse(struct pd_backend_peer *peer, uint64_t correlation,
                    enum pd_replica_outcome outcome, const char *text)
 {
@@ -146,13 +148,12 @@ static void refuse(struct pd_backend_peer *peer, uint64_t correlation,
 
 /* A read of a key that this thread may look up itself. */
 static bool answer_hot(struct pd_gateway_peers *peers, struct pd_backend_peer *peer,
-                       uint64_t correlation, struct pd_span bytes)
+                       uint64_t correlation, const struct pd_replica_request_head *head)
 {
     uint8_t room[PD_REPLICA_ANSWER_HEAD_SIZE + PD_SERVER_HOT_ANSWER_MAX];
-    struct pd_replica_request_head head;
     struct pd_replica_answer_head answer;
-    if (pd_replica_request_decode(bytes, &head) != PD_OK || head.kind != PD_REPLICA_REQUEST_READ ||
-        !pd_server_answer_hot(peers->server, head.body, room + PD_REPLICA_ANSWER_HEAD_SIZE,
+    if (head->kind != PD_REPLICA_REQUEST_READ ||
+        !pd_server_answer_hot(peers->server, head->body, room + PD_REPLICA_ANSWER_HEAD_SIZE,
                               PD_SERVER_HOT_ANSWER_MAX, &answer)) {
         return false;
     }
@@ -166,12 +167,13 @@ void pd_gateway_peers_submit(struct pd_gateway_peers *peers, struct pd_backend_p
                              uint64_t correlation, struct pd_span bytes)
 {
     struct peer *from = peer->at;
-    if (!pd_gateway_peers_may_ask(bytes)) {
+    struct pd_replica_request_head head;
+    if (pd_replica_request_decode(bytes, &head) != PD_OK || !may_ask(&head)) {
         refuse(peer, correlation, PD_REPLICA_INVALID,
                "this cannot be asked at a client port: ask at the node's own socket");
         return;
     }
-    if (answer_hot(peers, peer, correlation, bytes)) {
+    if (answer_hot(peers, peer, correlation, &head)) {
         return;
     }
     enum pd_status status =
