@@ -127,6 +127,11 @@ if(NOT PANDO_SANITIZE)
   target_compile_definitions(pando-wall-clock PRIVATE _GNU_SOURCE)
   target_compile_options(pando-wall-clock PRIVATE -U_FORTIFY_SOURCE)
   set_target_properties(pando-wall-clock PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+  # And by tests/e2e/stuck_store.sh.
+  add_library(pando-no-tables SHARED tests/e2e/no_tables.c)
+  target_compile_definitions(pando-no-tables PRIVATE _GNU_SOURCE)
+  target_compile_options(pando-no-tables PRIVATE -U_FORTIFY_SOURCE)
+  set_target_properties(pando-no-tables PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 endif()
 
 # The heap of programs: a third quicker than glibc's when several threads spawn (ADR 0006). The sanitizers
