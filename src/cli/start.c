@@ -45,7 +45,7 @@ struct ending {
     atomic_bool is_stopping;
     const struct pd_settings *settings;
     const struct pd_server *server;
-    const struct pd_gateway_thread *gateway;
+    struct pd_gateway_thread *gateway; /* NULL: none, or not now */
     struct pd_server_peers_net *peers;
     const char *path;
     _Atomic(struct pd_hosted *) hosted; /* while the gateway may ask it for figures */
@@ -66,6 +66,9 @@ static void on_stopping(void *state)
 {
     struct ending *ending = state;
     atomic_store(&ending->is_stopping, true);
+    if (ending->gateway != NULL) {
+        pd_gateway_thread_stopping(ending->gateway);
+    }
 }
 
 static void on_note(void *state, const char *text)
@@ -287,6 +290,7 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     pd_server_socket_run(socket);
     pd_server_peers_net_end(ending->peers);
     pd_hosted_stop(hosted);
+    ending->gateway = NULL;
     pd_gateway_thread_close(gateway, NULL);
     atomic_store(&ending->hosted, NULL);
     pd_hosted_close(hosted);

@@ -167,6 +167,9 @@ static void on_wake(uv_async_t *wake)
         return;
     }
     take_renewed(gateway);
+    if (atomic_exchange(&gateway->health_changed, false)) {
+        pd_service_health_changed(gateway->service);
+    }
     gateway->backend->ops->drain(gateway->backend);
     if (atomic_load(&gateway->is_asked_to_stop)) {
         pd_gateway_settle(gateway);
@@ -334,6 +337,12 @@ void pd_gateway_run(struct pd_gateway *gateway)
 void pd_gateway_stop(struct pd_gateway *gateway)
 {
     atomic_store(&gateway->is_asked_to_stop, true);
+    (void)uv_async_send(&gateway->wake);
+}
+
+void pd_gateway_health_changed(struct pd_gateway *gateway)
+{
+    atomic_store(&gateway->health_changed, true);
     (void)uv_async_send(&gateway->wake);
 }
 

@@ -53,6 +53,9 @@ uint16_t pd_gateway_port(const struct pd_gateway *gateway);
 /* Serve until pd_gateway_stop. */
 void pd_gateway_run(struct pd_gateway *gateway);
 void pd_gateway_stop(struct pd_gateway *gateway);
+/* config.service.is_stopping has changed: who watches the health is told. Any thread, until close.
+ */
+void pd_gateway_health_changed(struct pd_gateway *gateway);
 /* Connections from now on get these. Taken: the gateway releases them. Any thread, until close;
  * only where there were credentials before. */
 void pd_gateway_renew(struct pd_gateway *gateway, struct pd_tls_credentials *credentials);

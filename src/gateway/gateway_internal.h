@@ -81,6 +81,7 @@ struct pd_gateway {
     uint8_t *room_plain; /* of TLS; so for the next */
     uint8_t *room_wire;
     atomic_bool is_asked_to_stop;
+    atomic_bool health_changed;
     bool stops;
     uint16_t port;
 };

@@ -24,6 +24,7 @@ struct pd_service_config pd_service_config_default(void)
         .keepalives_max = 128,
         .watches_max = 16384,
         .watch_key_bytes_max = 4 * MIB,
+        .health_watches_max = 8192,
         .output_bytes_max = 1024 * MIB,
         .leader_look_ns = SECOND_NS,
         .watch_credit = 64 * KIB,
@@ -50,6 +51,7 @@ enum pd_status pd_service_open(const struct pd_service_config *config,
     service->places = places;
     pd_list_init(&service->orphans);
     pd_list_init(&service->led);
+    pd_list_init(&service->health_watchers);
     pd_arena_init(&service->arena, config->arena_max);
     pd_arena_init(&service->answers, config->arena_max);
     for (uint32_t i = config->waits_max; i > 0; i--) {
@@ -73,6 +75,7 @@ void pd_service_close(struct pd_service *service)
         pd_free(call);
     }
     pd_assert(service->watches.count == 0);
+    pd_assert(service->health_count == 0);
     pd_table_deinit(&service->watches);
     pd_arena_deinit(&service->arena);
     pd_arena_deinit(&service->answers);

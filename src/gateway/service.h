@@ -79,13 +79,17 @@ struct pd_service_config {
     uint32_t keepalives_max;    /* under way, of one call */
     uint32_t watches_max;       /* of one client; all have three quarters of waits_max at most */
     size_t watch_key_bytes_max; /* of one client: keys and ends of its watches' ranges */
-    uint64_t output_bytes_max;  /* answers that wait, of all clients together */
-    uint64_t leader_look_ns;    /* an election timeout */
-    uint32_t watch_credit;      /* bytes of events under way to one watch */
-    size_t watch_response_max;  /* bytes of a response that may not be fragmented */
-    size_t arena_max;           /* bytes of one message, decoded */
-    const atomic_bool *is_stopping; /* health checks are told; NULL: never */
-    const char *version;            /* told as the server's; clients look at it */
+    /* Of gRPC's health; a client has no more of them than are left for all others. */
+    uint32_t health_watches_max;
+    uint64_t output_bytes_max; /* answers that wait, of all clients together */
+    uint64_t leader_look_ns;   /* an election timeout */
+    uint32_t watch_credit;     /* bytes of events under way to one watch */
+    size_t watch_response_max; /* bytes of a response that may not be fragmented */
+    size_t arena_max;          /* bytes of one message, decoded */
+    /* Health checks are told; NULL: never. Who sets it calls pd_service_health_changed, on the
+     * gateway's thread. */
+    const atomic_bool *is_stopping;
+    const char *version; /* told as the server's; clients look at it */
 };
 struct pd_service_config pd_service_config_default(void);
 
@@ -109,6 +113,7 @@ struct pd_arena *pd_service_arena(struct pd_service *service);
  * as a call; zero at first. */
 struct pd_service_client {
     uint32_t watches;
+    uint32_t health_watches;
     size_t watch_key_bytes;
     uint64_t output_bytes;
 };
@@ -128,6 +133,8 @@ struct pd_service_call *pd_service_begin(struct pd_service *service,
 bool pd_service_require_leader(struct pd_service_call *call);
 uint64_t pd_service_deadline_ns(const struct pd_service *service); /* UINT64_MAX: none */
 void pd_service_expire(struct pd_service *service, uint64_t now_ns);
+/* config.is_stopping may have changed: those that watch the health are told. */
+void pd_service_health_changed(struct pd_service *service);
 void *pd_service_context(const struct pd_service_call *call);
 const struct pd_service_method *pd_service_method_of(const struct pd_service_call *call);
 

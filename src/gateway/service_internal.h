@@ -64,9 +64,11 @@ struct pd_service {
     uint32_t call_count;
     struct pd_table watches; /* by call and watch id */
     struct pd_list orphans;  /* waiters whose calls are over, and whose keys are being removed */
-    struct pd_list led;      /* calls that end when there is no leader for long */
-    uint64_t look_ns;        /* when it is looked for one next, if there are such calls */
-    uint32_t leaderless;     /* looks in a row that found none */
+    struct pd_list health_watchers;
+    uint32_t health_count;
+    struct pd_list led;  /* calls that end when there is no leader for long */
+    uint64_t look_ns;    /* when it is looked for one next, if there are such calls */
+    uint32_t leaderless; /* looks in a row that found none */
     uint64_t snapshot_number;
     struct pd_service_counters counters;
 };
@@ -81,6 +83,7 @@ extern const struct pd_service_handler pd_service_snapshot;
 extern const struct pd_service_handler pd_service_auth;
 extern const struct pd_service_handler pd_service_lock;
 extern const struct pd_service_handler pd_service_health;
+extern const struct pd_service_handler pd_service_health_watch;
 
 /* Orphans are waited for no more. */
 void pd_service_lock_close(struct pd_service *service);

@@ -108,6 +108,11 @@ static const struct pd_service_entry entries[] = {
     ELECTION("Resign", resign_request, resign_response),
     UNARY("/grpc.health.v1.Health/Check", grpc__health__v1__health_check_request,
           grpc__health__v1__health_check_response, pd_service_health),
+    {.method = {.path = "/grpc.health.v1.Health/Watch",
+                .request = &grpc__health__v1__health_check_request__descriptor,
+                .response = &grpc__health__v1__health_check_response__descriptor,
+                .server_streams = true},
+     .handler = &pd_service_health_watch},
 };
 
 #define ENTRY_COUNT (sizeof entries / sizeof entries[0])

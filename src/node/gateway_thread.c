@@ -183,6 +183,11 @@ const char *pd_gateway_thread_url(const struct pd_gateway_thread *thread)
     return thread->url;
 }
 
+void pd_gateway_thread_stopping(struct pd_gateway_thread *thread)
+{
+    pd_gateway_health_changed(thread->gateway);
+}
+
 void pd_gateway_thread_close(struct pd_gateway_thread *thread,
                              struct pd_gateway_counters *counters_out)
 {

@@ -27,7 +27,8 @@ struct pd_gateway_thread_config {
     struct pd_http1_rules allowed; /* borrowed texts */
     struct pd_gateway_certificates_files certificates;
     struct pd_gateway_more_metrics more_metrics;
-    const atomic_bool *is_stopping; /* then /readyz says so; outlives it; NULL: never */
+    /* Then /readyz says so, and gRPC's health; outlives it. NULL: never. */
+    const atomic_bool *is_stopping;
     /* Words for the log, from threads of its own. NULL: not wanted. */
     void (*note)(void *state, const char *text);
     void *note_state;
@@ -39,6 +40,8 @@ PD_NODISCARD enum pd_status pd_gateway_thread_open(const struct pd_gateway_threa
                                                    struct pd_gateway_thread **thread_out);
 /* "http://127.0.0.1:2379", or https. */
 const char *pd_gateway_thread_url(const struct pd_gateway_thread *thread);
+/* config.is_stopping has changed: who watches the health is told. Any thread, until close. */
+void pd_gateway_thread_stopping(struct pd_gateway_thread *thread);
 /* Hang up on everybody, and end. counters_out may be NULL. */
 void pd_gateway_thread_close(struct pd_gateway_thread *thread,
                              struct pd_gateway_counters *counters_out);

@@ -312,6 +312,42 @@ static void test_a_call(void **state)
     is_put(got, 7);
 }
 
+/* A watch of the health is told by itself, and goes with its stream. */
+static void test_health_is_watched(void **state)
+{
+    (void)state;
+    static const uint8_t serving[] = {0, 0, 0, 0, 2, 0x08, 1};
+    static const uint8_t both[] = {0, 0, 0, 0, 2, 0x08, 1, 0, 0, 0, 0, 2, 0x08, 2};
+    static const uint8_t request[5];
+    static atomic_bool is_stopping;
+    (void)close_world(NULL);
+    struct pd_service_config service = pd_service_config_default();
+    service.is_stopping = &is_stopping;
+    world_open(&world, &service);
+    open_pair();
+    const char *path = "/grpc.health.v1.Health/Watch";
+    struct got *got = send_request(path, request, sizeof request, false, NULL, NULL);
+    exchange();
+    assert_int_equal(got->size, sizeof serving);
+    assert_memory_equal(got->body, serving, sizeof serving);
+    assert_false(got->is_closed);
+    atomic_store(&is_stopping, true);
+    wants = 0;
+    pd_service_health_changed(world.service);
+    assert_true(wants > 0);
+    exchange();
+    assert_int_equal(got->size, sizeof both);
+    assert_memory_equal(got->body, both, sizeof both);
+    assert_false(got->is_closed);
+    assert_int_equal(nghttp2_submit_rst_stream(client, NGHTTP2_FLAG_NONE, got->id, NGHTTP2_CANCEL),
+                     0);
+    exchange();
+    atomic_store(&is_stopping, false);
+    pd_service_health_changed(world.service); /* to nobody */
+    exchange();
+    assert_int_equal(got->size, sizeof both);
+}
+
 /* However the bytes are cut. */
 static void test_byte_by_byte(void **state)
 {
@@ -878,6 +914,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
     const struct CMUnitTest tests[] = {
         CASE(test_a_call),
+        CASE(test_health_is_watched),
         CASE(test_byte_by_byte),
         CASE(test_a_large_message),
         CASE(test_a_message_that_is_too_large),

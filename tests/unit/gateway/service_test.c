@@ -1,7 +1,6 @@
 /* Each service's mapping: the command that a request becomes, the response that an answer becomes,
  * and etcd's codes and texts. */
 #include "gateway/gateway_world.h"
-#include "proto/health.pb-c.h"
 
 #define REVISION 42
 
@@ -645,37 +644,6 @@ static void test_maintenance(void **state)
     kept_free(&kept);
 }
 
-static void health_is(const char *service, int status)
-{
-    struct kept kept;
-    Grpc__Health__V1__HealthCheckRequest ask;
-    grpc__health__v1__health_check_request__init(&ask);
-    ask.service = (char *)(uintptr_t)service;
-    kept_ask(&world, &kept, "/grpc.health.v1.Health/Check", &ask);
-    if (status < 0) {
-        kept_failed(&kept, PD_CODE_NOT_FOUND, "unknown service");
-    } else {
-        const Grpc__Health__V1__HealthCheckResponse *told = (const void *)kept.messages[0];
-        assert_int_equal(told->status, status);
-    }
-    kept_free(&kept);
-}
-
-static void test_health(void **state)
-{
-    (void)state;
-    static atomic_bool is_stopping;
-    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
-    health_is("etcdserverpb.KV", -1);
-    world_close(&world);
-    struct pd_service_config config = pd_service_config_default();
-    config.is_stopping = &is_stopping;
-    world_open(&world, &config);
-    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
-    atomic_store(&is_stopping, true);
-    health_is("", GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
-}
-
 /* As etcd: of a revision that cannot be there is nothing, and that is no error. */
 static void test_hash_of_no_keys(void **state)
 {
@@ -834,7 +802,6 @@ int main(void)
         CASE(test_maintenance),
         CASE(test_hash_of_keys),
         CASE(test_hash_of_no_keys),
-        CASE(test_health),
         CASE(test_a_call_takes_one_request),
         CASE(test_a_late_answer),
         CASE(test_output_has_a_bound),
