@@ -245,35 +245,71 @@ static int path_mtu(const struct pd_transport_address *address)
     return mtu;
 }
 
-static void dial(struct doctor *doctor, struct pd_dialer *dialer,
-                 const struct pd_members_item *item)
+/* One address of a member. */
+struct visit {
+    char place[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    bool is_there;
+    bool is_silent;
+    char why[PD_RESOLVE_TEXT_MAX]; /* it is not there */
+    uint64_t took_ns;
+    int mtu;
+};
+
+static void visit(const struct doctor *doctor, struct pd_dialer *dialer,
+                  const struct pd_kv_member *member, uint32_t at, struct visit *visit_out)
 {
-    char text[PD_KV_MEMBER_ADDRESS_MAX + 1];
-    char unknown[PD_RESOLVE_TEXT_MAX];
-    char what[PD_KV_MEMBER_NAME_MAX + 1];
     struct pd_transport_address address;
-    const struct pd_kv_member *member = &item->member;
-    (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
-                   member->name.size > 0 ? (const char *)member->name.bytes : "");
-    (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
-                   (const char *)member->peers[0].bytes);
-    if (pd_host_resolve(text, &address, unknown) != PD_OK) {
-        tell(doctor, VERDICT_WRONG, what, "%s", unknown);
+    *visit_out = (struct visit){.is_there = false};
+    (void)snprintf(visit_out->place, sizeof visit_out->place, "%.*s", (int)member->peers[at].size,
+                   (const char *)member->peers[at].bytes);
+    if (pd_host_resolve(visit_out->place, &address, visit_out->why) != PD_OK) {
         return;
     }
     uint64_t begin_ns = pd_host_now_ns(doctor->host);
-    bool is_there = pd_dialer_dial(dialer, member->key, &address);
-    uint64_t took_ns = pd_host_now_ns(doctor->host) - begin_ns;
-    int mtu = path_mtu(&address);
-    if (is_there) {
-        bool is_narrow = mtu != 0 && mtu < MTU_CAREFUL;
+    visit_out->is_there = pd_dialer_dial(dialer, member->key, &address);
+    visit_out->took_ns = pd_host_now_ns(doctor->host) - begin_ns;
+    visit_out->mtu = path_mtu(&address);
+    visit_out->is_silent = !visit_out->is_there;
+    if (visit_out->is_silent) {
+        (void)snprintf(visit_out->why, sizeof visit_out->why,
+                       "%.127s (UDP) does not answer (%.200s)", visit_out->place, dialer->why);
+    }
+}
+
+/* other: where the member answers instead; NULL: nowhere. */
+static void tell_visit(struct doctor *doctor, const char *what, const struct visit *visit,
+                       const char *other)
+{
+    if (visit->is_there) {
+        bool is_narrow = visit->mtu != 0 && visit->mtu < MTU_CAREFUL;
         tell(doctor, is_narrow ? VERDICT_CAREFUL : VERDICT_OK, what,
-             "%s proves its key within %.1f ms, MTU %d%s", text, (double)took_ns / (double)MS_NS,
-             mtu, is_narrow ? ": QUIC wants 1280; look at tunnels on the way" : "");
+             "%s proves its key within %.1f ms, MTU %d%s", visit->place,
+             (double)visit->took_ns / (double)MS_NS, visit->mtu,
+             is_narrow ? ": QUIC wants 1280; look at tunnels on the way" : "");
+    } else if (other != NULL) {
+        tell(doctor, VERDICT_CAREFUL, what, "%s: it is reached at %s alone", visit->why, other);
     } else {
-        tell(doctor, VERDICT_WRONG, what,
-             "%s (UDP) does not answer (%s): is the node down, or a firewall in between?", text,
-             dialer->why);
+        tell(doctor, VERDICT_WRONG, what, "%s%s", visit->why,
+             visit->is_silent ? ": is the node down, or a firewall in between?" : "");
+    }
+}
+
+/* All its addresses: who wants it tries them in turn, so one that answers is enough. */
+static void dial(struct doctor *doctor, struct pd_dialer *dialer,
+                 const struct pd_members_item *item)
+{
+    struct visit visits[PD_KV_MEMBER_ADDRESSES_MAX];
+    char what[PD_KV_MEMBER_NAME_MAX + 1];
+    const struct pd_kv_member *member = &item->member;
+    const char *answers = NULL;
+    (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
+                   member->name.size > 0 ? (const char *)member->name.bytes : "");
+    for (uint32_t i = 0; i < member->peer_count; i++) {
+        visit(doctor, dialer, member, i, &visits[i]);
+        answers = visits[i].is_there ? visits[i].place : answers;
+    }
+    for (uint32_t i = 0; i < member->peer_count; i++) {
+        tell_visit(doctor, what, &visits[i], answers);
     }
 }
 

@@ -21,6 +21,7 @@
 #include "net/net.h"
 #include "node/members.h"
 #include "node/members_file.h"
+#include "node/reach.h"
 #include "node/server_peers_join.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -43,8 +44,8 @@ struct join {
     uint32_t limit; /* asked with; FIRST: as the first version's programs do */
     /* What the net's thread tells. */
     struct pd_event event;
-    atomic_uint_least64_t
-        past; /* links up to it are not asked any more; their ends may come late */
+    struct pd_reach reach;
+    atomic_uint_least64_t asked; /* the link; others' ends may come late. 0: none */
     atomic_bool is_over;
     const char *why; /* static */
     size_t size;
@@ -140,22 +141,31 @@ static int look_at_folder(struct join *join, bool *is_done_out)
 
 static void finish(struct join *join, uint64_t link, const char *why)
 {
-    if (link > atomic_load(&join->past) && !atomic_exchange(&join->is_over, true)) {
+    if (link == atomic_load(&join->asked) && !atomic_exchange(&join->is_over, true)) {
         join->why = why;
         join->host->ops->event_set(join->host, &join->event);
     }
 }
 
+static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct join *join = state;
+    (void)key; /* that which was dialed */
+    pd_reach_opened(&join->reach, link);
+}
+
 static void on_closed(void *state, uint64_t link, const char *text)
 {
-    finish(state, link, text);
+    struct join *join = state;
+    pd_reach_closed(&join->reach, link, text);
+    finish(join, link, text);
 }
 
 static void on_answer(void *state, uint64_t link, uint64_t correlation, struct pd_span bytes)
 {
     struct join *join = state;
     (void)correlation;
-    if (link > atomic_load(&join->past) && !atomic_load(&join->is_over) &&
+    if (link == atomic_load(&join->asked) && !atomic_load(&join->is_over) &&
         bytes.size <= sizeof join->answer) {
         memcpy(join->answer, bytes.bytes, bytes.size);
         join->size = bytes.size;
@@ -183,21 +193,19 @@ static uint64_t share(const struct join *join, uint32_t others)
 }
 
 /* NULL: join->answer is there; or why not. */
-static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv_member *member,
-                       const struct pd_transport_address *address, uint64_t until_ns)
+static const char *ask_link(struct join *join, struct pd_net *net, uint64_t link, uint64_t until_ns)
 {
     uint8_t *room = pd_alloc(PD_JOIN_REQUEST_MAX);
     struct pd_kv_writer writer = {.bytes = room, .bytes_max = PD_JOIN_REQUEST_MAX};
-    uint64_t link = 0;
+    const char *why = NULL;
     if (room == NULL) {
         return "no memory";
     }
     pd_join_put_request(&writer, join->ticket_text, &join->own, join->limit);
-    atomic_store(&join->is_over, false);
     (void)join->host->ops->event_wait(join->host, &join->event, 0); /* of the one before */
-    const char *why = NULL;
-    if (writer.is_full || pd_net_dial(net, 0, member->key, address, &link) != PD_OK ||
-        pd_net_call(net, link, 1, (struct pd_span){room, writer.size}) != PD_OK) {
+    atomic_store(&join->is_over, false);
+    atomic_store(&join->asked, link);
+    if (writer.is_full || pd_net_call(net, link, 1, (struct pd_span){room, writer.size}) != PD_OK) {
         why = "it cannot be asked";
     } else if (!join->host->ops->event_wait(join->host, &join->event, until_ns) &&
                !atomic_exchange(&join->is_over, true)) {
@@ -205,10 +213,27 @@ static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv
     } else {
         why = join->why;
     }
-    atomic_store(&join->past, link);
+    atomic_store(&join->asked, 0);
+    pd_free(room);
+    return why;
+}
+
+/* A member, wherever it answers. As ask_link; `place`: where it was asked, for a person. */
+static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv_member *member,
+                       uint64_t until_ns, char place[PD_KV_MEMBER_ADDRESS_MAX + 1])
+{
+    static char text[PD_REACH_TEXT_MAX];
+    uint64_t link = 0;
+    uint32_t at = 0;
+    bool is_up = pd_reach_dial(&join->reach, net, 0, member, until_ns, &link, &at, text);
+    (void)snprintf(place, PD_KV_MEMBER_ADDRESS_MAX + 1, "%.*s", (int)member->peers[at].size,
+                   (const char *)member->peers[at].bytes);
+    if (!is_up) {
+        return text;
+    }
+    const char *why = ask_link(join, net, link, until_ns);
     enum pd_status status = pd_net_hang_up(net, link);
     (void)status; /* what cannot be hung up ends with the net */
-    pd_free(room);
     return why;
 }
 
@@ -227,18 +252,11 @@ static int ask_members(struct join *join, struct pd_net *net, struct pd_join_ans
         for (uint32_t i = 0; i < join->ticket.count; i++) {
             const struct pd_kv_member *member = &join->ticket.members[i];
             char text[PD_KV_MEMBER_ADDRESS_MAX + 1];
-            char unknown[PD_RESOLVE_TEXT_MAX];
-            struct pd_transport_address address;
-            (void)snprintf(text, sizeof text, "%.*s", (int)member->peers[0].size,
-                           (const char *)member->peers[0].bytes);
             if (member->peer_count == 0) {
                 continue;
             }
             uint64_t until_ns = share(join, join->ticket.count - 1 - i);
-            const char *why =
-                pd_host_resolve_within(text, left_ns(join, until_ns), &address, unknown) == PD_OK
-                    ? ask(join, net, member, &address, until_ns)
-                    : unknown;
+            const char *why = ask(join, net, member, until_ns, text);
             if (why == NULL && pd_join_read_answer((struct pd_span){join->answer, join->size},
                                                    answer_out) != PD_OK) {
                 why = "its answer cannot be read: is it of another version?";
@@ -305,9 +323,12 @@ static int ask_and_write(struct join *join, struct pd_udp *udp)
     struct pd_net *net = NULL;
     struct pd_net_config config = pd_net_config_default();
     struct pd_join_answer answer;
-    const struct pd_net_offer offer = {
-        .name = PD_JOIN_SERVICE,
-        .handler = {.closed = on_closed, .answer = on_answer, .ended = on_ended, .state = join}};
+    const struct pd_net_offer offer = {.name = PD_JOIN_SERVICE,
+                                       .handler = {.opened = on_opened,
+                                                   .closed = on_closed,
+                                                   .answer = on_answer,
+                                                   .ended = on_ended,
+                                                   .state = join}};
     config.host = join->host;
     config.loop = pd_udp_loop(udp);
     config.identity = &join->identity;
@@ -334,8 +355,6 @@ static int ask_and_write(struct join *join, struct pd_udp *udp)
 /* Without an address of its own a node listens where the ticket's members do: on this machine. */
 static int choose_address(const struct join *join, struct pd_transport_address *address_out)
 {
-    static const uint8_t loopback[13] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
-    char text[PD_NET_ADDRESS_TEXT_MAX];
     if (join->wish->listen_peer != NULL) {
         char why[PD_RESOLVE_TEXT_MAX];
         enum pd_status status = pd_host_resolve_within(
@@ -343,17 +362,15 @@ static int choose_address(const struct join *join, struct pd_transport_address *
         return status == PD_OK ? PD_EXIT_CODE_OK : pd_command_failed("%s", why);
     }
     const struct pd_span *first = &join->ticket.members[0].peers[0];
-    (void)snprintf(text, sizeof text, "%.*s", (int)first->size, (const char *)first->bytes);
-    bool is_here = pd_net_address_parse(text, address_out) == PD_OK &&
-                   memcmp(address_out->ip, loopback, sizeof loopback) == 0;
+    bool is_here = pd_reach_is_here(join->ticket.members, join->ticket.count, address_out);
     if (join->wish->is_worker && !is_here) {
         *address_out = (struct pd_transport_address){.port = 0}; /* any, it asks only */
         return PD_EXIT_CODE_OK;
     }
     if (!is_here) {
-        return pd_command_failed("the cluster is on other machines (%s): say where this node is "
+        return pd_command_failed("the cluster is on other machines (%.*s): say where this node is "
                                  "reached, with --listen-peer ADDRESS:PORT",
-                                 text);
+                                 (int)first->size, (const char *)first->bytes);
     }
     address_out->port = 0; /* a free one */
     return PD_EXIT_CODE_OK;
@@ -406,6 +423,7 @@ int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish)
     static struct join join; /* too large for a frame */
     join = (struct join){.wish = wish,
                          .host = host,
+                         .reach = {.host = host},
                          .limit = pd_kv_version_limit(),
                          .deadline_ns = pd_host_now_ns(host) + wish->timeout_s * SECOND_NS};
     return prepare(&join);

@@ -10,10 +10,10 @@
 #include "base/alloc.h"
 #include "base/list.h"
 #include "base/spin.h"
-#include "host/resolve.h"
 #include "host/udp.h"
 #include "node/members.h"
 #include "node/members_ticket.h"
+#include "node/reach.h"
 #include "node/server_peers_clients.h"
 #include "node/store_link.h"
 
@@ -26,7 +26,9 @@
 
 struct member {
     uint8_t key[PD_NET_KEY_SIZE];
-    char address[PD_KV_MEMBER_ADDRESS_MAX + 1]; /* as the directory has it: perhaps a name */
+    uint32_t count;
+    /* As the directory has them: perhaps names. */
+    char addresses[PD_KV_MEMBER_ADDRESSES_MAX][PD_KV_MEMBER_ADDRESS_MAX + 1];
 };
 
 struct pd_store_cluster_link {
@@ -35,6 +37,7 @@ struct pd_store_cluster_link {
     struct pd_store_port *port;
     struct pd_udp *udp;
     struct pd_net *net;
+    struct pd_reach reach;
     char ticket[PD_TICKET_TEXT_MAX]; /* empty: the identity is shown */
     struct pd_net_identity identity;
     struct pd_thread thread;
@@ -56,20 +59,44 @@ struct pd_store_cluster_link {
 
 /* -- The members ------------------------------------------------------------------------------- */
 
-/* Under the lock. Those that are known stay, with the address that was heard of last. */
-static void learn(struct pd_store_cluster_link *self, const struct pd_kv_member *member)
+static struct member member_of(const struct pd_kv_member *told)
 {
+    struct member member = {.count = 0};
+    memcpy(member.key, told->key, sizeof member.key);
+    for (uint32_t i = 0; i < told->peer_count && i < PD_KV_MEMBER_ADDRESSES_MAX; i++) {
+        const struct pd_span *peer = &told->peers[i];
+        if (peer->size > 0 && peer->size <= PD_KV_MEMBER_ADDRESS_MAX) {
+            memcpy(member.addresses[member.count++], peer->bytes, peer->size);
+        }
+    }
+    return member;
+}
+
+/* Its spans are the member's. */
+static struct pd_kv_member view_of(const struct member *member)
+{
+    struct pd_kv_member view = {.peer_count = member->count};
+    memcpy(view.key, member->key, sizeof view.key);
+    for (uint32_t i = 0; i < member->count; i++) {
+        const char *address = member->addresses[i];
+        view.peers[i] = (struct pd_span){(const uint8_t *)address, strlen(address)};
+    }
+    return view;
+}
+
+/* Under the lock. Those that are known stay, with the addresses that were heard of last. */
+static void learn(struct pd_store_cluster_link *self, const struct pd_kv_member *told)
+{
+    const struct member member = member_of(told);
     uint32_t at = 0;
-    if (member->peer_count == 0 || member->peers[0].size > PD_KV_MEMBER_ADDRESS_MAX) {
+    if (member.count == 0) {
         return;
     }
-    while (at < self->count && memcmp(self->members[at].key, member->key, PD_NET_KEY_SIZE) != 0) {
+    while (at < self->count && memcmp(self->members[at].key, member.key, PD_NET_KEY_SIZE) != 0) {
         at++;
     }
     if (at < MEMBERS_MAX) {
-        memcpy(self->members[at].key, member->key, PD_NET_KEY_SIZE);
-        memcpy(self->members[at].address, member->peers[0].bytes, member->peers[0].size);
-        self->members[at].address[member->peers[0].size] = '\0';
+        self->members[at] = member;
         self->count = at == self->count ? at + 1 : self->count;
     }
 }
@@ -150,6 +177,13 @@ static void on_ended(void *state, uint64_t link, uint64_t correlation, enum pd_s
     }
 }
 
+static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
+{
+    struct pd_store_cluster_link *self = state;
+    (void)key; /* that which was dialed */
+    pd_reach_opened(&self->reach, link);
+}
+
 /* Also told for a request to a link that is gone already: then what was given to that one is lost,
  * whatever link is up now. */
 static void on_closed(void *state, uint64_t link, const char *text)
@@ -157,6 +191,7 @@ static void on_closed(void *state, uint64_t link, const char *text)
     struct pd_store_cluster_link *self = state;
     uint64_t up = link;
     bool was_up = atomic_compare_exchange_strong(&self->up, &up, 0);
+    pd_reach_closed(&self->reach, link, text);
     pd_spin_lock(&self->lock);
     if (link == self->dialed && !self->has_answered) {
         self->has_answered = true;
@@ -202,21 +237,29 @@ static void wait_until(struct pd_store_cluster_link *self, uint64_t deadline_ns)
     (void)self->host->ops->event_wait(self->host, &self->event, deadline_ns);
 }
 
+/* The member whose turn it is. */
+static struct member choose(struct pd_store_cluster_link *self, uint32_t number)
+{
+    pd_spin_lock(&self->lock);
+    const struct member chosen = self->members[number % self->count];
+    self->dialed = 0;
+    pd_spin_unlock(&self->lock);
+    return chosen;
+}
+
 /* Dial a member and show it the ticket, until it is up, refuses, or does not answer. */
 static void try_member(struct pd_store_cluster_link *self, uint32_t number)
 {
     uint64_t link = 0;
+    uint32_t at = 0;
     bool has_answered = false;
-    struct pd_transport_address address;
-    char unknown[PD_RESOLVE_TEXT_MAX] = "";
-    pd_spin_lock(&self->lock);
-    const struct member member = self->members[number % self->count];
-    self->dialed = 0;
-    pd_spin_unlock(&self->lock);
-    if (pd_host_resolve(member.address, &address, unknown) != PD_OK ||
-        pd_net_dial(self->net, 0, member.key, &address, &link) != PD_OK) {
+    char text[PD_REACH_TEXT_MAX];
+    const struct member chosen = choose(self, number);
+    const struct pd_kv_member member = view_of(&chosen);
+    uint64_t deadline_ns = pd_host_now_ns(self->host) + LET_IN_NS;
+    if (!pd_reach_dial(&self->reach, self->net, 0, &member, deadline_ns, &link, &at, text)) {
         pd_spin_lock(&self->lock);
-        (void)snprintf(self->why, sizeof self->why, "%.200s", unknown);
+        (void)snprintf(self->why, sizeof self->why, "%.200s", text);
         pd_spin_unlock(&self->lock);
         return;
     }
@@ -227,7 +270,7 @@ static void try_member(struct pd_store_cluster_link *self, uint32_t number)
     enum pd_status status =
         pd_net_call(self->net, link, PD_CLIENTS_HELLO,
                     (struct pd_span){(const uint8_t *)self->ticket, strlen(self->ticket)});
-    uint64_t deadline_ns = pd_host_now_ns(self->host) + LET_IN_NS;
+    deadline_ns = pd_host_now_ns(self->host) + LET_IN_NS;
     while (status == PD_OK && !has_answered && !atomic_load(&self->is_ending) &&
            pd_host_now_ns(self->host) < deadline_ns) {
         wait_until(self, deadline_ns);
@@ -261,16 +304,16 @@ static void cluster_main(void *argument)
 
 /* -- Life -------------------------------------------------------------------------------------- */
 
-/* The address from which the first member can be reached: that of this machine if it is here, else
+/* The address from which the members can be reached: of this machine alone if they are here, else
  * any. */
 static struct pd_transport_address local_address(const struct pd_store_cluster_link *self)
 {
-    static const uint8_t loopback[13] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
-    struct pd_transport_address address;
-    char unknown[PD_RESOLVE_TEXT_MAX];
-    if (pd_host_resolve(self->members[0].address, &address, unknown) != PD_OK ||
-        memcmp(address.ip, loopback, sizeof loopback) != 0) {
-        memset(&address, 0, sizeof address);
+    struct pd_transport_address address = {.port = 0};
+    for (uint32_t i = 0; i < self->count; i++) {
+        const struct pd_kv_member member = view_of(&self->members[i]);
+        if (!pd_reach_is_here(&member, 1, &address)) {
+            return (struct pd_transport_address){.port = 0};
+        }
     }
     address.port = 0;
     return address;
@@ -279,9 +322,12 @@ static struct pd_transport_address local_address(const struct pd_store_cluster_l
 static enum pd_status open_net(struct pd_store_cluster_link *self, char *text)
 {
     struct pd_net_config config = pd_net_config_default();
-    const struct pd_net_offer offer = {
-        .name = PD_CLIENTS_SERVICE,
-        .handler = {.closed = on_closed, .answer = on_answer, .ended = on_ended, .state = self}};
+    const struct pd_net_offer offer = {.name = PD_CLIENTS_SERVICE,
+                                       .handler = {.opened = on_opened,
+                                                   .closed = on_closed,
+                                                   .answer = on_answer,
+                                                   .ended = on_ended,
+                                                   .state = self}};
     const struct pd_udp_config udp = {.host = self->host, .address = local_address(self)};
     enum pd_status status = pd_udp_open(&udp, text, &self->udp);
     if (status != PD_OK) {
@@ -354,6 +400,7 @@ static struct pd_store_cluster_link *create(const struct pd_store_port_config *c
     if (self != NULL) {
         self->link.ops = &ops;
         self->host = config->host;
+        self->reach.host = config->host;
         atomic_store(&self->small, 1);
     }
     return self;
@@ -438,6 +485,7 @@ void pd_store_cluster_link_close(struct pd_store_cluster_link *link)
     }
     atomic_store(&link->is_ending, true);
     if (link->is_started) {
+        pd_reach_stop(&link->reach);
         wake(link);
         link->host->ops->thread_join(link->host, link->thread);
     }

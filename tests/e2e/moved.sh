@@ -53,6 +53,22 @@ runs 0 kv get --data "$cluster/node-2" key
 output_is value
 grep -qF "is found at $(place 127.0.0.13 2), not where it says ($(place 127.0.0.1 2)): the directory is told" "$work/node-0.log" ||
     fail "node 0 does not say where it found node 2"
+
+# Node 2 says an address at which nobody is: the others find it at that from which it speaks, the directory has both, and the
+# doctor says which one is of no use.
+stop_node 2
+"$PANDO" start --data "$cluster/node-2" --listen-client off --listen-peer "$(place 127.0.0.13 2)" --disk-low 0B \
+    --advertise-peer "$(place 127.0.0.14 2)" >>"$work/node-2.log" 2>&1 &
+process[2]=$!
+children+=("$!")
+both_listed() { lists 0 "$(place 127.0.0.14 2)" && lists 0 "$(place 127.0.0.13 2)"; }
+eventually both_listed
+told() {
+    "$PANDO" cluster doctor --data "$cluster/node-0" >"$out" 2>"$err" || true
+    grep -q "^ok *node-2 *$(place 127.0.0.13 2) proves its key" "$out" &&
+        grep -q "^careful *node-2 *$(place 127.0.0.14 2) (UDP) does not answer (.*): it is reached at $(place 127.0.0.13 2) alone" "$out"
+}
+eventually told
 for node in 0 1 2; do
     stop_node "$node"
 done

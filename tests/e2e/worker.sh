@@ -82,6 +82,20 @@ output_is 100
 runs 0 cluster members --data "$cluster/node-2"
 grep -q "mill.*worker" "$out" || fail "the members: $(cat "$out")"
 
+# A member that does not answer at the first of its addresses is found at the next one.
+python3 - "$work/w/cluster.json" <<'PYTHON'
+import json, sys
+with open(sys.argv[1]) as file:
+    told = json.load(file)
+for member in told["members"]:
+    if member["peers"]:
+        member["peers"].insert(0, "127.0.0.1:1")
+with open(sys.argv[1], "w") as file:
+    json.dump(told, file)
+PYTHON
+runs 0 start --config "$work/worker.yaml" -- 1 5
+printed "1 counters counted to 5;"
+
 # It is looked into as any program, by its name; and ends when its main process is killed.
 "$PANDO" start --config "$work/worker.yaml" --allow-kv '' --app "$guests/store_endless.wasm" >"$work/mill.out" 2>"$work/mill.err" &
 mill=$!

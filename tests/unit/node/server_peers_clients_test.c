@@ -24,6 +24,7 @@
 #include "node/replica_request.h"
 #include "node/replica_watch.h"
 #include "node/server_peers_clients.h"
+#include "node/store_link.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PATH_SIZE 512
@@ -699,6 +700,36 @@ static void test_a_worker_is_no_peer(void **state)
     other->ops->stop(other);
 }
 
+/* The ticket names a port of this machine that nobody serves before the one that the node has: the
+ * service's own socket is the client's. */
+static void test_a_member_is_found_at_its_second_address(void **state)
+{
+    (void)state;
+    char text[PD_TICKET_TEXT_MAX];
+    char why[PD_STORE_CLUSTER_TEXT_MAX];
+    char places[2][PD_NET_ADDRESS_TEXT_MAX];
+    struct pd_transport_address nobody;
+    struct pd_store_cluster_link *link = NULL;
+    struct pd_store_port_config config = pd_store_port_config_default();
+    struct pd_ticket ticket = {.cluster_id = CLUSTER,
+                               .expires_s = host->ops->wall_ns(host) / SECOND_NS + 3600,
+                               .count = 1};
+    pd_udp_loop(udps[1])->ops->local(pd_udp_loop(udps[1]), &nobody);
+    pd_net_address_print(&nobody, places[0]);
+    pd_net_address_print(&address, places[1]);
+    memcpy(ticket.members[0].key, member.key, sizeof member.key);
+    ticket.members[0].peer_count = 2;
+    ticket.members[0].peers[0] = span(places[0]);
+    ticket.members[0].peers[1] = span(places[1]);
+    assert_int_equal(pd_ticket_print(&ticket, &member, text), PD_OK);
+    pd_clients_open(clients, server);
+    config.host = host;
+    enum pd_status status = pd_store_cluster_link_open(text, 60 * SECOND_NS, &config, why, &link);
+    assert_string_equal(why, "");
+    assert_int_equal(status, PD_OK);
+    pd_store_cluster_link_close(link);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -712,6 +743,7 @@ int main(void)
         CASE(test_what_a_removed_signer_let_in_is_cut),
         CASE(test_a_link_outlives_its_ticket),
         CASE(test_a_worker_is_no_peer),
+        CASE(test_a_member_is_found_at_its_second_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
