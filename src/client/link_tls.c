@@ -34,6 +34,46 @@ enum pd_status pd_link_tls_look(struct pd_link *link, const struct pd_link_confi
     return PD_OK;
 }
 
+/* 0, or GnuTLS's error. The chain is looked at before the key is read: of a chain that cannot be
+ * read, what reads both keeps the key that it has read by then, and never frees it (3.7.9: 10 KiB
+ * for each try). And both see the same bytes, whatever is written meanwhile. */
+static int take_pair(gnutls_certificate_credentials_t credentials, const gnutls_datum_t *chain,
+                     const gnutls_datum_t *key)
+{
+    gnutls_x509_crt_t *certificates = NULL;
+    unsigned count = 0;
+    int result = gnutls_x509_crt_list_import2(&certificates, &count, chain, GNUTLS_X509_FMT_PEM, 0);
+    if (result < 0) {
+        return result;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        gnutls_x509_crt_deinit(certificates[i]);
+    }
+    gnutls_free(certificates);
+    return gnutls_certificate_set_x509_key_mem2(credentials, chain, key, GNUTLS_X509_FMT_PEM, NULL,
+                                                0);
+}
+
+static int load_pair(gnutls_certificate_credentials_t credentials, const char *cert_file,
+                     const char *key_file)
+{
+    gnutls_datum_t chain = {.data = NULL, .size = 0};
+    gnutls_datum_t key = {.data = NULL, .size = 0};
+    int result = gnutls_load_file(cert_file, &chain);
+    if (result == 0) {
+        result = gnutls_load_file(key_file, &key);
+    }
+    if (result == 0) {
+        result = take_pair(credentials, &chain, &key);
+    }
+    if (key.data != NULL) {
+        gnutls_memset(key.data, 0, key.size);
+    }
+    gnutls_free(chain.data);
+    gnutls_free(key.data);
+    return result;
+}
+
 static enum pd_status load(struct pd_link *link, const struct pd_link_config *config)
 {
     gnutls_certificate_credentials_t credentials = link->tls->credentials;
@@ -49,8 +89,7 @@ static enum pd_status load(struct pd_link *link, const struct pd_link_config *co
         (void)gnutls_certificate_set_x509_system_trust(credentials);
     }
     if (config->cert_file != NULL && config->key_file != NULL) {
-        result = gnutls_certificate_set_x509_key_file(credentials, config->cert_file,
-                                                      config->key_file, GNUTLS_X509_FMT_PEM);
+        result = load_pair(credentials, config->cert_file, config->key_file);
         if (result < 0) {
             return fail_file(link, "certificate and key of", config->cert_file, result);
         }
