@@ -204,8 +204,8 @@ struct pd_backend_ops {
      * at once is given to `answered`; what that lets in is submitted within it, or is followed by
      * another `submitted`. NULL: none is needed. */
     void (*submitted)(struct pd_backend *backend);
-    /* No answer is wanted any more; what was proposed still happens. A watch ends, and its last
-     * answer may still come. */
+    /* No answer is wanted any more; what was proposed still happens. A write's answer still comes,
+     * for as long as it is kept; a watch ends, and its last one may. */
     void (*cancel)(struct pd_backend *backend, uint64_t correlation, enum pd_backend_kind kind);
     /* Of a watch: `credit` bytes more; wants_progress: a PROGRESS once it is in step. */
     void (*credit)(struct pd_backend *backend, uint64_t correlation, uint32_t credit,

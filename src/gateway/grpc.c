@@ -282,6 +282,7 @@ static void close_state(void *state)
         }
         stream_free(stream);
     }
+    pd_service_client_leave(&grpc->client);
     nghttp2_session_del(grpc->session);
     pd_free(grpc->heap);
     pd_free(grpc);

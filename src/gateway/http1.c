@@ -668,6 +668,7 @@ static void close_state(void *state)
     pd_text_deinit(&http->answer);
     pd_text_deinit(&http->output);
     (void)pd_service_output(http->shared->service, &http->client, 0);
+    pd_service_client_leave(&http->client);
     pd_text_deinit(&http->ahead);
     pd_free(http);
 }

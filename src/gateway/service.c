@@ -1,4 +1,5 @@
-/* Calls, and who waits for which answer of the backend. What the methods do lies in service_*.c. */
+/* Calls, and their answers. Who waits for which answer of the backend lies in service_wait.c, what
+ * the methods do in the other service_*.c. */
 #include "gateway/service.h"
 
 #include <stdio.h>
@@ -13,7 +14,6 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define LEADERLESS_MAX 3u /* as etcd's servers */
 #define NO_LEADER_TEXT "etcdserver: no leader"
-#define GENERATION_MASK 0xffffffu /* a correlation has 56 bits */
 
 struct pd_service_config pd_service_config_default(void)
 {
@@ -21,6 +21,8 @@ struct pd_service_config pd_service_config_default(void)
     return (struct pd_service_config){
         .limits = kv.limits,
         .waits_max = 65536,
+        .writes_max = 16384,
+        .write_bytes_max = 128 * MIB,
         .keepalives_max = 128,
         .watches_max = 16384,
         .watch_key_bytes_max = 4 * MIB,
@@ -37,27 +39,21 @@ struct pd_service_config pd_service_config_default(void)
 enum pd_status pd_service_open(const struct pd_service_config *config,
                                struct pd_service **service_out)
 {
-    pd_assert(config->waits_max > 0 && config->waits_max < UINT32_MAX);
     struct pd_service *service = pd_alloc_zeroed(1, sizeof *service);
-    struct pd_service_place *places =
-        pd_alloc_zeroed((size_t)config->waits_max + 1, sizeof *places);
-    if (service == NULL || places == NULL) {
-        pd_free(service);
-        pd_free(places);
+    if (service == NULL) {
         return PD_ERR_NO_MEMORY;
     }
     service->config = *config;
     service->backend = config->backend;
-    service->places = places;
+    if (!pd_service_waits_open(service)) {
+        pd_free(service);
+        return PD_ERR_NO_MEMORY;
+    }
     pd_list_init(&service->orphans);
     pd_list_init(&service->led);
     pd_list_init(&service->health_watchers);
     pd_arena_init(&service->arena, config->arena_max);
     pd_arena_init(&service->answers, config->arena_max);
-    for (uint32_t i = config->waits_max; i > 0; i--) {
-        places[i].next_free = service->free_place;
-        service->free_place = i;
-    }
     *service_out = service;
     return PD_OK;
 }
@@ -79,7 +75,7 @@ void pd_service_close(struct pd_service *service)
     pd_table_deinit(&service->watches);
     pd_arena_deinit(&service->arena);
     pd_arena_deinit(&service->answers);
-    pd_free(service->places);
+    pd_service_waits_close(service);
     pd_free(service);
 }
 
@@ -103,89 +99,6 @@ bool pd_service_output(struct pd_service *service, struct pd_service_client *cli
     *total = *total - client->output_bytes + bytes;
     client->output_bytes = bytes;
     return is_less || (*total <= most && bytes <= most - *total);
-}
-
-/* -- Waiting ----------------------------------------------------------------------------------- */
-
-uint64_t pd_service_correlation(const struct pd_service *service,
-                                const struct pd_service_wait *wait)
-{
-    pd_assert(wait->place != 0);
-    return (uint64_t)service->places[wait->place].generation << 32 | wait->place;
-}
-
-static void leave(struct pd_service *service, struct pd_service_wait *wait)
-{
-    struct pd_service_place *place = &service->places[wait->place];
-    pd_assert(place->wait == wait);
-    place->wait = NULL;
-    /* An answer that comes late is another's. */
-    place->generation = (place->generation + 1) & GENERATION_MASK;
-    place->next_free = service->free_place;
-    service->free_place = wait->place;
-    wait->place = 0;
-}
-
-enum pd_status pd_service_submit(struct pd_service *service, struct pd_service_wait *wait,
-                                 const struct pd_backend_request *request)
-{
-    pd_assert(wait->place == 0);
-    pd_assert(wait->answered != NULL);
-    if (service->free_place == 0) {
-        return PD_ERR_FULL;
-    }
-    wait->place = service->free_place;
-    wait->kind = request->kind;
-    struct pd_service_place *place = &service->places[wait->place];
-    service->free_place = place->next_free;
-    place->wait = wait;
-    enum pd_status status = service->backend->ops->submit(
-        service->backend, pd_service_correlation(service, wait), request);
-    if (status != PD_OK) {
-        leave(service, wait);
-    }
-    return status;
-}
-
-void pd_service_forget(struct pd_service *service, struct pd_service_wait *wait)
-{
-    if (wait->place != 0) {
-        uint64_t correlation = pd_service_correlation(service, wait);
-        leave(service, wait);
-        service->backend->ops->cancel(service->backend, correlation, wait->kind);
-    }
-}
-
-void pd_service_answered(struct pd_service *service, uint64_t correlation,
-                         const struct pd_backend_answer *answer)
-{
-    uint32_t at = (uint32_t)correlation;
-    if (at == 0 || at > service->config.waits_max) {
-        return;
-    }
-    struct pd_service_place *place = &service->places[at];
-    struct pd_service_wait *wait = place->wait;
-    if (wait == NULL || place->generation != correlation >> 32) {
-        return; /* nobody waits for it any more */
-    }
-    pd_arena_reset(&service->answers);
-    bool goes_on =
-        wait->kind == PD_BACKEND_WATCH && answer->outcome == PD_BACKEND_OK && answer->watch != NULL;
-    if (!goes_on) {
-        leave(service, wait);
-    }
-    wait->answered(wait, answer);
-}
-
-void pd_service_ask(struct pd_service_call *call, const struct pd_backend_request *request,
-                    void (*answered)(struct pd_service_wait *wait,
-                                     const struct pd_backend_answer *answer))
-{
-    call->wait.answered = answered;
-    enum pd_status status = pd_service_submit(call->service, &call->wait, request);
-    if (status != PD_OK) {
-        pd_service_fail_status(call, status);
-    }
 }
 
 /* -- Answers ----------------------------------------------------------------------------------- */

@@ -51,6 +51,7 @@ enum pd_service_code {
 };
 
 struct pd_service;
+struct pd_service_account;
 struct pd_service_call;
 
 struct pd_service_method {
@@ -75,9 +76,14 @@ struct pd_service_carrier {
 struct pd_service_config {
     struct pd_backend *backend;
     struct pd_kv_limits limits; /* the node's */
-    uint32_t waits_max;         /* requests and watches under way at the backend, of all calls */
+    /* Under way at the backend, of all calls. Of requests, of writes among them, and of the bytes
+     * of writes a client has no more than are left for all others; watches have three quarters of
+     * waits_max at most. */
+    uint32_t waits_max;
+    uint32_t writes_max;
+    uint64_t write_bytes_max;
     uint32_t keepalives_max;    /* under way, of one call */
-    uint32_t watches_max;       /* of one client; all have three quarters of waits_max at most */
+    uint32_t watches_max;       /* of one client; and no more than are left for all others */
     size_t watch_key_bytes_max; /* of one client: keys and ends of its watches' ranges */
     /* Of gRPC's health; a client has no more of them than are left for all others. */
     uint32_t health_watches_max;
@@ -110,13 +116,17 @@ const struct pd_service_method *pd_service_method_at(uint32_t index); /* NULL: p
 struct pd_arena *pd_service_arena(struct pd_service *service);
 
 /* One client's, that is a connection's, part of what all share. Its carrier's, who keeps it as long
- * as a call; zero at first. */
+ * as a call, and then leaves; zero at first. */
 struct pd_service_client {
+    struct pd_service_account *account; /* of its requests under way; NULL: it had none yet */
     uint32_t watches;
     uint32_t health_watches;
     size_t watch_key_bytes;
     uint64_t output_bytes;
 };
+
+/* It has no calls any more. Its writes that are still under way count until they are answered. */
+void pd_service_client_leave(struct pd_service_client *client);
 
 /* So many bytes of answers wait for the client now, instead of what was said last. False: hang up
  * on it. For it has more than is left for all others: so few that take nothing do not starve many,

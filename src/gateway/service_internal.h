@@ -15,6 +15,8 @@ struct pd_service_wait {
     void (*answered)(struct pd_service_wait *wait, const struct pd_backend_answer *answer);
     uint32_t place; /* 0: none is under way */
     enum pd_backend_kind kind;
+    bool is_watch;    /* of the Watch service: those have a share of their own */
+    bool is_cleaning; /* of what has begun: its client's share does not refuse it */
 };
 
 /* What a method does; each may be NULL. */
@@ -47,10 +49,25 @@ struct pd_service_call {
     bool is_full;
 };
 
+/* What a client has under way at the backend, or all clients have. A client's lives as long as it,
+ * and as long as any of its writes. */
+struct pd_service_account {
+    uint32_t holders; /* the client, and its places */
+    uint32_t requests;
+    uint32_t writes;
+    uint64_t write_bytes;
+};
+
+/* Free, until a request takes it; free again when that was answered, or is not wanted any more. A
+ * write that is not wanted keeps its place, without a wait, for the backend keeps it as well. */
 struct pd_service_place {
-    struct pd_service_wait *wait; /* NULL: free */
+    struct pd_service_wait *wait;       /* NULL: free, or nobody wants its answer */
+    struct pd_service_account *account; /* NULL: nobody's */
     uint32_t generation;
     uint32_t next_free;
+    uint32_t write_bytes; /* of a write; else 0 */
+    bool is_taken;
+    bool is_watch;
 };
 
 struct pd_service {
@@ -60,6 +77,8 @@ struct pd_service {
     struct pd_arena answers;         /* of the response that is made */
     struct pd_service_place *places; /* 1 .. waits_max */
     uint32_t free_place;
+    uint32_t free_count;               /* of places */
+    struct pd_service_account account; /* of all clients */
     struct pd_service_call *free_calls;
     uint32_t call_count;
     struct pd_table watches; /* by call and watch id */
@@ -90,8 +109,18 @@ void pd_service_lock_close(struct pd_service *service);
 
 /* -- Waiting ----------------------------------------------------------------------------------- */
 
-/* Submit; the answer goes to wait->answered, which must be set. PD_ERR_FULL and the backend's. */
+/* Places for all; false: no memory. Of the service's opening and closing. */
+bool pd_service_waits_open(struct pd_service *service);
+void pd_service_waits_close(struct pd_service *service);
+/* What `guest` asks from now on is of the client's share, also when that has left. It had asked
+ * nothing, and leaves. client: NULL: nobody's. */
+void pd_service_client_share(struct pd_service_client *guest,
+                             const struct pd_service_client *client);
+/* Submit; the answer goes to wait->answered, which must be set. client: whose share it is of; NULL:
+ * nobody's. PD_ERR_FULL: there is no place, or the client has as many as are left for all others;
+ * and the backend's. */
 PD_NODISCARD enum pd_status pd_service_submit(struct pd_service *service,
+                                              struct pd_service_client *client,
                                               struct pd_service_wait *wait,
                                               const struct pd_backend_request *request);
 uint64_t pd_service_correlation(const struct pd_service *service,

@@ -277,7 +277,7 @@ static void keepalive_request(struct pd_service_call *call, const ProtobufCMessa
     beat->call = call;
     beat->id = asked->id;
     beat->wait.answered = beat_answered;
-    enum pd_status status = pd_service_submit(service, &beat->wait, &request_out);
+    enum pd_status status = pd_service_submit(service, call->client, &beat->wait, &request_out);
     if (status != PD_OK) {
         pd_free(beat);
         pd_service_fail_status(call, status);

@@ -38,7 +38,8 @@ enum stage {
 
 struct waiter {
     struct pd_service *service;
-    struct pd_service_call *call; /* NULL: its client has gone, and this is cleaning up */
+    struct pd_service_call *call;    /* NULL: its client has gone, and this is cleaning up */
+    struct pd_service_client client; /* without a call: whose share it is of */
     struct pd_service_wait wait;
     struct pd_service_wait watch;
     struct pd_list link; /* without a call: of the service's orphans */
@@ -70,6 +71,7 @@ static void free_waiter(struct waiter *waiter)
     pd_list_remove(&waiter->link);
     pd_service_forget(waiter->service, &waiter->wait);
     pd_service_forget(waiter->service, &waiter->watch);
+    pd_service_client_leave(&waiter->client);
     pd_free(waiter->seen);
     pd_free(waiter->value);
     pd_free(waiter);
@@ -118,6 +120,11 @@ static struct pd_span own_key(const struct waiter *waiter)
 
 /* -- Asking ------------------------------------------------------------------------------------ */
 
+static struct pd_service_client *client_of(struct waiter *waiter)
+{
+    return waiter->call != NULL ? waiter->call->client : &waiter->client;
+}
+
 static void fail_status(struct waiter *waiter, enum pd_status status)
 {
     if (waiter->call == NULL) {
@@ -132,9 +139,9 @@ static void ask(struct waiter *waiter, enum stage stage, enum pd_backend_kind ki
 {
     const struct pd_backend_request request = {.kind = kind, .body = body};
     waiter->stage = stage;
-    enum pd_status status = body.size == 0
-                                ? PD_ERR_NO_MEMORY
-                                : pd_service_submit(waiter->service, &waiter->wait, &request);
+    enum pd_status status = body.size == 0 ? PD_ERR_NO_MEMORY
+                                           : pd_service_submit(waiter->service, client_of(waiter),
+                                                               &waiter->wait, &request);
     if (status != PD_OK) {
         fail_status(waiter, status);
     }
@@ -279,7 +286,8 @@ static void begin_watch(struct waiter *waiter, struct pd_span key, struct pd_spa
     const struct pd_backend_request request = {.kind = PD_BACKEND_WATCH, .watch = &watch};
     waiter->watch.answered = watch_answered;
     waiter->owed = 0;
-    enum pd_status status = pd_service_submit(waiter->service, &waiter->watch, &request);
+    enum pd_status status =
+        pd_service_submit(waiter->service, client_of(waiter), &waiter->watch, &request);
     if (status != PD_OK) {
         fail_status(waiter, status);
     }
@@ -717,6 +725,8 @@ static void dropped(struct pd_service_call *call, bool was_cancelled)
         return;
     }
     waiter->call = NULL;
+    waiter->wait.is_cleaning = true;
+    pd_service_client_share(&waiter->client, call->client);
     pd_list_append(&waiter->service->orphans, &waiter->link);
     pd_service_forget(waiter->service, &waiter->watch);
     if (waiter->stage == STAGE_ENTER && waiter->wait.place != 0) {

@@ -243,8 +243,9 @@ static void answered(struct pd_service_wait *wait, const struct pd_backend_answe
 static enum pd_status submit(struct watch *watch)
 {
     watch->wait.answered = answered;
+    watch->wait.is_watch = true;
     const struct pd_backend_request request = {.kind = PD_BACKEND_WATCH, .watch = &watch->asked};
-    return pd_service_submit(watch->call->service, &watch->wait, &request);
+    return pd_service_submit(watch->call->service, watch->call->client, &watch->wait, &request);
 }
 
 /* The end of one watch, and what the client is told. */

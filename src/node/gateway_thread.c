@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "host/descriptors.h"
 #include "host/real.h"
+#include "node/gateway_writes.h"
 
 #define OUTPUT_MOST (UINT64_C(1) << 30)
 #define OUTPUT_LEAST (UINT64_C(64) << 20)
@@ -106,7 +107,10 @@ static enum pd_status open_gateway(struct pd_gateway_thread *thread,
     if (status != PD_OK) {
         return status;
     }
+    struct pd_gateway_writes_config writes = pd_gateway_writes_config_default();
     gateway.service.output_bytes_max = output_bytes_max();
+    gateway.service.writes_max = writes.writes_max;
+    gateway.service.write_bytes_max = writes.bytes_max;
     gateway.connections_max = pd_descriptors_of_process().clients;
     gateway.credentials = credentials;
     gateway.note = note;

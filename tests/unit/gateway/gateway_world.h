@@ -134,6 +134,7 @@ static inline void world_close(struct world *world)
 {
     assert_int_equal(world->client.watches, 0);
     assert_int_equal(world->client.watch_key_bytes, 0);
+    pd_service_client_leave(&world->client);
     pd_service_close(world->service);
 }
 
