@@ -4,7 +4,7 @@
 # its version script, the static one because its objects are joined and their other names made local.
 set(PANDO_CLIENT_SOURCES
   src/base/assert.c src/base/status.c src/base/varint.c
-  src/host/alloc.c
+  src/host/alloc.c src/host/detached.c src/host/within.c
   src/kv/answer.c src/kv/command.c src/kv/error.c src/kv/member.c src/kv/txn_check.c
   src/node/replica_request.c src/node/replica_watch_codec.c)
 file(GLOB client_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}
