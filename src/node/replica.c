@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/sometimes.h"
+#include "node/members.h"
 #include "node/replica_internal.h"
 
 #define KIB 1024u
@@ -22,6 +23,7 @@ struct pd_replica_config pd_replica_config_default(void)
     return (struct pd_replica_config){
         .raft = pd_raft_config_default(),
         .kv = pd_kv_config_default(),
+        .node_of = pd_members_node_of,
         .proposals_max = 8192,
         .proposal_bytes_max = 32 * KIB * KIB,
         .reads_max = 8192,

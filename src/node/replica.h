@@ -73,6 +73,8 @@ struct pd_replica_config {
      * committed, and this node is the only member, whoever the log names. */
     bool is_alone;
     bool has_directory;
+    /* Which node a key makes: pd_members_node_of, but in the simulator. */
+    uint64_t (*node_of)(const uint8_t key[PD_KV_MEMBER_KEY_SIZE]);
     const struct pd_replica_first_member *first_members;
     uint32_t first_member_count;
     bool raises_version; /* as a leader, when all can follow; it tells the leader how far it can */

@@ -388,7 +388,7 @@ const char *pd_replica_directory_objection(const struct pd_replica *replica,
                    : NULL;
     }
     bool is_good = pd_kv_member_decode(command->bytes, &member) == PD_OK &&
-                   pd_members_node_of(member.key) == member.node;
+                   replica->config.node_of(member.key) == member.node;
     if (!is_good) {
         return "that key is another node's";
     }
