@@ -183,6 +183,11 @@ PD_MUTANT_ENTRY(NODE_FORWARD_UNKNOWN_IS_REFUSED,
                 "tells that nothing was done of what a lost leader may have done")
 PD_MUTANT_ENTRY(NODE_REMOVED_LET_IN,
                 "who was removed is let in for as long as cluster.json names it")
+PD_MUTANT_ENTRY(NODE_WORD_IGNORED,
+                "a node that was away while another one joined does not let it in, and stays "
+                "behind for as long as that one leads")
+PD_MUTANT_ENTRY(NODE_WORD_ADDS_ONLY,
+                "who was removed is let in by a node that was away then, though it was told")
 
 /* store */
 PD_MUTANT_ENTRY(STORE_INDEX_APART,

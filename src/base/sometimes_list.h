@@ -73,6 +73,8 @@ PD_SOMETIMES_ENTRY(NODE_INSTALL_STALE_TERM,
 PD_SOMETIMES_ENTRY(NODE_HASHES_DIFFER, "two replicas that applied the same index were not equal")
 PD_SOMETIMES_ENTRY(NODE_INSTALL_FAST_FORWARD,
                    "an installed snapshot's entry was in the log already")
+PD_SOMETIMES_ENTRY(NODE_NEWCOMER_TOLD,
+                   "a node without a leader was told of a member that joined while it was away")
 PD_SOMETIMES_ENTRY(NODE_FORWARD_AGAIN,
                    "a forwarded write that may have happened was asked for again under its number")
 PD_SOMETIMES_ENTRY(NODE_FORWARD_LEADS_ITSELF,

@@ -6,6 +6,10 @@
  *            (members.json), while they are newer than it; and those of cluster.json that it never
  *            heard of. Who was removed is none of them, whatever a file says; a worker is none
  *            either: it comes as a client, and is no voice here.
+ * Word       While another member's word of the directory is newer than the own state
+ *            (directory_word.h), it stands in the place of the own directory: who joined meanwhile
+ *            may bring this node forward, who was removed meanwhile is let in no more. What the own
+ *            directory calls removed stays so.
  * Ownership  The files are borrowed for the directory's life. */
 #ifndef PD_NODE_DIRECTORY_H
 #define PD_NODE_DIRECTORY_H
@@ -18,7 +22,9 @@ struct pd_directory {
     const struct pd_members_file *last;  /* members.json */
     bool counts_last;
     bool is_known;
-    uint64_t followed; /* version of the store's that the table of peers is of; 0: none yet */
+    uint64_t known_index; /* of the last state of this life that was whole */
+    uint64_t followed;    /* version of the store's that the table of peers is of; 0: none yet */
+    uint64_t told;        /* index of the word that it is of; 0: of none */
 };
 
 void pd_directory_init(struct pd_directory *directory, const struct pd_members_file *first,
@@ -27,6 +33,7 @@ void pd_directory_init(struct pd_directory *directory, const struct pd_members_f
 enum pd_directory_news {
     PD_DIRECTORY_NONE = 0, /* what the table was made of is as it was */
     PD_DIRECTORY_IS_HALF,  /* a state is taken over: what was known before goes on */
+    PD_DIRECTORY_IS_TOLD,  /* only the table: a word counts from now on, or does no more */
     PD_DIRECTORY_IS_ANOTHER
 };
 /* Each turn. */
@@ -36,13 +43,14 @@ enum pd_directory_news pd_directory_look(struct pd_directory *directory,
 void pd_directory_followed(struct pd_directory *directory, const struct pd_replica *replica,
                            bool is_made);
 
-/* Before it is known, nobody is. */
+/* By the own state; before it is known, nobody is. */
 enum pd_kv_member_standing pd_directory_standing(const struct pd_directory *directory,
                                                  const struct pd_replica *replica, uint64_t node);
 
 /* Where a walk over the table's rows stands; begins as zeroes. */
 struct pd_directory_walk {
     uint64_t live;
+    uint32_t told;
     uint32_t last;
     uint32_t first;
 };

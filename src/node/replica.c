@@ -126,6 +126,7 @@ void pd_replica_close(struct pd_replica *replica)
     pd_replica_transfers_free(replica);
     pd_replica_backups_free(replica);
     pd_replica_install_free(replica);
+    pd_replica_word_free(replica);
     pd_replica_recovered_free(replica);
     pd_replica_log_free(replica);
     pd_replica_outputs_free(replica);
@@ -175,6 +176,7 @@ void pd_replica_tick(struct pd_replica *replica)
     pd_replica_transfers_tick(replica);
     pd_replica_backups_tick(replica);
     pd_replica_install_tick(replica);
+    pd_replica_word_tick(replica);
     if (replica->phase == PD_REPLICA_RUNNING) {
         pd_replica_duties_tick(replica);
         pd_replica_hash_tick(replica);
@@ -200,8 +202,11 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
         message.type == PD_RAFT_MSG_SNAP || message.type == PD_RAFT_MSG_PROP) {
         return PD_ERR_INVALID;
     }
+    bool leads = message.type == PD_RAFT_MSG_APP || message.type == PD_RAFT_MSG_HEARTBEAT;
+    if (leads && message.term >= replica->term) {
+        pd_replica_word_heard(replica);
+    }
     if (replica->raft == NULL) {
-        bool leads = message.type == PD_RAFT_MSG_APP || message.type == PD_RAFT_MSG_HEARTBEAT;
         replica->install.heard = leads ? from : replica->install.heard;
         return PD_ERR_CLOSED;
     }
@@ -257,6 +262,9 @@ void pd_replica_message(struct pd_replica *replica, pd_raft_node from, const uin
         } else {
             replica->counters.messages_dropped++; /* version 1 has no such message */
         }
+        break;
+    case PD_REPLICA_FRAME_DIRECTORY_FIELDS:
+        pd_replica_word_message(replica, from, body);
         break;
     default:
         replica->counters.messages_dropped++;

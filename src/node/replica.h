@@ -36,6 +36,7 @@
 #include "raft/raft.h"
 #include "wal/wal.h"
 
+struct pd_directory_word;
 struct pd_replica;
 
 enum pd_replica_start {
@@ -296,6 +297,9 @@ bool pd_replica_leads(const struct pd_replica *replica);
 uint64_t pd_replica_term(const struct pd_replica *replica);
 /* A member of the applied configuration, voter or learner. */
 bool pd_replica_has_member(const struct pd_replica *replica, pd_raft_node node);
+/* What another member said of the directory, while it is newer than the own state
+ * (directory_word.h); NULL: nothing. Borrowed until the next event. */
+const struct pd_directory_word *pd_replica_directory_word(const struct pd_replica *replica);
 /* Before this node stops: the lead goes to the voter that is best prepared. false: this node does
  * not lead, or there is nobody to take over. */
 bool pd_replica_hand_over(struct pd_replica *replica);

@@ -176,8 +176,8 @@ static uint64_t least_index(const struct pd_replica *replica)
     return least > 0 ? least : 1;
 }
 
-static void add_nodes(pd_raft_node *nodes, uint32_t *count, const pd_raft_node *more,
-                      uint32_t more_count, pd_raft_node own)
+void pd_replica_add_nodes(pd_raft_node *nodes, uint32_t *count, const pd_raft_node *more,
+                          uint32_t more_count, pd_raft_node own)
 {
     for (uint32_t i = 0; i < more_count; i++) {
         bool is_known = more[i] == own;
@@ -190,18 +190,26 @@ static void add_nodes(pd_raft_node *nodes, uint32_t *count, const pd_raft_node *
     }
 }
 
-static void ask(struct pd_replica *replica)
+uint32_t pd_replica_known(const struct pd_replica *replica,
+                          pd_raft_node nodes[PD_REPLICA_KNOWN_MAX])
 {
-    struct pd_replica_install *install = &replica->install;
     const struct pd_raft_conf *conf = replica->raft != NULL ? &replica->conf : &replica->mark_conf;
-    pd_raft_node nodes[1 + 3 * PD_RAFT_MEMBERS_MAX];
+    pd_raft_node heard = replica->install.heard;
     pd_raft_node own = replica->config.raft.id;
     uint32_t count = 0;
     /* All others that it knows of may have been removed since. */
-    add_nodes(nodes, &count, &install->heard, install->heard != 0 ? 1 : 0, own);
-    add_nodes(nodes, &count, conf->voters, conf->voter_count, own);
-    add_nodes(nodes, &count, conf->learners, conf->learner_count, own);
-    add_nodes(nodes, &count, replica->peers, replica->config.peer_count, own);
+    pd_replica_add_nodes(nodes, &count, &heard, heard != 0 ? 1 : 0, own);
+    pd_replica_add_nodes(nodes, &count, conf->voters, conf->voter_count, own);
+    pd_replica_add_nodes(nodes, &count, conf->learners, conf->learner_count, own);
+    pd_replica_add_nodes(nodes, &count, replica->peers, replica->config.peer_count, own);
+    return count;
+}
+
+static void ask(struct pd_replica *replica)
+{
+    struct pd_replica_install *install = &replica->install;
+    pd_raft_node nodes[PD_REPLICA_KNOWN_MAX];
+    uint32_t count = pd_replica_known(replica, nodes);
     install->asked_tick = replica->tick;
     if (count == 0) {
         return;

@@ -22,11 +22,13 @@
 #define PD_REPLICA_FRAME_VERSION 1u
 enum pd_replica_frame {
     PD_REPLICA_FRAME_RAFT = 1,
-    PD_REPLICA_FRAME_CHUNK = 2,         /* snapshot_format.h */
-    PD_REPLICA_FRAME_CHUNK_ACK = 3,     /* transfer, next number, enum pd_replica_chunk_answer */
-    PD_REPLICA_FRAME_WANT = 4,          /* index, flags: a snapshot at or after it is asked for */
-    PD_REPLICA_FRAME_HASH = 5,          /* replica_hash.c */
-    PD_REPLICA_FRAME_VERSION_FIELDS = 6 /* replica_version.c; from the cluster's version 2 on */
+    PD_REPLICA_FRAME_CHUNK = 2,     /* snapshot_format.h */
+    PD_REPLICA_FRAME_CHUNK_ACK = 3, /* transfer, next number, enum pd_replica_chunk_answer */
+    PD_REPLICA_FRAME_WANT = 4,      /* index, flags: a snapshot at or after it is asked for */
+    PD_REPLICA_FRAME_HASH = 5,      /* replica_hash.c */
+    /* Of programs that know version 2; others drop them. */
+    PD_REPLICA_FRAME_VERSION_FIELDS = 6,  /* replica_version.c */
+    PD_REPLICA_FRAME_DIRECTORY_FIELDS = 7 /* replica_word.c */
 };
 
 struct pd_replica_bytes {
@@ -265,6 +267,15 @@ struct pd_replica_told {
     uint64_t tick;
 };
 
+/* replica_word.c */
+struct pd_replica_word {
+    struct pd_directory_word *kept; /* newer than the own state; NULL: none is */
+    bool is_asking;                 /* no leader was heard since */
+    uint64_t ask_tick;              /* the next question is due */
+    uint32_t pause;                 /* behind it, in election timeouts; 0: it has not begun */
+    uint32_t answers;               /* that were given in this tick */
+};
+
 struct pd_replica_sample {
     uint64_t state_time_ns;
     int64_t revision;
@@ -398,6 +409,7 @@ struct pd_replica {
     uint64_t conf_index;   /* of the last change of the configuration that was proposed here */
     uint64_t member_index; /* likewise, of the directory or of the cluster's version */
     struct pd_replica_told told[PD_REPLICA_TOLD_MAX];
+    struct pd_replica_word word;
 
     /* reads */
     struct pd_replica_read *reads;
@@ -572,6 +584,13 @@ void pd_replica_version_message(struct pd_replica *replica, pd_raft_node from, s
 void pd_replica_version_lost(struct pd_replica *replica, pd_raft_node node);
 void pd_replica_version_tick(struct pd_replica *replica);
 
+/* replica_word.c */
+/* A message of a leader has come. */
+void pd_replica_word_heard(struct pd_replica *replica);
+void pd_replica_word_tick(struct pd_replica *replica);
+void pd_replica_word_message(struct pd_replica *replica, pd_raft_node from, struct pd_span body);
+void pd_replica_word_free(struct pd_replica *replica);
+
 /* replica_snapshot.c */
 /* raft_term, raft_session: of raft's own message, if it is raft that asks. */
 void pd_replica_transfer_begin(struct pd_replica *replica, pd_raft_node to, bool is_for_raft,
@@ -646,6 +665,14 @@ void pd_replica_install_logged(struct pd_replica *replica);
 /* The store could not give the rows that are to be judged. */
 void pd_replica_install_unreadable(struct pd_replica *replica);
 void pd_replica_install_free(struct pd_replica *replica);
+/* Those that this node knows of: who spoke as a leader, the configuration, those of config.peers.
+ * Their count. */
+#define PD_REPLICA_KNOWN_MAX (1u + 3u * PD_RAFT_MEMBERS_MAX)
+uint32_t pd_replica_known(const struct pd_replica *replica,
+                          pd_raft_node nodes[PD_REPLICA_KNOWN_MAX]);
+/* Those of `more` that are not there yet, but for the own one. */
+void pd_replica_add_nodes(pd_raft_node *nodes, uint32_t *count, const pd_raft_node *more,
+                          uint32_t more_count, pd_raft_node own);
 /* There is no state, or none that the log goes on from: fetch one. */
 void pd_replica_restore(struct pd_replica *replica);
 

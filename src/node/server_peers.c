@@ -405,7 +405,7 @@ static void follow_directory(struct pd_server *server)
     enum pd_directory_news news = pd_directory_look(&peers->directory, server->replica);
     bool is_another = news == PD_DIRECTORY_IS_ANOTHER;
     bool is_made = peers->directory.followed != 0 && names == peers->table_names;
-    if (news == PD_DIRECTORY_IS_HALF || (!is_another && is_made)) {
+    if (news == PD_DIRECTORY_IS_HALF || (news == PD_DIRECTORY_NONE && is_made)) {
         return;
     }
     if (is_another) {

@@ -77,7 +77,8 @@ static void follow_directory(struct pd_sim_peers *peers)
     struct pd_transport *transport = &peers->machine->transport.base;
     enum pd_directory_news news = pd_directory_look(directory, peers->replica);
     bool is_another = news == PD_DIRECTORY_IS_ANOTHER;
-    if (news == PD_DIRECTORY_IS_HALF || (!is_another && directory->followed != 0)) {
+    if (news == PD_DIRECTORY_IS_HALF ||
+        (news == PD_DIRECTORY_NONE && directory->followed != 0)) {
         return;
     }
     if (is_another) {

@@ -44,6 +44,11 @@ static inline uint64_t next_number(struct script *script)
     return byte < 250 ? byte % 32u : UINT64_MAX - (255u - byte);
 }
 
+static inline uint64_t node_of(const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+{
+    return key[0];
+}
+
 static inline struct pd_replica_config config_of(struct script *script)
 {
     struct pd_replica_config config = pd_replica_config_default();
@@ -77,6 +82,8 @@ static inline struct pd_replica_config config_of(struct script *script)
     config.snapshot_chunk_bytes = 512;
     config.snapshot_window = 2;
     config.raises_version = true;
+    config.has_directory = true;
+    config.node_of = node_of;
     config.snapshot_ticks = 2;
     config.watches_max = 8;
     config.watch_bytes_max = 4096;

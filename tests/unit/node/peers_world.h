@@ -508,4 +508,38 @@ static inline void wait_listed(struct caller *caller, uint32_t count)
     }
 }
 
+/* A change of the members is looked at, and asked for until it is there. */
+static inline void list(struct caller *caller, const struct node *node)
+{
+    while (!seat_of(caller, node).is_listed) {
+        (void)put_member(caller, node);
+    }
+}
+
+static inline void unlist(struct caller *caller, const struct node *node)
+{
+    const struct pd_kv_command forget = {.kind = PD_KV_MEMBER_REMOVE, .id = (int64_t)node->id};
+    while (seat_of(caller, node).is_listed) {
+        (void)write_member(caller, &forget);
+    }
+}
+
+static inline void become(struct caller *caller, enum pd_replica_request_kind kind,
+                          const struct node *node, enum pd_members_standing standing)
+{
+    const struct pd_replica_request_head head = {.kind = kind, .number = node->id};
+    while (seat_of(caller, node).standing != standing) {
+        (void)call(caller, &head);
+    }
+}
+
+static inline void add_voter(struct caller *caller, struct node *node)
+{
+    list(caller, node);
+    become(caller, PD_REPLICA_REQUEST_ADD_LEARNER, node, PD_MEMBERS_LEARNER);
+    prepare(node, 3, true);
+    open_node(node);
+    become(caller, PD_REPLICA_REQUEST_PROMOTE, node, PD_MEMBERS_VOTER);
+}
+
 #endif
