@@ -20,6 +20,7 @@
 struct pd_sim_machine;
 
 enum pd_sim_order_kind {
+    PD_SIM_ORDER_ENTER, /* the directory */
     PD_SIM_ORDER_ADD_LEARNER,
     PD_SIM_ORDER_PROMOTE,
     PD_SIM_ORDER_REMOVE,

@@ -18,6 +18,35 @@ static struct pd_kv_member row_of(uint32_t number)
     return member;
 }
 
+/* The simulator's nodes are numbers, and so are their keys. */
+static uint64_t node_of(const uint8_t key[PD_KV_MEMBER_KEY_SIZE])
+{
+    return key[0];
+}
+
+static void put_rows(struct pd_members_file *file, uint32_t nodes)
+{
+    for (uint32_t i = 1; i <= PD_SIM_NODES_MAX; i++) {
+        if ((nodes >> i & 1) != 0) {
+            file->members[file->count++] = row_of(i);
+        }
+    }
+}
+
+size_t pd_sim_peers_put_entry(uint8_t *bytes, size_t bytes_max, pd_raft_node node)
+{
+    uint8_t row[PD_SIM_MEMBER_BYTES_MAX];
+    struct pd_kv_writer inner = {.bytes = row, .bytes_max = sizeof row};
+    struct pd_kv_writer writer = {.bytes = bytes, .bytes_max = bytes_max};
+    const struct pd_kv_member member = row_of((uint32_t)node);
+    pd_kv_member_encode(&inner, &member);
+    pd_kv_command_encode(&writer, &(struct pd_kv_command){.kind = PD_KV_MEMBER_PUT,
+                                                          .id = (int64_t)node,
+                                                          .bytes = {inner.bytes, inner.size}});
+    pd_assert(!inner.is_full && !writer.is_full);
+    return writer.size;
+}
+
 void pd_sim_peers_configure(struct pd_sim_peers *peers, struct pd_sim_machine *machine,
                             struct pd_replica_config *config)
 {
@@ -26,20 +55,23 @@ void pd_sim_peers_configure(struct pd_sim_peers *peers, struct pd_sim_machine *m
     if (!world->config.directory) {
         return;
     }
-    for (uint32_t i = 0; i < world->machine_count; i++) {
-        struct pd_kv_writer writer = {.bytes = peers->bytes[i],
-                                      .bytes_max = PD_SIM_MEMBER_BYTES_MAX};
-        peers->first.members[i] = row_of(i + 1);
-        pd_kv_member_encode(&writer, &peers->first.members[i]);
-        pd_assert(!writer.is_full);
-        peers->rows[i] =
-            (struct pd_replica_first_member){.node = i + 1, .bytes = {writer.bytes, writer.size}};
-    }
-    peers->first.count = world->machine_count;
+    put_rows(&peers->first, machine->first_members);
+    put_rows(&peers->last, machine->last_members);
+    peers->last.index = machine->last_index;
     pd_directory_init(&peers->directory, &peers->first, &peers->last);
     config->has_directory = true;
+    config->node_of = node_of;
     config->first_members = peers->rows;
-    config->first_member_count = world->machine_count;
+    /* Who joined does not know who was first. */
+    config->first_member_count = machine->number <= world->config.nodes ? peers->first.count : 0;
+    for (uint32_t i = 0; i < config->first_member_count; i++) {
+        struct pd_kv_writer writer = {.bytes = peers->bytes[i],
+                                      .bytes_max = PD_SIM_MEMBER_BYTES_MAX};
+        pd_kv_member_encode(&writer, &peers->first.members[i]);
+        pd_assert(!writer.is_full);
+        peers->rows[i] = (struct pd_replica_first_member){.node = peers->first.members[i].node,
+                                                          .bytes = {writer.bytes, writer.size}};
+    }
 }
 
 static _Noreturn void end_as_removed(struct pd_sim_peers *peers, const char *who)
@@ -70,15 +102,26 @@ static void tell_removed(struct pd_sim_peers *peers)
     pd_sim_transport_set_removed(&peers->machine->transport, nodes, count);
 }
 
+/* members.json: at once, where the server's is written by the store thread. */
+static void keep_last(struct pd_sim_peers *peers)
+{
+    struct pd_sim_machine *machine = peers->machine;
+    struct pd_kv_status kv;
+    uint32_t removed = 0;
+    pd_kv_status(pd_replica_kv(peers->replica), &kv);
+    pd_sim_peers_standings(peers, &machine->last_members, &removed);
+    machine->last_index = kv.applied_index;
+}
+
 /* As the server does, whose table also follows names. */
 static void follow_directory(struct pd_sim_peers *peers)
 {
+    struct pd_sim_machine *machine = peers->machine;
     struct pd_directory *directory = &peers->directory;
-    struct pd_transport *transport = &peers->machine->transport.base;
+    struct pd_transport *transport = &machine->transport.base;
     enum pd_directory_news news = pd_directory_look(directory, peers->replica);
     bool is_another = news == PD_DIRECTORY_IS_ANOTHER;
-    if (news == PD_DIRECTORY_IS_HALF ||
-        (news == PD_DIRECTORY_NONE && directory->followed != 0)) {
+    if (news == PD_DIRECTORY_IS_HALF || (news == PD_DIRECTORY_NONE && directory->followed != 0)) {
         return;
     }
     if (is_another) {
@@ -93,8 +136,12 @@ static void follow_directory(struct pd_sim_peers *peers)
     }
     enum pd_status status = transport->ops->set_peers(transport, table, count);
     pd_directory_followed(directory, peers->replica, status == PD_OK);
-    if (is_another && pd_directory_standing(directory, peers->replica, peers->machine->number) ==
-                          PD_KV_MEMBER_REMOVED) {
+    machine->world->counts.words += news == PD_DIRECTORY_IS_TOLD && directory->told != 0;
+    if (is_another && !directory->counts_last) {
+        keep_last(peers);
+    }
+    if (is_another &&
+        pd_directory_standing(directory, peers->replica, machine->number) == PD_KV_MEMBER_REMOVED) {
         end_as_removed(peers, "its own directory");
     }
 }

@@ -4,9 +4,10 @@
  *
  * Model      config.forwards: what only the leader serves is passed on to it. config.directory: the
  *            members are entries of the log, the transport's table follows them, and a node that
- *            was removed is told so and ends. Every machine of the world is in cluster.json, so
- *            that the first leader puts it into the directory: a spare one is known before it
- *            joins.
+ *            was removed is told so and ends. The first leader puts the founders into the
+ *            directory; a spare machine enters when an operator says so, and knows of the others
+ *            those who were members then (cluster.json). All keep whom they knew last
+ *            (members.json). A key is the node's number.
  * Ownership  begin/deinit; deinit also of zeroes. */
 #ifndef PD_SIM_CORE_PEERS_H
 #define PD_SIM_CORE_PEERS_H
@@ -24,7 +25,7 @@ struct pd_sim_peers {
     uint64_t again_seen;         /* of its counters */
     struct pd_directory directory;
     struct pd_members_file first;
-    struct pd_members_file last; /* nobody */
+    struct pd_members_file last;
     struct pd_replica_first_member rows[PD_SIM_NODES_MAX];
     uint8_t bytes[PD_SIM_NODES_MAX][PD_SIM_MEMBER_BYTES_MAX];
 };
@@ -35,6 +36,8 @@ void pd_sim_peers_configure(struct pd_sim_peers *peers, struct pd_sim_machine *m
 /* It is open. */
 void pd_sim_peers_begin(struct pd_sim_peers *peers, struct pd_replica *replica,
                         const struct pd_replica_config *config);
+/* The command with which a node enters the directory. Its size. */
+size_t pd_sim_peers_put_entry(uint8_t *bytes, size_t bytes_max, pd_raft_node node);
 void pd_sim_peers_deinit(struct pd_sim_peers *peers);
 
 void pd_sim_peers_clock(struct pd_sim_peers *peers, uint64_t now_ns);

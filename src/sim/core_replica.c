@@ -474,6 +474,7 @@ static void core_gone(struct pd_sim_machine *machine, uint64_t client)
 static void core_order(struct pd_sim_machine *machine, const struct pd_sim_order *order)
 {
     static const enum pd_replica_request_kind kinds[] = {
+        [PD_SIM_ORDER_ENTER] = PD_REPLICA_REQUEST_WRITE,
         [PD_SIM_ORDER_ADD_LEARNER] = PD_REPLICA_REQUEST_ADD_LEARNER,
         [PD_SIM_ORDER_PROMOTE] = PD_REPLICA_REQUEST_PROMOTE,
         [PD_SIM_ORDER_REMOVE] = PD_REPLICA_REQUEST_REMOVE,
@@ -481,16 +482,20 @@ static void core_order(struct pd_sim_machine *machine, const struct pd_sim_order
         [PD_SIM_ORDER_LEAVE] = PD_REPLICA_REQUEST_LEAVE,
     };
     struct replica_core *core = core_of(machine);
-    uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE];
+    uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE + 2 * PD_SIM_MEMBER_BYTES_MAX];
+    size_t size = PD_REPLICA_REQUEST_HEAD_SIZE;
     const struct pd_replica_request_head head = {.kind = kinds[order->kind], .number = order->node};
     pd_replica_request_put_head(bytes, &head);
+    if (order->kind == PD_SIM_ORDER_ENTER) {
+        size += pd_sim_peers_put_entry(bytes + size, sizeof bytes - size, order->node);
+    }
     if (order->is_forwarded) {
-        core_request(machine, PD_SIM_CLIENT_OPERATOR, 0, bytes, sizeof bytes);
+        core_request(machine, PD_SIM_CLIENT_OPERATOR, 0, bytes, size);
         return;
     }
     /* For this machine, now: what faults may take from a quorum is counted so. */
     look_at_clock(core);
-    pd_replica_request(core->replica, 0, PD_SIM_CLIENT_OPERATOR, 0, bytes, sizeof bytes);
+    pd_replica_request(core->replica, 0, PD_SIM_CLIENT_OPERATOR, 0, bytes, size);
     pump(core);
 }
 

@@ -394,11 +394,17 @@ static struct pd_sim_machine *spare_of(struct pd_sim_world *world)
 static bool wish_addition(struct pd_sim_world *world)
 {
     struct pd_sim_machine *spare = spare_of(world);
-    if (spare == NULL || world->wish_count + 3 > PD_SIM_WISHES_MAX ||
-        !pd_sim_machine_start(spare)) {
+    if (spare == NULL || world->wish_count + 5 > PD_SIM_WISHES_MAX) {
         return false;
     }
-    return wish(world, PD_SIM_ORDER_ADD_LEARNER, spare->number) &&
+    if (world->model.now.members != 0) {
+        spare->first_members = world->model.now.members;
+    }
+    if (!pd_sim_machine_start(spare)) {
+        return false;
+    }
+    return (!world->config.directory || wish(world, PD_SIM_ORDER_ENTER, spare->number)) &&
+           wish(world, PD_SIM_ORDER_ADD_LEARNER, spare->number) &&
            wish(world, PD_SIM_ORDER_PROMOTE, spare->number);
 }
 
@@ -448,6 +454,8 @@ static bool is_settled(const struct pd_sim_world *world, const struct pd_raft_co
                        const struct pd_sim_order *order)
 {
     switch (order->kind) {
+    case PD_SIM_ORDER_ENTER:
+        return ((world->model.now.members | world->model.now.removed) >> order->node & 1) != 0;
     case PD_SIM_ORDER_ADD_LEARNER:
         return pd_sim_conf_has(conf, order->node);
     case PD_SIM_ORDER_PROMOTE:
@@ -513,6 +521,7 @@ void pd_sim_operator_step(struct pd_sim_world *world)
     }
     while (world->wish_count > 0 && is_settled(world, &conf, &world->wishes[0])) {
         world->counts.membership_changes++;
+        world->counts.entered += world->wishes[0].kind == PD_SIM_ORDER_ENTER;
         drop_first_wish(world);
     }
     if (world->wish_count == 0) {
@@ -524,9 +533,9 @@ void pd_sim_operator_step(struct pd_sim_world *world)
     }
     struct pd_sim_order order = world->wishes[0];
     struct pd_sim_machine *asked = leader;
-    if (order.kind == PD_SIM_ORDER_LEAVE && world->config.forwards &&
-        !pd_sim_conf_has(&conf, order.node)) {
-        /* It costs no quorum any more: anybody may be asked, also who leaves. */
+    if ((order.kind == PD_SIM_ORDER_LEAVE || order.kind == PD_SIM_ORDER_ENTER) &&
+        world->config.forwards && !pd_sim_conf_has(&conf, order.node)) {
+        /* It costs no quorum, or not any more: anybody may be asked, also who leaves. */
         asked = &world->machines[pd_sim_somebody(world, &world->faults_random)];
         order.is_forwarded = true;
     }

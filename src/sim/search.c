@@ -340,6 +340,8 @@ static const struct {
     {"raises", offsetof(struct pd_sim_counts, raises)},
     {"forwards", offsetof(struct pd_sim_counts, forwards)},
     {"forwards_again", offsetof(struct pd_sim_counts, forwards_again)},
+    {"entered", offsetof(struct pd_sim_counts, entered)},
+    {"words", offsetof(struct pd_sim_counts, words)},
     {"removed", offsetof(struct pd_sim_counts, removed)},
     {"too_old", offsetof(struct pd_sim_counts, too_old)},
     {"crashes", offsetof(struct pd_sim_counts, crashes)},

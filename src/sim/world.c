@@ -452,6 +452,7 @@ static void init_machine(struct pd_sim_world *world, uint32_t number)
     machine->version_limit =
         world->config.begins_before ? PD_KV_VERSION_LAST - 1 : PD_KV_VERSION_LAST;
     machine->start = number <= world->config.nodes ? PD_SIM_START_BOOTSTRAP : PD_SIM_START_JOIN;
+    machine->first_members = (2u << world->config.nodes) - 2;
 }
 
 void pd_sim_world_init(struct pd_sim_world *world, const struct pd_sim_config *config,

@@ -86,6 +86,10 @@ struct pd_sim_machine {
     uint32_t version_limit;   /* of its program: how far it can follow the cluster */
     bool is_too_old;          /* it stopped because it could not follow */
     bool was_removed;         /* it stopped because it is no member any more */
+    /* With a directory, across lives: bits by node. */
+    uint32_t first_members; /* whom its cluster.json names */
+    uint32_t last_members;  /* whom it knew last, and as of which entry */
+    uint64_t last_index;
     bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
     bool leaves_change;       /* it does not run, and its log may hold a change of the membership */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
@@ -127,6 +131,8 @@ struct pd_sim_counts {
     uint64_t retries;
     uint64_t forwards;       /* requests that a node passed on to the leader */
     uint64_t forwards_again; /* of those: asked for once more */
+    uint64_t entered;        /* spare machines that entered the directory */
+    uint64_t words;          /* of another node's directory, that counted for one that was behind */
     uint64_t removed;        /* nodes that ended because they were no members any more */
     uint64_t unknown;
     uint64_t faults_used[PD_SIM_FAULT_COUNT];
