@@ -9,7 +9,8 @@ fi
 export TMPDIR=$work/tmp
 mkdir "$TMPDIR"
 timeout -k 5 540 python3 "$PANDO_SOURCE_DIR/tests/torture/torture.py" --rounds 1 --round-seconds 4 --seed 28 \
-    --only kill,pause,isolate,mute,part,slow,version >"$out" 2>"$err" || fail "torture: exit code $?: $(cat "$out" "$err")"
+    --only kill,pause,isolate,mute,part,slow,version,cut_clients,cut_clients,break_clients >"$out" 2>"$err" ||
+    fail "torture: exit code $?: $(cat "$out" "$err")"
 cat "$out"
 grep -q '^torture: seed 28, 3 nodes, 1 rounds, .* 0 lost, 0 bad$' "$out" || fail "no sum"
 [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"

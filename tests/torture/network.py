@@ -2,8 +2,8 @@
 
 Each namespace has one interface, a TUN device, whose other end is held by this process. What a node sends comes here
 as a packet, and goes on, late, or not at all: so a link can be cut both ways or one way, be slow, lose or reorder, and no
-module of the kernel is needed for it. Namespaces have no names: they are gone when their last process is, and nothing of the
-machine's own network is touched.
+module of the kernel is needed for it. A connection of TCP can be broken: both ends are told, in the name of the other.
+Namespaces have no names: they are gone when their last process is, and nothing of the machine's own network is touched.
 
 Needs root, and /dev/net/tun.
 """
@@ -24,6 +24,7 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS, IFF_UP = 0x8916, 0x891C, 0x8914, 0x1
 SUBNET, FIRST = "10.77.0.", 10
 PACKET_MAX, READS_AT_ONCE, WAITING_MAX = 2048, 64, 20000
+TCP, FIN, SYN, RST, ACK = 6, 1, 2, 4, 16
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,6 +48,41 @@ def bring_up(name, ip, mask):
             tell(SIOCSIFADDR, inet + socket.inet_aton(ip) + bytes(8))
             tell(SIOCSIFNETMASK, inet + socket.inet_aton(mask) + bytes(8))
         tell(SIOCSIFFLAGS, struct.pack("H", IFF_UP) + bytes(14))
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def tcp_packet(source, target, ports, seq, ack, flags):
+    """Without data. Addresses of four bytes, ports of two each."""
+    def segment(total):
+        return ports + struct.pack("!IIBBHHH", seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 5 << 4, flags, 0, total, 0)
+
+    def head(total):
+        return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, TCP, total) + source + target
+    pseudo = source + target + struct.pack("!BBH", 0, TCP, 20)
+    return head(checksum(head(0))) + segment(checksum(pseudo + segment(0)))
+
+
+def resets(packet):
+    """What tells both ends of a packet's connection that it is over: for the receiver, for the sender. The numbers are those that
+    each end expects; if it has other ones by now, it asks, and that packet leads here again. (None, None): it is not TCP, or a
+    reset itself."""
+    begin = (packet[0] & 15) * 4
+    if packet[9] != TCP or packet[begin + 13] & RST:
+        return None, None
+    source, target = packet[12:16], packet[16:20]
+    one, other = packet[begin:begin + 2], packet[begin + 2:begin + 4]
+    seq, ack, offset, flags = struct.unpack("!IIBB", packet[begin + 4:begin + 14])
+    size = len(packet) - begin - (offset >> 4) * 4 + bool(flags & SYN) + bool(flags & FIN)
+    return (tcp_packet(source, target, one + other, seq, 0, RST),
+            tcp_packet(target, source, other + one, ack if flags & ACK else 0, seq + size, RST | ACK))
 
 
 class Namespace:
@@ -83,6 +119,7 @@ class Link:
         self.is_cut = False
         self.delay_s = (0.0, 0.0)  # drawn for each packet, so that later ones overtake earlier ones
         self.loss = 0.0
+        self.breaks = False  # connections of TCP
 
 
 class Network:
@@ -90,7 +127,7 @@ class Network:
         self.spaces = [Namespace(node) for node in range(count)]
         self.links = [[Link() for _ in range(count)] for _ in range(count)]
         self.random = random.Random(seed)
-        self.counts = {"passed": 0, "cut": 0, "lost": 0, "delayed": 0}
+        self.counts = {"passed": 0, "cut": 0, "lost": 0, "delayed": 0, "broken": 0}
         self.waiting = []  # (when, number, to, packet)
         self.number = 0
         self.is_open = True
@@ -100,7 +137,7 @@ class Network:
     def heal(self):
         for row in self.links:
             for link in row:
-                link.is_cut, link.delay_s, link.loss = False, (0.0, 0.0), 0.0
+                link.is_cut, link.delay_s, link.loss, link.breaks = False, (0.0, 0.0), 0.0, False
 
     def close(self):
         self.is_open = False
@@ -115,6 +152,14 @@ class Network:
             if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.EIO):
                 raise
 
+    def break_connection(self, node, to, packet):
+        forth, back = resets(packet)
+        if forth is None:
+            return False
+        self.send(to, forth)
+        self.send(node, back)
+        return True
+
     def take(self, node, packet):
         if packet[0] >> 4 != 4 or packet[16:19] != socket.inet_aton(SUBNET + "0")[:3]:
             return  # the kernel's own, such as IPv6 looking for routers
@@ -122,7 +167,9 @@ class Network:
         if not 0 <= to < len(self.spaces):
             return
         link = self.links[node][to]
-        if link.is_cut:
+        if link.breaks and self.break_connection(node, to, packet):
+            self.counts["broken"] += 1
+        elif link.is_cut:
             self.counts["cut"] += 1
         elif link.loss and self.random.random() < link.loss:
             self.counts["lost"] += 1

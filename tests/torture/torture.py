@@ -28,6 +28,8 @@ import time
 from network import Network, address
 
 PEER_PORT = 7000
+CLIENT_PORT = 7001
+SILENCE_S = 1.0     # a client that is not answered for so long goes to another node
 HEAL_S = 120       # a cluster that is whole again serves by then
 READY_S = 120
 VERSION_BEFORE = 1  # the last that build/bin/pando-before can follow: src/kv/version.h
@@ -63,9 +65,9 @@ class Node:
             environment.update(LD_PRELOAD=self.cluster.wall_clock, PANDO_WALL_CLOCK=self.clock)
         with open(self.log, "ab") as log, self.cluster.network.spaces[self.number]:
             self.process = subprocess.Popen(
-                [self.program, "start", "--data", self.data, "--listen-client", "off", "--listen-peer",
-                 f"{address(self.number)}:{PEER_PORT}", "--log-segment", "16MiB", "--store-lag", "500", "--disk-low",
-                 "24MiB"], stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
+                [self.program, "start", "--data", self.data, "--listen-client", f"{address(self.number)}:{CLIENT_PORT}",
+                 "--insecure", "--listen-peer", f"{address(self.number)}:{PEER_PORT}", "--log-segment", "16MiB",
+                 "--store-lag", "500", "--disk-low", "24MiB"], stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
 
     def kill(self):
         self.process.kill()
@@ -171,7 +173,8 @@ class Cluster:
         self.work, self.folder = work, os.path.join(work, "cluster")
         wall_clock = os.path.join(build, "lib", "libpando-wall-clock.so")
         self.wall_clock = wall_clock if os.path.exists(wall_clock) else None  # a sanitizer has to come first
-        self.network = Network(count, seed)
+        self.network = Network(count + 1, seed)
+        self.clients = count  # where those live that come over the network
         self.nodes = []
         os.mkdir(self.folder)
         self.make(count)
@@ -354,6 +357,30 @@ class Schedule:
         return ([rows[node.number][other] for other in others] if outgoing else []) + \
             ([rows[other][node.number] for other in others] if incoming else [])
 
+    def client_links(self, node):
+        """To it, and from it."""
+        rows, clients = self.cluster.network.links, self.cluster.clients
+        return rows[clients][node.number], rows[node.number][clients]
+
+    def cut_clients(self, begin, end):
+        """What they ask does not come; or what they are answered; or neither. They go to another node, and do not know."""
+        ways, words = self.rng.choice((((0, 1), "both ways"), ((0,), "what they ask"), ((1,), "what they are answered")))
+
+        def turn(node, is_cut):
+            for way in ways:
+                self.client_links(node)[way].is_cut = is_cut
+        self.hold(begin, end, f"cut clients ({words}) from", lambda node: turn(node, True), lambda node: turn(node, False))
+
+    def break_clients(self, begin, end):
+        """Every connection that says something is over, for both ends."""
+        end = min(end, begin + self.rng.uniform(0.05, 0.5))
+
+        def turn(node, breaks):
+            for link in self.client_links(node):
+                link.breaks = breaks
+        self.hold(begin, end, "break clients' connections with", lambda node: turn(node, True),
+                  lambda node: turn(node, False))
+
     def cut(self, begin, end, words, outgoing, incoming):
         def turn(node, is_cut):
             for link in self.links(node, outgoing, incoming):
@@ -410,19 +437,23 @@ class Schedule:
 
 
 KINDS = ("kill", "kill", "kill_all", "stop", "pause", "pause", "isolate", "isolate", "deafen", "mute", "part", "part",
-         "slow", "slow", "fill", "clock", "replace", "version", "version")
+         "slow", "slow", "fill", "clock", "replace", "version", "version", "cut_clients", "cut_clients", "break_clients")
 
 
 def run_load(cluster, record, number, seed, seconds):
+    """Half of the connections come through nodes' sockets, which nothing cuts, the others over the network."""
     sockets = []
     for node in random.Random(seed).sample(cluster.nodes, len(cluster.nodes)):
         sockets += ["--socket", os.path.join(node.data, "pando.sock")]
+        sockets += ["--socket", f"tcp:{address(node.number)}:{CLIENT_PORT}"]
     os.mkdir(record)
-    return subprocess.Popen(
-        [cluster.load, *sockets, "--prefix", f"{number}/", "--seed", str(seed), "--record", record, "--acks",
-         os.path.join(record, "acks"), "--clients", "12", "--connections", "6", "--keys", "8", "--seconds", str(seconds),
-         "--wait-back", str(HEAL_S), "--op-timeout", str(2 * HEAL_S), "--json", *(["--sessions"] if seed % 2 else [])],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    with cluster.network.spaces[cluster.clients]:
+        return subprocess.Popen(
+            [cluster.load, *sockets, "--prefix", f"{number}/", "--seed", str(seed), "--record", record, "--acks",
+             os.path.join(record, "acks"), "--clients", "24", "--connections", str(4 * len(cluster.nodes)), "--keys", "8",
+             "--seconds", str(seconds), "--wait-back", str(HEAL_S), "--op-timeout", str(2 * HEAL_S), "--silence", str(SILENCE_S),
+             "--json", *(["--sessions"] if seed % 2 else [])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
 
 
 def judge(cluster, record, load):
@@ -469,7 +500,8 @@ def run_round(cluster, number, options, kinds):
         raise Failure(f"{failure}\n  done: {', '.join(done)}") from None
     shutil.rmtree(record)
     print(f"round {number}: {', '.join(done) or 'nothing was done'}; {result['operations']} operations, "
-          f"{result['unknown']} open, longest {result['max_us'] / 1e6:.1f} s; whole in {whole_s:.1f} s", flush=True)
+          f"{result['unknown']} open, {result['retried']} repeated, {result['silent']} connections left, "
+          f"longest {result['max_us'] / 1e6:.1f} s; whole in {whole_s:.1f} s", flush=True)
     return result, schedule.kinds
 
 

@@ -237,6 +237,7 @@ void client_send(struct load *load, struct client *client)
     }
     client->serial++;
     client->is_sent = true;
+    client->sent_us = load->now_us;
     wire_send(&load->wires[client->connection], client->serial << 16 | client->index, &head);
 }
 

@@ -30,7 +30,8 @@ struct client {
     bool is_repeat; /* sent before */
     uint64_t wait_until_us;
     uint64_t since_us;
-    uint64_t serial; /* of the last sending */
+    uint64_t sent_us; /* with is_sent: since when it waits for an answer */
+    uint64_t serial;  /* of the last sending */
     uint64_t session;
     uint64_t sequence;
     uint32_t key;

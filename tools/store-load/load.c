@@ -12,6 +12,7 @@
 #define LATENCIES_MAX ((size_t)4 << 20)
 #define POLL_MS 5
 #define RECONNECT_US 5000u
+#define CONNECT_US 500000u
 
 static uint64_t clock_us(void)
 {
@@ -22,9 +23,10 @@ static uint64_t clock_us(void)
 
 /* What one connection is about, and since when it has been gone. */
 struct link {
-    uint32_t turn;    /* of the sockets */
+    uint32_t socket;  /* its number */
     uint64_t gone_us; /* 0: it is there */
     uint64_t try_us;
+    uint64_t begun_us; /* a connection is being made since then; 0: none */
 };
 
 static void open_records(struct load *load)
@@ -73,7 +75,7 @@ static void prepare(struct load *load, const struct load_options *options,
         load->clients[i].connection = i % options->connections;
     }
     for (uint32_t i = 0; i < options->connections; i++) {
-        load->wires[i].descriptor = -1;
+        wire_init(&load->wires[i]);
     }
     open_records(load);
     if (options->acks != NULL) {
@@ -125,23 +127,59 @@ static void lose(struct load *load, struct link *link, uint32_t connection)
     }
 }
 
+static bool is_tcp(const char *socket)
+{
+    return strncmp(socket, "tcp:", 4) == 0;
+}
+
+/* Of the same kind, so that those over a network stay there. */
+static void take_next(const struct load_options *options, struct link *link)
+{
+    bool was_tcp = is_tcp(options->sockets[link->socket]);
+    do {
+        link->socket = (link->socket + 1) % options->socket_count;
+    } while (is_tcp(options->sockets[link->socket]) != was_tcp);
+}
+
 static void reconnect(struct load *load, struct link *link, uint32_t connection)
 {
     if (load->now_us < link->try_us) {
         return;
     }
     const struct load_options *options = load->options;
-    const char *socket = options->sockets[(connection + link->turn) % options->socket_count];
-    if (wire_connect(&load->wires[connection], socket)) {
+    enum wire_progress progress =
+        wire_connect(&load->wires[connection], options->sockets[link->socket]);
+    link->begun_us = link->begun_us == 0 ? load->now_us : link->begun_us;
+    if (progress == WIRE_CONNECTING && load->now_us - link->begun_us < CONNECT_US) {
+        return;
+    }
+    link->begun_us = 0;
+    if (progress == WIRE_CONNECTED) {
         load->result->reconnects += link->gone_us != 0 ? 1 : 0;
         link->gone_us = 0;
         return;
     }
-    link->turn++;
+    wire_close(&load->wires[connection]);
+    take_next(options, link);
     link->try_us = load->now_us + RECONNECT_US;
     link->gone_us = link->gone_us == 0 ? load->now_us : link->gone_us;
     if ((double)(load->now_us - link->gone_us) / 1e6 > load->options->wait_back) {
         load->result->error = "the node is gone and did not come back";
+    }
+}
+
+/* As a client with a deadline does: what it asked stays open, and it goes to the next node. */
+static void leave_silent(struct load *load, struct link *links)
+{
+    for (uint32_t i = 0; i < load->options->clients; i++) {
+        const struct client *client = &load->clients[i];
+        uint32_t connection = client->connection;
+        if (load->options->silence > 0 && client->is_sent && load->wires[connection].is_tcp &&
+            (double)(load->now_us - client->sent_us) / 1e6 > load->options->silence) {
+            load->result->silent++;
+            take_next(load->options, &links[connection]);
+            lose(load, &links[connection], connection);
+        }
     }
 }
 
@@ -238,6 +276,9 @@ static void loop(struct load *load)
     struct link *links = calloc(count, sizeof *links);
     struct pollfd *polls = calloc(count, sizeof *polls);
     uint64_t begin_us = clock_us();
+    for (uint32_t i = 0; links != NULL && i < count; i++) {
+        links[i].socket = i % load->options->socket_count;
+    }
     while (links != NULL && polls != NULL && load->phase != PHASE_DONE &&
            load->result->error == NULL) {
         load->now_us = clock_us();
@@ -256,6 +297,7 @@ static void loop(struct load *load)
             (void)fflush(load->acks);
         }
         wait_for_events(load, links, polls);
+        leave_silent(load, links);
         move_on(load, begin_us);
     }
     free(links);

@@ -14,7 +14,8 @@
 #define LOAD_SOCKETS_MAX 16u
 
 struct load_options {
-    /* of one node, or of several of a cluster: a connection that is lost goes to the next one */
+    /* Of one node, or of several of a cluster: a connection that is lost goes to the next one of
+     * its kind. A path, or "tcp:ADDRESS:PORT". */
     const char *sockets[LOAD_SOCKETS_MAX];
     uint32_t socket_count;
     const char *prefix;
@@ -31,6 +32,7 @@ struct load_options {
     double seconds;
     double wait_back;  /* for a node that has gone away */
     double op_timeout; /* nothing answered for so long: give up */
+    double silence;    /* of a connection over TCP: then the next one is taken; 0: never */
     uint64_t seed;
     bool sessions;
     bool json;
@@ -46,6 +48,7 @@ struct load_result {
     uint64_t unknown;
     uint64_t retried; /* in a session, and answered in the end */
     uint64_t reconnects;
+    uint64_t silent;  /* connections that were given up, as nothing was answered */
     uint64_t uniques; /* acknowledged */
     uint64_t lost;    /* of these, not there in the end, or with another value */
     double seconds;

@@ -7,7 +7,7 @@
 #include "store-load/load.h"
 
 static const char usage[] =
-    "Usage: store-load --socket PATH [OPTION...]\n"
+    "Usage: store-load --socket PATH|tcp:ADDRESS:PORT [OPTION...]\n"
     "       store-load --socket PATH --check FILE\n"
     "\n"
     "Reads, writes and compare-and-swaps on registers, and keys that are written once, by clients\n"
@@ -34,6 +34,7 @@ static const char usage[] =
     "  --check FILE         only look whether all of such a file is there\n"
     "  --wait-back S        how long to wait for a node that is gone (default 10)\n"
     "  --op-timeout S       how long to wait for an answer (default 30)\n"
+    "  --silence S          over TCP: a connection that answers nothing for so long is left\n"
     "  --seed N             of what is chosen (default 1)\n"
     "  --json               the result as JSON\n"
     "\n"
@@ -99,6 +100,8 @@ static bool take_option(struct load_options *options, const char *name, const ch
         return read_seconds(value, &options->wait_back);
     } else if (strcmp(name, "--op-timeout") == 0) {
         return read_seconds(value, &options->op_timeout);
+    } else if (strcmp(name, "--silence") == 0) {
+        return read_seconds(value, &options->silence);
     } else if (strcmp(name, "--operations") == 0) {
         return read_long(value, &options->operations);
     } else if (strcmp(name, "--seed") == 0) {
@@ -121,15 +124,16 @@ static bool take_option(struct load_options *options, const char *name, const ch
 
 static void print_json(const struct load_result *result)
 {
-    (void)printf(
-        "{\"operations\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"writes\":%" PRIu64
-        ",\"cas_done\":%" PRIu64 ",\"cas_other\":%" PRIu64 ",\"refused\":%" PRIu64
-        ",\"unknown\":%" PRIu64 ",\"retried\":%" PRIu64 ",\"reconnects\":%" PRIu64
-        ",\"uniques\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"seconds\":%.3f,\"p50_us\":%" PRIu32
-        ",\"p99_us\":%" PRIu32 ",\"max_us\":%" PRIu32 "}\n",
-        result->operations, result->reads, result->writes, result->cas_done, result->cas_other,
-        result->refused, result->unknown, result->retried, result->reconnects, result->uniques,
-        result->lost, result->seconds, result->p50_us, result->p99_us, result->max_us);
+    (void)printf("{\"operations\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"writes\":%" PRIu64
+                 ",\"cas_done\":%" PRIu64 ",\"cas_other\":%" PRIu64 ",\"refused\":%" PRIu64
+                 ",\"unknown\":%" PRIu64 ",\"retried\":%" PRIu64 ",\"reconnects\":%" PRIu64
+                 ",\"silent\":%" PRIu64 ",\"uniques\":%" PRIu64 ",\"lost\":%" PRIu64
+                 ",\"seconds\":%.3f,\"p50_us\":%" PRIu32 ",\"p99_us\":%" PRIu32
+                 ",\"max_us\":%" PRIu32 "}\n",
+                 result->operations, result->reads, result->writes, result->cas_done,
+                 result->cas_other, result->refused, result->unknown, result->retried,
+                 result->reconnects, result->silent, result->uniques, result->lost, result->seconds,
+                 result->p50_us, result->p99_us, result->max_us);
 }
 
 static void print_text(const struct load_result *result)

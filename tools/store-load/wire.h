@@ -1,4 +1,4 @@
-/* wire - one connection to a node's socket, without blocking. */
+/* wire - one connection to a node's socket, or to its port for clients, without blocking. */
 #ifndef PD_TOOL_STORE_LOAD_WIRE_H
 #define PD_TOOL_STORE_LOAD_WIRE_H
 
@@ -11,6 +11,8 @@
 
 struct wire {
     int descriptor; /* -1: not connected */
+    int pending;    /* a connection that is being made; -1: none */
+    bool is_tcp;
     uint8_t *out;
     size_t out_size;
     size_t out_at;
@@ -21,8 +23,15 @@ struct wire {
     size_t in_capacity;
 };
 
-/* False: nobody listens, or no descriptor is left. */
-bool wire_connect(struct wire *wire, const char *path);
+enum wire_progress {
+    WIRE_CONNECTED = 0,
+    WIRE_CONNECTING, /* call again; or close it, to give up */
+    WIRE_FAILED      /* nobody listens, or no descriptor is left */
+};
+
+void wire_init(struct wire *wire);
+/* Begin, or go on. place: a path, or "tcp:ADDRESS:PORT" in numbers. */
+enum wire_progress wire_connect(struct wire *wire, const char *place);
 void wire_close(struct wire *wire);
 void wire_free(struct wire *wire);
 void wire_send(struct wire *wire, uint64_t correlation, const struct pd_replica_request_head *head);
