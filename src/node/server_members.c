@@ -87,8 +87,10 @@ static size_t texts_size(const struct pd_members_file *file)
 void pd_server_members_follow(struct pd_server *server)
 {
     struct pd_server_peers *peers = &server->peers;
-    struct pd_members_file *fresh =
-        peers->known_is_due && !peers->known_is_written ? pd_alloc_zeroed(1, sizeof *fresh) : NULL;
+    /* A state that is being taken over names some of the members: it stays due meanwhile. */
+    bool may_be =
+        peers->known_is_due && !peers->known_is_written && pd_replica_has_state(server->replica);
+    struct pd_members_file *fresh = may_be ? pd_alloc_zeroed(1, sizeof *fresh) : NULL;
     if (fresh == NULL) {
         return; /* or with the next turn */
     }
