@@ -45,8 +45,9 @@ struct join {
     /* What the net's thread tells. */
     struct pd_event event;
     struct pd_reach reach;
-    atomic_uint_least64_t asked; /* the link; others' ends may come late. 0: none */
-    atomic_bool is_over;
+    /* The link that is waited for; 0: none. Who takes it away has the last word, and the fields
+     * below: an answer, an end, or who waits no longer. */
+    atomic_uint_least64_t asked;
     const char *why; /* static */
     size_t size;
     uint8_t answer[ANSWER_MAX];
@@ -139,11 +140,22 @@ static int look_at_folder(struct join *join, bool *is_done_out)
 
 /* -- Asking a member --------------------------------------------------------------------------- */
 
+/* true: nobody else has the last word about this link, which is the one that is waited for. */
+static bool take_away(struct join *join, uint64_t link)
+{
+    return atomic_compare_exchange_strong(&join->asked, &link, 0);
+}
+
+static void tell(struct join *join, const char *why)
+{
+    join->why = why;
+    join->host->ops->event_set(join->host, &join->event);
+}
+
 static void finish(struct join *join, uint64_t link, const char *why)
 {
-    if (link == atomic_load(&join->asked) && !atomic_exchange(&join->is_over, true)) {
-        join->why = why;
-        join->host->ops->event_set(join->host, &join->event);
+    if (take_away(join, link)) {
+        tell(join, why);
     }
 }
 
@@ -165,11 +177,10 @@ static void on_answer(void *state, uint64_t link, uint64_t correlation, struct p
 {
     struct join *join = state;
     (void)correlation;
-    if (link == atomic_load(&join->asked) && !atomic_load(&join->is_over) &&
-        bytes.size <= sizeof join->answer) {
+    if (bytes.size <= sizeof join->answer && take_away(join, link)) {
         memcpy(join->answer, bytes.bytes, bytes.size);
         join->size = bytes.size;
-        finish(join, link, NULL);
+        tell(join, NULL);
     }
 }
 
@@ -202,18 +213,18 @@ static const char *ask_link(struct join *join, struct pd_net *net, uint64_t link
         return "no memory";
     }
     pd_join_put_request(&writer, join->ticket_text, &join->own, join->limit);
-    (void)join->host->ops->event_wait(join->host, &join->event, 0); /* of the one before */
-    atomic_store(&join->is_over, false);
     atomic_store(&join->asked, link);
     if (writer.is_full || pd_net_call(net, link, 1, (struct pd_span){room, writer.size}) != PD_OK) {
         why = "it cannot be asked";
-    } else if (!join->host->ops->event_wait(join->host, &join->event, until_ns) &&
-               !atomic_exchange(&join->is_over, true)) {
+    } else if (!join->host->ops->event_wait(join->host, &join->event, until_ns)) {
         why = "it does not answer";
-    } else {
+    }
+    if (why == NULL || !take_away(join, link)) {
+        if (why != NULL) { /* it came at the last moment, and may be under way to join->answer */
+            (void)join->host->ops->event_wait(join->host, &join->event, PD_TIME_NEVER);
+        }
         why = join->why;
     }
-    atomic_store(&join->asked, 0);
     pd_free(room);
     return why;
 }
