@@ -147,6 +147,7 @@ struct pd_backend_figures {
     uint64_t cluster_version;
     uint64_t version_limit; /* of this node's program */
     uint64_t proposals;
+    uint64_t large_waited;
     uint64_t proposals_failed;
     uint64_t reads;
     uint64_t snapshots_sent;

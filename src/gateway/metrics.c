@@ -47,6 +47,10 @@ static void write_raft(const struct pd_metrics *metrics, struct pd_text *text)
                         figures->version_limit);
     pd_prometheus_counter(text, "pando_proposals_total", "Commands that this node proposed.",
                           figures->proposals);
+    pd_prometheus_counter(text, "pando_large_commands_waited_total",
+                          "Commands that waited in front of the log, for they or their answers are "
+                          "large.",
+                          figures->large_waited);
     pd_prometheus_counter(text, "pando_snapshots_sent_total",
                           "Whole states that were sent to a peer.", figures->snapshots_sent);
     pd_prometheus_counter(text, "pando_snapshots_installed_total",

@@ -501,6 +501,7 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .cluster_version = node.cluster_version,
         .version_limit = node.version_limit,
         .proposals = node.proposals,
+        .large_waited = node.large_waited,
         .proposals_failed = backend->writes_failed,
         .reads = node.reads + counters.hot_reads,
         .snapshots_sent = node.snapshots_sent,

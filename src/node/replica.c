@@ -26,6 +26,7 @@ struct pd_replica_config pd_replica_config_default(void)
         .node_of = pd_members_node_of,
         .proposals_max = 8192,
         .proposal_bytes_max = 32 * KIB * KIB,
+        .large_bytes_max = 8 * KIB * KIB,
         .reads_max = 8192,
         .log_batch_bytes_max = 4 * KIB * KIB,
         .log_backlog_bytes_max = 16 * KIB * KIB,
@@ -50,10 +51,10 @@ struct pd_replica_config pd_replica_config_default(void)
 static bool is_sound(const struct pd_replica_config *config)
 {
     return config->raft.id != 0 && config->proposals_max > 0 && config->reads_max > 0 &&
-           config->log_batch_bytes_max > 0 && config->request_ticks_max > 0 &&
-           config->peer_count <= PD_RAFT_MEMBERS_MAX && config->snapshot_window > 0 &&
-           config->snapshot_window <= PD_REPLICA_WINDOW_MAX && config->snapshot_ticks > 0 &&
-           config->snapshot_chunk_bytes >= 256 &&
+           config->large_bytes_max >= PD_REPLICA_LARGE_PARTS && config->log_batch_bytes_max > 0 &&
+           config->request_ticks_max > 0 && config->peer_count <= PD_RAFT_MEMBERS_MAX &&
+           config->snapshot_window > 0 && config->snapshot_window <= PD_REPLICA_WINDOW_MAX &&
+           config->snapshot_ticks > 0 && config->snapshot_chunk_bytes >= 256 &&
            config->snapshot_chunk_bytes <= PD_REPLICA_CHUNK_BYTES_MAX &&
            config->overlay_reserve < config->kv.overlay_bytes &&
            config->raft.log_bytes_max > 2 * (uint64_t)config->kv.limits.request_bytes_max &&
@@ -82,6 +83,7 @@ static bool rooms_init(struct pd_replica *replica)
         return false;
     }
     pd_replica_reads_init(replica);
+    pd_replica_large_init(replica);
     return true;
 }
 
@@ -122,6 +124,7 @@ void pd_replica_close(struct pd_replica *replica)
     if (replica == NULL) {
         return;
     }
+    pd_replica_large_free(replica);
     pd_replica_watch_free(replica);
     pd_replica_transfers_free(replica);
     pd_replica_backups_free(replica);
@@ -172,6 +175,7 @@ void pd_replica_tick(struct pd_replica *replica)
     }
     pd_replica_lead_follow(replica);
     pd_replica_proposals_tick(replica);
+    pd_replica_large_tick(replica);
     pd_replica_reads_tick(replica);
     pd_replica_transfers_tick(replica);
     pd_replica_backups_tick(replica);
@@ -490,6 +494,7 @@ void pd_replica_client_gone(struct pd_replica *replica, uint64_t client)
             replica->reads[i].is_wanted = false;
         }
     }
+    pd_replica_large_client_gone(replica, client);
     pd_replica_watch_client_gone(replica, client);
     pd_replica_backups_client_gone(replica, client);
 }
@@ -510,6 +515,7 @@ bool pd_replica_step(struct pd_replica *replica)
     more = pd_replica_apply_step(replica) || more;
     if (replica->phase == PD_REPLICA_RUNNING) {
         pd_replica_lead_step(replica);
+        pd_replica_large_step(replica);
         more = pd_replica_read_step(replica) || more;
         more = pd_replica_watch_step(replica) || more;
         more = pd_replica_store_step(replica) || more;
@@ -627,6 +633,7 @@ void pd_replica_check(const struct pd_replica *replica)
         expiries += proposal->kind == PD_REPLICA_PROPOSAL_EXPIRY;
     }
     pd_assert(expiries == replica->expiries);
+    pd_replica_large_check(replica);
     if (replica->raft == NULL || replica->phase != PD_REPLICA_RUNNING) {
         return;
     }

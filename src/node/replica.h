@@ -83,7 +83,12 @@ struct pd_replica_config {
     /* Bounds of this node alone. */
     uint32_t proposals_max;      /* proposals that wait for their entry to be applied */
     uint64_t proposal_bytes_max; /* refused beyond, while they wait for a batch */
-    uint32_t reads_max;          /* reads that wait for a round, for apply or for rows */
+    /* Of commands and of their answers, as far as they can be guessed: while so much waits for its
+     * entry to be applied, what is large waits in front of the log, as much as proposals_max and
+     * proposal_bytes_max admit; what is small (1/512 of it) does not. One goes alone, however large
+     * it is. An answer that nothing is known of counts as 1/8 of it. */
+    uint64_t large_bytes_max;
+    uint32_t reads_max; /* reads that wait for a round, for apply or for rows */
     uint64_t
         /* a LOG_WRITE takes up no more work beyond; at most one is under way */
         log_batch_bytes_max;
@@ -260,6 +265,7 @@ enum pd_replica_phase {
 struct pd_replica_counters {
     uint64_t messages_dropped;
     uint64_t proposals;
+    uint64_t large_waited; /* commands that were too large to be proposed at once */
     uint64_t applied;
     uint64_t reads;
     uint64_t read_rounds;

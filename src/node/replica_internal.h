@@ -2,6 +2,8 @@
 #ifndef PD_NODE_REPLICA_INTERNAL_H
 #define PD_NODE_REPLICA_INTERNAL_H
 
+#include "base/list.h"
+#include "node/answer_sizes.h"
 #include "node/replica.h"
 #include "node/snapshot_format.h"
 #include "raft/wire.h"
@@ -64,6 +66,31 @@ struct pd_replica_batch {
     uint32_t due_capacity;
 };
 
+/* replica_large.c has the diagram. */
+#define PD_REPLICA_LARGE_PARTS 512u /* of large_bytes_max: what is not more than one is small */
+/* What a command and its answer take of everybody's time. */
+struct pd_replica_cost {
+    uint64_t bytes; /* 0: it is small */
+    bool is_known;
+    bool answers_rows;
+    bool has_session;    /* else its asker may be many: a gateway, or another node */
+    uint64_t keys_hash;  /* of what is asked for, and of who asks: answers_rows only */
+    uint64_t asker_hash; /* a session, or a client */
+};
+enum pd_replica_large_line {
+    PD_REPLICA_LARGE_KNOWN = 0,
+    PD_REPLICA_LARGE_UNKNOWN, /* nobody knows yet: it may be small */
+    PD_REPLICA_LARGE_LINES
+};
+struct pd_replica_large {
+    struct pd_list lines[PD_REPLICA_LARGE_LINES];
+    enum pd_replica_large_line turn;
+    uint32_t count;
+    uint64_t bytes;     /* of requests that wait */
+    uint64_t under_way; /* the cost of all proposals */
+    struct pd_answer_sizes sizes;
+};
+
 /* Who waits for an entry. */
 enum pd_replica_proposal_kind {
     PD_REPLICA_PROPOSAL_CLIENT = 0,
@@ -81,6 +108,7 @@ struct pd_replica_proposal {
     uint64_t correlation;
     uint64_t since_tick;
     pd_raft_node node; /* LEAVE: who leaves */
+    struct pd_replica_cost cost;
     struct pd_replica_timed timed;
 };
 
@@ -399,6 +427,7 @@ struct pd_replica {
     uint64_t time_seen_clock_ns;
     uint32_t proposals_logged; /* of them from the oldest on: in the own log, synced */
     uint32_t proposals_agreed; /* likewise: a majority has them */
+    struct pd_replica_large large;
     struct pd_replica_asking asking;
     struct pd_replica_slow slow_told; /* of the SLOW that was given last */
     struct pd_replica_bytes envelope;
@@ -535,6 +564,36 @@ PD_NODISCARD enum pd_status pd_replica_propose_member(struct pd_replica *replica
                                                       struct pd_replica_proposal *proposal);
 bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_proposal *proposal);
 void pd_replica_duties_tick(struct pd_replica *replica);
+/* A bound is reached: what would be proposed now is refused. */
+bool pd_replica_is_crowded(const struct pd_replica *replica);
+/* As pd_replica_write, for a command that has waited in front of the log. */
+void pd_replica_write_now(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                          const struct pd_replica_request_head *head);
+
+/* replica_large.c */
+void pd_replica_large_init(struct pd_replica *replica);
+void pd_replica_large_free(struct pd_replica *replica);
+/* What the command is going to take, as far as is known. */
+struct pd_replica_cost pd_replica_large_cost(const struct pd_replica *replica, uint64_t client,
+                                             const struct pd_replica_request_head *head,
+                                             const struct pd_kv_command *command);
+/* Whether it may be proposed at once. */
+bool pd_replica_large_may_go(const struct pd_replica *replica, const struct pd_replica_cost *cost);
+/* It waits for its turn. false: too much does, or there is no memory. */
+bool pd_replica_large_wait(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                           const struct pd_replica_request_head *head,
+                           const struct pd_replica_cost *cost);
+/* A proposal has begun, or is over. */
+void pd_replica_large_began(struct pd_replica *replica, const struct pd_replica_cost *cost);
+void pd_replica_large_ended(struct pd_replica *replica, const struct pd_replica_cost *cost);
+/* The answer to it, one of kv/answer.h. */
+void pd_replica_large_learn(struct pd_replica *replica, const struct pd_replica_cost *cost,
+                            struct pd_span answer);
+/* Those whose turn it is. */
+void pd_replica_large_step(struct pd_replica *replica);
+void pd_replica_large_tick(struct pd_replica *replica);
+void pd_replica_large_client_gone(struct pd_replica *replica, uint64_t client);
+void pd_replica_large_check(const struct pd_replica *replica);
 
 /* replica_members.c */
 /* It is out of the configuration: now out of the directory, for who waits for both. */

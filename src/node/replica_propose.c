@@ -33,6 +33,7 @@ static void resolve(struct pd_replica *replica, struct pd_replica_proposal *prop
     if (proposal->kind == PD_REPLICA_PROPOSAL_EXPIRY) {
         replica->expiries--;
     }
+    pd_replica_large_ended(replica, &proposal->cost);
     if (proposal->is_wanted) {
         proposal->is_wanted = false;
         pd_replica_tell_if_slow(replica, &proposal->timed, proposal->client, proposal->correlation,
@@ -72,6 +73,7 @@ void pd_replica_proposals_applied(struct pd_replica *replica, uint64_t index, ui
         } else if (proposal->kind == PD_REPLICA_PROPOSAL_LEAVE) {
             left = *proposal; /* its answer comes with the second step */
         } else {
+            pd_replica_large_learn(replica, &proposal->cost, answer);
             resolve(replica, proposal, PD_REPLICA_OK, answer);
         }
         replica->proposal_head = (replica->proposal_head + 1) % replica->config.proposals_max;
@@ -123,6 +125,7 @@ bool pd_replica_wait_for(struct pd_replica *replica, const struct pd_replica_pro
     }
     replica->proposal_count++;
     *last_proposal(replica) = *proposal;
+    pd_replica_large_began(replica, &proposal->cost);
     return true;
 }
 
@@ -269,7 +272,7 @@ void pd_replica_answer_error(struct pd_replica *replica, uint64_t client, uint64
                       (struct pd_span){room, writer.size});
 }
 
-static bool is_crowded(const struct pd_replica *replica)
+bool pd_replica_is_crowded(const struct pd_replica *replica)
 {
     return replica->proposal_count >= replica->config.proposals_max ||
            replica->gathering.payload.size > replica->config.proposal_bytes_max ||
@@ -277,16 +280,18 @@ static bool is_crowded(const struct pd_replica *replica)
 }
 
 static void propose_client(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                           const struct pd_replica_request_head *head, bool is_member)
+                           const struct pd_replica_request_head *head,
+                           const struct pd_replica_cost *cost, bool is_member)
 {
     struct pd_replica_proposal proposal = {.kind = PD_REPLICA_PROPOSAL_CLIENT,
+                                           .cost = *cost,
                                            .is_wanted = true,
                                            .client = client,
                                            .correlation = correlation,
                                            .timed = pd_replica_timed_entry(replica)};
     uint64_t session = PD_MUTANT(NODE_BLIND_RETRY) ? 0 : head->session;
     enum pd_status status = PD_ERR_FULL;
-    if (!is_crowded(replica)) {
+    if (!pd_replica_is_crowded(replica)) {
         struct pd_span entry = envelop(replica, head->body, session, head->sequence, head->low);
         status = propose(replica, entry, &proposal);
     }
@@ -303,8 +308,9 @@ static void propose_client(struct pd_replica *replica, uint64_t client, uint64_t
     }
 }
 
-void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t correlation,
-                      const struct pd_replica_request_head *head)
+/* may_wait: in front of the log, if it is large. */
+static void write_checked(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                          const struct pd_replica_request_head *head, bool may_wait)
 {
     if (replica->role != PD_RAFT_LEADER) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_NOT_LEADER,
@@ -353,7 +359,26 @@ void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t corr
         pd_replica_answer_text(replica, client, correlation, outcome, objection);
         return;
     }
-    propose_client(replica, client, correlation, head, is_member);
+    const struct pd_replica_cost cost = pd_replica_large_cost(replica, client, head, &command);
+    if (!may_wait || pd_replica_large_may_go(replica, &cost)) {
+        propose_client(replica, client, correlation, head, &cost, is_member);
+    } else if (!pd_replica_large_wait(replica, client, correlation, head, &cost)) {
+        PD_SOMETIMES(NODE_BUSY, true);
+        pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY,
+                               "too much that is large waits: try again");
+    }
+}
+
+void pd_replica_write(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                      const struct pd_replica_request_head *head)
+{
+    write_checked(replica, client, correlation, head, true);
+}
+
+void pd_replica_write_now(struct pd_replica *replica, uint64_t client, uint64_t correlation,
+                          const struct pd_replica_request_head *head)
+{
+    write_checked(replica, client, correlation, head, false);
 }
 
 /* -- Leading ----------------------------------------------------------------------------------- */

@@ -206,6 +206,7 @@ struct pd_server_figures {
     uint64_t key_count;
     uint64_t lease_count;
     uint64_t proposals; /* since the start; so the next ones */
+    uint64_t large_waited;
     uint64_t reads;
     uint64_t snapshots_sent;
     uint64_t snapshots_installed;

@@ -62,6 +62,7 @@ void pd_server_gauges_publish(struct pd_server *server)
     put(gauges, PD_SERVER_GAUGE_KEY_COUNT, status->kv.key_count);
     put(gauges, PD_SERVER_GAUGE_LEASE_COUNT, status->kv.lease_count);
     put(gauges, PD_SERVER_GAUGE_PROPOSALS, status->counters.proposals);
+    put(gauges, PD_SERVER_GAUGE_LARGE_WAITED, status->counters.large_waited);
     put(gauges, PD_SERVER_GAUGE_READS, status->counters.reads);
     put(gauges, PD_SERVER_GAUGE_SNAPSHOTS_SENT, status->counters.snapshots_sent);
     put(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED, status->counters.snapshots_installed);
@@ -91,6 +92,7 @@ void pd_server_figures(const struct pd_server *server, struct pd_server_figures 
         .key_count = get(gauges, PD_SERVER_GAUGE_KEY_COUNT),
         .lease_count = get(gauges, PD_SERVER_GAUGE_LEASE_COUNT),
         .proposals = get(gauges, PD_SERVER_GAUGE_PROPOSALS),
+        .large_waited = get(gauges, PD_SERVER_GAUGE_LARGE_WAITED),
         .reads = get(gauges, PD_SERVER_GAUGE_READS),
         .snapshots_sent = get(gauges, PD_SERVER_GAUGE_SNAPSHOTS_SENT),
         .snapshots_installed = get(gauges, PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED),

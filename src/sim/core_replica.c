@@ -685,6 +685,8 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->proposals_max = 256;
     config->watches_max = 16384; /* each life touches a list of as many */
     config->proposal_bytes_max = 64 * KIB;
+    /* With the small cache: so that much waits in front of the log. Else as shipped. */
+    config->large_bytes_max = limits->kv_cache_bytes < 8 * KIB ? 4 * KIB : config->large_bytes_max;
     config->reads_max = limits->reads_max;
     config->log_batch_bytes_max = limits->log_batch_bytes_max;
     config->request_ticks_max = 2 * limits->election_ticks;
