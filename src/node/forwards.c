@@ -700,9 +700,18 @@ bool pd_forwards_is_frame(struct pd_span bytes)
 static void send_answer(struct pd_forwards *forwards, uint64_t node, uint64_t number,
                         struct pd_span bytes)
 {
-    /* One that is lost is asked for again when its connection, or this node's lead, is lost. */
-    if (send_frame(forwards, node, FRAME_ANSWER, number, bytes) != PD_OK) {
-        count(&forwards->counters.sends_dropped);
+    if (send_frame(forwards, node, FRAME_ANSWER, number, bytes) == PD_OK) {
+        return;
+    }
+    count(&forwards->counters.sends_dropped);
+    if (bytes.size > SMALL_BYTES) {
+        /* Its lane is full of others. What is small has another one: that node asks again, and its
+         * session has the answer. A small one that is lost is asked for again when its connection,
+         * or this node's lead, is lost. */
+        uint8_t head[PD_REPLICA_ANSWER_HEAD_SIZE];
+        pd_replica_answer_put_head(head,
+                                   &(struct pd_replica_answer_head){.outcome = PD_REPLICA_UNKNOWN});
+        (void)send_frame(forwards, node, FRAME_ANSWER, number, (struct pd_span){head, sizeof head});
     }
 }
 

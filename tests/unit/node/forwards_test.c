@@ -16,6 +16,7 @@
 struct wire {
     struct pd_transport base;
     enum pd_status fails;
+    bool bulk_is_full;
     uint32_t count;
     uint64_t to;
     uint8_t bytes[4096];
@@ -39,7 +40,9 @@ static enum pd_status take_frame(struct pd_transport *transport, uint64_t node,
                                  enum pd_transport_lane lane, struct pd_span bytes)
 {
     struct wire *wire = pd_container_of(transport, struct wire, base);
-    (void)lane;
+    if (wire->bulk_is_full && lane == PD_TRANSPORT_BULK) {
+        return PD_ERR_FULL;
+    }
     if (wire->fails == PD_OK) {
         assert_true(bytes.size <= sizeof wire->bytes);
         memcpy(wire->bytes, bytes.bytes, bytes.size);
@@ -426,6 +429,45 @@ static void a_leader_serves_and_who_leads_no_more_says_so(void **state)
     desk_close(&desk);
 }
 
+/* The lane of what is large is full: the asker is told over the other one that it may ask again,
+ * and does not wait for an answer that never comes. */
+static void a_large_answer_without_room_is_asked_for_again(void **state)
+{
+    (void)state;
+    static uint8_t large[100000];
+    struct desk desk;
+    struct pd_replica_answer_head head;
+    desk_open(&desk, true);
+    assert_int_equal(serve(&desk, CLUSTER, PD_REPLICA_REQUEST_WRITE), PD_REPLICA_OK);
+    desk.forwards.served_free = desk.forwards.served[0].next; /* as if it were served still */
+    desk.forwards.served[0] = (struct pd_forward_served){.node = 9, .id = 77};
+    desk.wire.bulk_is_full = true;
+    pd_replica_answer_put_head(large, &(struct pd_replica_answer_head){.outcome = PD_REPLICA_OK});
+    uint32_t sent = desk.wire.count;
+    assert_true(pd_forwards_answered(&desk.forwards, PD_FORWARD_CLIENT_SERVED, 0,
+                                     (struct pd_span){large, sizeof large}));
+    assert_int_equal(desk.wire.count, sent + 1);
+    assert_int_equal(desk.wire.to, 9);
+    assert_int_equal(frame_number(&desk), 77);
+    assert_int_equal(pd_replica_answer_decode(
+                         (struct pd_span){desk.wire.bytes + FRAME, desk.wire.size - FRAME}, &head),
+                     PD_OK);
+    assert_int_equal(head.outcome, PD_REPLICA_UNKNOWN);
+    desk_close(&desk);
+    /* And who hears it asks again under the same number. */
+    desk_open(&desk, false);
+    ask(&desk, 21, PD_REPLICA_REQUEST_WRITE);
+    answer(&desk, frame_number(&desk), PD_REPLICA_OK, 33);
+    turn(&desk);
+    uint64_t sequence = frame_request(&desk).sequence;
+    answer(&desk, frame_number(&desk), PD_REPLICA_UNKNOWN, 0);
+    assert_int_equal(desk.told.count, 0);
+    pass_time(&desk, WORLD_TICK_NS);
+    assert_int_equal(frame_request(&desk).sequence, sequence);
+    assert_int_equal(frame_request(&desk).session, 33);
+    desk_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_session_is_opened_however_many_wait),
         cmocka_unit_test(an_opening_that_cannot_leave_is_tried_again),
         cmocka_unit_test(a_leader_serves_and_who_leads_no_more_says_so),
+        cmocka_unit_test(a_large_answer_without_room_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
