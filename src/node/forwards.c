@@ -251,6 +251,7 @@ static bool happens_once(const struct pd_forwards *forwards, const struct pd_for
     case PD_FORWARD_NUMBERED:
         return forward->session != 0 && forward->session == forwards->session.id;
     case PD_FORWARD_IN_SESSION:
+    case PD_FORWARD_REPEATABLE:
     case PD_FORWARD_LEAVE:
     case PD_FORWARD_OPENING:
         return true;
@@ -562,8 +563,11 @@ bool pd_forwards_take(struct pd_forwards *forwards, uint64_t asked_ns, uint64_t 
         return false;
     }
     enum pd_forward_kind kind = PD_FORWARD_PLAIN;
-    if (head.kind == PD_REPLICA_REQUEST_WRITE) {
-        kind = head.session == 0 ? PD_FORWARD_NUMBERED : PD_FORWARD_IN_SESSION;
+    if (head.kind == PD_REPLICA_REQUEST_WRITE && head.session != 0) {
+        kind = PD_FORWARD_IN_SESSION;
+    } else if (head.kind == PD_REPLICA_REQUEST_WRITE) {
+        kind = pd_replica_is_repeatable(forwards->replica, head.body) ? PD_FORWARD_REPEATABLE
+                                                                      : PD_FORWARD_NUMBERED;
     } else if (head.kind == PD_REPLICA_REQUEST_LEAVE) {
         kind = PD_FORWARD_LEAVE;
     }

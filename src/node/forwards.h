@@ -5,7 +5,8 @@
  * Model      forwards.c has the diagram. A request that is taken is answered once through
  *            config.answer, by the leader's word or by this node's, at the latest a second after
  *            patience_ns. A write without a session of its client's is numbered in a session of
- *            this node's own: it happens once, also when the leader changes while it is under way.
+ *            this node's own, unless it does no harm twice: it happens once, also when the leader
+ *            changes while it is under way.
  * Replica    Requests are given to it, and its answers come to pd_forwards_answered: those of the
  *            two clients below are not for any client of the node.
  * Bounds     forwards_max requests of this node's clients, of bytes_max bytes; as many of other
@@ -55,6 +56,7 @@ enum pd_forward_kind {
     PD_FORWARD_PLAIN = 0,  /* nothing does: it is asked for once */
     PD_FORWARD_NUMBERED,   /* this node's session */
     PD_FORWARD_IN_SESSION, /* its client's session */
+    PD_FORWARD_REPEATABLE, /* it may happen twice: pd_replica_is_repeatable */
     PD_FORWARD_LEAVE,      /* a node leaves but once */
     PD_FORWARD_OPENING     /* of this node's session: one that is opened twice ends by itself */
 };

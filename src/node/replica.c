@@ -480,6 +480,20 @@ void pd_replica_timed_request(struct pd_replica *replica, struct pd_span request
     }
 }
 
+bool pd_replica_is_repeatable(struct pd_replica *replica, struct pd_span bytes)
+{
+    struct pd_kv_command command;
+    if (pd_kv_command_decode(bytes, &replica->config.kv.limits, &replica->room, &command) !=
+        PD_KV_OK) {
+        return false;
+    }
+    bool only_reads = command.kind == PD_KV_OPS;
+    for (uint32_t i = 0; only_reads && i < command.op_count; i++) {
+        only_reads = command.ops[i].kind == PD_KV_OP_RANGE || command.ops[i].kind == PD_KV_OP_TXN;
+    }
+    return only_reads || command.kind == PD_KV_LEASE_KEEPALIVE;
+}
+
 void pd_replica_client_gone(struct pd_replica *replica, uint64_t client)
 {
     for (uint32_t i = 0; i < replica->proposal_count; i++) {

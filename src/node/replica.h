@@ -176,6 +176,9 @@ void pd_replica_request(struct pd_replica *replica, uint64_t asked_ns, uint64_t 
 /* What a request is, and its first key, of any bytes; nothing is done. */
 void pd_replica_timed_request(struct pd_replica *replica, struct pd_span request,
                               struct pd_replica_timed *timed);
+/* Whether a write, any bytes, may happen twice and nobody notices: it changes nothing, or renews a
+ * lease. So it needs no session, which would keep its answer. */
+bool pd_replica_is_repeatable(struct pd_replica *replica, struct pd_span command);
 /* The client is gone: its answers are not wanted any more. What it proposed still happens. */
 void pd_replica_client_gone(struct pd_replica *replica, uint64_t client);
 /* LOG_WRITE `ticket`, and all before it, is durable. */

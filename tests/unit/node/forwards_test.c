@@ -468,6 +468,51 @@ static void a_large_answer_without_room_is_asked_for_again(void **state)
     desk_close(&desk);
 }
 
+/* A write that does no harm twice needs no session, and so waits for none that has one. */
+static void ask_repeatable(struct desk *desk, uint64_t correlation, bool is_lease)
+{
+    uint8_t bytes[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
+    struct pd_kv_writer writer = {.bytes = bytes + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
+    pd_replica_request_put_head(
+        bytes, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
+    if (is_lease) {
+        pd_kv_command_encode(&writer,
+                             &(struct pd_kv_command){.kind = PD_KV_LEASE_KEEPALIVE, .id = 3});
+    } else {
+        pd_kv_encode_range(&writer, &(struct pd_kv_range){.key = {(const uint8_t *)"k", 1}});
+    }
+    assert_true(
+        pd_forwards_take(&desk->forwards, 0, CLIENT, correlation,
+                         (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size}));
+    turn(desk);
+}
+
+static void what_does_no_harm_twice_waits_for_no_session(void **state)
+{
+    (void)state;
+    struct desk desk;
+    desk_open(&desk, false);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t sent = desk.wire.count;
+        uint32_t told = desk.told.count;
+        ask_repeatable(&desk, 30 + i, i == 0);
+        assert_int_equal(desk.wire.count, sent + 1);
+        assert_true(desk.wire.size > FRAME + PD_REPLICA_REQUEST_HEAD_SIZE);
+        assert_int_equal(frame_request(&desk).session, 0);
+        assert_int_not_equal(frame_request(&desk).body.bytes[0], PD_KV_SESSION_OPEN);
+        /* It may have happened: it is asked for again all the same. */
+        pd_forwards_lost(&desk.forwards, desk.leader);
+        turn(&desk);
+        assert_int_equal(desk.wire.count, sent + 2);
+        assert_int_equal(desk.told.count, told);
+        answer(&desk, frame_number(&desk), PD_REPLICA_OK, 0);
+        assert_int_equal(desk.told.count, told + 1);
+        assert_int_equal(desk.told.correlation, 30 + i);
+        assert_int_equal(desk.told.outcome, PD_REPLICA_OK);
+    }
+    desk_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +524,7 @@ int main(void)
         cmocka_unit_test(an_opening_that_cannot_leave_is_tried_again),
         cmocka_unit_test(a_leader_serves_and_who_leads_no_more_says_so),
         cmocka_unit_test(a_large_answer_without_room_is_asked_for_again),
+        cmocka_unit_test(what_does_no_harm_twice_waits_for_no_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
