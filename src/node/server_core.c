@@ -22,6 +22,9 @@
 #define EVENTS_A_TURN 256u
 #define SLICES_A_TURN 32u
 #define SLICES_OF_NET 4u /* others' packets wait meanwhile */
+/* Of all slices of a turn, about: one that answers with many megabytes takes some milliseconds, and
+ * ticks, heartbeats and what is small wait for the end of the turn. */
+#define TURN_NS UINT64_C(5000000)
 #define STORE_ROWS_AT_ONCE 1024u
 #define HANDOVER_NS UINT64_C(1000000000) /* for a lead to be taken over, at the end */
 
@@ -510,14 +513,17 @@ static void serve_all(struct pd_server *server)
 static bool work(struct pd_server *server, enum holder holder)
 {
     bool more = true;
+    bool has_time = true;
     uint32_t slices = holder == HOLDER_NET ? SLICES_OF_NET : SLICES_A_TURN;
-    for (uint32_t i = 0; i < slices && more && !server->has_failed &&
+    for (uint32_t i = 0; i < slices && more && has_time && !server->has_failed &&
                          !(holder == HOLDER_LOG && i > 0 && batch_waits(server));
          i++) {
         serve_all(server);
+        uint64_t now_ns = i > 0 ? pd_host_now_ns(server->host) : server->now_ns;
+        has_time = now_ns - server->now_ns < TURN_NS;
         if (i > 0 && !server->has_failed && server->config.replica.slow_ns != 0) {
             /* What takes long in a turn is to be seen in it. */
-            pd_replica_clock(server->replica, pd_host_now_ns(server->host), server->wall_ns);
+            pd_replica_clock(server->replica, now_ns, server->wall_ns);
         }
         more = !server->has_failed && pd_replica_step(server->replica);
     }
