@@ -19,7 +19,7 @@ struct pd_raft_config pd_raft_config_default(void)
         .committed_bytes_max = 1u << 20,
         .uncommitted_bytes_max = 64u << 20,
         .inflight_max = 256,
-        .inflight_bytes_max = 32u << 20,
+        .inflight_bytes_max = 4u << 20, /* as a stream's window: heartbeats stand behind it */
         .log_entries_max = 65536,
         .log_bytes_max = 128u << 20,
         .forward_bytes_max = 1u << 20,
