@@ -182,7 +182,7 @@ static enum pd_kv_code read_txn(const struct pd_kv_ask *ask, struct txn *txn, co
 }
 
 static enum pd_kv_code encode_txn(const struct pd_kv_ask *ask, struct pd_kv_writer *writer,
-                                  const char **text_out)
+                                  bool *only_reads_out, const char **text_out)
 {
     struct txn *txn = pd_alloc(sizeof *txn);
     if (txn == NULL) {
@@ -192,6 +192,10 @@ static enum pd_kv_code encode_txn(const struct pd_kv_ask *ask, struct pd_kv_writ
     enum pd_kv_code code = read_txn(ask, txn, text_out);
     if (code == PD_KV_CODE_OK) {
         pd_kv_command_encode(writer, &txn->command);
+        *only_reads_out = true;
+        for (uint32_t i = 1; i < txn->command.op_count; i++) {
+            *only_reads_out = *only_reads_out && txn->ops[i].kind == PD_KV_OP_RANGE;
+        }
     }
     pd_free(txn);
     return code;
@@ -242,9 +246,11 @@ static bool is_covered(const struct pd_kv_ask *ask)
 }
 
 enum pd_kv_code pd_store_ask_encode(const struct pd_kv_ask *ask, struct pd_kv_writer *writer,
-                                    struct pd_replica_request_head *head_out, const char **text_out)
+                                    struct pd_replica_request_head *head_out,
+                                    bool *is_repeatable_out, const char **text_out)
 {
     enum pd_kv_code code = PD_KV_CODE_OK;
+    *is_repeatable_out = false;
     bool previous = (ask->flags & PD_KV_ASK_PREVIOUS) != 0;
     *head_out = (struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE};
     if (!is_covered(ask)) {
@@ -254,6 +260,7 @@ enum pd_kv_code pd_store_ask_encode(const struct pd_kv_ask *ask, struct pd_kv_wr
     switch (ask->kind) {
     case PD_KV_ASK_GET:
     case PD_KV_ASK_RANGE: {
+        *is_repeatable_out = true;
         const struct pd_kv_range range =
             range_of(ask->key, ask->end, ask->flags, ask->limit, ask->revision);
         head_out->kind = PD_REPLICA_REQUEST_READ;
@@ -273,7 +280,7 @@ enum pd_kv_code pd_store_ask_encode(const struct pd_kv_ask *ask, struct pd_kv_wr
             &(struct pd_kv_delete){.key = ask->key, .range_end = ask->end, .prev_kv = previous});
         break;
     case PD_KV_ASK_TXN:
-        code = encode_txn(ask, writer, text_out);
+        code = encode_txn(ask, writer, is_repeatable_out, text_out);
         break;
     case PD_KV_ASK_WATCH:
         head_out->kind = PD_REPLICA_REQUEST_WATCH; /* the body: pd_store_watch_encode */
@@ -281,6 +288,7 @@ enum pd_kv_code pd_store_ask_encode(const struct pd_kv_ask *ask, struct pd_kv_wr
     case PD_KV_ASK_LEASE_GRANT:
     case PD_KV_ASK_LEASE_REVOKE:
     case PD_KV_ASK_LEASE_KEEPALIVE:
+        *is_repeatable_out = ask->kind == PD_KV_ASK_LEASE_KEEPALIVE;
         encode_lease(ask, writer);
         break;
     }

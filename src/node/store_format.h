@@ -16,10 +16,12 @@
 /* Room that the body of this ask surely fits into. */
 size_t pd_store_ask_bytes_max(const struct pd_kv_ask *ask);
 
-/* The body and kind of the request. OK, or why not: *text_out, static. */
+/* The body and kind of the request. OK, or why not: *text_out, static. *is_repeatable_out: it may
+ * happen twice and nobody notices, so that it needs no number in a session, which would keep its
+ * answer: it changes nothing, or renews a lease. */
 enum pd_kv_code pd_store_ask_encode(const struct pd_kv_ask *ask, struct pd_kv_writer *writer,
                                     struct pd_replica_request_head *head_out,
-                                    const char **text_out);
+                                    bool *is_repeatable_out, const char **text_out);
 
 /* An answer of the store, its head read, as a result. With OK *bytes_out is allocated, or NULL for
  * a result of no bytes. Else *text_out, static. */

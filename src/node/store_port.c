@@ -159,15 +159,15 @@ bool pd_store_place_take(struct pd_kv_ticket *ticket)
                     pd_list_first(&port->line) == &ticket->line;
     if (is_first && may_take(port, ticket)) {
         uint32_t lane = ticket->lane;
-        if (ticket->is_write && lane == PD_STORE_NONE) {
+        if (ticket->is_numbered && lane == PD_STORE_NONE) {
             lane = choose_lane(port, &opens);
         }
-        is_in = !ticket->is_write || lane != PD_STORE_NONE;
-        if (is_in && ticket->is_write && opens) {
+        is_in = !ticket->is_numbered || lane != PD_STORE_NONE;
+        if (is_in && ticket->is_numbered && opens) {
             port->lanes[lane].state = PD_STORE_LANE_OPENING;
             ticket->opens_lane = true;
             ticket->lane = lane;
-        } else if (is_in && ticket->is_write && ticket->lane == PD_STORE_NONE) {
+        } else if (is_in && ticket->is_numbered && ticket->lane == PD_STORE_NONE) {
             ticket->lane = lane;
             take_number(ticket, &port->lanes[lane]);
         }

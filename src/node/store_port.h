@@ -12,7 +12,8 @@
  *            or, if that was released meanwhile (ABANDONED), free again. So an answer for an actor
  *            that is gone goes nowhere. Who finds no place stands in a line, by age.
  *            Writes go through sessions of the port (*lanes*): what is asked again, because its
- *            fate was unknown, happens once. Lanes are opened as they are needed and opened anew
+ *            fate was unknown, happens once. Transactions that only read, and renewals of leases,
+ *            do no harm twice and need none. Lanes are opened as they are needed and opened anew
  *            when the node does not know them any more.
  * Again      Nothing was done (BUSY, NOT_READY, DROPPED, not the leader): after retry_ns. Unknown,
  *            or the link was lost: reads, and writes in the same session, when the link is up. At

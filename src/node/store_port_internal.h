@@ -81,12 +81,13 @@ struct pd_kv_ticket {
     uint32_t ups_seen;
     bool waits_for_link; /* while SLEEPING */
     uint32_t place;      /* PD_STORE_NONE: none */
-    /* a write's; PD_STORE_NONE: none */
+    /* a numbered write's; PD_STORE_NONE: none */
     uint32_t lane;
     uint64_t session;
     uint64_t sequence;
     bool is_get;
     bool is_write;
+    bool is_numbered; /* a write that must not happen twice: in a lane */
     bool is_watch;
     bool opens_lane;  /* what is under way is the opening of `lane` */
     bool may_be_done; /* given to the link once, and nobody said that nothing came of it */

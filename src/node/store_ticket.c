@@ -59,9 +59,11 @@ static enum pd_kv_code encode(struct pd_kv_ticket *ticket, const struct pd_kv_as
     const char *why = "";
     struct pd_kv_writer writer = {.bytes = ticket->request + PD_REPLICA_REQUEST_HEAD_SIZE,
                                   .bytes_max = ticket->room};
-    enum pd_kv_code code = pd_store_ask_encode(ask, &writer, &ticket->head, &why);
+    bool is_repeatable = false;
+    enum pd_kv_code code = pd_store_ask_encode(ask, &writer, &ticket->head, &is_repeatable, &why);
     ticket->body_size = writer.size;
     ticket->is_write = ticket->head.kind == PD_REPLICA_REQUEST_WRITE;
+    ticket->is_numbered = ticket->is_write && !is_repeatable;
     return code == PD_KV_CODE_OK ? code : refuse(text, code, why);
 }
 
@@ -182,7 +184,7 @@ static enum pd_status give(struct pd_kv_ticket *ticket)
             port->link, correlation,
             (struct pd_span){bytes, PD_REPLICA_REQUEST_HEAD_SIZE + writer.size});
     }
-    if (ticket->is_write) {
+    if (ticket->is_numbered) {
         ticket->head.session = ticket->session;
         ticket->head.sequence = ticket->sequence;
         ticket->head.low = pd_store_lane_low(ticket);
@@ -286,7 +288,7 @@ static void judge_store(struct pd_kv_ticket *ticket, uint64_t now_ns, struct pd_
         }
         return;
     }
-    if (ticket->is_write && !ticket->opens_lane && head.error == PD_KV_ERR_SESSION_UNKNOWN &&
+    if (ticket->is_numbered && !ticket->opens_lane && head.error == PD_KV_ERR_SESSION_UNKNOWN &&
         !ticket->may_be_done) {
         pd_store_lane_forget(ticket); /* nothing was applied: in a new one */
         pd_store_place_give(ticket, false);

@@ -102,7 +102,10 @@ static void ask(const uint8_t *bytes, size_t size)
     size_t most = pd_store_ask_bytes_max(&asked);
     pd_assert(most <= sizeof room);
     struct pd_kv_writer writer = {.bytes = room, .bytes_max = most};
-    enum pd_kv_code code = pd_store_ask_encode(&asked, &writer, &head, &text);
+    bool is_repeatable = false;
+    enum pd_kv_code code = pd_store_ask_encode(&asked, &writer, &head, &is_repeatable, &text);
+    pd_assert(!is_repeatable || asked.kind != PD_KV_ASK_PUT);
+    pd_assert(!is_repeatable || asked.kind != PD_KV_ASK_DELETE);
     pd_assert(code == PD_KV_CODE_OK || text != NULL);
     if (code != PD_KV_CODE_OK || head.kind == PD_REPLICA_REQUEST_WATCH) {
         if (code == PD_KV_CODE_OK) {

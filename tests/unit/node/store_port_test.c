@@ -1,269 +1,6 @@
 /* The port over a link of the test's own: places, the line, sessions, what is asked again and what
  * is not, watches and their credit, and answers that nobody waits for. One thread. */
-#include "node/store_port.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/alloc.h"
-#include "base/bytes.h"
-#include "host/real.h"
-#include "kv/codec.h"
-#include "node/replica_request.h"
-#include "node/replica_watch.h"
-
-#define SENT_MAX 512u
-#define MS UINT64_C(1000000)
-#define DEADLINE (10000 * MS)
-
-struct sent {
-    uint64_t correlation;
-    struct pd_replica_request_head head;
-    enum pd_kv_command_kind command;
-    uint8_t body[512];
-};
-
-static struct fake_link {
-    struct pd_store_link link; /* first */
-    enum pd_status status;     /* of submit */
-    struct sent sent[SENT_MAX];
-    uint32_t count;
-    bool is_reader;
-    enum pd_status hot;
-} fake;
-
-static struct pd_real_host *real;
-static struct pd_store_port *port;
-static struct pd_kv_port *kv;
-static uint64_t now_ns;
-static int woken[2048]; /* by process: an index + 1 as a pointer */
-
-static void wake(void *process)
-{
-    woken[(uintptr_t)process]++;
-}
-
-static enum pd_status fake_submit(struct pd_store_link *link, uint64_t correlation,
-                                  struct pd_span bytes)
-{
-    (void)link;
-    if (fake.status != PD_OK) {
-        return fake.status;
-    }
-    assert_true(fake.count < SENT_MAX);
-    struct sent *sent = &fake.sent[fake.count++];
-    sent->correlation = correlation;
-    assert_int_equal(pd_replica_request_decode(bytes, &sent->head), PD_OK);
-    assert_true(sent->head.body.size <= sizeof sent->body);
-    if (sent->head.body.size > 0) {
-        memcpy(sent->body, sent->head.body.bytes, sent->head.body.size);
-    }
-    sent->head.body.bytes = sent->body;
-    if (sent->head.kind == PD_REPLICA_REQUEST_WRITE) {
-        const struct pd_kv_limits limits = pd_kv_config_default().limits;
-        static struct pd_kv_op ops[1024];
-        static struct pd_kv_compare compares[1024];
-        const struct pd_kv_command_room room = {ops, compares, 1024, 1024};
-        struct pd_kv_command command;
-        assert_int_equal(pd_kv_command_decode(sent->head.body, &limits, &room, &command), PD_KV_OK);
-        sent->command = command.kind;
-    }
-    return PD_OK;
-}
-
-static enum pd_status fake_read_hot(struct pd_store_link *link, struct pd_span key, uint8_t *room,
-                                    size_t room_max, struct pd_kv_record *record_out)
-{
-    (void)link;
-    (void)key;
-    assert_true(room_max >= 4);
-    memcpy(room, "warm", 4);
-    *record_out = (struct pd_kv_record){.value = {room, 4}, .mod_revision = 5, .version = 1};
-    return fake.hot;
-}
-
-static const char *fake_text(struct pd_store_link *link)
-{
-    (void)link;
-    return "the link is down";
-}
-
-static const struct pd_store_link_ops fake_ops = {
-    .submit = fake_submit, .read_hot = fake_read_hot, .text = fake_text};
-
-static void open_with(uint32_t calls_max, uint32_t watches_max)
-{
-    memset(&fake, 0, sizeof fake);
-    memset(woken, 0, sizeof woken);
-    fake.link.ops = &fake_ops;
-    now_ns = 1000 * MS;
-    struct pd_store_port_config config = pd_store_port_config_default();
-    config.host = pd_real_host_interface(real);
-    config.calls_max = calls_max;
-    config.watches_max = watches_max;
-    config.watch_credit = 1000;
-    config.bytes_max = 1 << 20;
-    config.request_bytes_max = 1 << 19;
-    assert_int_equal(pd_store_port_open(&config, &fake.link, &port), PD_OK);
-    kv = pd_store_port_interface(port);
-    kv->wake = wake;
-}
-
-static void close_port(void)
-{
-    struct pd_store_port_counters counters;
-    pd_store_port_counters(port, &counters);
-    assert_int_equal(counters.bytes_held, 0);
-    kv->ops->settle(kv);
-    pd_store_port_close(port);
-    port = NULL;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return pd_real_host_create(1, 4, &real) == PD_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    pd_real_host_destroy(real);
-    return 0;
-}
-
-/* --- Asking ----------------------------------------------------------------------------------- */
-
-static struct pd_span span(const char *text)
-{
-    return (struct pd_span){(const uint8_t *)text, strlen(text)};
-}
-
-static struct pd_kv_ask ask_of(enum pd_kv_ask_kind kind, uintptr_t process)
-{
-    return (struct pd_kv_ask){.kind = kind,
-                              .key = span("key"),
-                              .value = kind == PD_KV_ASK_PUT ? span("value") : span(""),
-                              .deadline_ns = now_ns + DEADLINE,
-                              .process = (void *)process};
-}
-
-static struct pd_kv_ticket *begin_ask(const struct pd_kv_ask *ask)
-{
-    struct pd_kv_ticket *ticket = NULL;
-    char text[PD_KV_PORT_TEXT_MAX];
-    assert_int_equal(kv->ops->begin(kv, ask, &ticket, text), PD_KV_CODE_OK);
-    return ticket;
-}
-
-static struct pd_kv_ticket *begin(enum pd_kv_ask_kind kind, uintptr_t process)
-{
-    struct pd_kv_ask ask = ask_of(kind, process);
-    return begin_ask(&ask);
-}
-
-static bool step(struct pd_kv_ticket *ticket)
-{
-    uint64_t wake_at_ns = 0;
-    bool is_over = kv->ops->step(ticket, now_ns, &wake_at_ns);
-    assert_true(is_over || wake_at_ns > now_ns);
-    return is_over;
-}
-
-static void ends(struct pd_kv_ticket *ticket, enum pd_kv_code code)
-{
-    assert_true(step(ticket));
-    struct pd_kv_result result;
-    kv->ops->result(ticket, &result);
-    if (result.code != code) {
-        print_error("%s\n", result.text);
-    }
-    assert_int_equal(result.code, code);
-    assert_true(code == PD_KV_CODE_OK || result.text[0] != '\0');
-    kv->ops->release(ticket);
-}
-
-/* --- Answering -------------------------------------------------------------------------------- */
-
-static const struct sent *last(void)
-{
-    assert_true(fake.count > 0);
-    return &fake.sent[fake.count - 1];
-}
-
-static void answer_with(uint64_t correlation, enum pd_replica_outcome outcome, const uint8_t *body,
-                        size_t size)
-{
-    static uint8_t bytes[4096];
-    const struct pd_replica_answer_head head = {.outcome = outcome};
-    assert_true(PD_REPLICA_ANSWER_HEAD_SIZE + size <= sizeof bytes);
-    pd_replica_answer_put_head(bytes, &head);
-    if (size > 0) {
-        memcpy(bytes + PD_REPLICA_ANSWER_HEAD_SIZE, body, size);
-    }
-    pd_store_port_answer(port, correlation,
-                         (struct pd_span){bytes, PD_REPLICA_ANSWER_HEAD_SIZE + size});
-}
-
-static void answer_text(uint64_t correlation, enum pd_replica_outcome outcome, const char *text)
-{
-    answer_with(correlation, outcome, (const uint8_t *)text, strlen(text));
-}
-
-/* What the store says to the request: its own words, well formed. */
-static void answer_store(const struct sent *sent, enum pd_kv_error error)
-{
-    uint8_t room[512];
-    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
-    bool is_open = sent->command == PD_KV_SESSION_OPEN;
-    struct pd_kv_answer_head head = {.error = error, .revision = 9};
-    bool is_read = sent->head.kind == PD_REPLICA_REQUEST_READ;
-    head.kind = error != PD_KV_OK ? PD_KV_ANSWER_NONE
-                : is_open         ? PD_KV_ANSWER_SESSION
-                : is_read         ? PD_KV_ANSWER_RANGE
-                                  : PD_KV_ANSWER_PUT;
-    pd_kv_answer_put_head(&writer, &head);
-    if (error == PD_KV_OK && is_open) {
-        static int64_t session = 100;
-        pd_kv_answer_put_number(&writer, session++);
-    } else if (error == PD_KV_OK && is_read) {
-        const struct pd_kv_record record = {
-            .key = span("key"), .value = span("value"), .mod_revision = 7, .version = 2};
-        pd_kv_answer_put_record(&writer, &record);
-        pd_kv_answer_put_end(&writer);
-        pd_kv_answer_put_number(&writer, 0);
-        pd_kv_answer_put_number(&writer, 1);
-    } else if (error == PD_KV_OK) {
-        pd_kv_answer_put_end(&writer);
-    }
-    assert_false(writer.is_full);
-    answer_with(sent->correlation, PD_REPLICA_OK, room, writer.size);
-}
-
-static void answer_last(void)
-{
-    answer_store(last(), PD_KV_OK);
-}
-
-/* One write, so that the port has a session. */
-static void open_session(void)
-{
-    struct pd_kv_ticket *ticket = begin(PD_KV_ASK_PUT, 1);
-    assert_false(step(ticket));
-    assert_int_equal(last()->command, PD_KV_SESSION_OPEN);
-    answer_last();
-    assert_false(step(ticket));
-    answer_last();
-    ends(ticket, PD_KV_CODE_OK);
-    memset(woken, 0, sizeof woken);
-}
+#include "node/store_port_world.h"
 
 /* --- Calls ------------------------------------------------------------------------------------ */
 
@@ -345,6 +82,58 @@ static void writes_are_numbered_in_a_session(void **state)
 }
 
 /* Who wants to write while the session is being opened waits for it, and there is only one. */
+/* A transaction of one operation on the key "k". */
+static struct pd_kv_ask txn_of(uint8_t bytes[64], enum pd_kv_ask_kind op)
+{
+    struct pd_kv_ask ask = ask_of(PD_KV_ASK_TXN, 1);
+    memset(bytes, 0, 64);
+    pd_put_u32(bytes + 4, 1);
+    bytes[PD_KV_PORT_TXN_HEAD_SIZE] = (uint8_t)op;
+    pd_put_u32(bytes + PD_KV_PORT_TXN_HEAD_SIZE + 4, 1);
+    bytes[PD_KV_PORT_TXN_HEAD_SIZE + PD_KV_PORT_OP_SIZE] = 'k';
+    ask.key = (struct pd_span){bytes, PD_KV_PORT_TXN_HEAD_SIZE + PD_KV_PORT_OP_SIZE + 1};
+    return ask;
+}
+
+static void what_does_no_harm_twice_needs_no_session(void **state)
+{
+    (void)state;
+    uint8_t bytes[64];
+    open_with(4, 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct pd_kv_ask ask = txn_of(bytes, PD_KV_ASK_RANGE);
+        if (i == 1) {
+            ask = ask_of(PD_KV_ASK_LEASE_KEEPALIVE, 1);
+            ask.lease = 5;
+        }
+        struct pd_kv_ticket *ticket = begin_ask(&ask);
+        assert_false(step(ticket));
+        assert_int_equal(fake.count, 2 * i + 1);
+        assert_int_equal(last()->command, i == 0 ? PD_KV_OPS : PD_KV_LEASE_KEEPALIVE);
+        assert_int_equal(last()->head.session, 0);
+        /* It may have happened: again as it is. */
+        answer_text(last()->correlation, PD_REPLICA_UNKNOWN, "the lead was lost");
+        assert_false(step(ticket));
+        now_ns += 1000 * MS;
+        assert_false(step(ticket));
+        assert_int_equal(fake.count, 2 * i + 2);
+        assert_int_equal(last()->head.session, 0);
+        answer_last();
+        ends(ticket, PD_KV_CODE_OK);
+    }
+    /* One that changes something is numbered. */
+    struct pd_kv_ask ask = txn_of(bytes, PD_KV_ASK_DELETE);
+    struct pd_kv_ticket *ticket = begin_ask(&ask);
+    assert_false(step(ticket));
+    assert_int_equal(last()->command, PD_KV_SESSION_OPEN);
+    answer_last();
+    assert_false(step(ticket));
+    assert_int_not_equal(last()->head.session, 0);
+    answer_last();
+    ends(ticket, PD_KV_CODE_OK);
+    close_port();
+}
+
 static void a_session_is_opened_once(void **state)
 {
     (void)state;
@@ -951,6 +740,7 @@ int main(void)
         TEST(a_read_goes_and_comes),
         TEST(a_hot_read_asks_nobody),
         TEST(writes_are_numbered_in_a_session),
+        TEST(what_does_no_harm_twice_needs_no_session),
         TEST(a_session_is_opened_once),
         TEST(more_writes_than_a_window_take_another_session),
         TEST(a_session_that_is_gone_is_opened_anew),
