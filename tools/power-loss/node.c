@@ -566,7 +566,8 @@ static bool visit_node(struct visit *visit, FILE *from)
         return false;
     }
     for (uint32_t i = 0; i < CLIENTS; i++) {
-        if (!wire_connect(&visit->clients[i].wire, visit->socket)) {
+        /* A socket on this machine is reached at once, or not at all. */
+        if (wire_connect(&visit->clients[i].wire, visit->socket) != WIRE_CONNECTED) {
             return refuse(visit, "the node's socket cannot be reached");
         }
     }
@@ -581,7 +582,7 @@ static bool run_node(void *state, struct pd_power_run *run)
     visit->run = run;
     snprintf(visit->socket, sizeof visit->socket, "%s/socket", run->work);
     for (uint32_t i = 0; i < CLIENTS; i++) {
-        visit->clients[i].wire.descriptor = -1;
+        wire_init(&visit->clients[i].wire);
     }
     char *words[] = {(char *)(uintptr_t)run->program,
                      (char[]){"start"},
