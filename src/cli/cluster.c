@@ -38,6 +38,20 @@ static bool is_json(const struct arguments *arguments)
 
 /* -- Looking ----------------------------------------------------------------------------------- */
 
+/* Whether the leader hears a member; null: nobody says. */
+static void add_heard(json_t *object, const struct pd_cluster_members *members, uint32_t at)
+{
+    const struct pd_members_heard *heard = &members->heard[at];
+    bool is_known = members->is_heard_known && heard->node != 0;
+    const char *state = heard->answers ? heard->is_behind ? "behind" : "up" : "down";
+    (void)json_object_set_new(object, "state", is_known ? json_string(state) : json_null());
+    (void)json_object_set_new(object, "silent_ms",
+                              is_known ? json_integer((json_int_t)heard->silent_ms) : json_null());
+    (void)json_object_set_new(object, "behind_entries",
+                              is_known ? json_integer((json_int_t)heard->behind_entries)
+                                       : json_null());
+}
+
 static json_t *member_json(const struct pd_cluster_members *members,
                            const struct pd_members_item *item)
 {
@@ -60,7 +74,9 @@ static json_t *members_json(const struct pd_cluster_members *members)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < members->count; i++) {
-        (void)json_array_append_new(list, member_json(members, &members->items[i]));
+        json_t *member = member_json(members, &members->items[i]);
+        add_heard(member, members, i);
+        (void)json_array_append_new(list, member);
     }
     return list;
 }
@@ -77,14 +93,16 @@ static void print_texts(const struct pd_span *texts, uint32_t count, int width)
 
 static void print_members(const struct pd_cluster_members *members)
 {
-    (void)printf("%-16s  %-10s  %-13s  %-21s  %-28s  %s\n", "NODE", "NAME", "STANDING", "PEERS",
-                 "CLIENTS", "PROGRAM");
+    (void)printf("%-16s  %-10s  %-13s  %-10s  %-21s  %-28s  %s\n", "NODE", "NAME", "STANDING",
+                 "STATE", "PEERS", "CLIENTS", "PROGRAM");
     for (uint32_t i = 0; i < members->count; i++) {
         const struct pd_members_item *item = &members->items[i];
         const struct pd_kv_member *member = &item->member;
-        (void)printf("%016" PRIx64 "  %-10.*s  %-13s  ", member->node, (int)member->name.size,
-                     member->name.size > 0 ? (const char *)member->name.bytes : "",
-                     pd_cluster_standing_text(members, item));
+        char state[PD_CLUSTER_HEARD_TEXT_MAX];
+        (void)printf(
+            "%016" PRIx64 "  %-10.*s  %-13s  %-10s  ", member->node, (int)member->name.size,
+            member->name.size > 0 ? (const char *)member->name.bytes : "",
+            pd_cluster_standing_text(members, item), pd_cluster_heard_text(members, i, state));
         print_texts(member->peers, member->peer_count, 21);
         (void)printf("  ");
         print_texts(member->clients, member->client_count, 28);
@@ -99,6 +117,7 @@ static int run_members(const struct arguments *arguments, struct pd_node_client 
     if (pd_cluster_members_read(client, &members) != PD_OK) {
         return pd_command_failed("%s", client->text);
     }
+    pd_cluster_heard_read(client, &members);
     if (is_json(arguments)) {
         pd_store_print_json(members_json(&members));
     } else {
@@ -135,13 +154,37 @@ static int64_t number_of(const json_t *status, const char *key)
     return json_integer_value(json_object_get(status, key));
 }
 
-static uint32_t voters_of(const struct pd_cluster_members *members)
+static void print_tolerates(const struct pd_cluster_members *members)
 {
-    uint32_t voters = 0;
-    for (uint32_t i = 0; i < members->count; i++) {
-        voters += members->items[i].standing == PD_MEMBERS_VOTER;
+    char lacking[PD_CLUSTER_LACKING_TEXT_MAX];
+    const struct pd_cluster_voters voters = pd_cluster_voters_of(members);
+    pd_cluster_lacking_text(&voters, lacking);
+    (void)printf("tolerates   ");
+    if (lacking[0] != '\0') {
+        (void)printf("%" PRIu32 " more%s%s\n\n", voters.may_fail, lacking,
+                     voters.may_fail > 0 ? ""
+                                         : ": stop no other one, or nothing is served any more");
+        return;
     }
-    return voters;
+    (void)printf("%" PRIu32 " of %" PRIu32 " voters down%s%s\n\n", voters.may_fail, voters.count,
+                 voters.count % 2 == 0 ? " (an even number tolerates no more than one less would)"
+                                       : "",
+                 members->is_heard_known ? ""
+                                         : "; whether one is down now, nobody says: the leader "
+                                           "or this node runs an older program, or is busy");
+}
+
+/* null: not known. */
+static void add_voters(json_t *status, const struct pd_cluster_members *members)
+{
+    const struct pd_cluster_voters voters = pd_cluster_voters_of(members);
+    bool is_known = members->is_heard_known;
+    json_object_set_new(status, "voters_down",
+                        is_known ? json_integer((json_int_t)voters.down) : json_null());
+    json_object_set_new(status, "voters_behind",
+                        is_known ? json_integer((json_int_t)voters.behind) : json_null());
+    json_object_set_new(status, "tolerates_more",
+                        is_known ? json_integer((json_int_t)voters.may_fail) : json_null());
 }
 
 static int run_status(const struct arguments *arguments, struct pd_node_client *client)
@@ -160,21 +203,19 @@ static int run_status(const struct arguments *arguments, struct pd_node_client *
         json_decref(status);
         return code;
     }
-    uint32_t voters = voters_of(&members);
+    pd_cluster_heard_read(client, &members);
     if (is_json(arguments)) {
+        add_voters(status, &members);
         json_object_set_new(status, "members", members_json(&members));
         pd_store_print_json(status);
     } else {
         (void)printf("cluster     %s\nversion     %" PRId64 "; this node can follow %" PRId64 "\n"
                      "leader      %016" PRIx64 ", term %" PRId64 "\n"
-                     "revision    %" PRId64 ", %" PRId64 " keys\n"
-                     "tolerates   %" PRIu32 " of %" PRIu32 " voters down%s\n\n",
+                     "revision    %" PRId64 ", %" PRId64 " keys\n",
                      text_of(status, "cluster"), number_of(status, "cluster_version"),
                      number_of(status, "version_limit"), members.leader, number_of(status, "term"),
-                     number_of(status, "revision"), number_of(status, "keys"),
-                     voters == 0 ? 0 : (voters - 1) / 2, voters,
-                     voters % 2 == 0 ? " (an even number tolerates no more than one less would)"
-                                     : "");
+                     number_of(status, "revision"), number_of(status, "keys"));
+        print_tolerates(&members);
         print_members(&members);
         json_decref(status);
     }

@@ -369,6 +369,26 @@ static void dial_members(struct doctor *doctor, const struct pd_cluster_members 
     pd_dialer_close(&dialer);
 }
 
+static void look_at_voters(struct doctor *doctor, const struct pd_cluster_members *members)
+{
+    char lacking[PD_CLUSTER_LACKING_TEXT_MAX];
+    const struct pd_cluster_voters voters = pd_cluster_voters_of(members);
+    bool is_even = voters.count % 2 == 0;
+    pd_cluster_lacking_text(&voters, lacking);
+    if (lacking[0] != '\0') {
+        tell(doctor, voters.may_fail == 0 ? VERDICT_WRONG : VERDICT_CAREFUL, "voters",
+             "%" PRIu32 ", %" PRIu32 " more may fail%s: start those that are down, or remove them "
+             "if they are gone for ever; those that are behind fetch what they lack",
+             voters.count, voters.may_fail, lacking);
+        return;
+    }
+    tell(doctor, is_even || voters.count == 1 ? VERDICT_CAREFUL : VERDICT_OK, "voters",
+         "%" PRIu32 ", %" PRIu32 " may fail%s", voters.count, voters.may_fail,
+         is_even             ? ": one less would tolerate as much; add one or remove one"
+         : voters.count == 1 ? ": add two nodes, and one may fail"
+                             : "");
+}
+
 static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client)
 {
     static struct pd_cluster_members members; /* too large for a frame */
@@ -376,16 +396,8 @@ static void look_at_cluster(struct doctor *doctor, struct pd_node_client *client
         tell(doctor, VERDICT_WRONG, "cluster", "%s", client->text);
         return;
     }
-    uint32_t voters = 0;
-    for (uint32_t i = 0; i < members.count; i++) {
-        voters += members.items[i].standing == PD_MEMBERS_VOTER;
-    }
-    bool is_even = voters % 2 == 0;
-    tell(doctor, is_even || voters == 1 ? VERDICT_CAREFUL : VERDICT_OK, "voters",
-         "%" PRIu32 ", %" PRIu32 " may fail%s", voters, voters == 0 ? 0 : (voters - 1) / 2,
-         is_even       ? ": one less would tolerate as much; add one or remove one"
-         : voters == 1 ? ": add two nodes, and one may fail"
-                       : "");
+    pd_cluster_heard_read(client, &members);
+    look_at_voters(doctor, &members);
     dial_members(doctor, &members);
     look_at_certificates(doctor, &members);
     pd_cluster_members_free(&members);

@@ -1,6 +1,7 @@
 #include "cli/cluster_members.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,32 @@ enum pd_status pd_cluster_members_read(struct pd_node_client *client,
                     "the node's answer cannot be read: is it of another version?");
     }
     return PD_OK;
+}
+
+static void take_heard(struct pd_cluster_members *members, const struct pd_members_heard *heard)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->items[i].member.node == heard->node) {
+            members->heard[i] = *heard;
+        }
+    }
+}
+
+void pd_cluster_heard_read(struct pd_node_client *client, struct pd_cluster_members *members)
+{
+    const struct pd_replica_request_head request = {.kind = PD_REPLICA_REQUEST_HEARD};
+    struct pd_replica_answer_head answer;
+    struct pd_members_heard heard;
+    struct pd_kv_reader reader;
+    if (pd_node_client_call(client, &request, &answer) != PD_OK ||
+        answer.outcome != PD_REPLICA_OK) {
+        return;
+    }
+    pd_kv_reader_init(&reader, answer.body);
+    while (pd_members_heard_next(&reader, &heard)) {
+        take_heard(members, &heard);
+    }
+    members->is_heard_known = !reader.is_bad;
 }
 
 bool pd_cluster_id_read(struct pd_node_client *client, uint64_t *cluster_id_out)
@@ -111,4 +138,71 @@ const char *pd_cluster_standing_text(const struct pd_cluster_members *members,
         break;
     }
     return item->member.role == PD_KV_MEMBER_WORKER ? "worker" : "no member yet";
+}
+
+static bool is_asked(const struct pd_cluster_members *members, uint32_t at)
+{
+    return members->is_heard_known && members->heard[at].node != 0;
+}
+
+const char *pd_cluster_heard_text(const struct pd_cluster_members *members, uint32_t at,
+                                  char room[PD_CLUSTER_HEARD_TEXT_MAX])
+{
+    const struct pd_members_heard *heard = &members->heard[at];
+    if (members->items[at].standing == PD_MEMBERS_NONE) {
+        return "";
+    }
+    if (!is_asked(members, at)) {
+        return "?";
+    }
+    if (heard->answers) {
+        return heard->is_behind ? "behind" : "up";
+    }
+    uint64_t silent_s = (heard->silent_ms + 999) / 1000;
+    if (silent_s < 600) {
+        (void)snprintf(room, PD_CLUSTER_HEARD_TEXT_MAX, "down %" PRIu64 " s", silent_s);
+    } else {
+        (void)snprintf(room, PD_CLUSTER_HEARD_TEXT_MAX, "down %" PRIu64 " min", silent_s / 60);
+    }
+    return room;
+}
+
+struct pd_cluster_voters pd_cluster_voters_of(const struct pd_cluster_members *members)
+{
+    struct pd_cluster_voters voters = {.count = 0};
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct pd_members_heard *heard = &members->heard[i];
+        if (members->items[i].standing == PD_MEMBERS_VOTER) {
+            voters.count++;
+            voters.down += is_asked(members, i) && !heard->answers;
+            voters.behind += is_asked(members, i) && heard->is_behind;
+        }
+    }
+    uint32_t lacking = voters.down + voters.behind;
+    uint32_t most = voters.count == 0 ? 0 : (voters.count - 1) / 2;
+    voters.may_fail = most > lacking ? most - lacking : 0;
+    return voters;
+}
+
+void pd_cluster_lacking_text(const struct pd_cluster_voters *voters,
+                             char room[PD_CLUSTER_LACKING_TEXT_MAX])
+{
+    char down[32] = "";
+    char behind[32] = "";
+    room[0] = '\0';
+    if (voters->down > 0) {
+        (void)snprintf(down, sizeof down, "%s down", voters->down == 1 ? "is" : "are");
+    }
+    if (voters->behind > 0) {
+        (void)snprintf(behind, sizeof behind, "%s behind", voters->behind == 1 ? "is" : "are");
+    }
+    if (voters->down > 0 && voters->behind > 0) {
+        (void)snprintf(room, PD_CLUSTER_LACKING_TEXT_MAX,
+                       " (of %" PRIu32 " voters %" PRIu32 " %s, %" PRIu32 " %s)", voters->count,
+                       voters->down, down, voters->behind, behind);
+    } else if (voters->down > 0 || voters->behind > 0) {
+        (void)snprintf(room, PD_CLUSTER_LACKING_TEXT_MAX, " (%" PRIu32 " of %" PRIu32 " voters %s)",
+                       voters->down + voters->behind, voters->count,
+                       voters->down > 0 ? down : behind);
+    }
 }

@@ -543,7 +543,8 @@ static bool only_leader_serves(uint8_t kind)
 {
     return kind == PD_REPLICA_REQUEST_WRITE || kind == PD_REPLICA_REQUEST_ADD_LEARNER ||
            kind == PD_REPLICA_REQUEST_PROMOTE || kind == PD_REPLICA_REQUEST_REMOVE ||
-           kind == PD_REPLICA_REQUEST_TRANSFER || kind == PD_REPLICA_REQUEST_LEAVE;
+           kind == PD_REPLICA_REQUEST_TRANSFER || kind == PD_REPLICA_REQUEST_LEAVE ||
+           kind == PD_REPLICA_REQUEST_HEARD;
 }
 
 static void refuse(struct pd_forwards *forwards, uint64_t client_id, uint64_t correlation)
@@ -570,6 +571,8 @@ bool pd_forwards_take(struct pd_forwards *forwards, uint64_t asked_ns, uint64_t 
                                                                       : PD_FORWARD_NUMBERED;
     } else if (head.kind == PD_REPLICA_REQUEST_LEAVE) {
         kind = PD_FORWARD_LEAVE;
+    } else if (head.kind == PD_REPLICA_REQUEST_HEARD) {
+        kind = PD_FORWARD_REPEATABLE;
     }
     struct pd_forward *forward = acquire(forwards, kind, bytes.bytes, bytes.size);
     if (forward == NULL) {

@@ -124,6 +124,7 @@ static bool may_ask(const struct pd_replica_request_head *head)
     case PD_REPLICA_REQUEST_ABOUT:
     case PD_REPLICA_REQUEST_SNAPSHOT:
     case PD_REPLICA_REQUEST_SNAPSHOT_END:
+    case PD_REPLICA_REQUEST_HEARD:
         break;
     }
     return false;

@@ -431,6 +431,9 @@ static void take_request(struct pd_replica *replica, uint64_t client, uint64_t c
     case PD_REPLICA_REQUEST_TRANSFER:
         pd_replica_member(replica, client, correlation, &head);
         break;
+    case PD_REPLICA_REQUEST_HEARD:
+        pd_replica_heard_answer(replica, client, correlation);
+        break;
     case PD_REPLICA_REQUEST_STATUS:
         answer_status(replica, client, correlation);
         break;

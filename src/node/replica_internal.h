@@ -330,10 +330,12 @@ struct pd_replica_lead {
 struct pd_replica_heard {
     uint64_t term;       /* of the lead that it is about */
     uint64_t since_tick; /* of that lead */
+    uint64_t since_ns;
     uint32_t count;
-    struct {
+    struct pd_replica_heard_member {
         pd_raft_node node;
         uint64_t tick; /* 0: not yet */
+        uint64_t at_ns;
     } members[PD_RAFT_MEMBERS_MAX];
 };
 
@@ -594,6 +596,20 @@ void pd_replica_large_step(struct pd_replica *replica);
 void pd_replica_large_tick(struct pd_replica *replica);
 void pd_replica_large_client_gone(struct pd_replica *replica, uint64_t client);
 void pd_replica_large_check(const struct pd_replica *replica);
+
+/* replica_heard.c */
+/* With every tick of a lead. */
+void pd_replica_heard_tick(struct pd_replica *replica);
+/* At a leader: whether the member answered lately. */
+bool pd_replica_answers(const struct pd_replica *replica,
+                        const struct pd_raft_member_status *member);
+/* Whether the lead is old enough for silence to mean something. */
+bool pd_replica_heard_long(const struct pd_replica *replica);
+/* Whether what a member lacks below `commit` is little. */
+bool pd_replica_is_near(const struct pd_replica *replica, uint64_t commit,
+                        const struct pd_raft_member_status *member);
+/* The answer to HEARD. */
+void pd_replica_heard_answer(struct pd_replica *replica, uint64_t client, uint64_t correlation);
 
 /* replica_members.c */
 /* It is out of the configuration: now out of the directory, for who waits for both. */

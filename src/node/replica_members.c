@@ -44,44 +44,7 @@ static const char *stranger(const struct pd_replica *replica, pd_raft_node node)
     return member.role == PD_KV_MEMBER_WORKER ? "a worker holds no log" : NULL;
 }
 
-/* -- Who answers ------------------------------------------------------------------------------- */
-
-static uint64_t heard_tick(const struct pd_replica_heard *heard, pd_raft_node node)
-{
-    for (uint32_t i = 0; i < heard->count; i++) {
-        if (heard->members[i].node == node) {
-            return heard->members[i].tick;
-        }
-    }
-    return 0;
-}
-
-/* With every tick of a lead. */
-static void follow_answers(struct pd_replica *replica)
-{
-    struct pd_raft_status *status = &replica->raft_status;
-    struct pd_replica_heard before = replica->heard;
-    struct pd_replica_heard *heard = &replica->heard;
-    pd_raft_status(replica->raft, status);
-    if (before.term != replica->term) {
-        before = (struct pd_replica_heard){.term = replica->term, .since_tick = replica->tick};
-    }
-    *heard = (struct pd_replica_heard){.term = before.term, .since_tick = before.since_tick};
-    for (uint32_t i = 0; i < status->member_count; i++) {
-        const struct pd_raft_member_status *member = &status->members[i];
-        heard->members[heard->count].node = member->node;
-        heard->members[heard->count++].tick =
-            member->is_active ? replica->tick : heard_tick(&before, member->node);
-    }
-}
-
-static bool answers(const struct pd_replica *replica, const struct pd_raft_member_status *member)
-{
-    const struct pd_replica_heard *heard = &replica->heard;
-    uint64_t tick = heard->term == replica->term ? heard_tick(heard, member->node) : 0;
-    return member->is_active || member->node == replica->config.raft.id ||
-           (tick > 0 && replica->tick - tick <= replica->config.raft.election_ticks);
-}
+/* -- Leaving ----------------------------------------------------------------------------------- */
 
 /* The removal of a voter is agreed upon by a majority of those before. Of those that stay, too, a
  * majority must be there, or nothing can be agreed upon any more, not even the way back. */
@@ -89,7 +52,6 @@ static const char *quorum_objection(const struct pd_replica *replica,
                                     const struct pd_raft_status *status, pd_raft_node leaves,
                                     enum pd_replica_outcome *outcome_out)
 {
-    const struct pd_replica_heard *heard = &replica->heard;
     uint32_t count = status->conf.voter_count;
     uint32_t answering = 0; /* of all */
     uint32_t staying = 0;   /* of those that answer */
@@ -98,15 +60,14 @@ static const char *quorum_objection(const struct pd_replica *replica,
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct pd_raft_member_status *member = find(status, status->conf.voters[i]);
-        bool is_there = member != NULL && answers(replica, member);
+        bool is_there = member != NULL && pd_replica_answers(replica, member);
         answering += is_there ? 1 : 0;
         staying += is_there && status->conf.voters[i] != leaves ? 1 : 0;
     }
     if (staying > (count - 1) / 2) {
         return NULL;
     }
-    if (answering <= count / 2 || heard->term != replica->term ||
-        replica->tick - heard->since_tick <= replica->config.raft.election_ticks) {
+    if (answering <= count / 2 || !pd_replica_heard_long(replica)) {
         *outcome_out = PD_REPLICA_NOT_READY;
         return "the leader does not know yet which voters run";
     }
@@ -156,8 +117,7 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
         }
         *outcome_out = PD_REPLICA_BUSY;
         if (member->state != PD_RAFT_REPLICATE ||
-            member->match + replica->config.log_retain_entries / 2 + 16 <
-                status->hard_state.commit) {
+            !pd_replica_is_near(replica, status->hard_state.commit, member)) {
             return "that learner has not caught up yet: try again";
         }
         return NULL;
@@ -185,6 +145,7 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
     case PD_REPLICA_REQUEST_ABOUT:
     case PD_REPLICA_REQUEST_SNAPSHOT:
     case PD_REPLICA_REQUEST_SNAPSHOT_END:
+    case PD_REPLICA_REQUEST_HEARD:
         break;
     }
     return "not a change of the membership";
@@ -463,7 +424,7 @@ static void promote(struct pd_replica *replica)
 
 void pd_replica_members_tick(struct pd_replica *replica)
 {
-    follow_answers(replica);
+    pd_replica_heard_tick(replica);
     fill_directory(replica);
     promote(replica);
 }

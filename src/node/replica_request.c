@@ -44,7 +44,7 @@ enum pd_status pd_replica_request_decode(struct pd_span bytes,
                                          struct pd_replica_request_head *head_out)
 {
     if (bytes.size < PD_REPLICA_REQUEST_HEAD_SIZE || bytes.bytes[0] < PD_REPLICA_REQUEST_WRITE ||
-        bytes.bytes[0] > PD_REPLICA_REQUEST_LEAVE ||
+        bytes.bytes[0] > PD_REPLICA_REQUEST_HEARD ||
         bytes.bytes[1] > PD_REPLICA_REQUEST_SERIALIZABLE) {
         return PD_ERR_CORRUPT;
     }

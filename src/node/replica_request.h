@@ -46,7 +46,10 @@ enum pd_replica_request_kind {
     PD_REPLICA_REQUEST_SNAPSHOT_END = 16,
     /* number: node. Out of the configuration, then out of the directory, as one request: who asks
      * is cut off by the second step, if it is that node itself. */
-    PD_REPLICA_REQUEST_LEAVE = 17
+    PD_REPLICA_REQUEST_LEAVE = 17,
+    /* Whom the leader heard lately. Answer: members_heard.h. A program that does not know it says
+     * INVALID, for itself and for a leader of before: then nobody knows. */
+    PD_REPLICA_REQUEST_HEARD = 18
 };
 
 /* Of a cluster: before it the leader may be a program that does not know LEAVE. */

@@ -41,6 +41,8 @@ const char *pd_replica_timed_what(enum pd_replica_request_kind kind)
         return "snapshot";
     case PD_REPLICA_REQUEST_SNAPSHOT_END:
         return "snapshot end";
+    case PD_REPLICA_REQUEST_HEARD:
+        return "heard";
     }
     return "request";
 }

@@ -403,6 +403,7 @@ static void pass_on(struct visitor *visitor, uint64_t correlation, struct pd_spa
     case PD_REPLICA_REQUEST_TRANSFER:
     case PD_REPLICA_REQUEST_SNAPSHOT:
     case PD_REPLICA_REQUEST_SNAPSHOT_END:
+    case PD_REPLICA_REQUEST_HEARD:
         refuse(clients, visitor->link, correlation, PD_REPLICA_INVALID,
                "a node is asked for that through its socket");
         return;

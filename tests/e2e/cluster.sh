@@ -136,8 +136,27 @@ handed=$leader
 others=()
 for node in 0 1 2; do [ "$node" -eq "$handed" ] || others+=("$node"); done
 leader_index "${others[@]}"
+# Whichever node is asked, it says who is down, and when that one is there again.
+is_told_down() { # NODE
+    "$PANDO" cluster status --data "$cluster/node-$1" >"$out" 2>"$err" &&
+        grep -qF "tolerates   0 more (1 of 3 voters is down): stop no other one" "$out" &&
+        grep -q "node-$handed  *voter  *down [0-9]* s" "$out" && [ "$(grep -c "  up  " "$out")" -eq 2 ]
+}
+are_told_down() { # NODE NUMBER
+    "$PANDO" cluster status -o json --data "$cluster/node-$1" >"$out" 2>"$err" && grep -qF "\"voters_down\":$2," "$out" &&
+        [ "$(grep -o '"state":"down"' "$out" | wc -l)" -eq "$2" ]
+}
+for node in "${others[@]}"; do
+    eventually is_told_down "$node"
+    eventually are_told_down "$node" 1
+done
+runs 1 cluster doctor --data "$cluster/node-${others[0]}"
+printed "WRONG    voters       3, 0 more may fail (1 of 3 voters is down)"
 start_node "$handed"
 leader_index 0 1 2
+for node in 0 1 2; do eventually are_told_down "$node" 0; done
+runs 0 cluster status --data "$cluster/node-$handed"
+printed "tolerates   1 of 3 voters down"
 # An election may undo it at once.
 leads() {
     ! { agree 0 1 2 && [ "$leader" -eq "$1" ]; } || return 0

@@ -77,6 +77,10 @@ eventually versions_are 1 3
 says_limit() { [ "$(field 3 version_limit)" = 2 ]; }
 eventually says_limit
 
+# Its leader does not say who is down: nobody takes silence for good news.
+runs 0 cluster status --data "$cluster/node-3"
+printed "whether one is down now, nobody says: the leader or this node runs an older program"
+
 # The leader goes last, so that the one before leads until the end.
 leader_index 0 1 2 3
 first=$(((leader + 1) % 3))

@@ -1,5 +1,6 @@
 /* Removals: of voters while others are down, and as of the cluster's version. Names. The lead. */
 #include "node/members.h"
+#include "node/members_heard.h"
 #include "node/replica_world.h"
 
 static enum pd_replica_outcome change_at(struct world *world, pd_raft_node leader,
@@ -95,6 +96,116 @@ static void a_new_leader_waits_for_those_that_stay(void **state)
         }
         assert_int_equal(outcome, comes_back == 1 ? PD_REPLICA_OK : PD_REPLICA_INVALID);
         world_close(world);
+    }
+}
+
+/* -- Whom the leader hears --------------------------------------------------------------------- */
+
+static const struct world_answer *ask_heard(struct world *world, pd_raft_node node)
+{
+    const struct pd_replica_request_head head = {.kind = PD_REPLICA_REQUEST_HEARD};
+    return world_await(world, world_ask(world, node, &head));
+}
+
+/* What the leader says of a node; all others are to be up. */
+static struct pd_members_heard heard_of(struct world *world, pd_raft_node leader, pd_raft_node node)
+{
+    struct pd_members_heard heard;
+    struct pd_members_heard found = {.node = 0};
+    struct pd_kv_reader reader;
+    const struct world_answer *answer = ask_heard(world, leader);
+    uint32_t count = 0;
+    assert_int_equal(answer->outcome, PD_REPLICA_OK);
+    pd_kv_reader_init(&reader, answer->body);
+    for (; pd_members_heard_next(&reader, &heard); count++) {
+        if (heard.node == node) {
+            found = heard;
+        } else {
+            assert_true(heard.answers);
+            assert_false(heard.is_behind);
+            assert_int_equal(heard.silent_ms, 0);
+        }
+    }
+    assert_true(pd_kv_answer_is_whole(&reader));
+    assert_int_equal(count, 3);
+    assert_int_equal(found.node, node);
+    return found;
+}
+
+static void who_is_down_is_told_and_since_when(void **state)
+{
+    (void)state;
+    struct world *world = three(85);
+    uint32_t election_ticks = world_config(1).raft.election_ticks;
+    world_ticks(world, 3 * election_ticks);
+    pd_raft_node leader = world_elect(world);
+    pd_raft_node down = leader % 3 + 1;
+    assert_true(heard_of(world, leader, down).answers);
+    assert_int_equal(ask_heard(world, down)->outcome, PD_REPLICA_NOT_LEADER);
+    world_crash(world, down);
+    uint64_t since_ns = world->now_ns;
+    world_miss(world);
+    for (uint32_t i = 0; i < 3 * election_ticks; i++) { /* at every moment of raft's count */
+        world_tick(world);
+        const struct pd_members_heard heard = heard_of(world, leader, down);
+        uint64_t most_ms = (world->now_ns - since_ns) / 1000000;
+        assert_false(heard.answers);
+        assert_in_range(heard.silent_ms, most_ms / 2, most_ms);
+    }
+    world_put(world, "k", "that it lacks");
+    assert_true(heard_of(world, leader, down).behind_entries > 0);
+    world_start(world, down);
+    for (uint32_t i = 0; i < 100 && !heard_of(world, leader, down).answers; i++) {
+        world_tick(world);
+    }
+    assert_true(heard_of(world, leader, down).answers);
+    assert_true(world_converges(world, 50));
+    world_ticks(world, election_ticks);
+    assert_int_equal(heard_of(world, leader, down).behind_entries, 0);
+    world_close(world);
+}
+
+/* A leader that has only just begun knows nobody to be down. */
+static void a_new_leader_says_nothing_yet_of_who_is_silent(void **state)
+{
+    (void)state;
+    struct world *world = three(86);
+    world_put(world, "k", "v");
+    assert_true(world_converges(world, 50));
+    pd_raft_node old = world_elect(world);
+    pd_raft_node leader = old % 3 + 1;
+    pd_raft_node silent = third(old, leader);
+    world_crash(world, silent);
+    assert_int_equal(change_at(world, old, PD_REPLICA_REQUEST_TRANSFER, leader), PD_REPLICA_OK);
+    assert_int_equal(world_elect(world), leader);
+    assert_int_equal(ask_heard(world, leader)->outcome, PD_REPLICA_NOT_READY);
+    world_miss(world);
+    assert_false(heard_of(world, leader, silent).answers);
+    world_close(world);
+}
+
+static void what_a_later_program_adds_is_skipped(void **state)
+{
+    (void)state;
+    static const uint8_t told[] = {1, 6, 7, 0, 200, 1, 9, 99, 1, 4, 8, 1, 0, 0, 0};
+    struct pd_members_heard heard;
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, (struct pd_span){told, sizeof told});
+    assert_true(pd_members_heard_next(&reader, &heard));
+    assert_int_equal(heard.node, 7);
+    assert_false(heard.answers);
+    assert_int_equal(heard.silent_ms, 200);
+    assert_int_equal(heard.behind_entries, 9);
+    assert_true(pd_members_heard_next(&reader, &heard));
+    assert_int_equal(heard.node, 8);
+    assert_true(heard.answers);
+    assert_false(pd_members_heard_next(&reader, &heard));
+    assert_true(pd_kv_answer_is_whole(&reader));
+    for (size_t size = 0; size < sizeof told; size++) {
+        pd_kv_reader_init(&reader, (struct pd_span){told, size});
+        while (pd_members_heard_next(&reader, &heard)) {
+        }
+        assert_false(pd_kv_answer_is_whole(&reader));
     }
 }
 
@@ -271,6 +382,9 @@ int main(void)
         cmocka_unit_test(those_that_stay_keep_a_majority),
         cmocka_unit_test(all_that_answer_may_go_one_by_one),
         cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
+        cmocka_unit_test(who_is_down_is_told_and_since_when),
+        cmocka_unit_test(a_new_leader_says_nothing_yet_of_who_is_silent),
+        cmocka_unit_test(what_a_later_program_adds_is_skipped),
         cmocka_unit_test(what_is_removed_leaves_the_directory_too),
         cmocka_unit_test(a_name_that_a_member_has_is_not_given_to_another),
         cmocka_unit_test(a_lead_that_arrives_late_is_told),

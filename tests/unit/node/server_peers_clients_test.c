@@ -391,7 +391,7 @@ static void test_what_may_be_asked(void **state)
         PD_REPLICA_REQUEST_ADD_LEARNER, PD_REPLICA_REQUEST_PROMOTE,
         PD_REPLICA_REQUEST_REMOVE,      PD_REPLICA_REQUEST_TRANSFER,
         PD_REPLICA_REQUEST_SNAPSHOT,    PD_REPLICA_REQUEST_SNAPSHOT_END,
-        PD_REPLICA_REQUEST_LEAVE};
+        PD_REPLICA_REQUEST_LEAVE,       PD_REPLICA_REQUEST_HEARD};
     (void)state;
     uint8_t room[512];
     pd_clients_open(clients, server);
