@@ -14,12 +14,12 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
+#include "cli/cluster_doctor_node.h"
 #include "cli/cluster_doctor_tls.h"
 #include "cli/cluster_members.h"
 #include "cli/command.h"
 #include "cli/dialer.h"
 #include "cli/store_text.h"
-#include "host/cgroup.h"
 #include "host/descriptors.h"
 #include "host/key_file.h"
 #include "host/real.h"
@@ -39,6 +39,7 @@
 #define BUFFER_CAREFUL (UINT64_C(1) << 20)
 #define FILES_CAREFUL 4096u
 #define MEMORY_CAREFUL (UINT64_C(768) << 20)
+#define CPU_CAREFUL 1000u /* thousandths of a processor */
 #define TEXT_MAX 512u
 #define MTU_CAREFUL 1280
 #define DIAL_NS (3 * SECOND_NS)
@@ -167,27 +168,53 @@ static uint64_t read_number(const char *path)
     return errno == 0 && end != text ? number : UINT64_MAX;
 }
 
-/* What a node that is started from here gets: the hard limit. */
-static void look_at_descriptors(struct doctor *doctor)
+static void look_at_descriptors(struct doctor *doctor, const struct pd_cluster_doctor_node *node)
 {
-    struct pd_descriptors parts = pd_descriptors_of_process();
+    struct pd_descriptors parts = pd_descriptors_divide(
+        node->files < PD_DESCRIPTORS_USEFUL ? node->files : PD_DESCRIPTORS_USEFUL);
+    const char *who = node->is_node ? "the node" : "a node that is started from here";
     if (parts.limit < PD_DESCRIPTORS_MIN) {
         tell(doctor, VERDICT_WRONG, "files",
-             "%" PRIu64 " may be open: a node needs %u and does not start; `ulimit -Hn 65536`, or "
+             "%s may open %" PRIu64 ": it needs %u and does not start; `ulimit -Hn 65536`, or "
              "LimitNOFILE=",
-             parts.limit, PD_DESCRIPTORS_MIN);
+             who, parts.limit, PD_DESCRIPTORS_MIN);
         return;
     }
     bool is_low = parts.limit < FILES_CAREFUL;
     tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "files",
-         "%" PRIu64 " may be open: %u clients at once, %u sockets of guests%s", parts.limit,
+         "%s may open %" PRIu64 ": %u clients at once, %u sockets of guests%s", who, parts.limit,
          parts.clients, parts.sockets,
-         is_low ? ", which is not many; `ulimit -n 65536`, or LimitNOFILE=" : "");
+         is_low ? ", which is not many; `ulimit -Hn 65536`, or LimitNOFILE=, and start it again"
+                : "");
 }
 
-static void look_at_limits(struct doctor *doctor)
+/* A quota below one processor stops even a single thread for a part of each period. */
+static void look_at_groups(struct doctor *doctor, const struct pd_cluster_doctor_node *node)
 {
-    look_at_descriptors(doctor);
+    const char *whose = node->is_node ? "the node's" : "this shell's";
+    if (node->memory != UINT64_MAX) {
+        bool is_low = node->memory < MEMORY_CAREFUL;
+        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "memory",
+             "%s control group may use %" PRIu64 " MiB%s", whose, node->memory >> 20,
+             is_low ? ": a node wants 768 MiB; raise its limit" : "");
+    }
+    if (node->cpu != UINT64_MAX) {
+        bool is_low = node->cpu < CPU_CAREFUL;
+        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "cpu",
+             "%s control group may use %.2f processors; once they are used up all of it stops for "
+             "the rest of a period%s",
+             whose, (double)node->cpu / 1000,
+             is_low ? ": others may take the node for dead meanwhile; raise cpu.max (CPUQuota=)"
+                    : "");
+    }
+}
+
+static void look_at_limits(struct doctor *doctor, struct pd_node_client *client)
+{
+    struct pd_cluster_doctor_node node;
+    pd_cluster_doctor_node(client, &node);
+    look_at_descriptors(doctor, &node);
+    look_at_groups(doctor, &node);
     uint64_t buffer = read_number("/proc/sys/net/core/rmem_max");
     bool is_small = buffer < BUFFER_CAREFUL;
     if (buffer != UINT64_MAX) {
@@ -196,13 +223,6 @@ static void look_at_limits(struct doctor *doctor)
              is_small ? ": bursts between nodes are lost and sent again; `sysctl "
                         "net.core.rmem_max=4194304 net.core.wmem_max=4194304`"
                       : "");
-    }
-    uint64_t memory = pd_cgroup_memory_max("/proc/self/cgroup", "/sys/fs/cgroup");
-    if (memory != UINT64_MAX) {
-        bool is_low = memory < MEMORY_CAREFUL;
-        tell(doctor, is_low ? VERDICT_CAREFUL : VERDICT_OK, "memory",
-             "this control group may use %" PRIu64 " MiB%s", memory >> 20,
-             is_low ? ": a node wants 768 MiB; raise its limit" : "");
     }
     struct timex clock = {0};
     int state = adjtimex(&clock);
@@ -425,7 +445,7 @@ int pd_cluster_doctor(const char *folder, bool is_json, struct pd_node_client *c
     doctor.checks = is_json ? json_array() : NULL;
     doctor.host = pd_real_host_interface(real);
     look_at_disk(&doctor);
-    look_at_limits(&doctor);
+    look_at_limits(&doctor, client);
     look_at_key(&doctor);
     look_at_cluster(&doctor, client);
     pd_real_host_destroy(real);

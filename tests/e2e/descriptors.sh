@@ -25,6 +25,14 @@ wait_for_text "try "
 url=$(sed -n 's/^  etcd *//p' "$out")
 wait_for_text "no more files"
 
+# Who asks may open more files than the node, whose limit it is that counts.
+runs_doctor() { "$pando" cluster doctor --data "$data" >"$out" 2>"$err" || true; } # the disk and the clock are the machine's
+cp "$out" "$work/begun"
+runs_doctor
+shown="cluster doctor"
+printed "careful  files        the node may open $limit: "
+cp "$work/begun" "$out"
+
 # More connections to either port than there are descriptors, held while 24 MB are written over one that was there
 # before: that is a new file of the log, and several of the store.
 cat >"$work/flood.py" <<'PYTHON'

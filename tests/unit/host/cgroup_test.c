@@ -1,4 +1,4 @@
-/* The memory that control groups allow, read from files as the kernel has them. */
+/* What control groups allow of memory and processor time, in files as the kernel has them. */
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,6 +62,34 @@ static uint64_t max(void)
     return pd_cgroup_memory_max(groups, folder);
 }
 
+static uint64_t cpu(void)
+{
+    return pd_cgroup_cpu_max(groups, folder);
+}
+
+static void a_quota_is_a_part_of_a_period(void **state)
+{
+    (void)state;
+    assert_int_equal(cpu(), UINT64_MAX);
+    put("groups", "0::/outer/inner\n3:cpuset:/set\n4:cpu,cpuacct:/old/one\n");
+    put("outer/inner/cpu.max", "max 100000\n");
+    assert_int_equal(cpu(), UINT64_MAX);
+    put("outer/cpu.max", "250000 100000\n");
+    assert_int_equal(cpu(), 2500);
+    put("outer/inner/cpu.max", "150000 100000\n");
+    assert_int_equal(cpu(), 1500);
+    put("cpu/old/one/cpu.cfs_period_us", "50000\n");
+    put("cpu/old/one/cpu.cfs_quota_us", "-1\n");
+    assert_int_equal(cpu(), 1500);
+    put("cpu/old/cpu.cfs_period_us", "50000\n");
+    put("cpu/old/cpu.cfs_quota_us", "25000\n");
+    assert_int_equal(cpu(), 500);
+    put("cpu.max", "20000 0\n");
+    put("outer/cpu.max", "nonsense\n");
+    put("cpu/old/cpu.cfs_quota_us", "99999999999999999999999\n");
+    assert_int_equal(cpu(), 1500);
+}
+
 static void without_groups_there_is_no_limit(void **state)
 {
     (void)state;
@@ -106,6 +134,7 @@ static void the_first_version_is_read_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_quota_is_a_part_of_a_period, setup, teardown),
         cmocka_unit_test_setup_teardown(without_groups_there_is_no_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(the_least_of_the_groups_around_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(the_first_version_is_read_too, setup, teardown),
