@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/joiner.h"
 #include "cli/node_folder.h"
+#include "cli/settings_read.h"
 #include "host/disk.h"
 #include "host/resolve.h"
 #include "host/udp.h"
@@ -456,15 +457,16 @@ static int gather_and_close(struct bootstrap *bootstrap, uint64_t agreed,
 static int join(const struct bootstrap *bootstrap, const char *ticket)
 {
     const struct pd_settings *settings = bootstrap->settings;
-    const struct pd_join_wish wish = {.ticket = ticket,
-                                      .folder = settings->data,
-                                      .name = settings->name,
-                                      .listen_peer = settings->listen_peer != NULL
-                                                         ? settings->listen_peer
-                                                         : own_address(bootstrap),
-                                      .advertise_peer = own_address(bootstrap),
-                                      .client_url = bootstrap->client_url,
-                                      .timeout_s = JOIN_S};
+    const struct pd_join_wish wish = {
+        .ticket = ticket,
+        .folder = settings->data,
+        .name = settings->name,
+        .listen_peer =
+            settings->listen_peer != NULL ? settings->listen_peer : own_address(bootstrap),
+        .advertise_peer = own_address(bootstrap),
+        .client_url = bootstrap->client_url,
+        .listen_client = pd_settings_has_no_clients(settings) ? NULL : settings->listen_client,
+        .timeout_s = JOIN_S};
     return pd_join_by_ticket(bootstrap->host, &wish);
 }
 

@@ -105,12 +105,15 @@ static int join(const struct arguments *arguments, const struct pd_settings *set
     if (pd_real_host_create(1, 4, &real) != PD_OK) {
         return pd_command_failed("cannot start: no memory or threads");
     }
+    bool serves = !arguments->only_joins && !arguments->is_worker &&
+                  !pd_settings_has_no_clients(settings); /* at once, and here */
     const struct pd_join_wish wish = {.ticket = arguments->ticket,
                                       .folder = settings->data,
                                       .name = settings->name,
                                       .listen_peer = settings->listen_peer,
                                       .advertise_peer = settings->advertise_peer,
                                       .client_url = pd_settings_client_url(settings, url, URL_MAX),
+                                      .listen_client = serves ? settings->listen_client : NULL,
                                       .timeout_s = arguments->timeout_s,
                                       .is_worker = arguments->is_worker};
     code = pd_join_by_ticket(pd_real_host_interface(real), &wish);

@@ -19,6 +19,7 @@
 #include "kv/version.h"
 #include "net/address.h"
 #include "net/net.h"
+#include "node/gateway_thread.h"
 #include "node/members.h"
 #include "node/members_file.h"
 #include "node/reach.h"
@@ -109,6 +110,20 @@ int pd_join_look(const char *folder, bool wants_worker, bool *is_done_out)
     return code;
 }
 
+/* A folder without a cluster.json: one that a node could not be started in is not joined for. */
+static int judge_new(const struct join *join)
+{
+    char text[PD_SERVER_TEXT_MAX] = "";
+    if (pd_disk_has(join->disk, PD_SERVER_IDENTITY_NAME)) {
+        return pd_command_failed("'%s' is the folder of another node. Choose an empty or a new one "
+                                 "with --data",
+                                 join->wish->folder);
+    }
+    return pd_server_folder_judge(join->disk, join->wish->folder, text) == PD_OK
+               ? PD_EXIT_CODE_OK
+               : pd_command_failed("%s", text);
+}
+
 /* *is_done_out: this node joined before. */
 static int look_at_folder(struct join *join, bool *is_done_out)
 {
@@ -117,11 +132,7 @@ static int look_at_folder(struct join *join, bool *is_done_out)
     *is_done_out = false;
     enum pd_status status = pd_members_file_read(join->disk, why, sizeof why, &file);
     if (status == PD_ERR_UNKNOWN) {
-        return pd_disk_has(join->disk, PD_SERVER_IDENTITY_NAME)
-                   ? pd_command_failed("'%s' is the folder of another node. Choose an empty or a "
-                                       "new one with --data",
-                                       join->wish->folder)
-                   : PD_EXIT_CODE_OK;
+        return judge_new(join);
     }
     if (status != PD_OK) {
         return pd_command_failed("'%s/" PD_MEMBERS_FILE_NAME "' cannot be used: %s",
@@ -387,22 +398,35 @@ static int choose_address(const struct join *join, struct pd_transport_address *
     return PD_EXIT_CODE_OK;
 }
 
+/* Whether clients could be served where they are to come: a member that cannot is no help. */
+static int try_client_port(const struct pd_join_wish *wish)
+{
+    char address[PD_GATEWAY_URL_MAX];
+    char text[PD_GATEWAY_TEXT_MAX];
+    uint16_t port = 0;
+    if (wish->listen_client == NULL ||
+        !pd_gateway_parse_address(wish->listen_client, address, &port) ||
+        pd_gateway_try_address(address, port, text) == PD_OK) {
+        return PD_EXIT_CODE_OK;
+    }
+    return pd_command_failed("%s", text);
+}
+
 static int join_cluster(struct join *join)
 {
     struct pd_udp *udp = NULL;
     char why[PD_UDP_TEXT_MAX];
     struct pd_udp_config config = {.host = join->host};
-    int code = choose_address(join, &config.address);
-    code = code == PD_EXIT_CODE_OK
-               ? pd_node_folder_key(join->host, join->wish->folder, &join->identity)
-               : code;
+    int code = try_client_port(join->wish);
+    code = code == PD_EXIT_CODE_OK ? choose_address(join, &config.address) : code;
     if (code != PD_EXIT_CODE_OK) {
         return code;
     }
     if (pd_udp_open(&config, why, &udp) != PD_OK) {
         return pd_command_failed("%s", why);
     }
-    code = ask_and_write(join, udp);
+    code = pd_node_folder_key(join->host, join->wish->folder, &join->identity);
+    code = code == PD_EXIT_CODE_OK ? ask_and_write(join, udp) : code;
     pd_udp_close(udp);
     return code;
 }

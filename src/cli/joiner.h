@@ -15,12 +15,14 @@ struct pd_join_wish {
     const char *listen_peer;    /* NULL: a free port, when the members are on this machine */
     const char *advertise_peer; /* NULL: where it listens */
     const char *client_url;
-    bool is_worker; /* it has no log, and is reached by nobody */
+    const char *listen_client; /* ADDRESS:PORT, tried before; NULL: it is not known, or nowhere */
+    bool is_worker;            /* it has no log, and is reached by nobody */
     uint64_t timeout_s;
 };
 
 /* The folder is a member's when it returns PD_EXIT_CODE_OK: start it. Else the exit code, after a
- * message. One at a time. */
+ * message. A folder that is not empty and no node's, and a port that is taken, are refused before
+ * anything is written and any member is asked. One at a time. */
 int pd_join_by_ticket(struct pd_host *host, const struct pd_join_wish *wish);
 
 /* Whether the folder is a member's of some cluster already: it needs no ticket. Nothing is made.

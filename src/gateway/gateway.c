@@ -198,39 +198,69 @@ static void wake(void *state)
 
 /* -- Opening ----------------------------------------------------------------------------------- */
 
-static enum pd_status listen_at(struct pd_gateway *gateway, char *text)
+/* *address_out: where it listens then. */
+static enum pd_status listen_at(uv_tcp_t *listener, const char *place, uint16_t port, char *text,
+                                struct sockaddr_storage *address_out)
 {
-    const struct pd_gateway_config *config = &gateway->config;
-    struct sockaddr_storage address;
-    int result = uv_ip4_addr(config->address, config->port, (struct sockaddr_in *)&address);
+    int result = uv_ip4_addr(place, port, (struct sockaddr_in *)address_out);
     if (result != 0) {
-        result = uv_ip6_addr(config->address, config->port, (struct sockaddr_in6 *)&address);
+        result = uv_ip6_addr(place, port, (struct sockaddr_in6 *)address_out);
     }
     if (result != 0) {
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX,
-                       "'%s' is no address to listen on: give numbers as 127.0.0.1 or ::1",
-                       config->address);
+                       "'%s' is no address to listen on: give numbers as 127.0.0.1 or ::1", place);
         return PD_ERR_INVALID;
     }
-    result = uv_tcp_bind(&gateway->listener, (const struct sockaddr *)&address, 0);
+    result = uv_tcp_bind(listener, (const struct sockaddr *)address_out, 0);
     if (result == 0) {
-        result = uv_listen((uv_stream_t *)&gateway->listener, BACKLOG, on_connection);
+        result = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     }
-    int size = sizeof address;
+    int size = sizeof *address_out;
     if (result == 0) {
-        result = uv_tcp_getsockname(&gateway->listener, (struct sockaddr *)&address, &size);
+        result = uv_tcp_getsockname(listener, (struct sockaddr *)address_out, &size);
     }
     if (result != 0) {
         (void)snprintf(text, PD_GATEWAY_TEXT_MAX,
                        "cannot listen for clients on %s, port %u: %s; choose another with "
                        "--listen-client ADDRESS:PORT, or 'off'",
-                       config->address, (unsigned)config->port, uv_strerror(result));
+                       place, (unsigned)port, uv_strerror(result));
         return result == UV_EADDRINUSE ? PD_ERR_EXISTS : PD_ERR_IO;
     }
-    gateway->port =
-        ntohs(address.ss_family == AF_INET ? ((const struct sockaddr_in *)&address)->sin_port
-                                           : ((const struct sockaddr_in6 *)&address)->sin6_port);
     return PD_OK;
+}
+
+enum pd_status pd_gateway_try_address(const char *address, uint16_t port,
+                                      char text[PD_GATEWAY_TEXT_MAX])
+{
+    uv_loop_t loop;
+    uv_tcp_t listener;
+    struct sockaddr_storage bound;
+    if (uv_loop_init(&loop) != 0) {
+        (void)snprintf(text, PD_GATEWAY_TEXT_MAX, "cannot serve clients: no memory or files");
+        return PD_ERR_NO_MEMORY;
+    }
+    int result = uv_tcp_init(&loop, &listener);
+    pd_assert(result == 0); /* it fails for arguments only */
+    enum pd_status status = listen_at(&listener, address, port, text, &bound);
+    uv_close((uv_handle_t *)&listener, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT); /* nobody is accepted: it is closing already */
+    result = uv_loop_close(&loop);
+    pd_assert(result == 0); /* it has no handles */
+    return status;
+}
+
+static enum pd_status listen_for_clients(struct pd_gateway *gateway, char *text)
+{
+    const struct pd_gateway_config *config = &gateway->config;
+    struct sockaddr_storage address;
+    enum pd_status status =
+        listen_at(&gateway->listener, config->address, config->port, text, &address);
+    if (status == PD_OK) {
+        gateway->port = ntohs(address.ss_family == AF_INET
+                                  ? ((const struct sockaddr_in *)&address)->sin_port
+                                  : ((const struct sockaddr_in6 *)&address)->sin6_port);
+    }
+    return status;
 }
 
 static void open_loop(struct pd_gateway *gateway)
@@ -309,7 +339,7 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
     gateway->native = (struct pd_native_shared){
         .config = config->native, .service = gateway->service, .backend = gateway->backend};
     open_loop(gateway);
-    enum pd_status status = listen_at(gateway, text);
+    enum pd_status status = listen_for_clients(gateway, text);
     const struct pd_backend_events events = {.answered = answered, .wake = wake, .state = gateway};
     gateway->backend->ops->attach(gateway->backend, &events);
     if (status != PD_OK) {

@@ -49,6 +49,10 @@ struct pd_gateway_config pd_gateway_config_default(void);
 PD_NODISCARD enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
                                             char text[PD_GATEWAY_TEXT_MAX],
                                             struct pd_gateway **gateway_out);
+/* Whether one could listen there now: it does, for a moment, and serves nobody. As pd_gateway_open.
+ */
+PD_NODISCARD enum pd_status pd_gateway_try_address(const char *address, uint16_t port,
+                                                   char text[PD_GATEWAY_TEXT_MAX]);
 uint16_t pd_gateway_port(const struct pd_gateway *gateway);
 /* Serve until pd_gateway_stop. */
 void pd_gateway_run(struct pd_gateway *gateway);
