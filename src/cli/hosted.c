@@ -42,7 +42,7 @@ struct pd_run_options pd_hosted_options(const struct pd_settings *settings, uint
     options.argument_count = settings->app_word_count;
     int size = settings->name != NULL
                    ? snprintf(variable, sizeof variable, NODE_VARIABLE "%s", settings->name)
-                   : snprintf(variable, sizeof variable, NODE_VARIABLE "%" PRIx64, node);
+                   : snprintf(variable, sizeof variable, NODE_VARIABLE "%016" PRIx64, node);
     if ((size_t)size < sizeof variable) {
         options.variables[options.variable_count++] = variable;
         options.host_node = variable + sizeof NODE_VARIABLE - 1;

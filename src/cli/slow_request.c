@@ -39,7 +39,7 @@ bool pd_slow_request_say(const struct pd_server_slow *slow)
     char node[NODE_TEXT_MAX];
     size_t count = 0;
     pd_slow_request_key(request, key);
-    (void)snprintf(node, sizeof node, "%" PRIx64, slow->node != 0 ? slow->node : slow->leader);
+    (void)snprintf(node, sizeof node, "%016" PRIx64, slow->node != 0 ? slow->node : slow->leader);
     fields[count++] =
         (struct pd_log_field){.name = "what", .text = request->what, .is_quoted = true};
     if (request->key_size > 0) {

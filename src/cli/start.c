@@ -113,13 +113,14 @@ static void say_ready(const struct pd_settings *settings, const struct pd_server
     }
     if (pd_node_log_is_json()) {
         pd_node_log(PD_LOG_INFO,
-                    "ready: node %" PRIx64 " of cluster %016" PRIx64 "%s, data %s, socket %s%s%s",
+                    "ready: node %016" PRIx64 " of cluster %016" PRIx64
+                    "%s, data %s, socket %s%s%s",
                     about.node_id, about.cluster_id, about.is_new ? ", new" : "", settings->data,
                     socket, gateway == NULL ? "" : ", etcd ",
                     gateway == NULL ? "" : pd_gateway_thread_url(gateway));
         return;
     }
-    (void)printf("ready: node %" PRIx64 " of cluster %016" PRIx64 "%s\n"
+    (void)printf("ready: node %016" PRIx64 " of cluster %016" PRIx64 "%s\n"
                  "  data    %s\n"
                  "  socket  %s\n",
                  about.node_id, about.cluster_id, about.is_new ? ", new" : "", settings->data,

@@ -74,8 +74,8 @@ static int run(struct pd_host *host, const struct pd_settings *settings,
         return pd_node_log_failed("%s", text[0] == '\0' ? pd_status_text(status) : text);
     }
     uint64_t node = pd_members_node_of(identity.key);
-    pd_node_log(PD_LOG_INFO, "ready: worker %" PRIx64 " of cluster %016" PRIx64 ", data %s%s", node,
-                file->cluster_id, settings->data,
+    pd_node_log(PD_LOG_INFO, "ready: worker %016" PRIx64 " of cluster %016" PRIx64 ", data %s%s",
+                node, file->cluster_id, settings->data,
                 settings->app != NULL ? "" : "; it runs nothing: --app FILE says what");
     code = settings->app == NULL
                ? wait_for_signal()

@@ -51,9 +51,11 @@ runs 1 start --listen-client off --data "$work/taken" --socket "$work/link"
 said "'$work/link' is there and is no socket"
 [ "$(cat "$work/conf.txt" "$work/s.new")" = "$(printf 'mine\nmine')" ] || fail "a socket has replaced a file"
 
-# The path of every command.
+# The path of every command. Of the key whose node id begins with zeros: they are digits of it, everywhere.
+mkdir -m 700 "$data"
+(umask 077 && printf 'pando key 1 %062d57\n' 0 >"$data/node.key")
 node_starts
-printed "ready: node "
+printed "ready: node 002f056b33ba33bb of cluster "
 printed ", new"
 runs 0 kv put --data "$data" greeting hello
 printed "revision 2"
