@@ -20,6 +20,17 @@ static struct pd_span span_of(const char *text)
     return (struct pd_span){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
 }
 
+static bool same_texts(const struct pd_span *a, uint32_t a_count, const struct pd_span *b,
+                       uint32_t b_count)
+{
+    for (uint32_t i = 0; i < a_count && a_count == b_count; i++) {
+        if (a[i].size != b[i].size || memcmp(a[i].bytes, b[i].bytes, a[i].size) != 0) {
+            return false;
+        }
+    }
+    return a_count == b_count;
+}
+
 /* -- Who this is ------------------------------------------------------------------------------- */
 
 static enum pd_status read_file(struct pd_server *server, char *text)
@@ -194,6 +205,45 @@ static enum pd_status begin_forwards(struct pd_server *server)
     return pd_forwards_init(&server->peers.forwards, &forwards);
 }
 
+/* What was known of this node's addresses, each once. */
+static void add_own_places(const struct pd_server *server, const struct pd_members_file *file,
+                           struct pd_kv_member *own)
+{
+    const struct pd_kv_member *told = pd_members_file_find(file, server->identity.node_id);
+    for (uint32_t i = 0; told != NULL && i < told->peer_count; i++) {
+        bool is_new = own->peer_count < PD_KV_MEMBER_ADDRESSES_MAX;
+        for (uint32_t j = 0; j < own->peer_count && is_new; j++) {
+            is_new = !same_texts(&own->peers[j], 1, &told->peers[i], 1);
+        }
+        if (is_new) {
+            own->peers[own->peer_count++] = told->peers[i];
+        }
+    }
+}
+
+/* Before anybody hears of this process. The directory's own row is in the store, which is not open
+ * yet: members.json has what it said last. */
+static enum pd_status judge_twin(const struct pd_server *server, char *text)
+{
+    const struct pd_server_peers_config *config = &server->config.peers;
+    struct pd_kv_member own = {.node = server->identity.node_id};
+    char place[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    memcpy(own.key, server->peers.key, sizeof own.key);
+    add_own_places(server, &server->peers.known, &own);
+    add_own_places(server, &server->peers.file, &own);
+    if (config->has_twin == NULL || own.peer_count == 0 ||
+        !config->has_twin(config->state, &own, place)) {
+        return PD_OK;
+    }
+    pd_server_say(text,
+                  "node %016" PRIx64
+                  " runs at %s already, so '%s' is a copy of its folder, or the other way round. "
+                  "One of the two must go for good: another machine joins with an empty folder, as "
+                  "a new node (`pando cluster ticket`, `pando join`)",
+                  own.node, place, server->folder);
+    return PD_ERR_EXISTS;
+}
+
 enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
 {
     const struct pd_server_peers_config *config = &server->config.peers;
@@ -230,6 +280,10 @@ enum pd_status pd_server_peers_open(struct pd_server *server, char *text)
     }
     if (!name_first(server) || begin_forwards(server) != PD_OK) {
         return PD_ERR_NO_MEMORY;
+    }
+    enum pd_status status = judge_twin(server, text);
+    if (status != PD_OK) {
+        return status;
     }
     if (peers->own.peer_count > 0) {
         return config->open(config->state, (const char *)peers->own.peers[0].bytes, text,
@@ -427,17 +481,6 @@ static void follow_directory(struct pd_server *server)
 }
 
 /* -- What this node says of itself ------------------------------------------------------------- */
-
-static bool same_texts(const struct pd_span *a, uint32_t a_count, const struct pd_span *b,
-                       uint32_t b_count)
-{
-    for (uint32_t i = 0; i < a_count && a_count == b_count; i++) {
-        if (a[i].size != b[i].size || memcmp(a[i].bytes, b[i].bytes, a[i].size) != 0) {
-            return false;
-        }
-    }
-    return a_count == b_count;
-}
 
 void pd_server_peers_ask(struct pd_server *server, const struct pd_kv_command *command)
 {

@@ -33,6 +33,10 @@ struct pd_server_peers_config {
      * made, and durable when it returns PD_OK. Else `text`, of text_max bytes, says what to do. */
     enum pd_status (*identify)(void *state, const char *folder, bool is_new,
                                uint8_t key_out[PD_TRANSPORT_KEY_SIZE], char *text, size_t text_max);
+    /* Before it listens: whether another process runs with this node's key, at one of the addresses
+     * of `own`; which one is told in `place`. Waits a little (twin.h). NULL: nobody looks. */
+    bool (*has_twin)(void *state, const struct pd_kv_member *own,
+                     char place[PD_KV_MEMBER_ADDRESS_MAX + 1]);
     /* Listen at `address`. Not called for a node that has none, and is alone. */
     enum pd_status (*open)(void *state, const char *address, char *text, size_t text_max,
                            struct pd_transport **transport_out);

@@ -12,6 +12,7 @@
 #include "node/members.h"
 #include "node/server_peers_clients.h"
 #include "node/server_peers_join.h"
+#include "node/twin.h"
 
 #define PATH_MAX_SIZE 4096u
 #define SOCKET_BYTES (4u << 20)
@@ -160,6 +161,13 @@ static enum pd_status open_transport(void *state, const char *address, char *tex
     return PD_OK;
 }
 
+static bool has_twin(void *state, const struct pd_kv_member *own,
+                     char place[PD_KV_MEMBER_ADDRESS_MAX + 1])
+{
+    const struct pd_server_peers_net *peers = state;
+    return pd_twin_look(peers->host, own, pd_host_now_ns(peers->host) + PD_TWIN_LOOK_NS, place);
+}
+
 static bool find_name(void *state, const char *place, struct pd_transport_address *address_out)
 {
     const struct pd_server_peers_net *peers = state;
@@ -190,6 +198,7 @@ void pd_server_peers_net_use(struct pd_server_peers_net *peers, struct pd_host *
 {
     *peers = (struct pd_server_peers_net){.host = host};
     config->identify = identify;
+    config->has_twin = has_twin;
     config->open = open_transport;
     config->close = close_transport;
     config->find_name = find_name;
