@@ -16,6 +16,7 @@
 
 #define KIB 1024u
 #define SECOND_NS UINT64_C(1000000000)
+#define HEARTBEATS_AHEAD_MAX 3u
 #define ROOM_LITTLE 64u /* elections may pass before little is flushed on a low disk */
 
 struct pd_replica_config pd_replica_config_default(void)
@@ -194,6 +195,31 @@ void pd_replica_tick(struct pd_replica *replica)
 
 /* A snapshot travels in chunks, and a proposal is made by who answers it: neither comes as a
  * message. */
+/* A leader tells a node of no more committed entries than the node has acknowledged. One that ends
+ * before them has lost what it promised, and could vote for who lacks it, too. A heartbeat may come
+ * late, of another life of this member's: so not the first one counts. */
+static void judge_heartbeat(struct pd_replica *replica, const struct pd_raft_message *message,
+                            enum pd_status status)
+{
+    struct pd_raft_status *raft = &replica->raft_status;
+    if (status != PD_ERR_INVALID) {
+        replica->heartbeats_ahead = 0;
+        return;
+    }
+    pd_raft_status(replica->raft, raft);
+    bool is_ahead = message->term == raft->hard_state.term && message->commit > raft->last_index;
+    replica->heartbeats_ahead = is_ahead ? replica->heartbeats_ahead + 1 : 0;
+    if (replica->heartbeats_ahead == HEARTBEATS_AHEAD_MAX) {
+        pd_replica_fatal(replica,
+                         "the log ends at entry %llu, but this node has acknowledged entry %llu: "
+                         "an older copy has taken the folder's place, or a copy of it ran "
+                         "elsewhere. Remove node %016llx from its cluster (`pando cluster remove`) "
+                         "and let its machine join with an empty folder, as a new node",
+                         (unsigned long long)raft->last_index, (unsigned long long)message->commit,
+                         (unsigned long long)replica->config.raft.id);
+    }
+}
+
 static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from,
                                    struct pd_span body)
 {
@@ -223,7 +249,11 @@ static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from
         }
         replica->backlog_bytes += body.size;
     }
-    return pd_raft_step(replica->raft, &message);
+    status = pd_raft_step(replica->raft, &message);
+    if (message.type == PD_RAFT_MSG_HEARTBEAT) {
+        judge_heartbeat(replica, &message, status);
+    }
+    return status;
 }
 
 void pd_replica_message(struct pd_replica *replica, pd_raft_node from, const uint8_t *bytes,

@@ -458,6 +458,7 @@ struct pd_replica {
     uint64_t newcomer_round;
     struct pd_replica_install install;
     uint64_t leader_seen_tick;
+    uint32_t heartbeats_ahead; /* of a leader that counts on entries which are not here, in a row */
 
     struct pd_replica_watches *watches; /* replica_watch.c */
 
