@@ -154,6 +154,17 @@ static int64_t number_of(const json_t *status, const char *key)
     return json_integer_value(json_object_get(status, key));
 }
 
+/* 0: it does not say, or not in digits that this program knows. */
+static uint64_t node_of(const json_t *status)
+{
+    const json_t *node = json_object_get(status, "node");
+    uint64_t id = 0;
+    if (json_is_integer(node)) { /* as former programs wrote it */
+        return (uint64_t)json_integer_value(node);
+    }
+    return pd_json_hex(status, "node", &id) ? id : 0;
+}
+
 static void print_tolerates(const struct pd_cluster_members *members)
 {
     char lacking[PD_CLUSTER_LACKING_TEXT_MAX];
@@ -309,7 +320,7 @@ static bool look_at_self(struct pd_node_client *client, uint64_t node, bool *is_
                          bool *leads_out)
 {
     json_t *status = read_status(client);
-    *is_self_out = status != NULL && (uint64_t)number_of(status, "node") == node;
+    *is_self_out = status != NULL && node_of(status) == node;
     *leads_out = is_leader(status);
     json_decref(status);
     return status != NULL;

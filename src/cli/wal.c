@@ -41,13 +41,13 @@ static enum pd_status print_record(void *state, const struct pd_wal_record *reco
         return PD_OK;
     }
     if (arguments->output != PD_OUTPUT_JSON) {
-        (void)printf("%-10s %6" PRIu32 " %12" PRIu64 " %8" PRIu64 " %6" PRIu64 " %9zu\n",
+        (void)printf("%-10s %6" PRIu32 " %12" PRIu64 " %8" PRIu64 " %016" PRIx64 " %9zu\n",
                      type_text(record->type), record->group_id, record->index, record->term,
                      record->node, record->payload.size);
         return PD_OK;
     }
     (void)printf("{\"type\":\"%s\",\"group\":%" PRIu32 ",\"index\":%" PRIu64 ",\"term\":%" PRIu64
-                 ",\"vote\":%" PRIu64 ",\"bytes\":%zu}\n",
+                 ",\"vote\":\"%016" PRIx64 "\",\"bytes\":%zu}\n",
                  type_text(record->type), record->group_id, record->index, record->term,
                  record->node, record->payload.size);
     return PD_OK;
@@ -80,7 +80,7 @@ static void print_report(const struct arguments *arguments, const struct pd_wal_
                          enum pd_status status)
 {
     if (arguments->output == PD_OUTPUT_JSON) {
-        (void)printf("{\"sound\":%s,\"identity\":%" PRIu64 ",\"segments\":%" PRIu64
+        (void)printf("{\"sound\":%s,\"identity\":\"%016" PRIx64 "\",\"segments\":%" PRIu64
                      ",\"batches\":%" PRIu64 ",\"records\":%" PRIu64 ",\"torn_bytes\":%" PRIu64
                      "}\n",
                      status == PD_OK ? "true" : "false", report->identity, report->segments,
@@ -104,7 +104,7 @@ static int read_log(struct arguments *arguments)
         return open_failed(arguments->folder, status);
     }
     if (is_inspect && arguments->output != PD_OUTPUT_JSON) {
-        (void)printf("%-10s %6s %12s %8s %6s %9s\n", "TYPE", "GROUP", "INDEX", "TERM", "VOTE",
+        (void)printf("%-10s %6s %12s %8s %16s %9s\n", "TYPE", "GROUP", "INDEX", "TERM", "VOTE",
                      "BYTES");
     }
     status = pd_wal_verify(disk, is_inspect ? print_record : NULL, arguments, &report);

@@ -368,31 +368,32 @@ static const char *phase_text(enum pd_replica_phase phase)
     return "";
 }
 
+static json_t *id_json(uint64_t id)
+{
+    char text[17];
+    (void)snprintf(text, sizeof text, "%016" PRIx64, id);
+    return json_string(text);
+}
+
 static json_t *nodes_json(const pd_raft_node *nodes, uint32_t count)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < count; i++) {
-        (void)json_array_append_new(list, json_integer((json_int_t)nodes[i]));
+        (void)json_array_append_new(list, id_json(nodes[i]));
     }
     return list;
-}
-
-static void add_hex(json_t *object, const char *key, uint64_t number)
-{
-    char text[17];
-    (void)snprintf(text, sizeof text, "%016" PRIx64, number);
-    (void)json_object_set_new(object, key, json_string(text));
 }
 
 static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t correlation)
 {
     struct pd_kv_status kv;
     pd_kv_status(replica->kv, &kv);
+    /* Ids are texts: as numbers they have more digits than many a reader of JSON keeps. */
     json_t *json = json_pack(
-        "{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:I, "
-        "s:I}",
-        "node", (json_int_t)replica->config.raft.id, "phase", phase_text(replica->phase), "role",
-        role_text(replica->role), "leader", (json_int_t)replica->leader, "term",
+        "{s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:I, "
+        "s:I, s:o, s:o}",
+        "node", id_json(replica->config.raft.id), "phase", phase_text(replica->phase), "role",
+        role_text(replica->role), "leader", id_json(replica->leader), "term",
         (json_int_t)replica->term, "applied_index", (json_int_t)kv.applied_index, "durable_index",
         (json_int_t)replica->store_durable, "revision", (json_int_t)kv.revision,
         "compacted_revision", (json_int_t)kv.compacted_revision, "keys", (json_int_t)kv.key_count,
@@ -401,9 +402,8 @@ static void answer_status(struct pd_replica *replica, uint64_t client, uint64_t 
         replica->disk_is_low ? 1 : 0, "voters",
         nodes_json(replica->conf.voters, replica->conf.voter_count), "learners",
         nodes_json(replica->conf.learners, replica->conf.learner_count), "cluster_version",
-        (json_int_t)kv.version, "version_limit", (json_int_t)replica->config.kv.version_max);
-    add_hex(json, "cluster", replica->config.cluster_id);
-    add_hex(json, "hash", kv.set_hash.low);
+        (json_int_t)kv.version, "version_limit", (json_int_t)replica->config.kv.version_max,
+        "cluster", id_json(replica->config.cluster_id), "hash", id_json(kv.set_hash.low));
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     if (text == NULL) {
         pd_replica_answer_text(replica, client, correlation, PD_REPLICA_BUSY, "no memory");

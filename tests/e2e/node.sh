@@ -99,7 +99,7 @@ printed "0 deleted"
 runs 0 status --socket "$socket"
 printed "leader"
 runs 0 status --socket "$socket" -o json
-python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); assert s["role"]=="leader" and s["keys"]==2, s' "$out" ||
+python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); assert s["role"]=="leader" and s["keys"]==2 and s["node"]==s["leader"]=="002f056b33ba33bb" and s["voters"]==[s["node"]], s' "$out" ||
     fail "status: $(cat "$out")"
 shown="pando start"
 
