@@ -346,6 +346,51 @@ static enum pd_status remove_member(struct pd_node_client *client,
     return status == PD_OK && item->is_listed ? forget(client, node) : status;
 }
 
+/* What a change did, for programs. `key`: what `node` is now. Not changed: it was so before. */
+static void print_change(const char *key, uint64_t node, bool is_changed)
+{
+    char id[ID_TEXT];
+    (void)snprintf(id, sizeof id, "%016" PRIx64, node);
+    pd_store_print_json(json_pack("{s:s, s:b}", key, id, "changed", is_changed ? 1 : 0));
+}
+
+static void print_removed(const struct arguments *arguments, uint64_t node)
+{
+    if (is_json(arguments)) {
+        print_change("removed", node, true);
+    } else {
+        (void)printf("removed %016" PRIx64 " for good: it comes back with an empty folder only, as "
+                     "a new node\n",
+                     node);
+    }
+}
+
+static void print_promoted(const struct arguments *arguments, uint64_t node, bool is_changed)
+{
+    if (is_json(arguments)) {
+        print_change("voter", node, is_changed);
+    } else {
+        (void)printf(is_changed ? "%016" PRIx64 " is a voter now\n"
+                                : "%016" PRIx64 " votes already\n",
+                     node);
+    }
+}
+
+/* node 0: it went to whoever was best prepared. */
+static void print_transferred(const struct arguments *arguments, uint64_t node, bool is_changed)
+{
+    if (is_json(arguments) && node != 0) {
+        print_change("leader", node, is_changed);
+    } else if (is_json(arguments)) {
+        pd_store_print_json(json_pack("{s:n, s:b}", "leader", "changed", 1));
+    } else if (node == 0) {
+        (void)printf("the lead was handed over; `pando cluster status` tells who has it\n");
+    } else {
+        (void)printf(is_changed ? "%016" PRIx64 " leads now\n" : "%016" PRIx64 " leads already\n",
+                     node);
+    }
+}
+
 /* Out of the configuration first, out of the directory then: each is done once, and asking again
  * goes on with what is left. */
 static int run_remove(const struct arguments *arguments, struct pd_node_client *client)
@@ -359,9 +404,7 @@ static int run_remove(const struct arguments *arguments, struct pd_node_client *
     if (item != NULL && remove_member(client, item) != PD_OK) {
         code = pd_command_failed("%s", client->text);
     } else if (item != NULL) {
-        (void)printf("removed %016" PRIx64 " for good: it comes back with an empty folder only, as "
-                     "a new node\n",
-                     item->member.node);
+        print_removed(arguments, item->member.node);
     }
     pd_cluster_members_free(&members);
     return code;
@@ -376,12 +419,12 @@ static int run_promote(const struct arguments *arguments, struct pd_node_client 
     }
     const struct pd_members_item *item = find_named(arguments, &members, &code);
     if (item != NULL && item->standing == PD_MEMBERS_VOTER) {
-        (void)printf("%016" PRIx64 " votes already\n", item->member.node);
+        print_promoted(arguments, item->member.node, false);
     } else if (item != NULL &&
                change(client, PD_REPLICA_REQUEST_PROMOTE, item->member.node) != PD_OK) {
         code = pd_command_failed("%s", client->text);
     } else if (item != NULL) {
-        (void)printf("%016" PRIx64 " is a voter now\n", item->member.node);
+        print_promoted(arguments, item->member.node, true);
     }
     pd_cluster_members_free(&members);
     return code;
@@ -400,14 +443,12 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
         node = item == NULL ? 0 : item->member.node;
     }
     if (code == PD_EXIT_CODE_OK && node != 0 && node == members.leader) {
-        (void)printf("%016" PRIx64 " leads already\n", node);
+        print_transferred(arguments, node, false);
     } else if (code == PD_EXIT_CODE_OK &&
                change(client, PD_REPLICA_REQUEST_TRANSFER, node) != PD_OK) {
         code = pd_command_failed("%s", client->text);
-    } else if (code == PD_EXIT_CODE_OK && node == 0) {
-        (void)printf("the lead was handed over; `pando cluster status` tells who has it\n");
     } else if (code == PD_EXIT_CODE_OK) {
-        (void)printf("%016" PRIx64 " leads now\n", node);
+        print_transferred(arguments, node, true);
     }
     pd_cluster_members_free(&members);
     return code;
@@ -415,8 +456,11 @@ static int run_transfer(const struct arguments *arguments, struct pd_node_client
 
 static int run_ticket(const struct arguments *arguments, struct pd_node_client *client)
 {
-    return pd_cluster_ticket(arguments->options.folder, arguments->valid_s,
-                             arguments->role == ROLE_WORKER, client);
+    const struct pd_cluster_ticket_wish wish = {.folder = arguments->options.folder,
+                                                .valid_s = arguments->valid_s,
+                                                .is_for_workers = arguments->role == ROLE_WORKER,
+                                                .is_json = is_json(arguments)};
+    return pd_cluster_ticket(&wish, client);
 }
 
 static int run_doctor(const struct arguments *arguments, struct pd_node_client *client)
@@ -502,8 +546,7 @@ static int run_words(const struct pd_command *command,
         .name = NULL                                                                               \
     }
 
-static const struct pd_option look_options[] = {OPTION_FORMAT, OPTIONS_NODE, OPTION_END};
-static const struct pd_option change_options[] = {OPTIONS_NODE, OPTION_END};
+static const struct pd_option node_options[] = {OPTION_FORMAT, OPTIONS_NODE, OPTION_END};
 static const struct pd_option ticket_options[] = {
     {.name = "--expires",
      .kind = PD_OPTION_SECONDS,
@@ -517,6 +560,7 @@ static const struct pd_option ticket_options[] = {
      .value = "voter|worker",
      .text = "who may join with it: any node (default), or workers alone",
      .offset = offsetof(struct arguments, role)},
+    OPTION_FORMAT,
     OPTIONS_NODE,
     OPTION_END,
 };
@@ -565,31 +609,39 @@ static const struct pd_option restore_options[] = {
         .name = "cluster " #verb, .run = main_##verb, __VA_ARGS__}
 
 COMMAND(status, .arguments = "", .summary = "who leads, how many may fail, and the members",
-        .options = look_options,
+        .options = node_options,
         .examples = "pando cluster status --data pando-dev/node-0\n"
                     "pando cluster status -o json\n");
 
-COMMAND(members, .arguments = "", .summary = "the members", .options = look_options,
+COMMAND(members, .arguments = "", .summary = "the members", .options = node_options,
         .examples = "pando cluster members --data pando-dev/node-0\n");
 
 COMMAND(remove, .arguments = "NODE", .summary = "remove a member for good",
         .help = "NODE is its name, or its id. It cannot come back under its old identity: with an\n"
-                "empty folder only, as a new node.\n",
-        .options = change_options, .words_min = 1, .words_max = 1,
+                "empty folder only, as a new node. As JSON: {\"removed\":ID, \"changed\":true}.\n",
+        .options = node_options, .words_min = 1, .words_max = 1,
         .examples = "pando cluster remove node-2 --data pando-dev/node-0\n");
 
 COMMAND(promote, .arguments = "NODE", .summary = "make a learner that has caught up a voter",
-        .options = change_options, .words_min = 1, .words_max = 1,
+        .help = "As JSON: {\"voter\":ID, \"changed\":true}; false when it votes already.\n",
+        .options = node_options, .words_min = 1, .words_max = 1,
         .examples = "pando cluster promote node-3 --data pando-dev/node-0\n");
 
-COMMAND(transfer, .arguments = "[NODE]",
-        .summary = "hand over the lead, to NODE or to who is best prepared",
-        .options = change_options, .words_max = 1,
-        .examples = "pando cluster transfer --data pando-dev/node-1\n"
-                    "pando cluster transfer node-2 --data pando-dev/node-1\n");
+COMMAND(
+    transfer, .arguments = "[NODE]",
+    .summary = "hand over the lead, to NODE or to who is best prepared",
+    .help =
+        "As JSON: {\"leader\":ID, \"changed\":true}; false when it leads already, and null for\n"
+        "ID when no NODE was named.\n",
+    .options = node_options, .words_max = 1,
+    .examples = "pando cluster transfer --data pando-dev/node-1\n"
+                "pando cluster transfer node-2 --data pando-dev/node-1\n");
 
 COMMAND(ticket, .arguments = "",
         .summary = "print a line with which a new node joins (`pando join`): a secret",
+        .help = "As JSON: {\"ticket\":..., \"cluster\":ID, \"role\":\"voter\", \"expires_s\":...}, "
+                "the last\n"
+                "in seconds since 1970.\n",
         .options = ticket_options,
         .examples = "pando cluster ticket --expires 1h --data pando-dev/node-0\n");
 
@@ -598,7 +650,7 @@ COMMAND(
     .help = "What could keep the node from serving well, and what to do about it. Exit code 1\n"
             "when something is wrong. As JSON: {\"checks\":[{\"verdict\":\"ok\", \"what\":...,\n"
             "\"text\":...}], \"wrong\":0, \"careful\":0}; a verdict is ok, careful or wrong.\n",
-    .options = look_options,
+    .options = node_options,
     .examples = "pando cluster doctor\n"
                 "pando cluster doctor -o json --data /var/lib/pando\n");
 

@@ -1,6 +1,8 @@
 #include "cli/cluster_ticket.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +10,7 @@
 #include "base/assert.h"
 #include "cli/cluster_members.h"
 #include "cli/command.h"
+#include "cli/store_text.h"
 #include "host/key_file.h"
 #include "net/identity.h"
 #include "node/members_file.h"
@@ -41,13 +44,26 @@ static void take_members(struct pd_ticket *ticket, const struct pd_cluster_membe
     }
 }
 
-static int print(const struct pd_ticket *ticket, const struct pd_net_identity *signer)
+static void print_json(const struct pd_ticket *ticket, const char *text)
+{
+    char cluster[17];
+    (void)snprintf(cluster, sizeof cluster, "%016" PRIx64, ticket->cluster_id);
+    pd_store_print_json(json_pack("{s:s, s:s, s:s, s:I}", "ticket", text, "cluster", cluster,
+                                  "role", ticket->role == PD_KV_MEMBER_WORKER ? "worker" : "voter",
+                                  "expires_s", (json_int_t)ticket->expires_s));
+}
+
+static int print(const struct pd_ticket *ticket, const struct pd_net_identity *signer, bool is_json)
 {
     char text[PD_TICKET_TEXT_MAX];
     if (pd_ticket_print(ticket, signer, text) != PD_OK) {
         return pd_command_failed("the ticket could not be made: no memory");
     }
-    (void)printf("%s\n", text);
+    if (is_json) {
+        print_json(ticket, text);
+    } else {
+        (void)printf("%s\n", text);
+    }
     return PD_EXIT_CODE_OK;
 }
 
@@ -79,8 +95,7 @@ static bool read_members(struct pd_node_client *client, uint64_t signer,
     }
 }
 
-int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
-                      struct pd_node_client *client)
+int pd_cluster_ticket(const struct pd_cluster_ticket_wish *wish, struct pd_node_client *client)
 {
     static struct pd_cluster_members members; /* too large for a frame */
     struct pd_net_identity signer;
@@ -88,8 +103,9 @@ int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
     char path[PD_NODE_PATH_MAX];
     char text[PD_KEY_FILE_TEXT_MAX];
     uint64_t cluster_id = 0;
-    if ((size_t)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, folder) >= sizeof path) {
-        return pd_command_failed("the path '%s' is too long", folder);
+    if ((size_t)snprintf(path, sizeof path, "%s/" PD_SERVER_KEY_NAME, wish->folder) >=
+        sizeof path) {
+        return pd_command_failed("the path '%s' is too long", wish->folder);
     }
     if (pd_host_key_file(NULL, path, false, secret, text) != PD_OK) {
         return pd_command_failed("%s", text[0] != '\0' ? text : "there is no key in that folder");
@@ -100,11 +116,12 @@ int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
         return pd_command_failed("%s", client->text);
     }
     struct pd_ticket ticket = {.cluster_id = cluster_id,
-                               .expires_s = (uint64_t)time(NULL) + valid_s,
-                               .role = is_for_workers ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER};
+                               .expires_s = (uint64_t)time(NULL) + wish->valid_s,
+                               .role =
+                                   wish->is_for_workers ? PD_KV_MEMBER_WORKER : PD_KV_MEMBER_VOTER};
     take_members(&ticket, &members, pd_members_node_of(signer.key));
     int code = ticket.count > 0
-                   ? print(&ticket, &signer)
+                   ? print(&ticket, &signer, wish->is_json)
                    : pd_command_failed("this node is alone and has no address for others: start it "
                                        "with --listen-peer ADDRESS:PORT");
     pd_cluster_members_free(&members);

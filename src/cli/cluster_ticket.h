@@ -5,10 +5,14 @@
 #include "client/node_client.h"
 #include "node/members_ticket.h"
 
-/* Print a ticket for the cluster of the running node in `folder`, signed by that node. One for
- * workers makes no voter. An exit code. */
-int pd_cluster_ticket(const char *folder, uint64_t valid_s, bool is_for_workers,
-                      struct pd_node_client *client);
+struct pd_cluster_ticket_wish {
+    const char *folder;  /* of the running node that signs */
+    uint64_t valid_s;    /* from now on */
+    bool is_for_workers; /* such a ticket makes no voter */
+    bool is_json;        /* an object, with what the ticket is; else the ticket alone */
+};
+/* Print a ticket for the cluster of a running node. An exit code. */
+int pd_cluster_ticket(const struct pd_cluster_ticket_wish *wish, struct pd_node_client *client);
 
 /* The word of a command that is a ticket's text, or "@FILE". An exit code, after it was said
  * why. */

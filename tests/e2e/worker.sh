@@ -122,8 +122,32 @@ code=0
 wait "$idle" || code=$?
 [ "$code" -eq 0 ] || fail "an idle worker ends with $code: $(cat "$work/idle.err")"
 
+# For programs: ids are texts of 16 digits, wherever they are told, and a ticket is one.
+runs 0 cluster status --data "$cluster/node-0" -o json
+read -r node leader < <(python3 -c 'import json, sys
+told = json.load(open(sys.argv[1]))
+ids = [member["node"] for member in told["members"]]
+voters = [member["node"] for member in told["members"] if member["standing"] in ("voter", "leader")]
+assert told["node"] in ids and told["leader"] in voters and sorted(told["voters"]) == sorted(voters), told
+assert all(len(one) == 16 for one in ids + [told["cluster"]]), told
+print(told["node"], told["leader"])' "$out")
+runs 0 cluster promote "$node" --data "$cluster/node-0" -o json
+output_is "{\"voter\":\"$node\",\"changed\":false}"
+runs 0 cluster transfer "$leader" --data "$cluster/node-0" -o json
+printed "{\"leader\":\"$leader\",\"changed\":" # true, if it has lost the lead since
+runs 0 cluster ticket --role worker --data "$cluster/node-0" -o json
+python3 -c 'import json, sys, time
+told = json.load(open(sys.argv[1]))
+assert told["role"] == "worker" and len(told["cluster"]) == 16, told
+assert 86000 < told["expires_s"] - time.time() < 86500, told
+print(told["ticket"])' "$out" >"$work/by-program"
+runs 0 join @"$work/by-program" --role worker --data "$work/twin" --name twin --no-start
+printed "joined cluster"
+
 # Removed for good: its key is not let in any more, nor taken in again.
-runs 0 cluster remove mill --data "$cluster/node-0"
+mill=$("$PANDO" cluster members --data "$cluster/node-0" | awk '/ mill / { print $1 }')
+runs 0 cluster remove mill --data "$cluster/node-0" -o json
+output_is "{\"removed\":\"$mill\",\"changed\":true}"
 runs 1 start --config "$work/worker.yaml" -- 1 1
 said "no member, or not any more"
 rm "$work/w/cluster.json"
