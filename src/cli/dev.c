@@ -80,6 +80,27 @@ static void print_endpoints(const struct dev *dev)
     }
 }
 
+/* As the nodes were told. */
+static void print_retention(uint64_t ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"days", UINT64_C(86400000)}, {"hours", 3600000}, {"minutes", 60000}};
+    if (ms == 0) {
+        (void)printf("  retention  old revisions until somebody compacts them\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (ms % units[i].ms == 0 && ms > units[i].ms) {
+            (void)printf("  retention  old revisions for %" PRIu64 " %s\n", ms / units[i].ms,
+                         units[i].unit);
+            return;
+        }
+    }
+    (void)printf("  retention  old revisions for %" PRIu64 " seconds\n", ms / 1000);
+}
+
 static void show_banner(struct dev *dev)
 {
     const struct pd_dev_cluster *cluster = &dev->cluster;
@@ -97,7 +118,8 @@ static void show_banner(struct dev *dev)
     (void)printf("  data       %s, kept for the next start; sockets %s/node-*/pando.sock\n",
                  dev->arguments->folder, dev->arguments->folder);
     pd_dev_tls_print(&dev->tls);
-    (void)printf("  retention  old revisions for 24 hours\n\n"
+    print_retention(dev->settings.retention);
+    (void)printf("\n"
                  "  try        pando kv put --data %s/node-0 greeting hello\n"
                  "             pando kv get --data %s/node-%" PRIu32 " greeting\n"
                  "             etcdctl --endpoints ",

@@ -158,18 +158,18 @@ const struct pd_command pd_command_join = {
     .name = "join",
     .arguments = "[TICKET|@FILE]",
     .summary = "make a new node a member of a cluster, and run it",
-    .help = "TICKET is the line that `pando cluster ticket` prints at a member; @FILE holds one;\n"
-            "without either it is taken from " VARIABLE
-            ". The new node learns first, and votes once it\n"
-            "has caught up, while there are fewer than five voters. Joining again changes nothing, "
-            "and\n"
-            "needs no ticket: the node is started.\n"
-            "\n"
-            "A worker never votes and holds no log: it runs an application (--app) over the "
-            "cluster's\n"
-            "store, and ends with it. What `pando start` takes, by option, variable or --config, "
-            "this\n"
-            "command takes too.\n",
+    .help =
+        "TICKET is the line that `pando cluster ticket` prints at a member; @FILE holds one;\n"
+        "without either it is taken from " VARIABLE
+        ". The new node learns first, and votes once it\n"
+        "has caught up, while there are fewer voters than voters_max (5). Joining again changes\n"
+        "nothing, and needs no ticket: the node is started.\n"
+        "\n"
+        "A worker never votes and holds no log: it runs an application (--app) over the "
+        "cluster's\n"
+        "store, and ends with it. What `pando start` takes, by option, variable or --config, "
+        "this\n"
+        "command takes too.\n",
     .options = pd_settings_join_options,
     .words_max = 1,
     .examples = "pando cluster ticket --data pando-dev/node-0 > ticket\n"

@@ -91,6 +91,8 @@ struct pd_settings {
     const char *log_format; /* "text", "json" */
     const char *log_level;  /* "info", "warning", "error" */
     uint64_t slow_request;  /* ms; 0: none */
+    uint64_t retention;     /* ms; 0: for ever */
+    uint64_t voters_max;
     uint64_t log_segment;
     uint64_t store_lag;
     /* Behind `--` on the command line: no setting. */

@@ -14,6 +14,7 @@
 #include "node/members_file.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define RETENTION_MAX_MS (UINT64_C(3650) * 86400 * 1000)
 #define LAG_MIN 100u
 #define LAG_MAX 60000u /* what the log keeps in memory, with a margin */
 
@@ -189,6 +190,16 @@ static bool is_origin(const char *text)
         "went, ten a second at most; 0: of none (default: 100ms)",                                 \
         .kind = PD_SETTING_TIME, .initial = "100ms", .most = 3600000,                              \
         .takes = "a time as 100ms or 2s, 1h at most, or 0")                                        \
+    ROW(retention, "--retention", PD_OPTION_TEXT, "TIME", false,                                   \
+        "how long old revisions of keys can be read and watched from; the leader's counts; 0: "    \
+        "until somebody compacts them (default: 24h)",                                             \
+        .kind = PD_SETTING_TIME, .initial = "24h", .most = RETENTION_MAX_MS, .step = 1000,         \
+        .takes = "a time as 90s, 24h or 7d, in whole seconds, 3650d at most, or 0")                \
+    ROW(voters_max, "--voters-max", PD_OPTION_TEXT, "N", false,                                    \
+        "a new member becomes a voter by itself while there are fewer; the leader's counts "       \
+        "(default: 5)",                                                                            \
+        .kind = PD_SETTING_NUMBER, .initial = "5", .least = 1, .most = PD_MEMBERS_FILE_MAX,        \
+        .takes = "a number from 1 to 31")                                                          \
     ROW(log_segment, "--log-segment", PD_OPTION_TEXT, "SIZE", false,                               \
         "the size of the log's files, of a new node", .kind = PD_SETTING_SIZE, .least = 16 * MIB,  \
         .most = 1024 * MIB, .step = MIB, .takes = "whole MiB, 16MiB to 1GiB")                      \

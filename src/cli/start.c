@@ -312,6 +312,10 @@ static void configure(const struct pd_settings *settings, struct pd_server_confi
     config->store.open_files_max = pd_descriptors_of_process().store;
     config->disk_low_bytes = settings->disk_low;
     config->replica.slow_ns = settings->slow_request * MS_NS;
+    config->replica.voters_max = (uint32_t)settings->voters_max;
+    config->replica.compaction_retention_ns = settings->retention * MS_NS;
+    config->replica.compaction =
+        settings->retention == 0 ? PD_REPLICA_COMPACTION_OFF : PD_REPLICA_COMPACTION_PERIODIC;
     if (settings->log_segment != 0) {
         config->wal.segment_bytes = settings->log_segment;
     }

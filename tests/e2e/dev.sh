@@ -12,7 +12,7 @@ printed "ready: 3 nodes"
 printed "http://127.0.0.1:$((base + 20)) (TCP)"
 printed "127.0.0.1:$((base + 21)) (UDP)"
 printed "security"
-printed "retention"
+printed "  retention  old revisions for 24 hours"
 printed "pando kv put --data $cluster/node-0"
 sed -n 's/^ready: .*, in \(.*\)/formed in \1/p' "$out"
 

@@ -66,6 +66,8 @@ static const struct {
     {"log_format", "json", "text", "xml"},
     {"log_level", "warning", "error", "debug"},
     {"slow_request", "0", "2s", "2h"},
+    {"retention", "0", "90s", "1500ms"},
+    {"voters_max", "1", "31", "32"},
     {"log_segment", "16MiB", "1GiB", "15MiB"},
     {"store_lag", "100", "60000", "60001"},
 };
