@@ -43,6 +43,7 @@
 #define TEXT_MAX 512u
 #define MTU_CAREFUL 1280
 #define DIAL_NS (3 * SECOND_NS)
+#define CLOCK_CAREFUL_NS (500 * MS_NS)
 #define DAY_S (UINT64_C(24) * 60 * 60)
 
 enum verdict {
@@ -273,6 +274,9 @@ struct visit {
     char why[PD_RESOLVE_TEXT_MAX]; /* it is not there */
     uint64_t took_ns;
     int mtu;
+    bool has_clock; /* and how far it is ahead of the one here, and how exactly that is known */
+    int64_t ahead_ns;
+    uint64_t error_ns;
 };
 
 static void visit(const struct doctor *doctor, struct pd_dialer *dialer,
@@ -288,6 +292,8 @@ static void visit(const struct doctor *doctor, struct pd_dialer *dialer,
     uint64_t begin_ns = pd_host_now_ns(doctor->host);
     visit_out->is_there = pd_dialer_dial(dialer, member->key, &address);
     visit_out->took_ns = pd_host_now_ns(doctor->host) - begin_ns;
+    visit_out->has_clock =
+        visit_out->is_there && pd_dialer_clock(dialer, &visit_out->ahead_ns, &visit_out->error_ns);
     visit_out->mtu = path_mtu(&address);
     visit_out->is_silent = !visit_out->is_there;
     if (visit_out->is_silent) {
@@ -314,6 +320,25 @@ static void tell_visit(struct doctor *doctor, const char *what, const struct vis
     }
 }
 
+/* What is not beyond its own error says nothing. */
+static void tell_clock(struct doctor *doctor, const char *what, const struct visit *visit)
+{
+    if (!visit->has_clock) {
+        tell(doctor, VERDICT_OK, what, "its program does not say what time it is there");
+        return;
+    }
+    bool is_behind = visit->ahead_ns < 0;
+    uint64_t apart_ns = is_behind ? 0 - (uint64_t)visit->ahead_ns : (uint64_t)visit->ahead_ns;
+    bool is_far = apart_ns > CLOCK_CAREFUL_NS && apart_ns > visit->error_ns;
+    tell(doctor, is_far ? VERDICT_CAREFUL : VERDICT_OK, what,
+         "its clock is %.1f ms %s the one here, give or take %.1f%s",
+         (double)apart_ns / (double)MS_NS, is_behind ? "behind" : "ahead of",
+         (double)visit->error_ns / (double)MS_NS,
+         is_far ? ": schedules, tickets' ends and certificates follow it; let chrony or "
+                  "systemd-timesyncd keep both right"
+                : "");
+}
+
 /* All its addresses: who wants it tries them in turn, so one that answers is enough. */
 static void dial(struct doctor *doctor, struct pd_dialer *dialer,
                  const struct pd_members_item *item)
@@ -322,14 +347,19 @@ static void dial(struct doctor *doctor, struct pd_dialer *dialer,
     char what[PD_KV_MEMBER_NAME_MAX + 1];
     const struct pd_kv_member *member = &item->member;
     const char *answers = NULL;
+    const struct visit *there = NULL;
     (void)snprintf(what, sizeof what, "%.*s", (int)member->name.size,
                    member->name.size > 0 ? (const char *)member->name.bytes : "");
     for (uint32_t i = 0; i < member->peer_count; i++) {
         visit(doctor, dialer, member, i, &visits[i]);
         answers = visits[i].is_there ? visits[i].place : answers;
+        there = visits[i].is_there && (there == NULL || !there->has_clock) ? &visits[i] : there;
     }
     for (uint32_t i = 0; i < member->peer_count; i++) {
         tell_visit(doctor, what, &visits[i], answers);
+    }
+    if (there != NULL) {
+        tell_clock(doctor, what, there);
     }
 }
 

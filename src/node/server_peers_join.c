@@ -17,6 +17,7 @@
 
 #define VERSION 1u
 #define VERSION_FIELDS 2u /* of a request: tagged fields follow; unknown ones are skipped */
+#define VERSION_CLOCK 3u  /* of a question: nothing follows; of its answer: the time */
 #define TAG_LIMIT 1u
 #define SECOND_NS UINT64_C(1000000000)
 #define TEXT_MAX 512u
@@ -95,6 +96,22 @@ enum pd_status pd_join_read_answer(struct pd_span bytes, struct pd_join_answer *
     return reader.is_bad ? PD_ERR_CORRUPT : PD_OK;
 }
 
+void pd_join_put_clock_question(struct pd_kv_writer *writer)
+{
+    pd_kv_write_u8(writer, VERSION_CLOCK);
+}
+
+enum pd_status pd_join_read_clock(struct pd_span bytes, uint64_t *wall_ns_out)
+{
+    struct pd_kv_reader reader;
+    pd_kv_reader_init(&reader, bytes);
+    const uint8_t *version = pd_kv_read_raw(&reader, 1);
+    *wall_ns_out = pd_kv_read_u64(&reader);
+    return version != NULL && *version == VERSION_CLOCK && pd_kv_read_is_whole(&reader)
+               ? PD_OK
+               : PD_ERR_CORRUPT;
+}
+
 /* It asks again, or somebody else. */
 static void give_up(struct pd_net *net, uint64_t link, uint64_t correlation)
 {
@@ -120,6 +137,22 @@ static void reply(struct pd_net *net, uint64_t link, uint64_t correlation,
         give_up(net, link, correlation);
     }
     pd_free(writer.bytes);
+}
+
+static bool asks_for_clock(struct pd_span bytes)
+{
+    return bytes.size == 1 && bytes.bytes[0] == VERSION_CLOCK;
+}
+
+static void tell_clock(struct pd_join *join, uint64_t link, uint64_t correlation)
+{
+    uint8_t room[16];
+    struct pd_kv_writer writer = {.bytes = room, .bytes_max = sizeof room};
+    pd_kv_write_u8(&writer, VERSION_CLOCK);
+    pd_kv_write_u64(&writer, join->host->ops->wall_ns(join->host));
+    if (pd_net_answer(join->net, link, correlation, pd_kv_span(room, writer.size), true) != PD_OK) {
+        give_up(join->net, link, correlation);
+    }
 }
 
 /* -- Steps: in the core ------------------------------------------------------------------------ */
@@ -483,7 +516,9 @@ static void on_request(void *state, uint64_t link, uint64_t correlation, struct 
 {
     struct pd_join *join = state;
     (void)atomic_fetch_add(&join->inside, 1);
-    if (atomic_load(&join->is_open)) {
+    if (join->net != NULL && asks_for_clock(bytes)) {
+        tell_clock(join, link, correlation);
+    } else if (atomic_load(&join->is_open)) {
         serve(join, link, correlation, bytes);
     } else if (join->net != NULL) {
         reply(join->net, link, correlation, PD_JOIN_AGAIN, "the member is starting, or stops",

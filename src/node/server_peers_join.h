@@ -61,6 +61,11 @@ struct pd_join_answer {
     struct pd_span text;
     struct pd_kv_reader members; /* TAKEN: pd_members_next reads on from here */
 };
+/* What time it is there: anybody may ask, without a ticket, also before the member serves. A
+ * program that does not know the question answers as to a request that it does not know. */
+void pd_join_put_clock_question(struct pd_kv_writer *writer);
+/* *wall_ns_out: since 1970. PD_ERR_CORRUPT: it is not told. */
+PD_NODISCARD enum pd_status pd_join_read_clock(struct pd_span bytes, uint64_t *wall_ns_out);
 /* PD_ERR_CORRUPT: not an answer. Spans point into `bytes`. */
 PD_NODISCARD enum pd_status pd_join_read_answer(struct pd_span bytes,
                                                 struct pd_join_answer *answer_out);

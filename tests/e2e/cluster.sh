@@ -125,7 +125,7 @@ runs 0 cluster members --data "$cluster/node-0"
 # What it says of the disk, and whether a member answers within three seconds, is the machine's.
 is_examined() {
     "$PANDO" cluster doctor --data "$cluster/node-0" >"$out" 2>"$err" && grep -qF "ok       voters       3, 1 may fail" "$out" &&
-        [ "$(grep -c "proves its key" "$out")" -eq 3 ]
+        [ "$(grep -c "proves its key" "$out")" -eq 3 ] && [ "$(grep -c "^ok  *node-[0-2]  *its clock is .* the one here" "$out")" -eq 3 ]
 }
 eventually is_examined
 
