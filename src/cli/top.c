@@ -12,7 +12,7 @@
 #include "cli/top_figures.h"
 #include "cli/top_terminal.h"
 
-#define FETCH_MS 500
+#define FETCH_MS 1000
 #define LINE 512
 #define NAME_MAX_BYTES 64
 #define URL_MAX_BYTES 160
@@ -34,6 +34,7 @@ struct row {
     char name[NAME_MAX_BYTES];
     char standing[NAME_MAX_BYTES];
     char url[URL_MAX_BYTES]; /* of its client port; empty: none that we can ask */
+    enum pd_status status;   /* of the last look at its figures */
     bool is_known;           /* `now` is */
     bool was_known;
     struct pd_top_figures now;
@@ -109,11 +110,15 @@ static void look(struct top *top)
     } else {
         (void)snprintf(top->trouble, sizeof top->trouble, "%s", top->client->text);
     }
+    const struct pd_node_options *node = &top->arguments->node;
+    const struct pd_link_config config = {
+        .ca_file = node->ca_file, .cert_file = node->cert_file, .key_file = node->key_file};
     for (uint32_t i = 0; i < top->row_count; i++) {
         struct row *row = &top->rows[i];
         row->before = row->now;
         row->was_known = row->is_known;
-        row->is_known = pd_top_figures_fetch(row->url, FETCH_MS, &row->now) == PD_OK;
+        row->status = pd_top_figures_fetch(row->url, &config, FETCH_MS, &row->now);
+        row->is_known = row->status == PD_OK;
     }
 }
 
@@ -148,6 +153,12 @@ static const char *number_text(double number, char room[32])
     return room;
 }
 
+static const char *count_text(double count, char room[32])
+{
+    (void)snprintf(room, 32, "%.0f", count);
+    return count < 0 ? "-" : room;
+}
+
 static const char *ms_text(double seconds, char room[32])
 {
     if (seconds < 0) {
@@ -161,9 +172,9 @@ static const char *ms_text(double seconds, char room[32])
 /* Why a member's figures are not known. NULL: it does not answer. */
 static const char *unasked_text(const struct row *row)
 {
-    return row->url[0] == '\0' ? "has no client port that can be asked for its figures"
-           : strncmp(row->url, "https:", 6) == 0 ? "speaks TLS: its figures cannot be read yet"
-                                                 : NULL;
+    return row->status == PD_ERR_INVALID  ? "has no client port that can be asked for its figures"
+           : row->status == PD_ERR_DENIED ? "TLS: --ca-file, --cert-file and --key-file do not fit"
+                                          : NULL;
 }
 
 /* A screen of 80 columns has room for all figures; names take what a wider one has left. */
@@ -181,7 +192,7 @@ static int name_width(void)
 static void show_row(const struct row *row, int name)
 {
     char line[LINE];
-    char texts[6][32];
+    char texts[7][32];
     if (!row->is_known) {
         const char *why = unasked_text(row);
         (void)snprintf(line, sizeof line, "%-*.*s %-8.8s %s", name, name, row->name, row->standing,
@@ -189,15 +200,15 @@ static void show_row(const struct row *row, int name)
         pd_top_terminal_line(line, false);
         return;
     }
-    (void)snprintf(line, sizeof line, "%-*.*s %-8.8s %7s %6s %6s %8.0f %7.0f %5s %5s %5s %4.0f",
-                   name, name, row->name, row->standing, number_text(commits(row), texts[0]),
+    (void)snprintf(line, sizeof line, "%-*.*s %-8.8s %7s %6s %6s %7.0f %5s %5s %5s %8s %4.0f", name,
+                   name, row->name, row->standing, number_text(commits(row), texts[0]),
                    number_text(rate(row, row->now.requests, row->before.requests), texts[1]),
                    number_text(rate(row, row->now.log_batches, row->before.log_batches), texts[2]),
-                   row->now.applied, row->now.pending,
+                   row->now.pending,
                    ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.5), texts[3]),
                    ms_text(quantile(row, &row->now.sync, &row->before.sync, 0.99), texts[4]),
                    ms_text(quantile(row, &row->now.apply, &row->before.apply, 0.99), texts[5]),
-                   row->now.memory_bytes / MIB);
+                   count_text(row->now.actors, texts[6]), row->now.memory_bytes / MIB);
     pd_top_terminal_line(line, row->now.leads > 0);
 }
 
@@ -252,12 +263,12 @@ static void show(struct top *top)
     const int name = name_width();
     pd_top_terminal_begin();
     show_head(top);
-    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %8s %7s %11s %5s", name, "", "",
-                   "EACH", "SECOND", "", "", "", "SYNC ms", "APPLY");
+    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %7s %11s %5s", name, "", "", "EACH",
+                   "SECOND", "", "", "SYNC ms", "APPLY");
     pd_top_terminal_line(line, true);
-    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %8s %7s %5s %5s %5s %4s", name, "NAME",
-                   "STANDING", "COMMITS", "REQS", "SYNCS", "APPLIED", "PENDING", "P50", "P99",
-                   "P99", "MiB");
+    (void)snprintf(line, sizeof line, "%-*s %-8s %7s %6s %6s %7s %5s %5s %5s %8s %4s", name, "NAME",
+                   "STANDING", "COMMITS", "REQS", "SYNCS", "PENDING", "P50", "P99", "P99", "ACTORS",
+                   "MiB");
     pd_top_terminal_line(line, true);
     for (uint32_t i = 0; i < top->row_count; i++) {
         show_row(&top->rows[i], name);
@@ -279,6 +290,11 @@ static void set_number(json_t *object, const char *name, double number)
 static void set_count(json_t *object, const char *name, double count)
 {
     json_object_set_new(object, name, json_integer((json_int_t)count));
+}
+
+static void set_count_or_null(json_t *object, const char *name, double count)
+{
+    json_object_set_new(object, name, count < 0 ? json_null() : json_integer((json_int_t)count));
 }
 
 static json_t *row_json(const struct row *row)
@@ -309,6 +325,13 @@ static json_t *row_json(const struct row *row)
     set_count(object, "memory_bytes", row->now.memory_bytes);
     set_count(object, "leader_changes", row->now.leader_changes);
     set_count(object, "term", row->now.term);
+    bool has_actors = row->now.actors >= 0;
+    set_number(object, "actor_turns_per_s",
+               has_actors ? rate(row, row->now.actor_turns, row->before.actor_turns) : -1);
+    set_number(object, "actor_fuel_per_s",
+               has_actors ? rate(row, row->now.actor_fuel, row->before.actor_fuel) : -1);
+    set_count_or_null(object, "actors", row->now.actors);
+    set_count_or_null(object, "actor_memory_bytes", row->now.actor_memory_bytes);
     return object;
 }
 
@@ -393,9 +416,13 @@ static int run_top(int count, char **words)
     struct arguments arguments = {.node = {.folder = PD_NODE_FOLDER, .timeout_s = 2},
                                   .interval_s = 1};
     int code = PD_EXIT_CODE_OK;
-    return pd_command_parse(&pd_command_top, &count, words, &arguments, &code)
-               ? pd_store_ask_node(&arguments.node, run, &arguments)
-               : code;
+    if (!pd_command_parse(&pd_command_top, &count, words, &arguments, &code)) {
+        return code;
+    }
+    if ((arguments.node.cert_file == NULL) != (arguments.node.key_file == NULL)) {
+        return pd_command_usage(&pd_command_top, "--cert-file and --key-file go together");
+    }
+    return pd_store_ask_node(&arguments.node, run, &arguments);
 }
 
 static const struct pd_option options[] = {
@@ -411,6 +438,22 @@ static const struct pd_option options[] = {
      .offset = offsetof(struct arguments, is_once)},
     PD_OPTION_OUTPUT(struct arguments, output),
     PD_OPTIONS_NODE_PLACE(struct arguments, node),
+    {.name = "--ca-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text =
+         "of client ports with TLS: the authority of their certificates (default: the system's)",
+     .offset = offsetof(struct arguments, node.ca_file)},
+    {.name = "--cert-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "likewise: the certificate that is shown to them",
+     .offset = offsetof(struct arguments, node.cert_file)},
+    {.name = "--key-file",
+     .kind = PD_OPTION_FILE,
+     .value = "FILE",
+     .text = "likewise: its key",
+     .offset = offsetof(struct arguments, node.key_file)},
     {.name = "--timeout",
      .kind = PD_OPTION_SECONDS,
      .value = "TIME",
@@ -427,17 +470,19 @@ const struct pd_command pd_command_top = {
     .summary = "watch a cluster at work: who leads, commits, latency, log, memory",
     .help =
         "The members are those that the node knows; each one's figures are read from /metrics of\n"
-        "its client port (not over TLS yet). q ends it. Into a pipe it prints a table every\n"
-        "time, or an object with -o json.\n"
+        "its client port. q ends it. Into a pipe it prints a table every time, or an object with\n"
+        "-o json.\n"
         "\n"
         "  COMMITS, REQS, SYNCS  each second: of the log, requests that reached the node's core,\n"
         "                        and syncs of the log\n"
         "  PENDING               entries of its log that it has not applied\n"
         "  SYNC ms P50, P99      how long the log's syncs took since the look before\n"
-        "  APPLY P99             of turns that applied entries, milliseconds\n",
+        "  APPLY P99             of turns that applied entries, milliseconds\n"
+        "  ACTORS                that live in the application inside of the node\n",
     .options = options,
     .examples = "pando top --data pando-dev/node-0\n"
                 "pando top --once -o json\n"
-                "pando top --interval 10s | tee top.txt\n",
+                "pando top --interval 10s | tee top.txt\n"
+                "pando top --ca-file ca.pem --data /var/lib/pando\n",
     .run = run_top,
 };

@@ -1,22 +1,19 @@
 #include "cli/top_figures.h"
 
-#include <errno.h>
 #include <math.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "net/address.h"
 
 #define ANSWER_MAX (4u << 20)
 #define NAME_MAX_BYTES 96u
+#define ENDPOINT_MAX 320u
+#define REQUEST_MAX 512u
 
 /* -- Reading ----------------------------------------------------------------------------------- */
 
@@ -37,6 +34,10 @@ static const struct {
     {"pando_log_batches_total", offsetof(struct pd_top_figures, log_batches)},
     {"etcd_debugging_mvcc_watcher_total", offsetof(struct pd_top_figures, watches)},
     {"process_resident_memory_bytes", offsetof(struct pd_top_figures, memory_bytes)},
+    {"pando_actors", offsetof(struct pd_top_figures, actors)},
+    {"pando_actors_turns_total", offsetof(struct pd_top_figures, actor_turns)},
+    {"pando_actors_fuel_total", offsetof(struct pd_top_figures, actor_fuel)},
+    {"pando_actors_memory_bytes", offsetof(struct pd_top_figures, actor_memory_bytes)},
 };
 
 static void take_bucket(struct pd_top_histogram *histogram, const char *labels, double value)
@@ -100,7 +101,7 @@ static void read_line(struct pd_top_figures *out, const char *line, size_t size)
 
 void pd_top_figures_read(const char *text, struct pd_top_figures *figures_out)
 {
-    *figures_out = (struct pd_top_figures){0};
+    *figures_out = (struct pd_top_figures){.actors = -1, .actor_memory_bytes = -1};
     for (const char *line = text; *line != '\0';) {
         size_t size = strcspn(line, "\n");
         read_line(figures_out, line, size);
@@ -131,80 +132,59 @@ double pd_top_quantile(const struct pd_top_histogram *before, const struct pd_to
 
 /* -- Fetching ---------------------------------------------------------------------------------- */
 
-static enum pd_status wait_for(int descriptor, short events, int wait_ms)
+/* "http://HOST:PORT" as an endpoint of link.h. False: another kind of url. */
+static bool endpoint_of(const char *url, char room[ENDPOINT_MAX])
 {
-    struct pollfd one = {.fd = descriptor, .events = events};
-    int result = poll(&one, 1, wait_ms);
-    return result > 0 ? PD_OK : result == 0 ? PD_ERR_TIMEOUT : PD_ERR_CLOSED;
+    static const struct {
+        const char *scheme;
+        const char *endpoint;
+    } kinds[] = {{"http://", "tcp:"}, {"https://", "tls:"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t size = strlen(kinds[i].scheme);
+        if (strncmp(url, kinds[i].scheme, size) == 0) {
+            int written = snprintf(room, ENDPOINT_MAX, "%s%s", kinds[i].endpoint, url + size);
+            return written > 0 && (size_t)written < ENDPOINT_MAX;
+        }
+    }
+    return false;
 }
 
-static enum pd_status connect_to(const char *place, int wait_ms, int *descriptor_out)
+/* Whether the body is as long as the head says, if it does. */
+static bool is_whole(const char *answer, const char *body)
 {
-    struct pd_transport_address address;
-    struct sockaddr_in6 system;
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (pd_net_address_parse(place, &address) != PD_OK) {
-        return PD_ERR_INVALID;
-    }
-    pd_net_address_to_system(&address, &system);
-    int descriptor = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0) {
-        return PD_ERR_CLOSED;
-    }
-    enum pd_status status = PD_OK;
-    if (connect(descriptor, (const struct sockaddr *)&system, sizeof system) != 0) {
-        status = errno == EINPROGRESS ? wait_for(descriptor, POLLOUT, wait_ms) : PD_ERR_CLOSED;
-    }
-    if (status == PD_OK &&
-        (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)) {
-        status = PD_ERR_CLOSED;
-    }
-    if (status != PD_OK) {
-        (void)close(descriptor);
-        return status;
-    }
-    *descriptor_out = descriptor;
-    return PD_OK;
+    static const char name[] = "\r\nContent-Length:";
+    const char *length = strcasestr(answer, name);
+    return length == NULL || length >= body ||
+           strtoull(length + sizeof name - 1, NULL, 10) == strlen(body);
 }
 
 /* All that comes until the other end closes, with a zero byte behind it. */
-static enum pd_status receive(int descriptor, char *room, int wait_ms)
+static enum pd_status receive(struct pd_link *link, char *room, uint64_t deadline_ms)
 {
     size_t size = 0;
-    for (;;) {
-        enum pd_status status = wait_for(descriptor, POLLIN, wait_ms);
-        if (status != PD_OK) {
-            return status;
-        }
-        ssize_t got = recv(descriptor, room + size, ANSWER_MAX - 1 - size, 0);
-        if (got == 0) {
-            room[size] = '\0';
-            return PD_OK;
-        }
-        if (got < 0 && errno != EAGAIN && errno != EINTR) {
-            return PD_ERR_CLOSED;
-        }
-        size += got > 0 ? (size_t)got : 0;
-        if (size == ANSWER_MAX - 1) {
-            return PD_ERR_CORRUPT;
-        }
+    enum pd_status status = PD_OK;
+    while (status == PD_OK && size < ANSWER_MAX - 1) {
+        size_t got = 0;
+        status =
+            pd_link_receive(link, (uint8_t *)room + size, ANSWER_MAX - 1 - size, deadline_ms, &got);
+        size += status == PD_OK ? got : 0;
     }
+    room[size] = '\0';
+    return status == PD_OK ? PD_ERR_CORRUPT : status == PD_ERR_CLOSED && size > 0 ? PD_OK : status;
 }
 
-static enum pd_status ask(int descriptor, const char *place, char *room, int wait_ms)
+static enum pd_status ask(struct pd_link *link, const char *endpoint, char *room,
+                          uint64_t deadline_ms)
 {
-    char request[256];
-    int size =
-        snprintf(request, sizeof request, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", place);
+    char request[REQUEST_MAX];
+    int size = snprintf(request, sizeof request, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n",
+                        endpoint + sizeof "tcp:" - 1);
     if (size < 0 || (size_t)size >= sizeof request) {
         return PD_ERR_INVALID;
     }
-    /* It fits into the buffer of a fresh connection. */
-    if (send(descriptor, request, (size_t)size, MSG_NOSIGNAL) != size) {
-        return PD_ERR_CLOSED;
-    }
-    return receive(descriptor, room, wait_ms);
+    enum pd_status status = pd_link_send(link, (const uint8_t *)request, (size_t)size, deadline_ms);
+    /* A certificate's refusal may come while we write; what it was is told by reading. */
+    return status == PD_OK || status == PD_ERR_CLOSED ? receive(link, room, deadline_ms) : status;
 }
 
 static uint64_t now_ns(void)
@@ -214,26 +194,27 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-enum pd_status pd_top_figures_fetch(const char *url, int wait_ms,
-                                    struct pd_top_figures *figures_out)
+enum pd_status pd_top_figures_fetch(const char *url, const struct pd_link_config *config,
+                                    uint32_t wait_ms, struct pd_top_figures *figures_out)
 {
-    static const char scheme[] = "http://";
-    int descriptor = -1;
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0) {
+    char endpoint[ENDPOINT_MAX];
+    struct pd_link link;
+    uint64_t deadline_ms = pd_link_now_ms() + wait_ms;
+    if (!endpoint_of(url, endpoint)) {
         return PD_ERR_INVALID;
     }
-    const char *place = url + sizeof scheme - 1;
-    enum pd_status status = connect_to(place, wait_ms, &descriptor);
+    pd_link_init(&link);
+    enum pd_status status = pd_link_connect(&link, endpoint, config, deadline_ms);
     if (status != PD_OK) {
-        return status;
+        return status == PD_ERR_INVALID ? PD_ERR_DENIED : status; /* a file that cannot be used */
     }
     char *room = pd_alloc(ANSWER_MAX);
-    status = room == NULL ? PD_ERR_NO_MEMORY : ask(descriptor, place, room, wait_ms);
-    (void)close(descriptor);
+    status = room == NULL ? PD_ERR_NO_MEMORY : ask(&link, endpoint, room, deadline_ms);
+    pd_link_close(&link);
     if (status == PD_OK) {
         const char *body = strstr(room, "\r\n\r\n");
-        bool is_good =
-            strncmp(room, "HTTP/1.", 7) == 0 && strncmp(room + 8, " 200", 4) == 0 && body != NULL;
+        bool is_good = strncmp(room, "HTTP/1.", 7) == 0 && strncmp(room + 8, " 200", 4) == 0 &&
+                       body != NULL && is_whole(room, body + 4);
         status = is_good ? PD_OK : PD_ERR_CORRUPT;
         if (is_good) {
             pd_top_figures_read(body + 4, figures_out);

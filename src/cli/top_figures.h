@@ -1,7 +1,7 @@
 /* top_figures - what a node counts, as /metrics of its client port tells it, and what happened
  * between two looks.
  *
- * Bounds     Each step of a look waits wait_ms at most; an answer beyond 4 MiB is none.
+ * Bounds     A look takes wait_ms at most; an answer beyond 4 MiB is none.
  * Trust      The answer may be anything: what is no figure is passed over. */
 #ifndef PD_CLI_TOP_FIGURES_H
 #define PD_CLI_TOP_FIGURES_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "client/link.h"
 
 #define PD_TOP_BUCKETS_MAX 64u
 
@@ -33,13 +34,20 @@ struct pd_top_figures {
     double log_batches;
     double watches;
     double memory_bytes;
+    double actors; /* that live; below 0: no application runs inside, as the next but two */
+    double actor_turns;
+    double actor_fuel;
+    double actor_memory_bytes;
     struct pd_top_histogram sync;
     struct pd_top_histogram apply;
 };
 
-/* url: "http://ADDRESS:PORT" with an address in numbers. PD_ERR_INVALID: another kind of url;
- * PD_ERR_CLOSED, PD_ERR_TIMEOUT, PD_ERR_CORRUPT; PD_ERR_NO_MEMORY. */
-PD_NODISCARD enum pd_status pd_top_figures_fetch(const char *url, int wait_ms,
+/* url: "http://HOST:PORT" or "https://HOST:PORT". PD_ERR_INVALID: another kind of url;
+ * PD_ERR_DENIED: one side does not trust the other's certificate, or a file of config is of no use;
+ * those of pd_link_connect; PD_ERR_CORRUPT: what answers is no node's. */
+PD_NODISCARD enum pd_status pd_top_figures_fetch(const char *url,
+                                                 const struct pd_link_config *config,
+                                                 uint32_t wait_ms,
                                                  struct pd_top_figures *figures_out);
 
 /* Of a text as Prometheus reads it. */

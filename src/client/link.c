@@ -213,8 +213,8 @@ static enum pd_status open_host(struct pd_link *link, const struct pd_link_endpo
     return status;
 }
 
-enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
-                            const struct pd_link_config *config, uint64_t deadline_ms)
+enum pd_status pd_link_connect(struct pd_link *link, const char *endpoint,
+                               const struct pd_link_config *config, uint64_t deadline_ms)
 {
     struct pd_link_endpoint parsed;
     pd_link_close(link);
@@ -234,7 +234,17 @@ enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
         const char *name = config->server_name != NULL ? config->server_name : parsed.host;
         status = pd_link_tls_open(link, config, name, deadline_ms);
     }
-    if (status == PD_OK) {
+    if (status != PD_OK) {
+        pd_link_close(link);
+    }
+    return status;
+}
+
+enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
+                            const struct pd_link_config *config, uint64_t deadline_ms)
+{
+    enum pd_status status = pd_link_connect(link, endpoint, config, deadline_ms);
+    if (status == PD_OK && strncmp(endpoint, "unix:", 5) != 0) {
         status = pd_link_send(link, (const uint8_t *)PD_LINK_PREFACE, sizeof PD_LINK_PREFACE - 1,
                               deadline_ms);
     }

@@ -60,6 +60,10 @@ void pd_link_init(struct pd_link *link);
  * PD_ERR_FULL: too many hosts are being looked up; PD_ERR_IO; PD_ERR_NO_MEMORY. */
 PD_NODISCARD enum pd_status pd_link_open(struct pd_link *link, const char *endpoint,
                                          const struct pd_link_config *config, uint64_t deadline_ms);
+/* Likewise to a port that speaks something else with us: without the preface. */
+PD_NODISCARD enum pd_status pd_link_connect(struct pd_link *link, const char *endpoint,
+                                            const struct pd_link_config *config,
+                                            uint64_t deadline_ms);
 void pd_link_close(struct pd_link *link);
 
 /* All of it. PD_ERR_CLOSED: the peer hung up, or what listens is no TLS any more; how much has

@@ -26,6 +26,7 @@ member, = top["members"]
 assert member["answers"] and member["node"] == top["leader"] and member["standing"] == "leader", member
 assert member["keys"] == 1 and member["revision"] == 2 and member["memory_bytes"] > 1 << 20, member
 assert member["commits_per_s"] >= 0, member
+assert member["actors"] == 1 and member["actor_memory_bytes"] > 0 and member["actor_fuel_per_s"] >= 0, member
 PYTHON
 runs 1 top --data "$work/nowhere"
 said "no node listens"
@@ -53,10 +54,12 @@ def look(name, end, wanted):
         if not got:
             break
         seen += got
-        if step == 0 and b"P99  MiB" in seen: # the first picture has all in 80 columns; the next is narrow
-            lines = [line.decode() for line in re.sub(rb"\x1b\[[?0-9]*[a-zA-Z]", b"", seen).splitlines()]
+        text = re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", seen.decode(errors="replace"))
+        # The first picture has all in 80 columns, the one actor of the application, too; the next is narrow.
+        if step == 0 and re.search(r"ACTORS  MiB\s+leader .* 1 +\d+\s", text):
+            lines = text.splitlines()
             assert "q quits" in lines[0] and max(map(len, lines)) < 80, lines
-            assert lines[4].endswith("PENDING   P50   P99   P99  MiB"), lines
+            assert lines[4].endswith("PENDING   P50   P99   P99   ACTORS  MiB"), lines
             step, mark = 1, len(seen)
             resize(fd, 24, 20)
         elif step == 1 and b"\x1b[J" in seen[mark:]:

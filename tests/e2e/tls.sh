@@ -153,10 +153,18 @@ mv "$certs/server.key" "$certs/used.key"
 wait_for_text "was read again; new connections get it"
 runs 0 cluster doctor --data "$work/data"
 printed "the certificate of $url ends in 89 days"
+# Its figures, by the same files as for every other client; without them it is told which are missing.
 runs 0 top --once --data "$work/data"
-printed "speaks TLS: its figures cannot be read yet"
+printed "TLS: --ca-file, --cert-file and --key-file do not fit"
 runs 0 top --once -o json --data "$work/data"
 printed '"answers":null'
+trusts=(--ca-file "$certs/ca.pem" --cert-file "$certs/client.pem" --key-file "$certs/client.key")
+figures() { "$PANDO" top --once -o json --timeout 60s --data "$work/data" "${trusts[@]}" >"$out" 2>"$err" && grep -qF '"answers":true' "$out"; }
+eventually figures
+shown="top with certificates"
+printed '"revision":'
+runs 2 top --once --data "$work/data" --cert-file "$certs/client.pem"
+said "--cert-file and --key-file go together"
 kill -TERM "$started"
 wait_for_end 0
 
