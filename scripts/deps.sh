@@ -18,7 +18,7 @@ packages_of() {
             librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
             libjemalloc-dev libsqlite3-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
         # rustc and cargo build Rust guests, with the library for wasm32; Wasmtime takes the newer Rust below.
-        test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh \
+        test) echo libclang-rt-14-dev python3 python3-venv curl openssl mandoc zsh etcd-client \
             cargo rustc libstd-rust-dev-wasm32 ;;
         tidy) echo clang-tidy clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             libclang-rt-14-dev python3 ;;

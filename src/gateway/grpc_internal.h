@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "gateway/grpc.h"
+#include "gateway/grpc_headers.h"
 
 #define PD_GRPC_PREFIX_SIZE 5u /* of a message: compressed or not, size */
 
@@ -30,12 +31,12 @@ struct pd_grpc_stream {
     const struct pd_service_method *method;
     struct pd_service_call *call; /* NULL: not begun, or ended */
     /* Of the request's headers. */
+    struct pd_grpc_headers headers;
     size_t header_bytes;
     uint64_t timeout_ns;
     bool is_post;
     bool is_grpc;
     bool is_malformed; /* its grpc-timeout is none */
-    bool path_came;
     bool wants_leader;
     bool is_refused; /* answered before it began */
     /* The message that is coming. */

@@ -134,10 +134,19 @@ static void open_stream(nghttp2_session *client, uint8_t which, struct body *bod
         count++;
     }
     const struct pd_service_method *method = pd_service_method_at(which % (count + 1));
+    /* The header in the middle is of the input, and may be none that HTTP has. */
+    size_t name_size = body->size > 0 && which % 2 == 0 ? body->bytes[0] % 16u : 0;
+    name_size = name_size + 1 < body->size ? name_size : 0;
+    size_t value_size = name_size == 0 ? 0 : body->size - name_size - 1;
+    value_size = value_size < 32 ? value_size : 32;
+    const nghttp2_nv from_input = {.name = (uint8_t *)(uintptr_t)body->bytes + 1,
+                                   .value = (uint8_t *)(uintptr_t)body->bytes + 1 + name_size,
+                                   .namelen = name_size,
+                                   .valuelen = value_size};
     const nghttp2_nv pairs[] = {
         pair(":method", which == 255 ? "GET" : "POST"),
         pair(":scheme", "http"),
-        pair(":authority", "localhost"),
+        name_size > 0 ? from_input : pair(":authority", "http://localhost"),
         pair(":path", method == NULL ? "/x" : method->path),
         pair("content-type", which == 254 ? "text/plain" : "application/grpc"),
         pair("grpc-timeout", which % 5 == 0 ? "1S" : "oops"),
