@@ -713,8 +713,8 @@ static void send_answer(struct pd_forwards *forwards, uint64_t node, uint64_t nu
     count(&forwards->counters.sends_dropped);
     if (bytes.size > SMALL_BYTES) {
         /* Its lane is full of others. What is small has another one: that node asks again, and its
-         * session has the answer. A small one that is lost is asked for again when its connection,
-         * or this node's lead, is lost. */
+         * session has the answer, or, of what may happen twice, it is answered anew. A small one
+         * that is lost is asked for again when its connection, or this node's lead, is lost. */
         uint8_t head[PD_REPLICA_ANSWER_HEAD_SIZE];
         pd_replica_answer_put_head(head,
                                    &(struct pd_replica_answer_head){.outcome = PD_REPLICA_UNKNOWN});

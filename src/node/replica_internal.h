@@ -71,11 +71,11 @@ struct pd_replica_batch {
 /* What a command and its answer take of everybody's time. */
 struct pd_replica_cost {
     uint64_t bytes; /* 0: it is small */
-    bool is_known;
+    bool is_known;  /* an answer to the same question was seen of late */
     bool answers_rows;
-    bool has_session;    /* else its asker may be many: a gateway, or another node */
+    bool has_range;      /* of more keys than it names */
     uint64_t keys_hash;  /* of what is asked for, and of who asks: answers_rows only */
-    uint64_t asker_hash; /* a session, or a client */
+    uint64_t asker_hash; /* a session, or a client: which may be many, as a gateway is */
 };
 enum pd_replica_large_line {
     PD_REPLICA_LARGE_KNOWN = 0,

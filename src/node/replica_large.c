@@ -9,9 +9,11 @@
  * All that is committed is applied one behind the other, on every node: what reads or answers many
  * megabytes holds up whatever stands behind it in the log, a lease's renewal as well. So the log
  * never has more than large_bytes_max of it ahead of what is small, and the overlay keeps half of
- * its room. What an answer is going to be is guessed by the last one to the same question, or to
- * the same asker (answer_sizes.h). Of whom nothing is known, or only what many askers have in
- * common, stands in a line of its own: it may be small.
+ * its room. What an answer is going to be is guessed by the last one to the same question
+ * (answer_sizes.h). A question of which nothing is known counts a part of large_bytes_max, however
+ * large it turns out to be, and stands in a line of its own: it may be small. That of a few single
+ * keys counts less than that where the asker's last answer was smaller; a range may hold anything,
+ * whoever asks for it.
  */
 #include <string.h>
 
@@ -69,16 +71,20 @@ void pd_replica_large_free(struct pd_replica *replica)
 
 /* -- What it takes ----------------------------------------------------------------------------- */
 
-/* The keys of what it answers with, if it answers with rows. */
-static bool hash_rows(const struct pd_kv_op *op, uint64_t *hash)
+/* What is asked for, if it answers with rows. */
+static void look_at_rows(const struct pd_kv_op *op, struct pd_replica_cost *cost)
 {
     struct pd_span key = {NULL, 0};
     struct pd_span end = {NULL, 0};
+    uint64_t limit = 0;
+    bool keys_only = false;
     bool answers_rows = false;
     switch (op->kind) {
     case PD_KV_OP_RANGE:
         key = op->as.range.key;
         end = op->as.range.range_end;
+        limit = op->as.range.limit > 0 ? (uint64_t)op->as.range.limit : 0;
+        keys_only = op->as.range.keys_only;
         answers_rows = !op->as.range.count_only;
         break;
     case PD_KV_OP_PUT:
@@ -94,10 +100,12 @@ static bool hash_rows(const struct pd_kv_op *op, uint64_t *hash)
         break;
     }
     if (answers_rows) {
-        *hash = pd_hash_bytes(pd_hash_u64(*hash, op->kind), key.bytes, key.size);
-        *hash = pd_hash_bytes(pd_hash_u64(*hash, end.size), end.bytes, end.size);
+        uint64_t hash = pd_hash_bytes(pd_hash_u64(cost->keys_hash, op->kind), key.bytes, key.size);
+        hash = pd_hash_bytes(pd_hash_u64(hash, end.size), end.bytes, end.size);
+        cost->keys_hash = pd_hash_u64(pd_hash_u64(hash, limit), keys_only);
+        cost->answers_rows = true;
+        cost->has_range = cost->has_range || end.size > 0;
     }
-    return answers_rows;
 }
 
 /* What the request and its answer come to, by what is known now. */
@@ -105,11 +113,16 @@ static void guess(const struct pd_replica *replica, size_t size, struct pd_repli
 {
     const struct pd_answer_sizes *sizes = &replica->large.sizes;
     uint64_t large_max = replica->config.large_bytes_max;
+    uint64_t unknown = large_max / UNKNOWN_PARTS;
     uint32_t answer = 0;
-    bool by_keys = !cost->answers_rows || pd_answer_sizes_guess(sizes, cost->keys_hash, &answer);
-    bool by_asker = !by_keys && pd_answer_sizes_guess(sizes, cost->asker_hash, &answer);
-    cost->is_known = by_keys || (by_asker && cost->has_session);
-    cost->bytes = size + (by_keys || by_asker ? answer : large_max / UNKNOWN_PARTS);
+    cost->is_known = !cost->answers_rows || pd_answer_sizes_guess(sizes, cost->keys_hash, &answer);
+    if (cost->is_known) {
+        cost->bytes = size + answer;
+    } else if (!cost->has_range && pd_answer_sizes_guess(sizes, cost->asker_hash, &answer)) {
+        cost->bytes = size + (answer < unknown ? answer : unknown);
+    } else {
+        cost->bytes = size + unknown;
+    }
     if (cost->bytes <= large_max / PD_REPLICA_LARGE_PARTS) {
         cost->bytes = 0;
     }
@@ -122,10 +135,9 @@ struct pd_replica_cost pd_replica_large_cost(const struct pd_replica *replica, u
     uint64_t seed = replica->config.kv.hash_seed;
     struct pd_replica_cost cost = {.keys_hash = seed};
     for (uint32_t i = 0; command->kind == PD_KV_OPS && i < command->op_count; i++) {
-        cost.answers_rows = hash_rows(&command->ops[i], &cost.keys_hash) || cost.answers_rows;
+        look_at_rows(&command->ops[i], &cost);
     }
     if (cost.answers_rows) {
-        cost.has_session = head->session != 0;
         uint64_t client_alone = head->session == 0 ? client : 0;
         cost.asker_hash = pd_hash_u64(pd_hash_u64(seed ^ ASKER_SEED, head->session), client_alone);
     }

@@ -108,14 +108,14 @@ static void without_the_bound_it_waits_for_all(void **state)
     world_close(world);
 }
 
-/* A write that answers with one small row that nobody asked for before. */
-static uint64_t ask_little(struct world *world, pd_raft_node node, uint64_t client)
+/* A write that answers with rows, of one client. */
+static uint64_t ask_as(struct world *world, pd_raft_node node, uint64_t client,
+                       const struct pd_kv_range *range)
 {
     uint8_t request[PD_REPLICA_REQUEST_HEAD_SIZE + 64];
     struct pd_kv_writer writer = {.bytes = request + PD_REPLICA_REQUEST_HEAD_SIZE, .bytes_max = 64};
-    const struct pd_kv_range range = {.key = {(const uint8_t *)"s", 1}};
     uint64_t correlation = ++world->correlation;
-    pd_kv_encode_range(&writer, &range);
+    pd_kv_encode_range(&writer, range);
     assert_false(writer.is_full);
     pd_replica_request_put_head(
         request, &(struct pd_replica_request_head){.kind = PD_REPLICA_REQUEST_WRITE});
@@ -125,8 +125,15 @@ static uint64_t ask_little(struct world *world, pd_raft_node node, uint64_t clie
     return correlation;
 }
 
-/* Of an asker that nobody knows, and of one that is known for what it asked for last: without a
- * session it may be many, so what is not known of its keys has a line of its own too. */
+/* One small row that nobody asked for before. */
+static uint64_t ask_little(struct world *world, pd_raft_node node, uint64_t client)
+{
+    const struct pd_kv_range range = {.key = {(const uint8_t *)"s", 1}};
+    return ask_as(world, node, client, &range);
+}
+
+/* Of an asker that nobody knows, and of one that is known for what it asked for last: it may be
+ * many, so what is not known of its keys has a line of its own too. */
 static void who_asks_for_little_passes_too(void **state)
 {
     (void)state;
@@ -142,6 +149,69 @@ static void who_asks_for_little_passes_too(void **state)
         assert_true(large_before(world, first, ask_little(world, leader, client)) <= 2);
         world_close(world);
     }
+}
+
+/* Who pages asks for another range each time: that it was small so far says nothing of the next. */
+static void a_new_range_is_not_known_by_who_asks(void **state)
+{
+    (void)state;
+    struct world *world = open_large(3, LARGE_MAX);
+    pd_raft_node leader = world_elect(world);
+    (void)await_ok(world, ask_small(world, leader));
+    for (uint64_t client = 1; client <= CLIENTS; client++) {
+        (void)await_ok(world, ask_little(world, leader, client));
+    }
+    uint32_t first = world->answer_count;
+    for (uint64_t client = 1; client <= CLIENTS; client++) {
+        char end[16];
+        (void)snprintf(end, sizeof end, "large0%02u", (unsigned)client);
+        const struct pd_kv_range range = {.key = {(const uint8_t *)"large/", 6},
+                                          .range_end = {(const uint8_t *)end, strlen(end)}};
+        (void)ask_as(world, leader, client, &range);
+    }
+    assert_true(large_before(world, first, ask_small(world, leader)) <= UNKNOWN_MAX);
+    world_close(world);
+}
+
+/* One client for many, as a gateway is: little ones of new keys go together between two large ones
+ * that it asks for as well. */
+static void little_ones_of_a_crowd_do_not_go_one_by_one(void **state)
+{
+    (void)state;
+    struct world *world = open_large(3, LARGE_MAX);
+    pd_raft_node leader = world_elect(world);
+    (void)await_ok(world, ask_large(world, leader));
+    uint32_t first = world->answer_count;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        (void)ask_large(world, leader);
+    }
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "little/%u", (unsigned)i);
+        const struct pd_kv_range range = {.key = {(const uint8_t *)key, strlen(key)}};
+        last = ask_as(world, leader, 1, &range);
+    }
+    assert_true(large_before(world, first, last) <= CLIENTS / 4);
+    world_close(world);
+}
+
+/* What is known of a range says nothing of its first row. */
+static void a_limit_is_part_of_the_question(void **state)
+{
+    (void)state;
+    struct world *world = open_large(3, LARGE_MAX);
+    pd_raft_node leader = world_elect(world);
+    (void)await_ok(world, ask_large(world, leader));
+    uint32_t first = world->answer_count;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        (void)ask_large(world, leader);
+    }
+    const struct pd_kv_range range = {.key = {(const uint8_t *)"large/", 6},
+                                      .range_end = {(const uint8_t *)"large0", 6},
+                                      .limit = 1};
+    assert_true(large_before(world, first, ask_as(world, leader, 2, &range)) <= 2);
+    world_close(world);
 }
 
 static void a_large_value_waits_like_a_large_answer(void **state)
@@ -294,6 +364,9 @@ int main(void)
         cmocka_unit_test(a_put_passes_large_answers),
         cmocka_unit_test(without_the_bound_it_waits_for_all),
         cmocka_unit_test(who_asks_for_little_passes_too),
+        cmocka_unit_test(a_new_range_is_not_known_by_who_asks),
+        cmocka_unit_test(little_ones_of_a_crowd_do_not_go_one_by_one),
+        cmocka_unit_test(a_limit_is_part_of_the_question),
         cmocka_unit_test(a_large_value_waits_like_a_large_answer),
         cmocka_unit_test(after_their_time_nothing_was_done),
         cmocka_unit_test(when_the_lead_is_lost_nothing_was_done),
