@@ -574,7 +574,8 @@ static struct pd_span output(void *state)
     if (http->output_at == text->size) {
         pd_text_reset(text);
         http->output_at = 0;
-    } else if (http->output_at > http->shared->config.output_bytes_soft) {
+    } else if (http->output_at > http->shared->config.output_bytes_soft &&
+               http->output_at > text->size / 2) { /* what is moved was paid for by what has gone */
         memmove(text->bytes, text->bytes + http->output_at, text->size - http->output_at);
         text->size -= http->output_at; /* a stream that never rests must not grow for ever */
         http->output_at = 0;
