@@ -117,14 +117,11 @@ static void send_status_alone(struct pd_grpc_stream *stream)
 {
     char status[16];
     char message[MESSAGE_TEXT_MAX];
-    nghttp2_nv pairs[5] = {
+    nghttp2_nv pairs[4] = {
         pair(":status", "200", 3),
         pair("content-type", "application/grpc", 16),
     };
     size_t count = 2 + put_status(stream, status, message, pairs + 2);
-    if (stream->is_encoding_unknown) {
-        pairs[count++] = pair("grpc-accept-encoding", "gzip,identity", 13);
-    }
     stream->has_begun = true;
     if (nghttp2_submit_response(stream->grpc->session, stream->id, pairs, count, NULL) != 0) {
         stream->grpc->is_cut_off = true;
@@ -132,11 +129,27 @@ static void send_status_alone(struct pd_grpc_stream *stream)
     pd_grpc_wants_output(stream->grpc);
 }
 
+/* Beyond it the connection would be cut off: what was not begun is refused instead. */
+static bool may_wait(struct pd_grpc_stream *stream, uint64_t bytes)
+{
+    struct pd_grpc *grpc = stream->grpc;
+    uint64_t all = grpc->output_bytes + bytes;
+    bool fits = all <= grpc->config->output_bytes_max &&
+                pd_service_output(grpc->service, &grpc->client, all);
+    (void)pd_service_output(grpc->service, &grpc->client, grpc->output_bytes);
+    return fits;
+}
+
 static bool on_response(struct pd_service_call *call, const ProtobufCMessage *message)
 {
     struct pd_grpc_stream *stream = pd_service_context(call);
     struct pd_grpc *grpc = stream->grpc;
     size_t size = protobuf_c_message_get_packed_size(message);
+    if (!pd_service_method_of(call)->server_streams &&
+        !may_wait(stream, PD_GRPC_PREFIX_SIZE + size)) {
+        stream->is_crowded = true;
+        return true;
+    }
     struct pd_grpc_chunk *chunk = pd_alloc(sizeof *chunk + PD_GRPC_PREFIX_SIZE + size);
     if (chunk == NULL || size > UINT32_MAX) {
         pd_free(chunk);
@@ -181,6 +194,10 @@ static void on_ended(struct pd_service_call *call, enum pd_service_code code, co
 {
     struct pd_grpc_stream *stream = pd_service_context(call);
     stream->call = NULL;
+    if (stream->is_crowded && code == PD_CODE_OK) {
+        code = PD_CODE_RESOURCE_EXHAUSTED;
+        text = "etcdserver: too many requests";
+    }
     pd_grpc_finish(stream, code, text);
 }
 

@@ -113,6 +113,14 @@ void pd_http1_answer(struct pd_http1 *http, unsigned status, const char *type, c
     done(http);
 }
 
+bool pd_http1_has_room(struct pd_http1 *http, size_t bytes)
+{
+    uint64_t now = http->client.output_bytes;
+    bool fits = pd_service_output(http->shared->service, &http->client, now + bytes);
+    (void)pd_service_output(http->shared->service, &http->client, now);
+    return fits;
+}
+
 void pd_http1_answer_words(struct pd_http1 *http, unsigned status, const char *headers,
                            const char *words)
 {
