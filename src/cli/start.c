@@ -11,7 +11,6 @@
 #include "base/assert.h"
 #include "build_info.h"
 #include "cli/bootstrap.h"
-#include "cli/client_port.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
 #include "cli/node_log.h"
@@ -29,6 +28,8 @@
 #include "node/server_peers_net.h"
 #include "node/server_socket.h"
 
+#define READS_PART 16u /* of the memory */
+#define READS_MOST (UINT64_C(512) << 20)
 #define SECOND_NS UINT64_C(1000000000)
 #define MS_NS UINT64_C(1000000)
 #define REBUILDS_MAX 3
@@ -176,6 +177,25 @@ static struct pd_http1_rules allowed(const struct pd_settings *settings)
     return rules;
 }
 
+static struct pd_gateway_certificates_files certificates(const struct pd_settings *settings)
+{
+    return (struct pd_gateway_certificates_files){.certificate = settings->cert_file,
+                                                  .key = settings->key_file,
+                                                  .authorities = settings->trusted_ca_file};
+}
+
+/* Before anything is made: what is wrong with them is put right, and the same start tried again. */
+static int check_certificates(const struct pd_settings *settings, struct pd_host *host)
+{
+    char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX];
+    const struct pd_gateway_certificates_files files = certificates(settings);
+    if (files.certificate == NULL || pd_settings_has_no_clients(settings) ||
+        pd_gateway_certificates_check(host, &files, text) == PD_OK) {
+        return PD_EXIT_CODE_OK;
+    }
+    return pd_node_log_failed("%s", text);
+}
+
 /* The port for etcd's clients, unless it is not wanted. An exit code. */
 static int open_gateway(const struct pd_settings *settings, struct pd_host *host,
                         struct pd_server *server, struct ending *ending,
@@ -188,7 +208,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
                                               .folder = settings->data,
                                               .address = address,
                                               .allowed = allowed(settings),
-                                              .certificates = pd_client_port_certificates(settings),
+                                              .certificates = certificates(settings),
                                               .more_metrics = {add_metrics, ending},
                                               .is_stopping = &ending->is_stopping,
                                               .note = on_note,
@@ -287,6 +307,14 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
         code = pd_node_log_failed("%s", ending->text);
     }
     return pd_server_was_removed(server) ? PD_EXIT_CODE_REMOVED : code;
+}
+
+/* Rows on their way to clients, several times copied at their worst. */
+static uint64_t reads_bytes_max(const struct pd_kv_config *kv)
+{
+    uint64_t part = pd_real_host_memory_bytes() / READS_PART;
+    part = part > READS_MOST ? READS_MOST : part;
+    return part < kv->read_bytes_max ? kv->read_bytes_max : part;
 }
 
 static void configure(const struct pd_settings *settings, struct pd_server_config *config)
@@ -404,6 +432,7 @@ static int start(const struct pd_settings *settings)
     config.slow = on_slow;
     config.state = &ending;
     configure(settings, &config);
+    config.replica.kv.reads_bytes_max = reads_bytes_max(&config.replica.kv);
     pd_server_peers_net_use(&peers, config.host, &config.peers);
     peers.note = on_note;
     peers.note_state = &ending;
@@ -413,7 +442,7 @@ static int start(const struct pd_settings *settings)
     config.peers.client_address = pd_settings_client_url(settings, url, sizeof url);
     config.peers.program = PD_BUILD_VERSION "+" PD_BUILD_COMMIT;
     static struct pd_bootstrap_secret secret;
-    code = pd_client_port_check(settings, config.host);
+    code = check_certificates(settings, config.host);
     if (code == PD_EXIT_CODE_OK) {
         code = pd_bootstrap_read_secret(settings, &secret);
     }

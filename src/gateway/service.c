@@ -98,6 +98,9 @@ bool pd_service_output(struct pd_service *service, struct pd_service_client *cli
     pd_assert(*total >= client->output_bytes);
     *total = *total - client->output_bytes + bytes;
     client->output_bytes = bytes;
+    if (service->backend->ops->output != NULL) {
+        service->backend->ops->output(service->backend, *total);
+    }
     return is_less || (*total <= most && bytes <= most - *total);
 }
 

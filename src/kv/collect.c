@@ -233,6 +233,23 @@ static void keep(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
     collect->kept[collect->kept_count++] = collected;
 }
 
+uint64_t pd_kv_collect_bytes(const struct pd_kv_collect *collect, const struct pd_kv_record *record)
+{
+    const struct pd_kv_range *range = &collect->range;
+    bool is_cut = !is_sorted(range) && range->limit > 0 && collect->given == range->limit;
+    if (range->count_only || is_cut || !passes(range, record)) {
+        return 0;
+    }
+    bool is_bare = range->keys_only && range->sort_target != PD_KV_SORT_VALUE;
+    uint64_t bytes = record->key.size + (is_bare ? 0 : record->value.size) + RECORD_HEAD_MAX;
+    return is_sorted(range) ? 2 * bytes : bytes;
+}
+
+uint64_t pd_kv_collect_held(const struct pd_kv_collect *collect, const struct pd_kv_writer *writer)
+{
+    return is_sorted(&collect->range) ? 2 * (uint64_t)writer->size : writer->size;
+}
+
 void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
                           const struct pd_kv_record *record)
 {

@@ -39,10 +39,15 @@ struct pd_kv_collect {
 /* keeps_best: see above. */
 void pd_kv_collect_begin(struct pd_kv_collect *collect, const struct pd_kv_range *range,
                          const struct pd_kv_writer *writer, bool keeps_best);
+/* How many bytes a record takes at most, with those to put it in order; 0: it is not written. */
+uint64_t pd_kv_collect_bytes(const struct pd_kv_collect *collect,
+                             const struct pd_kv_record *record);
 void pd_kv_collect_record(struct pd_kv_collect *collect, struct pd_kv_writer *writer,
                           const struct pd_kv_record *record);
 /* Sort, cut, and write the list's end and tail. */
 void pd_kv_collect_end(struct pd_kv_collect *collect, struct pd_kv_writer *writer);
+/* What all that was written takes, likewise. */
+uint64_t pd_kv_collect_held(const struct pd_kv_collect *collect, const struct pd_kv_writer *writer);
 void pd_kv_collect_deinit(struct pd_kv_collect *collect);
 
 #endif

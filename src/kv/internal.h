@@ -250,6 +250,10 @@ struct pd_kv_reading {
     int64_t revision; /* of the store when it began: what its answer tells */
     bool is_done;
     bool is_fetching;
+    bool is_large;  /* it may hold more than small_read_bytes */
+    uint64_t order; /* the lower, the earlier it became large */
+    uint64_t held;  /* bytes that are counted for it */
+    uint64_t need;  /* and that it waits for; 0: for none */
     enum pd_kv_error error;
     struct pd_kv_collect collect;
     int64_t lease;
@@ -351,6 +355,11 @@ struct pd_kv {
     struct pd_kv_command_room prefetch_room;
     struct pd_kv_apply apply;
     struct pd_kv_reading *reads;
+    uint64_t reads_held; /* bytes of all of them */
+    uint64_t reads_away; /* of answers that were taken */
+    uint64_t read_order; /* of the last one that became large */
+    uint32_t reads_large;
+    bool reads_line; /* others wait outside to become large */
     struct pd_kv_history_read *histories;
     size_t history_value_bytes; /* of an event of the last page: what the next one begins with */
     struct pd_table lease_table;
@@ -565,6 +574,15 @@ PD_NODISCARD enum pd_status pd_kv_apply_supply(struct pd_kv *kv, const struct pd
 struct pd_kv_due pd_kv_due_at(const struct pd_kv *kv, uint32_t place);
 /* The next lease by (deadline, id); 0: there is none. */
 int64_t pd_kv_due_take(struct pd_kv_due *due, uint32_t *count);
+/* -- read_room.c ------------------------------------------------------------------------------- */
+
+/* Whether a read may hold `more` bytes beyond those that are counted for it; if so, it is large
+ * when they are many. */
+bool pd_kv_read_may_take(struct pd_kv *kv, struct pd_kv_reading *reading, uint64_t more);
+/* So many are counted for it from now on. */
+void pd_kv_read_holds(struct pd_kv *kv, struct pd_kv_reading *reading, uint64_t bytes);
+void pd_kv_read_leaves(struct pd_kv *kv, struct pd_kv_reading *reading);
+
 PD_NODISCARD enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read,
                                               const struct pd_store_page *page);
 /* history.c: pages are counted from 0 here, slots from the first one of all pages. */

@@ -34,6 +34,8 @@ struct pd_kv_config pd_kv_config_default(void)
         .reads_max = 64,
         .histories_max = 4,
         .read_bytes_max = 64 * KIB * KIB,
+        .reads_bytes_max = 256 * KIB * KIB,
+        .small_read_bytes = 256 * KIB,
         .prefetch_max = 256,
         .page_bytes = 64 * KIB,
         .events_max = 4096,
@@ -58,8 +60,8 @@ static bool is_sound(const struct pd_kv_config *config)
            config->leases_max <= PD_KV_DEADLINES_MAX / 2 &&
            config->sessions_max <= PD_KV_DEADLINES_MAX / 2 && config->writes_max >= 16 &&
            config->version_max >= PD_KV_VERSION_FIRST && config->events_max > 0 &&
-           config->reads_max > 0 && config->histories_max > 0 &&
-           config->histories_max <= PD_KV_HISTORIES_MAX &&
+           config->reads_max > 0 && config->reads_bytes_max >= config->read_bytes_max &&
+           config->histories_max > 0 && config->histories_max <= PD_KV_HISTORIES_MAX &&
            config->reads_max + config->prefetch_max < 60000;
 }
 
@@ -463,6 +465,7 @@ void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out)
         .key_count = kv->meta.key_count,
         .overlay_used = kv->overlay.head - kv->overlay.tail,
         .answers_bytes = kv->answers_bytes,
+        .reads_held = kv->reads_held,
         .is_applying = kv->apply.phase != PD_KV_PHASE_IDLE,
         .version = kv->meta.version,
         .wanted_version = kv->wanted_version,
@@ -492,6 +495,14 @@ void pd_kv_check(const struct pd_kv *kv)
     pd_assert(kv->taken <= kv->overlay.head);
     pd_assert(kv->meta.compacted <= kv->meta.revision);
     pd_kv_history_check(kv);
+    uint64_t held = 0;
+    uint32_t large = 0;
+    for (uint32_t i = 0; i < kv->config.reads_max; i++) {
+        held += kv->reads[i].held;
+        large += kv->reads[i].is_large;
+    }
+    pd_assert(held == kv->reads_held);
+    pd_assert(large == kv->reads_large);
     const struct pd_kv_deadlines *deadlines = &kv->deadlines;
     pd_assert(deadlines->count == kv->lease_count + kv->session_count);
     for (uint32_t i = 0; i < deadlines->count; i++) {

@@ -50,6 +50,10 @@ struct pd_kv_config {
     uint32_t reads_max;      /* at once */
     uint32_t histories_max;  /* pages of history at once, beside the reads: 1 to 64 */
     uint32_t read_bytes_max; /* of one read's answer */
+    /* Of all open reads' answers, with what pd_kv_reads_away told; at least read_bytes_max. The
+     * read that became large first may go beyond by read_bytes_max. */
+    uint64_t reads_bytes_max;
+    uint32_t small_read_bytes; /* a read that holds more is large: reads_max / 8 at once may be */
     uint32_t prefetch_max;
     uint32_t page_bytes;      /* asked for with a fetch of many rows */
     uint32_t events_max;      /* of one command; more: is_cut */
@@ -203,6 +207,21 @@ void pd_kv_read_history_result(const struct pd_kv *kv, uint32_t read,
                                struct pd_kv_history *history_out);
 void pd_kv_read_end(struct pd_kv *kv, uint32_t read);
 
+/* Bytes of answers. Small reads always go on. One that grows large needs room among
+ * reads_bytes_max, and there are few of them at once: till then its steps are PD_KV_FULL. */
+
+/* It waits to become large, and has nothing worth keeping: end it, and begin it again with
+ * pd_kv_read_admit when pd_kv_reads_have_room. */
+bool pd_kv_read_is_turned_away(const struct pd_kv *kv, uint32_t read);
+/* Another large read may begin. */
+bool pd_kv_reads_have_room(const struct pd_kv *kv);
+/* It may become large, though others are in line. */
+void pd_kv_read_admit(struct pd_kv *kv, uint32_t read);
+/* Whether large reads are in line outside: no other one begins before them. */
+void pd_kv_reads_line(struct pd_kv *kv, bool is_line);
+/* Bytes of answers that were taken from here and still take memory. */
+void pd_kv_reads_away(struct pd_kv *kv, uint64_t bytes);
+
 /* A current record from memory, by any thread, without a lock. PD_OK: value and record are
  * written; keys and values are copied into `room`. PD_ERR_UNKNOWN: known not to exist.
  * PD_ERR_RANGE: not in memory here: ask the loop. The caller has made sure before that the
@@ -260,6 +279,7 @@ struct pd_kv_status {
     uint64_t key_count; /* live */
     uint64_t overlay_used;
     uint64_t answers_bytes;
+    uint64_t reads_held;     /* bytes, by open reads */
     bool is_applying;        /* a command is under way */
     uint32_t version;        /* of the cluster */
     uint32_t wanted_version; /* after FAILED: of the cluster, and beyond version_max; 0: not so */

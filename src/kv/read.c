@@ -60,6 +60,7 @@ void pd_kv_read_end(struct pd_kv *kv, uint32_t read)
     /* What was handed out and not supplied is not waited for: its answer will be of no known
      * fetch. */
     pd_kv_slot_cancel(kv, PD_KV_SLOT_READS + read);
+    pd_kv_read_leaves(kv, r);
     pd_free(r->keys);
     pd_free(r->out.bytes);
     pd_free(r->due);
@@ -102,6 +103,21 @@ static void grow(struct pd_kv *kv, struct pd_kv_reading *r, size_t more)
     }
 }
 
+/* false: it waits for room. */
+static bool may_take(struct pd_kv *kv, struct pd_kv_reading *r, const struct pd_kv_record *record)
+{
+    uint64_t bytes = r->out.is_full ? 0 : pd_kv_collect_bytes(&r->collect, record);
+    bool may = pd_kv_read_may_take(kv, r, bytes);
+    r->need = may ? 0 : bytes;
+    return may;
+}
+
+static void collect(struct pd_kv *kv, struct pd_kv_reading *r, const struct pd_kv_record *record)
+{
+    pd_kv_collect_record(&r->collect, &r->out, record);
+    pd_kv_read_holds(kv, r, pd_kv_collect_held(&r->collect, &r->out));
+}
+
 enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *range,
                                 uint32_t *read_out)
 {
@@ -128,10 +144,11 @@ enum pd_status pd_kv_read_range(struct pd_kv *kv, const struct pd_kv_range *rang
     struct pd_kv_found found;
     if (range->range_end.size == 0 &&
         pd_kv_lookup(kv, range->key, revision, PD_KV_SUB_LAST, &found) &&
-        (found.has_value || found.record.version == 0)) {
+        (found.has_value || found.record.version == 0) &&
+        (found.record.version == 0 || may_take(kv, r, &found.record))) {
         if (found.record.version != 0) {
             grow(kv, r, found.record.key.size + found.record.value.size + 128);
-            pd_kv_collect_record(&r->collect, &r->out, &found.record);
+            collect(kv, r, &found.record);
         }
         pd_kv_collect_end(&r->collect, &r->out);
         finish(r, PD_KV_ANSWER_RANGE);
@@ -267,9 +284,11 @@ static enum pd_status lease_page(struct pd_kv *kv, struct pd_kv_reading *r,
 
 static bool take_record(struct pd_kv *kv, void *context, const struct pd_kv_row *row)
 {
-    (void)kv;
     struct pd_kv_reading *r = context;
-    pd_kv_collect_record(&r->collect, &r->out, &row->found.record);
+    if (!may_take(kv, r, &row->found.record)) {
+        return false;
+    }
+    collect(kv, r, &row->found.record);
     return true;
 }
 
@@ -284,6 +303,7 @@ enum pd_status pd_kv_read_supply(struct pd_kv *kv, uint32_t read, const struct p
         return pd_kv_scan_page(kv, &r->scan, page, take_record, r);
     case PD_KV_READ_LEASE:
         grow(kv, r, more);
+        pd_kv_read_holds(kv, r, r->out.size + page->size);
         return lease_page(kv, r, page);
     case PD_KV_READ_FREE:
     case PD_KV_READ_LEASES:
@@ -329,6 +349,10 @@ enum pd_kv_progress pd_kv_read_step(struct pd_kv *kv, uint32_t read, uint32_t bu
         finish(r, PD_KV_ANSWER_RANGE);
         return PD_KV_DONE;
     }
+    if (r->need > 0 && !pd_kv_read_may_take(kv, r, r->need)) {
+        return PD_KV_FULL;
+    }
+    r->need = 0;
     pd_kv_want_scan(kv, PD_KV_SLOT_READS + read, &r->scan);
     return PD_KV_FETCH;
 }

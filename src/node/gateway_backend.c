@@ -40,6 +40,7 @@ struct post {
     struct pd_posted link;
     size_t size;
     size_t capacity;
+    size_t away;     /* bytes that the server counts */
     uint8_t bytes[]; /* each: struct answer_head, the answer */
 };
 #define POST_BYTES ((size_t)4096)
@@ -69,6 +70,7 @@ struct pd_gateway_backend {
     size_t room_size;
     uint64_t node_id;
     char *store_folder;
+    uint64_t output_told;   /* to the server, of answers that wait for clients */
     uint64_t writes_failed; /* answered, but not as done */
     uint64_t store_bytes;   /* as of store_looked_ns */
     uint64_t store_looked_ns;
@@ -116,6 +118,11 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
         }
         backend->filling->size = 0;
         backend->filling->capacity = capacity;
+        backend->filling->away = 0;
+    }
+    if (bytes.size >= PD_SERVER_ANSWER_LARGE) {
+        backend->filling->away += bytes.size;
+        pd_server_answers_away(backend->config.server, bytes.size);
     }
     uint8_t *to = backend->filling->bytes + backend->filling->size;
     memcpy(to, &head, sizeof head);
@@ -504,6 +511,8 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .large_waited = node.large_waited,
         .proposals_failed = backend->writes_failed,
         .reads = node.reads + counters.hot_reads,
+        .reads_turned_away = node.reads_turned_away,
+        .read_bytes = node.read_bytes,
         .snapshots_sent = node.snapshots_sent,
         .snapshots_installed = node.snapshots_installed,
         .store_bytes = store_bytes(backend),
@@ -516,12 +525,6 @@ static void figures(struct pd_backend *interface, struct pd_backend_figures *fig
         .peer_packets = counters.peers.packets,
         .peer_packets_dropped = counters.peers.packets_dropped,
         .peer_sends_dropped = counters.peers.sends_dropped,
-        .datagrams_dropped = node.datagrams_dropped,
-        .versions_refused = node.versions_refused,
-        .bad_tokens = node.bad_tokens,
-        .connections_failed = node.connections_failed,
-        .connections_timed_out = node.connections_timed_out,
-        .bad_frames = node.bad_frames,
         .peers_refused_busy = node.peers_refused_busy,
         .peers_refused_flood = node.peers_refused_flood,
         .peers_refused_key = node.peers_refused_key,
@@ -680,11 +683,28 @@ static void drain(struct pd_backend *interface)
                         now);
             at += head.size;
         }
+        size_t away = post->away;
         pd_free(post);
+        if (away > 0) {
+            pd_server_answers_back(backend->config.server, away);
+        }
     }
     pd_gateway_peers_drain(&backend->peers);
     send_writes(backend);
     send_reads(backend);
+}
+
+static void output(struct pd_backend *interface, uint64_t bytes)
+{
+    struct pd_gateway_backend *backend = backend_of(interface);
+    uint64_t told = backend->output_told;
+    if (bytes >= told + PD_SERVER_ANSWER_LARGE) {
+        pd_server_answers_away(backend->config.server, bytes - told);
+        backend->output_told = bytes;
+    } else if (told >= bytes + PD_SERVER_ANSWER_LARGE) {
+        pd_server_answers_back(backend->config.server, told - bytes);
+        backend->output_told = bytes;
+    }
 }
 
 static void give_hot(struct pd_gateway_backend *backend)
@@ -792,6 +812,7 @@ static const struct pd_backend_ops ops = {
     .cancel = cancel,
     .credit = credit,
     .drain = drain,
+    .output = output,
     .peer_open = peer_open,
     .peer_submit = peer_submit,
     .peer_close = peer_close,

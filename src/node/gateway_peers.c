@@ -45,6 +45,9 @@ static void post(struct peer *peer, uint64_t correlation, bool is_end, struct pd
     if (bytes.size > 0) {
         memcpy(made->bytes, bytes.bytes, bytes.size);
     }
+    if (bytes.size >= PD_SERVER_ANSWER_LARGE) {
+        pd_server_answers_away(peer->peers->server, bytes.size);
+    }
     (void)pd_postbox_put(&peer->peers->posts, &made->link);
 }
 
@@ -201,7 +204,11 @@ void pd_gateway_peers_drain(struct pd_gateway_peers *peers)
             peer->gateway->answered(peer->gateway, taken->correlation,
                                     (struct pd_span){taken->bytes, taken->size});
         }
+        size_t size = taken->size;
         pd_free(taken);
+        if (size >= PD_SERVER_ANSWER_LARGE) {
+            pd_server_answers_back(peers->server, size);
+        }
     }
 }
 

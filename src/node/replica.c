@@ -32,6 +32,7 @@ struct pd_replica_config pd_replica_config_default(void)
         .log_batch_bytes_max = 4 * KIB * KIB,
         .log_backlog_bytes_max = 16 * KIB * KIB,
         .request_ticks_max = 100,
+        .read_ticks_max = 600,
         .apply_budget = 512,
         .overlay_reserve = 40 * KIB * KIB,
         .log_retain_entries = 5000,
@@ -53,9 +54,10 @@ static bool is_sound(const struct pd_replica_config *config)
 {
     return config->raft.id != 0 && config->proposals_max > 0 && config->reads_max > 0 &&
            config->large_bytes_max >= PD_REPLICA_LARGE_PARTS && config->log_batch_bytes_max > 0 &&
-           config->request_ticks_max > 0 && config->peer_count <= PD_RAFT_MEMBERS_MAX &&
-           config->snapshot_window > 0 && config->snapshot_window <= PD_REPLICA_WINDOW_MAX &&
-           config->snapshot_ticks > 0 && config->snapshot_chunk_bytes >= 256 &&
+           config->request_ticks_max > 0 && config->read_ticks_max > 0 &&
+           config->peer_count <= PD_RAFT_MEMBERS_MAX && config->snapshot_window > 0 &&
+           config->snapshot_window <= PD_REPLICA_WINDOW_MAX && config->snapshot_ticks > 0 &&
+           config->snapshot_chunk_bytes >= 256 &&
            config->snapshot_chunk_bytes <= PD_REPLICA_CHUNK_BYTES_MAX &&
            config->overlay_reserve < config->kv.overlay_bytes &&
            config->raft.log_bytes_max > 2 * (uint64_t)config->kv.limits.request_bytes_max &&

@@ -96,6 +96,7 @@ struct pd_replica_config {
      * log's batch must take both, and one message more. */
     uint64_t log_backlog_bytes_max;
     uint32_t request_ticks_max; /* then an answer says that the outcome is unknown */
+    uint32_t read_ticks_max;    /* likewise, of a read that has begun, or waits for room */
     uint32_t apply_budget;      /* rows about, of one slice */
     uint64_t overlay_reserve;   /* proposals are refused when the overlay has less room left */
     uint64_t
@@ -256,6 +257,12 @@ bool pd_replica_next(struct pd_replica *replica, struct pd_replica_output *outpu
  * call again. */
 bool pd_replica_step(struct pd_replica *replica);
 
+/* Bytes of answers to reads that have left the replica and still take memory: with the open reads'
+ * they are kept below config.kv.reads_bytes_max. To be told again when they have become less and
+ * reads wait. */
+void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes);
+bool pd_replica_reads_wait(const struct pd_replica *replica);
+
 /* -- What it is -------------------------------------------------------------------------------- */
 
 enum pd_replica_phase {
@@ -271,6 +278,7 @@ struct pd_replica_counters {
     uint64_t large_waited; /* commands that were too large to be proposed at once */
     uint64_t applied;
     uint64_t reads;
+    uint64_t reads_turned_away; /* that were too large to go on at once */
     uint64_t read_rounds;
     uint64_t snapshots_sent;
     uint64_t snapshots_installed;

@@ -128,6 +128,7 @@ enum pd_replica_read_state {
     PD_REPLICA_READ_APPLY,    /* waits until `index` is applied */
     PD_REPLICA_READ_OPENING,  /* waits for a read of the kv */
     PD_REPLICA_READ_ROWS,     /* holds one */
+    PD_REPLICA_READ_LARGE,    /* waits for room to hold many rows */
     PD_REPLICA_READ_STATES
 };
 struct pd_replica_read_line {
@@ -444,6 +445,7 @@ struct pd_replica {
 
     /* reads */
     struct pd_replica_read *reads;
+    bool reads_wait;     /* for room */
     uint32_t reads_open; /* places of them that are not free */
     struct pd_replica_read_line lines[PD_REPLICA_READ_STATES];
     uint64_t round;

@@ -6,6 +6,8 @@
 #include "base/bytes.h"
 #include "node/replica_internal.h"
 
+#define ARENA_KEPT ((size_t)8 << 20) /* what was grown for large answers goes with them */
+
 uint8_t *pd_replica_bytes_add(struct pd_replica_bytes *bytes, size_t size)
 {
     if (bytes->bytes == NULL || bytes->capacity - bytes->size < size) {
@@ -52,6 +54,10 @@ struct pd_replica_output *pd_replica_emit(struct pd_replica *replica,
         replica->queue_head = 0;
         replica->queue_count = 0;
         replica->arena.size = 0;
+        if (replica->arena.capacity > ARENA_KEPT) {
+            pd_free(replica->arena.bytes);
+            replica->arena = (struct pd_replica_bytes){0};
+        }
     }
     if (replica->queue_count == replica->queue_capacity) {
         uint32_t capacity = (uint32_t)replica->queue_capacity;

@@ -4,6 +4,8 @@
  *   GATHERED -> ASKED -> APPLY -> OPENING -> ROWS -> answered
  *            <- the round was lost: asked again
  *            -> OPENING, at once (serializable, lease)
+ *                                   ROWS -> LARGE, when it grows and there is no room for it
+ *                                        <- there is, in the order in which they came
  *
  * A read that is not wanted any more leaves its line when its turn comes. */
 #include <string.h>
@@ -16,7 +18,8 @@
 #include "node/replica_internal.h"
 
 #define ROUND_BITS 24u
-#define OPEN_SLICE 64u /* reads begun in one slice */
+#define OPEN_SLICE 64u                  /* reads begun in one slice */
+#define ANSWERS_SLICE ((size_t)4 << 20) /* bytes given in one slice, and one answer more */
 
 uint64_t pd_replica_first_round(const struct pd_replica *replica)
 {
@@ -259,28 +262,46 @@ static enum pd_status open_rows(struct pd_replica *replica, struct pd_replica_re
     return pd_kv_read_leases(replica->kv, &read->kv_read);
 }
 
-/* Give rows to those whose turn it is. true: others wait that could begin at once. */
-static bool open_some(struct pd_replica *replica)
+/* Give rows to those of a line whose turn it is. true: others wait that could begin at once. */
+static bool open_some(struct pd_replica *replica, enum pd_replica_read_state state)
 {
+    bool is_large = state == PD_REPLICA_READ_LARGE;
     struct pd_replica_read *read;
     for (uint32_t i = 0; i < OPEN_SLICE; i++) {
-        read = line_head(replica, PD_REPLICA_READ_OPENING);
-        if (read == NULL) {
+        read = line_head(replica, state);
+        if (read == NULL || (is_large && read->is_wanted && !pd_kv_reads_have_room(replica->kv))) {
             return false;
         }
         enum pd_status status = read->is_wanted ? open_rows(replica, read) : PD_ERR_CLOSED;
         if (status == PD_ERR_FULL) {
             return false; /* until one ends */
         }
-        read = line_take(replica, PD_REPLICA_READ_OPENING);
+        read = line_take(replica, state);
         if (status == PD_OK) {
+            if (is_large) {
+                pd_kv_read_admit(replica->kv, read->kv_read);
+            }
             line_up(replica, read, PD_REPLICA_READ_ROWS);
         } else {
             tell_text(replica, read, PD_REPLICA_BUSY, pd_status_text(status));
             release(replica, read);
         }
     }
-    return line_head(replica, PD_REPLICA_READ_OPENING) != NULL;
+    return !is_large && line_head(replica, state) != NULL;
+}
+
+/* It waits for room: with the rows that it holds, or in line when those are few. */
+static void wait_for_room(struct pd_replica *replica, struct pd_replica_read *read)
+{
+    replica->reads_wait = true;
+    if (!pd_kv_read_is_turned_away(replica->kv, read->kv_read)) {
+        line_up(replica, read, PD_REPLICA_READ_ROWS);
+        return;
+    }
+    replica->counters.reads_turned_away++;
+    pd_kv_read_end(replica->kv, read->kv_read);
+    pd_kv_reads_line(replica->kv, true);
+    line_up(replica, read, PD_REPLICA_READ_LARGE);
 }
 
 /* A read of the current revision that took so long that a compaction passed it: it sees a newer
@@ -303,8 +324,10 @@ static bool read_slice(struct pd_replica *replica, struct pd_replica_read *read)
             line_up(replica, read, PD_REPLICA_READ_ROWS);
             return true;
         case PD_KV_FETCH:
-        case PD_KV_FULL:
             line_up(replica, read, PD_REPLICA_READ_ROWS);
+            return false;
+        case PD_KV_FULL:
+            wait_for_room(replica, read);
             return false;
         case PD_KV_FAILED:
             line_up(replica, read, PD_REPLICA_READ_ROWS);
@@ -323,7 +346,7 @@ static bool read_slice(struct pd_replica *replica, struct pd_replica_read *read)
     }
     pd_kv_read_end(replica->kv, read->kv_read);
     release(replica, read);
-    return false;
+    return replica->reads_wait; /* there is room now */
 }
 
 bool pd_replica_read_step(struct pd_replica *replica)
@@ -338,7 +361,10 @@ bool pd_replica_read_step(struct pd_replica *replica)
         read = line_take(replica, PD_REPLICA_READ_APPLY);
         line_up(replica, read, PD_REPLICA_READ_OPENING);
     }
-    bool more = open_some(replica);
+    bool more = open_some(replica, PD_REPLICA_READ_OPENING);
+    (void)open_some(replica, PD_REPLICA_READ_LARGE); /* the others when one ends */
+    replica->reads_wait = line_head(replica, PD_REPLICA_READ_LARGE) != NULL;
+    pd_kv_reads_line(replica->kv, replica->reads_wait);
     /* Each that holds rows once: who stays stands behind those. */
     uint32_t last = replica->lines[PD_REPLICA_READ_ROWS].tail;
     while (last != 0 && replica->phase == PD_REPLICA_RUNNING) {
@@ -346,9 +372,48 @@ bool pd_replica_read_step(struct pd_replica *replica)
         bool is_last = (uint32_t)(read - replica->reads) + 1 == last;
         more = read_slice(replica, read) || more;
         last = is_last ? 0 : last;
+        if (replica->arena.size > ANSWERS_SLICE) { /* the others when these have gone */
+            more = true;
+            last = 0;
+        }
     }
     return more || (line_head(replica, PD_REPLICA_READ_OPENING) != NULL &&
                     line_head(replica, PD_REPLICA_READ_ROWS) == NULL);
+}
+
+static void give_up(struct pd_replica *replica, struct pd_replica_read *read)
+{
+    switch (read->state) {
+    case PD_REPLICA_READ_OPENING:
+    case PD_REPLICA_READ_ROWS:
+    case PD_REPLICA_READ_LARGE:
+        tell_text(replica, read, PD_REPLICA_BUSY, "too many reads are under way: try again");
+        return;
+    case PD_REPLICA_READ_FREE:
+    case PD_REPLICA_READ_GATHERED:
+    case PD_REPLICA_READ_ASKED:
+    case PD_REPLICA_READ_APPLY:
+    case PD_REPLICA_READ_STATES:
+        break;
+    }
+    tell_text(replica, read, PD_REPLICA_NOT_READY,
+              "no leader confirmed the read in time: try again");
+}
+
+static uint32_t patience(const struct pd_replica *replica, const struct pd_replica_read *read)
+{
+    bool has_begun = read->state == PD_REPLICA_READ_ROWS || read->state == PD_REPLICA_READ_LARGE;
+    return has_begun ? replica->config.read_ticks_max : replica->config.request_ticks_max;
+}
+
+void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes)
+{
+    pd_kv_reads_away(replica->kv, bytes);
+}
+
+bool pd_replica_reads_wait(const struct pd_replica *replica)
+{
+    return replica->reads_wait;
 }
 
 void pd_replica_reads_tick(struct pd_replica *replica)
@@ -360,10 +425,8 @@ void pd_replica_reads_tick(struct pd_replica *replica)
     /* Most ticks find none, and need not look through thousands of places. */
     for (uint32_t i = 0; i < replica->config.reads_max && replica->reads_open > 0; i++) {
         struct pd_replica_read *read = &replica->reads[i];
-        if (read->is_wanted &&
-            replica->tick - read->since_tick >= replica->config.request_ticks_max) {
-            tell_text(replica, read, PD_REPLICA_NOT_READY,
-                      "no leader confirmed the read in time: try again");
+        if (read->is_wanted && replica->tick - read->since_tick >= patience(replica, read)) {
+            give_up(replica, read);
         }
     }
 }

@@ -15,6 +15,7 @@
 #define MIB (UINT64_C(1) << 20)
 #define TICKS_A_SECOND 50u
 #define VOTERS_MAX 5u
+#define READ_S 30u    /* large ones wait for one another */
 #define REQUEST_S 10u /* a disk that stalls that long is told of */
 /* Headers of a batch's records. */
 #define FOUND_AFTER_NS (6 * SECOND_NS) /* who moves tells it within two, if it can */
@@ -24,6 +25,7 @@ struct pd_server_config pd_server_config_default(void)
 {
     struct pd_replica_config replica = pd_replica_config_default();
     replica.request_ticks_max = REQUEST_S * TICKS_A_SECOND;
+    replica.read_ticks_max = READ_S * TICKS_A_SECOND;
     replica.voters_max = VOTERS_MAX;
     struct pd_store_rocks_config store = pd_store_rocks_config_default();
     store.group_size = pd_kv_row_group_size;
@@ -538,6 +540,20 @@ enum pd_status pd_server_submit_quietly(struct pd_server *server, struct pd_serv
 void pd_server_nudge(struct pd_server *server)
 {
     pd_server_nudge_core(server);
+}
+
+void pd_server_answers_away(struct pd_server *server, uint64_t bytes)
+{
+    (void)atomic_fetch_add(&server->answers_away, bytes);
+}
+
+void pd_server_answers_back(struct pd_server *server, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_sub(&server->answers_away, bytes);
+    pd_assert(before >= bytes);
+    if (atomic_load(&server->reads_wait)) {
+        pd_server_nudge_core(server);
+    }
 }
 
 enum pd_status pd_server_submit_of_watch(struct pd_server *server, struct pd_server_client *client,

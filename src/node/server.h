@@ -129,6 +129,11 @@ PD_NODISCARD enum pd_status pd_server_submit_quietly(struct pd_server *server,
                                                      struct pd_server_client *client,
                                                      uint64_t correlation, struct pd_span bytes);
 void pd_server_nudge(struct pd_server *server);
+/* Any thread: memory of answers, from their `answer` until their clients have taken them. While
+ * there is much of it, large reads wait, for read_ticks_max at most. */
+void pd_server_answers_away(struct pd_server *server, uint64_t bytes);
+void pd_server_answers_back(struct pd_server *server, uint64_t bytes);
+#define PD_SERVER_ANSWER_LARGE ((size_t)64 << 10) /* smaller ones need not be told */
 
 /* Credit for a watch that runs, or its end: the queue's bounds do not hold for it, since nobody
  * would say it again, and the watch would stand still for ever. There are no more of them than
@@ -208,19 +213,15 @@ struct pd_server_figures {
     uint64_t proposals; /* since the start; so the next ones */
     uint64_t large_waited;
     uint64_t reads;
+    uint64_t reads_turned_away; /* to begin again when there is room for their rows */
+    uint64_t read_bytes;        /* of rows for answers, until the clients have them */
     uint64_t snapshots_sent;
     uint64_t snapshots_installed;
     uint64_t is_learner;
     uint64_t disk_is_low;
     uint64_t cluster_version;
-    uint64_t version_limit;     /* of this node's program */
-    uint64_t datagrams_dropped; /* at the port for nodes, as transport.h has it; so the next */
-    uint64_t versions_refused;
-    uint64_t bad_tokens;
-    uint64_t connections_failed;
-    uint64_t connections_timed_out;
-    uint64_t bad_frames;
-    uint64_t peers_refused_busy;
+    uint64_t version_limit;      /* of this node's program */
+    uint64_t peers_refused_busy; /* of connections at the port for nodes; as transport.h has it */
     uint64_t peers_refused_flood;
     uint64_t peers_refused_key;
     uint64_t connections_silent; /* and of paths, as transport.h has it */

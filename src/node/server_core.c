@@ -509,6 +509,17 @@ static void serve_all(struct pd_server *server)
     pd_server_readers_wake(server);
 }
 
+static bool step(struct pd_server *server)
+{
+    pd_replica_reads_away(server->replica, atomic_load(&server->answers_away));
+    bool more = pd_replica_step(server->replica);
+    bool waits = pd_replica_reads_wait(server->replica);
+    if (waits != atomic_load_explicit(&server->reads_wait, memory_order_relaxed)) {
+        atomic_store(&server->reads_wait, waits);
+    }
+    return more;
+}
+
 /* True: there is more to do at once. The log thread leaves it where a batch waits. */
 static bool work(struct pd_server *server, enum holder holder)
 {
@@ -525,7 +536,7 @@ static bool work(struct pd_server *server, enum holder holder)
             /* What takes long in a turn is to be seen in it. */
             pd_replica_clock(server->replica, now_ns, server->wall_ns);
         }
-        more = !server->has_failed && pd_replica_step(server->replica);
+        more = !server->has_failed && step(server);
     }
     serve_all(server); /* what the last slice gave: nobody would look for it before the next tick */
     return more && !server->has_failed;

@@ -268,17 +268,13 @@ enum pd_server_gauge {
     PD_SERVER_GAUGE_PROPOSALS,
     PD_SERVER_GAUGE_LARGE_WAITED,
     PD_SERVER_GAUGE_READS,
+    PD_SERVER_GAUGE_READS_TURNED_AWAY,
+    PD_SERVER_GAUGE_READ_BYTES,
     PD_SERVER_GAUGE_SNAPSHOTS_SENT,
     PD_SERVER_GAUGE_SNAPSHOTS_INSTALLED,
     PD_SERVER_GAUGE_IS_LEARNER,
     PD_SERVER_GAUGE_DISK_IS_LOW,
     PD_SERVER_GAUGE_CLUSTER_VERSION,
-    PD_SERVER_GAUGE_DATAGRAMS_DROPPED,
-    PD_SERVER_GAUGE_VERSIONS_REFUSED,
-    PD_SERVER_GAUGE_BAD_TOKENS,
-    PD_SERVER_GAUGE_CONNECTIONS_FAILED,
-    PD_SERVER_GAUGE_CONNECTIONS_TIMED_OUT,
-    PD_SERVER_GAUGE_BAD_FRAMES,
     PD_SERVER_GAUGE_REFUSED_BUSY,
     PD_SERVER_GAUGE_REFUSED_FLOOD,
     PD_SERVER_GAUGE_REFUSED_KEY,
@@ -336,6 +332,9 @@ struct pd_server {
     atomic_uint_least64_t requests_waiting;
     atomic_uint_least64_t request_bytes_waiting;
     atomic_bool is_closed; /* nothing is taken any more */
+
+    atomic_uint_least64_t answers_away; /* bytes of answers whose clients do not have them yet */
+    atomic_bool reads_wait;             /* for these to become fewer */
 
     struct pd_spin places_lock;
     struct pd_server_place *places;

@@ -690,6 +690,7 @@ static void configure(const struct pd_sim_machine *machine, struct pd_replica_co
     config->reads_max = limits->reads_max;
     config->log_batch_bytes_max = limits->log_batch_bytes_max;
     config->request_ticks_max = 2 * limits->election_ticks;
+    config->read_ticks_max = config->request_ticks_max;
     config->apply_budget = limits->apply_budget;
     config->overlay_reserve = limits->kv_overlay_bytes / 4;
     config->log_retain_entries = limits->log_retain_entries;
