@@ -11,6 +11,7 @@
 struct frame {
     const Etcdserverpb__TxnRequest *txn;
     size_t next;
+    size_t ops_left; /* what the txns inside of it may have */
 };
 
 /* The whole tree: what it takes to hold it. */
@@ -56,14 +57,41 @@ static enum pd_kv_error encode_op(struct pd_arena *arena, struct pd_kv_op *op, s
     return bytes_out->size == 0 ? PD_KV_ERR_TOO_LARGE : PD_KV_OK;
 }
 
+/* -- What is refused before it is looked at more closely --------------------------------------- */
+
+/* In etcd's order, which tells which of two mistakes is named. The store checks the same again, and
+ * more; its order is every replica's, and stays. */
+static enum pd_kv_error check_range(const Etcdserverpb__RangeRequest *request)
+{
+    if (request->key.len == 0) {
+        return PD_KV_ERR_EMPTY_KEY;
+    }
+    bool is_sort = (unsigned)request->sort_order <= PD_KV_SORT_DESCEND &&
+                   (unsigned)request->sort_target <= PD_KV_SORT_VALUE;
+    return is_sort ? PD_KV_OK : PD_KV_ERR_INVALID_SORT;
+}
+
+static enum pd_kv_error check_put(const Etcdserverpb__PutRequest *request)
+{
+    if (request->key.len == 0) {
+        return PD_KV_ERR_EMPTY_KEY;
+    }
+    if (request->ignore_value && request->value.len > 0) {
+        return PD_KV_ERR_VALUE_PROVIDED;
+    }
+    return request->ignore_lease && request->lease != 0 ? PD_KV_ERR_LEASE_PROVIDED : PD_KV_OK;
+}
+
+static enum pd_kv_error check_delete(const Etcdserverpb__DeleteRangeRequest *request)
+{
+    return request->key.len == 0 ? PD_KV_ERR_EMPTY_KEY : PD_KV_OK;
+}
+
 /* -- One operation ----------------------------------------------------------------------------- */
 
-static enum pd_kv_error take_range(const Etcdserverpb__RangeRequest *request, struct pd_kv_op *op)
+/* The request is checked. */
+static void take_range(const Etcdserverpb__RangeRequest *request, struct pd_kv_op *op)
 {
-    if ((unsigned)request->sort_order > PD_KV_SORT_DESCEND ||
-        (unsigned)request->sort_target > PD_KV_SORT_VALUE) {
-        return PD_KV_ERR_INVALID_SORT;
-    }
     *op = (struct pd_kv_op){
         .kind = PD_KV_OP_RANGE,
         .as.range = {.key = span(request->key),
@@ -79,7 +107,6 @@ static enum pd_kv_error take_range(const Etcdserverpb__RangeRequest *request, st
                      .min_create_revision = request->min_create_revision,
                      .max_create_revision = request->max_create_revision},
     };
-    return PD_KV_OK;
 }
 
 static void take_put(const Etcdserverpb__PutRequest *request, struct pd_kv_op *op)
@@ -110,10 +137,12 @@ enum pd_kv_error pd_kv_request_range(struct pd_arena *arena,
                                      struct pd_span *bytes_out)
 {
     struct pd_kv_op op;
-    enum pd_kv_error error = take_range(request, &op);
-    return error != PD_KV_OK
-               ? error
-               : encode_op(arena, &op, request->key.len + request->range_end.len, bytes_out);
+    enum pd_kv_error error = check_range(request);
+    if (error != PD_KV_OK) {
+        return error;
+    }
+    take_range(request, &op);
+    return encode_op(arena, &op, request->key.len + request->range_end.len, bytes_out);
 }
 
 enum pd_kv_error pd_kv_request_page(struct pd_arena *arena, const struct pd_kv_range *range,
@@ -127,6 +156,10 @@ enum pd_kv_error pd_kv_request_put(struct pd_arena *arena, const Etcdserverpb__P
                                    struct pd_span *bytes_out)
 {
     struct pd_kv_op op;
+    enum pd_kv_error error = check_put(request);
+    if (error != PD_KV_OK) {
+        return error;
+    }
     take_put(request, &op);
     return encode_op(arena, &op, request->key.len + request->value.len, bytes_out);
 }
@@ -136,6 +169,10 @@ enum pd_kv_error pd_kv_request_delete(struct pd_arena *arena,
                                       struct pd_span *bytes_out)
 {
     struct pd_kv_op op;
+    enum pd_kv_error error = check_delete(request);
+    if (error != PD_KV_OK) {
+        return error;
+    }
     take_delete(request, &op);
     return encode_op(arena, &op, request->key.len + request->range_end.len, bytes_out);
 }
@@ -205,11 +242,14 @@ static const Etcdserverpb__RequestOp *next_op(struct walk *walk)
 static enum pd_kv_error enter(struct walk *walk, const Etcdserverpb__TxnRequest *txn,
                               const struct pd_kv_limits *limits)
 {
-    if (walk->depth == PD_KV_TXN_DEPTH_MAX || txn->n_compare > limits->txn_ops_max ||
-        txn->n_success > limits->txn_ops_max || txn->n_failure > limits->txn_ops_max) {
+    size_t most = txn->n_compare;
+    most = most > txn->n_success ? most : txn->n_success;
+    most = most > txn->n_failure ? most : txn->n_failure;
+    size_t left = walk->depth == 0 ? limits->txn_ops_max : walk->frames[walk->depth - 1].ops_left;
+    if (walk->depth == PD_KV_TXN_DEPTH_MAX || most > left) {
         return PD_KV_ERR_TOO_MANY_OPS;
     }
-    walk->frames[walk->depth++] = (struct frame){.txn = txn};
+    walk->frames[walk->depth++] = (struct frame){.txn = txn, .ops_left = left - most};
     return PD_KV_OK;
 }
 
@@ -221,14 +261,16 @@ static enum pd_kv_error count_txn(struct walk *walk, const Etcdserverpb__TxnRequ
         walk->compares > pd_kv_command_ops_max(limits)) {
         return PD_KV_ERR_TOO_MANY_OPS;
     }
-    for (size_t i = 0; i < txn->n_compare; i++) {
+    enum pd_kv_error error = enter(walk, txn, limits);
+    for (size_t i = 0; i < txn->n_compare && error == PD_KV_OK; i++) {
         const Etcdserverpb__Compare *compare = txn->compare[i];
+        error = compare->key.len == 0 ? PD_KV_ERR_EMPTY_KEY : PD_KV_OK;
         walk->bytes += compare->key.len + compare->range_end.len;
         walk->bytes += compare->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE
                            ? compare->value.len
                            : 0;
     }
-    return enter(walk, txn, limits);
+    return error;
 }
 
 static enum pd_kv_error count(struct walk *walk, const Etcdserverpb__TxnRequest *request,
@@ -241,13 +283,16 @@ static enum pd_kv_error count(struct walk *walk, const Etcdserverpb__TxnRequest 
         walk->ops++;
         switch (op->request_case) {
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+            error = check_range(op->request_range);
             walk->bytes += op->request_range->key.len + op->request_range->range_end.len;
             break;
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+            error = check_put(op->request_put);
             walk->bytes += op->request_put->key.len + op->request_put->value.len;
             walk->writes = true;
             break;
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+            error = check_delete(op->request_delete_range);
             walk->bytes +=
                 op->request_delete_range->key.len + op->request_delete_range->range_end.len;
             walk->writes = true;
@@ -289,7 +334,8 @@ static enum pd_kv_error take_op(struct walk *walk, struct pd_kv_command *command
     struct pd_kv_op *op = &command->ops[command->op_count++];
     switch (request->request_case) {
     case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-        return take_range(request->request_range, op);
+        take_range(request->request_range, op);
+        return PD_KV_OK;
     case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
         take_put(request->request_put, op);
         return PD_KV_OK;

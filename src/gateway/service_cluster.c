@@ -24,7 +24,8 @@ struct change {
     /* REMOVE, of this very node: the answer, made before. It is cut off by the removal. */
     uint8_t *kept;
     size_t kept_size;
-    /* Where one is to be added, or moved to: */
+    /* Where one is to be added, or moved to; bad: no such place, and no member to move is worse. */
+    bool urls_are_bad;
     uint32_t url_count;
     char *urls[PD_BACKEND_URLS_MAX];
 };
@@ -222,6 +223,8 @@ static void begin_change(struct pd_service_call *call, struct change *change,
     bool has_urls = change->kind == CHANGE_ADD || change->kind == CHANGE_UPDATE;
     if (member == NULL && change->kind != CHANGE_ADD) {
         pd_service_end(call, PD_CODE_NOT_FOUND, not_found);
+    } else if (change->urls_are_bad) {
+        pd_service_end(call, PD_CODE_INVALID_ARGUMENT, bad_urls);
     } else if (has_urls && is_taken(change, about, member)) {
         pd_service_end(call, PD_CODE_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists");
     } else if (change->kind == CHANGE_ADD) {
@@ -348,11 +351,12 @@ static void begin_with_urls(struct pd_service_call *call, struct change asked, c
     for (size_t i = 0; i < count && is_good; i++) {
         is_good = is_url(urls[i]);
     }
-    if (!is_good) {
+    if (!is_good && asked.kind == CHANGE_ADD) {
         pd_service_end(call, PD_CODE_INVALID_ARGUMENT, bad_urls);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
+    asked.urls_are_bad = !is_good;
+    for (size_t i = 0; i < count && is_good; i++) {
         asked.urls[i] = pd_alloc_text(urls[i], strlen(urls[i]));
         if (asked.urls[i] == NULL) {
             free_urls(&asked);

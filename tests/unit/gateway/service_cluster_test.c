@@ -131,6 +131,21 @@ static void test_members_by_address(void **state)
     answer_about();
     kept_failed(&kept, PD_CODE_NOT_FOUND, "etcdserver: member not found");
     kept_free(&kept);
+    static const size_t bad_counts[] = {0, PD_BACKEND_URLS_MAX + 1};
+    for (size_t i = 0; i < 2; i++) { /* what there is not cannot have bad URLs */
+        update.n_peerurls = bad_counts[i];
+        update.id = 99;
+        kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+        answer_about();
+        kept_failed(&kept, PD_CODE_NOT_FOUND, "etcdserver: member not found");
+        kept_free(&kept);
+        update.id = 5;
+        kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberUpdate", &update);
+        answer_about();
+        kept_failed(&kept, PD_CODE_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid");
+        kept_free(&kept);
+    }
+    update.n_peerurls = 1;
 
     (void)snprintf(url, sizeof url, "quic://127.0.0.1:2"); /* member 5's */
     kept_ask(&world, &kept, "/etcdserverpb.Cluster/MemberAdd", &addition);
