@@ -223,6 +223,12 @@ static int run_child(const struct pd_command *parent, int count, char **words)
         return pd_command_usage(parent, "'%s' comes too early: options follow the command",
                                 words[0]);
     }
+    for (const struct pd_command_hint *at = parent->hints; at != NULL && at->word != NULL; at++) {
+        if (strcmp(at->word, words[0]) == 0) {
+            return pd_command_usage(parent, "there is no command '%s %s'. Did you mean 'pando %s'?",
+                                    parent->name, words[0], at->instead);
+        }
+    }
     const char *nearest = nearest_of(parent->children, words[0]);
     return nearest == NULL
                ? pd_command_usage(parent, "there is no command '%s %s'", parent->name, words[0])

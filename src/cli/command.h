@@ -19,6 +19,12 @@
 #define PD_EXIT_CODE_ELSE 4    /* txn: a compare was false */
 #define PD_EXIT_CODE_REMOVED 5 /* start: the node was removed from its cluster, for good */
 
+/* What others call one of its commands. */
+struct pd_command_hint {
+    const char *word;
+    const char *instead; /* behind "pando " */
+};
+
 struct pd_command {
     const char *name;                /* "kv put" */
     const char *arguments;           /* its words, "KEY VALUE", "[NODE]"; "" when there are none */
@@ -27,6 +33,7 @@ struct pd_command {
     const struct pd_option *options; /* ended by one without a name; NULL: none */
     const char *examples;            /* lines of a shell; NULL: they stand in help */
     const struct pd_command *const *children; /* ended by a NULL; NULL: run is there */
+    const struct pd_command_hint *hints; /* of children; ended by one without a word; NULL: none */
     int words_min;
     int words_max;
     bool rest_is_words; /* what follows the first word is not for us: no option either */

@@ -9,6 +9,7 @@
 #include "cli/store_text.h"
 
 #define VALUE_MAX (UINT32_C(8) << 20)
+#define COMPACTED_TIMEOUT_MS UINT64_C(1000) /* for words that can do without it */
 
 struct arguments {
     struct pd_node_options node;
@@ -57,24 +58,41 @@ static int run_keys(const struct pd_command *command,
 
 /* -- get --------------------------------------------------------------------------------------- */
 
-/* A watch is told what is kept: its first revision. */
-static int compacted(struct pando_client *client, const struct pando_keys *keys, uint64_t revision)
+/* A watch is told what is kept: its first revision. 0: it was not told. */
+static int64_t first_kept(struct pando_client *client, const struct pando_keys *keys,
+                          uint64_t revision, uint64_t timeout_ms)
 {
     struct pando_watch *watch = NULL;
     const struct pando_event *event = NULL;
     enum pando_status status = PANDO_OK;
     if (pando_watch_open(client, keys, (int64_t)revision, 0, &watch) != PANDO_OK) {
-        return pd_store_failed(client);
+        return 0;
     }
     do {
-        status = pando_watch_next(watch, PD_STORE_TIMEOUT_S * UINT64_C(1000), &event);
+        status = pando_watch_next(watch, timeout_ms, &event);
     } while (status == PANDO_OK && event->kind == PANDO_EVENT_LIVE);
     int64_t first = pando_watch_compacted(watch);
     pando_watch_close(watch);
+    return first;
+}
+
+static int compacted(struct pando_client *client, const struct pando_keys *keys, uint64_t revision)
+{
+    int64_t first = first_kept(client, keys, revision, PD_STORE_TIMEOUT_S * UINT64_C(1000));
     return first == 0 ? pd_command_failed("revision %" PRIu64 " is compacted", revision)
                       : pd_command_failed("revision %" PRIu64 " is compacted: read with --rev "
                                           "%" PRId64 ", or a later one",
                                           revision, first);
+}
+
+/* What names a revision has failed: perhaps it is not there yet. */
+static int failed_at(const struct pando_client *client, uint64_t revision)
+{
+    return strstr(pando_client_message(client), "future revision") == NULL
+               ? pd_store_failed(client)
+               : pd_command_failed("revision %" PRIu64 " is yet to come: `pando status` tells the "
+                                   "current one",
+                                   revision);
 }
 
 static int get(void *state, struct pando_client *client)
@@ -88,7 +106,7 @@ static int get(void *state, struct pando_client *client)
                   arguments->is_serializable ? PANDO_SERIALIZABLE : 0, &result);
     if (status != PANDO_OK) {
         return status == PANDO_COMPACTED ? compacted(client, &keys, arguments->revision)
-                                         : pd_store_failed(client);
+                                         : failed_at(client, arguments->revision);
     }
     for (size_t i = 0; i < pando_result_count(result); i++) {
         pd_store_print_record(pando_result_record(result, i), is_json(arguments),
@@ -178,9 +196,11 @@ static int put_value(const struct arguments *arguments, struct pando_client *cli
                      struct pando_bytes value)
 {
     int64_t revision = 0;
-    if (pando_put(client, pando_text(arguments->key), value, arguments->lease, &revision) !=
-        PANDO_OK) {
-        return pd_store_failed(client);
+    enum pando_status status =
+        pando_put(client, pando_text(arguments->key), value, arguments->lease, &revision);
+    if (status != PANDO_OK) {
+        return status == PANDO_NOT_FOUND ? pd_store_no_lease(arguments->lease)
+                                         : pd_store_failed(client);
     }
     if (is_json(arguments)) {
         json_t *object = json_object();
@@ -323,12 +343,29 @@ static const struct pd_command command_del = {
 
 /* -- compact ----------------------------------------------------------------------------------- */
 
+/* How far it is: a watch from before what was asked for is told so. */
+static int compacted_before(struct pando_client *client, uint64_t revision)
+{
+    const struct pando_keys all = pando_prefix(pando_text(""));
+    int64_t first = first_kept(client, &all, revision > 1 ? revision - 1 : 1, COMPACTED_TIMEOUT_MS);
+    return first == 0
+               ? pd_command_failed("revision %" PRIu64 " is compacted already: give a later "
+                                   "one; `pando status` tells the current one",
+                                   revision)
+               : pd_command_failed("revision %" PRIu64 " is compacted already, as all before "
+                                   "revision %" PRId64 " are: give a later one; `pando "
+                                   "status` tells the current one",
+                                   revision, first);
+}
+
 static int compact(void *state, struct pando_client *client)
 {
     const struct arguments *arguments = state;
     int64_t revision = 0;
-    if (pando_compact(client, (int64_t)arguments->revision, &revision) != PANDO_OK) {
-        return pd_store_failed(client);
+    enum pando_status status = pando_compact(client, (int64_t)arguments->revision, &revision);
+    if (status != PANDO_OK) {
+        return status == PANDO_COMPACTED ? compacted_before(client, arguments->revision)
+                                         : failed_at(client, arguments->revision);
     }
     if (is_json(arguments)) {
         json_t *object = json_object();
@@ -385,9 +422,24 @@ static const struct pd_command command_compact = {
 static const struct pd_command *const children[] = {&command_put, &command_get, &command_del,
                                                     &command_compact, NULL};
 
+static const struct pd_command_hint hints[] = {
+    {"delete", "kv del"},
+    {"remove", "kv del"},
+    {"rm", "kv del"},
+    {"list", "kv get --prefix ''"},
+    {"ls", "kv get --prefix ''"},
+    {"keys", "kv get --prefix ''"},
+    {"range", "kv get --prefix"},
+    {"set", "kv put"},
+    {"watch", "watch"},
+    {"txn", "txn"},
+    {NULL, NULL},
+};
+
 const struct pd_command pd_command_kv = {
     .name = "kv",
     .arguments = "",
     .summary = "put, get and delete keys of a running node",
     .children = children,
+    .hints = hints,
 };

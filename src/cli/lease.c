@@ -41,14 +41,6 @@ static json_t *lease_json(int64_t id)
     return object;
 }
 
-static int no_such_lease(int64_t id)
-{
-    return pd_command_failed("there is no lease %016" PRIx64
-                             ": it was revoked, or its time ran out; `pando lease list` shows "
-                             "those that live",
-                             (uint64_t)id);
-}
-
 /* -- grant ------------------------------------------------------------------------------------- */
 
 static int grant(void *state, struct pando_client *client)
@@ -127,7 +119,7 @@ static const struct pd_command command_grant = {
 static int failed(const struct arguments *arguments, const struct pando_client *client,
                   enum pando_status status)
 {
-    return status == PANDO_NOT_FOUND ? no_such_lease(arguments->id) : pd_store_failed(client);
+    return status == PANDO_NOT_FOUND ? pd_store_no_lease(arguments->id) : pd_store_failed(client);
 }
 
 static int revoke(void *state, struct pando_client *client)

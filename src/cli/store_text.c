@@ -1,5 +1,6 @@
 #include "cli/store_text.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,14 @@ bool pd_store_lease_parse(const char *text, int64_t *id_out)
     id = strtoull(text, NULL, 16);
     *id_out = (int64_t)id;
     return id > 0 && id <= INT64_MAX;
+}
+
+int pd_store_no_lease(int64_t id)
+{
+    return pd_command_failed("there is no lease %016" PRIx64
+                             ": it was revoked, or its time ran out; `pando lease list` shows "
+                             "those that live",
+                             (uint64_t)id);
 }
 
 int pd_store_failed(const struct pando_client *client)

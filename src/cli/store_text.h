@@ -50,7 +50,9 @@ int pd_store_ask(const struct pd_node_options *node,
 int pd_store_ask_node(const struct pd_node_options *node,
                       int (*ask)(void *state, struct pd_node_client *client), void *state);
 
-/* The end of every one that fails: what the client says. */
+/* The end of one that names a lease that is gone. */
+int pd_store_no_lease(int64_t id);
+/* The end of every other one that fails: what the client says. */
 int pd_store_failed(const struct pando_client *client);
 
 #endif

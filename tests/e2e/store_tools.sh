@@ -59,6 +59,9 @@ for verb in revoke ttl keep-alive; do
     said "there is no lease $lease"
     said "pando lease list"
 done
+runs 1 kv put --lease "$lease" "${at[@]}" workers/c gone
+said "there is no lease $lease"
+said "pando lease list"
 
 # --- Transactions -----------------------------------------------------------------------------------------------------
 runs 0 txn "${at[@]}" 'put balance/a 100; put balance/b 0 # two at once'
@@ -131,6 +134,16 @@ first=$(sed -n 's/.*revision 2 is compacted: read with --rev \([0-9]*\),.*/\1/p'
 runs 0 kv get --rev "${first:-0}" --prefix '' "${at[@]}"
 runs 1 kv get --rev 6 balance/a "${at[@]}"
 said "compacted"
+runs 1 kv compact 2 "${at[@]}"
+said "revision 2 is compacted already, as all before revision $first are"
+runs 1 kv compact 7 "${at[@]}"
+said "revision 7 is compacted already"
+said "pando status"
+for words in "compact 99999" "get --rev 99999 greeting"; do
+    # shellcheck disable=SC2086
+    runs 1 kv $words "${at[@]}"
+    said "revision 99999 is yet to come: \`pando status\`"
+done
 kill -TERM "$node"
 wait "$node" || fail "the node: exit code $?"
 

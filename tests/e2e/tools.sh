@@ -35,6 +35,12 @@ said "--endpoints takes a text that is not empty"
 runs 2 nope
 said "there is no command 'nope'"
 said_not "Did you mean"
+runs 2 kv delete greeting
+said "there is no command 'kv delete'. Did you mean 'pando kv del'?"
+runs 2 kv list
+said "Did you mean 'pando kv get --prefix"
+runs 2 kv ptu
+said "Did you mean 'put'?"
 for words in kv "kv put" "wal verify" run man start cluster "cluster remove" top; do
     # shellcheck disable=SC2086
     runs 0 $words --help
