@@ -240,14 +240,16 @@ static const char *ask_link(struct join *join, struct pd_net *net, uint64_t link
     return why;
 }
 
-/* A member, wherever it answers. As ask_link; `place`: where it was asked, for a person. */
+/* A member, wherever it answers. As ask_link; `place`: where it was asked, for a person. However
+ * late it is found, a third of the time is left for its answer. */
 static const char *ask(struct join *join, struct pd_net *net, const struct pd_kv_member *member,
                        uint64_t until_ns, char place[PD_KV_MEMBER_ADDRESS_MAX + 1])
 {
     static char text[PD_REACH_TEXT_MAX];
     uint64_t link = 0;
     uint32_t at = 0;
-    bool is_up = pd_reach_dial(&join->reach, net, 0, member, until_ns, &link, &at, text);
+    uint64_t found_until_ns = until_ns - left_ns(join, until_ns) / 3;
+    bool is_up = pd_reach_dial(&join->reach, net, 0, member, found_until_ns, &link, &at, text);
     (void)snprintf(place, PD_KV_MEMBER_ADDRESS_MAX + 1, "%.*s", (int)member->peers[at].size,
                    (const char *)member->peers[at].bytes);
     if (!is_up) {
@@ -383,8 +385,9 @@ static int choose_address(const struct join *join, struct pd_transport_address *
             join->wish->listen_peer, left_ns(join, join->deadline_ns), address_out, why);
         return status == PD_OK ? PD_EXIT_CODE_OK : pd_command_failed("%s", why);
     }
-    const struct pd_span *first = &join->ticket.members[0].peers[0];
-    bool is_here = pd_reach_is_here(join->ticket.members, join->ticket.count, address_out);
+    struct pd_span elsewhere;
+    bool is_here =
+        pd_reach_is_here(join->ticket.members, join->ticket.count, address_out, &elsewhere);
     if (join->wish->is_worker && !is_here) {
         *address_out = (struct pd_transport_address){.port = 0}; /* any, it asks only */
         return PD_EXIT_CODE_OK;
@@ -392,7 +395,7 @@ static int choose_address(const struct join *join, struct pd_transport_address *
     if (!is_here) {
         return pd_command_failed("the cluster is on other machines (%.*s): say where this node is "
                                  "reached, with --listen-peer ADDRESS:PORT",
-                                 (int)first->size, (const char *)first->bytes);
+                                 (int)elsewhere.size, (const char *)elsewhere.bytes);
     }
     address_out->port = 0; /* a free one */
     return PD_EXIT_CODE_OK;

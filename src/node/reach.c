@@ -7,6 +7,8 @@
 #include "host/resolve_within.h"
 #include "net/address.h"
 
+#define SLICE_NS UINT64_C(10000000) /* of a look-up: then the links are looked at */
+
 /* -- On the net's thread ----------------------------------------------------------------------- */
 
 /* Under the lock. Of this dial; it may be told of before pd_net_dial has named it. NULL: it is of a
@@ -70,33 +72,6 @@ struct dial {
     char *text;
 };
 
-static void dial_next(struct dial *dial)
-{
-    struct pd_reach *reach = dial->reach;
-    char place[PD_KV_MEMBER_ADDRESS_MAX + 1];
-    char unknown[PD_RESOLVE_TEXT_MAX] = "no memory";
-    struct pd_transport_address address;
-    uint32_t at = dial->dialed++;
-    const struct pd_span *known = &dial->member->peers[at];
-    uint64_t now_ns = pd_host_now_ns(reach->host);
-    uint64_t left_ns = dial->until_ns > now_ns ? dial->until_ns - now_ns : 0;
-    bool is_last = dial->dialed == dial->member->peer_count;
-    (void)snprintf(place, sizeof place, "%.*s", (int)known->size, (const char *)known->bytes);
-    left_ns = !is_last && left_ns > PD_REACH_NAME_NS ? PD_REACH_NAME_NS : left_ns;
-    uint64_t link = 0;
-    bool is_number = pd_net_address_parse(place, &address) == PD_OK; /* it needs no look-up */
-    if ((!is_number && pd_host_resolve_within(place, left_ns, &address, unknown) != PD_OK) ||
-        pd_net_dial(dial->net, dial->service, dial->member->key, &address, &link) != PD_OK) {
-        (void)snprintf(dial->text, PD_REACH_TEXT_MAX, "%.200s", unknown);
-        return;
-    }
-    dial->links[at] = link;
-    pd_spin_lock(&reach->lock);
-    const struct pd_reach_way *way = way_of(reach, link);
-    pd_spin_unlock(&reach->lock);
-    pd_assert(way != NULL); /* there is one for each address */
-}
-
 /* What has become of those that were dialed: the address of one that is up, and how many may be
  * yet. False: none is up. */
 static bool look(struct dial *dial, uint32_t *at_out, uint32_t *pending_out)
@@ -122,6 +97,58 @@ static bool look(struct dial *dial, uint32_t *at_out, uint32_t *pending_out)
     }
     pd_spin_unlock(&reach->lock);
     return is_up;
+}
+
+/* Where a name's place is, until until_ns; or until there is something better to do: a link is up,
+ * or nothing is to be dialed any more. */
+static enum pd_status find_place(struct dial *dial, const char *place, uint64_t until_ns,
+                                 struct pd_transport_address *address_out,
+                                 char why[PD_RESOLVE_TEXT_MAX])
+{
+    struct pd_reach *reach = dial->reach;
+    struct pd_resolve_lookup *lookup = NULL;
+    uint32_t at = 0;
+    uint32_t pending = 0;
+    enum pd_status status = pd_host_resolve_start(place, &lookup, why);
+    if (status != PD_OK) {
+        return status;
+    }
+    do {
+        uint64_t now_ns = pd_host_now_ns(reach->host);
+        uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+        status =
+            pd_host_resolve_wait(lookup, left_ns < SLICE_NS ? left_ns : SLICE_NS, address_out, why);
+    } while (status == PD_ERR_TIMEOUT && pd_host_now_ns(reach->host) < until_ns &&
+             !atomic_load(&reach->stops) && !look(dial, &at, &pending));
+    pd_host_resolve_leave(lookup);
+    return status;
+}
+
+static void dial_next(struct dial *dial)
+{
+    struct pd_reach *reach = dial->reach;
+    char place[PD_KV_MEMBER_ADDRESS_MAX + 1];
+    char unknown[PD_RESOLVE_TEXT_MAX] = "no memory";
+    struct pd_transport_address address;
+    uint32_t at = dial->dialed++;
+    const struct pd_span *known = &dial->member->peers[at];
+    uint64_t now_ns = pd_host_now_ns(reach->host);
+    bool is_last = dial->dialed == dial->member->peer_count;
+    bool is_short = !is_last && dial->until_ns > now_ns + PD_REACH_NAME_NS;
+    uint64_t until_ns = is_short ? now_ns + PD_REACH_NAME_NS : dial->until_ns;
+    (void)snprintf(place, sizeof place, "%.*s", (int)known->size, (const char *)known->bytes);
+    uint64_t link = 0;
+    bool is_number = pd_net_address_parse(place, &address) == PD_OK; /* it needs no look-up */
+    if ((!is_number && find_place(dial, place, until_ns, &address, unknown) != PD_OK) ||
+        pd_net_dial(dial->net, dial->service, dial->member->key, &address, &link) != PD_OK) {
+        (void)snprintf(dial->text, PD_REACH_TEXT_MAX, "%.200s", unknown);
+        return;
+    }
+    dial->links[at] = link;
+    pd_spin_lock(&reach->lock);
+    const struct pd_reach_way *way = way_of(reach, link);
+    pd_spin_unlock(&reach->lock);
+    pd_assert(way != NULL); /* there is one for each address */
 }
 
 /* Until one is up, or all have failed, or the time is over. */
@@ -184,11 +211,12 @@ bool pd_reach_dial(struct pd_reach *reach, struct pd_net *net, uint32_t service,
 /* -- Where they are ---------------------------------------------------------------------------- */
 
 bool pd_reach_is_here(const struct pd_kv_member *members, uint32_t count,
-                      struct pd_transport_address *address_out)
+                      struct pd_transport_address *address_out, struct pd_span *elsewhere_out)
 {
     static const uint8_t loopback[13] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
     struct pd_transport_address address;
     uint32_t seen = 0;
+    *elsewhere_out = (struct pd_span){NULL, 0};
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < members[i].peer_count; k++) {
             char place[PD_KV_MEMBER_ADDRESS_MAX + 1];
@@ -197,6 +225,7 @@ bool pd_reach_is_here(const struct pd_kv_member *members, uint32_t count,
                            (const char *)known->bytes);
             if (pd_net_address_parse(place, &address) != PD_OK ||
                 memcmp(address.ip, loopback, sizeof loopback) != 0) {
+                *elsewhere_out = *known;
                 return false;
             }
             *address_out = seen++ == 0 ? address : *address_out;

@@ -3,7 +3,8 @@
  * Model      Each address is dialed when the one before it has failed, or has not answered for
  *            PD_REACH_PAUSE_NS (as RFC 8305 does it); those that were dialed go on meanwhile. The
  *            first that proves the member's key is taken, the others are hung up. A name is looked
- *            up in its turn, for PD_REACH_NAME_NS at most while other addresses follow it.
+ *            up in its turn: for PD_REACH_NAME_NS at most while other addresses follow it, and no
+ *            longer than until a link is up.
  * Threads    pd_reach_dial: one thread at a time. pd_reach_opened and pd_reach_closed: the net's,
  *            from the handler of the service that is dialed. Between two dials no link is dialed by
  *            anybody else on that net: links are told apart by their numbers, which go upwards.
@@ -59,8 +60,10 @@ void pd_reach_opened(struct pd_reach *reach, uint64_t link);
 void pd_reach_closed(struct pd_reach *reach, uint64_t link, const char *why);
 
 /* Whether all addresses of the members, in numbers, are ones that only this machine reaches
- * (127.0.0.0/8): who asks them need listen at no other. *address_out: the first of them. */
+ * (127.0.0.0/8): who asks them need listen at no other. *address_out: the first of them.
+ * *elsewhere_out, if not: the first that is none of these, the member's; empty if there is no
+ * address at all. */
 bool pd_reach_is_here(const struct pd_kv_member *members, uint32_t count,
-                      struct pd_transport_address *address_out);
+                      struct pd_transport_address *address_out, struct pd_span *elsewhere_out);
 
 #endif

@@ -309,9 +309,10 @@ static void cluster_main(void *argument)
 static struct pd_transport_address local_address(const struct pd_store_cluster_link *self)
 {
     struct pd_transport_address address = {.port = 0};
+    struct pd_span elsewhere;
     for (uint32_t i = 0; i < self->count; i++) {
         const struct pd_kv_member member = view_of(&self->members[i]);
-        if (!pd_reach_is_here(&member, 1, &address)) {
+        if (!pd_reach_is_here(&member, 1, &address, &elsewhere)) {
             return (struct pd_transport_address){.port = 0};
         }
     }

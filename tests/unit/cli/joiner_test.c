@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "host/disk.h"
 #include "kv/codec.h"
+#include "node/held_names.h"
 #include "node/members.h"
 #include "node/members_file.h"
 #include "node/members_ticket.h"
@@ -26,6 +27,7 @@ static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
 {
     (void)state;
     (void)key;
+    held_names_wait(); /* where a test holds one */
     return true;
 }
 
@@ -105,6 +107,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    held_names_close();
     reach_node_close(&member);
     pd_real_host_destroy(world.real);
     (void)nftw(world.top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -134,6 +137,24 @@ static void the_second_address_is_asked(void **state)
     pd_members_file_deinit(&file);
     disk->ops->close_disk(disk);
     assert_int_equal(close(silent), 0);
+}
+
+/* The member lets nobody in before the name behind its address is being looked up, which takes
+ * longer than there is time: the time is one turn's. */
+static void a_silent_resolver_keeps_nobody_out(void **state)
+{
+    (void)state;
+    held_names_open(NULL);
+    world.ticket.members[0].peer_count = 2;
+    world.ticket.members[0].peers[1] = reach_span(HELD_NAME);
+    sign_ticket();
+    const struct pd_join_wish wish = {.ticket = world.ticket_text,
+                                      .folder = world.folder,
+                                      .name = "two",
+                                      .timeout_s = 15,
+                                      .is_worker = true};
+    assert_int_equal(pd_join_by_ticket(world.host, &wish), PD_EXIT_CODE_OK);
+    assert_int_equal(atomic_load(&asked), 1);
 }
 
 /* The names in the folder, but for those that every folder has. */
@@ -210,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_second_address_is_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_silent_resolver_keeps_nobody_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_with_other_files_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_taken_port_is_told_before, set_up, tear_down),
     };

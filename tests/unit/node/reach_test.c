@@ -2,6 +2,7 @@
  * what is shown is which one was found, while the others were silent. */
 #include "node/reach.h"
 
+#include "node/held_names.h"
 #include "node/reach_world.h"
 
 #define SERVICE "test-reach/1"
@@ -35,6 +36,7 @@ static bool admit(void *state, const uint8_t key[PD_NET_KEY_SIZE])
 static void on_opened(void *state, uint64_t link, const uint8_t key[PD_NET_KEY_SIZE])
 {
     (void)key;
+    held_names_wait(); /* where a test holds one */
     atomic_store(&ended_by_then, atomic_load(&ended));
     pd_reach_opened(state, link);
 }
@@ -68,6 +70,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    held_names_close();
     reach_node_close(&us);
     reach_node_close(&member);
     reach_node_close(&other);
@@ -168,22 +171,52 @@ static void it_is_stopped(void **state)
     assert_false(dial(PD_TIME_NEVER / 2));
 }
 
+/* It is up only when the name behind it is being looked up, which is not waited for then. */
+static void a_silent_resolver_holds_nothing_up(void **state)
+{
+    (void)state;
+    uint64_t until_ns = pd_host_now_ns(host) + PATIENCE_NS;
+    held_names_open(NULL);
+    lists(member.place);
+    lists(HELD_NAME);
+    assert_true(pd_reach_dial(&reach, us.net, 0, &row, until_ns, &link_found, &at, text));
+    assert_int_equal(at, 0);
+    assert_true(pd_host_now_ns(host) < until_ns);
+}
+
+static void stop(void)
+{
+    pd_reach_stop(&reach);
+}
+
+static void it_is_stopped_at_a_look_up(void **state)
+{
+    (void)state;
+    lists(HELD_NAME);
+    held_names_open(stop);
+    assert_false(dial(PD_TIME_NEVER / 2));
+}
+
 static void where_they_are(void **state)
 {
     (void)state;
     struct pd_transport_address here;
+    struct pd_span elsewhere;
     lists("127.0.0.1:7");
     lists("127.0.0.2:8");
-    assert_true(pd_reach_is_here(&row, 1, &here));
+    assert_true(pd_reach_is_here(&row, 1, &here, &elsewhere));
     assert_int_equal(here.port, 7);
     assert_int_equal(here.ip[15], 1);
     lists("192.0.2.1:9");
-    assert_false(pd_reach_is_here(&row, 1, &here));
+    assert_false(pd_reach_is_here(&row, 1, &here, &elsewhere));
+    assert_ptr_equal(elsewhere.bytes, row.peers[2].bytes);
     row.peer_count = 2;
     lists("node-1.example.org:9");
-    assert_false(pd_reach_is_here(&row, 1, &here));
+    assert_false(pd_reach_is_here(&row, 1, &here, &elsewhere));
+    assert_ptr_equal(elsewhere.bytes, row.peers[2].bytes);
     row.peer_count = 0;
-    assert_false(pd_reach_is_here(&row, 1, &here));
+    assert_false(pd_reach_is_here(&row, 1, &here, &elsewhere));
+    assert_int_equal(elsewhere.size, 0);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -197,6 +230,8 @@ int main(void)
         CASE(dials_follow_each_other),
         CASE(nobody_answers),
         CASE(it_is_stopped),
+        CASE(a_silent_resolver_holds_nothing_up),
+        CASE(it_is_stopped_at_a_look_up),
         CASE(where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
