@@ -488,7 +488,8 @@ static void finish_if_done(struct pd_http1 *http)
 static bool may_parse(const struct pd_http1 *http)
 {
     return !http->ends && http->phase != PD_HTTP1_ANSWERING &&
-           http->output.size - http->output_at <= http->shared->config.output_bytes_soft;
+           http->output.size - http->output_at + http->tail.size <=
+               http->shared->config.output_bytes_soft;
 }
 
 /* As many requests as can be answered at once. Returns how many bytes that took. */
@@ -574,6 +575,11 @@ static struct pd_span output(void *state)
     if (http->output_at == text->size) {
         pd_text_reset(text);
         http->output_at = 0;
+        if (http->tail.size > 0) {
+            pd_text_deinit(text);
+            *text = http->tail;
+            pd_text_init(&http->tail, text->size_max);
+        }
     } else if (http->output_at > http->shared->config.output_bytes_soft &&
                http->output_at > text->size / 2) { /* what is moved was paid for by what has gone */
         memmove(text->bytes, text->bytes + http->output_at, text->size - http->output_at);
@@ -586,7 +592,8 @@ static struct pd_span output(void *state)
     struct pd_span part = {size == 0 ? NULL : text->bytes + http->output_at, size};
     http->output_at += size;
     /* What is handed out last lies here until its owner has sent it, and asks again. */
-    (void)pd_service_output(http->shared->service, &http->client, size == 0 ? 0 : text->capacity);
+    (void)pd_service_output(http->shared->service, &http->client,
+                            size == 0 ? 0 : text->capacity + http->tail.capacity);
     http->was_active = http->was_active || size > 0;
     return part;
 }
@@ -594,7 +601,8 @@ static struct pd_span output(void *state)
 static bool has_ended(const void *state)
 {
     const struct pd_http1 *http = state;
-    return http->ends && !http->lingers && http->output_at == http->output.size;
+    return http->ends && !http->lingers && http->output_at == http->output.size &&
+           http->tail.size == 0;
 }
 
 static bool is_full(const void *state)
@@ -668,6 +676,7 @@ static void close_state(void *state)
     pd_text_deinit(&http->body);
     pd_text_deinit(&http->answer);
     pd_text_deinit(&http->output);
+    pd_text_deinit(&http->tail);
     (void)pd_service_output(http->shared->service, &http->client, 0);
     pd_service_client_leave(&http->client);
     pd_text_deinit(&http->ahead);
@@ -699,6 +708,7 @@ struct pd_http1 *pd_http1_open(struct pd_http1_shared *shared,
     pd_text_init(&http->body, shared->config.body_bytes_max);
     pd_text_init(&http->answer, OUTPUT_MAX);
     pd_text_init(&http->output, OUTPUT_MAX);
+    pd_text_init(&http->tail, OUTPUT_MAX);
     pd_text_init(&http->ahead, OUTPUT_MAX);
     return http;
 }

@@ -8,6 +8,7 @@
 
 #define LINGER_NS UINT64_C(1000000000)
 #define DATE_MAX 40u
+#define TAIL_MIN ((size_t)256 << 10)
 
 unsigned pd_http1_status_of(enum pd_service_code code)
 {
@@ -55,9 +56,19 @@ static void put_date(struct pd_text *text)
     }
 }
 
+/* What comes next stands behind it. */
+static void join_tail(struct pd_http1 *http)
+{
+    if (http->tail.size > 0) {
+        pd_text_put(&http->output, http->tail.bytes, http->tail.size);
+        pd_text_deinit(&http->tail);
+    }
+}
+
 static void put_head(struct pd_http1 *http, unsigned status, const char *type, const char *headers)
 {
     struct pd_text *output = &http->output;
+    join_tail(http);
     http->keeps_alive = http->keeps_alive && !http->ends;
     pd_text_format(output, "HTTP/1.1 %u %s\r\n", status, reason_of(status));
     put_date(output);
@@ -81,8 +92,10 @@ static void put_head(struct pd_http1 *http, unsigned status, const char *type, c
 /* More waits for the client. If that is too much, with what waits for others, it hears no more. */
 static void has_output(struct pd_http1 *http)
 {
-    if (!pd_service_output(http->shared->service, &http->client, http->output.capacity)) {
+    size_t bytes = http->output.capacity + http->tail.capacity;
+    if (!pd_service_output(http->shared->service, &http->client, bytes)) {
         pd_text_reset(&http->output);
+        pd_text_deinit(&http->tail);
         http->output_at = 0;
         http->lingers = false;
         http->ends = true;
@@ -107,7 +120,10 @@ void pd_http1_answer(struct pd_http1 *http, unsigned status, const char *type, c
     } else {
         pd_text_format(&http->output, "Content-Length: %zu\r\n\r\n", body.size);
     }
-    if (!http->is_head && status != 204) {
+    if (!http->is_head && body.size >= TAIL_MIN && body.bytes == http->answer.bytes) {
+        http->tail = http->answer; /* many MiB are not copied */
+        pd_text_init(&http->answer, http->tail.size_max);
+    } else if (!http->is_head && status != 204) {
         pd_text_put(&http->output, body.bytes, body.size);
     }
     done(http);
@@ -194,6 +210,7 @@ void pd_http1_stream_end(struct pd_http1 *http)
 
 void pd_http1_continue(struct pd_http1 *http)
 {
+    join_tail(http);
     pd_text_puts(&http->output, "HTTP/1.1 100 Continue\r\n\r\n");
     has_output(http);
 }

@@ -94,6 +94,7 @@ struct pd_http1 {
     struct pd_text output;
     struct pd_service_client client;
     size_t output_at;
+    struct pd_text tail;  /* a large body that follows `output`; empty: none */
     struct pd_text ahead; /* came before its turn */
     size_t ahead_at;
     bool ends;

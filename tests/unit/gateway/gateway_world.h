@@ -189,7 +189,7 @@ static inline void world_kv(struct world *world)
     const struct pd_backend_answer answer = {.outcome = PD_BACKEND_OK,
                                              .term = 9,
                                              .leader = 5,
-                                             .body = {world->answer, world->writer.size}};
+                                             .body = {world->writer.bytes, world->writer.size}};
     world_answer(world, &answer);
 }
 

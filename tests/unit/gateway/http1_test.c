@@ -540,6 +540,45 @@ static uint64_t waiting_bytes(const struct http *http)
     return counters.output_bytes;
 }
 
+/* A body that is not copied behind its head, and what was asked for behind it. */
+static void a_large_body_is_whole_and_in_its_place(void **state)
+{
+    (void)state;
+    static uint8_t value[400000];
+    static uint8_t body[sizeof value + 1024];
+    const struct pd_kv_answer_head head = {.revision = 7, .kind = PD_KV_ANSWER_RANGE};
+    const struct pd_kv_record record = {
+        .key = {value, 1}, .value = {value, sizeof value}, .version = 1};
+    struct http *http = open_default();
+    http_post(http, "/v3/kv/range", "{\"key\":\"Zm9v\"}");
+    (void)world_asked(&http->world, PD_BACKEND_READ);
+    struct pd_kv_writer *writer = &http->world.writer;
+    *writer = (struct pd_kv_writer){.bytes = body, .bytes_max = sizeof body};
+    pd_kv_answer_put_head(writer, &head);
+    pd_kv_answer_put_record(writer, &record);
+    pd_kv_answer_put_end(writer);
+    pd_kv_answer_put_number(writer, 0);
+    pd_kv_answer_put_number(writer, 1);
+    world_kv(&http->world);
+    assert_in_range(http->state->output.size, 1, 1024); /* its head alone */
+    assert_in_range(waiting_bytes(http), sizeof value, 4 * sizeof value);
+    assert_false(pd_http1_protocol.has_ended(http->state));
+    struct pd_span part = pd_http1_protocol.output(http->state);
+    memcpy(http->out, part.bytes, part.size);
+    http->out_size = part.size;
+    http_get(http, "/version");
+    const char *begin = strstr(http->out, "\r\n\r\n");
+    const char *length = strstr(http->out, "Content-Length: ");
+    assert_non_null(begin);
+    assert_non_null(length);
+    const char *next = begin + 4 + strtoul(length + 16, NULL, 10);
+    assert_memory_equal(next - 12, "\"count\":\"1\"}", 12);
+    assert_memory_equal(next, "HTTP/1.1 200 ", 13);
+    http_says(http, "etcdserver");
+    assert_int_equal(waiting_bytes(http), 0);
+    http_close(http);
+}
+
 /* Others have nearly all: it is said so, and not with the status of what there is no room for. */
 static void an_answer_without_room_is_refused_and_the_connection_lives(void **state)
 {
@@ -836,6 +875,7 @@ int main(void)
         cmocka_unit_test(keepalives_are_values_one_behind_the_other),
         cmocka_unit_test(a_stream_that_is_not_read_is_held),
         cmocka_unit_test(an_answer_counts_until_it_has_left),
+        cmocka_unit_test(a_large_body_is_whole_and_in_its_place),
         cmocka_unit_test(an_answer_without_room_is_refused_and_the_connection_lives),
         cmocka_unit_test(health_is_what_the_node_says),
         cmocka_unit_test(readiness_names_each_check),
