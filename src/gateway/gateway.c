@@ -160,6 +160,16 @@ static void take_renewed(struct pd_gateway *gateway)
     }
 }
 
+/* Who had more to send than goes in one turn has another. */
+static void take_rest(struct pd_gateway *gateway)
+{
+    while (!pd_list_is_empty(&gateway->rest)) {
+        struct pd_list *first = pd_list_first(&gateway->rest);
+        pd_list_remove(first);
+        pd_list_append(&gateway->dirty, first);
+    }
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct pd_gateway *gateway = wake->data;
@@ -172,7 +182,10 @@ static void on_wake(uv_async_t *wake)
     }
     gateway->backend->ops->drain(gateway->backend);
     if (atomic_load(&gateway->is_asked_to_stop)) {
-        pd_gateway_settle(gateway);
+        do {
+            take_rest(gateway);
+            pd_gateway_settle(gateway);
+        } while (!pd_list_is_empty(&gateway->rest));
         stop_now(gateway);
     }
 }
@@ -181,7 +194,9 @@ static void on_wake(uv_async_t *wake)
  * each connection writes once. */
 static void on_turn(uv_check_t *turn)
 {
-    pd_gateway_settle(turn->data);
+    struct pd_gateway *gateway = turn->data;
+    take_rest(gateway);
+    pd_gateway_settle(gateway);
 }
 
 static void answered(void *state, uint64_t correlation, const struct pd_backend_answer *answer)
@@ -320,6 +335,7 @@ enum pd_status pd_gateway_open(const struct pd_gateway_config *config,
     gateway->backend_armed_ns = UINT64_MAX;
     pd_list_init(&gateway->connections);
     pd_list_init(&gateway->dirty);
+    pd_list_init(&gateway->rest);
     pd_list_init(&gateway->handshakes);
     pd_list_init(&gateway->waiting);
     if (!make_rooms(gateway) ||

@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "gateway/gateway_internal.h"
 
+#define TURN_BYTES (2 * PD_GATEWAY_ROOM_BYTES) /* that one connection sends in a turn */
+
 /* -- The end ----------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -156,15 +158,31 @@ void pd_gateway_finish(struct pd_gateway_connection *connection)
     pd_gateway_hang_up(connection);
 }
 
+/* It has had its part of the turn. */
+static void wait_for_next_turn(struct pd_gateway_connection *connection)
+{
+    struct pd_gateway *gateway = connection->gateway;
+    pd_list_remove(&connection->dirty);
+    pd_list_append(&gateway->rest, &connection->dirty);
+    (void)uv_async_send(&gateway->wake);
+    pd_gateway_pace(connection);
+}
+
 void pd_gateway_flush(struct pd_gateway_connection *connection)
 {
     struct pd_gateway *gateway = connection->gateway;
+    size_t sent = 0;
     while (connection->pending == NULL && !connection->is_closing && connection->protocol != NULL) {
         size_t size = gather(connection);
         if (size == 0) {
             break;
         }
         if (!send_out(connection, gateway->room_out, size)) {
+            return;
+        }
+        sent += size;
+        if (sent >= TURN_BYTES && connection->pending == NULL) {
+            wait_for_next_turn(connection);
             return;
         }
     }

@@ -68,6 +68,7 @@ struct pd_gateway {
     uint64_t backend_armed_ns;
     struct pd_list connections;
     struct pd_list dirty;
+    struct pd_list rest; /* by `dirty`: they go on in the next turn */
     uint32_t connection_count;
     struct pd_gateway_counters counters;
     struct pd_list handshakes; /* under way, oldest first */

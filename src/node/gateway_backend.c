@@ -41,9 +41,11 @@ struct post {
     size_t size;
     size_t capacity;
     size_t away;     /* bytes that the server counts */
+    bool is_large;   /* one answer to a range, that takes long to be written out */
     uint8_t bytes[]; /* each: struct answer_head, the answer */
 };
 #define POST_BYTES ((size_t)4096)
+#define LARGE_BYTES ((size_t)1 << 20)
 
 struct answer_head {
     uint64_t correlation;
@@ -62,6 +64,9 @@ struct pd_gateway_backend {
     struct pd_event closed;
     struct pd_postbox posts;
     struct pd_gateway_hot hot;
+    /* Taken from it, and given one by one. */
+    struct pd_posted *large;
+    struct pd_posted **large_end;
     struct post *filling; /* whoever holds the core fills it; NULL: there is none */
     atomic_bool is_attached;
     bool is_open;       /* as a client of the server */
@@ -102,12 +107,22 @@ static void hand_over(struct pd_gateway_backend *backend)
     }
 }
 
+/* It may be passed by any other: a watch's answers, say, may not. */
+static bool is_large_read(uint64_t tag, struct pd_span bytes)
+{
+    return bytes.size >= LARGE_BYTES && (tag & PD_GATEWAY_WRITES_TAG) == 0 &&
+           tag != CORRELATION_NOBODY &&
+           (enum pd_backend_kind)((tag & ~GATHERED) >> KIND_SHIFT) == PD_BACKEND_READ;
+}
+
 static void on_answer(struct pd_server_client *client, uint64_t correlation, struct pd_span bytes)
 {
     struct pd_gateway_backend *backend = pd_container_of(client, struct pd_gateway_backend, client);
     const struct answer_head head = {.correlation = correlation, .size = bytes.size};
     size_t size = sizeof head + bytes.size;
-    if (backend->filling != NULL && size > backend->filling->capacity - backend->filling->size) {
+    bool is_large = is_large_read(correlation, bytes);
+    if (backend->filling != NULL &&
+        (is_large || size > backend->filling->capacity - backend->filling->size)) {
         hand_over(backend);
     }
     if (backend->filling == NULL) {
@@ -119,6 +134,7 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
         backend->filling->size = 0;
         backend->filling->capacity = capacity;
         backend->filling->away = 0;
+        backend->filling->is_large = is_large;
     }
     if (bytes.size >= PD_SERVER_ANSWER_LARGE) {
         backend->filling->away += bytes.size;
@@ -128,6 +144,9 @@ static void on_answer(struct pd_server_client *client, uint64_t correlation, str
     memcpy(to, &head, sizeof head);
     memcpy(to + sizeof head, bytes.bytes, bytes.size);
     backend->filling->size += size;
+    if (is_large) {
+        hand_over(backend); /* alone */
+    }
 }
 
 static void wake_gateway(void *state)
@@ -667,6 +686,38 @@ static void take_answer(struct pd_gateway_backend *backend, uint64_t tag, struct
     }
 }
 
+static void take_post(struct pd_gateway_backend *backend, struct post *post, uint64_t now)
+{
+    for (size_t at = 0; at < post->size;) {
+        struct answer_head head;
+        memcpy(&head, post->bytes + at, sizeof head);
+        at += sizeof head;
+        take_answer(backend, head.correlation, (struct pd_span){post->bytes + at, head.size}, now);
+        at += head.size;
+    }
+    size_t away = post->away;
+    pd_free(post);
+    if (away > 0) {
+        pd_server_answers_back(backend->config.server, away);
+    }
+}
+
+/* One a turn of the gateway's loop, so that other clients have theirs. */
+static void take_large(struct pd_gateway_backend *backend, uint64_t now)
+{
+    struct pd_posted *first = backend->large;
+    if (first == NULL) {
+        return;
+    }
+    backend->large = first->next;
+    if (first->next == NULL) {
+        backend->large_end = &backend->large;
+    } else {
+        backend->events.wake(backend->events.state);
+    }
+    take_post(backend, pd_container_of(first, struct post, link), now);
+}
+
 static void drain(struct pd_backend *interface)
 {
     struct pd_gateway_backend *backend = backend_of(interface);
@@ -675,20 +726,15 @@ static void drain(struct pd_backend *interface)
     while (link != NULL) {
         struct post *post = pd_container_of(link, struct post, link);
         link = link->next;
-        for (size_t at = 0; at < post->size;) {
-            struct answer_head head;
-            memcpy(&head, post->bytes + at, sizeof head);
-            at += sizeof head;
-            take_answer(backend, head.correlation, (struct pd_span){post->bytes + at, head.size},
-                        now);
-            at += head.size;
-        }
-        size_t away = post->away;
-        pd_free(post);
-        if (away > 0) {
-            pd_server_answers_back(backend->config.server, away);
+        if (post->is_large) {
+            post->link.next = NULL;
+            *backend->large_end = &post->link;
+            backend->large_end = &post->link.next;
+        } else {
+            take_post(backend, post, now);
         }
     }
+    take_large(backend, now);
     pd_gateway_peers_drain(&backend->peers);
     send_writes(backend);
     send_reads(backend);
@@ -839,6 +885,7 @@ enum pd_status pd_gateway_backend_open(const struct pd_gateway_backend_config *c
     backend->interface = (struct pd_backend){
         .ops = &ops, .cluster_id = about.cluster_id, .member_id = about.node_id, .now_ns = now_ns};
     pd_gateway_peers_init(&backend->peers, config->server, PEERS_MAX, wake_gateway, backend);
+    backend->large_end = &backend->large;
     backend->client.answer = on_answer;
     backend->client.name = "api";
     backend->client.settled = on_settled;
@@ -874,6 +921,15 @@ void pd_gateway_backend_set_url(struct pd_gateway_backend *backend, const char *
     (void)snprintf(backend->url, sizeof backend->url, "%s", client_url);
 }
 
+static void free_posts(struct pd_posted *link)
+{
+    while (link != NULL) {
+        struct post *post = pd_container_of(link, struct post, link);
+        link = link->next;
+        pd_free(post);
+    }
+}
+
 void pd_gateway_backend_close(struct pd_gateway_backend *backend)
 {
     if (backend == NULL) {
@@ -883,12 +939,8 @@ void pd_gateway_backend_close(struct pd_gateway_backend *backend)
         detach(&backend->interface);
     }
     hand_over(backend);
-    struct pd_posted *link = pd_postbox_take(&backend->posts);
-    while (link != NULL) {
-        struct post *post = pd_container_of(link, struct post, link);
-        link = link->next;
-        pd_free(post);
-    }
+    free_posts(pd_postbox_take(&backend->posts));
+    free_posts(backend->large);
     pd_gateway_peers_deinit(&backend->peers);
     pd_gateway_writes_deinit(&backend->writes);
     pd_gateway_hot_deinit(&backend->hot);
