@@ -31,6 +31,14 @@ static bool is_bad_copy(const struct pd_sim_world *world, pd_raft_node node)
            (machine->rebuilding_to > 0 && machine->core == NULL);
 }
 
+bool pd_sim_machine_has_forgotten(const struct pd_sim_machine *machine)
+{
+    struct pd_raft_conf conf;
+    pd_sim_world_conf(machine->world, &conf);
+    return machine->is_forgetful ||
+           (machine->is_emptied && pd_sim_conf_has_voter(&conf, machine->number));
+}
+
 static bool half_survives(const struct pd_sim_world *world, const pd_raft_node *voters,
                           uint32_t count, pd_raft_node lost)
 {
@@ -237,7 +245,9 @@ static bool is_voter_anywhere(struct pd_sim_world *world, pd_raft_node node)
 
 /* It comes back under its old name and knows nothing: it must not vote before it is removed and
  * added anew, for it has forgotten its votes and what it promised to hold (RethinkDB). Who was no
- * voter yet has promised nothing: may_lose() lets no change be under way. */
+ * voter yet has promised nothing: may_lose() lets no change be under way. But its leader may not
+ * know, and make a voter of it: it is a bad copy until it holds again what is committed now (seed
+ * 7710819). */
 static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
 {
     if (!may_lose(world, machine)) {
@@ -253,6 +263,8 @@ static bool wipe(struct pd_sim_world *world, struct pd_sim_machine *machine)
     } else {
         machine->durable_count = 0; /* nobody counts on what a learner holds: it begins anew */
         machine->durable_vote = 0;
+        machine->is_emptied = true;
+        machine->rebuilding_to = world->ledger_count > 0 ? world->ledger_count - 1 : 0;
     }
     machine->may_stop = true;
     machine->is_forgetful = is_forgetful;
@@ -500,7 +512,7 @@ static void replace_lost(struct pd_sim_world *world, const struct pd_raft_conf *
 {
     for (uint32_t i = 0; i < conf->voter_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[conf->voters[i]];
-        if ((machine->is_gone || machine->is_forgetful) && !world->is_healed) {
+        if ((machine->is_gone || pd_sim_machine_has_forgotten(machine)) && !world->is_healed) {
             (void)wish_addition(world);
             (void)wish_removal(world, conf->voters[i]);
             return;

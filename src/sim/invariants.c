@@ -325,6 +325,7 @@ void pd_sim_check_machine(struct pd_sim_machine *machine)
     }
     /* What it has applied says nothing of a store that turns out to be unreadable later. */
     bool is_sound = !machine->store_is_damaged && !machine->store_was_lost;
+    machine->is_emptied = machine->is_emptied && view.last_index == 0 && view.applied == 0;
     if (machine->rebuilding_to != 0 && view.applied >= machine->rebuilding_to && is_sound) {
         machine->rebuilding_to = 0;
     }
@@ -420,7 +421,8 @@ static void check_raised(struct pd_sim_world *world, const struct pd_raft_conf *
 {
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[i];
-        if (pd_sim_conf_has(conf, i) && (machine->core == NULL || machine->is_forgetful)) {
+        if (pd_sim_conf_has(conf, i) &&
+            (machine->core == NULL || pd_sim_machine_has_forgotten(machine))) {
             return;
         }
     }
@@ -438,7 +440,7 @@ void pd_sim_check_end(struct pd_sim_world *world)
     check_raised(world, &conf);
     for (uint32_t i = 1; i <= world->machine_count; i++) {
         const struct pd_sim_machine *machine = &world->machines[i];
-        if (machine->core != NULL && !machine->is_forgetful &&
+        if (machine->core != NULL && !pd_sim_machine_has_forgotten(machine) &&
             pd_sim_conf_has(&conf, machine->number) &&
             machine->seen.applied < world->commit_at_progress) {
             pd_sim_world_fail(world,

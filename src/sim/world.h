@@ -91,6 +91,7 @@ struct pd_sim_machine {
     uint32_t last_members;  /* whom it knew last, and as of which entry */
     uint64_t last_index;
     bool is_forgetful;        /* its disk was wiped: it must not vote as who it was */
+    bool is_emptied;          /* its disk was wiped, a learner's: it has got nothing since */
     bool leaves_change;       /* it does not run, and its log may hold a change of the membership */
     uint64_t rebuilding_to;   /* its store was lost: a bad copy until this is applied; 0: fine */
     struct pd_sim_view seen;  /* in this life, for what may never go back */
@@ -260,6 +261,9 @@ bool pd_sim_conf_has_voter(const struct pd_raft_conf *conf, pd_raft_node node);
 bool pd_sim_conf_has(const struct pd_raft_conf *conf, pd_raft_node node);
 
 /* faults.c */
+/* It was a voter and its disk was wiped; or a learner, and was made a voter before it held anything
+ * again: nobody gives it a state under its old name. */
+bool pd_sim_machine_has_forgotten(const struct pd_sim_machine *machine);
 /* A change of the membership is in its log and not applied there. A process runs. */
 bool pd_sim_machine_is_changing(struct pd_sim_machine *machine);
 void pd_sim_fault_begin(struct pd_sim_world *world, const struct pd_sim_fault *fault,
