@@ -120,6 +120,9 @@ static const char *objection(struct pd_replica *replica, const struct pd_replica
             !pd_replica_is_near(replica, status->hard_state.commit, member)) {
             return "that learner has not caught up yet: try again";
         }
+        if (!pd_replica_answers(replica, member)) { /* it may be down, or have lost its log */
+            return "that learner does not answer: try again when it does";
+        }
         return NULL;
     case PD_REPLICA_REQUEST_REMOVE:
     case PD_REPLICA_REQUEST_LEAVE:

@@ -99,6 +99,33 @@ static void a_new_leader_waits_for_those_that_stay(void **state)
     }
 }
 
+/* -- Who has fallen silent --------------------------------------------------------------------- */
+
+/* It had caught up, and nobody told the leader that it is gone: it would be a voter that is not
+ * there. */
+static void a_silent_learner_is_not_promoted(void **state)
+{
+    (void)state;
+    struct world *world = world_open(4, 3, 88);
+    world_start_all(world, 4);
+    pd_raft_node leader = world_elect(world);
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_ADD_LEARNER, 4), PD_REPLICA_OK);
+    world_put(world, "k", "v");
+    world_ticks(world, 3 * world_config(1).raft.election_ticks);
+    world->is_cut[4][leader] = true;
+    world_ticks(world, 3 * world_config(1).raft.election_ticks);
+    assert_int_equal(world_leader(world), leader);
+    assert_int_equal(change_at(world, leader, PD_REPLICA_REQUEST_PROMOTE, 4), PD_REPLICA_BUSY);
+    world->is_cut[4][leader] = false;
+    enum pd_replica_outcome outcome = PD_REPLICA_BUSY;
+    for (uint32_t i = 0; i < 100 && outcome == PD_REPLICA_BUSY; i++) {
+        world_tick(world);
+        outcome = change_at(world, leader, PD_REPLICA_REQUEST_PROMOTE, 4);
+    }
+    assert_int_equal(outcome, PD_REPLICA_OK);
+    world_close(world);
+}
+
 /* -- Whom the leader hears --------------------------------------------------------------------- */
 
 static const struct world_answer *ask_heard(struct world *world, pd_raft_node node)
@@ -382,6 +409,7 @@ int main(void)
         cmocka_unit_test(those_that_stay_keep_a_majority),
         cmocka_unit_test(all_that_answer_may_go_one_by_one),
         cmocka_unit_test(a_new_leader_waits_for_those_that_stay),
+        cmocka_unit_test(a_silent_learner_is_not_promoted),
         cmocka_unit_test(who_is_down_is_told_and_since_when),
         cmocka_unit_test(a_new_leader_says_nothing_yet_of_who_is_silent),
         cmocka_unit_test(what_a_later_program_adds_is_skipped),
