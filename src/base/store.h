@@ -61,7 +61,7 @@ struct pd_store_ops {
                           size_t value_max, size_t *size_out);
     /* Rows with low <= key < high (an empty high: no end), ascending, or descending from high. At
      * least one row is given if one exists; PD_ERR_RANGE when the first does not fit into the
-     * page. */
+     * page: page->size tells how much it takes, or 0. */
     enum pd_status (*scan)(struct pd_store *store, struct pd_span low, struct pd_span high,
                            bool descending, struct pd_store_page *page);
     /* A view for snapshots: unmoved by later applies. NULL: out of memory. */

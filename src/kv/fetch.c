@@ -69,6 +69,12 @@ void pd_kv_want(struct pd_kv *kv, uint32_t index, struct pd_span low, struct pd_
     list_add(kv, index, PD_KV_SLOT_QUEUED, index == PD_KV_SLOT_APPLY);
 }
 
+static bool is_of_large_read(const struct pd_kv *kv, uint32_t index)
+{
+    return index >= PD_KV_SLOT_READS && index < pd_kv_first_history_slot(kv) &&
+           kv->reads[index - PD_KV_SLOT_READS].is_large;
+}
+
 bool pd_kv_next_fetch(struct pd_kv *kv, struct pd_kv_fetch *fetch_out)
 {
     uint32_t index = kv->slots_queued.first;
@@ -85,7 +91,8 @@ bool pd_kv_next_fetch(struct pd_kv *kv, struct pd_kv_fetch *fetch_out)
         .high = pd_kv_place_span(&slot->high),
         .is_urgent = index == PD_KV_SLOT_APPLY,
         .rows_max = slot->rows_max,
-        .bytes_max = kv->config.page_bytes,
+        .bytes_max =
+            is_of_large_read(kv, index) ? kv->config.large_page_bytes : kv->config.page_bytes,
     };
     return true;
 }

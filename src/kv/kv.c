@@ -38,6 +38,7 @@ struct pd_kv_config pd_kv_config_default(void)
         .small_read_bytes = 256 * KIB,
         .prefetch_max = 256,
         .page_bytes = 64 * KIB,
+        .large_page_bytes = 4 * KIB * KIB,
         .events_max = 4096,
         .event_bytes_max = 18 * KIB * KIB,
         .writes_max = 65536,

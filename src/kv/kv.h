@@ -55,12 +55,13 @@ struct pd_kv_config {
     uint64_t reads_bytes_max;
     uint32_t small_read_bytes; /* a read that holds more is large: reads_max / 8 at once may be */
     uint32_t prefetch_max;
-    uint32_t page_bytes;      /* asked for with a fetch of many rows */
-    uint32_t events_max;      /* of one command; more: is_cut */
-    uint32_t event_bytes_max; /* of previous records kept for events */
-    uint32_t writes_max;      /* rows of one batch, about */
-    uint64_t hash_seed;       /* of tables only: never shows */
-    uint32_t version_max;     /* how far this node can follow the cluster: version.h */
+    uint32_t page_bytes;       /* asked for with a fetch of many rows */
+    uint32_t large_page_bytes; /* likewise, by a read that is known to be large */
+    uint32_t events_max;       /* of one command; more: is_cut */
+    uint32_t event_bytes_max;  /* of previous records kept for events */
+    uint32_t writes_max;       /* rows of one batch, about */
+    uint64_t hash_seed;        /* of tables only: never shows */
+    uint32_t version_max;      /* how far this node can follow the cluster: version.h */
 };
 struct pd_kv_config pd_kv_config_default(void);
 

@@ -202,7 +202,10 @@ static enum pd_status fetch(struct pd_server_reader *reader, struct pd_server_re
     }
     enum pd_status status = scan(reader, read);
     if (status == PD_ERR_RANGE && read->page.bytes_max < whole) {
-        status = give_room(&read->page, whole) ? scan(reader, read) : PD_ERR_NO_MEMORY;
+        size_t row = read->page.size;
+        bool is_told = row > read->page.bytes_max && row < whole;
+        status =
+            give_room(&read->page, is_told ? row : whole) ? scan(reader, read) : PD_ERR_NO_MEMORY;
     }
     return status;
 }

@@ -195,7 +195,11 @@ static enum pd_status scan_rows(const struct pd_ordered_map *rows, struct pd_spa
         }
         if (!add_row(page, row)) {
             page->is_complete = false;
-            return page->row_count > 0 ? PD_OK : PD_ERR_RANGE;
+            if (page->row_count == 0) {
+                page->size = 8 + row->key.size + row->value.size;
+                return PD_ERR_RANGE;
+            }
+            return PD_OK;
         }
         row = !descending ? row->next[0]
               : row->key.size == 0

@@ -13,7 +13,8 @@
 #include "base/mutant.h"
 #include "store/ordered_map.h"
 
-#define PERF_OFF 1 /* rocksdb::kDisable */
+#define LARGE_ROW ((size_t)64 << 10) /* as large as a block of its own, and more */
+#define PERF_OFF 1                   /* rocksdb::kDisable */
 /* rocksdb::HEADER_LEVEL: what it was opened with. Its own log ends the process, by an assertion,
  * when it goes on after it could not be written once, as on a full disk: so it does not go on. */
 #define LOG_LEVEL 5
@@ -297,12 +298,14 @@ static enum pd_status get_op(struct pd_store *store, struct pd_span key, uint8_t
     return status;
 }
 
-/* The row under the iterator into the page. False: it does not fit. */
-static bool add_row(struct pd_store_page *page, struct pd_span key, rocksdb_iterator_t *at)
+/* The row under the iterator into the page; *size_out: what it takes. False: it does not fit. */
+static bool add_row(struct pd_store_page *page, struct pd_span key, rocksdb_iterator_t *at,
+                    size_t *size_out)
 {
     size_t value_size = 0;
     const char *value = rocksdb_iter_value(at, &value_size);
     size_t size = 8 + key.size + value_size;
+    *size_out = size;
     if (size > page->bytes_max - page->size ||
         (page->rows_max > 0 && page->row_count == page->rows_max)) {
         return false;
@@ -346,6 +349,7 @@ static enum pd_status scan_with(struct rocks *rocks, const rocksdb_readoptions_t
 {
     count_nothing();
     rocksdb_iterator_t *at = rocksdb_create_iterator(rocks->db, options);
+    size_t row = 0;
     page->size = 0;
     page->row_count = 0;
     page->is_complete = true;
@@ -360,7 +364,10 @@ static enum pd_status scan_with(struct rocks *rocks, const rocksdb_readoptions_t
         if (!is_inside) {
             break;
         }
-        if (!add_row(page, key, at)) {
+        bool has_room = add_row(page, key, at, &row);
+        /* Only to see that the next large one has no room its block would be read and unpacked. */
+        bool is_last = row >= LARGE_ROW && row > page->bytes_max - page->size;
+        if (!has_room || is_last) {
             page->is_complete = false;
             break;
         }
@@ -371,6 +378,7 @@ static enum pd_status scan_with(struct rocks *rocks, const rocksdb_readoptions_t
     rocksdb_iter_destroy(at);
     enum pd_status status = judge(error, NULL);
     if (status == PD_OK && !page->is_complete && page->row_count == 0) {
+        page->size = row;
         return PD_ERR_RANGE;
     }
     return status;

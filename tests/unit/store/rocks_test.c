@@ -453,6 +453,48 @@ static void a_store_that_finds_no_descriptor_is_not_damaged(void **state)
     assert_non_null(strstr(text, "Too many open files"));
 }
 
+/* One that does not fit tells how much it takes; and behind one that fits nothing is looked at for
+ * which there is no room: the next page tells whether there was more. */
+static void large_rows_are_read_once(void **state)
+{
+    (void)state;
+    enum {
+        VALUE = 100000,
+        ROW = 8 + 2 + VALUE
+    };
+    static uint8_t value[VALUE];
+    static uint8_t room[2 * ROW];
+    static const uint8_t keys[2][2] = {{'k', '0'}, {'k', '1'}};
+    static const uint8_t behind[2] = {'k', '2'};
+    struct pd_store_write writes[2];
+    for (size_t i = 0; i < 2; i++) {
+        writes[i] = (struct pd_store_write){
+            .kind = PD_STORE_PUT, .key = {keys[i], 2}, .value = {value, sizeof value}};
+    }
+    struct pd_store *stores[] = {open_store(1u << 20), pd_store_memory_open()};
+    for (size_t i = 0; i < 2; i++) {
+        struct pd_store *store = stores[i];
+        const struct pd_span from = {keys[0], 2};
+        const struct pd_span to = {behind, 2};
+        assert_int_equal(store->ops->apply(store, writes, 2, 1), PD_OK);
+        struct pd_store_page page = {.bytes = room, .bytes_max = 4096};
+        assert_int_equal(store->ops->scan(store, from, to, false, &page), PD_ERR_RANGE);
+        assert_int_equal(page.size, ROW);
+        page.bytes_max = page.size;
+        assert_int_equal(store->ops->scan(store, from, to, false, &page), PD_OK);
+        assert_int_equal(page.row_count, 1);
+        assert_false(page.is_complete);
+        page.bytes_max = sizeof room;
+        assert_int_equal(store->ops->scan(store, from, to, false, &page), PD_OK);
+        assert_int_equal(page.row_count, 2);
+        assert_int_equal(page.is_complete, i == 1); /* the disk's did not look further */
+        assert_int_equal(store->ops->scan(store, to, (struct pd_span){0}, false, &page), PD_OK);
+        assert_int_equal(page.row_count, 0);
+        assert_true(page.is_complete);
+        store->ops->close(store);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +509,7 @@ int main(void)
                                         make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_store_that_finds_no_descriptor_is_not_damaged,
                                         make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(large_rows_are_read_once, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
