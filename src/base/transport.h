@@ -91,6 +91,13 @@ struct pd_transport_counters {
     uint64_t dropped_unconnected; /* no connection, or it ended before they left */
     uint64_t connects;
     uint64_t losts;
+    /* Of what came from outside, whoever sent it: */
+    uint64_t datagrams_dropped; /* of no connection, and no beginning of one */
+    uint64_t versions_refused;  /* datagrams of a version of QUIC that is not spoken */
+    uint64_t bad_tokens;        /* whose proof of an address is false, or too old */
+    uint64_t failed;            /* connections that an error ended */
+    uint64_t timed_out;         /* connections of which nothing came any more */
+    uint64_t bad_frames;        /* messages that were none, or not whole */
     /* Connections that others began: */
     uint64_t refused_busy;  /* there was no room for them */
     uint64_t refused_flood; /* their address had as many under way as one may have */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "cli/client_port.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
 #include "cli/joiner.h"
@@ -116,7 +117,9 @@ static int join(const struct arguments *arguments, const struct pd_settings *set
                                       .listen_client = serves ? settings->listen_client : NULL,
                                       .timeout_s = arguments->timeout_s,
                                       .is_worker = arguments->is_worker};
-    code = pd_join_by_ticket(pd_real_host_interface(real), &wish);
+    struct pd_host *host = pd_real_host_interface(real);
+    code = serves ? pd_client_port_check(settings, host) : PD_EXIT_CODE_OK;
+    code = code == PD_EXIT_CODE_OK ? pd_join_by_ticket(host, &wish) : code;
     pd_real_host_destroy(real);
     return code == PD_EXIT_CODE_OK && !arguments->only_joins ? become_node(arguments) : code;
 }

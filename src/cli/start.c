@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "build_info.h"
 #include "cli/bootstrap.h"
+#include "cli/client_port.h"
 #include "cli/command.h"
 #include "cli/hosted.h"
 #include "cli/node_log.h"
@@ -177,25 +178,6 @@ static struct pd_http1_rules allowed(const struct pd_settings *settings)
     return rules;
 }
 
-static struct pd_gateway_certificates_files certificates(const struct pd_settings *settings)
-{
-    return (struct pd_gateway_certificates_files){.certificate = settings->cert_file,
-                                                  .key = settings->key_file,
-                                                  .authorities = settings->trusted_ca_file};
-}
-
-/* Before anything is made: what is wrong with them is put right, and the same start tried again. */
-static int check_certificates(const struct pd_settings *settings, struct pd_host *host)
-{
-    char text[PD_GATEWAY_CERTIFICATES_TEXT_MAX];
-    const struct pd_gateway_certificates_files files = certificates(settings);
-    if (files.certificate == NULL || pd_settings_has_no_clients(settings) ||
-        pd_gateway_certificates_check(host, &files, text) == PD_OK) {
-        return PD_EXIT_CODE_OK;
-    }
-    return pd_node_log_failed("%s", text);
-}
-
 /* The port for etcd's clients, unless it is not wanted. An exit code. */
 static int open_gateway(const struct pd_settings *settings, struct pd_host *host,
                         struct pd_server *server, struct ending *ending,
@@ -208,7 +190,7 @@ static int open_gateway(const struct pd_settings *settings, struct pd_host *host
                                               .folder = settings->data,
                                               .address = address,
                                               .allowed = allowed(settings),
-                                              .certificates = certificates(settings),
+                                              .certificates = pd_client_port_certificates(settings),
                                               .more_metrics = {add_metrics, ending},
                                               .is_stopping = &ending->is_stopping,
                                               .note = on_note,
@@ -442,7 +424,7 @@ static int start(const struct pd_settings *settings)
     config.peers.client_address = pd_settings_client_url(settings, url, sizeof url);
     config.peers.program = PD_BUILD_VERSION "+" PD_BUILD_COMMIT;
     static struct pd_bootstrap_secret secret;
-    code = check_certificates(settings, config.host);
+    code = pd_client_port_check(settings, config.host);
     if (code == PD_EXIT_CODE_OK) {
         code = pd_bootstrap_read_secret(settings, &secret);
     }

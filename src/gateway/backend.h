@@ -162,16 +162,22 @@ struct pd_backend_figures {
     uint64_t requests_slow;
     uint64_t requests_slow_untold; /* of these: not in the log, for there were too many */
     uint64_t peer_packets;
-    uint64_t peer_packets_dropped;
+    uint64_t peer_packets_dropped; /* the core's queue was full */
     uint64_t peer_sends_dropped;
-    uint64_t peers_refused_busy;  /* connections at the port for nodes: no room for them */
-    uint64_t peers_refused_flood; /* their address had as many handshakes as one may have */
-    uint64_t peers_refused_key;   /* their key has no business here */
-    uint64_t connections_silent;  /* there: they seemed to lead nowhere */
-    uint64_t peers_moved;         /* there: their other end was found at another address */
-    uint64_t own_moves;           /* changes of this machine's addresses */
-    uint64_t trains;              /* several datagrams that the system took as one */
-    uint64_t trains_refused;      /* that it did not, while it took their datagrams */
+    uint64_t datagrams_dropped;     /* at the port for nodes, whoever sent them: part of nothing */
+    uint64_t versions_refused;      /* there: of a version of QUIC that is not spoken */
+    uint64_t bad_tokens;            /* there: what proves an address was false, or too old */
+    uint64_t connections_failed;    /* there: an error ended them */
+    uint64_t connections_timed_out; /* there: nothing came any more */
+    uint64_t bad_frames;            /* there: messages that were none */
+    uint64_t peers_refused_busy;    /* connections at the port for nodes: no room for them */
+    uint64_t peers_refused_flood;   /* their address had as many handshakes as one may have */
+    uint64_t peers_refused_key;     /* their key has no business here */
+    uint64_t connections_silent;    /* there: they seemed to lead nowhere */
+    uint64_t peers_moved;           /* there: their other end was found at another address */
+    uint64_t own_moves;             /* changes of this machine's addresses */
+    uint64_t trains;                /* several datagrams that the system took as one */
+    uint64_t trains_refused;        /* that it did not, while it took their datagrams */
     uint64_t forwards;
     bool is_learner;
     bool disk_is_low;

@@ -79,6 +79,16 @@ static bool begins_with(struct pd_span value, const char *text)
     return value.size >= size && memcmp(value.bytes, text, size) == 0;
 }
 
+/* It is no request: reset. Returns `result`: TEMPORAL_CALLBACK_FAILURE ends a block of headers, 0
+ * anything else, of which nothing more is told then. */
+static int reset_malformed(const struct pd_grpc_stream *stream, int result)
+{
+    return nghttp2_submit_rst_stream(stream->grpc->session, NGHTTP2_FLAG_NONE, stream->id,
+                                     NGHTTP2_PROTOCOL_ERROR) == 0
+               ? result
+               : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *user)
@@ -86,18 +96,25 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     const struct pd_grpc *grpc = user;
     struct pd_grpc_stream *stream =
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    struct pd_span key = {name, name_size};
+    struct pd_span text = {value, value_size};
     (void)flags;
-    if (stream == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+    if (stream == NULL) {
         return 0;
     }
     stream->header_bytes += name_size + value_size + HEADER_COST;
     if (stream->header_bytes > grpc->config->header_bytes_max) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
     }
-    struct pd_span key = {name, name_size};
-    struct pd_span text = {value, value_size};
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return pd_grpc_trailer_is_good(key, text)
+                   ? 0
+                   : reset_malformed(stream, NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE);
+    }
+    if (!pd_grpc_headers_take(&stream->headers, key, text)) {
+        return reset_malformed(stream, NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE);
+    }
     if (is_name(key, ":path")) {
-        stream->path_came = true;
         stream->method = pd_service_find(text);
     } else if (is_name(key, ":method")) {
         stream->is_post = is_name(text, "POST");
@@ -105,6 +122,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         stream->is_grpc = begins_with(text, "application/grpc");
     } else if (is_name(key, "hasleader")) { /* of etcd's clients: WithRequireLeader */
         stream->wants_leader = is_name(text, "true");
+    } else if (is_name(key, "grpc-encoding")) {
+        stream->is_gzip = is_name(text, "gzip");
+        stream->is_encoding_unknown =
+            !stream->is_gzip && text.size > 0 && !is_name(text, "identity");
     } else if (is_name(key, "grpc-timeout") && !pd_grpc_parse_timeout(text, &stream->timeout_ns)) {
         stream->is_malformed = true;
     }
@@ -120,6 +141,11 @@ static void begin_call(struct pd_grpc_stream *stream)
     }
     if (stream->method == NULL) {
         pd_grpc_finish(stream, PD_CODE_UNIMPLEMENTED, "unknown service or method");
+        return;
+    }
+    if (stream->is_encoding_unknown) {
+        pd_grpc_finish(stream, PD_CODE_UNIMPLEMENTED,
+                       "grpc: grpc-encoding is not gzip or identity");
         return;
     }
     if (stream->is_malformed) {
@@ -152,10 +178,18 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (stream == NULL || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) {
         return 0;
     }
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    bool is_request =
+        frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    bool is_trailers = frame->hd.type == NGHTTP2_HEADERS && !is_request;
+    if ((is_request && !pd_grpc_headers_are_whole(&stream->headers)) ||
+        (is_end && !pd_grpc_headers_fit_body(&stream->headers)) || (is_trailers && !is_end)) {
+        return reset_malformed(stream, 0);
+    }
+    if (is_request) {
         begin_call(stream);
     }
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+    if (is_end) {
         stream->client_ended = true;
         pd_grpc_end_request(stream);
     }
@@ -171,6 +205,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)nghttp2_session_consume_connection(session, size);
     if (stream == NULL) {
         return 0;
+    }
+    if (!pd_grpc_headers_take_body(&stream->headers, size)) {
+        return reset_malformed(stream, 0);
     }
     size_t taken = stream->held_size > 0 ? 0 : pd_grpc_take_data(stream, bytes, size);
     if (taken < size && !pd_grpc_hold(stream, bytes + taken, size - taken)) {
@@ -316,6 +353,7 @@ static bool open_session(struct pd_grpc *grpc)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_http_messaging(option, 1); /* but by us: grpc_headers.h */
     /* No priorities are given, so nobody asks for a stream that is over: kept, thousands of them
      * would make every look for a living one a miss of the processor's cache. */
     nghttp2_option_set_no_closed_streams(option, 1);

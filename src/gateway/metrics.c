@@ -105,7 +105,8 @@ static void write_peers(const struct pd_backend_figures *figures, struct pd_text
     pd_prometheus_counter(text, "pando_peer_packets_received_total", "Packets of peers.",
                           figures->peer_packets);
     pd_prometheus_counter(text, "pando_peer_packets_dropped_total",
-                          "Packets of peers that were no good.", figures->peer_packets_dropped);
+                          "Packets of peers for which the core's queue had no room.",
+                          figures->peer_packets_dropped);
     pd_prometheus_counter(text, "pando_peer_sends_dropped_total", "Packets that could not be sent.",
                           figures->peer_sends_dropped);
     pd_prometheus_counter(text, "pando_peer_handshakes_refused_total",
@@ -133,6 +134,29 @@ static void write_peers(const struct pd_backend_figures *figures, struct pd_text
                           figures->trains_refused);
     pd_prometheus_counter(text, "pando_forwards_total",
                           "Requests that were passed on to the leader.", figures->forwards);
+}
+
+/* What came to the port for nodes and was no good, whoever sent it. */
+static void write_refused(const struct pd_backend_figures *figures, struct pd_text *text)
+{
+    pd_prometheus_counter(text, "pando_peer_datagrams_dropped_total",
+                          "Datagrams that belong to no connection and begin none.",
+                          figures->datagrams_dropped);
+    pd_prometheus_counter(text, "pando_peer_versions_refused_total",
+                          "Datagrams of a version of QUIC that is not spoken here.",
+                          figures->versions_refused);
+    pd_prometheus_counter(text, "pando_peer_tokens_refused_total",
+                          "Handshakes whose proof of an address was false, or too old.",
+                          figures->bad_tokens);
+    pd_prometheus_counter(text, "pando_peer_connections_failed_total",
+                          "Connections that an error ended: of the protocol, or in the handshake.",
+                          figures->connections_failed);
+    pd_prometheus_counter(text, "pando_peer_connections_timed_out_total",
+                          "Connections, or handshakes, of which nothing came any more.",
+                          figures->connections_timed_out);
+    pd_prometheus_counter(text, "pando_peer_frames_refused_total",
+                          "Messages over a connection that were none, or not whole.",
+                          figures->bad_frames);
 }
 
 /* -- The port ---------------------------------------------------------------------------------- */
@@ -300,6 +324,7 @@ void pd_metrics_write(const struct pd_metrics *metrics, struct pd_text *text)
         write_raft(metrics, text);
         write_store(metrics->figures, text);
         write_peers(metrics->figures, text);
+        write_refused(metrics->figures, text);
     }
     write_port(metrics, text);
     write_process(text);

@@ -393,6 +393,12 @@ static void transport_counters(struct pd_transport *transport,
         atomic_load(&net->counts.dropped_unconnected) + counters.messages_dropped;
     counters_out->connects = atomic_load(&net->counts.connects);
     counters_out->losts = atomic_load(&net->counts.losts);
+    counters_out->datagrams_dropped = counters.datagrams_dropped;
+    counters_out->versions_refused = counters.versions_refused;
+    counters_out->bad_tokens = counters.bad_tokens;
+    counters_out->failed = counters.failed;
+    counters_out->timed_out = counters.timed_out;
+    counters_out->bad_frames = counters.bad_frames;
     counters_out->refused_busy = counters.refused_busy;
     counters_out->refused_flood = counters.refused_source;
     counters_out->refused_key = counters.refused_key;

@@ -220,8 +220,14 @@ struct pd_server_figures {
     uint64_t is_learner;
     uint64_t disk_is_low;
     uint64_t cluster_version;
-    uint64_t version_limit;      /* of this node's program */
-    uint64_t peers_refused_busy; /* of connections at the port for nodes; as transport.h has it */
+    uint64_t version_limit;     /* of this node's program */
+    uint64_t datagrams_dropped; /* at the port for nodes, as transport.h has it; so the next */
+    uint64_t versions_refused;
+    uint64_t bad_tokens;
+    uint64_t connections_failed;
+    uint64_t connections_timed_out;
+    uint64_t bad_frames;
+    uint64_t peers_refused_busy;
     uint64_t peers_refused_flood;
     uint64_t peers_refused_key;
     uint64_t connections_silent; /* and of paths, as transport.h has it */

@@ -30,6 +30,12 @@ static void put_transport(struct pd_server *server)
     struct pd_transport_counters counters = {0};
     if (transport != NULL) {
         transport->ops->counters(transport, &counters);
+        put(gauges, PD_SERVER_GAUGE_DATAGRAMS_DROPPED, counters.datagrams_dropped);
+        put(gauges, PD_SERVER_GAUGE_VERSIONS_REFUSED, counters.versions_refused);
+        put(gauges, PD_SERVER_GAUGE_BAD_TOKENS, counters.bad_tokens);
+        put(gauges, PD_SERVER_GAUGE_CONNECTIONS_FAILED, counters.failed);
+        put(gauges, PD_SERVER_GAUGE_CONNECTIONS_TIMED_OUT, counters.timed_out);
+        put(gauges, PD_SERVER_GAUGE_BAD_FRAMES, counters.bad_frames);
         put(gauges, PD_SERVER_GAUGE_REFUSED_BUSY, counters.refused_busy);
         put(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD, counters.refused_flood);
         put(gauges, PD_SERVER_GAUGE_REFUSED_KEY, counters.refused_key);
@@ -105,6 +111,12 @@ void pd_server_figures(const struct pd_server *server, struct pd_server_figures 
         .disk_is_low = get(gauges, PD_SERVER_GAUGE_DISK_IS_LOW),
         .cluster_version = get(gauges, PD_SERVER_GAUGE_CLUSTER_VERSION),
         .version_limit = server->config.replica.kv.version_max,
+        .datagrams_dropped = get(gauges, PD_SERVER_GAUGE_DATAGRAMS_DROPPED),
+        .versions_refused = get(gauges, PD_SERVER_GAUGE_VERSIONS_REFUSED),
+        .bad_tokens = get(gauges, PD_SERVER_GAUGE_BAD_TOKENS),
+        .connections_failed = get(gauges, PD_SERVER_GAUGE_CONNECTIONS_FAILED),
+        .connections_timed_out = get(gauges, PD_SERVER_GAUGE_CONNECTIONS_TIMED_OUT),
+        .bad_frames = get(gauges, PD_SERVER_GAUGE_BAD_FRAMES),
         .peers_refused_busy = get(gauges, PD_SERVER_GAUGE_REFUSED_BUSY),
         .peers_refused_flood = get(gauges, PD_SERVER_GAUGE_REFUSED_FLOOD),
         .peers_refused_key = get(gauges, PD_SERVER_GAUGE_REFUSED_KEY),

@@ -65,7 +65,12 @@ struct rocks {
     struct ordered *order; /* room for order_max of a batch */
     size_t order_max;
     char *path;
-    uint64_t applied;       /* the writer's; others ask through __atomic */
+    uint64_t applied; /* the writer's; others ask through __atomic */
+    /* The durable index as it was read last, the version of the files in which it was (0: none),
+     * and how often it was read. Through __atomic. */
+    uint64_t durable;
+    uint64_t durable_version;
+    uint64_t durable_reads;
     enum pd_status failure; /* of an apply; PD_OK: none */
     bool lacks_descriptors; /* the writer's: so its last write or flush was refused */
 };
@@ -258,11 +263,33 @@ static uint64_t applied_index_op(struct pd_store *store)
     return __atomic_load_n(&rocks_of(store)->applied, __ATOMIC_ACQUIRE);
 }
 
+/* It changes with the files, and is asked for after each batch. Its row comes first: of large rows
+ * the next one stands in its block, and is read and unpacked with it. Two threads that read at once
+ * may leave the older index, which is durable as well. */
 static uint64_t durable_index_op(struct pd_store *store)
 {
+    struct rocks *rocks = rocks_of(store);
+    uint64_t version = 0;
+    bool has_version =
+        rocksdb_property_int(rocks->db, "rocksdb.current-super-version-number", &version) == 0;
+    if (has_version && version != 0 &&
+        __atomic_load_n(&rocks->durable_version, __ATOMIC_ACQUIRE) == version) {
+        return __atomic_load_n(&rocks->durable, __ATOMIC_ACQUIRE);
+    }
     uint64_t index = 0;
-    enum pd_status status = read_index(rocks_of(store), rocks_of(store)->read_persisted, &index);
-    return status == PD_OK ? index : 0;
+    enum pd_status status = read_index(rocks, rocks->read_persisted, &index);
+    (void)__atomic_fetch_add(&rocks->durable_reads, 1, __ATOMIC_RELAXED);
+    if (status != PD_OK) {
+        return 0;
+    }
+    __atomic_store_n(&rocks->durable, index, __ATOMIC_RELEASE);
+    __atomic_store_n(&rocks->durable_version, has_version ? version : 0, __ATOMIC_RELEASE);
+    return index;
+}
+
+uint64_t pd_store_rocks_durable_reads(const struct pd_store *store)
+{
+    return __atomic_load_n(&((const struct rocks *)store)->durable_reads, __ATOMIC_RELAXED);
 }
 
 static enum pd_status flush_op(struct pd_store *store)
@@ -465,6 +492,7 @@ static enum pd_status sync_own_name(const char *path)
 static enum pd_status open_database(struct rocks *rocks, char *text)
 {
     char *error = NULL;
+    __atomic_store_n(&rocks->durable_version, 0, __ATOMIC_RELEASE); /* of other files */
     rocks->db = rocksdb_open(rocks->options, rocks->path, &error);
     enum pd_status status = judge(error, text);
     if (status != PD_OK) {

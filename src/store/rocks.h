@@ -49,6 +49,8 @@ PD_NODISCARD enum pd_status pd_store_rocks_open(const char *path,
  * in the process or the system. What RocksDB writes in the background may have failed by it for
  * good: if it stays so while there are descriptors, close, reopen, go on from applied_index(). */
 bool pd_store_rocks_lacks_descriptors(const struct pd_store *store);
+/* Any thread. How often the durable index was read from the files, for it might have changed. */
+uint64_t pd_store_rocks_durable_reads(const struct pd_store *store);
 /* Remove the store of a folder, damaged or not. Nobody may have it open. */
 PD_NODISCARD enum pd_status pd_store_rocks_destroy(const char *path,
                                                    char text[PD_STORE_ROCKS_TEXT_MAX]);

@@ -52,6 +52,10 @@ runs 0 cluster ticket --data "$cluster/node-0"
 cp "$out" "$work/any"
 runs 1 join @"$work/any" --data "$work/w" --no-start
 said "is a worker's already"
+# Nor a voter whose certificate cannot be used.
+runs 1 join @"$work/any" --data "$work/lame" --name lame --listen-client 127.0.0.1:0 --cert-file "$work/no.pem" --key-file "$work/no.key"
+said "$work/no.pem"
+[ ! -e "$work/lame" ] || fail "a voter that could not serve has a folder"
 # Whoever says a name means one member.
 runs 1 join @"$work/any" --data "$work/twin" --name node-0 --no-start
 said "another member is called 'node-0'"

@@ -765,7 +765,14 @@ static void metrics_are_told_at_once(void **state)
 static void of_the_node(struct pd_backend *backend, struct pd_backend_figures *figures_out)
 {
     (void)backend;
-    *figures_out = (struct pd_backend_figures){.peers_refused_busy = 31,
+    *figures_out = (struct pd_backend_figures){.peer_packets_dropped = 24,
+                                               .datagrams_dropped = 25,
+                                               .versions_refused = 26,
+                                               .bad_tokens = 27,
+                                               .connections_failed = 28,
+                                               .connections_timed_out = 29,
+                                               .bad_frames = 30,
+                                               .peers_refused_busy = 31,
                                                .peers_refused_flood = 32,
                                                .peers_refused_key = 33,
                                                .connections_silent = 34,
@@ -786,6 +793,13 @@ static void metrics_of_the_port_for_nodes_are_told(void **state)
     http->world.backend.ops = &ops;
     http_get(http, "/metrics");
     http_is_status(http, 200);
+    http_says(http, "\npando_peer_packets_dropped_total 24\n");
+    http_says(http, "\npando_peer_datagrams_dropped_total 25\n");
+    http_says(http, "\npando_peer_versions_refused_total 26\n");
+    http_says(http, "\npando_peer_tokens_refused_total 27\n");
+    http_says(http, "\npando_peer_connections_failed_total 28\n");
+    http_says(http, "\npando_peer_connections_timed_out_total 29\n");
+    http_says(http, "\npando_peer_frames_refused_total 30\n");
     http_says(http, "\npando_peer_handshakes_refused_total 31\n");
     http_says(http, "\npando_peer_handshakes_flood_total 32\n");
     http_says(http, "\npando_peer_keys_refused_total 33\n");

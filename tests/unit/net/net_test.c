@@ -1,5 +1,6 @@
 /* The whole of it over real sockets on the loopback: threads, messages, requests, two processes. */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -336,6 +338,33 @@ static void messages_and_snapshots(bool no_trains)
     close_node(&one);
 }
 
+/* What comes and is no good is counted, whoever sent it. Datagrams may be lost, even here. */
+static void garbage_is_counted(void **state)
+{
+    (void)state;
+    static struct node one;
+    static uint8_t unknown[1200] = {0xc0, 0xba, 0xba, 0xba, 0xba, 8}; /* a version of QUIC */
+    static const uint8_t garbage[40] = "what begins so is of a connection";
+    struct pd_transport_counters counters;
+    open_node(&one, 1, false);
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(one.address.port)};
+    memcpy(&to.sin6_addr, one.address.ip, sizeof one.address.ip);
+    int stranger = socket(AF_INET6, SOCK_DGRAM, 0);
+    assert_true(stranger >= 0);
+    one.transport->ops->counters(one.transport, &counters);
+    assert_int_equal(counters.datagrams_dropped, 0);
+    assert_int_equal(counters.versions_refused, 0);
+    for (int tries = 0; counters.datagrams_dropped < 5 || counters.versions_refused < 5; tries++) {
+        assert_true(tries < WAIT_S * 1000);
+        (void)sendto(stranger, garbage, sizeof garbage, 0, (struct sockaddr *)&to, sizeof to);
+        (void)sendto(stranger, unknown, sizeof unknown, 0, (struct sockaddr *)&to, sizeof to);
+        (void)usleep(1000);
+        one.transport->ops->counters(one.transport, &counters);
+    }
+    (void)close(stranger);
+    close_node(&one);
+}
+
 /* No message is the last that is told without `settled` behind it, and what is sent there
  * leaves. */
 static void what_came_together_is_settled(void **state)
@@ -561,6 +590,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_processes_and_one_is_killed),
         cmocka_unit_test(what_came_together_is_settled),
+        cmocka_unit_test(garbage_is_counted),
         cmocka_unit_test(messages_pass_in_trains),
         cmocka_unit_test(messages_pass_one_by_one),
         cmocka_unit_test(a_lane_that_is_full_says_so),

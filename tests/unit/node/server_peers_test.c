@@ -216,7 +216,13 @@ static void a_node_that_is_found_elsewhere_is_told_of(void **state)
 static void count(struct pd_transport *transport, struct pd_transport_counters *counters_out)
 {
     (void)transport;
-    *counters_out = (struct pd_transport_counters){.refused_busy = 11,
+    *counters_out = (struct pd_transport_counters){.datagrams_dropped = 5,
+                                                   .versions_refused = 6,
+                                                   .bad_tokens = 7,
+                                                   .failed = 8,
+                                                   .timed_out = 9,
+                                                   .bad_frames = 10,
+                                                   .refused_busy = 11,
                                                    .refused_flood = 12,
                                                    .refused_key = 13,
                                                    .silent = 14,
@@ -250,6 +256,12 @@ static void what_the_transport_counts_is_told(void **state)
         (void)usleep(1000);
         pd_server_figures(nodes[0].server, &told);
     } while (told.trains_refused == 0); /* put down with a tick, the last of them */
+    assert_int_equal(told.datagrams_dropped, 5);
+    assert_int_equal(told.versions_refused, 6);
+    assert_int_equal(told.bad_tokens, 7);
+    assert_int_equal(told.connections_failed, 8);
+    assert_int_equal(told.connections_timed_out, 9);
+    assert_int_equal(told.bad_frames, 10);
     assert_int_equal(told.peers_refused_busy, 11);
     assert_int_equal(told.peers_refused_flood, 12);
     assert_int_equal(told.peers_refused_key, 13);

@@ -159,6 +159,31 @@ static void rows_are_those_of_the_store_in_memory(void **state)
     memory->ops->close(memory);
 }
 
+/* It is asked for after each batch, and its row stands in one block with the first large one. */
+static void the_durable_index_is_read_when_the_files_have_changed(void **state)
+{
+    (void)state;
+    struct pd_store *store = open_store(1u << 20);
+    uint8_t key = 'k';
+    const struct pd_store_write write = {.key = {&key, 1}, .value = {&key, 1}};
+    for (uint64_t round = 0; round < 3; round++) {
+        uint64_t before = pd_store_rocks_durable_reads(store);
+        for (uint64_t index = 1; index <= 100; index++) {
+            assert_int_equal(store->ops->apply(store, &write, 1, 100 * round + index), PD_OK);
+            assert_int_equal(store->ops->durable_index(store), 100 * round);
+        }
+        assert_true(pd_store_rocks_durable_reads(store) - before <= 2);
+        assert_int_equal(store->ops->flush(store), PD_OK);
+        assert_int_equal(store->ops->durable_index(store), 100 * (round + 1));
+    }
+    assert_int_equal(store->ops->reset(store), PD_OK);
+    assert_int_equal(store->ops->durable_index(store), 0);
+    assert_int_equal(store->ops->apply(store, &write, 1, 7), PD_OK);
+    assert_int_equal(store->ops->flush(store), PD_OK);
+    assert_int_equal(store->ops->durable_index(store), 7);
+    store->ops->close(store);
+}
+
 /* -- Groups ------------------------------------------------------------------------------------ */
 
 /* Of a key: "g", some bytes, "." . What follows is the row's own. */
@@ -502,6 +527,8 @@ int main(void)
                                         remove_folder),
         cmocka_unit_test_setup_teardown(rows_are_those_of_the_store_in_memory, make_folder,
                                         remove_folder),
+        cmocka_unit_test_setup_teardown(the_durable_index_is_read_when_the_files_have_changed,
+                                        make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(scans_within_a_group_find_what_others_find, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_told, make_folder, remove_folder),
