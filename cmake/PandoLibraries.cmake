@@ -11,7 +11,7 @@ set(PANDO_EXTERNAL_net PkgConfig::NGTCP2 PkgConfig::GNUTLS PkgConfig::HOGWEED Pk
   Threads::Threads)
 set(PANDO_EXTERNAL_host Threads::Threads PkgConfig::LIBUV PkgConfig::GNUTLS PkgConfig::CARES)
 set(PANDO_EXTERNAL_proto PkgConfig::PROTOBUFC)
-set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::ZLIB PkgConfig::PROTOBUFC PkgConfig::LIBUV PkgConfig::NETTLE
+set(PANDO_EXTERNAL_gateway PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::LIBUV PkgConfig::NETTLE
   PkgConfig::GNUTLS http_parser)
 set(PANDO_EXTERNAL_node wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
   PkgConfig::LIBYAML Threads::Threads)
@@ -91,7 +91,7 @@ if(pando_libraries)
 endif()
 target_link_libraries(pando_all INTERFACE
   wasmtime PkgConfig::NETTLE PkgConfig::JANSSON
-  PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::ZLIB PkgConfig::PROTOBUFC PkgConfig::NGTCP2
+  PkgConfig::LIBYAML PkgConfig::LIBUV PkgConfig::NGHTTP2 PkgConfig::PROTOBUFC PkgConfig::NGTCP2
   PkgConfig::GNUTLS PkgConfig::HOGWEED PkgConfig::SQLITE PkgConfig::CARES rocksdb http_parser
   Threads::Threads)
 

@@ -14,7 +14,7 @@ packages_of() {
     case $1 in
         # wasi-libc, lld and the wasm32 runtime build guests; libclang-rt carries the sanitizers.
         build) echo cmake ninja-build pkg-config libyaml-dev libjansson-dev \
-            nettle-dev libuv1-dev libc-ares-dev libnghttp2-dev zlib1g-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
+            nettle-dev libuv1-dev libc-ares-dev libnghttp2-dev libhttp-parser-dev libprotobuf-c-dev protobuf-c-compiler \
             librocksdb-dev libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev \
             libjemalloc-dev libsqlite3-dev libcmocka-dev clang lld wasi-libc libclang-rt-14-dev-wasm32 wabt ;;
         # rustc and cargo build Rust guests, with the library for wasm32; Wasmtime takes the newer Rust below.

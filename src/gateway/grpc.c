@@ -122,10 +122,6 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         stream->is_grpc = begins_with(text, "application/grpc");
     } else if (is_name(key, "hasleader")) { /* of etcd's clients: WithRequireLeader */
         stream->wants_leader = is_name(text, "true");
-    } else if (is_name(key, "grpc-encoding")) {
-        stream->is_gzip = is_name(text, "gzip");
-        stream->is_encoding_unknown =
-            !stream->is_gzip && text.size > 0 && !is_name(text, "identity");
     } else if (is_name(key, "grpc-timeout") && !pd_grpc_parse_timeout(text, &stream->timeout_ns)) {
         stream->is_malformed = true;
     }
@@ -141,11 +137,6 @@ static void begin_call(struct pd_grpc_stream *stream)
     }
     if (stream->method == NULL) {
         pd_grpc_finish(stream, PD_CODE_UNIMPLEMENTED, "unknown service or method");
-        return;
-    }
-    if (stream->is_encoding_unknown) {
-        pd_grpc_finish(stream, PD_CODE_UNIMPLEMENTED,
-                       "grpc: grpc-encoding is not gzip or identity");
         return;
     }
     if (stream->is_malformed) {

@@ -2,7 +2,6 @@
  *
  *     grpc.c            the connection: nghttp2's callbacks, what begins a call, the protocol
  *     grpc_request.c    what the client asks
- *     grpc_gzip.c       of that, what came packed
  *     grpc_response.c   what it is answered
  *     grpc_deadlines.c  which call is late */
 #ifndef PD_GATEWAY_GRPC_INTERNAL_H
@@ -39,8 +38,6 @@ struct pd_grpc_stream {
     bool is_grpc;
     bool is_malformed; /* its grpc-timeout is none */
     bool wants_leader;
-    bool is_gzip;             /* its messages may be packed */
-    bool is_encoding_unknown; /* they are by what we do not have */
     bool is_refused; /* answered before it began */
     /* The message that is coming. */
     uint8_t prefix[PD_GRPC_PREFIX_SIZE];
@@ -112,11 +109,6 @@ bool pd_grpc_hold(struct pd_grpc_stream *stream, const uint8_t *bytes, size_t si
 void pd_grpc_take_held(struct pd_grpc_stream *stream);
 /* The client has ended its side: tell the call, once it has taken all. */
 void pd_grpc_end_request(struct pd_grpc_stream *stream);
-/* Room for what comes of a message: not at once for what it says that it has. False: it is too
- * much, or there is no memory. */
-bool pd_grpc_grow_input(struct pd_grpc_stream *stream, size_t size, size_t whole);
-/* Unpack a message into the stream's input, which is empty. False: the call has ended. */
-bool pd_grpc_unpack(struct pd_grpc_stream *stream, struct pd_span packed);
 void pd_grpc_drop_input(struct pd_grpc_stream *stream);
 
 /* -- Responses --------------------------------------------------------------------------------- */

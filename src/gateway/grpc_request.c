@@ -64,7 +64,8 @@ static void give_message(struct pd_grpc_stream *stream, const uint8_t *bytes, si
     pd_service_request(stream->call, message);
 }
 
-bool pd_grpc_grow_input(struct pd_grpc_stream *stream, size_t size, size_t whole)
+/* Room for what comes of a message: not at once for what it says that it has. */
+static bool grow_input(struct pd_grpc_stream *stream, size_t size, size_t whole)
 {
     struct pd_grpc *grpc = stream->grpc;
     size_t wanted = stream->input_capacity == 0 ? INPUT_STEP : stream->input_capacity;
@@ -89,45 +90,14 @@ bool pd_grpc_grow_input(struct pd_grpc_stream *stream, size_t size, size_t whole
     return true;
 }
 
-/* What is gathered is whole: no part of the stream any more while it is looked at. The caller frees
- * it. */
-static uint8_t *detach_input(struct pd_grpc_stream *stream)
-{
-    uint8_t *input = stream->input;
-    count_input_less(stream->grpc, stream->input_capacity);
-    stream->input = NULL;
-    stream->input_size = 0;
-    stream->input_capacity = 0;
-    return input;
-}
-
-/* A whole message, as it came. */
-static void take_message(struct pd_grpc_stream *stream, const uint8_t *bytes, size_t size)
-{
-    stream->prefix_size = 0;
-    if (stream->prefix[0] == 0) {
-        give_message(stream, bytes, size);
-    } else if (pd_grpc_unpack(stream, (struct pd_span){bytes, size})) {
-        size_t unpacked_size = stream->input_size;
-        uint8_t *unpacked = detach_input(stream);
-        give_message(stream, unpacked, unpacked_size);
-        pd_free(unpacked);
-    }
-}
-
 /* Whether the prefix is whole and good; the size of what follows it. */
 static bool read_prefix(struct pd_grpc_stream *stream, size_t *size_out)
 {
     const uint8_t *prefix = stream->prefix;
     size_t size = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 |
                   (size_t)prefix[4];
-    if (prefix[0] > 1) {
-        pd_grpc_end_call(stream, PD_CODE_INTERNAL, "grpc: received unexpected payload format");
-        return false;
-    }
-    if (prefix[0] == 1 && !stream->is_gzip) {
-        pd_grpc_end_call(stream, PD_CODE_INTERNAL,
-                         "grpc: compressed flag set with identity or empty encoding");
+    if (prefix[0] != 0) {
+        pd_grpc_end_call(stream, PD_CODE_UNIMPLEMENTED, "grpc: compressed messages are not taken");
         return false;
     }
     if (size > stream->grpc->config->message_bytes_max) {
@@ -144,19 +114,25 @@ static size_t take_body(struct pd_grpc_stream *stream, const uint8_t *bytes, siz
 {
     size_t missing = whole - stream->input_size;
     if (stream->input_size == 0 && size >= missing) { /* the usual one: it is not copied */
-        take_message(stream, bytes, whole);
+        stream->prefix_size = 0;
+        give_message(stream, bytes, whole);
         return whole;
     }
     size_t part = size < missing ? size : missing;
-    if (!pd_grpc_grow_input(stream, stream->input_size + part, whole)) {
+    if (!grow_input(stream, stream->input_size + part, whole)) {
         pd_grpc_end_call(stream, PD_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
         return size;
     }
     memcpy(stream->input + stream->input_size, bytes, part);
     stream->input_size += part;
     if (stream->input_size == whole) {
-        uint8_t *message = detach_input(stream);
-        take_message(stream, message, whole);
+        stream->prefix_size = 0;
+        uint8_t *message = stream->input;
+        count_input_less(stream->grpc, stream->input_capacity);
+        stream->input = NULL;
+        stream->input_size = 0;
+        stream->input_capacity = 0;
+        give_message(stream, message, whole);
         pd_free(message);
     }
     return part;

@@ -117,14 +117,11 @@ static void send_status_alone(struct pd_grpc_stream *stream)
 {
     char status[16];
     char message[MESSAGE_TEXT_MAX];
-    nghttp2_nv pairs[5] = {
+    nghttp2_nv pairs[4] = {
         pair(":status", "200", 3),
         pair("content-type", "application/grpc", 16),
     };
     size_t count = 2 + put_status(stream, status, message, pairs + 2);
-    if (stream->is_encoding_unknown) {
-        pairs[count++] = pair("grpc-accept-encoding", "gzip,identity", 13);
-    }
     stream->has_begun = true;
     if (nghttp2_submit_response(stream->grpc->session, stream->id, pairs, count, NULL) != 0) {
         stream->grpc->is_cut_off = true;

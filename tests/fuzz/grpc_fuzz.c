@@ -4,7 +4,6 @@
 #include <nghttp2/nghttp2.h>
 #include <stdint.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/assert.h"
 #include "gateway/grpc.h"
@@ -25,7 +24,6 @@ static struct pd_grpc_shared shared;
 static uint64_t pending[PENDING_MAX];
 static uint32_t pending_count;
 static struct body bodies[STREAMS_MAX];
-static uint8_t packed[STREAMS_MAX][4096];
 
 static uint64_t now_ns(const struct pd_backend *unused)
 {
@@ -129,27 +127,6 @@ static nghttp2_nv pair(const char *name, const char *value)
                         .valuelen = strlen(value)};
 }
 
-/* What comes behind the prefix, in gzip, and a hundred times; the prefix is made anew. */
-static void pack(struct body *body, uint8_t *to, size_t room)
-{
-    z_stream gzip = {.next_out = to + 5, .avail_out = (uInt)room - 5};
-    int result =
-        deflateInit2(&gzip, Z_BEST_SPEED, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-    pd_assert(result == Z_OK);
-    unsigned times = body->size % 2 == 0 ? 1 : 100;
-    for (unsigned i = 0; i < times; i++) {
-        gzip.next_in = (Bytef *)(uintptr_t)body->bytes;
-        gzip.avail_in = (uInt)body->size;
-        (void)deflate(&gzip, i + 1 == times ? Z_FINISH : Z_NO_FLUSH);
-    }
-    (void)deflateEnd(&gzip);
-    to[0] = 1;
-    for (unsigned i = 0; i < 4; i++) {
-        to[1 + i] = (uint8_t)(gzip.total_out >> (24 - 8 * i));
-    }
-    *body = (struct body){to, 5 + gzip.total_out};
-}
-
 static void open_stream(nghttp2_session *client, uint8_t which, struct body *body)
 {
     uint32_t count = 0;
@@ -166,20 +143,16 @@ static void open_stream(nghttp2_session *client, uint8_t which, struct body *bod
                                    .value = (uint8_t *)(uintptr_t)body->bytes + 1 + name_size,
                                    .namelen = name_size,
                                    .valuelen = value_size};
-    bool is_gzip = which % 4 == 1;
     const nghttp2_nv pairs[] = {
         pair(":method", which == 255 ? "GET" : "POST"),
         pair(":scheme", "http"),
         name_size > 0 ? from_input : pair(":authority", "http://localhost"),
         pair(":path", method == NULL ? "/x" : method->path),
         pair("content-type", which == 254 ? "text/plain" : "application/grpc"),
-        pair("grpc-encoding", is_gzip           ? "gzip"
-                              : which % 32 == 0 ? "zstd"
-                                                : "identity"),
         pair("grpc-timeout", which % 5 == 0 ? "1S" : "oops"),
     };
     nghttp2_data_provider provider = {.source.ptr = body, .read_callback = read_body};
-    (void)nghttp2_submit_request(client, NULL, pairs, which % 3 == 0 ? 7 : 6, &provider, NULL);
+    (void)nghttp2_submit_request(client, NULL, pairs, which % 3 == 0 ? 6 : 5, &provider, NULL);
 }
 
 static bool send_all(nghttp2_session *client, struct pd_grpc *grpc, size_t step)
@@ -224,9 +197,6 @@ static void with_client(struct pd_grpc *grpc, const uint8_t *bytes, size_t size)
         length = length < size - at ? length : size - at;
         if (what % 4 != 0) {
             bodies[streams] = (struct body){bytes + at, length};
-            if (which % 8 == 1) {
-                pack(&bodies[streams], packed[streams], sizeof packed[streams]);
-            }
             open_stream(client, which, &bodies[streams++]);
             at += length;
         } else {

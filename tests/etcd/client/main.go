@@ -17,14 +17,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/encoding/gzip"
 )
 
 const limit = 200 * time.Second
@@ -503,28 +500,6 @@ func cancels(ctx context.Context, client *clientv3.Client) error {
 	return concurrency.NewMutex(waiter, "cancels").Lock(ctx)
 }
 
-// Requests that are packed in gzip: small ones, one that is a megabyte when it is unpacked, and one that is too large then.
-func packed(ctx context.Context, client *clientv3.Client) error {
-	kv := pb.NewKVClient(client.ActiveConnection())
-	option := grpc.UseCompressor(gzip.Name)
-	for _, size := range []int{0, 5, 1 << 20} {
-		value := []byte(strings.Repeat("v", size))
-		if _, err := kv.Put(ctx, &pb.PutRequest{Key: []byte("packed"), Value: value}, option); err != nil {
-			return err
-		}
-		got, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte("packed")}, option)
-		if err != nil {
-			return err
-		}
-		if err := expect(len(got.Kvs) == 1 && string(got.Kvs[0].Value) == string(value), "%d bytes came back otherwise", size); err != nil {
-			return err
-		}
-	}
-	large := []byte(strings.Repeat("v", 15<<20))
-	_, err := kv.Put(ctx, &pb.PutRequest{Key: []byte("packed"), Value: large}, option)
-	return expect(err != nil && strings.Contains(err.Error(), "too large"), "15 MiB: %v", err)
-}
-
 func main() {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{os.Args[1]}, DialTimeout: limit, MaxCallSendMsgSize: 16 << 20,
 		Logger: zap.NewNop()})
@@ -535,7 +510,7 @@ func main() {
 	defer client.Close()
 	checks := []check{{"locks", locks}, {"try", tryLock}, {"expiry", expiry}, {"elections", elections}, {"stm", stm},
 		{"watches", watches}, {"many watchers", manyWatchers}, {"fragments", fragments}, {"leases", leases},
-		{"nested", nested}, {"members", members}, {"cancels", cancels}, {"compacted", compacted}, {"packed", packed}}
+		{"nested", nested}, {"members", members}, {"cancels", cancels}, {"compacted", compacted}}
 	wanted := os.Args[2:]
 	sort.Strings(wanted)
 	failures := 0

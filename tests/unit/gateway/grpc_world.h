@@ -20,7 +20,6 @@ struct got {
     int http_status;
     int status; /* -1: none came */
     char message[256];
-    char accepts[32]; /* grpc-accept-encoding; "": it did not come */
     bool is_closed;
     uint32_t reset; /* the code; 0: it was not, or NO_ERROR */
     const uint8_t *out;
@@ -71,8 +70,6 @@ static inline int on_header(nghttp2_session *session, const nghttp2_frame *frame
         got->status = (int)strtol(text, NULL, 10);
     } else if (name_size == 12 && memcmp(name, "grpc-message", 12) == 0) {
         (void)snprintf(got->message, sizeof got->message, "%s", text);
-    } else if (name_size == 20 && memcmp(name, "grpc-accept-encoding", 20) == 0) {
-        (void)snprintf(got->accepts, sizeof got->accepts, "%.31s", text);
     }
     return 0;
 }
