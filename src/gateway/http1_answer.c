@@ -9,6 +9,7 @@
 #define LINGER_NS UINT64_C(1000000000)
 #define DATE_MAX 40u
 #define TAIL_MIN ((size_t)256 << 10)
+#define HEAD_MOST ((size_t)4096) /* with what the output's memory is larger than its bytes */
 
 unsigned pd_http1_status_of(enum pd_service_code code)
 {
@@ -129,10 +130,13 @@ void pd_http1_answer(struct pd_http1 *http, unsigned status, const char *type, c
     done(http);
 }
 
-bool pd_http1_has_room(struct pd_http1 *http, size_t bytes)
+bool pd_http1_has_room(struct pd_http1 *http)
 {
     uint64_t now = http->client.output_bytes;
-    bool fits = pd_service_output(http->shared->service, &http->client, now + bytes);
+    pd_text_fit(&http->answer);
+    size_t size = http->answer.capacity;
+    uint64_t more = (size >= TAIL_MIN ? size : 2 * size) + HEAD_MOST;
+    bool fits = pd_service_output(http->shared->service, &http->client, now + more);
     (void)pd_service_output(http->shared->service, &http->client, now);
     return fits;
 }

@@ -156,7 +156,7 @@ static void on_ended(struct pd_service_call *call, enum pd_service_code code, co
         stream_ended(http, code, text);
     } else if (code != PD_CODE_OK) {
         pd_http1_answer_code(http, pd_http1_status_of(code), "", code, text);
-    } else if (!pd_http1_has_room(http, http->answer.capacity)) {
+    } else if (!pd_http1_has_room(http)) {
         pd_http1_answer_code(http, 429, "", PD_CODE_RESOURCE_EXHAUSTED,
                              "etcdserver: too many requests");
     } else if (http->answer.has_failed) {

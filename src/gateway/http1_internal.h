@@ -130,9 +130,9 @@ bool pd_http1_has_parameter(const struct pd_http1 *http, const char *name);
 /* The whole answer. headers: "Name: value\r\n"..., may be "". Nothing follows. */
 void pd_http1_answer(struct pd_http1 *http, unsigned status, const char *type, const char *headers,
                      struct pd_span body);
-/* Whether so many bytes more may wait for the client: else it is refused, before it was told that
- * all is well. */
-bool pd_http1_has_room(struct pd_http1 *http, size_t bytes);
+/* Whether what was put into http->answer, with its head, may wait for the client: else it is
+ * refused, before it was told that all is well. */
+bool pd_http1_has_room(struct pd_http1 *http);
 void pd_http1_answer_words(struct pd_http1 *http, unsigned status, const char *headers,
                            const char *words);
 /* {"code":..., "message":...} */

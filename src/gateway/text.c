@@ -29,6 +29,17 @@ void pd_text_reset(struct pd_text *text)
     text->has_failed = false;
 }
 
+void pd_text_fit(struct pd_text *text)
+{
+    if (text->capacity > KEPT_SIZE && text->size < text->capacity) {
+        uint8_t *fitting = pd_realloc(text->bytes, text->size > 0 ? text->size : 1);
+        if (fitting != NULL) {
+            text->bytes = fitting;
+            text->capacity = text->size > 0 ? text->size : 1;
+        }
+    }
+}
+
 uint8_t *pd_text_room(struct pd_text *text, size_t size)
 {
     if (text->has_failed || size > text->size_max - text->size) {

@@ -26,6 +26,8 @@ void pd_text_init(struct pd_text *text, size_t size_max);
 void pd_text_deinit(struct pd_text *text);
 /* Empty, and good again. What it has of memory it keeps if that is not much. */
 void pd_text_reset(struct pd_text *text);
+/* Memory that it does not need is given back, if it is much. */
+void pd_text_fit(struct pd_text *text);
 
 /* Room for `size` bytes behind what is there, which the caller fills and adds to text->size. NULL:
  * there is none. */

@@ -355,9 +355,10 @@ struct pd_kv {
     struct pd_kv_command_room prefetch_room;
     struct pd_kv_apply apply;
     struct pd_kv_reading *reads;
-    uint64_t reads_held; /* bytes of all of them */
-    uint64_t reads_away; /* of answers that were taken */
-    uint64_t read_order; /* of the last one that became large */
+    uint64_t reads_held;   /* bytes of all of them */
+    uint64_t reads_away;   /* of answers that were taken */
+    uint64_t reads_unread; /* of these, by clients who may never take them */
+    uint64_t read_order;   /* of the last one that became large */
     uint32_t reads_large;
     bool reads_line; /* others wait outside to become large */
     struct pd_kv_history_read *histories;

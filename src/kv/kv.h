@@ -51,7 +51,8 @@ struct pd_kv_config {
     uint32_t histories_max;  /* pages of history at once, beside the reads: 1 to 64 */
     uint32_t read_bytes_max; /* of one read's answer */
     /* Of all open reads' answers, with what pd_kv_reads_away told; at least read_bytes_max. The
-     * read that became large first may go beyond by read_bytes_max. */
+     * read that became large first may go beyond by read_bytes_max, and does not wait for what
+     * clients have not taken. */
     uint64_t reads_bytes_max;
     uint32_t small_read_bytes; /* a read that holds more is large: reads_max / 8 at once may be */
     uint32_t prefetch_max;
@@ -220,8 +221,9 @@ bool pd_kv_reads_have_room(const struct pd_kv *kv);
 void pd_kv_read_admit(struct pd_kv *kv, uint32_t read);
 /* Whether large reads are in line outside: no other one begins before them. */
 void pd_kv_reads_line(struct pd_kv *kv, bool is_line);
-/* Bytes of answers that were taken from here and still take memory. */
-void pd_kv_reads_away(struct pd_kv *kv, uint64_t bytes);
+/* Bytes of answers that were taken from here and still take memory; `unread`: those of them that
+ * wait for their clients, who may never take them. The first large read does not wait for these. */
+void pd_kv_reads_away(struct pd_kv *kv, uint64_t bytes, uint64_t unread);
 
 /* A current record from memory, by any thread, without a lock. PD_OK: value and record are
  * written; keys and values are copied into `room`. PD_ERR_UNKNOWN: known not to exist.

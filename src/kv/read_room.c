@@ -3,7 +3,8 @@
  *   small -> large, when there is room, few are large, and nobody stands in line outside
  *         -> turned away: ended, and in line outside; then admitted, which is large
  *   large -> waits in the middle for room; the one that became large first waits for none but that
- *            of answers that are away: so one always ends, and what is held has a bound */
+ *            of answers on their way to those who serve the clients, and never for clients: so one
+ *            always ends, and what is held has a bound, as what waits for clients has one */
 #include "base/assert.h"
 #include "kv/internal.h"
 
@@ -38,24 +39,31 @@ static bool has_room(const struct pd_kv *kv, uint64_t held, uint64_t more)
     return kv->reads_away + held + more <= kv->config.reads_bytes_max;
 }
 
+/* As the only one that is under way. */
+static bool may_go_alone(const struct pd_kv *kv, uint64_t more)
+{
+    return kv->reads_away - kv->reads_unread + more <= kv->config.reads_bytes_max;
+}
+
 bool pd_kv_reads_have_room(const struct pd_kv *kv)
 {
     return kv->reads_large < large_max(kv) &&
-           has_room(kv, kv->reads_held, kv->config.small_read_bytes);
+           (has_room(kv, kv->reads_held, kv->config.small_read_bytes) ||
+            (kv->reads_large == 0 && may_go_alone(kv, kv->config.small_read_bytes)));
 }
 
 bool pd_kv_read_may_take(struct pd_kv *kv, struct pd_kv_reading *reading, uint64_t more)
 {
     if (reading->is_large) {
         return has_room(kv, kv->reads_held, more) ||
-               (is_first(kv, reading) && has_room(kv, 0, more));
+               (is_first(kv, reading) && may_go_alone(kv, more));
     }
     if (reading->held + more <= kv->config.small_read_bytes) {
         return true;
     }
     bool may =
         !kv->reads_line && kv->reads_large < large_max(kv) &&
-        (has_room(kv, kv->reads_held, more) || (kv->reads_large == 0 && has_room(kv, 0, more)));
+        (has_room(kv, kv->reads_held, more) || (kv->reads_large == 0 && may_go_alone(kv, more)));
     if (may) {
         become_large(kv, reading);
     }
@@ -96,7 +104,9 @@ void pd_kv_reads_line(struct pd_kv *kv, bool is_line)
     kv->reads_line = is_line;
 }
 
-void pd_kv_reads_away(struct pd_kv *kv, uint64_t bytes)
+void pd_kv_reads_away(struct pd_kv *kv, uint64_t bytes, uint64_t unread)
 {
+    pd_assert(unread <= bytes);
     kv->reads_away = bytes;
+    kv->reads_unread = unread;
 }

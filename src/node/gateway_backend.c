@@ -751,10 +751,10 @@ static void output(struct pd_backend *interface, uint64_t bytes)
     struct pd_gateway_backend *backend = backend_of(interface);
     uint64_t told = backend->output_told;
     if (bytes >= told + PD_SERVER_ANSWER_LARGE) {
-        pd_server_answers_away(backend->config.server, bytes - told);
+        pd_server_answers_unread(backend->config.server, bytes - told);
         backend->output_told = bytes;
     } else if (told >= bytes + PD_SERVER_ANSWER_LARGE) {
-        pd_server_answers_back(backend->config.server, told - bytes);
+        pd_server_answers_read(backend->config.server, told - bytes);
         backend->output_told = bytes;
     }
 }

@@ -258,9 +258,9 @@ bool pd_replica_next(struct pd_replica *replica, struct pd_replica_output *outpu
 bool pd_replica_step(struct pd_replica *replica);
 
 /* Bytes of answers to reads that have left the replica and still take memory: with the open reads'
- * they are kept below config.kv.reads_bytes_max. To be told again when they have become less and
- * reads wait. */
-void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes);
+ * they are kept below config.kv.reads_bytes_max. `unread`: those of them that wait for clients (at
+ * most `bytes`). To be told again when they have become less and reads wait. */
+void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes, uint64_t unread);
 bool pd_replica_reads_wait(const struct pd_replica *replica);
 
 /* -- What it is -------------------------------------------------------------------------------- */

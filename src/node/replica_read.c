@@ -406,9 +406,9 @@ static uint32_t patience(const struct pd_replica *replica, const struct pd_repli
     return has_begun ? replica->config.read_ticks_max : replica->config.request_ticks_max;
 }
 
-void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes)
+void pd_replica_reads_away(struct pd_replica *replica, uint64_t bytes, uint64_t unread)
 {
-    pd_kv_reads_away(replica->kv, bytes);
+    pd_kv_reads_away(replica->kv, bytes, unread);
 }
 
 bool pd_replica_reads_wait(const struct pd_replica *replica)

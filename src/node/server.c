@@ -556,6 +556,19 @@ void pd_server_answers_back(struct pd_server *server, uint64_t bytes)
     }
 }
 
+void pd_server_answers_unread(struct pd_server *server, uint64_t bytes)
+{
+    pd_server_answers_away(server, bytes);
+    (void)atomic_fetch_add(&server->answers_unread, bytes);
+}
+
+void pd_server_answers_read(struct pd_server *server, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_sub(&server->answers_unread, bytes);
+    pd_assert(before >= bytes);
+    pd_server_answers_back(server, bytes);
+}
+
 enum pd_status pd_server_submit_of_watch(struct pd_server *server, struct pd_server_client *client,
                                          uint64_t correlation, struct pd_span bytes)
 {

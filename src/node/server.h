@@ -133,6 +133,10 @@ void pd_server_nudge(struct pd_server *server);
  * there is much of it, large reads wait, for read_ticks_max at most. */
 void pd_server_answers_away(struct pd_server *server, uint64_t bytes);
 void pd_server_answers_back(struct pd_server *server, uint64_t bytes);
+/* The same, of what waits in connections until clients take it, which they may never do: not all
+ * large reads wait for that. */
+void pd_server_answers_unread(struct pd_server *server, uint64_t bytes);
+void pd_server_answers_read(struct pd_server *server, uint64_t bytes);
 #define PD_SERVER_ANSWER_LARGE ((size_t)64 << 10) /* smaller ones need not be told */
 
 /* Credit for a watch that runs, or its end: the queue's bounds do not hold for it, since nobody

@@ -511,7 +511,9 @@ static void serve_all(struct pd_server *server)
 
 static bool step(struct pd_server *server)
 {
-    pd_replica_reads_away(server->replica, atomic_load(&server->answers_away));
+    uint64_t unread = atomic_load(&server->answers_unread);
+    uint64_t away = atomic_load(&server->answers_away);
+    pd_replica_reads_away(server->replica, away, unread < away ? unread : away);
     bool more = pd_replica_step(server->replica);
     bool waits = pd_replica_reads_wait(server->replica);
     if (waits != atomic_load_explicit(&server->reads_wait, memory_order_relaxed)) {

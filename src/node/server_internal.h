@@ -339,8 +339,9 @@ struct pd_server {
     atomic_uint_least64_t request_bytes_waiting;
     atomic_bool is_closed; /* nothing is taken any more */
 
-    atomic_uint_least64_t answers_away; /* bytes of answers whose clients do not have them yet */
-    atomic_bool reads_wait;             /* for these to become fewer */
+    atomic_uint_least64_t answers_away;   /* bytes of answers whose clients do not have them yet */
+    atomic_uint_least64_t answers_unread; /* of these, in connections: for clients to take */
+    atomic_bool reads_wait;               /* for these to become fewer */
 
     struct pd_spin places_lock;
     struct pd_server_place *places;

@@ -165,14 +165,14 @@ static void sorted_reads_wait_likewise(void **state)
 {
     (void)state;
     struct rig *rig = rig_open();
-    pd_kv_reads_away(rig->world.kv, READ_MAX);
+    pd_kv_reads_away(rig->world.kv, READ_MAX, 0);
     uint32_t read = begin(rig, 30, PD_KV_SORT_DESCEND);
     for (uint32_t i = 0; i < 200; i++) {
         assert_int_not_equal(pd_kv_read_step(rig->world.kv, read, 3), PD_KV_DONE);
         world_turn(&rig->world, true);
         assert_in_range(held(rig), 0, SMALL);
     }
-    pd_kv_reads_away(rig->world.kv, 0);
+    pd_kv_reads_away(rig->world.kv, 0, 0);
     (void)world_read(&rig->world, read);
     assert_in_range(held(rig), 2 * 30 * VALUE, 2 * READ_MAX);
     end(rig, read, 30);
@@ -185,7 +185,7 @@ static void small_reads_pass_large_ones_that_wait(void **state)
     (void)state;
     struct rig *rig = rig_open();
     struct pd_kv *kv = rig->world.kv;
-    pd_kv_reads_away(kv, READ_MAX);
+    pd_kv_reads_away(kv, READ_MAX, 0);
     uint32_t large = begin(rig, 0, PD_KV_SORT_NONE);
     while (pd_kv_read_step(kv, large, 3) != PD_KV_FULL) {
         world_turn(&rig->world, true);
@@ -197,7 +197,7 @@ static void small_reads_pass_large_ones_that_wait(void **state)
     (void)world_read(&rig->world, small);
     end(rig, small, 2);
     assert_int_equal(pd_kv_read_step(kv, large, 3), PD_KV_FULL);
-    pd_kv_reads_away(kv, 0);
+    pd_kv_reads_away(kv, 0, 0);
     assert_true(pd_kv_reads_have_room(kv));
     pd_kv_reads_line(kv, true); /* others were there before it */
     assert_int_equal(pd_kv_read_step(kv, large, 3), PD_KV_FULL);
@@ -214,15 +214,31 @@ static void an_admitted_read_waits_with_what_it_has(void **state)
     struct pd_kv *kv = rig->world.kv;
     uint32_t first = begin(rig, 0, PD_KV_SORT_NONE);
     pd_kv_read_admit(kv, first);
-    pd_kv_reads_away(kv, READ_MAX);
+    pd_kv_reads_away(kv, READ_MAX, 0);
     assert_false(pd_kv_reads_have_room(kv));
     while (pd_kv_read_step(kv, first, 3) != PD_KV_FULL) {
         world_turn(&rig->world, true);
     }
     assert_false(pd_kv_read_is_turned_away(kv, first)); /* it keeps what it has */
-    pd_kv_reads_away(kv, 0);
+    pd_kv_reads_away(kv, 0, 0);
     (void)world_read(&rig->world, first);
     end(rig, first, KEYS);
+    rig_close(rig);
+}
+
+/* One connection that takes nothing keeps nobody else from reading. */
+static void what_clients_do_not_take_holds_up_no_first_read(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    struct pd_kv *kv = rig->world.kv;
+    pd_kv_reads_away(kv, 2 * READ_MAX, 2 * READ_MAX);
+    assert_true(pd_kv_reads_have_room(kv));
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t large = begin(rig, 0, PD_KV_SORT_NONE);
+        (void)world_read(&rig->world, large);
+        end(rig, large, KEYS);
+    }
     rig_close(rig);
 }
 
@@ -233,6 +249,7 @@ int main(void)
         cmocka_unit_test(sorted_reads_wait_likewise),
         cmocka_unit_test(small_reads_pass_large_ones_that_wait),
         cmocka_unit_test(an_admitted_read_waits_with_what_it_has),
+        cmocka_unit_test(what_clients_do_not_take_holds_up_no_first_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,12 +65,12 @@ static void every_large_read_has_its_turn(void **state)
     struct world *world = one_with_keys();
     uint64_t asked[READS];
     struct pd_replica *replica = world_node(world, 1)->replica;
-    pd_replica_reads_away(replica, ROOM); /* until all are there */
+    pd_replica_reads_away(replica, ROOM, 0); /* until all are there */
     for (uint32_t i = 0; i < READS; i++) {
         asked[i] = ask_range(world, "big/", "big0");
     }
     world_ticks(world, 1);
-    pd_replica_reads_away(replica, 0);
+    pd_replica_reads_away(replica, 0, 0);
     for (uint32_t i = 0; i < READS; i++) {
         assert_whole(world_await(world, asked[i]), KEYS);
     }
@@ -86,14 +86,14 @@ static void what_clients_have_not_taken_holds_large_reads_back(void **state)
     (void)state;
     struct world *world = one_with_keys();
     struct pd_replica *replica = world_node(world, 1)->replica;
-    pd_replica_reads_away(replica, ROOM);
+    pd_replica_reads_away(replica, ROOM, 0);
     uint64_t large = ask_range(world, "big/", "big0");
     world_ticks(world, 120); /* longer than request_ticks_max */
     assert_null(world_answer(world, large));
     assert_true(pd_replica_reads_wait(replica));
     assert_whole(world_await(world, ask_range(world, "small", "smalm")), 1);
     assert_whole(world_await(world, ask_range(world, "big/000", "big/001")), 1);
-    pd_replica_reads_away(replica, 0);
+    pd_replica_reads_away(replica, 0, 0);
     assert_whole(world_await(world, large), KEYS);
     assert_false(pd_replica_reads_wait(replica));
     world_close(world);
@@ -104,13 +104,13 @@ static void a_read_that_has_no_room_for_long_is_refused(void **state)
     (void)state;
     struct world *world = one_with_keys();
     struct pd_replica *replica = world_node(world, 1)->replica;
-    pd_replica_reads_away(replica, ROOM);
+    pd_replica_reads_away(replica, ROOM, 0);
     uint64_t large = ask_range(world, "big/", "big0");
     world_ticks(world, 201);
     const struct world_answer *answer = world_answer(world, large);
     assert_non_null(answer);
     assert_int_equal(answer->outcome, PD_REPLICA_BUSY); /* and not that nobody leads */
-    pd_replica_reads_away(replica, 0);
+    pd_replica_reads_away(replica, 0, 0);
     assert_whole(world_await(world, ask_range(world, "big/", "big0")), KEYS);
     assert_false(pd_replica_reads_wait(replica));
     world_close(world);
