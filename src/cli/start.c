@@ -48,7 +48,7 @@ struct ending {
     atomic_bool is_stopping;
     const struct pd_settings *settings;
     const struct pd_server *server;
-    struct pd_gateway_thread *gateway; /* NULL: none, or not now */
+    struct pd_gateway_thread *gateway; /* NULL: none, or not yet */
     struct pd_server_peers_net *peers;
     const char *path;
     _Atomic(struct pd_hosted *) hosted; /* while the gateway may ask it for figures */
@@ -238,6 +238,8 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     char text[PD_FRAMES_TEXT_MAX];
     struct pd_server_socket *socket = NULL;
     struct pd_server_socket_config config = pd_server_socket_config_default();
+    ending->gateway =
+        NULL; /* that of the life before, if any; the core reads it when both are ready */
     config.server = server;
     config.path = path;
     config.connections_max = pd_descriptors_of_process().tools;
@@ -275,7 +277,6 @@ static int serve(const struct pd_settings *settings, struct pd_host *host, struc
     pd_server_socket_run(socket);
     pd_server_peers_net_end(ending->peers);
     pd_hosted_stop(hosted);
-    ending->gateway = NULL;
     pd_gateway_thread_close(gateway, NULL);
     atomic_store(&ending->hosted, NULL);
     pd_hosted_close(hosted);
