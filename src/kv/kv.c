@@ -479,6 +479,11 @@ uint64_t pd_kv_session_answers_bytes(const struct pd_kv *kv, uint64_t id)
     return session == NULL ? 0 : session->answers_bytes;
 }
 
+uint64_t pd_kv_applied_index(const struct pd_kv *kv)
+{
+    return kv->meta.index;
+}
+
 uint64_t pd_kv_state_time(const struct pd_kv *kv)
 {
     return kv->meta.state_time_ns;

@@ -290,7 +290,8 @@ struct pd_kv_status {
 void pd_kv_status(const struct pd_kv *kv, struct pd_kv_status *status_out);
 /* What a session keeps of answers, of the applied state; 0 if there is none of this id. */
 uint64_t pd_kv_session_answers_bytes(const struct pd_kv *kv, uint64_t id);
-/* Its state_time_ns alone. */
+/* Its applied_index alone, and its state_time_ns. */
+uint64_t pd_kv_applied_index(const struct pd_kv *kv);
 uint64_t pd_kv_state_time(const struct pd_kv *kv);
 /* The last revision that was applied. */
 int64_t pd_kv_revision(const struct pd_kv *kv);

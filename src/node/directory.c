@@ -17,13 +17,6 @@ static uint64_t version_of(const struct pd_replica *replica)
     return pd_kv_members_version(pd_replica_kv(replica)) + 1;
 }
 
-static bool last_is_newer(const struct pd_directory *directory, const struct pd_replica *replica)
-{
-    struct pd_kv_status kv;
-    pd_kv_status(pd_replica_kv(replica), &kv);
-    return kv.applied_index < directory->last->index;
-}
-
 /* NULL: none that is newer than what was known here. */
 static const struct pd_directory_word *word_of(const struct pd_directory *directory,
                                                const struct pd_replica *replica)
@@ -56,12 +49,10 @@ enum pd_directory_news pd_directory_look(struct pd_directory *directory,
     if (!pd_replica_has_state(replica)) {
         return look_without(directory, replica);
     }
-    struct pd_kv_status kv;
-    pd_kv_status(pd_replica_kv(replica), &kv);
-    directory->known_index = kv.applied_index;
+    directory->known_index = pd_kv_applied_index(pd_replica_kv(replica));
     bool is_told = told_index(directory, replica) != directory->told;
     bool is_another = !directory->is_known || version_of(replica) != directory->followed;
-    if (directory->counts_last && !last_is_newer(directory, replica)) {
+    if (directory->counts_last && directory->known_index >= directory->last->index) {
         directory->counts_last = false;
         is_another = true;
     }

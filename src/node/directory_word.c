@@ -52,10 +52,9 @@ void pd_directory_question_put(struct pd_kv_writer *writer, uint64_t above)
 void pd_directory_word_put(struct pd_kv_writer *writer, const struct pd_kv *kv)
 {
     struct pd_kv_member member = {0};
-    struct pd_kv_status status;
-    pd_kv_status(kv, &status);
-    pd_assert(status.applied_index > 0);
-    put_number(writer, TAG_INDEX, status.applied_index);
+    uint64_t index = pd_kv_applied_index(kv);
+    pd_assert(index > 0);
+    put_number(writer, TAG_INDEX, index);
     while (pd_kv_member_next(kv, member.node, &member)) {
         if (member.role != PD_KV_MEMBER_WORKER) {
             put_member(writer, &member);

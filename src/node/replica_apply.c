@@ -66,10 +66,9 @@ static bool apply_begin(struct pd_replica *replica)
     uint64_t index = replica->apply_raft + 1;
     enum pd_status found = pd_raft_entry_at(replica->raft, index, &entry);
     pd_assert(found == PD_OK); /* committed, and not yet reported as applied */
-    struct pd_kv_status kv;
-    pd_kv_status(replica->kv, &kv);
-    bool kv_has_it = index <= kv.applied_index;
-    pd_assert(kv_has_it || index == kv.applied_index + 1);
+    uint64_t kv_index = pd_kv_applied_index(replica->kv);
+    bool kv_has_it = index <= kv_index;
+    pd_assert(kv_has_it || index == kv_index + 1);
     if (entry.type != PD_RAFT_ENTRY_NORMAL) {
         return apply_conf(replica, &entry, kv_has_it);
     }

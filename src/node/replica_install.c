@@ -271,10 +271,8 @@ static bool takes_rows(const struct pd_replica_install *install)
 static bool is_held(const struct pd_replica *replica, const struct pd_snapshot_head *head,
                     uint64_t index)
 {
-    struct pd_kv_status kv;
     struct pd_raft_entry entry;
-    pd_kv_status(replica->kv, &kv);
-    return index <= kv.applied_index ||
+    return index <= pd_kv_applied_index(replica->kv) ||
            (pd_raft_entry_at(replica->raft, index, &entry) == PD_OK && entry.term == head->term);
 }
 

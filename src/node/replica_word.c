@@ -30,9 +30,7 @@ static bool is_on(const struct pd_replica *replica)
 /* 0: the own state is not whole. */
 static uint64_t own_index(const struct pd_replica *replica)
 {
-    struct pd_kv_status kv;
-    pd_kv_status(replica->kv, &kv);
-    return pd_replica_has_state(replica) ? kv.applied_index : 0;
+    return pd_replica_has_state(replica) ? pd_kv_applied_index(replica->kv) : 0;
 }
 
 /* -- Asking ------------------------------------------------------------------------------------ */

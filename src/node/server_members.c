@@ -64,9 +64,7 @@ static void collect(struct pd_server *server, struct pd_members_file *file)
 {
     const struct pd_kv *kv = pd_replica_kv(server->replica);
     struct pd_kv_member member = {0};
-    struct pd_kv_status status;
-    pd_kv_status(kv, &status);
-    file->index = status.applied_index;
+    file->index = pd_kv_applied_index(kv);
     file->cluster_id = server->identity.cluster_id;
     file->start = PD_MEMBERS_START_BEGUN;
     while (file->count < PD_MEMBERS_FILE_MAX && pd_kv_member_next(kv, member.node, &member)) {
