@@ -195,8 +195,6 @@ void pd_replica_tick(struct pd_replica *replica)
     }
 }
 
-/* A snapshot travels in chunks, and a proposal is made by who answers it: neither comes as a
- * message. */
 /* A leader tells a node of no more committed entries than the node has acknowledged. One that ends
  * before them has lost what it promised, and could vote for who lacks it, too. A heartbeat may come
  * late, of another life of this member's: so not the first one counts. */
@@ -222,6 +220,8 @@ static void judge_heartbeat(struct pd_replica *replica, const struct pd_raft_mes
     }
 }
 
+/* A snapshot travels in chunks, and a proposal is made by who answers it: neither comes as a
+ * message. */
 static enum pd_status raft_message(struct pd_replica *replica, pd_raft_node from,
                                    struct pd_span body)
 {
