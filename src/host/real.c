@@ -362,17 +362,9 @@ uint32_t pd_real_host_processor_count(void)
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
         count = CPU_COUNT(&set);
     }
-    /* A cgroup (v2) may allow less: "quota period", or "max period". */
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file != NULL) {
-        long quota = 0;
-        long period = 0;
-        if (fscanf(file, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0) {
-            long allowed = (quota + period - 1) / period;
-            count = allowed < count ? (int)allowed : count;
-        }
-        (void)fclose(file);
-    }
+    uint64_t milli = pd_cgroup_cpu_max("/proc/self/cgroup", "/sys/fs/cgroup");
+    uint64_t allowed = milli / 1000 + (milli % 1000 > 0 ? 1 : 0);
+    count = allowed < (uint64_t)count ? (int)allowed : count;
     return count < 1 ? 1 : (uint32_t)count;
 }
 
