@@ -1,5 +1,4 @@
 /* The folders of `pando dev`: what belongs to a cluster is never taken for a new one's. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,19 +13,12 @@
 #include "cli/dev_cluster.h"
 #include "host/real.h"
 #include "node/server_peers.h"
+#include "support/remove_tree.h"
 
 static struct pd_real_host *real;
 static char folder[64];
 static char text[PD_DEV_TEXT_MAX];
 static uint16_t base_port;
-
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
 
 static enum pd_status open_cluster(uint64_t *cluster_id_out)
 {
@@ -59,7 +51,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(folder);
     pd_real_host_destroy(real);
     return 0;
 }

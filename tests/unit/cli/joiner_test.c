@@ -3,7 +3,6 @@
 #include "cli/joiner.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "node/members_ticket.h"
 #include "node/reach_world.h"
 #include "node/server_peers_join.h"
+#include "support/remove_tree.h"
 
 #define CLUSTER 77
 
@@ -52,14 +52,6 @@ static void on_request(void *state, uint64_t link, uint64_t correlation, struct 
     assert_int_equal(pd_net_answer(member.net, link, correlation,
                                    (struct pd_span){writer.bytes, writer.size}, true),
                      PD_OK);
-}
-
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
 }
 
 /* A member that takes everybody in, its ticket, and a folder that is not there yet. */
@@ -110,7 +102,7 @@ static int tear_down(void **state)
     held_names_close();
     reach_node_close(&member);
     pd_real_host_destroy(world.real);
-    (void)nftw(world.top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(world.top);
     return 0;
 }
 

@@ -1,6 +1,5 @@
 /* Files that are not what they should be: told before anybody is spoken to, and nothing of them is
  * kept, for a client tries again and again. */
-#include <ftw.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +10,7 @@
 
 #include "client/link_tls.h"
 #include "gateway/tls_world.h"
+#include "support/remove_tree.h"
 
 #define TRIES 32u
 #define GROWTH_MAX ((size_t)64 * 1024)
@@ -50,20 +50,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     tls_party_free(&party);
     tls_party_free(&other);
-    return nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(top);
 }
 
 /* The first half, or all of it with a byte in the middle that no text of base64 has. */

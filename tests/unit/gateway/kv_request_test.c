@@ -1,24 +1,7 @@
 /* Requests with two mistakes: that one is named which etcd names (tests/etcd/http_check.py). */
 #include "gateway/kv_request.h"
 
-#include "gateway/gateway_world.h"
-
-static struct world world;
-
-static int open_world(void **state)
-{
-    (void)state;
-    const struct pd_service_config config = pd_service_config_default();
-    world_open(&world, &config);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
+#include "gateway/one_world.h"
 
 static void is_refused(const char *path, const void *message, const char *text)
 {

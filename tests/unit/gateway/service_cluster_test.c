@@ -1,22 +1,5 @@
 /* The members: who they are, and how one goes; etcd's codes and texts. */
-#include "gateway/gateway_world.h"
-
-static struct world world;
-
-static int open_world(void **state)
-{
-    (void)state;
-    const struct pd_service_config config = pd_service_config_default();
-    world_open(&world, &config);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
+#include "gateway/one_world.h"
 
 static void is_header(const Etcdserverpb__ResponseHeader *header, int64_t revision)
 {

@@ -1,28 +1,12 @@
 /* Each service's mapping: the command that a request becomes, the response that an answer becomes,
  * and etcd's codes and texts. */
-#include "gateway/gateway_world.h"
+#include "gateway/one_world.h"
 
 #define REVISION 42
 
-static struct world world;
 static struct pd_kv_op ops[4096];
 static struct pd_kv_compare compares[4096];
 static const struct pd_kv_command_room room = {ops, compares, 4096, 4096};
-
-static int open_world(void **state)
-{
-    (void)state;
-    const struct pd_service_config config = pd_service_config_default();
-    world_open(&world, &config);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
 
 static void is_header(const Etcdserverpb__ResponseHeader *header, int64_t revision)
 {

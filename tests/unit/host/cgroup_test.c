@@ -1,5 +1,4 @@
 /* What control groups allow of memory and processor time, in files as the kernel has them. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +12,7 @@
 #include <cmocka.h>
 
 #include "host/cgroup.h"
+#include "support/remove_tree.h"
 
 static char folder[] = "/tmp/cgroup_test_XXXXXX";
 static char groups[256];
@@ -43,18 +43,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-    (void)status;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(folder);
 }
 
 static uint64_t max(void)

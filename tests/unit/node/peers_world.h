@@ -3,7 +3,6 @@
 #ifndef PD_TEST_PEERS_WORLD_H
 #define PD_TEST_PEERS_WORLD_H
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,6 +21,7 @@
 #include "node/members.h"
 #include "node/members_file.h"
 #include "node/server.h"
+#include "support/remove_tree.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PATH_SIZE 512
@@ -46,14 +45,6 @@ struct node {
     uint32_t version_max; /* of its program; 0: this one's */
 };
 static struct node nodes[NODES];
-
-static inline int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
 
 static inline int set_up(void **state)
 {
@@ -87,7 +78,7 @@ static inline int tear_down(void **state)
     for (uint32_t i = 0; i < NODES; i++) {
         pd_server_close(nodes[i].server);
     }
-    (void)nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(top);
     pd_net_memory_destroy(hub);
     pd_real_host_destroy(real);
     return 0;

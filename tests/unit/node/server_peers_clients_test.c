@@ -1,5 +1,4 @@
 /* Programs elsewhere at a node, over real QUIC: who is let in, and what those may ask. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,6 +23,7 @@
 #include "node/replica_watch.h"
 #include "node/server_peers_clients.h"
 #include "node/store_link.h"
+#include "support/remove_tree.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PATH_SIZE 512
@@ -305,14 +304,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
@@ -324,7 +315,7 @@ static int tear_down(void **state)
         pd_udp_close(udps[i]);
     }
     pd_clients_destroy(clients);
-    (void)nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(top);
     pd_net_memory_destroy(hub);
     pd_real_host_destroy(real);
     return 0;

@@ -351,7 +351,7 @@ static void a_wiped_node_does_not_come_back(void **state)
     refuses(&nodes[2], PD_ERR_DENIED, "no node.json");
     for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", nodes[2].folder, lost[i]);
-        (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        (void)remove_tree(path);
     }
     refuses(&nodes[2], PD_ERR_CORRUPT, "what it promised");
 }
@@ -428,7 +428,7 @@ static void a_node_without_a_state_finds_who_came_later(void **state)
     close_caller(&caller);
     close_node(victim);
     (void)snprintf(path, sizeof path, "%s/store", victim->folder);
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(path);
     open_node(victim);
     wait_ready(victim);
     open_caller(victim, &caller);
@@ -471,7 +471,7 @@ static void a_node_without_a_state_is_not_recovered(void **state)
     close_caller(&caller);
     close_node(victim);
     (void)snprintf(path, sizeof path, "%s/store", victim->folder);
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(path);
     const struct pd_recover_config config = {
         .host = host, .folder = victim->folder, .answers = nobody_answers};
     assert_int_equal(pd_server_recover(&config, &report, text), PD_ERR_INVALID);

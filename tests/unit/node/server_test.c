@@ -148,7 +148,7 @@ static void a_log_that_is_gone_is_not_begun_anew(void **state)
 {
     (void)state;
     pd_server_close(open_server());
-    remove_tree(inside("log"));
+    (void)remove_tree(inside("log"));
     refuses(PD_ERR_CORRUPT, "the log is lost");
 }
 
@@ -204,7 +204,7 @@ static void a_store_that_is_gone_is_rebuilt(void **state)
     struct pd_server *server = open_server();
     fill(server, 50);
     pd_server_close(server);
-    remove_tree(inside("store"));
+    (void)remove_tree(inside("store"));
     server = open_server();
     holds(server, 50);
     pd_server_close(server);

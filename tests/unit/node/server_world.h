@@ -6,7 +6,6 @@
 #include "node/server.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,13 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/list.h"
 #include "host/real.h"
+#include "support/remove_tree.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PATH_SIZE 512
@@ -40,23 +39,10 @@ static inline int set_up(void **state)
     return mkdtemp(folder) == NULL ? -1 : 0;
 }
 
-static inline int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-static inline void remove_tree(const char *path)
-{
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 static inline int tear_down(void **state)
 {
     (void)state;
-    remove_tree(folder);
+    (void)remove_tree(folder);
     pd_real_host_destroy(real);
     return 0;
 }

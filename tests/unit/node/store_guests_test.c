@@ -2,11 +2,10 @@
  * not wait. */
 #include "wasm/process_world.h"
 
-#include <ftw.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "node/store_link.h"
+#include "support/remove_tree.h"
 
 #define PATH_SIZE 512
 #define SECOND_NS UINT64_C(1000000000)
@@ -79,14 +78,6 @@ static struct pd_server *server;
 static struct pd_store_server_link *link_;
 static struct pd_store_port *port;
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
-{
-    (void)about;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static struct world *open_all(bool lease_reads, uint32_t calls_max)
 {
     char text[PD_SERVER_TEXT_MAX];
@@ -131,7 +122,7 @@ static void close_all(struct world *world)
     pd_store_server_link_close(link_);
     pd_server_close(server);
     pd_real_host_destroy(real);
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)remove_tree(folder);
     world_kv = NULL;
 }
 

@@ -1,24 +1,16 @@
 /* The cache: what is kept comes back, what was touched does not, and nothing of it is needed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "guest_world.h"
+#include "support/remove_tree.h"
 #include "wasm/cache.h"
 
 static char folder[64];
 static struct pd_cache cache;
-
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
 
 static int open_folder(void **state)
 {
@@ -33,7 +25,7 @@ static int remove_folder(void **state)
 {
     (void)state;
     pd_cache_close(&cache);
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(folder);
 }
 
 static struct pd_cache_key key_of(uint8_t number, const char *settings)
